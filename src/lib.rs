@@ -26,7 +26,7 @@
 //!
 //! | | what happens to the row | where |
 //! |---|---|---|
-//! | 1 | its bytes are cut out of the input | `source/splitter.rs`: `Splitter::next_row` |
+//! | 1 | its bytes are unpacked, and cut out of the input | `source/compression/mod.rs`: `Compression::unpack`, `source/splitter.rs`: `Splitter::next_row` |
 //! | 2 | its format parses it into a `Row` | `source/split_rows.rs`: `SplitRows::next`; `source/jsonl.rs`, `source/csv/mod.rs`, `source/lines.rs`: `Format::read` |
 //! | 3 | it gets its position among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
 //! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
@@ -50,6 +50,8 @@
 //! | to add | write | then |
 //! |---|---|---|
 //! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); cells with columns get their meaning from `Header` (`source/header.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`); tests in `tests/inputs.rs` |
+//! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its ending |
+//! | an ending of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in README.md |
 //! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the way of `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/mod.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names the places in between |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
@@ -60,8 +62,10 @@
 //! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `provider`, `PROVIDER` and `API` in `cli/parts.rs` (there is only one provider so far); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: next row. Rows stay in the form of the Messages API, so `encode` translates |
 //! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
 //! | a model, a price | a table in `catalog/models.toml` | |
+//! | a vendor whose models are refused | `catalog/vendors.rs` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
-//! | a check before a row is sent | `plan/checks.rs` | |
+//! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
+//! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |

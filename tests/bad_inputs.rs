@@ -127,8 +127,14 @@ fn each_bad_input_gives_the_result_in_the_table() {
 fn inputs_and_outputs_that_are_not_files_are_refused_and_an_empty_pipe_is_read() {
     let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(3));
     fs::create_dir(place.path("folder")).expect("it can be made");
-    let cases: [(&[&str], i32, &str); 6] = [
-        (&["run", "folder", "-o", "out.jsonl"], 2, "folder"),
+    fs::create_dir(place.path("rows")).expect("it can be made");
+    fs::write(place.path("rows/a.csv"), "prompt\nx\n").expect("it can be written");
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["run", "folder", "-o", "out.jsonl"], 2, "folder: is an empty folder"),
+        (&["run", "rows", "-o", "out.jsonl"], 2, "claude-batch run rows/a.csv"),
+        (&["run", "rows", "--format", "csv", "-o", "out.jsonl"], 2, "'rows/*'"),
+        (&["run", "rows/*.md", "-o", "out.jsonl"], 2, "no file matches"),
+        (&["run", ".", "--format", "text"], 2, "-o"),
         (&["run", "missing.jsonl"], 2, "missing.jsonl"),
         (&["run", "in.jsonl", "-o", "in.jsonl"], 2, "is the input"),
         (&["run", "in.jsonl", "-o", "nowhere/out.jsonl"], 2, "does not exist"),

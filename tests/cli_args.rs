@@ -183,7 +183,7 @@ fn a_file_in_the_working_folder_can_not_name_files_outside_it() {
         let place = Place::new();
         place.folder_file(line);
 
-        assert!(place.error(&["a.jsonl"]).contains("only files below it"), "{line}");
+        assert!(place.error(&["a.jsonl"]).contains("only to files inside that folder"), "{line}");
     }
 }
 
@@ -410,7 +410,7 @@ fn patterns_that_the_shell_left_are_expanded_in_order() {
     for name in ["b.jsonl", "a.jsonl", ".hidden.jsonl", "c.csv"] {
         fs::write(place.path(name), "").expect("the folder is there");
     }
-    let expand = |given: &str| inputs(&[given.into()], &place.world);
+    let expand = |given: &str| inputs(&[given.into()], InputFormat::Auto, &place.world);
 
     assert_eq!(expand("?.jsonl").expect("two match"), ["a.jsonl", "b.jsonl"].map(|name| InputArg::Path(name.into())));
     assert!(expand("*.tsv").expect_err("none matches").to_string().contains("no file matches *.tsv"));
@@ -423,7 +423,7 @@ fn a_file_whose_name_looks_like_a_pattern_is_used_as_that_file() {
     let place = Place::new();
     ["a*.jsonl", "ab.jsonl"].iter().for_each(|name| fs::write(place.path(name), "").expect("the folder is there"));
 
-    let found = inputs(&["a*.jsonl".into()], &place.world).expect("the file is there");
+    let found = inputs(&["a*.jsonl".into()], InputFormat::Auto, &place.world).expect("the file is there");
 
     assert_eq!(found, [InputArg::Path("a*.jsonl".into())]);
 }

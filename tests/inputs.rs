@@ -364,6 +364,31 @@ proptest! {
     }
 
     #[test]
+    fn no_damage_of_compressed_rows_panics_or_changes_the_rows_before_it(
+        is_zstd in any::<bool>(),
+        rows in 1_u64..300,
+        place in any::<prop::sample::Index>(),
+        wrong in prop::option::of(any::<u8>()),
+    ) {
+        let text: String = (0..rows).map(|row| format!("\"{:x}\"\n", row.pow(5) * 7_919)).collect();
+        let mut packed = if is_zstd { zstd_in_frames(text.as_bytes()) } else { gzip(text.as_bytes()) };
+        let whole: Vec<String> = read("p.jsonl", Box::new(Cursor::new(packed.clone()))).iter().map(|item| format!("{item:?}")).collect();
+        // With fewer bytes it is not recognized as compressed.
+        let at = 4 + place.index(packed.len() - 4);
+        match wrong {
+            Some(wrong) => packed[at] ^= wrong,
+            None => packed.truncate(at),
+        }
+
+        let reader = Reader::from_read("p.jsonl", InputFormat::Jsonl, Box::new(Cursor::new(packed)), &Options::default());
+
+        let Ok(reader) = reader else { return Ok(()) };
+        let found: Vec<_> = reader.map_while(Result::ok).map(|item| format!("{item:?}")).collect();
+        prop_assert!(found.len() <= whole.len() || wrong.is_some());
+        prop_assert!(wrong.is_some() || found[..] == whole[..found.len()]);
+    }
+
+    #[test]
     fn no_bytes_make_any_format_panic_or_lose_a_line(
         bytes in prop::collection::vec(
             prop::sample::select(b"{}[]\",:;\\ud8\n\r\tnul\x00\xff\xc3\xa91e-.".to_vec()), 0..200

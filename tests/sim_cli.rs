@@ -45,9 +45,9 @@ fn mistakes_in_its_arguments_give_a_message_and_exit_code_2() {
         (&["--faults", faults], &["faults.json, line 3", "share", "must be from 0 to 1"]),
         (&["--faults", "missing.json"], &["--faults: can't read missing.json"]),
         (&["--tier", "9"], &["--tier", "'9'", "scale"]),
-        (&["--host", "0.0.0.0"], &["--host", "this machine only"]),
+        (&["--host", "0.0.0.0"], &["--host", "only on this machine"]),
         (&["--rpm", "0"], &["--rpm"]),
-        (&["--burst", "soon"], &["--burst", "minute, a time as 1s, or a number"]),
+        (&["--burst", "soon"], &["--burst", "minute, a duration such as 1s, or a number"]),
         (&["--class-limits", "haiku=1,1,1"], &["no model has the class haiku", "haiku-4.5"]),
         (&["--journal", "missing/journal.jsonl"], &["--journal: can't write"]),
     ];

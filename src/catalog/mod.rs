@@ -1,8 +1,9 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
-//! It owns the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml` and
-//! `fields.rs`, each with its date and source. It knows no file, clock or request. Callers pass a price file as text.
-//! They pass the date when they ask whether a model has retired since the data were checked (`Model::is_retired_on`).
+//! It owns the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
+//! `fields.rs` and `vendors.rs`, each with its date and source. It knows no file, clock or request. Callers pass a price
+//! file as text. They pass the date when they ask whether a model has retired since the data were checked
+//! (`Model::is_retired_on`).
 //!
 //! Invariants:
 //! - The class, ids and prices of every model come from the files.
@@ -17,6 +18,7 @@ mod fields;
 mod model;
 mod price;
 mod tier;
+mod vendors;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub(crate) use price::CatalogError;
 pub use price::{PriceStep, Prices};
 pub use tier::TierLimits;
 pub use tier::TierTable;
+pub(crate) use vendors::vendor_of;
 
 use crate::domain::{ModelClass, Money, RateLimits, Speed, Terms, Tier, Usage, UsageBound};
 

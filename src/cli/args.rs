@@ -1,12 +1,13 @@
 //! The command line as typed: subcommands and flags.
 //!
-//! Every flag is optional and has no default here. Defaults are in [`super::config`]: here, a default would look like
-//! the user's choice and override the configuration file. The flags are also the keys of `claude-batch.toml` and, as
-//! `CLAUDE_BATCH_…`, environment variables; the parsers of this table read all three. (clap's own `env` is not used. It
-//! reads the process's variables, which tests can't set, and its errors can't say which variable is wrong.)
+//! Every flag is optional and has no default here. The defaults are in [`super::config`]: a default here would look
+//! like a choice of the user and override the configuration file. The flags are also the keys of `claude-batch.toml`
+//! and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of this table read all three. (clap's
+//! own `env` is not used. It reads the process's variables, which tests can't set, and its errors can't say which
+//! variable is wrong.)
 //!
-//! The key is never a flag, since other users can see arguments in process lists. `--api-key` exists only to tell the
-//! user this, without printing the value.
+//! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
+//! the user this. It does not print the value.
 
 pub(crate) mod groups;
 pub(crate) mod layered;
@@ -34,12 +35,12 @@ use crate::export::RowKind;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "claude-batch", version, about, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Answer every prompt of the inputs, or resume an earlier run
@@ -55,7 +56,7 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Show the limits of each tier, with their dates
     Limits(LimitsArgs),
-    /// Run a local server that behaves as the API does
+    /// Run a local server that behaves like the API
     #[cfg(feature = "sim")]
     #[command(after_help = SIMULATE_HELP)]
     Simulate(Box<SimulateArgs>),
@@ -118,25 +119,25 @@ fn run_help() -> String {
 /// Arguments of `run`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// Files to read; - or nothing for standard input
+    /// Files or folders to read; - or nothing for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
-    /// Everything else.
+    /// All other settings.
     #[command(flatten)]
     pub settings: Settings,
 }
 
-/// Arguments of `resume`. The rows bring their own parameters, so there are no flags for those.
+/// Arguments of `resume`. The rows contain their own parameters, so there are no flags for parameters.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
-    /// Results file of the logs, if they are in another folder; all logs must belong to it [default: the file beside
-    /// each log that the log names]
+    /// Results file of the logs, if it is in another folder; all logs must belong to it [default: the file that each
+    /// log names, in the folder of the log]
     #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Only rows that failed in these classes
+    /// Only rows that failed with these classes
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = values::one_of(&values::CLASSES))]
     pub only: Vec<ErrorClass>,
     #[command(flatten)]
@@ -222,7 +223,7 @@ impl ResultsArgs {
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CheckArgs {
-    /// Files to read; - or nothing for standard input
+    /// Files or folders to read; - or nothing for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -247,12 +248,12 @@ pub struct LimitsArgs {
     /// Only this tier
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
-    /// Only limits that hold for this model
+    /// Only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
 }
 
-/// All settings of one layer: typed flags, environment, profile or file.
+/// All settings of one layer: flags, environment, profile or file.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Settings {
     /// How inputs are read.
@@ -261,16 +262,16 @@ pub struct Settings {
     /// Parameters of every request.
     #[command(flatten)]
     pub request: RequestArgs,
-    /// How requests are put.
+    /// How requests are sent.
     #[command(flatten)]
     pub wire: WireArgs,
     /// Where results go.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// What an output looks like.
+    /// The form of an output.
     #[command(flatten)]
     pub form: FormArgs,
-    /// How fast.
+    /// How fast requests are sent.
     #[command(flatten)]
     pub speed: SpeedArgs,
     /// What happens on faults.
@@ -282,13 +283,13 @@ pub struct Settings {
     /// What tokens cost.
     #[command(flatten)]
     pub prices: PriceArgs,
-    /// Which rows run again.
+    /// Which rows are run again.
     #[command(flatten)]
     pub rows: RowsArgs,
-    /// Rehearsals.
+    /// Runs against the simulator.
     #[command(flatten)]
     pub simulation: SimulationArgs,
-    /// Which server.
+    /// The server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
     /// What is shown.
@@ -297,7 +298,7 @@ pub struct Settings {
     /// How results are kept.
     #[command(flatten)]
     pub storage: StorageArgs,
-    /// Where further settings are.
+    /// Where other settings are.
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Where the key is.

@@ -1,14 +1,14 @@
-//! The commands that are printed for a person to paste: how to continue a run, and how to retry its failed rows.
+//! The commands that are printed for the user to paste: how to continue a run, and how to retry its failed rows.
 //!
-//! All of them are made here from the command that was typed. Each works in the folder where the run was started, with
-//! the same environment:
+//! All of them are made in this module from the command that was typed. They work in the folder where the run was
+//! started, with the same environment:
 //!
-//! - *Continuing* is the same command. `--fresh` becomes `--fresh=false`: with `--fresh` the answers would be set aside
+//! - *Continuing* uses the same command. `--fresh` becomes `--fresh=false`: otherwise the answers would be set aside
 //!   and paid for again.
-//! - *Retrying* is `resume` with the log, and with every typed flag that `resume` has too: server, configuration, key
-//!   file, limits and the rest. The run folder records some of them, but a pipe has no run folder.
-//!   `--only` and `--simulate-faults` are left out: the first selected rows of an earlier log, and the second would
-//!   make the same rows fail again.
+//! - *Retrying* uses `resume` with the log and all typed flags that `resume` has too: server, configuration, key file,
+//!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only` and
+//!   `--simulate-faults` are left out: `--only` selected rows of an earlier log, and `--simulate-faults` would make
+//!   the same rows fail again.
 
 use std::ffi::OsString;
 
@@ -18,10 +18,10 @@ use super::args::{Cli, ResumeArgs};
 use super::shell;
 use crate::journal::RunPaths;
 
-/// Flags of `resume` that are not copied from the typed command; `-o` is set from the place of the files instead.
+/// Flags of `resume` that are not copied from the typed command. `-o` is set from the paths of the files instead.
 const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
 
-/// The typed command, and the commands that are made from it.
+/// The typed command, from which other commands are made.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
     typed: Vec<OsString>,
@@ -29,8 +29,8 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// Returns the commands that are made from this program's arguments. `is_fresh` says whether a flag or another
-    /// setting made the run set earlier results aside.
+    /// Returns the commands for the arguments of this process. `is_fresh` says whether this run set earlier results
+    /// aside, because of a flag or another setting.
     pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }
@@ -53,7 +53,7 @@ impl Commands {
     }
 
     /// Returns the command that runs the failed rows of these files again. `only` limits it to some failure classes,
-    /// written as for `--only`.
+    /// in the form of `--only`.
     pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
@@ -66,10 +66,10 @@ impl Commands {
         shell::ours(args)
     }
 
-    /// Returns the typed flags that `resume` has too, each in its long form.
+    /// Returns the typed flags that `resume` has too, in their long form.
     fn carried(&self) -> Vec<OsString> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
-        // The typed command has been parsed before, so it is valid.
+        // The typed command was parsed before, so it is valid.
         let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
         let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
         let resume = ResumeArgs::augment_args(Command::new("resume"));
@@ -77,7 +77,7 @@ impl Commands {
     }
 }
 
-/// Returns a flag as it can be typed again; nothing if it was not typed.
+/// Returns a flag in a form that can be typed. The list is empty if the flag was not typed.
 fn typed_again(arg: &clap::Arg, matches: &ArgMatches) -> Vec<OsString> {
     let id = arg.get_id().as_str();
     let is_typed = || matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_results_are_named_where_the_log_can_not_name_them() {
+    fn the_results_are_named_if_the_log_cannot_name_them() {
         let args = |results: Option<&str>, errors: &str| {
             let paths = RunPaths::given(results.map(PathBuf::from), errors.into());
             commands(&["run", "p.jsonl"], false).resume(&paths, None).replace('\\', "/")
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_resume_has_too_are_carried_and_no_others() {
+    fn only_flags_that_resume_has_too_are_copied() {
         for (typed, carried) in [
             (&["run", "p.jsonl"][..], ""),
             (&["run", "p.jsonl", "-o", "o.jsonl", "-m", "m", "-s", "x", "-n", "5", "--strict", "--fresh"], ""),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_resume_is_carried_or_named_as_not_carried() {
+    fn every_flag_of_resume_is_copied_or_listed_as_not_copied() {
         let resume_command = ResumeArgs::augment_args(Command::new("resume"));
         let flags = resume_command
             .get_arguments()

@@ -1,11 +1,12 @@
-//! The settings of a run: flag over environment over profile over file over default.
+//! The settings of a run. In order of priority: flag, environment, profile, file, default.
 //!
-//! [`Config::of_run`] checks every value and reads every file that a setting names. All errors here end with exit code
-//! 2: nothing was sent.
+//! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. All errors of this module
+//! end with exit code 2, before anything is sent.
 //!
-//! How far a setting is trusted depends on its source. Flags, the environment, the user's own file and a file given by
-//! `--config` come from the user. A `claude-batch.toml` in the working folder may come from somebody else's repository:
-//! it may set only what is on a list (`folder.rs`), and a note before the run says what it sets.
+//! How far a setting is trusted depends on where it comes from. Flags, the environment, the user's own file and a file
+//! given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
+//! person's repository. It can only contain the settings on a list (`folder.rs`), and before the run a note says which
+//! settings it contains.
 
 pub mod address;
 pub mod credential;
@@ -42,7 +43,7 @@ use super::args::values::{
 use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
 use crate::domain::{Money, Params, RateLimits, Tier};
 use crate::journal::Owners;
-use crate::plan::{Dialect, RequestDefaults};
+use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
 pub use self::inputs::{InputArg, OutputArg, inputs};
@@ -55,7 +56,7 @@ pub struct SourceConfig {
     pub format: InputFormat,
     /// The column with each row's id.
     pub id_column: Option<String>,
-    /// The template's text, read from its file where one was named.
+    /// The text of the template. It may have been read from a file.
     pub template_text: Option<String>,
     /// The most rows to read, not counting those that `skip` leaves out.
     pub limit: Option<u64>,
@@ -65,12 +66,12 @@ pub struct SourceConfig {
     pub strict: bool,
 }
 
-/// What an output looks like, as far as it was said.
+/// The form of an output, as far as the user set it.
 #[derive(Clone, Debug, Default)]
 pub struct FormConfig {
-    /// Its format; `None` for that of its name.
+    /// The format; `None` if the name of the output decides.
     pub format: Option<OutputFormat>,
-    /// Its fields; none for the default ones.
+    /// The fields; empty for the default fields.
     pub fields: Vec<Field>,
     /// The order of its rows.
     pub order: Option<Order>,
@@ -95,23 +96,23 @@ pub struct Config {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
-    /// Where results go; `None` for a file beside the input.
+    /// Where results go; `None` for a file next to the input.
     pub output: Option<OutputArg>,
-    /// What the output looks like.
+    /// The form of the output.
     pub form: FormConfig,
-    /// Where failures go; `None` for a file beside the results.
+    /// Where failures go; `None` for a file next to the results.
     pub errors: Option<PathBuf>,
     /// The tier.
     pub tier: Tier,
-    /// Limits set by hand; they replace those of the tier.
+    /// Limits that the user set; they replace the limits of the tier.
     pub limits: RateLimits,
-    /// The share of the limits left unused.
+    /// The share of the limits that is left unused.
     pub headroom: Headroom,
     /// The most requests in flight.
     pub concurrency: Concurrency,
     /// Whether HTTP/2 is used.
     pub http2: bool,
-    /// Tries after the first.
+    /// The most retries of a request.
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
     pub retry_for: Duration,
@@ -123,21 +124,21 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// When failures stop the run.
     pub halt: HaltRule,
-    /// The longest drain after a signal; `None` for each signal's own default.
+    /// The longest time for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
     /// The most money for these results, over all runs.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`; if not, a file in the working folder may have set it.
+    /// Whether the user set `max_cost`. If not, a file in the working folder may have set it.
     pub has_own_max_cost: bool,
-    /// The most requests.
+    /// The most requests that the run sends.
     pub max_requests: Option<u64>,
-    /// The longest run.
+    /// The longest time for the run.
     pub max_time: Option<Duration>,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
-    /// Whether nothing is sent.
+    /// Whether the run is a dry run, which sends nothing.
     pub dry_run: bool,
-    /// Whether an expensive run starts without a question.
+    /// Whether an expensive run starts without asking.
     pub yes: bool,
     /// Whether earlier results are set aside.
     pub fresh: bool,
@@ -145,15 +146,15 @@ pub struct Config {
     pub retry_failed: bool,
     /// Whether changed rows are run again.
     pub rerun_changed: bool,
-    /// Whether the run is a rehearsal.
+    /// Whether the run uses the simulator.
     pub simulate: bool,
-    /// The faults of the rehearsal's server.
+    /// The faults of the simulator.
     pub simulate_faults: Option<TextFile>,
     /// The server; `None` for the API.
     pub base_url: Option<BaseUrl>,
-    /// Whether `http://` may go to other machines.
+    /// Whether `http://` to other machines is allowed.
     pub allow_http: bool,
-    /// Whether proxies are left out.
+    /// Whether proxies are ignored.
     pub no_proxy: bool,
     /// The file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
@@ -163,78 +164,84 @@ pub struct Config {
     pub key: KeySource,
     /// How progress is shown.
     pub progress: ProgressKind,
-    /// How much is said.
+    /// How many messages are printed.
     pub verbosity: Verbosity,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
-    /// Whether colours may be used on standard error.
+    /// Whether colours are allowed on standard error.
     pub is_colored: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
-    /// Whose files are used.
+    /// Which owners' files are used.
     pub owners: Owners,
-    /// Warnings to print before the run, once each.
+    /// Warnings to print before the run. Each is printed once.
     pub warnings: Vec<String>,
-    /// Notes about what a file in the working folder sets, to be printed before the run.
+    /// Notes to print before the run, about the settings of a file in the working folder.
     pub notes: Vec<String>,
 }
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 less than
-/// one.
+/// `--max-retries`. If 13 % of requests fail at random, 5 retries would lose 371 of ten million rows, and 8 retries
+/// would lose less than one.
 const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`: the same as in the API's own clients.
 const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`: the API sends a ping within streams far more often.
+/// `--idle-timeout`. The API sends a ping within streams far more often.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// `--api-version`: the one that all models and parameters accept.
+/// `--api-version`. All models and parameters accept this version.
 const API_VERSION: &str = "2023-06-01";
 
 impl Config {
     /// Returns the settings of `run`.
     ///
     /// # Errors
-    /// Names the flag, variable, or file and line that is wrong, what was found, and what to do.
+    /// The message names the flag, the variable, or the file and line; what was found; and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
-        let config = Self::of(args.settings.clone(), Settings::default(), inputs(&args.inputs, world)?, world)?;
-        if config.inputs.len() > 1 && config.output.is_none() {
-            bail!("with {} inputs, name the results file with -o", config.inputs.len());
+        let inputs = |format| inputs(&args.inputs, format, world);
+        let config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
+        match &config.inputs[..] {
+            _ if config.output.is_some() => {}
+            [InputArg::Texts(texts)] if texts.root().file_name().is_none() => {
+                bail!("{}: there is no folder to name the results after; name the results file with -o", texts.name())
+            }
+            [_] => {}
+            inputs => bail!("with {} inputs, name the results file with -o", inputs.len()),
         }
         Ok(config)
     }
 
-    /// Returns the settings of `resume`; the inputs are the error logs. `recorded` holds settings of the run to resume:
-    /// flags and environment override them, and they override files.
+    /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that
+    /// is resumed: they override files, and are overridden by flags and environment.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub fn of_resume(args: &ResumeArgs, recorded: Settings, world: &World) -> Result<Self> {
         if args.errors.iter().any(|path| path.as_os_str() == "-") {
-            bail!("an error log must be a file, since what still fails is written back to it; found -");
+            bail!("an error log must be a file, because rows that fail again are written to it; found -");
         }
-        let inputs = args.errors.iter().cloned().map(InputArg::Path).collect();
+        let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?;
-        // The rows of a log are complete requests: settings for new rows must not change them.
+        // The rows of a log are complete requests. Settings for new rows must not change them.
         Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
     }
 
     /// Returns the settings of `check`.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
-        Self::of(args.settings(), Settings::default(), inputs(&args.inputs, world)?, world)
+        Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
 
-    /// Returns the settings of `results`. `recorded` are the settings that say how the run read its rows and what it asked
-    /// for each; only typed flags override them.
+    /// Returns the settings of `results`. `recorded` contains the settings that decided how the run read its rows and what
+    /// it asked for each of them. Only typed flags override them.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub(crate) fn of_results(args: &ResultsArgs, recorded: Settings, world: &World) -> Result<Self> {
         let typed = args.settings();
-        let config = Self::of(typed.clone(), Settings::default(), Vec::new(), world)?;
+        let config = Self::of(typed.clone(), Settings::default(), |_| Ok(Vec::new()), world)?;
         let Settings { source, request, wire, .. } = typed.over(recorded);
         Ok(Self {
             source: source_config(source, world)?,
@@ -244,7 +251,7 @@ impl Config {
         })
     }
 
-    /// Returns what settings say about an output.
+    /// Returns the settings of an output.
     pub(crate) fn form_of(form: FormArgs) -> FormConfig {
         FormConfig {
             format: form.output_format,
@@ -255,15 +262,20 @@ impl Config {
         }
     }
 
-    /// Returns whose files may be used. This must be known before a run folder is read.
+    /// Returns which owners' files are used. This must be known before a run folder is read.
     ///
     /// # Errors
-    /// As [`Config::of_run`].
+    /// The errors of [`Config::of_run`].
     pub(crate) fn owners_of_resume(args: &ResumeArgs, world: &World) -> Result<Owners> {
         Ok(Layers::read(args.settings(), Settings::default(), world)?.merged.storage.owners())
     }
 
-    fn of(flags: Settings, recorded: Settings, inputs: Vec<InputArg>, world: &World) -> Result<Self> {
+    fn of(
+        flags: Settings,
+        recorded: Settings,
+        inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
+        world: &World,
+    ) -> Result<Self> {
         let Layers { named, merged, mut warnings, notes, has_own_max_cost } = Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
@@ -274,6 +286,7 @@ impl Config {
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
+        let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
             source: source_config(source, world)?,
             request: request_defaults(request, world)?,
@@ -364,7 +377,13 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
         params.set(&param.name, param.value);
     }
     let system = text_of("system", request.system, world)?;
-    Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params })
+    let pairs = &request.map_model;
+    let repeated = pairs.iter().enumerate().find(|(at, (from, _))| pairs[..*at].iter().any(|(own, _)| own == from));
+    if let Some((_, (from, _))) = repeated {
+        bail!("--map-model names {from:?} twice; keep one");
+    }
+    let model_map = ModelMap(request.map_model);
+    Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params, model_map })
 }
 
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {

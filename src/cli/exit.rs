@@ -1,10 +1,10 @@
-//! How the program ends: exit codes.
+//! The exit codes of the program.
 
 use std::process::ExitCode;
 
 use crate::domain::HaltReason;
 
-/// The exit codes, as `--help` shows them: within 80 columns.
+/// The exit codes as `--help` shows them, within 80 columns.
 pub const TABLE: &str = "  \
   0              every row is answered
   1              a bug in this program
@@ -21,15 +21,15 @@ pub const TABLE: &str = "  \
                  finished
 After 4 to 7 and interruptions the same command resumes the run.";
 
-/// The program was asked to end before a run had begun.
+/// An error: a signal asked the program to end before a run had begun.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted before anything was sent; to start again, run the same command")]
 pub(crate) struct Interrupted(pub i32);
 
-/// How the program ends.
+/// The way in which the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Every row is answered; truncated and refused answers count.
+    /// Every row is answered. Truncated and refused answers count as answers.
     Done,
     /// A bug in this program.
     Internal,
@@ -37,16 +37,16 @@ pub enum Exit {
     Usage,
     /// Finished, but some rows failed, in this run or in earlier runs.
     SomeFailed,
-    /// Stopped by a rule of the user: budget, time, halt.
+    /// Stopped by a rule that the user set: budget, time, halt.
     Stopped,
-    /// Stopped by something about the account: key, credit, spend cap, model, or a `retry-after` longer than
+    /// Stopped because of the account: key, credit, spend cap, model, or a `retry-after` that is longer than
     /// `--retry-for`.
     Account,
-    /// The endpoint can't be reached, is not safe, or is dead.
+    /// The endpoint can't be reached, is not safe, or does not work.
     Endpoint,
     /// Results could not be written.
     Output,
-    /// Interrupted by this signal, after a drain.
+    /// Interrupted by this signal. Requests in flight were waited for.
     Interrupted(i32),
 }
 
@@ -66,8 +66,8 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends. This depends on what stopped it; if nothing did, on whether rows failed in this run or
-    /// earlier ones.
+    /// Returns how a run ends. If something stopped the run, that decides; otherwise it depends on whether rows
+    /// failed, in this run or in earlier ones.
     pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_a_run_weighs_more_than_failed_rows() {
+    fn the_reason_for_a_stop_has_priority_over_failed_rows() {
         assert_eq!(Exit::of_run(None, 0), Exit::Done);
         assert_eq!(Exit::of_run(None, 12), Exit::SomeFailed);
         assert_eq!(Exit::of_run(Some(&HaltReason::Signal(2)), 12).code(), 130);

@@ -11,25 +11,25 @@ use super::shell;
 /// Path of the Messages endpoint, below the base URL.
 const MESSAGES: &str = "/v1/messages";
 
-/// The server, proxy and command that the explanation of a stop names.
+/// The server, the proxy and the command that are named in the explanation of a stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The base URL.
     pub server: String,
-    /// The proxy on the way there: its address, and the variable or setting that names it.
+    /// The proxy on the way to the server: its address, and the variable or setting that names it.
     pub proxy: Option<(String, &'static str)>,
     /// How to resume the run.
     pub next: Next,
 }
 
-/// How to resume a run.
+/// A way to resume a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// By the same command, which the summary names.
+    /// With the same command. The summary shows it.
     Same,
-    /// By the same command without its `--fresh`.
+    /// With the same command, but without its `--fresh`.
     WithoutFresh,
-    /// By this command, which reads the rows of a pipe from the error log.
+    /// With this command. It reads the rows of a pipe from the error log.
     Resume(String),
 }
 
@@ -43,9 +43,9 @@ impl Next {
     }
 }
 
-/// Returns what stopped a run and what to do next, in a few sentences.
+/// Returns why a run stopped and what to do next, in a few sentences.
 ///
-/// Shape: one line; a message from the server is escaped and in quotes.
+/// Shape: one line. A message from the server is escaped and in quotes.
 pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
@@ -104,7 +104,7 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     }
 }
 
-/// Explains that a proxy refuses requests. Names the variable that sets the proxy. Its value is not shown, since it may
+/// Explains that a proxy refuses requests. Names the variable that sets the proxy, but not its value, which may
 /// contain a password.
 fn proxy(failure: &Failure, place: &Place) -> String {
     let next = place.next.words();
@@ -138,20 +138,20 @@ fn redirect(to: Option<&str>, failure: &Failure, place: &Place) -> String {
     };
     let to = to.as_deref().map_or_else(|| "without saying where".into(), |to| format!("to {}", escape(to)));
     format!(
-        "{}{MESSAGES} redirects {to}{}. Redirects are not followed, since the key would go along. If you trust that \
+        "{}{MESSAGES} redirects {to}{}. Redirects are not followed, since the key would be sent there too. If you trust that \
          place, set {set}; then {next}; no row was lost.",
         escape(server),
         said(failure)
     )
 }
 
-/// Returns scheme, host and port of a base URL.
+/// Returns the scheme, host and port of a base URL.
 fn origin(server: &str) -> &str {
     let host = server.find("://").map_or(0, |at| at + 3);
     server[host..].find('/').map_or(server, |at| &server[..host + at])
 }
 
-/// Explains an endpoint at which nothing worked for too long, by its last failure.
+/// Explains that nothing worked at an endpoint for too long, based on its last failure.
 fn endpoint(failure: &Failure, place: &Place) -> String {
     let (next, server, said) = (place.next.words(), escape(&place.server), said(failure));
     match (failure.wire, failure.status) {
@@ -207,7 +207,7 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
             format!("Standard output could not be written ({message}). To resume, {next}.")
         }
         (WriteTarget::File, WriteCause::Full) => format!(
-            "A file of this run can't be written, since there is no room ({message}). Make room, then {next}; {lost}."
+            "A file of this run can't be written, since there is no space left ({message}). Make room, then {next}; {lost}."
         ),
         (WriteTarget::File, WriteCause::ReaderGone | WriteCause::Other) => format!(
             "A file of this run can't be written ({message}). Repair the disk or its permissions, then {next}; {lost}."
@@ -215,7 +215,7 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     }
 }
 
-/// Returns what the server sent, to be added to the end of a sentence: ` (401, "invalid x-api-key", request req_1)`.
+/// Returns what the server sent, as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`.
 fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));
@@ -233,7 +233,7 @@ pub(super) mod tests {
     use crate::report::words::halt_words;
 
     #[test]
-    fn every_explanation_says_what_to_do_and_can_not_steer_the_terminal() {
+    fn every_explanation_says_what_to_do_and_cannot_control_the_terminal() {
         for (name, reason) in reasons() {
             let same = explain(&reason, &place(Next::Same));
             let piped = explain(&reason, &place(Next::Resume("claude-batch resume x.jsonl".to_owned())));
@@ -250,7 +250,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_reason_has_its_words() {
+    fn every_reason_is_explained() {
         let told = |(name, reason): &(&str, HaltReason)| {
             format!("{name}: {}\n  {}\n", halt_words(reason), explain(reason, &place(Next::Same)))
         };
@@ -271,7 +271,7 @@ pub(super) mod tests {
         proxy: the proxy refuses to pass requests on
           The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not pass requests on ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
         redirect: the endpoint sends requests elsewhere
-          https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would go along. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
+          https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would be sent there too. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
         endpoint: nothing known: the endpoint fails
           https://api.example fails. Check the network, proxies and --base-url, then run the same command.
         endpoint: 529: the endpoint is overloaded (529)
@@ -284,14 +284,14 @@ pub(super) mod tests {
           The first 10 rows all failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         rows: some: too many rows failed
           25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
-        disk: stdout, reader gone: standard output takes no more
+        disk: stdout, reader gone: standard output can't be written
           The program that read standard output has ended (can't write x\n). To resume, run the same command.
-        disk: stdout, full: standard output takes no more
+        disk: stdout, full: standard output can't be written
           Standard output could not be written (can't write x\n). To resume, run the same command.
-        disk: stdout, other: standard output takes no more
+        disk: stdout, other: standard output can't be written
           Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: file, full: results can't be written
-          A file of this run can't be written, since there is no room (can't write x\n). Make room, then run the same command; answers since the last sync may be lost although they were billed.
+          A file of this run can't be written, since there is no space left (can't write x\n). Make room, then run the same command; answers since the last sync may be lost although they were billed.
         disk: file, other: results can't be written
           A file of this run can't be written (can't write x\n). Repair the disk or its permissions, then run the same command; answers since the last sync may be lost although they were billed.
         INT: interrupted
@@ -353,8 +353,8 @@ pub(super) mod tests {
         Failure { status: Some(status), message: message.to_owned(), ..Failure::default() }
     }
 
-    /// Returns every reason with a name: for endpoints one reason for each kind of failure, for output files one for
-    /// each cause.
+    /// Returns the reasons with their names. For endpoints, there is one reason for each kind of failure; for output
+    /// files, one for each cause.
     pub(in crate::cli) fn reasons() -> Vec<(&'static str, HaltReason)> {
         let request_id = Some("req_1".to_owned());
         let key = Failure { request_id, ..failure(401, "invalid x-api-key\x1b[2J\n") };

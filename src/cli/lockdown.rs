@@ -1,14 +1,16 @@
-//! Keeps secrets inside this process: no core dumps, no reading by other processes.
+//! Keeps secrets inside this process: there are no core dumps, and other processes can't read its memory.
 
 use secrecy::SecretString;
 
 use super::config::Config;
 
-/// Shorter header values are names and switches. Hiding them would only make messages of servers hard to read.
+/// Header values that are shorter than this are names and switches. Hiding them would only make the messages of
+/// servers hard to read.
 const SHORTEST_HEADER: usize = 12;
 
-/// Asks the system for no core dumps; on Linux also to keep other processes of the same user from reading our memory
-/// and variables. This holds for this process only, not for programs that it starts.
+/// Asks the system not to write core dumps. On Linux, also asks it to keep other processes of the same user from
+/// reading the memory and variables of this process. This applies only to this process, not to programs that it
+/// starts.
 ///
 /// This process can still open `/proc/self`, so inputs like `/dev/stdin` and `<(…)` work.
 pub(super) fn begin() {
@@ -25,7 +27,7 @@ pub(super) fn begin() {
     }
 }
 
-/// Returns the secrets that are sent in addition to the key: values of headers that the user set.
+/// Returns the secrets that are sent in addition to the key: the values of headers that the user set.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
     let headers = config.headers.iter().filter_map(|(_, value)| value.to_str().ok());
     headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from).collect()

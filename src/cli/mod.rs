@@ -1,6 +1,6 @@
-//! The command line: what was typed, the settings that result from it, and how the program ends.
+//! The command line: the arguments, the settings that result from them, and how the program ends.
 //!
-//! This is the only place that uses all parts of the program and connects them. [`run`] is the whole program.
+//! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
 pub mod args;
 mod columns;
@@ -8,7 +8,9 @@ mod commands;
 pub mod config;
 pub mod exit;
 pub(crate) mod explain;
+mod faults;
 mod lockdown;
+mod models;
 mod parts;
 mod projection;
 mod results;
@@ -60,7 +62,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
     }
 }
 
-/// Prints, on one line, an error that happened before anything was sent.
+/// Prints an error that happened before anything was sent, on one line.
 fn fail(error: &anyhow::Error) -> Exit {
     say::err(&format!("claude-batch: {}", escape(&causes(error.as_ref()))));
     let is_output = error.chain().any(|cause| {

@@ -1,4 +1,4 @@
-//! Parts of a run, made from its settings.
+//! Makes the parts of a run from its settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,15 +27,16 @@ use crate::transport::{BaseUrl, parse_base_url};
 const API: &str = "https://api.anthropic.com";
 /// The name of the provider in records.
 pub(crate) const PROVIDER: &str = "anthropic";
-/// The most requests in flight that are chosen automatically.
+/// The most requests in flight, if the user does not choose a number.
 const WIDEST: usize = 1_000;
-/// The fewest files that are reserved for other uses than connections: journal, inputs, terminal, libraries.
+/// The fewest files that are reserved for uses other than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// An eighth of the system's limit is reserved for other files. The HTTP client's pool opens more connections than
-/// needed: with 4,000 requests at once under a limit of 4,096, a run had 83 failures to connect.
+/// The part of the system's limit on open files that is reserved for other files: an eighth. The HTTP client's pool
+/// opens more connections than needed. With 4,000 requests in parallel and a limit of 4,096 files, a run had 83
+/// failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
-/// Returns the catalog, with the user's prices over the built-in ones.
+/// Returns the catalog. The user's prices replace the built-in ones.
 pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let catalog = Catalog::builtin();
     Ok(Arc::new(match &config.prices {
@@ -44,49 +45,65 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     }))
 }
 
-/// Returns what to read, and how.
+/// Returns what is read, and how.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
     };
-    let input = |given: &InputArg| match given {
-        InputArg::Path(path) => Input::File(path.clone()),
-        InputArg::Stdin => Input::Stdin,
+    let system = match &config.request.system {
+        Some(text) => Template::of_system(text).context("--system")?,
+        None => None,
     };
     let id_column = config.source.id_column.clone();
     Ok(InputPlan {
-        inputs: config.inputs.iter().map(input).collect(),
-        options: source::Options { format: config.source.format, id_column, template, ..source::Options::default() },
+        inputs: config.inputs.iter().map(input_of).collect(),
+        options: source::Options {
+            format: config.source.format,
+            id_column,
+            template,
+            system,
+            ..source::Options::default()
+        },
         skip: config.source.skip,
         limit: config.source.limit,
     })
+}
+
+/// Returns the input that was named.
+pub(crate) fn input_of(given: &InputArg) -> Input {
+    match given {
+        InputArg::Path(path) => Input::File(path.clone()),
+        InputArg::Texts(texts) => Input::Texts(texts.clone()),
+        InputArg::Stdin => Input::Stdin,
+    }
 }
 
 /// Returns the path of an input that has one.
 pub(crate) fn path_of(input: &Input) -> Option<&Path> {
     match input {
         Input::File(path) | Input::Spooled { path, .. } => Some(path),
-        Input::Stdin => None,
+        Input::Texts(_) | Input::Stdin => None,
     }
 }
 
-/// Returns the inputs that are files.
+/// Returns the inputs that are files, and the folders of text files.
 pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
     let file = |input: &InputArg| match input {
         InputArg::Path(path) => Some(path.clone()),
+        InputArg::Texts(texts) => Some(texts.root().to_owned()),
         InputArg::Stdin => None,
     };
     config.inputs.iter().filter_map(file).collect()
 }
 
-/// Returns a planner. Each reading needs its own, since a planner counts equal rows.
+/// Returns a planner. Each reading needs a planner of its own, because a planner counts identical rows.
 pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
 }
 
-/// Returns the paths of the run's files. With a projection, the results file stands beside it.
+/// Returns the paths of the run's files. With a projection, the results file is next to the output.
 pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str) -> Result<RunPaths> {
     let inputs = input_files(config);
     let beside = projection.and_then(|projection| projection.results(config, run));
@@ -96,18 +113,36 @@ pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str)
         (None, Some(OutputArg::Stdout)) => Some(PathBuf::from("-")),
         (None, None) => None,
     };
-    Ok(RunPaths::resolve(&PathRequest {
+    let paths = RunPaths::resolve(&PathRequest {
         inputs: &inputs,
         has_stdin: config.inputs.contains(&InputArg::Stdin),
         output: output.as_deref(),
         errors: config.errors.as_deref(),
         is_simulated: config.simulate,
         run,
-    })?)
+    })?;
+    paths.results.iter().chain([&paths.errors]).try_for_each(|path| check_not_input(config, path))?;
+    Ok(paths)
 }
 
-/// Returns the results file of a run whose output is not named; `None` for standard output, and for a run that must name
-/// its output.
+/// Refuses a file to be written that the next run would read as an input.
+pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
+    for input in &config.inputs {
+        if let InputArg::Texts(texts) = input
+            && texts.would_take(path)
+        {
+            bail!(
+                "{} would be a row of the input {} when the same command runs again; name a file elsewhere",
+                path.display(),
+                texts.name()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Returns the results file of a run whose output is not named; `None` if results go to standard output, or if the run
+/// must name its output.
 pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
     let is_single = config.inputs.len() == 1 && !config.inputs.contains(&InputArg::Stdin);
     RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results
@@ -121,7 +156,13 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     }
 }
 
-/// Returns the key and the warnings about it.
+/// Returns whether requests go to the Claude API itself, or to the simulator, which stands for it. Gateways have models
+/// of their own.
+pub(crate) fn is_api(config: &Config) -> bool {
+    config.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
+}
+
+/// Returns the key, and warnings about it.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
     let (credential, mut warnings) = credential::credential(&config.key, world)?;
     let credential = match credential {
@@ -131,7 +172,7 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<Str
     let is_short = credential.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
     let short = is_short.then(|| {
         format!(
-            "the key is shorter than {} characters: if a server sends it back, it is not taken out",
+            "the key is shorter than {} characters: if a server sends it back, it is not removed from messages",
             secrets::SHORTEST
         )
     });
@@ -139,7 +180,7 @@ pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<Str
     Ok((credential, warnings))
 }
 
-/// Returns how the server is reached.
+/// Returns the settings of the connection to the server.
 pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
     HttpConfig {
         timeout: config.timeout,
@@ -158,8 +199,8 @@ pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
-/// Returns the concurrency window, limited by the open files that the system allows. A request in flight needs `files`
-/// of them.
+/// Returns the concurrency window. It is limited by the number of open files that the system allows; a request in
+/// flight needs `files` open files.
 pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
@@ -175,13 +216,13 @@ pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     }
 }
 
-/// Raises the limit on open files to the highest value allowed, and returns that.
+/// Raises the limit on open files to the highest value that is allowed, and returns it.
 #[cfg(unix)]
 fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // If the limit can't be raised, the current one is used.
+    // If the limit can't be raised, the current limit is used.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -195,13 +236,13 @@ fn open_files() -> usize {
     usize::MAX
 }
 
-/// Returns the limits that the tier gives to pools.
+/// Returns the limits of the pools in this tier.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
 }
 
-/// Returns the scheduler's settings. `recovered` is the state that earlier runs on the same results left.
+/// Returns the scheduler's settings. `recovered` is what earlier runs left in the same results.
 pub(crate) fn scheduler(
     config: &Config,
     catalog: &Arc<Catalog>,
@@ -222,7 +263,7 @@ pub(crate) fn scheduler(
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // Failed rows count as well: a row is recorded as failed only if the endpoint answered other rows.
+        // Failed rows count too: a row is recorded as failed only if the endpoint answered other rows.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,
@@ -239,7 +280,7 @@ pub(crate) fn scheduler(
     }
 }
 
-/// Returns the manifest of the run, for its folder.
+/// Returns the manifest of the run.
 pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projection>) -> Manifest {
     Manifest {
         origin: origin.to_owned(),
@@ -253,8 +294,12 @@ pub(crate) fn manifest(config: &Config, origin: &str, projection: Option<&Projec
 }
 
 fn input_identity(input: &InputArg) -> InputIdentity {
-    let InputArg::Path(path) = input else {
-        return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None };
+    let path = match input {
+        InputArg::Path(path) => path,
+        InputArg::Texts(texts) => {
+            return InputIdentity { path: texts.name().to_owned(), bytes: None, modified: None };
+        }
+        InputArg::Stdin => return InputIdentity { path: "stdin".to_owned(), bytes: None, modified: None },
     };
     let known = source::identity(path).ok();
     InputIdentity {
@@ -275,6 +320,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     };
     RequestShape {
         model: request.model.clone(),
+        map_model: request.model_map.0.iter().cloned().collect(),
         max_tokens: request.max_tokens,
         system_sha256: request.system.as_ref().map(digest),
         params: request.params.0.iter().map(|(name, raw)| (name.to_string(), value(raw.get()))).collect(),
@@ -283,7 +329,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     }
 }
 
-/// Returns a name for a run: the moment it began and a random part.
+/// Returns an id for a run: the time at which it began, and a random part.
 pub(crate) fn run_id() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)

@@ -1,7 +1,7 @@
-//! The output of a run when it is not the results file itself: a table, texts, or lines in another order.
+//! The output of a run, if it is not the results file itself: a table, texts, or lines in another order.
 //!
-//! The results file stays the place where answers are safe. It stands beside the output: `answers.csv`,
-//! `answers.csv.results.jsonl`, `answers.csv.errors.jsonl`.
+//! The answers are stored safely in the results file, which is next to the output. For example, the files of a run are
+//! `answers.csv`, `answers.csv.results.jsonl` and `answers.csv.errors.jsonl`.
 
 use std::path::{Path, PathBuf};
 
@@ -25,26 +25,26 @@ pub(crate) enum Target {
     Stdout,
 }
 
-/// A projection: what is made, and where it goes.
+/// A projection: an output that is made from the results.
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
     /// Where it goes.
     pub(crate) target: Target,
-    /// What is made.
+    /// Form, fields and order of the output.
     pub(crate) request: Request,
 }
 
-/// Suffix of the results file of a projection.
+/// Suffix of the results file of a run with a projection.
 const RESULTS: &str = ".results.jsonl";
 
 impl Projection {
-    /// Returns the projection that a run makes at its end; `None` when the results file is the output.
+    /// Returns the projection that a run makes at its end; `None` if the results file is the output.
     ///
-    /// `unnamed` is the results file that the run has when no output is named. `is_seekable` says whether the input can be
+    /// `unnamed` is the results file of the run if no output is named. `is_seekable` says whether the input can be
     /// read again.
     ///
     /// # Errors
-    /// The name of the output and the format differ.
+    /// The name of the output does not fit its format.
     pub(crate) fn of_run(config: &Config, unnamed: Option<PathBuf>, is_seekable: bool) -> Result<Option<Self>> {
         let form = &config.form;
         let (target, found) = match &config.output {
@@ -52,7 +52,7 @@ impl Projection {
             Some(OutputArg::Stdout) => (Target::Stdout, form.format.map(Form::plain)),
             None => match (form.format.filter(|format| *format != OutputFormat::Jsonl), unnamed) {
                 (Some(format), Some(results)) => (Target::File(renamed(&results, format)), Some(Form::plain(format))),
-                // The results file is the output, whatever a configuration file says about tables.
+                // The results file is the output, even if a configuration file has settings for tables.
                 _ => return Ok(None),
             },
         };
@@ -63,8 +63,7 @@ impl Projection {
         Ok((!is_plain).then_some(Self { target, request }))
     }
 
-    /// Returns the results file of a run with this projection. Without one, a run to standard output has none, and other
-    /// runs have one that the usual rules name.
+    /// Returns the results file of a run with this projection; `None` if the run has its usual results file.
     pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
         match (&self.target, &config.output) {
             (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),
@@ -73,10 +72,10 @@ impl Projection {
         }
     }
 
-    /// Checks that the output can be made: it is no file of the run, and no file that something else made.
+    /// Checks that the output can be made: it must not be a file of the run, or a file that this program did not make.
     ///
     /// # Errors
-    /// Names the output, and says what to do.
+    /// The message names the output, and says what to do.
     pub(crate) fn check(&self, paths: &RunPaths, inputs: &[PathBuf], disk: &dyn Disk) -> Result<()> {
         let Target::File(output) = &self.target else { return Ok(()) };
         RunPaths::given(Some(output.clone()), paths.errors.clone()).check_output(inputs, disk)?;
@@ -107,7 +106,7 @@ impl Projection {
     /// Makes the output.
     ///
     /// # Errors
-    /// Any [`ExportError`].
+    /// The failure of the export.
     pub(crate) fn make(&self, disk: &dyn Disk, runs: &[Run]) -> Result<Made, ExportError> {
         match &self.target {
             Target::File(path) => {
@@ -116,7 +115,7 @@ impl Projection {
             Target::Stdout => {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;
                 match project(disk, runs, &self.request, out) {
-                    // The reader has seen enough.
+                    // The reader has closed standard output, because it has seen enough.
                     Err(ExportError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                         Ok(Made::default())
                     }
@@ -126,7 +125,7 @@ impl Projection {
         }
     }
 
-    /// Returns the output's name for messages.
+    /// Returns the name of the output for messages.
     pub(crate) fn name(&self) -> String {
         match &self.target {
             Target::File(path) => escape(&path.display().to_string()).into_owned(),
@@ -134,7 +133,7 @@ impl Projection {
         }
     }
 
-    /// Returns what a run records about its output, so that `resume` can make it again.
+    /// Returns what a run records about its output. With it, `resume` can make the output again.
     pub(crate) fn recorded(&self) -> Option<RecordedOutput> {
         let Target::File(path) = &self.target else { return None };
         let name = path.file_name()?.to_str()?.to_owned();
@@ -152,11 +151,11 @@ impl Projection {
         Some(RecordedOutput { name, settings })
     }
 
-    /// Returns the projection of `results`: of runs that were made earlier. `target` is where it goes, and `kinds` are the
-    /// rows that were asked for.
+    /// Returns the projection for the command `results`, which uses earlier runs. `target` is where the output goes,
+    /// and `kinds` are the rows that were asked for.
     ///
     /// # Errors
-    /// The name of the output and the format differ.
+    /// The name of the output does not fit its format.
     pub(crate) fn of_results(
         form: &FormConfig,
         target: Target,
@@ -172,7 +171,8 @@ impl Projection {
     }
 }
 
-/// Tables and texts are in the order of the input, if it can be read again. Whole lines are as they were done.
+/// Tables and texts are in the order of the input if it can be read again. Whole lines are in the order in which rows
+/// were done.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,
@@ -198,7 +198,7 @@ fn renamed(results: &Path, format: OutputFormat) -> PathBuf {
     results.with_extension(extension)
 }
 
-/// Turns a failure into an error that says where the answers are, and how to make the output again.
+/// Turns a failure into an error that says where the answers are and how to make the output again.
 pub(crate) fn failed(error: ExportError, results: Option<&Path>) -> anyhow::Error {
     let Some(results) = results.map(|path| path.display().to_string()) else { return error.into() };
     anyhow!(error).context(format!("the answers are safe in {}, but the output was not made", escape(&results)))

@@ -1,12 +1,12 @@
-//! Everything this program prints goes through here, except a run's progress ([`report`](crate::report)).
+//! Prints all text of this program, except the progress of a run ([`report`](crate::report)).
 //!
 //! Printed text can't control the terminal: line breaks are kept, and other control characters become escapes. Text
-//! that looks like a key of the API is hidden. When a name or message from outside is put into a sentence, its line
-//! breaks are escaped too, so that it can't look like a line of this program.
+//! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line
+//! breaks are escaped too. So it can't look like a line of this program.
 //!
-//! Nothing here panics (the standard library's macros do when the stream is full or closed), and a message that can't
-//! be shown does not end a run. Standard output is different: it carries the result of a command. If its reader has
-//! closed it, the reader has seen enough; any other failure to write is an error.
+//! Nothing in this module panics, in contrast to the standard library's macros when the stream is full or closed. A
+//! message that can't be shown does not end a run. Standard output is different, because it carries the result of a
+//! command. If its reader has closed it, the reader has seen enough; any other failure to write is an error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -17,36 +17,37 @@ use crate::domain::Secrets;
 use crate::report::harmless::OnTerminal;
 use crate::report::text::{escape, escape_lines};
 
-/// How a key of the API begins.
+/// The beginning of a key of the API.
 const KEY_BEGINS: &str = "sk-ant-";
-/// The fewest characters after the beginning of a key. Shorter text is part of a sentence about keys.
+/// The fewest characters that follow the beginning of a key. A shorter text is not a key, but part of a sentence about
+/// keys.
 const KEY_REST: usize = 8;
 
-/// Standard output could not be written.
+/// An error: standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
 pub(crate) struct OutputFailure(#[source] io::Error);
 
-/// Says something to the person, on standard error.
+/// Prints a message for the user on standard error.
 pub(crate) fn err(text: &str) {
     write_err(&format!("{text}\n"));
 }
 
-/// Asks the person something; the answer comes on the same line.
+/// Prints a question for the user. The answer is typed on the same line.
 pub(crate) fn ask(question: &str) {
     write_err(question);
 }
 
 fn write_err(text: &str) {
     let mut stream = io::stderr().lock();
-    // If this fails there is nobody to tell.
+    // If this fails, there is no way to report it.
     let _ = stream.write_all(harmless(text).as_bytes()).and_then(|()| stream.flush());
 }
 
-/// Prints a command's result on standard output.
+/// Prints the result of a command on standard output.
 ///
 /// # Errors
-/// When it can't be written. It is not an error when the reader has gone away.
+/// The result can't be written. If the reader has closed standard output, that is not an error.
 pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     let mut stream = io::stdout().lock();
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
@@ -55,7 +56,7 @@ pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
 /// Turns the result of a write to standard output into the result of [`out`].
 ///
 /// # Errors
-/// As [`out`].
+/// The errors of [`out`].
 pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -63,18 +64,19 @@ pub(crate) fn printed(written: io::Result<()>) -> Result<(), OutputFailure> {
     }
 }
 
-/// Returns standard error for a run's progress. The text of the progress is escaped already.
+/// Returns standard error for the progress of a run. The text of the progress is already escaped.
 pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
 
-/// Returns standard output for results: byte for byte, or escaped if it is a terminal.
+/// Returns standard output for results. They are written byte for byte, or escaped if it is a terminal.
 pub(crate) fn results() -> Box<dyn Write + Send> {
     let stream = io::stdout();
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
-/// Makes panics print through this module too, without these secrets, since the message of a panic may quote data.
+/// Makes panics print through this module too. The given secrets are hidden, because the message of a panic may quote
+/// data.
 pub(crate) fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
@@ -95,13 +97,13 @@ fn panic_words(panic: &PanicHookInfo<'_>) -> String {
     )
 }
 
-/// Returns the text in a form that is safe to print.
+/// Returns a text in a form that is safe to print.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let shown = escape_lines(text);
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides text that looks like a key: if a key was typed in the wrong place, an error message would repeat it.
+/// Hides text that looks like a key. If a key was typed in the wrong place, an error message would repeat it.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);
     let mut shown = parts.next().unwrap_or_default().to_owned();
@@ -120,12 +122,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_stay_lines_and_nothing_steers() {
+    fn line_breaks_stay_and_control_characters_are_escaped() {
         assert_eq!(harmless("a\nb\u{1b}[2J\r\u{9b}1m\u{202e}"), "a\nb\\u{1b}[2J\\r\\u{9b}1m\\u{202e}");
     }
 
     #[test]
-    fn what_looks_like_a_key_is_hidden_and_words_about_keys_are_not() {
+    fn text_like_a_key_is_hidden_and_words_about_keys_are_not() {
         assert_eq!(
             harmless("no file 'sk-ant-api03-abc_DEF-1', no sk-ant-, no sk-ant-x; sk-ant-012345678."),
             "no file 'sk-ant-[hidden]', no sk-ant-, no sk-ant-x; sk-ant-[hidden]."

@@ -1,18 +1,20 @@
-//! Commands that people paste into a shell: quoted so that they keep their meaning and are safe to print.
+//! Commands that users paste into a shell. They are quoted so that they keep their meaning and are safe to print.
 //!
-//! A word of letters, digits and `-_./=:,@%+` stays as it is. Any other word is put in single quotes. A word with a
-//! control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'` with octal numbers for those
-//! bytes. bash, zsh, ksh and POSIX since 2024 understand it. Older shells read a wrong name, but do not run anything
-//! else. On Windows names can't contain these characters, and double quotes are enough.
+//! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Any other word is put in single quotes. A
+//! word with a control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'`, with octal
+//! numbers for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this. Older shells read a
+//! wrong name, but do not run anything else. On Windows, names can't contain these characters, and double quotes are
+//! enough.
 //!
-//! The value of a `--header` may be a secret: in a printed command it is [`HIDDEN`], which the program refuses.
+//! The value of a `--header` may be a secret. In a printed command, it is replaced by [`HIDDEN`], which the program
+//! refuses.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::report::text::{escape, is_steering};
 
-/// Printed in a command in place of a header's value.
+/// Replaces the value of a header in a printed command.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
 /// The name of this program. Printed commands begin with it.
@@ -23,7 +25,7 @@ pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String 
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
-/// Returns a path as an argument. A path that begins with a dash is changed, since it would be read as a flag.
+/// Returns a path as an argument. If it begins with a dash, it is changed: otherwise it would be read as a flag.
 pub(crate) fn file(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => Path::new(".").join(path).into_os_string(),
@@ -31,7 +33,7 @@ pub(crate) fn file(path: &Path) -> OsString {
     }
 }
 
-/// Returns a word quoted where a shell needs it.
+/// Returns a word, quoted if a shell needs that.
 pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     if cfg!(windows) { double_quoted(&word.to_string_lossy()) } else { posix(word.as_encoded_bytes()) }
@@ -52,18 +54,19 @@ fn double_quoted(word: &str) -> String {
     }
 }
 
-/// Returns whether a word has no special meaning in any shell. (In zsh a leading `=` has one.)
+/// Returns whether a word has no special meaning in any shell. (In zsh, a leading `=` has a meaning.)
 fn is_plain(word: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     !word.is_empty() && !word.starts_with('=') && word.bytes().all(is_plain)
 }
 
-/// Returns whether a character changes when it is copied from a terminal.
+/// Returns whether a character may be changed when it is copied from a terminal.
 fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }
 
-/// Returns a word as `$'…'`. A `!` becomes a number too: an interactive bash would replace it with an earlier command.
+/// Returns a word as `$'…'`. `!` becomes a number too, because an interactive bash would replace it by an earlier
+/// command.
 fn in_numbers(word: &[u8]) -> String {
     let mut shown = "$'".to_owned();
     let numbers = |shown: &mut String, bytes: &[u8]| {
@@ -83,7 +86,7 @@ fn in_numbers(word: &[u8]) -> String {
     shown
 }
 
-/// Returns arguments with the values of `--header` hidden. After `--` there are no flags.
+/// Returns arguments in which the values of `--header` are hidden. After `--` there are no flags.
 pub(crate) fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
     let (mut is_value, mut has_flags) = (false, true);
@@ -101,7 +104,7 @@ pub(crate) fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsStr
     shown
 }
 
-/// Returns a header with its value hidden.
+/// Returns a header whose value is hidden.
 pub(crate) fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_stand_in_single_quotes() {
+    fn other_words_are_in_single_quotes() {
         let shown = ["", "a b", "a$(touch PWN);b.jsonl", "it's", "`id`", "~", "=ls", "a\\b", "Grüße", "!1"];
 
         let shown = shown.map(|word| posix(word.as_bytes()));
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_and_bytes_that_are_not_text_become_numbers() {
+    fn control_characters_and_invalid_utf_8_become_numbers() {
         assert_eq!(posix(b"a\nb"), r"$'a\012b'");
         assert_eq!(posix("é\u{202e}x\u{9b}".as_bytes()), r"$'é\342\200\256x\302\233'");
         assert_eq!(posix(b"\xff1'\\!"), r"$'\3771\047\134\041'");
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_has_double_quotes() {
+    fn on_windows_words_are_in_double_quotes() {
         assert_eq!(double_quoted("a b.jsonl"), "\"a b.jsonl\"");
         assert_eq!(double_quoted("C.jsonl"), "C.jsonl");
         assert_eq!(double_quoted("--param=stop=\"x\u{1b}\""), "\"--param=stop=\\\"x\\u{1b}\\\"\"");
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_headers_are_hidden_in_each_way_of_typing_them() {
+    fn values_of_headers_are_hidden_in_every_notation() {
         let typed = [
             "run",
             "--header",

@@ -1,4 +1,4 @@
-//! The simulator as users start it: within this process for a rehearsal, or as a program of its own.
+//! The simulator as users start it: inside this process for a run with `--simulate`, or as a program of its own.
 
 mod settings;
 mod watch;
@@ -28,10 +28,10 @@ use crate::sim::model::Model;
 use crate::sim::server::SimServer;
 use crate::sim::transport::{SharedModel, lock};
 
-/// Port of a simulator that is a program of its own.
+/// Default port of a simulator that is a program of its own.
 const PORT: u16 = 8080;
 
-/// A simulator on its own thread and runtime, so that it does not slow down the run that uses it.
+/// A simulator on a thread and runtime of its own, so that it does not slow down the run that uses it.
 pub(crate) struct Simulator {
     url: String,
     stop: Option<oneshot::Sender<()>>,
@@ -42,14 +42,14 @@ impl Simulator {
     /// Starts a simulator on a free port of this machine.
     ///
     /// # Errors
-    /// When there is no free port or thread.
+    /// There is no free port, or no thread can be started.
     pub(crate) fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
         let (ready_in, ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
             let started = serve_until(config, clock, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &ready_in, stopped);
             if let Err(error) = started {
-                // If sending fails, nobody is waiting for the answer.
+                // If sending fails, nobody is waiting for the result.
                 let _ = ready_in.send(Err(error));
             }
         })?;
@@ -67,7 +67,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the simulator has been printed already.
+            // If the simulator panicked, this has already been printed.
             let _ = thread.join();
         }
     }
@@ -84,14 +84,14 @@ fn serve_until(
     runtime.block_on(async {
         let model = Arc::new(Mutex::new(Model::new(config)));
         let server = SimServer::start(address, model, clock).await?;
-        // This fails if the caller has given up waiting.
+        // This fails if the caller no longer waits.
         let _ = ready.send(Ok(server.url().to_owned()));
         let _ = stopped.await;
         Ok(())
     })
 }
 
-/// Serves until interrupted.
+/// Serves until it is interrupted.
 pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let tier = args.limits.tier.unwrap_or(Tier::One);
     let config = settings::from_flags(args, tier, &Catalog::builtin(), world)?;
@@ -110,7 +110,7 @@ pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     Ok(if journal_failed.load(Ordering::Relaxed) { Exit::Output } else { Exit::Done })
 }
 
-/// Serves and prints the address; when interrupted, prints what it has seen.
+/// Serves and prints the address. When it is interrupted, prints a summary of the requests.
 async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
     let mut interrupts = Signals::install()?.interrupts(None);
     let clock = RunClock::start();
@@ -126,7 +126,8 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> R
     Ok(())
 }
 
-/// Prints the address and how to use it, in one write: a script that starts it waits for the first line.
+/// Prints the address and how to use it in one write, because a script that starts the simulator waits for the first
+/// line.
 fn announce(url: &str, tier: Tier) {
     let tier = tier.name();
     let run = shell::ours(["run", "prompts.jsonl", "--tier", tier, "--base-url", url]);
@@ -137,6 +138,6 @@ fn announce(url: &str, tier: Tier) {
          official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n  \
          what it saw    curl {stats}"
     );
-    // The simulator works even if nobody reads this text.
+    // If nobody reads this text, the simulator still works.
     let _ = say::out(&text);
 }

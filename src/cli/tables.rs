@@ -7,16 +7,12 @@ use super::columns;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
-use super::parts;
-use super::say;
+use super::{faults, models, parts, say};
 use crate::catalog::Catalog;
 use crate::domain::{ModelClass, RateLimits, Tier};
 use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
-
-/// The most broken rows that `check` shows; the rest are counted.
-const SHOWN: usize = 20;
 
 /// Reads and checks everything.
 pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
@@ -25,18 +21,18 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
-    let mut planner = parts::planner(&config.request, &config.dialect, &catalog);
-    let found = survey(&plan, &mut planner, &Earlier::none(), SHOWN, &Progress::default())?;
+    let planner = parts::planner(&config.request, &config.dialect, &catalog);
+    let mut planner = planner.without_unknown_models();
+    let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
-    columns::notes(&plan, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
-    found.unusable_shown.iter().try_for_each(|problem| say::out(&escape(problem)))?;
-    let more = found.unusable.saturating_sub(found.unusable_shown.len() as u64);
-    if more > 0 {
-        say::out(&format!("and {} more", count(more)))?;
-    }
+    columns::lines(&plan, &found, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
+    models::notes(&config, &catalog, &found).iter().for_each(|text| say::err(text));
+    faults::listed(&found).iter().try_for_each(|line| say::out(line))?;
     if let Some(damage) = &found.damage {
         say::out(&escape(damage))?;
     }
+    let refusal = models::refusal(&config, &found);
+    refusal.iter().try_for_each(|message| say::out(message))?;
     if let Some(duplicate) = &found.duplicate {
         say::out(&escape(&duplicate.to_string()))?;
     }
@@ -54,7 +50,7 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
             count(sum.input_tokens)
         ))?;
     }
-    let is_sound = found.unusable == 0 && found.duplicate.is_none() && found.damage.is_none();
+    let is_sound = found.unusable == 0 && found.duplicate.is_none() && found.damage.is_none() && refusal.is_none();
     Ok(if is_sound { Exit::Done } else { Exit::Usage })
 }
 
@@ -79,7 +75,7 @@ fn limits_row(class: &ModelClass, limits: RateLimits) -> String {
     let [rpm, itpm, otpm] =
         [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
     format!(
-        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens a minute",
+        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens per minute",
         class = class.to_string()
     )
 }

@@ -1,7 +1,7 @@
-//! The command line as clap reads it, and what clap prints: help, the version, mistakes.
+//! The command line as clap parses it, and the texts that clap prints: help, version, errors.
 //!
-//! clap's messages repeat arguments as they were typed, so arguments are escaped here first. Its advice to put an
-//! argument after `--` is left out for arguments that would need quotes in a shell.
+//! clap's messages repeat arguments as they were typed, so arguments are escaped in this module first. clap advises to
+//! put an argument after `--`; this advice is left out for arguments that would need quotes in a shell.
 
 use std::ffi::OsString;
 
@@ -14,13 +14,13 @@ use super::say::{self, OutputFailure};
 use super::shell::quoted;
 use crate::report::text::escape;
 
-/// The program's name in help and messages, whatever the file is called.
+/// The program's name in help and messages, even if the file has another name.
 const NAME: &str = "claude-batch";
 
-/// Returns what was typed.
+/// Returns the command line.
 ///
 /// # Errors
-/// There is no command to run: help or a mistake has been printed. The error says how the program ends.
+/// There is no command to run, because help or an error has been printed. The error says how the program ends.
 pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args = std::env::args_os().skip(1);
     Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
@@ -33,7 +33,7 @@ fn tell(error: clap::Error) -> Result<Exit, OutputFailure> {
     let error = harmless(error);
     let message = error.render().to_string();
     if message == say::harmless(&message) {
-        // clap prints colours if the terminal supports them. If this fails there is nobody to tell.
+        // clap prints colours if the terminal supports them. If printing fails, there is no way to report it.
         let _ = error.print();
     } else {
         say::err(message.trim_end());

@@ -171,7 +171,7 @@ pub enum EventBody {
     },
     /// A message that a person should see once.
     Warned(String),
-    /// The answer to something a person asked for.
+    /// The answer to something a person asked for, or what a stream of rows was recognized as.
     Noted(String),
     /// No more requests are sent. Requests in flight are finished.
     Draining {

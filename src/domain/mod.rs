@@ -3,6 +3,7 @@
 //! This module is plain data, with the rules that hold for it. It knows no file, socket, clock or foreign protocol.
 //! Every other module may use it. It uses no other module, except for [`crate::clock::Instant`].
 
+mod alike;
 mod ask;
 mod cost;
 mod error_class;
@@ -24,6 +25,7 @@ pub(crate) mod secrets;
 mod shown;
 mod verdict;
 
+pub use alike::{Alike, Group};
 pub use ask::{Ask, Lane, Purpose};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
 pub use error_class::ErrorClass;

@@ -1,17 +1,18 @@
-//! Charges of a line: tokens used, money spent, and attempts that may have been paid for without an answer.
+//! The charges of a line: tokens used, money spent, and attempts that may have been billed although no answer was
+//! kept.
 
 use std::ops::AddAssign;
 
 use crate::domain::{Money, Usage};
 
-/// The charges that a line records. Sums stop at the largest number.
+/// The charges that a line records. A sum that would overflow stays at the largest number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charges {
     /// Tokens used.
     pub(crate) usage: Usage,
     /// Money spent.
     pub(crate) spend: Money,
-    /// Attempts that may have been billed without a kept answer.
+    /// Attempts that may have been billed although no answer was kept.
     pub(crate) maybe_paid: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Closes the journal: makes everything durable and removes lines that do not count any more.
+//! Closes the journal: makes everything durable and removes lines that no longer count.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,32 +13,31 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// It read the input to the end. Entries of rows that were broken or rejected earlier, and not in this run, are
-    /// removed.
+    /// It read the input to the end. If earlier runs wrote entries for broken or rejected rows, and this run did not,
+    /// these entries are removed.
     Whole,
     /// It did not read the input to the end, or it read an error log.
     Part,
 }
 
-/// What the journal reports when it was closed.
+/// What the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
     /// Entries of the error log by class, including those of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Where the error log is. It is `None` when results went to standard output and the log was empty: then the log
-    /// was removed.
+    /// Where the error log is. `None` if results went to standard output and the log was empty: such a log is removed.
     pub errors: Option<PathBuf>,
 }
 
 impl Journal {
-    /// Ends the run: makes all lines durable, removes lines that do not count any more from both files, and empties the
+    /// Ends the run: makes all lines durable, removes lines that no longer count from both files, and empties the
     /// slots.
     ///
-    /// With `keeps_slots`, the slots stay as after a death of the process. Aborted requests may have been paid for, and
-    /// the next run then counts them.
+    /// With `keeps_slots`, the slots stay as if the process had died. Use it if requests were aborted: they may have
+    /// been billed, and the next run then counts them.
     ///
     /// # Errors
-    /// [`JournalError::Disk`]. Lines that were reported as durable are durable. The slots are kept, so that the next
+    /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
     /// run counts what was in flight.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self {
@@ -69,7 +68,7 @@ impl Journal {
     }
 }
 
-/// Removes an empty error log of a run to standard output, and returns the path of the log otherwise.
+/// Removes an empty error log if results went to standard output. Otherwise returns the path of the log.
 fn remove_empty_log(disk: &dyn Disk, paths: &RunPaths, is_empty: bool) -> Result<Option<PathBuf>, DiskFailure> {
     let path: &Path = &paths.errors;
     if paths.results.is_some() || !is_empty {

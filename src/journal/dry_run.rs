@@ -1,4 +1,4 @@
-//! What a run would find, for a dry run. It is refused as the run would be, and nothing is changed.
+//! What a run would find, for a dry run. A dry run is refused in the same cases as the run, and changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ pub(crate) struct Inspected {
 
 impl Journal {
     /// Reads the files that a run would open, without locking or changing them.
-    ///
+    /// `inputs` and `origin` are the ones that the run would use.
     /// `inputs` and `origin` are those of the run.
     ///
     /// # Errors
-    /// What [`Journal::open`] would refuse, except for faults that only a write can show.
+    /// The errors of [`Journal::open`], except faults that only a write can show.
     pub(crate) fn inspect(
         disk: Arc<dyn Disk>,
         paths: &RunPaths,
@@ -70,7 +70,7 @@ mod tests {
     const ANSWER: &str = r#"{"custom_id":"a","result":{"type":"succeeded","message":{"content":[]}},"meta":{"v":1,"key":"k1:00000000000000000000000000000000"}}"#;
 
     #[test]
-    fn an_inspection_is_refused_as_the_run_is_and_changes_nothing() {
+    fn an_inspection_is_refused_like_the_run_and_changes_nothing() {
         type Prepare = fn(&MemDisk);
         let cases: [(&str, Prepare, Start, bool); 9] = [
             ("nothing is there", |_| (), Start::Continue, true),

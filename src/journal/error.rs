@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use super::disk::{DiskFailure, Refusal};
 use crate::domain::{WriteCause, WriteFault, WriteTarget};
 
-/// Why a journal can't be opened or written. Files of other programs are unchanged.
+/// Why a journal can't be opened or written. In each case, files of other programs are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// There are several inputs and no output.
     #[error("{inputs} inputs need one output: name it with -o FILE")]
     NeedsOutput {
-        /// How many.
+        /// The number of inputs.
         inputs: usize,
     },
     /// An output is an input.
@@ -22,10 +22,10 @@ pub enum JournalError {
         /// The input.
         input: PathBuf,
     },
-    /// Results and error log are one file.
+    /// Results and error log are the same file.
     #[error("{} can't hold both results and errors: name another error log with --errors", path.display())]
     SameFile {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// Something that is not a regular file is at the path of an output.
@@ -39,12 +39,12 @@ pub enum JournalError {
         /// What is there, with its article.
         what: &'static str,
     },
-    /// A file or folder that the run would use may not be used.
+    /// The run may not use a file or folder that it needs.
     #[error("{} {refusal}", path.display())]
     Refused {
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
     /// Somebody else created an output while the run was starting.
@@ -56,16 +56,16 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// The name of an output leads to another file each time it is checked.
+    /// Each time it is checked, the name of an output leads to another file.
     #[error("another program keeps replacing {}: stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
         path: PathBuf,
     },
-    /// Standard output goes to a file that the run reads, or that it also writes to by name.
+    /// Standard output goes to a file that the run reads, or to which it also writes by name.
     #[error("standard output goes to {what}, and results would be mixed into it: send standard output to another file")]
     StandardOutput {
-        /// To what.
+        /// That file, in words.
         what: String,
     },
     /// The folder of an output is missing.
@@ -76,30 +76,30 @@ pub enum JournalError {
         /// The folder.
         folder: PathBuf,
     },
-    /// This program did not write the file at the path of an output.
+    /// The file at the path of an output was not written by this program.
     #[error(
         "{} is not a file of claude-batch (its first line is from another program) and was not changed: name another file",
         path.display()
     )]
     Foreign {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// A line that this program did not write stands between lines of this program.
+    /// Between lines of this program, there is a line that this program did not write.
     #[error(
         "line {line} of {} is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
         path.display()
     )]
     ForeignLine {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: u64,
     },
     /// A later version of this program wrote the file.
     #[error("a later claude-batch wrote {} (format version {version}): run that version, or name another output", path.display())]
     NewerFormat {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// Its format version.
         version: u32,
@@ -127,12 +127,12 @@ pub enum JournalError {
     OtherResults {
         /// The error log.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// The results file it names.
+        /// The results file that the line names.
         results: String,
     },
-    /// An error log names a results file that may not be used.
+    /// An error log names a results file that this program does not use.
     #[error(
         "line {line} of {} names the results file {} (error.results), which is {what}: only a results file in the folder \
          of the log is used; name the file with -o RESULTS",
@@ -142,22 +142,22 @@ pub enum JournalError {
     ResultsElsewhere {
         /// The error log.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What it names.
+        /// The name in the log.
         found: String,
-        /// What that is, with its article.
+        /// What that name is, with its article.
         what: &'static str,
     },
     /// A manifest can't be read.
     #[error(
-        "{} can't be read ({fault}): correct it, or remove it to continue without its settings and its sums of money",
+        "{} can't be read ({fault}): correct it, or remove it to continue without its settings and cost totals",
         path.display()
     )]
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// What is wrong with it, and at which place.
         fault: String,
     },
     /// Another run uses the output.
@@ -169,7 +169,7 @@ pub enum JournalError {
     Locked {
         /// The results file.
         path: PathBuf,
-        /// The process id of the other run, when it is known.
+        /// The process id of the other run, if it is known.
         holder: Option<u32>,
     },
     /// Another run uses the error log.
@@ -187,7 +187,7 @@ pub enum JournalError {
 }
 
 impl From<DiskFailure> for JournalError {
-    /// Turns a [`DiskFailure`] into a refusal when the file may not be used.
+    /// Makes an error from a [`DiskFailure`]. If the file may not be used, the error is a refusal.
     fn from(failure: DiskFailure) -> Self {
         match failure.refusal().cloned() {
             Some(refusal) => Self::Refused { path: failure.path, refusal },
@@ -205,10 +205,10 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// How many characters of a text from a file a message shows.
+/// The most characters that a message shows of a text from a file.
 const SHOWN_CHARS: usize = 100;
 
-/// Returns a text from a file in quotes, escaped, and shortened when it is long.
+/// Returns a text from a file in quotes, escaped, and shortened if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {
@@ -250,7 +250,7 @@ mod tests {
         the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a: name another output with -o, or start over with --fresh (the old file is kept)
         line 3 of o.jsonl belongs to other results ("p.jsonl"): name another error log with --errors
         line 3 of o.jsonl names the results file "/p" (error.results), which is a path: only a results file in the folder of the log is used; name the file with -o RESULTS
-        o.jsonl can't be read (it is not JSON): correct it, or remove it to continue without its settings and its sums of money
+        o.jsonl can't be read (it is not JSON): correct it, or remove it to continue without its settings and cost totals
         another run (process 7) is using o.jsonl: wait for it, or name another output with -o
         another run is using the error log o.jsonl: wait for it, or name another with --errors
         a run that writes to standard output can't be resumed: name a results file with -o
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_fault_says_what_was_written_to_and_what_is_wrong() {
+    fn a_write_fault_names_the_target_and_the_cause() {
         let fault = |failure: DiskFailure| {
             let WriteFault { target, cause, message } = WriteFault::from(&JournalError::Disk(failure));
             (target, cause, message)

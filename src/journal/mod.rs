@@ -1,20 +1,20 @@
 //! The journal: a row that is done stays done.
 //!
-//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
-//! first check of their names to the last sync. Knows nothing of scheduling, and only the identity of a request. Lines
-//! are made in [`crate::sink`].
+//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from
+//! the first check of their names to the last sync. It knows nothing about scheduling, and it knows only the identity
+//! of a request. Lines are made in [`crate::sink`].
 //!
-//! | folder or file | what it holds |
+//! | folder or file | content |
 //! |---|---|
-//! | `disk/` | a small file system trait, the real one and one in memory, and which files may be used |
-//! | `files/` | which files a run uses: names, checks, locks, manifest, in-flight slots |
-//! | `reading/` | lines read back: records, the set of done rows, failures that still count, sums |
-//! | `rewriting/` | repair of damaged files, and removal of lines that do not count any more |
-//! | `writing/` | lines appended and made durable |
-//! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`]: takes lines and slots; how it is opened and closed |
-//! | `recovery.rs` | what earlier runs left: found, checked, repaired, summed up |
-//! | `dry_run.rs` | the same for a dry run, with nothing changed |
-//! | `start.rs`, `error.rs`, `charges.rs` | how a run begins, what is refused, what a line says was used |
+//! | `disk/` | a trait for a small file system, the real one and one in memory, and the rules for which files may be used |
+//! | `files/` | the files of a run: names, checks, locks, manifest, in-flight slots |
+//! | `reading/` | reads lines back: records, the set of done rows, failures that still count, sums |
+//! | `rewriting/` | repairs damaged files, and removes lines that no longer count |
+//! | `writing/` | appends lines and makes them durable |
+//! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which takes lines and slots; opening and closing it |
+//! | `recovery.rs` | finds, checks and repairs what earlier runs left, and adds up their sums |
+//! | `dry_run.rs` | does the same for a dry run, without changing anything |
+//! | `start.rs`, `error.rs`, `charges.rs` | the ways in which a run begins, the errors, the charges of a line |
 //!
 //! **From an outcome to the disk**
 //!
@@ -39,19 +39,21 @@
 //! ```
 //!
 //! Invariants:
-//! - A row is done when its line is synced. It is reported as done only then ([`Commit::UpTo`]).
-//! - Files are only appended to. Only repair cuts them, and only repair, compaction and the removal of superseded
-//!   answers replace them as a whole. Files of other programs are never changed. Bytes that are removed and are not the
-//!   half-written end of a line of this program are kept in another file.
-//! - Only files of this user are used. Each is checked after it was opened (`disk/trust.rs`). A run locks its files
-//!   before it reads them and until it ends (`files/output.rs`).
-//! - Repair, compaction and closing can be started again after a death at any step.
-//! - Where files differ, lines win over the manifest, and results over the error log.
+//! - A row is done when its line is synced. It is not reported as done before that ([`Commit::UpTo`]).
+//! - Files are only appended to, with two exceptions: repair can cut them, and repair, compaction and the removal of
+//!   superseded answers can replace them as a whole. Files of other programs are never changed. Foreign bytes at the
+//!   end of a file are copied to another file before they are removed.
+//! - Only files of this user are used. Each file is checked after it was opened (`disk/trust.rs`). A run locks its
+//!   files before it reads them, and keeps the locks until it ends (`files/output.rs`).
+//! - Repair, compaction and closing can be repeated if the process dies during any step.
+//! - If the manifest and the lines disagree, the lines are right. If the results and the error log disagree, the
+//!   results are right.
 //!
 //! Rejected:
-//! - A database: a results file that any tool can read is worth more than its indexes, and it is faster to write.
-//! - One file for results and errors: people want to look at one of them.
-//! - Syncing slots: it needs a sync for each request.
+//! - A database: a results file that every tool can read is worth more than the indexes of a database, and writing it
+//!   is faster.
+//! - One file for results and errors: people want to look at one kind at a time.
+//! - Syncing slots: this would need a sync for each request.
 
 mod charges;
 mod close;
@@ -98,7 +100,7 @@ use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
 
-/// The open journal of a run. See the module for what it promises.
+/// The open journal of a run. The module describes its guarantees.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     paths: RunPaths,
@@ -107,7 +109,7 @@ pub struct Journal {
     slots: Slots,
     unresolved: Unresolved,
     superseded: Superseded,
-    /// Length of the error log, including the lines that are not written yet.
+    /// Length of the error log, including the lines that are still waiting to be written.
     errors_end: u64,
     /// Memory for a line that is made before it is appended.
     line: Vec<u8>,
@@ -117,9 +119,9 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Takes the outcome of a job. Returns the file that its line goes to.
+    /// Takes the outcome of a job. Returns the log to which its line goes.
     ///
-    /// The row is done when a commit of `seq` or more is reported. A number must not be lower than the one before.
+    /// The row is done when a commit with `seq` or a higher number is reported. Numbers must never decrease.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -161,7 +163,7 @@ impl Journal {
         }
     }
 
-    /// Takes a row that was rejected before it was sent. `now` is when it was rejected.
+    /// Appends the line of a row that was rejected before it was sent. `now` is when it was rejected.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -171,8 +173,8 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot: a request of the job is in flight. The slot is written with the next [`Journal::flush`], and the
-    /// request must not be sent before.
+    /// Fills a slot: a request of the job is in flight. The slot is written with the next [`Journal::flush`]. The
+    /// request must not be sent before that.
     pub fn mark(&mut self, job: &Job) -> Slot {
         self.slots.mark(job.row)
     }
@@ -182,16 +184,16 @@ impl Journal {
         self.slots.clear(slot);
     }
 
-    /// Frees the slot of a row whose line is durable. Needs no write, because a later run finds the line.
+    /// Frees the slot of a row whose line is durable. The file need not change, because a later run finds the line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots.release(slot);
     }
 
-    /// Writes the lines and the slots that wait. A loop calls it once a turn, before it sends anything.
+    /// Writes the waiting lines and slots. The run's loop calls it once per turn, before it sends anything.
     ///
     /// # Errors
-    /// [`JournalError::Disk`] when slots can't be written. Requests that were marked since the last call must then not
-    /// be sent. A failure to write lines is reported as a commit.
+    /// [`JournalError::Disk`] if slots can't be written. In that case, requests that were marked since the last call
+    /// must not be sent. A failure to write lines is reported as a commit.
     pub fn flush(&mut self) -> Result<(), JournalError> {
         // A failure is reported once, as a commit.
         let _ = self.writer.flush();
@@ -203,23 +205,23 @@ impl Journal {
         self.writer.hurry();
     }
 
-    /// Returns how many bytes were appended and are not yet durable. Stop sending while they are many.
+    /// Returns how many bytes were appended and are not yet durable. Stop sending while this number is large.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many bytes were appended and may still be in memory only: standard output may have a slow reader.
+    /// Returns how many of the appended bytes may only be in memory so far: standard output can have a slow reader.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
 
     /// Writes the rows of the error log that still count to a file in the run folder, and returns its path.
     ///
-    /// `resume` reads this copy, because the log itself gets new entries while its rows are run. With `only`, rows of
-    /// these classes are written; when it is empty, rows of all classes. Broken rows are left out.
+    /// `resume` reads this copy, because the log itself gets new entries while its rows are run. If `only` is not
+    /// empty, only rows of its classes are written. Broken rows are left out.
     ///
     /// # Errors
-    /// [`JournalError::NoFolder`] when results go to standard output; [`JournalError::Disk`].
+    /// [`JournalError::NoFolder`] if results go to standard output; [`JournalError::Disk`].
     pub fn write_resume_input(&self, only: &[ErrorClass]) -> Result<PathBuf, JournalError> {
         let folder = self.paths.folder().ok_or(JournalError::NoFolder)?;
         let path = resume_input_in(&folder);
@@ -240,7 +242,7 @@ impl Journal {
         self.superseded.note_answer(row);
     }
 
-    /// Appends the prepared line of a row that has no answer.
+    /// Appends the line of a row without an answer. The line is ready in `self.line`.
     fn append_error(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, seq: u64) -> Result<(), JournalError> {
         self.unresolved.append(row, class, kind, self.errors_end);
         self.append_line(seq)

@@ -1,4 +1,4 @@
-//! Opens a journal: from the names of files to a journal that takes lines.
+//! Opens a journal: finds the files by their names, and returns a journal that takes lines.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct JournalOptions {
     pub clock: RunClock,
     /// Date of the price table.
     pub price_date: Option<Arc<str>>,
-    /// Origin, inputs and settings of the run. The other members are filled in here.
+    /// Origin, inputs and settings of the run. The other members are set in this module.
     pub manifest: Manifest,
     /// How the run begins.
     pub start: Start,
@@ -37,14 +37,14 @@ pub struct JournalOptions {
     pub fsync: Fsync,
     /// Which thread writes and syncs.
     pub threading: Threading,
-    /// Standard output, for a run without a results file. Otherwise unused.
+    /// Standard output, which is used only by a run without a results file.
     pub stdout: Option<Box<dyn Write + Send>>,
 }
 
 impl Journal {
     /// Opens the journal of a run: checks, locks and repairs the files, and starts the writer.
     ///
-    /// `on_commit` is called when lines have become durable, and when they can't be written any more.
+    /// `on_commit` is called when lines have become durable, and when lines can no longer be written.
     ///
     /// # Errors
     /// Any [`JournalError`] except `NeedsOutput`. Files of other programs are unchanged. Files of earlier runs are
@@ -99,8 +99,8 @@ impl Journal {
 
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &UnclosedRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
-    // Rows of an error log have their own parameters. So the manifest keeps what it says about the input and the output
-    // of the run that began the results.
+    // The rows of an error log contain their own parameters. So with `resume`, the manifest keeps what it says about the
+    // input and the output of the run that began the results.
     let given = match before.filter(|_| start == Start::Resume).cloned() {
         None => given,
         Some(Manifest { inputs, shape, rows, output, .. }) => Manifest { inputs, shape, rows, output, ..given },
@@ -119,7 +119,7 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &U
     }
 }
 
-/// Returns where lines go, and where the error log ends.
+/// Returns the targets of the lines, and the offset at which the error log ends.
 fn targets(
     outputs: &Outputs,
     fsync: Fsync,

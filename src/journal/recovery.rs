@@ -1,4 +1,4 @@
-//! Recovery: before a run begins, finds what earlier runs left, and repairs it.
+//! Recovery: before a run begins, it finds and repairs what earlier runs left.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ pub struct Recovered {
     pub totals: Totals,
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// Rows that were in flight when the last run died and that have no line. They may have been paid for. They are
-    /// also counted in `totals.maybe_paid`, once.
+    /// Rows that were in flight when the last run died and that have no line. They may have been billed.
+    /// `totals.maybe_paid` counts them too, once.
     pub dead_in_flight: u64,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Recovery<'a> {
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether a run of this program used this folder before: its manifest exists.
+    /// Whether a run of this program used this folder before. If so, its manifest exists.
     is_known: bool,
     /// The lock of the run folder, unless this is a dry run or results go to standard output.
     pub(crate) lock: Option<Lock>,
@@ -59,7 +59,7 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, recovered: Recovered::default() }
     }
 
-    /// Finds and locks the files that exist, and refuses those that may not be used. Changes none of them.
+    /// Finds and locks the existing files, and refuses files that may not be used. Changes no file.
     pub(crate) fn find(&mut self, inputs: &[PathBuf], origin: &str, start: Start) -> Result<Existing, JournalError> {
         self.paths.check(inputs, start, self.disk)?;
         let is_known = self.is_known()?;
@@ -74,7 +74,7 @@ impl<'a> Recovery<'a> {
         Ok(Existing { is_known, lock, outputs, unclosed })
     }
 
-    /// Reads both files without a repair. Returns what earlier runs left and the failures that still count.
+    /// Reads both files without repairing them. Returns what earlier runs left, and the failures that still count.
     pub(crate) fn read(mut self, existing: &Existing, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
         let contents = self.read_both(existing, start)?;
         let (unresolved, _) = self.sum_up(contents);
@@ -109,7 +109,8 @@ impl<'a> Recovery<'a> {
         Ok(Some(lock))
     }
 
-    /// Reads manifest and slots. Slots are left out when they are counted already, or when the results are set aside.
+    /// Reads the manifest and the slots. The slots are ignored if they were counted before, or if the results are set
+    /// aside.
     fn read_folder(&mut self, origin: &str, start: Start) -> Result<UnclosedRun, JournalError> {
         let Some(folder) = self.paths.folder() else { return Ok(UnclosedRun::default()) };
         let mut unclosed = slots::read_unclosed(self.disk, &folder)?;
@@ -130,7 +131,7 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. When the manifest is damaged, only
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, only
     /// checks and sums are lost, and a note says so.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
@@ -146,10 +147,10 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// Renames the files of earlier runs: error log, results, manifest. In this order, a death in between leaves either
-    /// all answers in place or none.
+    /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies in between,
+    /// either all answers are still in place or none.
     ///
-    /// Only files that this run has locked are renamed. An error log that belongs to other results is not.
+    /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {
         let suffix = format!(".old-{}", self.run);
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
@@ -162,7 +163,7 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Reads and repairs both files. Returns the failures that still count and the rows with several answers.
+    /// Reads and repairs both files. Returns the failures that still count, and the rows that have several answers.
     pub(crate) fn recover(
         &mut self,
         existing: &mut Existing,

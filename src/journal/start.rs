@@ -1,13 +1,13 @@
-//! How a run begins.
+//! The ways in which a run can begin.
 
-/// How a run begins.
+/// The ways in which a run can begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// Resumes where the last run stopped, or begins when there was none.
+    /// Resumes where the last run stopped; if there was none, begins a new run.
     #[default]
     Continue,
-    /// Begins anew, with `--fresh`. Files of earlier runs are renamed to `<name>.old-<run>`, where `<run>` is the id of
-    /// this run. They are never removed, because they hold answers that were paid for.
+    /// Begins a new run (`--fresh`). Files of earlier runs are renamed to `<name>.old-<run>`, where `<run>` is the id
+    /// of this run. They are never removed, because they contain answers that were paid for.
     Fresh,
     /// Runs the rows of an error log again, with `resume`. The log is compacted first.
     Resume,

@@ -10,7 +10,7 @@ const DEFAULT_MAX_TOKENS: u32 = 1024;
 /// Puts defaults into the order in which they are sent: model, max_tokens and system, then the parameters of `--param`
 /// in their order.
 pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
-    let RequestDefaults { model, system, max_tokens, params } = defaults;
+    let RequestDefaults { model, system, max_tokens, params, model_map: _ } = defaults;
     let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
     let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
     let named = [

@@ -24,11 +24,13 @@ mod estimate;
 mod image;
 mod key;
 mod media;
+mod model_map;
 mod models;
 mod notice;
 mod planner;
 mod seen;
 mod template;
+mod unknown;
 mod walk;
 mod weights;
 
@@ -36,14 +38,16 @@ pub use census::{DuplicateLabel, Repeats, is_suspect};
 pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
 pub use estimate::{Estimate, estimate};
 pub use key::{Dialect, key};
+pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
 pub use seen::Seen;
+pub use unknown::UnknownModel;
 #[cfg(test)]
 pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
-/// Parameters from the flags; a row's own parameters override them.
+/// Parameters from the flags; a row's own parameters override them, except for [`RequestDefaults::model_map`].
 #[derive(Clone, Debug, Default)]
 pub struct RequestDefaults {
     /// `--model`. Without it, the catalog's default is used.
@@ -54,6 +58,8 @@ pub struct RequestDefaults {
     pub max_tokens: Option<u32>,
     /// `--param`, in order.
     pub params: Params,
+    /// `--map-model`. It changes rows as well, not only what they leave out.
+    pub model_map: ModelMap,
 }
 
 /// A row that is not sent.

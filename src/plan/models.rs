@@ -8,6 +8,7 @@ use jiff::civil::Date;
 
 use super::checks::{self, Fault};
 use super::notice::Notice;
+use super::unknown::UnknownModel;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
@@ -27,6 +28,8 @@ pub(super) struct Models {
     last: usize,
     today: Option<Date>,
     notices: Vec<Notice>,
+    /// Whether there are notices about models that the catalog does not know.
+    pub tells_unknown: bool,
 }
 
 /// A model that a row has named.
@@ -87,6 +90,7 @@ impl Models {
             last: 0,
             today: None,
             notices: Vec::new(),
+            tells_unknown: true,
         }
     }
 
@@ -160,7 +164,7 @@ impl Models {
 
     fn notice_of(&self, model: Option<&Model>, name: &Arc<str>) -> Option<Notice> {
         let Some(model) = model else {
-            return Some(Notice::Unknown { model: name.clone() });
+            return UnknownModel::find(&self.catalog, name).filter(|_| self.tells_unknown).map(Notice::Unknown);
         };
         let is_retired = self.today.map_or(model.is_retired(), |today| model.is_retired_on(today));
         match model.retires {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::unknown::UnknownModel;
+
 /// Something that the user should know. It is printed once, before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The model is not in the catalog.
-    Unknown {
-        /// The name of the model.
-        model: Arc<str>,
-    },
+    Unknown(UnknownModel),
     /// The model is no longer served: the API will answer 404.
     Retired {
         /// The name of the model.
@@ -39,8 +38,8 @@ pub(crate) enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { model } => {
-                write!(f, "{model} is not in the catalog: its cost is unknown unless --prices gives its prices")
+            Self::Unknown(model) => {
+                write!(f, "rows name {model}; their cost is unknown unless --prices gives its prices")
             }
             Self::Retired { model, since: Some(since) } => {
                 write!(f, "{model} retired on {since}; choose another --model")

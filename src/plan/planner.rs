@@ -13,6 +13,7 @@ use super::checks::{self, Fault};
 use super::defaults::in_order;
 use super::estimate::{Estimate, estimate};
 use super::key::KeyMaker;
+use super::model_map::ModelMap;
 use super::models::{Known, Models};
 use super::notice::Notice;
 use super::seen::Seen;
@@ -34,6 +35,9 @@ pub struct Planner {
     /// The parameters from flags and defaults, in the order in which they are sent.
     defaults: Params,
     dialect: Dialect,
+    model_map: ModelMap,
+    /// The pair of `model_map` that replaced the model of the row identified last.
+    mapped: Option<usize>,
     keys: KeyMaker,
     models: Models,
     templates: Templates,
@@ -110,6 +114,8 @@ impl Planner {
         account: Arc<str>,
     ) -> Self {
         Self {
+            model_map: defaults.model_map.clone(),
+            mapped: None,
             defaults: in_order(defaults, &catalog),
             keys: KeyMaker::new(&dialect),
             dialect,
@@ -124,6 +130,12 @@ impl Planner {
     /// Makes the planner count only the keys that a first pass found more than once. Then counting needs little memory.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
+        self
+    }
+
+    /// Leaves out notices about models that the catalog does not know: the caller counts the rows of each model.
+    pub(crate) fn without_unknown_models(mut self) -> Self {
+        self.models.tells_unknown = false;
         self
     }
 
@@ -153,7 +165,8 @@ impl Planner {
 
     /// Finds a row's identity. This is half of the work of planning. A row that an earlier run has finished does not
     /// need the other half.
-    pub(crate) fn identify(&mut self, row: Row, id: JobId) -> Identified {
+    pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
+        self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
         let identity = self.identity_of(&row, &mark, key);
@@ -200,6 +213,11 @@ impl Planner {
     /// Returns the notices since the last call. Each notice is returned once.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         self.models.take_notices()
+    }
+
+    /// Returns which pair of `--map-model` replaced the model of the row that was identified last.
+    pub(crate) fn mapped(&self) -> Option<usize> {
+        self.mapped
     }
 
     fn identity_of(&mut self, row: &Row, mark: &ErrorMark<'_>, key: JobKey) -> Identity {
@@ -276,7 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::params;
-    use super::super::{KeyCensus, key};
+    use super::super::{KeyCensus, UnknownModel, key};
     use super::*;
     use crate::domain::{ErrorClass, Origin};
 
@@ -327,6 +345,7 @@ mod tests {
             system: Some("Be \"brief\"".to_owned()),
             max_tokens: Some(5),
             params: params(r#"{"temperature":0.50,"stream":true}"#),
+            ..RequestDefaults::default()
         });
 
         let planned = plan(&mut planner, row(HI));
@@ -345,6 +364,7 @@ mod tests {
             system: Some("flag".to_owned()),
             max_tokens: Some(5),
             params: params(r#"{"temperature":0.5}"#),
+            ..RequestDefaults::default()
         });
         let own = r#"{"temperature":1.0e0,"messages":[ {"content":"\u0048i","role":"user"}],"stream":true,"system":null,"model":"claude-sonnet-5"}"#;
 
@@ -368,6 +388,23 @@ mod tests {
         let start = r#"{"model":"claude-opus-5","max_tokens":7,"system":"p","messages""#;
         assert!(asked(&only_params.job.request).starts_with(start), "{}", asked(&only_params.job.request));
         assert_eq!(both.ask.max_tokens, 9);
+    }
+
+    #[test]
+    fn a_mapped_row_is_the_row_that_names_the_other_model() {
+        let map = ModelMap(vec![("gpt-4o-mini".to_owned(), "claude-haiku-4-5".to_owned())]);
+        let mut planner = planner_with(RequestDefaults { model_map: map, ..RequestDefaults::default() });
+        let with = |model: &str| row(&HI.replacen('{', &format!(r#"{{"model":"{model}","#), 1));
+
+        let mapped = plan(&mut planner, with("gpt-4o-mini"));
+        let pair = planner.mapped();
+        let named = plan(&mut planner, with("claude-haiku-4-5"));
+
+        assert_eq!((pair, planner.mapped()), (Some(0), None));
+        assert_eq!((&mapped.job.key, &mapped.ask.pool), (&named.job.key, &named.ask.pool));
+        assert_eq!(mapped.ask.expense.map(|own| own.most), named.ask.expense.map(|own| own.most));
+        assert_eq!(asked(&mapped.job.request), asked(&named.job.request));
+        assert!(planner.take_notices().is_empty(), "no row names an unknown model any more");
     }
 
     #[test]
@@ -601,7 +638,7 @@ mod tests {
             [
                 Notice::Retired { model: "claude-sonnet-4-5".into(), since: Some(date(2026, 11, 30)) },
                 Notice::Retired { model: "claude-opus-4-1".into(), since: Some(date(2026, 8, 5)) },
-                Notice::Unknown { model: "my-proxy-model".into() },
+                Notice::Unknown(UnknownModel::find(&Catalog::builtin(), "my-proxy-model").expect("it is unknown")),
                 Notice::Sampling { model: "claude-opus-5".into(), param: "top_p" },
             ]
         );

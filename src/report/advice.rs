@@ -1,8 +1,8 @@
-//! Finds what would have made a run faster, from the reason that held it up most.
+//! Finds out what would have made a run faster, based on the reason that held it up most.
 //!
 //! With one pool, it computes how much faster the run would be with a higher limit, until the next limit holds it up.
-//! It uses the run's use of each limit for this. With several pools nothing is computed, since the events count usage
-//! over all pools together.
+//! This is based on how much of each limit the run used. With several pools nothing is computed, because the events
+//! count usage over all pools together.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use super::standing::Ending;
 use super::stats::Stats;
 use crate::domain::{Dimension, Reason};
 
-/// A shorter run than this gets no advice, since the start takes most of its time.
+/// A run that is shorter than this gets no advice, because the start takes most of its time.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// If a reason held the run up for a smaller share of its time than this, there is no advice about it.
 const WORTH_IT: f64 = 0.2;
-/// If a run would become faster by less than this factor, the next limit would hold it up at once.
+/// If a higher limit would make the run faster by less than this factor, it is not advised: the next limit would hold
+/// the run up immediately.
 const NOTHING_GAINED: f64 = 1.05;
 
-/// Returns what would have made the run faster, as text after "with"; `None` if no setting would have. `fixed_window`
-/// is the concurrency that the user asked for.
+/// Returns what would have made the run faster, as text after "with"; `None` if no setting would have done so.
+/// `fixed_window` is the concurrency that the user asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
     // Every run has to wait for its last answers.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
@@ -40,12 +41,12 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
         Reason::Gate => "quicker answers to the rows that others wait for".to_owned(),
-        Reason::Backoff => "fewer faults of the endpoint: what was left waited for its next try".to_owned(),
+        Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),
         Reason::Budget => {
-            "a higher --max-cost: rows waited until others had settled for less than they might".to_owned()
+            "a higher --max-cost: rows waited until other rows had ended and cost less than reserved".to_owned()
         }
         Reason::Input => "a source that gives rows more quickly".to_owned(),
-        Reason::Memory => "shorter rows: those in flight take all the memory that there is for rows (64 MB)".to_owned(),
+        Reason::Memory => "shorter rows: the rows in flight use all the memory for rows (64 MB)".to_owned(),
         Reason::Disk => "a quicker disk for the results".to_owned(),
         Reason::Draining => return None,
     })
@@ -60,16 +61,17 @@ fn limit_advice(stats: &Stats, bound: Dimension) -> String {
     match next_limit(stats, bound) {
         Some((factor, next)) if factor < NOTHING_GAINED => {
             let next = Reason::Limit(next).name();
-            format!("a higher tier, which raises all limits: {next} would bind next at once")
+            format!("a higher tier, which raises all limits: otherwise {next} would bind immediately")
         }
         Some((factor, next)) => {
-            format!("{remedy}: up to {factor:.1} times, until {} bind", Reason::Limit(next).name())
+            format!("{remedy}: up to {factor:.1} times as fast, until {} bind", Reason::Limit(next).name())
         }
         None => remedy.to_owned(),
     }
 }
 
-/// Returns which limit of the only pool would hold the run up next, and how much faster the run can be until then.
+/// Returns which limit of the only pool would hold the run up next, and by which factor the run can be faster until
+/// then.
 fn next_limit(stats: &Stats, bound: Dimension) -> Option<(f64, Dimension)> {
     let [(_, limits)] = stats.limits.as_slice() else { return None };
     let used = |dimension| match dimension {
@@ -91,7 +93,7 @@ mod tests {
     use crate::domain::{EventBody, ModelClass, PoolId, PoolStatus, Quality, RateLimits, Speed};
 
     #[test]
-    fn a_limit_is_told_with_what_a_higher_one_gives() {
+    fn advice_about_a_limit_says_how_much_a_higher_one_helps() {
         // 60 rows of 100 input and 10 output tokens: 0.06 minutes of requests, 0.6 of output, 0.2 of input.
         let stats = stats(&["haiku-4.5"], RateLimits::new(1_000, 30_000, 1_000));
 
@@ -99,8 +101,11 @@ mod tests {
         let input = advice(&stats, &ending(Reason::Limit(Dimension::InputTokens), 0.9), None);
 
         let output = output.expect("it was bound");
-        assert_eq!(output, "a higher tier, or shorter answers: up to 3.0 times, until input tokens per minute bind");
-        assert!(input.expect("it was bound").contains("output tokens per minute would bind next"));
+        assert_eq!(
+            output,
+            "a higher tier, or shorter answers: up to 3.0 times as fast, until input tokens per minute bind"
+        );
+        assert!(input.expect("it was bound").contains("output tokens per minute would bind immediately"));
     }
 
     #[test]
@@ -114,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_changed_or_is_not_worth_it_gets_no_advice() {
+    fn there_is_no_advice_if_nothing_can_be_changed_or_little_gained() {
         let stats = stats(&["haiku-4.5"], RateLimits::NONE);
         let short = Ending { elapsed: Duration::from_secs(9), ..ending(Reason::Window, 1.0) };
 

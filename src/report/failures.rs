@@ -1,11 +1,11 @@
-//! Failed rows: why they failed, which may succeed unchanged, and what to change in the others.
+//! Failed rows: why they failed, which of them may succeed unchanged, and what to change in the others.
 
 use std::collections::BTreeMap;
 
 use super::stats::Stats;
 use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
-use crate::domain::{ErrorClass, FailedRow, HaltReason};
+use crate::domain::{ErrorClass, FailedRow, Group, HaltReason};
 
 /// How many classes are shown with an example.
 const SHOWN: usize = 5;
@@ -17,21 +17,38 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     classes
 }
 
+/// How many faults of a class are shown.
+const FAULTS: usize = 3;
+
 /// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500,
-/// "Internal server error"`. After five classes the rest are only counted. The failure that stopped the run is left
-/// out, since it is explained elsewhere.
+/// "Internal server error"`. If rows of a class failed for several reasons, each has an example and a count. After five
+/// classes the rest are only counted. The failure that stopped the run is left out, since it is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
-    let mut reasons: Vec<_> = shown
-        .iter()
-        .filter_map(|(class, failed)| Some(format!("{class}: {}", words(failed.example.as_ref()?))))
-        .collect();
+    let mut reasons: Vec<_> = shown.iter().flat_map(|(class, failed)| of_class(*class, failed)).collect();
     if !rest.is_empty() {
         let rows = rest.iter().map(|(_, failed)| failed.rows).sum();
         let classes = plural(rest.len() as u64, "other class", "other classes");
         reasons.push(format!("{} of {classes}", plural(rows, "row", "rows")));
     }
+    reasons
+}
+
+/// Returns the reasons why rows of one class failed, the commonest first.
+fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
+    let groups = failed.faults.by_size();
+    if let [only] = &groups[..] {
+        return vec![format!("{class}: {}", words(&only.first))];
+    }
+    let example = |group: &&Group<FailedRow>| match group.rows {
+        1 => format!("{class}: {}", words(&group.first)),
+        // The count comes first: the end of a long line is cut.
+        rows => format!("{class}: {} rows like {}", count(rows), words(&group.first)),
+    };
+    let mut reasons: Vec<_> = groups.iter().take(FAULTS).map(example).collect();
+    let rest = groups.iter().skip(FAULTS).map(|group| group.rows).sum::<u64>() + failed.faults.others();
+    reasons.extend((rest > 0).then(|| format!("{class}: {} with other messages", plural(rest, "row", "rows"))));
     reasons
 }
 
@@ -47,8 +64,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log with rows that may succeed unchanged. `log` has the number of rows of each
-/// class. For rows of earlier runs only the class is known.
+/// Returns the classes of an error log that contain rows that may succeed unchanged. `log` has the number of rows of
+/// each class. For rows of earlier runs, only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -58,8 +75,8 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed unchanged: a line for each class, the largest
-/// first.
+/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each class,
+/// the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
@@ -75,7 +92,9 @@ fn change(class: ErrorClass) -> &'static str {
             "the API will refuse these rows again; correct them in the input, then run it again"
         }
         ErrorClass::TooLarge => "shorten these rows in the input, then run it again",
-        ErrorClass::Auth => "allow the key what these rows ask for, then run the input again with --retry-failed",
+        ErrorClass::Auth => {
+            "give the key the permissions that these rows need, then run the input again with --retry-failed"
+        }
         ErrorClass::Refused => "change the prompt or the model of these rows in the input, then run it again",
         ErrorClass::Truncated => "raise max_tokens of these rows in the input, then run it again",
         ErrorClass::InvalidOutput => "ask for less in these rows of the input, then run it again",
@@ -90,8 +109,8 @@ fn change(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns the line about failed rows that is printed even with `--quiet`: how many, the most common class with an
-/// example, and where the log is. `None` when none failed.
+/// Returns the line about failed rows that is printed even with `--quiet`: the number of rows, the most common class
+/// with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
     // Canceled rows did not fail: they are pending.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
@@ -99,7 +118,7 @@ pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors
     let all: u64 = failed().map(|(_, rows)| rows).sum();
     let share = if *most == all { String::new() } else { format!(", {} of them", count(*most)) };
     let own = stats.failed.get(class).filter(|_| !stopped_the_run(*class, stats));
-    let example = own.and_then(|failed| failed.example.as_ref());
+    let example = own.and_then(FailedRows::example);
     let example = example.map(|row| format!(" ({})", words(row))).unwrap_or_default();
     let rows = plural(all, "row", "rows");
     Some(format!("{rows} failed{share} with {class}{example}; the error log is {}", escape(errors)))
@@ -127,7 +146,30 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_the_run_is_not_said_twice() {
+    fn the_same_message_of_many_rows_is_said_once_with_a_count() {
+        let class = ErrorClass::InvalidInput;
+        let messages = |row: u32| match row {
+            0 => "has no text".to_owned(),
+            1..=400 => format!("max_tokens is {row}, above 64000"),
+            _ => format!("is odd in its own way {}", "x".repeat(row as usize - 400)),
+        };
+        let all: Vec<_> = (0..406).map(messages).collect();
+        let stats = stats(all.iter().map(|message| (class, message.as_str(), false)));
+
+        let reasons = reasons(&stats);
+
+        assert_eq!(
+            reasons[..2],
+            [
+                "invalid_input: 400 rows like row r0, 500, \"max_tokens is 1, above 64000\"",
+                "invalid_input: row r0, 500, \"has no text\""
+            ]
+        );
+        assert_eq!((reasons.len(), reasons[3].as_str()), (4, "invalid_input: 4 rows with other messages"));
+    }
+
+    #[test]
+    fn the_failure_that_stopped_the_run_is_not_shown_twice() {
         let class = ErrorClass::InvalidRequest;
         let mut stats = stats([(class, "wrong", false), (ErrorClass::Server, "broken", true)]);
         let reason = HaltReason::AllFail { rows: 10, finished: 10, class, failure: Failure::default() };
@@ -144,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_has_the_number_the_commonest_class_an_example_and_the_log() {
+    fn the_line_in_quiet_mode_has_count_class_example_and_log() {
         let stats = stats([
             (ErrorClass::Server, "broken", true),
             (ErrorClass::InvalidRequest, "max_tokens: is wrong", false),
@@ -170,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_earlier_runs_goes_by_its_name_and_one_of_this_run_by_its_rows() {
+    fn a_class_of_earlier_runs_is_judged_by_its_name_and_one_of_this_run_by_its_rows() {
         let stats = stats([(ErrorClass::InvalidOutput, "not whole", false), (ErrorClass::Server, "broken", true)]);
         let log = |rows: u64| BTreeMap::from([(ErrorClass::InvalidOutput, rows), (ErrorClass::TooLarge, 4)]);
 
@@ -181,7 +223,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_class_of_a_log_is_either_tried_again_or_told_what_to_change(
+        fn every_class_of_a_log_is_either_retried_or_has_a_change_to_make(
             rows in proptest::collection::vec((0..ErrorClass::ALL.len(), any::<bool>()), 0..30),
             earlier in proptest::collection::btree_map(0..ErrorClass::ALL.len(), 0_u64..3, 0..8),
         ) {
@@ -202,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_a_row_or_server_says_steers_the_terminal(label in any::<String>(), message in any::<String>()) {
+        fn no_text_of_a_row_or_server_controls_the_terminal(label in any::<String>(), message in any::<String>()) {
             let row = Box::new(FailedRow::new(&label, None, &message, true));
             let class = ErrorClass::Network;
             let mut stats = Stats::default();

@@ -11,14 +11,14 @@ use super::text::is_steering;
 /// Returns a value as JSON on one line.
 ///
 /// # Errors
-/// When the value has no form in JSON.
+/// The value can't be written as JSON.
 pub(crate) fn to_vec(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Harmless))?;
     Ok(bytes)
 }
 
-/// Escapes more than JSON requires.
+/// A formatter that escapes more than JSON requires.
 struct Harmless;
 
 impl Formatter for Harmless {
@@ -45,16 +45,16 @@ fn push(shown: &mut String, char: char) {
 
 /// A writer of JSON lines for a terminal.
 ///
-/// Between strings JSON allows only four blank characters; a tab or carriage return there becomes a space. Bytes that
-/// are not UTF-8 become `\ufffd`.
+/// Between strings, JSON allows only four blank characters. A tab or carriage return there becomes a space. Bytes that
+/// are not valid UTF-8 become `\ufffd`.
 pub(crate) struct OnTerminal<W> {
     writer: W,
-    /// The beginning of a character whose end has not arrived.
+    /// The beginning of a character whose other bytes have not arrived yet.
     begun: Vec<u8>,
 }
 
 impl<W: Write> OnTerminal<W> {
-    /// Returns a writer that leads to `writer`.
+    /// Returns a writer that writes to `writer`.
     pub(crate) fn new(writer: W) -> Self {
         Self { writer, begun: Vec::new() }
     }
@@ -74,7 +74,7 @@ impl<W: Write> Write for OnTerminal<W> {
     }
 }
 
-/// Returns how many bytes at the end are the beginning of a character.
+/// Returns how many bytes at the end are the beginning of an incomplete character.
 fn unfinished(bytes: &[u8]) -> usize {
     let needed = |lead: u8| match lead {
         0xc2..=0xdf => 2,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_is_escaped_and_keeps_its_value() {
+    fn control_characters_are_escaped_and_keep_their_value() {
         let text = "a\u{9b}2J\u{7f}\u{202e}\u{e0041}\n\u{1b} Grüße";
 
         let json = String::from_utf8(to_vec(&text).expect("it is text")).expect("it is UTF-8");
@@ -129,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_text_are_replaced() {
+    fn bytes_that_are_not_valid_utf_8_are_replaced() {
         assert_eq!(through(&[b"\"\x9b\xff\x1b[2J\"\n"]), "\"\\ufffd\\ufffd\\u001b[2J\"\n");
     }
 
     proptest! {
         #[test]
-        fn a_character_in_two_writes_is_one(text in "\\PC{0,20}", at in 0usize..60) {
+        fn a_character_split_over_two_writes_stays_whole(text in "\\PC{0,20}", at in 0usize..60) {
             let (before, after) = text.as_bytes().split_at(at.min(text.len()));
 
             let expected = text.chars().filter(|char| !is_steering(*char)).collect::<String>();
@@ -144,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_steer_a_terminal(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn no_bytes_control_a_terminal(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let shown = through(&[&bytes]);
 
             prop_assert!(shown.chars().all(|char| char == '\n' || !is_steering(char)));

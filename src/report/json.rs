@@ -1,23 +1,23 @@
-//! `--progress json`: one JSON object a line, for scripts.
+//! `--progress json`: one JSON object per line, for scripts.
 //!
-//! Every object has `v` (the form's version), `at` (RFC 3339), `run` and `type`:
+//! Every object has `v` (the version of the form), `at` (RFC 3339), `run` and `type`:
 //!
 //! | `type` | when | further members |
 //! |---|---|---|
 //! | `started` | once | `total` (null on a pipe), `already_done` |
-//! | `progress` | after a second, then each second, and at the end | those of [`Progress`] |
+//! | `progress` | after a second, then every second, and at the end | the members of [`Progress`] |
 //! | `held` | a pool waits after a 429 | `pool`, `wait_s`, `limit`, `dimension` |
 //! | `limits` | a response changed a limit | `pool`, `limits` {`rpm`, `itpm`, `otpm`} |
 //! | `parked` | a model was not found | `model`, `message` |
 //! | `warning` | something a person should know | `message` |
-//! | `draining` | nothing more is started | `in_flight`, `reason` (null at the input's end) |
-//! | `note` | what people are told before and after the run: where requests go, the summary, what to do next | `message` |
-//! | `ended` | the last event | `pending`, `reason` (null at the input's end), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `failures` [those of [`Failures`]] |
+//! | `draining` | no more requests are started | `in_flight`, `reason` (null at the end of the input) |
+//! | `note` | a message for people before or after the run: where requests go, the summary, what to do next | `message` |
+//! | `ended` | the last event | `pending`, `reason` (null at the end of the input), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `failures` [objects with the members of [`Failures`]] |
 //!
-//! Characters that could control a terminal are written as `\uXXXX`, since people look at these lines too.
+//! Characters that could control a terminal are written as `\uXXXX`, because people look at these lines too.
 //!
-//! Single rows are not reported: they are in the files. Members may be added, but none changes its meaning within a
-//! version.
+//! Single rows are not reported: they are in the files. Within a version, members can be added, but the meaning of a
+//! member never changes.
 
 mod objects;
 
@@ -43,7 +43,7 @@ pub(crate) struct Json {
 impl Json {
     const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
-    /// Returns a view that writes there.
+    /// Returns a view that writes to `writer`.
     pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer, due_at: None }
     }
@@ -70,13 +70,13 @@ impl View for Json {
         }
     }
 
-    /// The next event comes within a tenth of a second and shows the progress.
+    /// Nothing to do: the next event comes within a tenth of a second, and shows the progress.
     fn answer(&mut self, _stats: &Stats) {
         self.due_at = Some(Timestamp::MIN);
     }
 }
 
-/// Returns a message that is not an event of the run as a line of JSON, without its line break.
+/// Returns a line of JSON, without its line break, for a message that is not an event of the run.
 pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };
     harmless::to_vec(&line).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()

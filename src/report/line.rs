@@ -1,9 +1,9 @@
 //! The content of the live lines, fitted to a width. It is pure, so every width can be tested.
 //!
-//! It gives the place and the width of the bar; the code that draws the block fills it.
+//! It sets the place and the width of the bar. The code that draws the block fills the bar.
 //!
-//! A line consists of parts. Parts that do not fit are first shortened, then left out, the least important first. A
-//! line is never too wide, so a terminal never wraps it.
+//! A line consists of parts. If they do not all fit, parts are first shortened and then left out, the least important
+//! ones first. A line is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
@@ -18,7 +18,7 @@ use crate::domain::{Dimension, PoolStatus, Reason};
 /// Several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// The text before the bar; everything if there is no bar.
+    /// The text before the bar, or all of the text if there is no bar.
     pub before: String,
     /// The width of the bar; 0 when there is none.
     pub cells: usize,
@@ -34,10 +34,10 @@ struct Part {
     short: String,
     /// Parts with a higher rank are dropped later.
     rank: u8,
-    /// The separator before it, unless it is the first.
+    /// The separator before it. The first part of a line has none.
     joint: &'static str,
     style: Style,
-    /// Whether it only keeps room for the bar.
+    /// Whether it is only the space for the bar.
     is_bar: bool,
 }
 
@@ -59,7 +59,7 @@ impl Part {
     }
 }
 
-/// Returns the lines that show the state of a run, none wider than `columns`.
+/// Returns the lines that show the state of a run. No line is wider than `columns`.
 pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     let mut block = Block::default();
     block.push_line(rows_line(stats), columns, is_colored);
@@ -83,7 +83,7 @@ impl Block {
             if part.is_bar {
                 self.cells = width(&part.long);
             } else {
-                // Only a single part that is wider than the line is left to cut here.
+                // At this point, only a single part can be wider than the line. It is cut.
                 self.push(&shorten(&part.long, columns));
             }
             self.push(&style.render_reset().to_string());
@@ -95,7 +95,7 @@ impl Block {
     }
 }
 
-/// The progress: `1,234/20,000 ████░░░░ 6% · 2 failed · 412 rows/min · about 45 min left`.
+/// Returns the parts of the progress line: `1,234/20,000 ████░░░░ 6% · 2 failed · 412 rows/min · about 45 min left`.
 fn rows_line(stats: &Stats) -> Vec<Part> {
     let finished = stats.finished();
     let mut parts = Vec::new();
@@ -127,8 +127,8 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Why the run is not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% · output tokens per minute · 32/64 in
-/// flight · $1.23`.
+/// Returns the parts of the line that shows why the run is not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% ·
+/// output tokens per minute · 32/64 in flight · $1.23`.
 fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(pool) = standing.busiest() {
@@ -163,7 +163,7 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     parts
 }
 
-/// The fill level of one bucket. The bucket that holds the run up is dropped last.
+/// Returns the fill level of one bucket. The bucket that holds the run up is dropped last.
 fn gauge(pool: &PoolStatus, dimension: Dimension, reason: Reason) -> Option<Part> {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let level = pool.level[dimension.index()]?.clamp(0.0, 1.0);
@@ -196,7 +196,7 @@ fn short_reason(reason: Reason) -> &'static str {
     }
 }
 
-/// Shortens, then drops parts, the lowest rank first, until they fit.
+/// Shortens parts, and then drops parts, until the line fits. The lowest rank comes first.
 fn fit(parts: &mut Vec<Part>, columns: usize) {
     let mut ranks = parts.iter().map(|part| part.rank).collect::<Vec<_>>();
     ranks.sort_unstable();
@@ -208,7 +208,7 @@ fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
     while total_width(parts) > columns && parts.len() > 1 {
         let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
-        // Of equal parts the last is dropped first: the line is read from its start.
+        // If several parts have the same rank, the last one is dropped first, because a line is read from its start.
         let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
         parts.remove(at);
     }
@@ -244,7 +244,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn forty_columns_keep_what_matters() {
+    fn forty_columns_keep_the_most_important_parts() {
         insta::assert_snapshot!(lines(&busy(), 39, false).join("\n"), @"
         1.2k/20.0k 6% · 1 bad · 31 min
         out <1% · otpm · 32/64 · $12.00
@@ -252,7 +252,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_cost_of_models_without_a_price_is_said_to_be_unknown() {
+    fn the_cost_of_models_without_a_price_is_shown_as_unknown() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
@@ -267,7 +267,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_outage_is_shown_with_its_status_since_when_and_the_next_try() {
+    fn an_outage_is_shown_with_its_status_its_length_and_the_next_try() {
         let mut stats = busy();
         stats.fold(&at(121, outage()));
 
@@ -314,7 +314,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn colours_change_no_text() {
+    fn colours_do_not_change_the_text() {
         let stats = busy();
 
         let colored = lines(&stats, 100, true).join("\n");
@@ -331,7 +331,8 @@ pub(super) mod tests {
         assert!(!lines(&stats, 120, false).concat().chars().any(char::is_control));
     }
 
-    /// Returns the lines that show the state of a run, with a bar made here. The drawn lines are compared with these.
+    /// Returns the lines that show the state of a run, with a bar made by this function. Tests compare them with the
+    /// drawn lines.
     pub(crate) fn lines(stats: &Stats, columns: usize, is_colored: bool) -> Vec<String> {
         let Block { before, cells, after } = block(stats, columns, is_colored);
         let bar = bar(stats.share().unwrap_or_default(), cells);

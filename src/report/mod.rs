@@ -1,15 +1,16 @@
-//! Reports: what people and scripts see of a run. Every report is a fold over `RunEvent`s.
+//! Reports: what people and scripts see of a run. Every report is computed by a fold over `RunEvent`s.
 //!
-//! Owns everything written to standard error during a run, and the summary after it. Knows nothing of scheduling or
-//! files.
+//! Owns everything that is written to standard error during a run, and the summary after it. Knows nothing about
+//! scheduling or files.
 //!
-//! [`Report`] folds each event once into [`Stats`] and hands both to one `View`: live lines on a terminal
-//! (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or almost nothing ([`quiet`]). A
-//! view reads no clock: it uses the times of the events, and the scheduler's status arrives several times a second. So
-//! a run on virtual time shows what a real run would.
+//! [`Report`] folds each event once into [`Stats`], and passes the event and the counters to one `View`: live lines on
+//! a terminal (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or almost nothing ([`quiet`]).
+//! A view reads no clock. It uses the times of the events, and the scheduler sends its status several times per
+//! second. So a run in virtual time shows the same as a real run.
 //!
-//! Text from outside (model names, messages of servers, paths) reaches a terminal only through `text::escape`, JSON
-//! only through `harmless`. A write to standard error that fails is dropped: a closed terminal must not end a run.
+//! Text from outside (model names, messages of servers, paths) always goes through `text::escape` before it reaches a
+//! terminal. JSON always goes through `harmless`. A failed write to standard error is ignored: a closed terminal must
+//! not end a run.
 
 mod advice;
 pub(crate) mod failures;

@@ -1,7 +1,7 @@
 //! Notes: events that get a line of their own.
 //!
-//! When a limit is set far too high there are many holds, so the holds of one pool are shown at most every ten seconds.
-//! The counters include all of them.
+//! If a limit is set far too high, holds are frequent. So for each pool, a hold is shown no more than once every ten
+//! seconds. The counters include all holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::text::{count, duration, escape, plural};
 use super::words::{fault_words, halt_words};
 use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits, RunEvent};
 
-/// How many messages are printed: `-q`, `-v`.
+/// How many messages are printed (`-q`, `-v`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Nothing but errors.
+    /// Only errors.
     Quiet,
-    /// Everything that a person should know.
+    /// Everything that the user should know.
     #[default]
     Normal,
-    /// Also each retry and each failure.
+    /// In addition, each retry and each failure.
     Verbose,
 }
 
@@ -29,19 +29,19 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was shown last: its description, when it was shown, and how long it had lasted then.
+    /// The outage that was shown last: its description, when it was shown, and how long it had lasted by then.
     outage: Option<(String, Timestamp, Duration)>,
 }
 
 impl Notes {
     const PAUSE: Duration = Duration::from_secs(10);
 
-    /// Returns notes of this much detail.
+    /// Returns notes with this amount of detail.
     pub(crate) fn new(verbosity: Verbosity) -> Self {
         Self { verbosity, told_at: BTreeMap::new(), outage: None }
     }
 
-    /// Returns the note for an event: one line without its line break, already escaped.
+    /// Returns the note for an event. It is one line without its line break, and is already escaped.
     pub(crate) fn of(&mut self, event: &RunEvent) -> Option<String> {
         if let Some(warning) = warning(event) {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);
@@ -82,8 +82,8 @@ impl Notes {
         }
     }
 
-    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. The progress shows
-    /// how long it lasts and when the next try is.
+    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. How long it lasts
+    /// and when the next try is, is shown by the progress.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;
@@ -120,7 +120,7 @@ impl Notes {
     }
 }
 
-/// Returns the note of a warning: something that a person can or must act on.
+/// Returns the note of a warning: something that the user can or must act on.
 pub(crate) fn warning(event: &RunEvent) -> Option<String> {
     if let EventBody::Warned(text) = &event.body {
         return Some(format!("warning: {}", escape(text)));
@@ -156,7 +156,7 @@ fn limits_words(limits: &RateLimits) -> String {
         .into_iter()
         .filter_map(|(limit, name)| limit.map(|limit| format!("{} {name}", count(limit.into()))))
         .collect::<Vec<_>>();
-    if shown.is_empty() { "there is no limit".to_owned() } else { format!("{} a minute", shown.join(", ")) }
+    if shown.is_empty() { "there is no limit".to_owned() } else { format!("{} per minute", shown.join(", ")) }
 }
 
 fn signed(span: Duration) -> jiff::SignedDuration {
@@ -170,7 +170,7 @@ mod tests {
     use crate::domain::{Dimension, Failure};
 
     #[test]
-    fn a_pool_that_is_held_again_at_once_is_told_once() {
+    fn a_pool_that_is_held_again_soon_gets_one_note() {
         let mut notes = Notes::new(Verbosity::Normal);
 
         let told = [0, 1, 9, 10].map(|second| notes.of(&held(second)).is_some());
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_a_server_can_not_steer_the_terminal() {
+    fn messages_of_a_server_cannot_control_the_terminal() {
         let parked = EventBody::Parked { model: "m\x1b[2J".to_owned(), message: "gone\nERROR".to_owned() };
 
         let note = Notes::new(Verbosity::Normal).of(&at(0, parked));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_when_it_is_seen_when_it_changes_and_when_it_ends() {
+    fn an_outage_is_noted_when_it_begins_when_it_changes_and_when_it_ends() {
         let mut notes = Notes::new(Verbosity::Normal);
         let mut of = |second, status, lasted| {
             let fault = Failure { status: Some(status), message: "Over\u{1b}".to_owned(), ..Failure::default() };

@@ -1,4 +1,4 @@
-//! Opens the report that the user asked for: counters and one view of them.
+//! Opens the report that the user asked for: the counters and one view of them.
 
 use std::io::Write;
 
@@ -8,37 +8,37 @@ use super::view::{Reporter, View};
 use super::{json, plain, progress, quiet};
 use crate::domain::RunEvent;
 
-/// How a run is shown while it lasts: `--progress`.
+/// How a run is shown while it lasts (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
-    /// Live lines on a terminal that can redraw, plain lines elsewhere.
+    /// Live lines on a terminal whose lines can be redrawn, plain lines elsewhere.
     #[default]
     Auto,
-    /// Live lines; plain lines when standard error is not a terminal, or one that can't redraw.
+    /// Live lines. If standard error is not a terminal, or a terminal that can't redraw lines: plain lines.
     Tty,
     /// A plain line every few seconds.
     Plain,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Warnings only.
+    /// Only warnings.
     None,
 }
 
 /// The options of a view.
 pub struct ViewOptions {
-    /// What was asked for.
+    /// The kind of view that was asked for.
     pub kind: ProgressKind,
-    /// How much is said.
+    /// How many messages are printed.
     pub verbosity: Verbosity,
-    /// Whether the writer is a terminal that can be redrawn.
+    /// Whether the writer is a terminal whose lines can be redrawn.
     pub is_terminal: bool,
-    /// Whether colours may be used there.
+    /// Whether colours are allowed in this output.
     pub is_colored: bool,
     /// Where everything is written: standard error, or a test's buffer.
     pub writer: Box<dyn Write + Send>,
 }
 
-/// What is shown of a run: the counters and one view of them.
+/// The report of a run: the counters and one view of them.
 pub struct Report {
     stats: Stats,
     view: Box<dyn View>,
@@ -50,7 +50,7 @@ impl Report {
         Self { stats: Stats::default(), view }
     }
 
-    /// Returns what has been counted, for the summary and the exit code.
+    /// Returns the counters, for the summary and the exit code.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -71,7 +71,7 @@ impl Reporter for Report {
     }
 }
 
-/// Opens the report that was asked for.
+/// Opens the report that the user asked for.
 pub fn open(options: ViewOptions) -> Report {
     let ViewOptions { kind, verbosity, is_terminal, is_colored, writer } = options;
     let view: Box<dyn View> = match (verbosity, kind) {

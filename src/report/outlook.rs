@@ -1,8 +1,8 @@
-//! Estimates when a run will be done. If that can't be estimated, says what the run waits for.
+//! Estimates when a run will be done. If it can't be estimated, this module says what the run waits for.
 //!
-//! A time left is shown only while rows finish. It includes known delays: limits, holds, the next retry of failed rows.
-//! While no row finishes it counts down. When it reaches zero, or when no row has finished for an unusually long time,
-//! the run shows instead what it waits for. So the time left never stays the same.
+//! A time left is shown only while rows finish. It includes known delays: limits, holds, the next retry of failed
+//! rows. While no row finishes, it counts down. When it reaches zero, or when no row has finished for an unusually
+//! long time, the run shows what it waits for instead. So the time left never stays the same.
 
 use std::time::Duration;
 
@@ -18,24 +18,24 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 /// An estimate of when a run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// Nothing: on a pipe, at first, and at the end.
+    /// There is no estimate: on a pipe, at first, and at the end.
     Unknown,
     /// The time left.
     Left(Duration),
-    /// No row finishes, or the pace so far says nothing about the remaining rows.
+    /// No row finishes, or the remaining rows may differ from the rows so far.
     Waiting {
-        /// The reason for the wait, as scripts get it.
+        /// The reason for the wait, for scripts.
         reason: Reason,
         /// The reason for the wait, as text after "waiting for".
         what: String,
-        /// For how long no row has finished.
+        /// How long no row has finished.
         idle: Duration,
     },
 }
 
 impl Outlook {
-    /// Returns the outlook in words: `about 12 min left`, `waiting 42 s for the last 3 answers`; `None` when there is
-    /// nothing to say.
+    /// Returns the outlook in words, such as `about 12 min left` or `waiting 42 s for the last 3 answers`. `None` if
+    /// there is nothing to say.
     pub(crate) fn words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -44,7 +44,7 @@ impl Outlook {
         }
     }
 
-    /// Returns the outlook in few words: `12 min`, `waiting 42 s`.
+    /// Returns the outlook in few words, such as `12 min` or `waiting 42 s`.
     pub(crate) fn short_words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -66,19 +66,19 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run waits only for the disk; it says so if this takes long.
+            // The run waits only for the disk. If this takes long, it says so.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // The pace so far says nothing about these rows.
+            // In these cases, the pace so far says nothing about the remaining rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
-            // The budget may stop the run before its end, or nothing is known about the time left.
+            // The budget may stop the run before all rows are done, or nothing is known about the time left.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
             (_, Some(left)) if left <= 0.0 => waiting(standing, idle),
             (_, Some(left)) => time_left(left),
         }
     }
 
-    /// Returns how long the rest will take, if that can be estimated.
+    /// Returns how long the remaining rows will take; `None` if that can't be estimated.
     pub fn eta(&self) -> Option<Duration> {
         match self.outlook() {
             Outlook::Left(left) => Some(left),
@@ -86,7 +86,7 @@ impl Stats {
         }
     }
 
-    /// Returns for how long no row has finished.
+    /// Returns how long no row has finished.
     fn idle(&self) -> Duration {
         let since = self.pace.last_at().or(self.started_at);
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
@@ -96,12 +96,15 @@ impl Stats {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
 
-    /// Returns how many seconds the remaining rows will take at the recent rate. The result is not less than the limits
-    /// allow for average rows; else a burst at the start would promise an end within seconds. It is also not less than
-    /// the time that held rows have to wait. It is zero or less when the run should be over already.
+    /// Returns how many seconds the remaining rows will take at the recent rate. The result is zero or less if the run
+    /// should already be over, but it is never less than:
+    /// - the time that the limits allow for average rows; otherwise a burst at the start would promise an end within
+    ///   seconds
+    /// - the time for which held rows have to wait
     ///
-    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. The first answers need a whole
-    /// latency and belong to few requests, so an estimate from them is several times too long.
+    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. At the start, few requests are
+    /// in flight, and the first answers take a whole latency. So an estimate from them would be several times too
+    /// long.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining()?;
@@ -144,13 +147,13 @@ fn what(standing: &Standing) -> String {
         }
         Reason::Ramp => "the rate to rise".to_owned(),
         Reason::Probe => "the endpoint to work again".to_owned(),
-        Reason::Gate => "rows that lead others".to_owned(),
+        Reason::Gate => "rows that other rows wait for".to_owned(),
         Reason::Backoff => {
             let backoffs = standing.backoffs;
             let rows = plural(backoffs.rows as u64, "row", "rows");
             format!("the next try of {rows}{}", more(backoffs.first_in))
         }
-        Reason::Budget => "answers that free money for the next".to_owned(),
+        Reason::Budget => "answers that free money for more rows".to_owned(),
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that can hold a run up, and the text about what the run then waits for.
+    /// Every reason that can hold a run up, with the text for what the run is then waiting for.
     const REASONS: [(Reason, &str); 14] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
@@ -180,16 +183,16 @@ mod tests {
         (Reason::Hold, "the pause after a refusal (42 s more)"),
         (Reason::Ramp, "the rate to rise"),
         (Reason::Probe, "the endpoint to work again"),
-        (Reason::Gate, "rows that lead others"),
+        (Reason::Gate, "rows that other rows wait for"),
         (Reason::Backoff, "the next try of 2 rows (7 s more)"),
-        (Reason::Budget, "answers that free money for the next"),
+        (Reason::Budget, "answers that free money for more rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
         (Reason::Draining, "the last 3 answers"),
     ];
 
     #[test]
-    fn the_last_rows_of_a_quick_run_are_waited_for_and_promise_no_second() {
+    fn for_the_last_rows_of_a_quick_run_no_time_left_is_shown() {
         for (reason, what) in [(Reason::Draining, "the last 3 answers"), (Reason::Backoff, "the next try of 2 rows")] {
             let mut stats = quick_run(997, 1_000);
             for second in 100..160 {
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_run_is_bound_by_it_says_what_it_waits_for_once_nothing_finishes() {
+    fn when_no_row_finishes_a_run_says_what_it_waits_for_whatever_the_reason() {
         for (reason, what) in REASONS {
             let mut stats = quick_run(500, 1_000);
 
@@ -215,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_waits_from_its_start_on_says_for_what() {
+    fn a_run_that_waits_from_the_start_says_what_it_waits_for() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(3), 0)));
 
@@ -235,7 +238,7 @@ mod tests {
             stats.eta().expect("rows finish").as_secs()
         };
 
-        // 500 rows are left at ten a second.
+        // 500 rows are left, and ten finish per second.
         assert_eq!(left(Reason::Window, 0, 0), 50);
         assert_eq!(left(Reason::Hold, 42, 0), 92);
         assert_eq!(left(Reason::Window, 70, 0), 70, "one pool of several is held");
@@ -258,13 +261,13 @@ mod tests {
         let between_two = stats.outlook();
         stats.fold(&at(140, status(Reason::Window, Vec::new())));
 
-        // 850 rows are left at 50 in 30 s, of which 25 s are over.
+        // 850 rows are left. 50 rows take 30 s, and 25 s have passed since the last ones.
         assert_eq!(between_two, Outlook::Left(Duration::from_secs(510 - 25)));
         assert!(matches!(stats.outlook(), Outlook::Waiting { .. }), "{:?}", stats.outlook());
     }
 
     #[test]
-    fn before_the_end_and_without_a_total_nothing_is_promised() {
+    fn without_a_total_and_at_the_end_there_is_no_time_left() {
         let mut all = quick_run(1_000, 1_000);
         all.fold(&at(100, status(Reason::Draining, Vec::new())));
         let mut pipe = Stats::default();
@@ -275,7 +278,7 @@ mod tests {
         assert_eq!((all.outlook(), pipe.outlook()), (Outlook::Unknown, Outlook::Unknown));
     }
 
-    /// One step of a random run, after this many tenths of a second.
+    /// One step of a random run, this many tenths of a second after the step before.
     #[derive(Clone, Debug)]
     struct Step {
         after: i64,
@@ -302,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_time_left_outlives_itself_or_promises_less_than_what_is_held_back(
+        fn the_time_left_counts_down_and_includes_rows_that_are_held_back(
             steps in proptest::collection::vec(step(), 1..60),
             total in 1_u64..3_000,
         ) {
@@ -322,7 +325,7 @@ mod tests {
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
                     prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
-                    // While no row finishes, only rows that are held back from here on may move the end.
+                    // While no row finishes, only rows that are newly held back may delay the end.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
                         prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
                     }
@@ -337,7 +340,7 @@ mod tests {
         }
     }
 
-    /// A run of ten rows a second.
+    /// Returns a run that finishes ten rows per second.
     fn quick_run(rows: u64, total: u64) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(total), 0)));
@@ -345,8 +348,8 @@ mod tests {
         stats
     }
 
-    /// A status with one pool and two rows that wait for their next try. The pool has no limits and is held for this
-    /// long.
+    /// Returns a status with one pool and two rows that wait for their next try. The pool has no limits. It is held
+    /// for `held` seconds.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

@@ -9,24 +9,25 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
 /// The rows that finished recently, by second.
 ///
-/// "Recently" means the last minute, or as long as the last 20 rows took. A mean over the whole run would stay wrong
-/// for hours after a limit changed, and a fixed minute would be too short for rows that take several minutes.
+/// "Recently" means the last minute, or the time in which the last 20 rows finished if that is longer. A mean over the
+/// whole run would stay wrong for hours after a limit changed, and a fixed minute would be too short for rows that
+/// take several minutes.
 ///
-/// The mean size of a row is taken over the whole run: limits don't change it, and over a minute it varies by a tenth
-/// by chance. If a token limit slows the run down, the time left is computed from this size and the recent tokens,
-/// since the limit keeps the flow of tokens even.
+/// The mean size of a row is taken over the whole run: limits don't change it, and over a minute it varies at random
+/// by a tenth. If a token limit slows the run down, the time left is computed from this mean size and the recent
+/// tokens, because the limit keeps the flow of tokens steady.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
     pub(super) rows: u64,
-    /// Input that counts against limits, and output.
+    /// Input that counts against limits, and output, of the recent rows.
     tokens: [u64; 2],
-    /// Rows and tokens of the whole run.
+    /// Rows of the whole run.
     all_rows: u64,
     all_tokens: [u64; 2],
     /// The end of the latest slot that was dropped.
     dropped_at: Option<Timestamp>,
-    /// The latencies of all answers together, and how many there were.
+    /// The sum of the latencies of all answers, and the number of answers.
     latencies: (Duration, u32),
 }
 
@@ -68,9 +69,9 @@ impl Pace {
         }
     }
 
-    /// Returns the size of the recent rows as a multiple of the average row of the run, in tokens of the binding limit;
-    /// It is 1 if no token limit holds the run up. If the recent rows had the average size, this many times as many of
-    /// them would have finished.
+    /// Returns the size of the recent rows as a multiple of the average row of the run, in tokens of the binding
+    /// limit. It is 1 if no token limit holds the run up. If the recent rows had had the average size, the number of
+    /// rows in the same time would have been larger by this factor.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -85,7 +86,7 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the least time that the limits of these pools together allow for this many average rows.
+    /// Returns the least number of seconds that the limits of these pools together allow for this many average rows.
     pub(super) fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
         let needs =
             [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
@@ -102,7 +103,7 @@ impl Pace {
         Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
     }
 
-    /// Notes how long an answer took, from its row's first request.
+    /// Notes how long an answer took, counted from the first request of its row.
     pub(super) fn note_latency(&mut self, latency: Duration) {
         self.latencies = (self.latencies.0.saturating_add(latency), self.latencies.1.saturating_add(1));
     }
@@ -112,9 +113,9 @@ impl Pace {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns how long a pause without a finished row may normally be: three times the mean time between two rows. It
-    /// is at least one and a half times the mean latency, since rows sent together finish together. `start` is the
-    /// start of the run.
+    /// Returns how long a pause without a finished row can normally be. It is three times the mean time between two
+    /// rows, but at least one and a half times the mean latency, because rows that are sent together finish together.
+    /// `start` is the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

@@ -1,4 +1,4 @@
-//! Plain lines, for logs and other places that can't be redrawn: one after a second, then one every ten seconds.
+//! Plain lines, for logs and other output that can't be redrawn: one line after a second, then one every ten seconds.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use super::view::View;
 use super::words::outage_words;
 use crate::domain::{EventBody, Reason, RunEvent};
 
-/// Writes a line every ten seconds, and each note at once.
+/// Writes a line every ten seconds, and each note immediately.
 pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,
@@ -22,7 +22,7 @@ impl Plain {
     const FIRST: SignedDuration = SignedDuration::from_secs(1);
     const EVERY: SignedDuration = SignedDuration::from_secs(10);
 
-    /// Returns a view that writes there.
+    /// Returns a view that writes to `writer`.
     pub(crate) fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
         Self { writer, notes: Notes::new(verbosity), due_at: None }
     }
@@ -34,7 +34,7 @@ impl View for Plain {
             let _ = writeln!(self.writer, "{note}");
         }
         let due_at = *self.due_at.get_or_insert_with(|| later(event.at, Self::FIRST));
-        // After the end the summary is printed at once and has these numbers.
+        // After the end, the summary is printed immediately and contains these numbers.
         if event.at >= due_at && !matches!(event.body, EventBody::Ended { .. }) {
             let _ = writeln!(self.writer, "{}", line(stats));
             self.due_at = Some(later(event.at, Self::EVERY));
@@ -62,7 +62,7 @@ pub(crate) fn line(stats: &Stats) -> String {
     if let Some(standing) = &stats.standing {
         parts.extend(match (&stats.outage, standing.reason) {
             (Some(outage), _) => Some(outage_words(outage)),
-            // The outlook tells of the last answers.
+            // The outlook says that the run waits for the last answers.
             (None, Reason::Draining) => None,
             (None, reason) => Some(format!("bound by {}", reason.name())),
         });

@@ -1,20 +1,22 @@
-//! Live lines on a terminal, drawn over and over in one place: the only user of console, which knows the terminal's
-//! size.
+//! Live lines on a terminal, redrawn in the same place. Only this file uses the crate console, which knows the size of
+//! the terminal.
 //!
-//! The content of the lines comes from [`super::line`], fitted to the size of the terminal at each drawing; indicatif
-//! renders them with their bar (`progress/bar.rs` says why its own repaint is not used). They are drawn at most ten
-//! times a second, measured by the times of the events.
+//! The content of the lines comes from [`super::line`]. It is fitted to the size of the terminal at each drawing.
+//! indicatif renders the lines with their bar; `progress/bar.rs` says why indicatif's own repaint is not used. The
+//! lines are drawn no more than ten times per second, measured by the times of the events.
 //!
-//! The cursor rests at the start of the first line, and a drawing begins by erasing everything from there on. So it
-//! does not matter what a change of size did to the lines. Some terminals wrap lines again when their width changes,
-//! some cut them off, and in both the cursor stays with its text. (If the cursor were after the last line, it would
-//! have to go up by the number of rows that the lines take. After a change of size this number is unknown, and going up
-//! too far would erase other text above.) While a block is drawn, the terminal does not wrap: if the size changes at
-//! that moment, lines are cut off and the number of rows stays as counted. Each line ends with a line break, so that no
-//! terminal joins two lines into one. A drawing is one write, so that no other output gets in between.
+//! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So
+//! it does not matter how a change of size affected the lines. When their width changes, some terminals wrap lines
+//! again and others cut them off; in both cases the cursor stays with its text. The alternative would be to leave the
+//! cursor after the last line. A drawing would then have to move it up by the number of rows that the lines take.
+//! After a change of size this number is unknown, and moving up too far would erase other text above.
 //!
-//! A line that was scrolled away can't be erased. Some terminals scroll away the cursor's own line, if it is in the
-//! first row while they wrap the lines below it again.
+//! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off,
+//! but the number of rows stays as counted. Each line ends with a line break, so no terminal joins two lines into one.
+//! A drawing is one write, so no other output gets in between.
+//!
+//! A line that was scrolled away can't be erased. Some terminals wrap the lines below the cursor again and scroll away
+//! the cursor's own line if it is in the first row.
 
 mod bar;
 
@@ -32,9 +34,9 @@ use super::text::wrap;
 use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
-/// Erases the block: everything from the start of the cursor's row. A blank is written first. Without it, some
-/// terminals see an erasure from the first row and column as clearing the screen, and save the cleared text in their
-/// scroll-back.
+/// Erases the block: everything from the start of the cursor's row. A blank is written first. If the block begins in
+/// the first row and column, some terminals would otherwise treat the erasure as clearing the screen, and save the
+/// cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal.
@@ -46,7 +48,7 @@ pub(crate) struct Size {
     pub rows: usize,
 }
 
-/// Draws the state of a run and redraws it in place; notes are printed above.
+/// Draws the state of a run and redraws it in place. Notes are printed above it.
 pub(crate) struct Progress {
     size: Box<dyn Fn() -> Size + Send>,
     is_colored: bool,
@@ -54,7 +56,7 @@ pub(crate) struct Progress {
     bar: Bar,
     writer: Box<dyn Write + Send>,
     drawn_at: Option<Timestamp>,
-    /// Whether a block is on the terminal.
+    /// Whether a block is currently on the terminal.
     is_shown: bool,
 }
 
@@ -71,7 +73,7 @@ impl Progress {
         Self::new(Box::new(size), verbosity, is_colored, writer)
     }
 
-    /// Returns a view on any terminal; `size` returns its size and is called for each drawing.
+    /// Returns a view on any terminal. `size` returns the size of the terminal and is called for each drawing.
     pub(crate) fn new(
         size: Box<dyn Fn() -> Size + Send>,
         verbosity: Verbosity,
@@ -90,7 +92,7 @@ impl Progress {
             drawing.push_str(&line);
             drawing.push_str("\r\n");
         }
-        // Some terminals wrap when the last column is filled.
+        // Some terminals wrap a line when its last column is filled.
         let block = block(stats, size.columns.saturating_sub(1).max(1), self.is_colored);
         let mut lines = self.bar.draw(block, stats);
         lines.truncate(size.rows.max(1));
@@ -104,7 +106,7 @@ impl Progress {
     }
 }
 
-/// Appends the text that draws these lines one below the other and moves the cursor back to the start of the first.
+/// Appends the text that draws these lines below each other and moves the cursor back to the start of the first line.
 fn push_block(drawing: &mut String, lines: &[String]) {
     drawing.push_str("\x1b[?7l");
     drawing.push_str(&lines.join("\r\n"));
@@ -140,19 +142,19 @@ impl View for Progress {
 }
 
 impl Drop for Progress {
-    /// Cleans up the terminal, no matter how the run ends.
+    /// Cleans up the terminal, however the run ends.
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// Returns whether standard error's terminal can erase lines. Dumb terminals and old consoles of Windows can't. A newer
-/// console of Windows can, after this function switches it on.
+/// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't.
+/// Newer Windows consoles can, after this function has switched it on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }
 
-/// Returns the columns of standard error's terminal; `None` when it is not a terminal.
+/// Returns the number of columns of standard error's terminal; `None` if standard error is not a terminal.
 pub(crate) fn terminal_width() -> Option<usize> {
     Term::stderr().size_checked().map(|(_, columns)| usize::from(columns))
 }

@@ -1,4 +1,4 @@
-//! Almost nothing: for `--progress none` and `-q`.
+//! Shows almost nothing, for `--progress none` and `-q`.
 
 use std::io::Write;
 
@@ -24,7 +24,7 @@ pub(crate) struct WarningsOnly {
 }
 
 impl WarningsOnly {
-    /// Returns a view that writes there.
+    /// Returns a view that writes to `writer`.
     pub(crate) fn new(writer: Box<dyn Write + Send>) -> Self {
         Self { writer }
     }

@@ -11,7 +11,7 @@ pub struct Standing {
     pub in_flight: usize,
     /// The concurrency window.
     pub window: usize,
-    /// Why no further request is sent at the moment.
+    /// Why no more requests are sent at the moment.
     pub reason: Reason,
     /// Rows that wait for their next try.
     pub backoffs: Backoffs,
@@ -20,7 +20,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns the pool with the least room: a pool that is held; if there is none, the pool with the emptiest bucket.
+    /// Returns the pool with the least room. That is a pool that is held, or otherwise the pool with the emptiest
+    /// bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         self.pools.iter().min_by(|a, b| {
             (a.held_for.is_none(), room(a))
@@ -40,11 +41,11 @@ fn room(pool: &PoolStatus) -> f64 {
 pub struct Ending {
     /// Rows that were read and are still pending.
     pub pending: u64,
-    /// Why, when it was not the end of the input.
+    /// Why the run ended, unless it ended because the input did.
     pub halt: Option<HaltReason>,
-    /// For each reason, the share of the time in which it held the run up; the largest first.
+    /// The reasons that held the run up, each with its share of the run's time, the largest share first.
     pub reasons: Vec<(Reason, f64)>,
-    /// How long it took.
+    /// How long the run took.
     pub elapsed: Duration,
     /// The highest number of requests in flight.
     pub max_in_flight: usize,

@@ -1,7 +1,7 @@
-//! The counters of a run: a pure fold over its events, read by every view and by the summary.
+//! The counters of a run: a pure fold over its events. Every view and the summary read them.
 //!
-//! Reads no clock; the time is that of the last event. A row is counted when its line is on disk, so the counters equal
-//! the lines in the files.
+//! Reads no clock: the current time is the time of the last event. A row is counted when its line is on disk, so the
+//! counters equal the number of lines in the files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,9 +26,9 @@ pub struct Stats {
     pub failed: BTreeMap<ErrorClass, FailedRows>,
     /// Retried attempts, by cause.
     pub retried: BTreeMap<RetryCause, u64>,
-    /// How many of them may have been billed.
+    /// Retried attempts that may have been billed.
     pub maybe_paid: u64,
-    /// What all finished rows used.
+    /// The usage of all finished rows.
     pub usage: Usage,
     /// The cost of this usage, as far as prices are known.
     pub cost: Money,
@@ -38,11 +38,11 @@ pub struct Stats {
     pub standing: Option<Standing>,
     /// The outage, while one lasts.
     pub outage: Option<Outage>,
-    /// The limits of each pool, as they were last.
+    /// The latest known limits of each pool.
     pub limits: Vec<(PoolId, RateLimits)>,
-    /// How it ended; `None` while it lasts.
+    /// How the run ended; `None` while it lasts.
     pub ending: Option<Ending>,
-    /// Whether nothing more is started.
+    /// Whether no more requests are started.
     pub is_draining: bool,
     already_done: u64,
     skipped: u64,
@@ -55,7 +55,7 @@ impl Stats {
     /// Counts one event.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but a wall clock can be set back. This time never goes back.
+        // Events are in order, but a wall clock can be set back. The time kept here never goes back.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -77,7 +77,7 @@ impl Stats {
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read takes no time, so it says nothing about the pace.
+                // A row that can't be read takes no time, so it does not affect the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.pace.note(event.at, *usage);
                 }
@@ -123,33 +123,33 @@ impl Stats {
         self.usage += usage;
         match cost {
             Some(cost) => self.cost += cost,
-            // A row that was never sent costs nothing at any price.
+            // A row that was never sent costs nothing, even if its model has no price.
             None => self.unpriced += u64::from(usage != Usage::default()),
         }
     }
 
-    /// Returns the cost of all finished rows, as far as prices are known; `None` when tokens were used and none of
-    /// their prices is known.
+    /// Returns the cost of all finished rows, as far as prices are known; `None` if tokens were used and no price is
+    /// known for any of them.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
-    /// Returns the rows answered by this run, of any quality.
+    /// Returns the number of rows answered by this run, of any quality.
     pub fn succeeded_total(&self) -> u64 {
         self.succeeded.values().sum()
     }
 
-    /// Returns the rows answered by this run in one quality.
+    /// Returns the number of rows answered by this run with this quality.
     pub(crate) fn succeeded_as(&self, quality: Quality) -> u64 {
         self.succeeded.get(&quality).copied().unwrap_or(0)
     }
 
-    /// Returns the rows that failed for good in this run.
+    /// Returns the number of rows that failed for good in this run.
     pub fn failed_total(&self) -> u64 {
         self.failed.values().map(|failed| failed.rows).sum()
     }
 
-    /// Returns the retries, for any cause.
+    /// Returns the number of retries, for any cause.
     pub(crate) fn retried_total(&self) -> u64 {
         self.retried.values().sum()
     }
@@ -160,12 +160,12 @@ impl Stats {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
 
-    /// Returns the finished rows, whichever run finished them.
+    /// Returns the number of finished rows, whichever run finished them.
     pub fn finished(&self) -> u64 {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
-    /// Returns the rows that are left; `None` on a pipe that has not ended.
+    /// Returns the number of rows that are left; `None` on a pipe that has not ended.
     pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),
@@ -174,7 +174,7 @@ impl Stats {
         }
     }
 
-    /// Returns the finished share of the input, 0 to 1; `None` on a pipe.
+    /// Returns the finished share of the input, from 0 to 1; `None` on a pipe.
     pub(crate) fn share(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0)?;
         Some((self.finished() as f64 / total as f64).min(1.0))
@@ -198,8 +198,8 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the rows finished a minute over the whole run; `None` when it finished none, or lasted less than a
-    /// second.
+    /// Returns the finished rows per minute over the whole run; `None` if no row finished, or if the run took less
+    /// than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = self.succeeded_total() + self.failed_total();
         let secs = self.elapsed().as_secs_f64();
@@ -216,7 +216,7 @@ pub(crate) mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_counted_by_how_they_ended() {
+    fn rows_are_counted_by_their_ending() {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, started(Some(10), 2)));
@@ -230,7 +230,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_row_without_a_price_is_counted_apart() {
+    fn a_row_without_a_price_is_counted_separately() {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, succeeded(Quality::Ok)));
@@ -242,7 +242,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_cost_of_rows_without_a_price_is_unknown_and_that_of_no_rows_is_nothing() {
+    fn rows_without_a_price_have_an_unknown_cost_and_no_rows_cost_nothing() {
         let used = |cost| EventBody::Succeeded { quality: Quality::Ok, usage: usage(), cost, latency: Duration::ZERO };
         let cost_of = |bodies: &[EventBody]| {
             let mut stats = Stats::default();
@@ -257,7 +257,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn retries_are_told_apart_by_the_kind_of_limit() {
+    fn retries_are_counted_by_the_kind_of_limit() {
         let mut stats = Stats::default();
         let limited = |limit| EventBody::Retried { class: ErrorClass::RateLimit, limit, maybe_paid: false };
 
@@ -294,7 +294,7 @@ pub(crate) mod tests {
             stats.fold(&at(0, started(Some(10_000), 0)));
             stats.fold(&at(0, status(reason, Vec::new())));
             for second in 1..=600 {
-                // In the last minute twice as many rows, each of half the size.
+                // In the last minute, twice as many rows finish, each of half the size.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
                 let usage = Usage { output_tokens, ..Usage::default() };
                 let done = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
@@ -306,7 +306,7 @@ pub(crate) mod tests {
         let by_rows = eta(Reason::Window);
         let by_tokens = eta(Reason::Limit(Dimension::OutputTokens));
 
-        // 6,700 rows are left, of 182 tokens each in the mean, at 1,000 tokens a second.
+        // 6,700 rows are left. They have 182 tokens each on average, and 1,000 tokens are used per second.
         assert!((640..=700).contains(&by_rows), "{by_rows}");
         assert!((1_190..=1_250).contains(&by_tokens), "{by_tokens}");
     }
@@ -332,7 +332,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn more_rows_done_before_than_the_input_has_count_as_all_of_it() {
+    fn if_more_rows_were_done_before_than_the_input_has_all_of_it_counts_as_done() {
         let mut stats = Stats::default();
 
         stats.fold(&at(0, started(Some(3), 7)));
@@ -366,17 +366,17 @@ pub(crate) mod tests {
         EventBody::Started { total, already_done }
     }
 
-    /// Returns the event of an answer: 100 tokens in, 10 out, one cent.
+    /// Returns the event of an answer with 100 input tokens and 10 output tokens, which cost one cent.
     pub(crate) fn succeeded(quality: Quality) -> EventBody {
         EventBody::Succeeded { quality, usage: usage(), cost: Some(Money::from_dollars(0.01)), latency: Duration::ZERO }
     }
 
-    /// Returns the event of a failure with the same usage as an answer.
+    /// Returns the event of a failure that has the same usage as an answer.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
         failed_with(class, usage(), Some(Money::ZERO))
     }
 
-    /// Returns the event of a failure of row `r7`, as its class usually is.
+    /// Returns the event of a failure of row `r7`. It is retryable if failures of its class usually are.
     pub(crate) fn failed_with(class: ErrorClass, usage: Usage, cost: Option<Money>) -> EventBody {
         let row = FailedRow::new("r7", Some(500), "it went wrong", class.may_pass());
         EventBody::Failed { class, row: Box::new(row), usage, cost }

@@ -18,35 +18,36 @@ use crate::domain::{ErrorClass, Quality};
 /// What the summary needs in addition to the events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SummaryContext {
-    /// The results file; `None` when they went to standard output.
+    /// The results file; `None` if results went to standard output.
     pub results: Option<String>,
-    /// The error log, when there is something in it.
+    /// The path of the error log, if the log is not empty.
     pub errors: Option<String>,
-    /// Rows in the error log, by class; those of earlier runs included.
+    /// Rows in the error log, by class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again, when some may succeed unchanged.
+    /// The command that runs failed rows again, if some of them may succeed unchanged.
     pub resume_command: Option<String>,
     /// The command that continues with pending rows.
     pub rerun_command: Option<String>,
-    /// The date of the prices, as the catalog has it.
+    /// The date of the prices, from the catalog.
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Attempts of this run that may have been billed although no answer of theirs was kept.
+    /// Attempts of this run that may have been billed although their answer was not kept.
     pub maybe_paid: u64,
-    /// The same for an earlier run that was cut short.
+    /// The same number for the last run, if it was cut short.
     pub maybe_paid_before: u64,
-    /// The same for the runs before that one, as far as their lines and counts show it.
+    /// The same number for the runs before that one, as far as it is known from their lines and counts.
     pub maybe_paid_earlier: u64,
-    /// How many of the rows finished by earlier runs failed.
+    /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
-    /// The most requests at once, if a number was given.
+    /// The most requests at the same time, if the user set a number.
     pub concurrency: Option<usize>,
-    /// Whether the run was a rehearsal.
+    /// Whether the run used the simulator.
     pub is_simulated: bool,
 }
 
-/// Returns the summary in lines of at most `columns`, except paths and commands, which are not broken.
+/// Returns the summary in lines of at most `columns`. Only paths and commands can be longer, because they are not
+/// broken.
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", answered(stats))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
@@ -63,7 +64,7 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     format!("{}\n{}", wrap(&headline(stats, context), columns).join("\n"), list(&rows, columns))
 }
 
-/// Returns rows of which only the first has the label.
+/// Returns list rows of which only the first has the label.
 fn labelled(
     label: &'static str,
     values: Vec<String>,
@@ -132,7 +133,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // A run of less than a second was not held up by anything that could be changed.
+    // Nothing that held up a run of less than a second could be changed.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));
@@ -166,7 +167,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     }
 }
 
-/// Returns the first names of a list, and how many more there are.
+/// Returns the first names of a list, and the number of the others.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();
@@ -209,13 +210,13 @@ fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     add("results", &context.results, true);
     add("errors", &context.errors, true);
     add("continue", &context.rerun_command, pending(stats) > 0);
-    // The rows of a stopped pipe are run from their log.
+    // If a run from a pipe was stopped, its rows are run again from the error log.
     let is_pipe = context.results.is_none() && pending(stats) > 0;
     add(if is_pipe { "continue" } else { "retry" }, &context.resume_command, true);
     rows
 }
 
-/// Returns `12 a, 3 b`, the largest first.
+/// Returns counts such as `12 a, 3 b`, the largest first.
 fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
     let mut counts = counts.collect::<Vec<_>>();
     counts.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
@@ -229,7 +230,7 @@ mod tests {
     use crate::domain::{Dimension, EventBody, FailedRow, Failure, HaltReason, LimitKind, Money, Reason};
 
     #[test]
-    fn a_clean_run_is_told_in_few_lines() {
+    fn the_summary_of_a_clean_run_is_short() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(3), 0)));
         (1..=3).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_everything_names_all_of_it() {
+    fn the_summary_of_a_run_with_everything_is_complete() {
         insta::assert_snapshot!(summary(&mixed(), &full_context(), 100), @r#"
         stopped (interrupted) after 1 min 32 s, simulated
         rows      92 answered (90 ok, 1 truncated, 1 refused)
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_runs_may_have_paid_is_counted_over_all_of_them() {
+    fn possibly_billed_attempts_of_killed_runs_are_added_up() {
         let context = SummaryContext { maybe_paid_before: 4, maybe_paid_earlier: 7, ..context() };
 
         let shown = summary(&Stats::default(), &context, 120);
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_fail_again_as_they_are_are_told_what_to_change_and_are_not_resumed() {
+    fn for_rows_that_would_fail_again_the_summary_says_what_to_change_and_not_to_resume() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(200), 0)));
         (0..116).for_each(|_| stats.fold(&at(1, succeeded(Quality::Ok))));
@@ -414,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_can_not_steer_the_terminal() {
+    fn a_path_cannot_control_the_terminal() {
         let context = SummaryContext { results: Some("a\x1b[2J\nb".to_owned()), ..context() };
 
         let shown = summary(&Stats::default(), &context, 80);
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_ended_for_an_unknown_reason_are_counted_apart() {
+    fn answers_that_ended_for_an_unknown_reason_are_counted_separately() {
         let mut stats = Stats::default();
         let qualities = [Quality::Ok, Quality::Unknown, Quality::Unknown];
         qualities.into_iter().for_each(|quality| stats.fold(&at(1, succeeded(quality))));

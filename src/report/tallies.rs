@@ -1,15 +1,15 @@
-//! Tallies: attempts that were tried again, and rows that failed.
+//! Counts of attempts that were tried again, and of rows that failed.
 
-use crate::domain::{ErrorClass, FailedRow, LimitKind};
+use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind};
 
 /// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryCause {
-    /// A 429 because a bucket was empty.
+    /// A 429 because a limit per minute was used up.
     Rate,
     /// A 429 because the rate rose too fast.
     Acceleration,
-    /// A 429 because of too many requests at once.
+    /// A 429 because of too many requests at the same time.
     Concurrency,
     /// Another failure.
     Class(ErrorClass),
@@ -39,12 +39,12 @@ impl RetryCause {
 /// The rows of one run that failed in one class.
 #[derive(Clone, Debug, Default)]
 pub struct FailedRows {
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
-    /// How many of them may succeed in another run unchanged.
+    /// How many of them, unchanged, may succeed in another run.
     pub retryable: u64,
-    /// The first of them.
-    pub example: Option<FailedRow>,
+    /// What went wrong, counted; each fault with the first row that failed so.
+    pub faults: Alike<FailedRow>,
 }
 
 impl FailedRows {
@@ -52,6 +52,11 @@ impl FailedRows {
     pub(crate) fn add(&mut self, row: &FailedRow) {
         self.rows += 1;
         self.retryable += u64::from(row.is_retryable);
-        self.example.get_or_insert_with(|| row.clone());
+        self.faults.add(&row.message, || row.clone());
+    }
+
+    /// Returns the first of them.
+    pub(crate) fn example(&self) -> Option<&FailedRow> {
+        self.faults.first()
     }
 }

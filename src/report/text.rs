@@ -2,12 +2,15 @@
 //!
 //! Widths are terminal columns, not bytes or characters.
 //!
-//! Characters that could control a terminal are never shown unchanged: control characters (C0, DEL, C1), line and
-//! paragraph separators, everything that changes the direction of text, and characters that are invisible in every
-//! language and so can only hide something (soft hyphen, zero width space, word joiner, byte order mark, tags,
-//! annotations, deprecated format characters). Variation selectors and the zero width joiner and non-joiner stay:
-//! emoji, Persian and the languages of India are written with them, and no terminal obeys them. Combining marks stay
-//! too.
+//! Characters that could control a terminal are always escaped:
+//! - control characters (C0, DEL, C1)
+//! - line and paragraph separators
+//! - all characters that change the direction of text
+//! - characters that are invisible in every language and so can only hide something (soft hyphen, zero width space,
+//!   word joiner, byte order mark, tags, annotations, deprecated format characters)
+//!
+//! Variation selectors, the zero width joiner and the zero width non-joiner are not escaped: emoji, Persian and the
+//! languages of India need them, and no terminal reacts to them. Combining marks are not escaped either.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,12 +19,12 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns `text` with everything that could control a terminal shown as an escape.
 ///
-/// Shape: control characters and line breaks become `\n` or `\u{1b}`; everything else stays unchanged.
+/// Shape: control characters and line breaks become `\n` or `\u{1b}`. Everything else stays unchanged.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_steering)
 }
 
-/// Returns `text` escaped like [`escape`] does, except for its line breaks.
+/// Does the same as [`escape`], but keeps line breaks.
 pub(crate) fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_where(text, |char| char != '\n' && is_steering(char))
 }
@@ -41,8 +44,8 @@ fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns whether a character could move the cursor, start a terminal command or change the direction of text, or is
-/// invisible in every language.
+/// Returns whether a character is invisible in every language, or could move the cursor, start a terminal command or
+/// change the direction of text.
 pub(crate) fn is_steering(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -50,12 +53,12 @@ pub(crate) fn is_steering(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the columns that `text` takes; colour codes must not be in it.
+/// Returns the columns that `text` takes. It must not contain colour codes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Returns `text` cut to at most `columns`, with `…` at the end when something is missing.
+/// Returns `text`, cut to at most `columns`. If something was cut off, it ends with `…`.
 pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
@@ -94,17 +97,17 @@ pub(crate) fn short_count(number: u64) -> String {
     let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| number >= *unit) else {
         return number.to_string();
     };
-    // Cut, not rounded: 999,999 is 999k and never 1000k.
+    // The number is cut, not rounded: 999,999 is 999k and never 1000k.
     let tenths = number / (unit / 10);
     if tenths >= 1000 { format!("{}{name}", tenths / 10) } else { format!("{}.{}{name}", tenths / 10, tenths % 10) }
 }
 
-/// Returns a number of things with its noun: `1 row`, `2 rows`.
+/// Returns a number with its noun: `1 row`, `2 rows`.
 pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
-/// Returns a share as a whole percentage. It is 100 % only for everything, and 0 % only for nothing.
+/// Returns a share as a whole percentage. Only a share of exactly 1 is 100 %, and only a share of exactly 0 is 0 %.
 pub(crate) fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     match share {
@@ -114,7 +117,7 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// Returns a span of time in at most two units: `350 ms`, `42 s`, `12 min 04 s`, `1 h 02 min`, `3 d 04 h`.
+/// Returns a time span in no more than two units: `350 ms`, `42 s`, `12 min 04 s`, `1 h 02 min`, `3 d 04 h`.
 pub(crate) fn duration(span: Duration) -> String {
     if span < Duration::from_secs(1) {
         return if span.is_zero() { "0 s".to_owned() } else { format!("{} ms", span.as_millis().max(1)) };
@@ -128,7 +131,7 @@ pub(crate) fn duration(span: Duration) -> String {
     }
 }
 
-/// Returns an estimated span of time, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
+/// Returns an estimated time span, in one unit if that is exact enough: `42 s`, `12 min`, `1 h 02 min`.
 pub(crate) fn rough_duration(span: Duration) -> String {
     match span.as_secs() {
         0 => "1 s".to_owned(),
@@ -149,35 +152,35 @@ pub(crate) struct ListRow {
 /// What happens to a value that is too wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// It is wrapped at blanks.
+    /// The value is wrapped at blanks.
     Break,
-    /// It is cut.
+    /// The value is cut.
     Cut,
-    /// Nothing.
+    /// The value stays whole.
     Whole,
 }
 
 impl ListRow {
-    /// Returns a row whose value may be broken at blanks.
+    /// Returns a list row whose value can be broken at blanks.
     pub(crate) fn text(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Break }
     }
 
-    /// Returns a row whose value stays on one line and is cut at the end of the line.
+    /// Returns a list row whose value stays on one line and is cut at the end of the line.
     pub(crate) fn cut(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Cut }
     }
 
-    /// Returns a row whose value is never broken: a path or a command that people copy.
+    /// Returns a list row whose value is never broken: a path or a command that people copy.
     pub(crate) fn verbatim(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: value.into(), fit: Fit::Whole }
     }
 }
 
-/// Returns the rows as aligned lines of at most `columns`, each with its line break.
+/// Returns the list rows as aligned lines of at most `columns`. Each has a line break at its end.
 ///
-/// A value that needs several lines stays in its column. A verbatim value that does not fit beside its label is put on
-/// a line of its own, where the terminal may wrap it.
+/// A value that needs several lines stays in its column. If a verbatim value does not fit next to its label, it is on
+/// a line of its own, where the terminal can wrap it.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);
@@ -204,7 +207,7 @@ pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     shown
 }
 
-/// Returns `text` broken at blanks into lines of at most `columns`; a longer word has a line of its own.
+/// Returns `text`, broken at blanks into lines of at most `columns`. A longer word is on a line of its own.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -228,14 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_steers_a_terminal_is_shown_as_escapes() {
+    fn text_that_controls_a_terminal_is_escaped() {
         let hostile = "a\x1b[2Jb\u{202e}c\nd\u{9b}e\u{7f}";
 
         assert_eq!(escape(hostile), r"a\u{1b}[2Jb\u{202e}c\nd\u{9b}e\u{7f}");
     }
 
     #[test]
-    fn what_turns_or_hides_text_is_shown_as_escapes() {
+    fn characters_that_turn_or_hide_text_are_escaped() {
         let hiding = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{2060}\u{2064}\u{206a}\u{206f}\u{feff}\u{fff9}\u{fffb}\u{e0001}\u{e007f}";
 
         assert!(hiding.chars().all(|char| escape(&char.to_string()).starts_with("\\u{")));
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_their_thousands_apart() {
+    fn counts_have_thousands_separators() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
     }
 
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_show_two_units_at_most() {
+    fn durations_have_at_most_two_units() {
         let shown = [0, 42, 724, 3_725, 273_600].map(|secs| duration(Duration::from_secs(secs)));
 
         assert_eq!(shown, ["0 s", "42 s", "12 min 04 s", "1 h 02 min", "3 d 04 h"]);
@@ -277,12 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn only_everything_is_a_hundred_percent() {
+    fn only_a_whole_share_is_a_hundred_percent() {
         assert_eq!([0.0, 0.001, 0.5, 0.9999, 1.0].map(percent), ["0%", "<1%", "50%", "99%", "100%"]);
     }
 
     #[test]
-    fn a_command_too_long_for_its_column_stands_alone_and_whole() {
+    fn a_command_too_long_for_its_column_is_alone_on_its_line_and_whole() {
         let rows = [ListRow::text("rows", "one two three four five six"), ListRow::verbatim("next", "x".repeat(30))];
 
         let shown = list(&rows, 24);
@@ -297,7 +300,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_escaped_text_holds_a_steering_character(text in any::<String>()) {
+        fn no_escaped_text_contains_a_control_character(text in any::<String>()) {
             let shown = escape(&text);
 
             let bidi = ['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2069}'];

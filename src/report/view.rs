@@ -3,12 +3,12 @@
 use super::stats::Stats;
 use crate::domain::RunEvent;
 
-/// Takes the events of a run.
+/// Receives the events of a run.
 pub trait Reporter {
-    /// Takes the next event. Must be quick: it is called from the run's loop.
+    /// Receives the next event. It must be quick, because it is called from the run's loop.
     fn on_event(&mut self, event: &RunEvent);
 
-    /// Shows the state of the run, because somebody asked. The default does nothing.
+    /// Shows the state of the run because the user asked for it. The default does nothing.
     fn on_asked(&mut self) {}
 
     /// Removes live lines from the terminal. The default does nothing.
@@ -40,7 +40,7 @@ pub trait View: Send {
     /// Shows what this event changed. `stats` already includes the event.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
 
-    /// Shows the state of the run, because somebody asked.
+    /// Shows the state of the run because the user asked for it.
     fn answer(&mut self, stats: &Stats);
 
     /// Removes live lines from the terminal.

@@ -1,13 +1,13 @@
-//! Describes in a few words what is wrong: for notes, the live line, and the first line of the summary.
+//! Describes briefly what is wrong, for notes, the live line, and the first line of the summary.
 //!
-//! The words come from types and statuses, never from messages.
+//! The words depend on types and statuses, never on messages.
 
 use std::borrow::Cow;
 
 use super::text::{duration, escape};
 use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
-/// Returns in a few words why a run stopped, for use within a line.
+/// Returns briefly why a run stopped, as a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
@@ -22,7 +22,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         HaltReason::AllFail { rows, finished, .. } if rows == finished => "every row fails".into(),
         HaltReason::AllFail { .. } => "too many rows failed".into(),
         HaltReason::Disk(WriteFault { target: WriteTarget::StandardOutput, .. }) => {
-            "standard output takes no more".into()
+            "standard output can't be written".into()
         }
         HaltReason::Disk(WriteFault { target: WriteTarget::File, .. }) => "results can't be written".into(),
         HaltReason::Signal(_) => "interrupted".into(),
@@ -30,7 +30,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns in a few words what is wrong with an endpoint, from its last failure.
+/// Returns briefly what is wrong with an endpoint, based on its last failure.
 pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),
@@ -72,12 +72,12 @@ mod tests {
     use crate::domain::Reason;
 
     #[test]
-    fn a_hold_is_not_said_to_follow_a_header_that_need_not_have_come() {
+    fn the_name_of_a_hold_mentions_only_the_429() {
         assert_eq!(Reason::Hold.name(), "holds after 429");
     }
 
     #[test]
-    fn only_an_endpoint_that_is_silent_is_said_not_to_answer() {
+    fn only_a_silent_endpoint_is_described_as_not_answering() {
         let wire = |kind| Failure { wire: Some(kind), ..Failure::default() };
         let status = |status| Failure { status: Some(status), ..Failure::default() };
         let in_stream = Failure { kind: Some("overload\u{1b}".to_owned()), ..status(200) };

@@ -1,33 +1,37 @@
-//! Memory for answers: bounds how many bytes of answers are in memory at once.
+//! Memory for answers: limits how many bytes of answers are in memory at the same time.
 //!
-//! An answer may be tens of megabytes long, and a broken or hostile server can make every answer that long. So the
-//! bytes of all answers are summed. While the sum is within [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in
-//! flight if that is more, every answer is read as it comes: slow streams of long answers don't wait for one another.
-//! Above that limit, one answer is exempt: its reading continues, whatever its size. The others wait without reading,
-//! and their servers notice, since the buffers of the network fill up. So an answer of the largest size always
-//! succeeds, one after another.
+//! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. So the
+//! bytes of all answers are added up. The limit for the sum is [`SHARED_BYTES`], or [`EACH_BYTES`] for each request in
+//! flight if that is more.
+//!
+//! Below the limit, every answer is read as it comes, so slow streams of long answers don't wait for each other. Above
+//! the limit, only one answer is read on, whatever its size: it is exempt. The others wait and are not read. Their
+//! servers notice this because the buffers of the network fill up. So even answers of the largest size succeed, one
+//! after the other.
 //!
 //! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
-//! - An answer keeps its share until the operating system has its line. So lines for a slow reader are counted too.
-//! - No answer waits for ever: the exempt one ends, fails, or runs into its time limit. Those that wait have a time
-//!   limit too.
+//! - An answer keeps its share until its line has been written to the operating system. So lines for a slow reader are
+//!   counted too.
+//! - No answer waits forever: the exempt answer ends, fails, or reaches its time limit, and waiting answers have a
+//!   time limit too.
 //!
-//! Rejected: a fixed share for each request in flight (an answer of the largest size would need `-c` times as much),
-//! and aborting the largest answer when the sum is too high (it was paid for).
+//! Rejected:
+//! - a fixed share for each request in flight: for answers of the largest size, memory would grow with `-c`
+//! - aborting the largest answer when the sum is too high: that answer was paid for
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Bytes of answers that are read side by side. Of 4, 8, 16 and 32 MiB, only this value keeps a run with 16 requests in
-/// flight within 64 MB against hostile servers: one answer of 32 MiB, these bytes, and the bytes that the client reads
-/// ahead.
+/// Bytes of answers that are read in parallel. Of 4, 8, 16 and 32 MiB, only this value keeps a run with 16 requests in
+/// flight within 64 MB against hostile servers. The 64 MB contain one answer of 32 MiB, these bytes, and the bytes
+/// that the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// Bytes that each request in flight adds to the limit, from the 17th on. A stream counts twice, and on average half of
-/// it has arrived. So streams of 80,000 tokens each don't wait.
+/// Bytes that each request in flight adds to the limit, from the 17th on. The bytes of a stream count twice, and on
+/// average half of a stream has arrived. So streams of 80,000 tokens each don't wait.
 const EACH_BYTES: usize = 256 << 10;
-/// Bytes of each answer that are not counted: more than nearly all answers have.
+/// Bytes of each answer that are not counted. Nearly all answers are shorter.
 const FREE_BYTES: usize = 64 << 10;
 /// Bytes are counted in pieces of this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -38,18 +42,18 @@ pub(super) struct AnswerMemory {
     taken: AtomicUsize,
     /// Requests in flight.
     in_flight: AtomicUsize,
-    /// Whether an answer is read although the limit is reached.
+    /// Whether an answer is exempt, that is, read although the limit is reached.
     is_exemption_given: AtomicBool,
     waiting: AtomicUsize,
     freed: Notify,
 }
 
-/// What one answer takes of the memory. Dropping it gives the memory back.
+/// The memory that one answer uses. Dropping it gives the memory back.
 pub(super) struct AnswerShare {
     memory: Arc<AnswerMemory>,
-    /// Bytes that are counted.
+    /// Bytes that are counted for this answer.
     taken: usize,
-    /// Whether it is read although the limit is reached.
+    /// Whether this answer is read although the limit is reached.
     is_exempt: bool,
     is_in_flight: bool,
 }
@@ -61,33 +65,33 @@ impl std::fmt::Debug for AnswerShare {
 }
 
 impl AnswerShare {
-    /// Returns the share of an answer of which nothing has come yet.
+    /// Returns the share of an answer that has not begun to arrive.
     pub(super) fn new(memory: Arc<AnswerMemory>) -> Self {
         memory.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Moves the share to whoever keeps the answer. Its request is no longer in flight.
+    /// Moves the share to the part that keeps the answer. The request is no longer in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };
         std::mem::replace(self, nothing)
     }
 
-    /// Counts the answer as `bytes` long. Returns whether more may be read at once; otherwise wait with
+    /// Counts the answer as `bytes` long. Returns whether more of it can be read immediately; if not, call
     /// [`AnswerShare::wait`] first.
     #[inline]
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
         bytes <= FREE_BYTES + self.taken || self.take(bytes)
     }
 
-    /// Waits until more may be read.
+    /// Waits until more of the answer can be read.
     pub(super) async fn wait(&mut self) {
         let memory = Arc::clone(&self.memory);
         let _waiting = Waiting::new(&memory);
         loop {
             let freed = memory.freed.notified();
-            // Memory freed after this check wakes the future above, so no wake-up is missed.
+            // If memory is freed after this check, this wakes the future above, so no wake-up is missed.
             if self.may_read() {
                 return;
             }
@@ -140,7 +144,7 @@ impl Drop for AnswerShare {
     }
 }
 
-/// Counts an answer that waits, also when its task is aborted.
+/// Counts an answer that is waiting. When it is dropped, the answer no longer counts, even if its task is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn above_the_limit_one_answer_is_read_on() {
+    fn above_the_limit_only_one_answer_is_read() {
         let memory = Arc::new(AnswerMemory::default());
         let [mut one, mut two, mut three] = [(); 3].map(|()| AnswerShare::new(Arc::clone(&memory)));
 
@@ -218,7 +222,7 @@ mod tests {
             let (mut second, mut third) = (pin!(two.wait()), pin!(three.wait()));
             let before = [is_ready(second.as_mut()), is_ready(third.as_mut())];
             drop(one);
-            // From here on, one of them is exempt, and the other still waits.
+            // From here on, one of the two is exempt, and the other one keeps waiting.
             (before, [is_ready(second.as_mut()), is_ready(third.as_mut())])
         };
 

@@ -1,10 +1,10 @@
 //! One attempt: sends a request and reports the head and the end of its response.
 //!
-//! If the body comes together with the head, both are reported together: one report for nearly every response that is
-//! not a stream. A head that comes alone is reported at once, since its limits apply to the next request.
+//! If the body comes together with the head, both are in one report. This is the case for nearly every response that
+//! is not a stream. A head that comes alone is reported immediately, because its limits apply to the next request.
 //!
-//! All text from a server passes through here, decoded, before anything else sees it. So secrets are removed only here:
-//! from the request id, from failures, and from all parts of an answer except its content.
+//! All text from a server passes through this file, decoded, before any other part sees it. So this is the only place
+//! where secrets are removed: from the request id, from failures, and from all parts of an answer except its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -22,13 +22,13 @@ use crate::transport::{Exchange, Transport, WireError};
 
 use super::answer_memory::{AnswerMemory, AnswerShare};
 
-/// What an attempt reports: the head of its response, its end, or both.
+/// A report of an attempt: the head of its response, its end, or both.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) ticket: Ticket,
-    /// The head, once for each response.
+    /// The head. It is reported once for each response.
     pub(super) head: Option<Head>,
-    /// The end. It comes exactly once, also when the task is aborted or panics.
+    /// The end. It is reported exactly once, even if the task is aborted or panics.
     pub(super) end: Option<End>,
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) verdict: Verdict,
-    /// The answer's share of the memory for all answers.
+    /// The answer's share of the memory for answers.
     pub(super) share: AnswerShare,
 }
 
-/// What the scheduler is told about a head.
+/// The parts of a head that the scheduler needs.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -48,7 +48,7 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
-/// A request to be sent, and what is needed to send it.
+/// A request to be sent, with everything that is needed to send it.
 pub(super) struct Attempt<T> {
     pub(super) transport: Arc<T>,
     pub(super) provider: Arc<dyn Provider>,
@@ -60,7 +60,7 @@ pub(super) struct Attempt<T> {
 }
 
 impl<T: Transport> Attempt<T> {
-    /// Sends the request and reports what comes.
+    /// Sends the request, and reports the head and the end of the response.
     pub(super) async fn run(self) {
         let Self { transport, provider, clock, request, route, stream, mut end } = self;
         let mut exchange = match transport.send(provider.encode(&request, &route, stream)).await {
@@ -78,7 +78,7 @@ impl<T: Transport> Attempt<T> {
         let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut end).await.err();
         let reply = decoder.finish(exchange.head(), &request);
         let mut verdict = match fault {
-            // An error status stays that error even if its body broke off.
+            // If the status is an error, it stays that error even if the body broke off.
             Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
             Some(_) | None => provider.judge(exchange.head(), reply, &signals),
         };
@@ -106,7 +106,7 @@ async fn read_body<E: Exchange>(
     Ok(())
 }
 
-/// Returns the next piece of the body. If the piece is not there yet, the head is reported before waiting for it.
+/// Returns the next piece of the body. If the piece is not there yet, the head is reported first.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -125,8 +125,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits without reading until there is memory for more of the body. The head is reported before that, if it was not
-/// yet.
+/// Waits, without reading, until there is memory for more of the body. If the head was not reported yet, it is
+/// reported first.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -138,7 +138,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds the known usage of a broken answer to its verdict.
+/// Adds the usage to the verdict on a broken answer, as far as it is known.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,
@@ -150,7 +150,7 @@ fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     verdict
 }
 
-/// Reports exactly one end, whatever happens to the task, even if it is aborted before it runs.
+/// Reports exactly one end, whatever happens to the task. The task may even be aborted before it runs.
 pub(super) struct EndOnce {
     ticket: Ticket,
     reports: Option<UnboundedSender<Report>>,
@@ -164,7 +164,7 @@ impl EndOnce {
 
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
-            // The channel is closed when the run is over. Then nobody needs the report.
+            // After the run, the channel is closed, and nobody needs the report.
             let _ = reports.send(Report { ticket: self.ticket, head: Some(head), end: None });
         }
     }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_that_comes_alone_is_reported_at_once() {
+    async fn a_head_that_comes_alone_is_reported_immediately() {
         let mut reports =
             reports(&[Piece::Later, Piece::Now(&ANSWER[..9]), Piece::Later, Piece::Now(&ANSWER[9..])]).await;
 
@@ -293,7 +293,7 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Piece {
         Now(&'static [u8]),
-        /// Nothing yet; more at the next poll.
+        /// Nothing yet. More comes at the next poll.
         Later,
     }
 

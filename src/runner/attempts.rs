@@ -25,7 +25,7 @@ pub(super) struct Attempts<T> {
 }
 
 impl<T: Transport> Attempts<T> {
-    /// Returns no attempts yet; each one sends what happens to it to `reports`.
+    /// Returns a value without attempts. Each attempt sends its reports to `reports`.
     pub(super) fn new(
         transport: Arc<T>,
         provider: Arc<dyn Provider>,
@@ -35,7 +35,7 @@ impl<T: Transport> Attempts<T> {
         Self { transport, provider, clock, reports, memory: Arc::default(), tasks: Vec::new() }
     }
 
-    /// Sends the request of an ask. Its end is reported, whatever happens to the task.
+    /// Sends the request of `ask`. Its end is reported, whatever happens to the task.
     pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
         let attempt = Attempt {
             transport: Arc::clone(&self.transport),
@@ -56,7 +56,7 @@ impl<T: Transport> Attempts<T> {
 }
 
 impl<T> Attempts<T> {
-    /// Aborts what is in flight; each attempt still reports its end.
+    /// Aborts all requests in flight. Each attempt still reports its end.
     pub(super) fn abort(&self) {
         self.tasks.iter().flatten().for_each(AbortHandle::abort);
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_in_flight_is_aborted_when_nobody_waits_for_it_any_more() {
+    async fn requests_in_flight_are_aborted_when_nobody_waits_for_them() {
         let (mut attempts, mut reports) = attempts(Play::Hang);
         attempts.start(Ticket(0), &ask(), false);
 

@@ -1,10 +1,10 @@
-//! Signals that come while a run is prepared, that is, while its input is read for the first time, its files are
-//! opened, or its key is fetched.
+//! Signals that come while a run is prepared. That is the time in which its input is read for the first time, its
+//! files are opened, or its key is fetched.
 //!
-//! The preparation runs on the program's main thread and checks from time to time whether it should end ([`Progress`]).
-//! Meanwhile another thread receives the signals, in the runtime that the loop will use. Signals mean the same as
-//! during the run. The first one that asks for an end ends the preparation at the next row, since nothing is in flight.
-//! A second one, or the end of the grace period, ends the program at once.
+//! The preparation runs on the program's main thread. From time to time, it checks whether it should end
+//! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use later. Signals
+//! mean the same as during the run. The first signal that asks for an end ends the preparation at the next row,
+//! because nothing is in flight. A second one, or the end of the grace period, ends the program immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep_until};
 use super::LoopThread;
 use super::signals::{GRACE, INT, Meaning, Signals};
 
-/// How far a survey is, and whether it should end.
+/// The progress of a survey, and whether the survey should end.
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: AtomicU64,
-    /// The signal that asked it to end; 0 for none.
+    /// The signal that asked the survey to end; 0 for none.
     ended_by: AtomicI32,
 }
 
@@ -38,25 +38,25 @@ impl Progress {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Returns the signal that asked it to end.
+    /// Returns the signal that asked the survey to end.
     pub(crate) fn ended_by(&self) -> Option<i32> {
         Some(self.ended_by.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 
-    /// Asks it to end at the next row.
+    /// Asks the survey to end at the next row.
     pub(crate) fn end(&self, signal: i32) {
         self.ended_by.store(signal, Ordering::Release);
     }
 }
 
-/// The request of a signal before a run has begun.
+/// What a signal asks for before a run has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// Show the status.
     Status,
-    /// Read the settings again. That happens when the run begins.
+    /// Read the settings again. This is done when the run begins.
     Steer,
-    /// End the program at once, because of this signal: it came twice, or the grace period is over.
+    /// End the program immediately, because of this signal: it came twice, or the grace period is over.
     EndNow(i32),
 }
 
@@ -67,11 +67,12 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Catches signals from here on. `grace` is how long the preparation may take to end, instead of each signal's own
-    /// default. The first signal that asks for an end is noted in `progress`; `on_heard` is called for everything else.
+    /// Catches signals from now on. `grace` is how long the preparation can take to end; it replaces the default of
+    /// each signal. The first signal that asks for an end is noted in `progress`. `on_heard` is called for everything
+    /// else.
     ///
     /// # Errors
-    /// When the operating system refuses a handler or a thread.
+    /// The operating system's error if it refuses a handler or a thread.
     pub(crate) fn start(
         grace: Option<Duration>,
         progress: Arc<Progress>,
@@ -92,7 +93,7 @@ impl EarlySignals {
         Ok(Self { release, thread })
     }
 
-    /// Ends the thread; returns the runtime and the signals. A signal that asked for an end is in the progress.
+    /// Ends the thread. Returns the runtime and the signals. A signal that asked for an end is noted in the progress.
     pub(crate) fn release(self) -> (LoopThread, Signals) {
         // Sending fails only if the thread has panicked.
         let _ = self.release.send(());
@@ -116,7 +117,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // Whether the sender sent or was dropped, the preparation is over.
+            // It does not matter whether the sender sent a message or was dropped: the preparation is over.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {
@@ -149,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// One test, since signals go to the whole process.
+    /// There is only one test, because signals go to the whole process.
     #[test]
     fn signals_before_a_run_mean_what_they_mean_during_it() {
         let (heard_in, heard) = mpsc::channel();

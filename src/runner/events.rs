@@ -6,12 +6,12 @@ use crate::clock::{Instant, RunClock};
 use crate::domain::{EventBody, RunEvent};
 use crate::report::Reporter;
 
-/// Passes events on to the reporter.
+/// Passes events to the reporter.
 pub(super) struct Events<R> {
     reporter: R,
     clock: RunClock,
     run: Arc<str>,
-    /// The moment of the last event and its wall time: dozens of events have the same moment.
+    /// The instant of the last event and its wall time. They are kept because dozens of events have the same instant.
     last: (Instant, jiff::Timestamp),
 }
 
@@ -20,7 +20,7 @@ impl<R: Reporter> Events<R> {
         Self { reporter, clock, run, last: (Instant::ZERO, clock.wall(Instant::ZERO)) }
     }
 
-    /// Reports an event that happens at this moment.
+    /// Reports an event that happens now.
     pub(super) fn show(&mut self, body: EventBody) {
         self.show_at(body, self.clock.now());
     }
@@ -34,7 +34,7 @@ impl<R: Reporter> Events<R> {
         self.reporter.on_event(&RunEvent { at, run: self.run.clone(), body });
     }
 
-    /// Tells the reporter that a person asked for the status.
+    /// Tells the reporter that the user asked for the status.
     pub(super) fn on_asked(&mut self) {
         self.reporter.on_asked();
     }

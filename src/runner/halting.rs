@@ -1,4 +1,4 @@
-//! Handles interrupts, and a halt before the end of the input.
+//! Handles interrupts, and the end of a run that is halted before the end of its input.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -32,13 +32,13 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Aborts what is in flight; each attempt still reports its end.
+    /// Aborts all requests in flight. Each attempt still reports its end.
     pub(super) fn abort(&mut self) {
         self.abort_at = None;
         self.attempts.abort();
     }
 
-    /// Reports once that the run has been halted, and takes no more rows.
+    /// If the run has been halted, reports this once and takes no more rows.
     pub(super) fn note_halt(&mut self) {
         if self.is_draining {
             return;
@@ -50,7 +50,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show(EventBody::Draining { in_flight, reason: Some(Box::new(reason)) });
     }
 
-    /// Keeps the rows that the scheduler will not send any more.
+    /// Keeps the rows that the scheduler will no longer send.
     pub(super) fn set_aside(&mut self) {
         for planned in self.scheduler.take_set_aside() {
             self.keep(planned);

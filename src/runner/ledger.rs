@@ -1,4 +1,4 @@
-//! Where lines go: what the loop needs from a journal, and the implementation over the journal.
+//! The ledger for lines: the part of a journal that the loop needs, and its implementation.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -16,27 +16,26 @@ pub use crate::journal::Commit;
 /// Returns the callback for a journal's commits, and the channel on which the loop receives them.
 pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
     let (commits_in, commits) = mpsc::unbounded_channel();
-    // After the run nobody receives commits.
+    // After the run, nobody receives commits.
     (Box::new(move |commit| _ = commits_in.send(commit)), commits)
 }
 
-/// Takes lines and marks. Each line has a number, its `seq`, which rises by one. [`Commit::UpTo`] reports the lines in
-/// that order.
+/// Takes lines and marks. The lines have consecutive numbers (`seq`). [`Commit::UpTo`] reports them in that order.
 pub trait Ledger {
     /// Notes that a request for a row is about to be sent.
     ///
     /// # Errors
-    /// When the note can't be written. The request must not be sent then.
+    /// The reason why the note can't be written. The request must not be sent then.
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
 
-    /// Notes that a request has ended without a line, since its row waits for another try.
+    /// Notes that a request has ended without a line, because its row waits for another try.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Notes that a request has ended without a line and that another will be sent for the same row. The row keeps its
-    /// mark, which is also the mark of the next request.
+    /// Notes that a request has ended without a line, and that another request will be sent for the same row. The row
+    /// keeps its mark, which is then the mark of the next request.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
-    /// Takes the line of a finished row. The mark of its ticket stands until the line is on disk.
+    /// Takes the line of a finished row. The row's mark stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
     /// Takes the line of a row that is not sent.
@@ -51,31 +50,31 @@ pub trait Ledger {
     /// Returns the bytes of lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
 
-    /// Returns the bytes of lines that may still be in memory.
+    /// Returns how many bytes of lines may still be in memory.
     fn unwritten_bytes(&self) -> usize {
         0
     }
 
-    /// Hands waiting lines, and then waiting marks, to the operating system. Each turn of the loop calls it once,
-    /// before it sends what it marked.
+    /// Passes first the waiting lines and then the waiting marks to the operating system. The loop calls this once per
+    /// turn, before it sends the requests that it marked.
     ///
     /// # Errors
     /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// Writes lines to disk as soon as possible from here on, since the run only waits for them.
+    /// From now on, writes lines to disk as soon as possible, because the run only waits for them.
     fn hurry(&mut self) {}
 }
 
 /// A ledger over the journal.
 ///
-/// A failure to write is reported once, as a failed commit. Calls after it have no effect.
+/// If writing fails, this is reported once, as a failed commit. Later calls have no effect.
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
-    /// Slots of rows that have ended a request and will send another.
+    /// Slots of rows whose request has ended and which will send another request.
     kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by their `seq`.
     unsynced: VecDeque<(u64, Slot)>,
@@ -88,8 +87,8 @@ impl JournalLedger {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Closes the journal: see [`Journal::close`]. `keeps_marks` leaves the marks of aborted requests, so that the next
-    /// run counts them.
+    /// Closes the journal; see [`Journal::close`]. With `keeps_marks`, the marks of aborted requests stay, and the
+    /// next run counts these requests.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].
@@ -180,5 +179,5 @@ impl Ledger for JournalLedger {
     }
 }
 
-/// Ignores a failure that the journal itself reports, as a failed commit or when it is closed.
+/// Ignores a failure, because the journal itself reports it: as a failed commit, or when it is closed.
 fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

@@ -1,26 +1,26 @@
-//! The run: decisions of the scheduler become requests, results become lines, and lines on disk become events.
+//! The run: requests are sent as the scheduler decides, results become lines, and lines on disk become events.
 //!
-//! [`drive`] runs the one loop. The loop owns the scheduler, so there are no locks around it. Each attempt is a task
-//! that reports over one channel. The loop knows no format, no socket and no file: rows come over a channel
-//! ([`Incoming`]), requests go through a [`Transport`](crate::transport::Transport), lines go to a [`Ledger`]. So tests
-//! run whole runs on virtual time, with all three in memory.
+//! [`drive`] runs the one loop. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and all
+//! attempts report over one channel. The loop knows no format, no socket and no file: rows come over a channel
+//! ([`Incoming`]), requests go through a [`Transport`](crate::transport::Transport), lines go to a [`Ledger`]. So
+//! tests can do whole runs in virtual time, with all three in memory.
 //!
-//! Where things are:
+//! The files:
 //! - `turns`: the loop. Each turn takes rows (`rows`), sends what the scheduler allows (`sending`), then waits for
 //!   what comes first: the end of an attempt (`outcomes`), lines on disk (`lines`), an interrupt (`halting`).
-//! - `attempts` starts a task for each request; `attempt` is what the task does; `answer_memory` bounds what all
-//!   answers in flight hold.
+//! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
+//!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
 //! - `early`, `signals` and `thread`: signals, and the thread that the loop runs on.
 //!
 //! Invariants:
-//! - Durable before visible: a row is shown as done when its line is on disk, not before.
-//! - A row is marked in the ledger before its request is sent. After a crash, a row that may have been sent can be told
-//!   from one that was not. The marks of one turn are written together.
-//! - Lines of answers that have arrived are handed to the operating system before anything else is sent. So a crash
-//!   loses no more answers than requests were in flight.
-//! - While too many lines wait for a slow disk, or for a slow reader of standard output, nothing is sent and no row is
-//!   taken.
+//! - A row is shown as done only after its line is on disk.
+//! - A row is marked in the ledger before its request is sent. So after a crash it is known which rows may have been
+//!   sent. The marks of one turn are written together.
+//! - The lines of answers that have arrived are passed to the operating system before anything else is sent. So the
+//!   number of answers that a crash loses is never higher than the number of requests in flight.
+//! - While too many lines wait for a slow disk, or for a slow reader of standard output, no request is sent and no row
+//!   is taken.
 
 mod answer_memory;
 mod attempt;

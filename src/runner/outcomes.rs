@@ -11,7 +11,7 @@ use crate::scheduler::{Next, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Takes a report of an attempt.
+    /// Handles a report of an attempt.
     pub(super) fn on_report(&mut self, report: Report, now: Instant) {
         let Report { ticket, head, end } = report;
         if let Some(Head { status, signals, request_id }) = head {
@@ -36,13 +36,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.events.show(EventBody::Retried { class, limit, maybe_paid });
             }
             Next::NoRow => {}
-            // The answer so far was paid for, and no line keeps it. The mark stays, so a crash from here on is counted.
+            // The answer so far was paid for, but it is in no line. The mark stays, so that it is counted after a
+            // crash.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::Pending(planned) => {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_abort);
                 // The mark of an aborted request stays until the ledger is closed. Closing decides whether this run or
-                // the next one counts the request.
+                // the next run counts the request.
                 if !is_abort {
                     self.ledger.clear(ticket);
                 }

@@ -1,4 +1,4 @@
-//! The parts of a run, and how it ended.
+//! The parts that a run is made of, and the result of a run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,47 +15,47 @@ use crate::scheduler::Scheduler;
 
 /// The parts of a run.
 pub struct Parts<T, L, R> {
-    /// How requests reach the server.
+    /// The way in which requests reach the server.
     pub transport: Arc<T>,
-    /// How rows become requests and responses become replies.
+    /// The provider, which makes requests from rows and replies from responses.
     pub provider: Arc<dyn Provider>,
     /// The scheduler, with no rows yet.
     pub scheduler: Scheduler,
-    /// Where lines go.
+    /// The ledger, which receives the lines.
     pub ledger: L,
-    /// What the ledger reports about lines on disk.
+    /// The ledger's reports about lines on disk.
     pub commits: mpsc::UnboundedReceiver<Commit>,
-    /// Where rows come from. When the channel closes, the input has ended.
+    /// The rows. When the channel closes, the input has ended.
     pub feed: mpsc::Receiver<Incoming>,
     /// Interrupts.
     pub interrupts: mpsc::Receiver<Interrupt>,
-    /// Who is told of events.
+    /// The reporter, which receives the events.
     pub reporter: R,
     /// The run's clock.
     pub clock: RunClock,
-    /// The run's name.
+    /// The id of the run.
     pub run: Arc<str>,
-    /// How long requests in flight may continue after an interrupt that asks for an end. `None` gives each signal's own
-    /// default: no time limit after Ctrl-C, 30 seconds after the others.
+    /// How long requests in flight can continue after an interrupt that asks for an end. `None` means the default of
+    /// each signal: no time limit after Ctrl-C, 30 seconds after other signals.
     pub grace: Option<Duration>,
-    /// Whether rows that this run does not answer are kept for the caller; otherwise they are only counted.
+    /// Whether rows that this run does not answer are kept for the caller. Otherwise they are only counted.
     pub keep_pending: bool,
 }
 
-/// How a run ended. The reporter has the counts of its rows.
+/// The result of a run. The reporter has the counts of its rows.
 #[derive(Debug, Default)]
 pub struct Finish {
-    /// Why it stopped before the end of its input.
+    /// The reason why it stopped, if that was before the end of its input.
     pub halted: Option<HaltReason>,
-    /// Rows that were read and neither answered nor failed.
+    /// Number of rows that were read, but neither answered nor failed.
     pub pending: u64,
-    /// The pending rows themselves, if they are kept. Rows whose lines could not be written are among them.
+    /// The pending rows themselves, if they are kept. They include rows whose lines could not be written.
     pub kept: Vec<Job>,
-    /// Requests that were aborted in flight and may have been billed.
+    /// Number of requests that were aborted in flight. They may have been billed.
     pub aborted: u64,
-    /// Attempts of this run that may have been billed although no answer of theirs is kept. The aborted ones are
-    /// included.
+    /// Number of attempts of this run that may have been billed although their answer was not kept. Aborted attempts
+    /// are included.
     pub maybe_paid: u64,
-    /// An error of the input itself, after which no more rows were read.
+    /// An error of the input itself. After it, no more rows were read.
     pub input_error: Option<String>,
 }

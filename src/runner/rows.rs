@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::input::Incoming;
+use super::input::{HasBegun, Incoming};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::domain::{ErrorClass, EventBody, FailedRow, Money, Usage};
@@ -10,12 +10,12 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Returns whether the loop takes rows at this moment.
+    /// Returns whether the loop can take rows at this moment.
     pub(super) fn wants_rows(&self) -> bool {
         self.is_input_open && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Takes rows from the channel: those that are there, but at most as many as are wanted.
+    /// Takes the rows that are in the channel, but not more than can be taken now.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -26,7 +26,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Takes an item of the input; `None` at the end of the input.
+    /// Handles an item of the input; `None` at the end of the input.
     pub(super) fn on_incoming(&mut self, item: Option<Incoming>) {
         match item {
             Some(Incoming::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
@@ -41,11 +41,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
+            Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
-            Some(Incoming::Failed(message)) => {
-                // The reason is given once, at the end. People who see no warnings also see it there.
-                let text = "the input broke off: what was read of it is finished first".to_owned();
-                self.events.show(EventBody::Warned(text));
+            Some(Incoming::Failed(message, has_begun)) => {
+                // The reason is shown once, at the end. Users who see no warnings see it there too.
+                if has_begun == HasBegun::Yes {
+                    let text = "the input broke off: the run finishes the rows that were read before".to_owned();
+                    self.events.show(EventBody::Warned(text));
+                }
                 self.finish.input_error = Some(message);
                 self.end_input();
             }

@@ -1,4 +1,4 @@
-//! The state of a run that is under way.
+//! The state of a run in progress.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::clock::RunClock;
 use crate::domain::Planned;
 use crate::scheduler::{Scheduler, Ticket};
 
-/// A run under way: what the loop owns besides its channels.
+/// A run in progress. It contains everything that the loop owns, except its channels.
 pub(super) struct Run<T, L, R> {
     pub(super) attempts: Attempts<T>,
     pub(super) scheduler: Scheduler,
@@ -19,19 +19,19 @@ pub(super) struct Run<T, L, R> {
     pub(super) clock: RunClock,
     pub(super) keep_pending: bool,
     pub(super) grace: Option<Duration>,
-    /// Attempts of this turn that were marked and not sent yet, and whether each asks for a stream.
+    /// Attempts that were marked in this turn and are not sent yet, and whether each asks for a stream.
     pub(super) marked: Vec<(Ticket, bool)>,
     /// Lines that are not on disk yet.
     pub(super) unsynced: UnsyncedLines,
-    /// Whether lines can't be written any more.
+    /// Whether lines can no longer be written.
     pub(super) is_broken: bool,
     pub(super) is_input_open: bool,
     /// Whether the reporter knows that the run has been halted.
     pub(super) is_draining: bool,
-    /// Whether the reporter was told of an outage and not yet of its end.
+    /// Whether the reporter knows of an outage whose end has not been reported.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
-    /// When requests in flight are aborted, after an interrupt.
+    /// When requests in flight are aborted, if there was an interrupt.
     pub(super) abort_at: Option<tokio::time::Instant>,
     pub(super) finish: Finish,
 }

@@ -1,4 +1,4 @@
-//! Sends requests: each request that the scheduler allows is marked in the ledger, then sent.
+//! Sends requests. Each request that the scheduler allows is first marked in the ledger and then sent.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -9,7 +9,8 @@ use crate::scheduler::{Step, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Sends all requests that may be sent. Returns until when to wait, or `None` when everything has ended.
+    /// Sends all requests that may be sent now. Returns the time until which to wait; `None` when everything has
+    /// ended.
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
@@ -35,7 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     Ok(()) => self.marked.push((ticket, stream)),
                     Err(fault) => self.refuse(ticket, fault, now),
                 },
-                // A canary is no row, so it has no mark.
+                // A canary is not a row, so it has no mark.
                 Step::Canary { ticket } => self.attempts.start(ticket, self.scheduler.ask(ticket), false),
                 Step::Wait { until, .. } => return Some(until),
                 Step::Drained => return None,
@@ -43,8 +44,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Sends the marked requests. Returns `false` when the marks can't be written and the scheduler must be asked
-    /// again.
+    /// Sends the marked requests. Returns `false` if the marks can't be written. In that case, the scheduler must be
+    /// polled again.
     fn send_marked(&mut self, now: Instant) -> bool {
         let marks = self.ledger.flush();
         let mut marked = std::mem::take(&mut self.marked);
@@ -64,7 +65,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent, now);
     }
 
-    /// Ends an attempt that can't be marked. It is not sent, since after a crash nobody would know of the request.
+    /// Ends an attempt that can't be marked. It is not sent, because after a crash nobody would know about the
+    /// request.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

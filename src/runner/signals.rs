@@ -1,9 +1,9 @@
 //! Interrupts from the operating system.
 //!
-//! [`Signals`] are caught from the moment they are installed, before anything is read: by default most of them would
-//! end the program. A signal that comes while nobody waits for it is kept, each kind once. If the hang-up signal was
-//! already ignored when the program started, as under `nohup`, it stays ignored. This works where the operating system
-//! shows it.
+//! [`Signals`] are caught from the moment they are installed, which is before anything is read. By default, most of
+//! them would end the program. If signals come while nobody waits for them, one of each kind is kept. If the hang-up
+//! signal was already ignored when the program started, as with `nohup`, it stays ignored. This only works if the
+//! operating system tells which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -24,33 +24,33 @@ pub(crate) const INT: i32 = 2;
 /// Number of the signal that is sent when the terminal is closed.
 #[cfg(unix)]
 const HUP: i32 = 1;
-/// How long requests in flight may go on after TERM or HUP.
+/// How long requests in flight can continue after TERM or HUP.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
-/// A request from outside the program, by a signal.
+/// A request from outside the program, sent by a signal.
 #[derive(Debug)]
 pub enum Interrupt {
-    /// End: INT, TERM or HUP, by its number.
+    /// End the run. The number is that of the signal: INT, TERM or HUP.
     End(i32),
-    /// Show the status: USR1.
+    /// Show the status (USR1).
     Status,
-    /// Continue with settings that were read again: USR2.
+    /// Continue with settings that were read again (USR2).
     Steer(Reread),
 }
 
-/// The settings that were read again and a message about them, or why they could not be read.
+/// The settings that were read again and a message about them; or the reason why they could not be read.
 pub(crate) type Reread = Result<(Box<Steering>, String), String>;
-/// Reads the settings again.
+/// A function that reads the settings again.
 pub(crate) type RereadSettings = Box<dyn FnMut() -> Reread + Send>;
 
-/// What a signal means.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// End: INT, TERM or HUP, by its number.
+    /// End the run. The number is that of the signal: INT, TERM or HUP.
     End(i32),
-    /// Show the status: USR1.
+    /// Show the status (USR1).
     Status,
-    /// Read the settings again: USR2.
+    /// Read the settings again (USR2).
     Steer,
 }
 
@@ -58,20 +58,20 @@ pub(crate) enum Meaning {
 #[derive(Debug)]
 pub(crate) struct Signals {
     caught: Vec<(Meaning, Signal)>,
-    /// Whether the settings are to be read again as soon as the run begins.
+    /// Whether the settings must be read again as soon as the run begins.
     is_steering_due: bool,
 }
 
 impl Signals {
-    /// Catches signals from here on. Call it inside a runtime; signals are received while that runs.
+    /// Catches signals from now on. Call it inside a runtime. Signals are received while that runtime runs.
     ///
     /// # Errors
-    /// When the operating system refuses a handler.
+    /// The operating system's error if it refuses a handler.
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        // Because this signal is caught, a write above the limit on file sizes fails. Otherwise the signal would end
-        // the program.
+        // Without a handler, this signal would end the program when a write exceeds the limit on file sizes. With a
+        // handler, the write fails instead.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),
@@ -85,10 +85,10 @@ impl Signals {
         Ok(Self { caught: caught.collect::<io::Result<_>>()?, is_steering_due: false })
     }
 
-    /// Catches Ctrl-C from here on. Call it inside a runtime; it is received while that runs.
+    /// Catches Ctrl-C from now on. Call it inside a runtime. Ctrl-C is received while that runtime runs.
     ///
     /// # Errors
-    /// When the operating system refuses a handler.
+    /// The operating system's error if it refuses a handler.
     #[cfg(windows)]
     pub(crate) fn install() -> io::Result<Self> {
         let ctrl_c = tokio::signal::windows::ctrl_c()?;
@@ -111,7 +111,7 @@ impl Signals {
         self.is_steering_due = true;
     }
 
-    /// Returns the channel of interrupts from here on. Call it inside a runtime. If there is no way to read settings
+    /// Returns the channel on which interrupts come from now on. Call it inside a runtime. If settings can't be read
     /// again, USR2 does nothing.
     pub(crate) fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
         let (sender, receiver) = mpsc::channel(8);
@@ -136,7 +136,8 @@ impl Signals {
     }
 }
 
-/// Returns whether a signal was ignored when the program started. Only Linux shows that; elsewhere the answer is no.
+/// Returns whether a signal was ignored when the program started. Only Linux tells this; on other systems the result
+/// is false.
 #[cfg(unix)]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

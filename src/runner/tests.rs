@@ -1,4 +1,4 @@
-//! Tests of a loop whose lines are not taken, because the disk is stuck or standard output is not read.
+//! Tests of a loop whose lines are not accepted because the disk is stuck or nobody reads standard output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +46,8 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     assert_eq!(stats.failed_total(), ROWS);
 }
 
-/// Runs rows whose lines have a given length. Returns how many lines were written while none was taken, and how the run
-/// ended once all were taken.
+/// Runs rows whose lines have a given length. Returns how many lines were written while none was accepted, and how the
+/// run ended after all had been accepted.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);
@@ -75,7 +75,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
     tokio::time::sleep(Duration::from_secs(60)).await;
     let while_stalled = written.load(Ordering::Relaxed);
     while !run.is_finished() {
-        // The run may have ended since then.
+        // The run may already have ended.
         let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -138,7 +138,7 @@ impl Ledger for Stalled {
     }
 }
 
-/// A server that answers at once.
+/// A server that answers immediately.
 struct Answers;
 
 struct Answer {

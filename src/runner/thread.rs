@@ -1,39 +1,42 @@
-//! The thread of the loop: one runtime, with the loop as a task of it.
+//! The thread of the loop: one runtime, in which the loop is a task.
 //!
-//! If the loop were the future that the runtime blocks on, each report of an attempt would wake it through the
-//! operating system, although the report comes from the same thread.
+//! The loop is not the future on which the runtime blocks. If it were, each report of an attempt would wake it through
+//! the operating system, although the report comes from the same thread.
 //!
-//! Rejected: a second thread for sockets (a third more CPU, and not faster); a pause of up to 2 ms before each wait, so
-//! that one turn takes the answers of several wake-ups (a fifth more CPU at 200 ms of latency, because after a pause
-//! the data of a turn is no longer in the caches; and a server's own timers make answers come together anyway).
+//! Rejected:
+//! - A second thread for sockets: it needs a third more CPU, and is not faster.
+//! - A pause of up to 2 ms before each wait, so that one turn takes the answers of several wake-ups. At 200 ms of
+//!   latency it needs a fifth more CPU, because after a pause the data of a turn is no longer in the caches. It also
+//!   gains little: a server's own timers make answers come together anyway.
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
-/// Sockets that are handled at once. An answer passes through five tasks on its way to the next request. With hundreds
-/// of answers at once, the data of the first task has left the caches when the last task needs it. Of 8, 16, 32, 64 and
-/// 1,024 (the default) this gave the highest rate, a tenth above the default.
+/// The most sockets that are handled in one turn of the runtime. An answer passes through five tasks on its way to the
+/// next request. If hundreds of answers were handled together, the data of the first task would no longer be in the
+/// caches when the last task needs it. Of 8, 16, 32, 64 and 1,024 (the default), this value gave the highest rate, a
+/// tenth above the default.
 const SOCKETS_A_TURN: usize = 16;
 
-/// A runtime on the thread that makes it.
+/// A runtime on the thread that creates it.
 pub struct LoopThread(Runtime);
 
 impl LoopThread {
     /// Builds the runtime.
     ///
     /// # Errors
-    /// When the operating system gives no way to wait for sockets.
+    /// The operating system's error if it offers no way to wait for sockets.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_A_TURN).enable_all().build()?))
     }
 
-    /// Enters the runtime, for setting up what needs one.
+    /// Enters the runtime, to set up things that need a runtime.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.0.enter()
     }
 
-    /// Runs `work` to its end. A panic in it continues here.
+    /// Runs `work` to its end. If it panics, the panic continues in the caller.
     pub fn run<F>(&self, work: F) -> F::Output
     where
         F: Future + Send + 'static,
@@ -45,7 +48,7 @@ impl LoopThread {
         }
     }
 
-    /// Ends the runtime without waiting for tasks that still run.
+    /// Ends the runtime without waiting for running tasks.
     pub(crate) fn shut_down(self) {
         self.0.shutdown_background();
     }

@@ -1,4 +1,5 @@
-//! The loop: turn by turn, until every row has ended or the run is halted, and every line is on disk.
+//! The loop. It takes one turn after another until every row has ended or the run is halted, and every line is on
+//! disk.
 
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ use crate::domain::EventBody;
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// How often the reporter is told the state of the run.
+/// How often the reporter receives the state of the run.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// The most reports of attempts that are handled before the scheduler is asked again.
+/// The most reports of attempts that are handled before the scheduler is polled again.
 const REPORTS: usize = 256;
 
 /// The channels on which the loop receives messages.
@@ -100,7 +101,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        // A failure is reported as a failed commit. From here on nothing is sent that would need a mark.
+        // A failure is reported as a failed commit. From here on, nothing is sent that needs a mark.
         let _ = self.ledger.flush();
         self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {

@@ -1,4 +1,4 @@
-//! Keeps what belongs to lines until they are on disk.
+//! Keeps the things that belong to lines until the lines are on disk.
 
 use std::collections::VecDeque;
 
@@ -9,30 +9,30 @@ use crate::domain::{EventBody, Job};
 #[derive(Default)]
 pub(super) struct UnsyncedLines {
     lines: VecDeque<Unsynced>,
-    /// Bytes of the rows that are kept with them.
+    /// Bytes of the rows that are kept with the lines.
     bytes: usize,
     last_seq: u64,
 }
 
-/// What the runner keeps for a line until the line is on disk.
+/// The things that the runner keeps for a line until the line is on disk.
 struct Unsynced {
     seq: u64,
     event: EventBody,
-    /// The row, if pending rows are kept: it is pending if its line can't be written.
+    /// The row, if pending rows are kept. If its line can't be written, the row is pending.
     job: Option<Box<Job>>,
-    /// The share of a large answer in the memory for all answers, while its line is in memory.
+    /// The share of a large answer in the answer memory. It is kept while the line is in memory.
     share: Option<AnswerShare>,
 }
 
 impl UnsyncedLines {
-    /// Takes the event of the next line; returns the line's number.
+    /// Takes the event of the next line. Returns the number of the line.
     pub(super) fn push(&mut self, event: EventBody) -> u64 {
         self.last_seq += 1;
         self.lines.push_back(Unsynced { seq: self.last_seq, event, job: None, share: None });
         self.last_seq
     }
 
-    /// Adds to the last line what is kept with it.
+    /// Adds a row and a share to the last line.
     pub(super) fn keep_with_last(&mut self, job: Option<Box<Job>>, share: Option<AnswerShare>) {
         if let Some(last) = self.lines.back_mut() {
             self.bytes += job.as_ref().map_or(0, |job| job.bytes());
@@ -40,7 +40,7 @@ impl UnsyncedLines {
         }
     }
 
-    /// Returns the event of the first line, if its number is at most `seq`. Then the line is on disk.
+    /// Returns the event of the first line if the line is on disk, that is, if its number is not above `seq`.
     pub(super) fn pop(&mut self, seq: u64) -> Option<EventBody> {
         self.lines.front().filter(|line| line.seq <= seq)?;
         let Unsynced { event, job, .. } = self.lines.pop_front()?;
@@ -63,13 +63,13 @@ impl UnsyncedLines {
         self.lines.len() as u64
     }
 
-    /// Returns how many of them are answers.
+    /// Returns how many of these lines are answers.
     pub(super) fn answers(&self) -> u64 {
         let is_answer = |unsynced: &&Unsynced| matches!(unsynced.event, EventBody::Succeeded { .. });
         self.lines.iter().filter(is_answer).count() as u64
     }
 
-    /// Removes all lines; returns the rows kept with them.
+    /// Removes all lines. Returns the rows that were kept with them.
     pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job> {
         self.bytes = 0;
         self.lines.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job)

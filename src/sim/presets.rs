@@ -1,8 +1,8 @@
-//! The models that the simulator serves by default, with the facts that it needs to refuse and charge requests as the
-//! API does.
+//! The models that the simulator serves by default, with the facts that decide what it refuses and what it charges.
 //!
-//! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11); limits:
-//! "Rate limits", tier 2 as of 2026-01. [`SimConfig::with_limits`] or the flags replace these limits.
+//! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The
+//! limits are those of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these
+//! limits.
 //!
 //! [`SimConfig::with_limits`]: super::config::SimConfig::with_limits
 
@@ -12,9 +12,9 @@ use crate::domain::{ModelClass, Money, RateLimits};
 
 use super::config::{ModelTraits, SimModel, SimPrice};
 
-/// A line of the table of models: id, alias, name, day of release, class, context window, longest answer, shortest
-/// cached prompt, dollars per million tokens (input, output, cache write for 5 minutes, for 1 hour, cache read),
-/// traits.
+/// A row of the table of models: id, alias, name, day of release, class, context window, longest answer, shortest
+/// cached prompt, dollars per million tokens (input, output, cache write for 5 minutes, cache write for 1 hour, cache
+/// read), and traits.
 type Line = (
     &'static str,
     Option<&'static str>,
@@ -28,14 +28,14 @@ type Line = (
     ModelTraits,
 );
 
-/// 4.6: no prefill; thinking of either kind.
+/// 4.6: no prefill; adaptive and enabled thinking.
 const AT_4_6: ModelTraits =
     ModelTraits { allows_prefill: false, allows_thinking_adaptive: true, ..ModelTraits::UP_TO_4_5 };
-/// 4.7 and later: adaptive thinking only, default sampling only.
+/// 4.7 and later: only adaptive thinking and only default sampling.
 const FROM_4_7: ModelTraits = ModelTraits { allows_sampling: false, allows_thinking_enabled: false, ..AT_4_6 };
 /// Fable 5, Mythos 5: thinking can't be switched off.
 const ALWAYS_THINKING: ModelTraits = ModelTraits { allows_thinking_disabled: false, ..FROM_4_7 };
-/// Fable 5.1 and later, Opus 5.5: no forced tools either.
+/// Fable 5.1 and later, Opus 5.5: in addition, no forced tools.
 const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, ..ALWAYS_THINKING };
 /// Sonnet 5.5: no forced tools.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
@@ -90,8 +90,8 @@ pub fn models() -> Vec<SimModel> {
         .collect()
 }
 
-/// Returns every model with the limits that `limits` returns for its id and class. Models for which it returns none
-/// keep theirs.
+/// Returns every model with the limits that `limits` returns for its id and class. If `limits` returns none, the model
+/// keeps its own.
 pub fn models_with(limits: impl Fn(&str, &ModelClass) -> Option<RateLimits>) -> Vec<SimModel> {
     let mut models = models();
     for model in &mut models {

@@ -1,11 +1,11 @@
-//! The simulated API over HTTP: the same model on sockets.
+//! The simulated API over HTTP: the same model, with sockets.
 //!
-//! The only user of the HTTP server. Owns connections, and breaks them when a fault says so. A reset before the head
-//! and a reset inside the body both end the connection with a TCP reset. Clients can't make it use more than [`Bounds`]
-//! allows, and it answers only programs on this machine (`guard`).
+//! The only part that uses the HTTP server. Owns connections, and breaks them when a fault says so. A reset before the
+//! head and a reset inside the body both end the connection with a TCP reset. Clients can't make it use more resources
+//! than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
 //!
-//! It has its own loop over connections instead of a framework's, because frameworks offer no limit on how long a head
-//! may take. The server has one handler, so there is nothing to route.
+//! It accepts connections in its own loop instead of using a web framework, because frameworks offer no time limit for
+//! receiving a head. The server has one handler, so it needs no routing.
 
 mod body;
 mod bounds;
@@ -48,11 +48,11 @@ pub use bounds::Bounds;
 /// The path at which the statistics can be read.
 const STATS: &str = "/__sim/stats";
 
-/// Memory of a request in flight beyond the bytes of its body and its answer.
+/// Memory of a request in flight, in addition to the bytes of its body and its answer.
 const REQUEST_BYTES: usize = 4 << 10;
-/// Memory of a piece of an answer beyond its bytes.
+/// Memory of a piece of an answer, in addition to its bytes.
 const STEP_BYTES: usize = 64;
-/// Time before the next connection is accepted after one failed, for instance because too many files are open.
+/// Pause after a connection could not be accepted, for instance because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A running server.
@@ -68,7 +68,7 @@ impl SimServer {
     /// Starts a server for the API that `config` describes, with its own clock.
     ///
     /// # Errors
-    /// What the system says when the address can't be used.
+    /// The system's error if the address can't be used.
     pub async fn serve(config: SimConfig, address: SocketAddr) -> io::Result<(Self, SharedModel)> {
         let model: SharedModel = Arc::new(Mutex::new(Model::new(config)));
         let server = Self::start(address, model.clone(), RunClock::start()).await?;
@@ -78,15 +78,15 @@ impl SimServer {
     /// Starts a server for `model` at `address`; port 0 means any free port. `clock` is the model's clock.
     ///
     /// # Errors
-    /// What the system says when the address can't be used.
+    /// The system's error if the address can't be used.
     pub async fn start(address: SocketAddr, model: SharedModel, clock: RunClock) -> io::Result<Self> {
         Self::start_within(address, model, clock, Bounds::default()).await
     }
 
-    /// Starts a server like [`SimServer::start`], with other limits.
+    /// Starts a server like [`SimServer::start`], with `bounds` instead of the default limits.
     ///
     /// # Errors
-    /// What the system says when the address can't be used.
+    /// The system's error if the address can't be used.
     pub async fn start_within(
         address: SocketAddr,
         model: SharedModel,
@@ -106,7 +106,7 @@ impl SimServer {
         });
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            // It stops at once when told to, and does not wait for open calls.
+            // The server stops immediately when told to, without waiting for open calls.
             tokio::select! {
                 never = accept(listener, stage) => match never {},
                 () = stopped => {}
@@ -125,19 +125,19 @@ impl SimServer {
         self.address
     }
 
-    /// Stops it: nothing new is accepted.
+    /// Stops the server. It accepts no more connections.
     ///
     /// # Errors
-    /// None; a server ends only when it is told to.
+    /// There are none: a server ends only when it is told to.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // A panic of the server has been printed already.
+        // If the server panicked, this has already been printed.
         let _ = self.task.await;
         Ok(())
     }
 }
 
-/// What is needed to answer.
+/// What the server needs to answer a request.
 #[derive(Debug)]
 struct Stage {
     model: SharedModel,
@@ -147,7 +147,7 @@ struct Stage {
     answers: Budget,
 }
 
-/// Accepts connections while fewer are open than are allowed.
+/// Accepts connections while fewer than the most allowed are open.
 async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(stage.bounds.head_bytes);
@@ -165,14 +165,14 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     }
 }
 
-/// Serves one connection to its end. Errors are ignored: the client left, or a fault broke it.
+/// Serves one connection until it ends. Errors are ignored: they mean that the client left or that a fault broke it.
 async fn attend(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without waiting for others. If this setting fails, they are only late.
+    // Small pieces of a stream must be sent without delay. If this setting fails, they only come later.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -239,7 +239,7 @@ fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival
     }
 }
 
-/// Answers as the model says: at its time, or with a broken connection.
+/// Answers at the time that the model gives, or breaks the connection if the model says so.
 async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<Played> {
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
     open.share.take(arrival.body.iter().map(size).sum());
@@ -280,7 +280,7 @@ fn json(status: StatusCode, body: Vec<u8>, stage: &Stage, mut open: Open) -> Res
     response
 }
 
-/// Waits until `at`; for ever if that is [`Instant::NEVER`].
+/// Waits until `at`; forever if that is [`Instant::NEVER`].
 async fn wait(clock: &RunClock, at: Instant) {
     if at <= clock.now() {
         return;

@@ -1,6 +1,6 @@
-//! The simulated API without sockets: the same model, in process, on the run's own clock.
+//! The simulated API without sockets: the same model, in the same process, on the run's own clock.
 //!
-//! Waits until the moments that the model names. Under paused tokio time, a whole run takes place on virtual time.
+//! Waits until the times that the model gives. With paused tokio time, a whole run takes place in virtual time.
 //! Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
 
 use std::collections::VecDeque;
@@ -16,10 +16,10 @@ use crate::transport::{Exchange, Transport, WireError, WireErrorKind};
 
 use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 
-/// A model that several tasks use.
+/// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. A panic of another holder does not matter, since each call leaves the model in a good state.
+/// Locks the model. A panic of another holder does not matter, because each call leaves the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -35,14 +35,14 @@ pub struct SimTransport {
 }
 
 impl SimTransport {
-    /// Returns a transport to `model`, whose time is that of `clock`. It sends the key `sk-ant-simulated`.
+    /// Returns a transport to `model`. Both use the time of `clock`. It sends the key `sk-ant-simulated`.
     pub fn new(model: SharedModel, clock: RunClock) -> Self {
         let network = lock(&model).config().network;
         lock(&model).set_wall_start(clock.wall(Instant::ZERO));
         Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
-    /// Sets the time limit for the whole request, and the longest silence.
+    /// Sets the time limit for the whole request, and the longest time without any data.
     #[must_use]
     pub fn with_timeouts(mut self, timeout: Option<Duration>, idle_timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -61,7 +61,7 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits for `at` plus the time back to the client, or until the client's own time limit.
+    /// Waits until `at` and for the way back to the client, but no longer than the client's own time limit.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());
@@ -96,7 +96,7 @@ impl Transport for SimTransport {
     }
 }
 
-/// A response of the model.
+/// A response from the model.
 #[derive(Debug)]
 pub struct SimExchange {
     transport: SimTransport,
@@ -153,7 +153,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Returns when it ends, and with which error.
+    /// Returns when the client stops waiting, and with which error.
     fn ends(self, now: Instant) -> (Instant, WireError) {
         let idle = self.idle.map_or(Instant::NEVER, |idle| now + idle);
         let (kind, message) = if idle < self.end {
@@ -170,7 +170,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call that always tells the model when it ends.
+/// A call that tells the model when it ends, in any case.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -185,7 +185,7 @@ impl OpenCall {
         Self { model, clock, ticket, is_over: false }
     }
 
-    /// Ends it: everything was played.
+    /// Ends the call: everything was sent.
     pub(super) fn end(mut self) {
         self.is_over = true;
     }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_has_its_head_at_the_first_token_and_its_end_at_the_last() {
+    async fn the_head_of_a_stream_comes_at_the_first_token_and_its_end_at_the_last() {
         let (transport, clock) = transport(config());
 
         let mut exchange = transport.send(request(true)).await.expect("an answer");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_plain_call_whose_client_leaves_is_billed_when_it_is_over_and_not_idle_before() {
+    async fn a_plain_call_whose_client_leaves_runs_to_its_end_and_is_billed() {
         let (transport, clock) = transport(config());
 
         let sending = transport.send(request(false));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stall_ends_with_the_clients_patience() {
+    async fn a_stall_ends_at_the_clients_time_limit() {
         let (transport, clock) = transport(config().with_faults(only(Fault::Stall { at: None })));
         let transport = transport.with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
 

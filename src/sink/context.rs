@@ -1,10 +1,10 @@
-//! What the lines of one run have in common.
+//! The values that all lines of one run have in common.
 
 use std::sync::Arc;
 
 use crate::clock::RunClock;
 
-/// Version of the result lines' form, in `meta.v`.
+/// Version of the form of result lines, in `meta.v`.
 pub(crate) const LINE_VERSION: u32 = 1;
 
 /// The values that all lines of one run have in common.
@@ -12,10 +12,10 @@ pub(crate) const LINE_VERSION: u32 = 1;
 pub struct RecordContext {
     /// Id of the run.
     pub run: Arc<str>,
-    /// Converts the attempts' instants to wall-clock times.
+    /// Converts the times of attempts to wall-clock times.
     pub clock: RunClock,
-    /// Date of the price table that the costs are from; `None` when there are no prices.
+    /// Date of the price table from which the costs are computed; `None` if there are no prices.
     pub price_date: Option<Arc<str>>,
-    /// The results file as seen from the error log's folder; `None` when results go to standard output.
+    /// The path of the results file, relative to the error log's folder; `None` if results go to standard output.
     pub results: Option<Arc<str>>,
 }

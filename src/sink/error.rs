@@ -1,4 +1,5 @@
-//! The lines of rows that failed. Each is a valid input row with an `error` beside it, except those of broken rows.
+//! The lines of failed rows. Each is a valid input row with an additional member `error`, except the lines of broken
+//! rows.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usage};
@@ -9,7 +10,7 @@ use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
 
-/// Names that have a meaning of their own in the line, so that no extra member may have them.
+/// Names with a meaning of their own in the line. No extra member may have one of these names.
 const RESERVED: [&str; 10] =
     ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
 
@@ -19,13 +20,13 @@ pub(super) struct Fault<'a> {
     pub(super) class: ErrorClass,
     /// The last failure.
     pub(super) failure: &'a Failure,
-    /// Whether the unchanged row may succeed in another run.
+    /// Whether the row, unchanged, may succeed in another run.
     pub(super) is_retryable: bool,
 }
 
-/// Appends the error line of a job: its label, merged parameters and extra members, then `error`.
+/// Appends the error line of a job: its label, its merged parameters, its extra members, and `error`.
 ///
-/// A later run identifies the row by `error.key`, and by `error.occurrence` when the row has no name.
+/// A later run identifies the row by `error.key`. If the row has no name, it also uses `error.occurrence`.
 pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
@@ -58,8 +59,8 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
 /// Appends the error line of a row that could not be read.
 ///
 /// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If the
-/// row's label could be read, it is in `error.custom_id`, so that the line is never confused with the row of that name.
-/// `now` is when the row was read.
+/// row's label could be read, it is in `error.custom_id`. So the line is never confused with a row of that name. `now`
+/// is when the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
@@ -83,7 +84,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 
 /// Appends the error line of a row that was rejected before it was sent. `now` is when it was rejected.
 ///
-/// It has no `error.key`, since it was never a request.
+/// It has no `error.key`, because the row never became a request.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
@@ -118,7 +119,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name` with enough leading underscores to make it unique.
+/// Returns `name`, with as many leading underscores as are needed to make it unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {
@@ -176,7 +177,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_result_line_holds_nasty_text_and_reads_back() {
+    fn a_result_line_with_difficult_text_can_be_read_back() {
         for text in NASTY {
             let body = serde_json::json!({"content": [{"type": "text", "text": text}]});
             let message = format!("{{\n \"m\": {body}\r\n}}");
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_keeps_at_most_4_kib_and_never_the_label_of_a_row() {
+    fn a_broken_line_keeps_at_most_4_kib_and_has_no_top_level_label() {
         let row = BrokenRow { custom_id: Some("a".to_owned()), index: 41, ..broken(&[b'\xff'; 5000]) };
         let mut out = Vec::new();
 

@@ -1,22 +1,22 @@
-//! What a person can do about a failed row: the `hint` of its line in the error log.
+//! What a person can do about a failed row. It is the `hint` in the row's line in the error log.
 //!
-//! It agrees with `retryable`: if another run may succeed with the unchanged row, the hint says to run `resume`. If
-//! not, the hint begins with what has to change first.
+//! It agrees with `retryable`. If the unchanged row may succeed in another run, the hint says to run `resume`. If not,
+//! the hint begins with what has to change.
 
 use crate::domain::{ErrorClass, Failure};
 
 /// Returns the hint for a row that failed in this way.
 ///
-/// Shape: lower case, no full stop, fits after a colon.
+/// Shape: lower case, without a full stop, so that it fits after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
     if is_retryable { again(class) } else { first_change(class, failure.status) }
 }
 
-/// The row may succeed unchanged.
+/// Returns the hint for a row that may succeed unchanged.
 fn again(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::RateLimit => {
-            "the limit outlasted --retry-for: run `resume` later, or lower --rpm, --itpm or --tier"
+            "the rate limit lasted longer than --retry-for: run `resume` later, or lower --rpm, --itpm or --tier"
         }
         ErrorClass::Overloaded => "the service was overloaded for longer than --retry-for: run `resume` later",
         ErrorClass::Server => "the server failed on every try: run `resume` later; support asks for the request_id",
@@ -25,7 +25,7 @@ fn again(class: ErrorClass) -> &'static str {
             "the connection failed on every try: check network, proxy and --base-url, then run `resume`"
         }
         ErrorClass::InvalidOutput => {
-            "no usable answer came and it may have been billed: run `resume`, or use --stream on"
+            "no usable answer came, but the request may have been billed: run `resume`, or set --stream on"
         }
         ErrorClass::Canceled => "the run ended before this row was answered: run `resume`",
         ErrorClass::Expired => "the batch expired before this row was answered: run `resume`",
@@ -41,7 +41,7 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// The row can't succeed before something changes.
+/// Returns the hint for a row that can't succeed until something changes.
 fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {
     match (class, status) {
         (ErrorClass::InvalidInput, _) => "correct this line of the input and run it again",
@@ -53,7 +53,7 @@ fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {
         }
         (ErrorClass::InvalidRequest, _) => "correct the parameters of this row: the API refuses it as it is",
         (ErrorClass::TooLarge, _) => "shorten or split the prompt: the request is too large for the API",
-        (ErrorClass::Auth, _) => "change what the key may do: check its workspace and its access to the model",
+        (ErrorClass::Auth, _) => "change the permissions of the key: check its workspace and its access to the model",
         (ErrorClass::Billing, _) => "raise credit or spend limits in the console: the account can't pay for this row",
         (ErrorClass::Refused, _) => "change the prompt or the model: the model refused to answer",
         (ErrorClass::Truncated, _) => {
@@ -63,7 +63,7 @@ fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {
             "change what this row asks for: its answer can't be used, and may have been billed"
         }
         (ErrorClass::RateLimit | ErrorClass::Overloaded | ErrorClass::Server | ErrorClass::Timeout, _) => {
-            "change this row, or send its request_id to support: the server says that a retry is of no use"
+            "change this row, or send its request_id to support: the server says that a retry would not help"
         }
         (ErrorClass::Network | ErrorClass::Canceled | ErrorClass::Expired, _) => {
             "check network, proxy and --base-url: this row did not get through"
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_says_resume_where_the_row_may_succeed_and_a_change_where_it_can_not() {
+    fn a_hint_says_resume_if_the_row_may_succeed_and_otherwise_what_to_change() {
         const CHANGES: [&str; 5] = ["correct ", "shorten ", "change ", "raise ", "check "];
         for (class, status, is_retryable) in all() {
             let hint = hint(class, &Failure { status, ..Failure::default() }, is_retryable);
@@ -110,17 +110,17 @@ mod tests {
           again: the server asked to try this row again, and failed on every try: run `resume` later
           first: correct this line of the input and run it again
         rate_limit
-          again: the limit outlasted --retry-for: run `resume` later, or lower --rpm, --itpm or --tier
-          first: change this row, or send its request_id to support: the server says that a retry is of no use
+          again: the rate limit lasted longer than --retry-for: run `resume` later, or lower --rpm, --itpm or --tier
+          first: change this row, or send its request_id to support: the server says that a retry would not help
         overloaded
           again: the service was overloaded for longer than --retry-for: run `resume` later
-          first: change this row, or send its request_id to support: the server says that a retry is of no use
+          first: change this row, or send its request_id to support: the server says that a retry would not help
         server
           again: the server failed on every try: run `resume` later; support asks for the request_id
-          first: change this row, or send its request_id to support: the server says that a retry is of no use
+          first: change this row, or send its request_id to support: the server says that a retry would not help
         timeout
           again: no answer came in time: run `resume` with a longer --timeout, or with --stream on
-          first: change this row, or send its request_id to support: the server says that a retry is of no use
+          first: change this row, or send its request_id to support: the server says that a retry would not help
         network
           again: the connection failed on every try: check network, proxy and --base-url, then run `resume`
           first: check network, proxy and --base-url: this row did not get through
@@ -132,7 +132,7 @@ mod tests {
           first: shorten or split the prompt: the request is too large for the API
         auth
           again: the server asked to try this row again, and failed on every try: run `resume` later
-          first: change what the key may do: check its workspace and its access to the model
+          first: change the permissions of the key: check its workspace and its access to the model
         billing
           again: the account has no money or reached a spend limit: see the console, then run `resume`
           first: raise credit or spend limits in the console: the account can't pay for this row
@@ -143,7 +143,7 @@ mod tests {
           again: the server asked to try this row again, and failed on every try: run `resume` later
           first: raise --max-tokens for this row or shorten the prompt: the answer ended at its limit
         invalid_output
-          again: no usable answer came and it may have been billed: run `resume`, or use --stream on
+          again: no usable answer came, but the request may have been billed: run `resume`, or set --stream on
           first: change what this row asks for: its answer can't be used, and may have been billed
         canceled
           again: the run ended before this row was answered: run `resume`

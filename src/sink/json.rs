@@ -1,16 +1,16 @@
-//! JSON written by hand: members in a fixed order, raw values untouched, exact amounts of money.
+//! Writes JSON by hand: members in a fixed order, raw values unchanged, exact amounts of money.
 
 use std::io::Write;
 
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// A member's name as it is written: with a comma before it, in quotes, with a colon after it. The compiler builds it,
-/// so that writing each of the twenty-five names of a line is one copy of constant length.
+/// A member's name in the form in which it is written: with a comma before it, in quotes, with a colon after it. The
+/// compiler builds it, so writing each of the twenty-five names of a line is one copy of constant length.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
-/// Makes a [`Name`] from a literal, which has only letters and underscores.
+/// Makes a [`Name`] from a literal that contains only letters and underscores.
 macro_rules! name {
     ($name:literal) => {
         $crate::sink::json::Name(concat!(",\"", $name, "\":"))
@@ -18,30 +18,30 @@ macro_rules! name {
 }
 pub(super) use name;
 
-/// One JSON object being written. [`Object::end`] closes it.
+/// A JSON object that is being written. [`Object::end`] closes it.
 ///
-/// Every member begins with a comma; at the end the first comma is replaced by the opening brace.
+/// Every member begins with a comma. At the end, the opening brace replaces the first comma.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
 }
 
 impl<'a> Object<'a> {
-    /// Opens an object.
+    /// Begins an object.
     #[inline]
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
         Self { out, start }
     }
 
-    /// Writes a member's name and returns where its value goes.
+    /// Writes the name of a member. Returns the buffer for its value.
     #[inline(always)]
     pub(super) fn member(&mut self, name: Name) -> &mut Vec<u8> {
         self.out.extend_from_slice(name.0.as_bytes());
         self.out
     }
 
-    /// Writes the name of a member that is not ours, and returns where its value goes.
+    /// Writes the name of a member that does not come from this program. Returns the buffer for its value.
     fn foreign_member(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.push(b',');
         write_json_str(name, self.out);
@@ -59,7 +59,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes a string that needs no escape: letters, digits and signs.
+    /// Writes a string that needs no escape: letters, digits and punctuation.
     #[inline]
     pub(super) fn plain(&mut self, name: Name, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
@@ -80,13 +80,14 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes a truth value.
+    /// Writes `true` or `false`.
     #[inline]
     pub(super) fn truth(&mut self, name: Name, truth: bool) {
         self.member(name).extend_from_slice(if truth { b"true" } else { b"false" });
     }
 
-    /// Writes a wall time in RFC 3339 with milliseconds, or `null`. All have the same length, so they sort as text.
+    /// Writes a wall time in RFC 3339 with milliseconds, or `null`. All times have the same length, so they can be
+    /// sorted as text.
     #[inline]
     pub(super) fn time(&mut self, name: Name, time: Option<jiff::Timestamp>) {
         let out = self.member(name);
@@ -131,13 +132,13 @@ impl<'a> Object<'a> {
         object.end();
     }
 
-    /// Writes a value that is JSON already; its line breaks become blanks.
+    /// Writes a value that is already JSON. Its line breaks become blanks.
     #[inline]
     pub(super) fn json(&mut self, name: Name, json: &[u8]) {
         write_on_one_line(json, self.member(name));
     }
 
-    /// Writes a value that is JSON already, as [`Object::json`] does, under any name.
+    /// Writes a value that is already JSON like [`Object::json`], under any name.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
         write_on_one_line(json, self.foreign_member(name));
     }
@@ -155,7 +156,7 @@ impl<'a> Object<'a> {
 
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
-    // The amount of one row nearly always fits into 64 bits, and 128-bit division takes several times as long.
+    // The amount of one row nearly always fits into 64 bits, and a 128-bit division takes several times as long.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
             push_number(out, amount / Money::PICO);
@@ -181,10 +182,10 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an amount as [`write_usd`] writes it; `None` for any other text.
+/// Reads an amount in the form that [`write_usd`] writes; `None` for any other text.
 ///
-/// Digits beyond a pico-dollar are cut off. Amounts with an exponent are read too, rounded to the nearest pico-dollar:
-/// other tools write them when they rewrite a file.
+/// Digits below a pico-dollar are cut off. Amounts with an exponent are also accepted, because other tools write them
+/// when they rewrite a file. They are rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {
@@ -202,7 +203,8 @@ pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     Some(Money(dollars.checked_mul(Money::PICO.into())?.checked_add(pico.into())?))
 }
 
-/// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten.
+/// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten
+/// numbers.
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     if number < 10 {
         return out.push(b'0' + number as u8);
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_times_are_those_of_the_standard_formatters() {
+    fn numbers_and_times_match_the_standard_formatters() {
         let numbers = [0, 7, 10, 1_234_567_890, u64::MAX];
         let times = [
             "1970-01-01T00:00:00Z",

@@ -1,15 +1,19 @@
-//! Lines: the form of a finished row in the results file and in the error log.
+//! The lines of finished rows in the results file and in the error log.
 //!
-//! Pure: values in, bytes out. Owns the shape of both kinds of line; knows nothing of files, order or durability
-//! ([`crate::journal`] does). One file per kind of line, `json.rs` for the bytes.
+//! Pure: values in, bytes out. Owns the shape of both kinds of line. It knows nothing about files, order or
+//! durability; that is the part of [`crate::journal`]. Each kind of line has a file of its own, and `json.rs` writes
+//! the bytes.
 //!
-//! Invariants: every function appends exactly one line; a line is one JSON object, ends in `\n` and contains no other
-//! line break. The API's answer is copied byte for byte (except line breaks outside strings).
+//! Invariants:
+//! - Every function appends exactly one line.
+//! - A line is one JSON object, ends in `\n` and contains no other line break.
+//! - The API's answer is copied byte for byte (except line breaks outside strings).
 //!
-//! **Extra members.** A row's own members that are not sent are written into its error line at the top level, under
-//! their own names, as in a canonical row. So reading the line gives the same row again, however often it fails. A name
-//! with another meaning there (`params`, `error`, …; it may come from a CSV column) gets a leading underscore. The
-//! rejected alternative, one member `extra`, would nest deeper at each failure.
+//! **Extra members.** A row can have members that are not sent. They are written into its error line at the top level,
+//! under their own names, as in an input row. So reading the line gives the same row again, however often it fails. If
+//! such a name already has a meaning in the line (`params`, `error`, …; a CSV column can have this name), it gets a
+//! leading underscore. We decided against one member `extra` for all of them: it would be nested deeper after each
+//! failure.
 
 mod context;
 mod error;
@@ -25,26 +29,27 @@ pub use error::broken_line;
 pub(crate) use error::rejected_line;
 pub(crate) use json::parse_usd;
 
-/// Which file a line belongs to.
+/// The file to which a line belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Log {
     /// The results file: rows with an answer.
     Results,
-    /// The error log: rows without one.
+    /// The error log: rows without an answer.
     Errors,
 }
 
-/// An answer of at least this length is not copied into its line. It is written by itself, at its place in the line.
+/// An answer of at least this length is not copied into its line. It is written separately, at its place in the line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
-/// Appends the line of an answer without its message; returns the position in `out` where the message belongs.
+/// Appends the line of an answer without its message. Returns the position in `out` where the message belongs.
 ///
-/// Shape: with the message put there it is the line of [`outcome_line`], since a message is on one line already.
+/// Shape: with the message at that position, it is the same line as from [`outcome_line`], because a message never
+/// contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
 }
 
-/// Appends the line of a finished row and returns the file it belongs to.
+/// Appends the line of a finished row, and returns the file to which it belongs.
 pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8>) -> Log {
     match &outcome.ended {
         Ended::Succeeded(message) => {

@@ -1,12 +1,12 @@
-//! The line of a row that was answered.
+//! The line of a row with an answer.
 
 use crate::domain::{Identity, Lane, Message, Outcome};
 
 use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
 
-/// Bytes that a line usually needs besides its message. They are reserved at once, so that the line is not moved while
-/// it grows.
+/// Bytes that a line usually needs in addition to its message. They are reserved in one step, so the line is not moved
+/// while it grows.
 const ROOM: usize = 1024;
 
 /// Appends a result line.

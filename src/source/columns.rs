@@ -1,47 +1,78 @@
-//! Finds which columns of an input are sent in requests, and which are not.
+//! Finds what an input is: its format, which of its columns are sent in requests, and which are not.
 //!
-//! For CSV the header shows this. JSON rows have columns only if a template is used; they are taken from the first
-//! rows.
+//! For CSV the header shows the columns. For JSON rows they are taken from the first rows.
 
 use super::format::Columns;
-use super::{Input, InputFormat, Item, Options, SourceError, open};
+use super::{Input, InputFormat, Item, Options, Row, SourceError, Template, open};
 
 /// How many JSON rows are read to find their columns.
 const LOOKED_AT: usize = 100;
 
-/// Returns the columns of an input; `None` if it has none, or if any of them may be sent.
-///
-/// A stream is not read for this: rows that are read from it can't be read again.
+/// What an input was recognized as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recognized {
+    /// The format and the compression, for people.
+    pub(crate) kind: String,
+    /// The columns; `None` if it has none, or if any of them may be sent.
+    pub(crate) columns: Option<Columns>,
+}
+
+/// Returns what an input is; `None` for a stream, since rows that are read from it can't be read again.
 ///
 /// # Errors
 /// Any [`SourceError`].
-pub fn columns(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    if !super::is_seekable(input) || options.template.as_ref().is_some_and(|template| template.is_of_whole_row()) {
+pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recognized>, SourceError> {
+    if !super::is_seekable(input) {
         return Ok(None);
     }
     let reader = open(input, options)?;
-    if let Some(columns) = reader.columns() {
-        return Ok(Some(columns));
-    }
-    let Some(template) = options.template.as_ref().filter(|_| reader.format() == InputFormat::Jsonl) else {
-        return Ok(None);
+    let kind = reader.kind();
+    let columns = if templates(options).any(Template::is_of_whole_row) {
+        None
+    } else if reader.format() == InputFormat::Jsonl {
+        of_rows(input, options)?
+    } else {
+        reader.columns()
     };
-    let mut columns = Columns::default();
+    Ok(Some(Recognized { kind, columns }))
+}
+
+/// Returns the columns of the first JSON rows. Without a template only those that are not sent are columns: the others
+/// are the fields of a request.
+fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
     // The template need not be filled in to see which columns a row has.
-    let options = options.clone().without_prompts();
-    for item in open(input, &options)?.take(LOOKED_AT) {
-        let Item::Row(row) = item? else { continue };
-        let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
-        // The reader adds `messages` from the template, so it is not a column of the row unless the template names it.
-        for name in of_row.filter(|name| *name != "messages" || template.columns().any(|own| own == *name)) {
-            let is_sent = template.columns().any(|own| own == name) || row.params.get(name).is_some();
-            let into = if is_sent { &mut columns.sent } else { &mut columns.unsent };
-            if !into.iter().any(|own| own == name) {
-                into.push(name.to_owned());
-            }
+    let template = options.template.as_ref().map(|_| Template::plain());
+    let plain = Options { template, system: None, ..options.clone() };
+    let mut columns = Columns::default();
+    for item in open(input, &plain)?.take(LOOKED_AT) {
+        // What is wrong with the input is said elsewhere.
+        let Ok(Item::Row(row)) = item else { continue };
+        match &options.template {
+            Some(_) => add_of_templates(&mut columns, &row, options),
+            None => row.extra.0.iter().for_each(|(name, _)| add(&mut columns.unsent, name)),
         }
     }
-    Ok(Some(columns))
+    Ok((columns != Columns::default()).then_some(columns))
+}
+
+fn add_of_templates(columns: &mut Columns, row: &Row, options: &Options) {
+    let is_named = |name: &str| templates(options).any(|template| template.columns().any(|own| own == name));
+    let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
+    // The reader adds `messages` from the template, so it is not a column of the row unless the template names it.
+    for name in of_row.filter(|name| *name != "messages" || is_named(name)) {
+        let is_sent = is_named(name) || row.params.get(name).is_some();
+        add(if is_sent { &mut columns.sent } else { &mut columns.unsent }, name);
+    }
+}
+
+fn add(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|own| own == name) {
+        names.push(name.to_owned());
+    }
+}
+
+fn templates(options: &Options) -> impl Iterator<Item = &Template> {
+    options.template.iter().chain(&options.system)
 }
 
 #[cfg(test)]
@@ -68,8 +99,9 @@ mod tests {
             (".csv", csv, Some("{% for n, v in row|items %}{{ v }}{% endfor %}"), None),
             (".csv", prompts, None, Some("columns sent: prompt, max_tokens; id is the label; not sent: note")),
             (".jsonl", json, Some("{{ body }}"), Some("columns sent: body, max_tokens; not sent: note, late")),
-            (".jsonl", "{\"prompt\":\"a\",\"note\":1}\n", None, None),
-            (".txt", "a\n", Some("{{ line }}"), None),
+            (".jsonl", "{\"prompt\":\"a\",\"note\":1}\n{broken\n", None, Some("not sent: note")),
+            (".jsonl", "\"a\"\n", None, None),
+            (".txt", "a\n", Some("{{ text }}"), None),
         ];
 
         for (suffix, text, template, expected) in cases {
@@ -78,9 +110,10 @@ mod tests {
             let template = template.map(|text| Template::parse(text).expect("a good template"));
             let options = Options { template, ..Options::default() };
 
-            let found = columns(&Input::File(file.path().to_owned()), &options).expect("it can be read");
+            let found = recognize(&Input::File(file.path().to_owned()), &options).expect("it can be read");
 
-            assert_eq!(found.map(|columns| columns.to_string()).as_deref(), expected, "{text}");
+            let columns = found.and_then(|found| found.columns);
+            assert_eq!(columns.map(|columns| columns.to_string()).as_deref(), expected, "{text}");
         }
     }
 }

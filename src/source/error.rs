@@ -20,6 +20,32 @@ pub enum SourceError {
         /// The input as given.
         name: String,
     },
+    /// No file fits the pattern.
+    #[error("no file matches {name}")]
+    NoMatch {
+        /// The pattern as given.
+        name: String,
+    },
+    /// A folder or a pattern gives no text file.
+    #[error("{name}: {problem}; {remedy}")]
+    NoTexts {
+        /// The folder or pattern as given.
+        name: String,
+        /// What is wrong with it, after its name.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// It is a folder, and the format is that of files with rows.
+    #[error(
+        "{name}: is a folder, and --format {format} reads files of rows; name them, as in: claude-batch run '{name}/*'"
+    )]
+    FolderFormat {
+        /// The folder as given.
+        name: String,
+        /// The format asked for.
+        format: &'static str,
+    },
     /// It is a device, which has no end or no rows.
     #[error("{name}: is a device, not a file of rows; name a file, or use - to read standard input")]
     Device {
@@ -96,14 +122,14 @@ pub enum SourceError {
         remedy: &'static str,
     },
     /// Its first rows are all unusable.
-    #[error("{name}: none of its first {rows} rows can be used; the first: line {line} {message}")]
+    #[error("{name}: none of its first {rows} rows can be used; the first: {place} {message}")]
     NoRows {
         /// The input as given.
         name: String,
         /// How many rows were read.
         rows: u64,
-        /// The line of the first, from 1.
-        line: u64,
+        /// Where the first is, for example "line 7".
+        place: String,
         /// What is wrong with it.
         message: String,
     },
@@ -120,7 +146,10 @@ pub enum SourceError {
         filter: &'static str,
     },
     /// Neither its name nor its content shows the format.
-    #[error("{name}: its format is not clear from its name or its first line; say --format jsonl, csv, tsv or lines")]
+    #[error(
+        "{name}: its format is not clear from its name or its first line; say --format lines if each line is a prompt, \
+         --format text if all of it is one prompt, or --format jsonl, csv or tsv"
+    )]
     UnknownFormat {
         /// The input as given.
         name: String,
@@ -163,6 +192,19 @@ pub enum SourceError {
         name: String,
         /// The name asked for.
         column: String,
+        /// The columns there are, with commas between them.
+        columns: String,
+    },
+    /// `--system` is a template and names a column that is not there.
+    #[error(
+        "{name}: --system names {missing}, which is not there (columns: {columns}); put {{% raw %}} and {{% endraw %}} \
+         around braces that are to be sent as they are"
+    )]
+    SystemColumn {
+        /// The input as given.
+        name: String,
+        /// The names asked for, quoted, with commas between them.
+        missing: String,
         /// The columns there are, with commas between them.
         columns: String,
     },

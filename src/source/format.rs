@@ -91,13 +91,12 @@ impl Columns {
 }
 
 impl fmt::Display for Columns {
-    /// Writes `columns sent: subject, body; id is the label; not sent: date`.
+    /// Writes `columns sent: subject, body; id is the label; not sent: date`, without the groups that are empty.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| name_list(names.iter().map(String::as_str));
-        write!(f, "columns sent: {}", list(&self.sent))?;
-        if let Some(label) = &self.label {
-            write!(f, "; {} is the label", name_list([label.as_str()]))?;
-        }
-        write!(f, "; not sent: {}", list(&self.unsent))
+        let sent = (!self.sent.is_empty()).then(|| format!("columns sent: {}", list(&self.sent)));
+        let label = self.label.as_ref().map(|label| format!("{} is the label", name_list([label.as_str()])));
+        let unsent = (!self.unsent.is_empty()).then(|| format!("not sent: {}", list(&self.unsent)));
+        f.write_str(&[sent, label, unsent].into_iter().flatten().collect::<Vec<_>>().join("; "))
     }
 }

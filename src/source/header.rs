@@ -28,6 +28,8 @@ pub(super) struct Header {
     system: Option<usize>,
     model: Option<usize>,
     max_tokens: Option<usize>,
+    /// `--system`, if it is filled in.
+    system_template: Option<Template>,
 }
 
 impl Header {
@@ -53,13 +55,20 @@ impl Header {
             },
             None => find("custom_id").or_else(|| find("id")),
         };
+        let system_template = options.system.clone();
+        let missing = system_template.as_ref().and_then(|own| missing_columns(own, |wanted| find(wanted).is_some()));
+        if let Some(missing) = missing {
+            let (columns, missing) = (list(&missing), name_list(missing));
+            return Err(SourceError::SystemColumn { name: name(), missing, columns });
+        }
         match &options.template {
             Some(template) => {
                 if let Some(missing) = missing_columns(template, |wanted| find(wanted).is_some()) {
                     let (columns, missing) = (list(&missing), name_list(missing));
                     return Err(SourceError::TemplateColumn { name: name(), missing, columns });
                 }
-                Ok(Self { label, prompt: None, system: None, model: None, max_tokens: None, columns })
+                let (prompt, system, model, max_tokens) = (None, None, None, None);
+                Ok(Self { label, prompt, system, model, max_tokens, columns, system_template })
             }
             None => {
                 let Some(prompt) = find("prompt") else {
@@ -68,7 +77,7 @@ impl Header {
                 };
                 let named = |wanted| find(wanted).filter(|at| Some(*at) != label && *at != prompt);
                 let (system, model, max_tokens) = (named("system"), named("model"), named("max_tokens"));
-                Ok(Self { label, prompt: Some(prompt), system, model, max_tokens, columns })
+                Ok(Self { label, prompt: Some(prompt), system, model, max_tokens, columns, system_template })
             }
         }
     }
@@ -77,7 +86,8 @@ impl Header {
     pub(super) fn told(&self, template: Option<&Template>) -> Columns {
         let by_name = [self.prompt, self.system, self.model, self.max_tokens];
         let is_sent = |at: usize, name: &str| {
-            by_name.contains(&Some(at)) || template.is_some_and(|own| own.columns().any(|column| column == name))
+            let mut templates = template.into_iter().chain(&self.system_template);
+            by_name.contains(&Some(at)) || templates.any(|own| own.columns().any(|column| column == name))
         };
         let mut told = Columns::default();
         for (at, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
@@ -107,6 +117,13 @@ impl Header {
             Some(template) => self.templated(record, template),
             None => self.named(record),
         };
+        let parts = parts.and_then(|mut parts| match &self.system_template {
+            None => Ok(parts),
+            system => {
+                let columns = self.for_template(record);
+                prompt::set_templated_system(&mut parts.params, system.as_ref(), &columns).map(|()| parts)
+            }
+        });
         let checked = parts.and_then(|parts| prompt::check_size(&parts.params).map(|()| parts));
         match checked {
             Ok(parts) => Ok(Parts { custom_id: label, ..parts }),
@@ -155,10 +172,14 @@ impl Header {
 
     /// Fills a template with the record.
     fn templated<R: Record + ?Sized>(&self, record: &R, template: &Template) -> Result<Parts, Fault> {
-        let columns: Vec<(&str, Cell<'_>)> =
-            self.columns.iter().zip(record.cells()).map(|(name, cell)| (&**name, cell.for_template())).collect();
-        let params = Params(vec![("messages".into(), prompt::templated_message(template, &columns)?)]);
+        let messages = prompt::templated_message(template, &self.for_template(record))?;
+        let params = Params(vec![("messages".into(), messages)]);
         Ok(Parts { params, extra: self.extra(record, &[self.label]), ..Parts::default() })
+    }
+
+    /// Returns the cells with their names, as templates see them.
+    fn for_template<'r, R: Record + ?Sized>(&'r self, record: &'r R) -> Vec<(&'r str, Cell<'r>)> {
+        self.columns.iter().zip(record.cells()).map(|(name, cell)| (&**name, cell.for_template())).collect()
     }
 
     /// Returns the name and the cell of a column, if there is such a column and the cell is not empty.

@@ -43,11 +43,13 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time: it is a regular file, not a pipe or a device.
+/// Returns whether an input can be read a second time: it is a regular file or a list of text
+/// files, not a pipe or a device.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
         Input::Spooled { path, .. } => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+        Input::Texts(_) => true,
         Input::Stdin => false,
     }
 }

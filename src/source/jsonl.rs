@@ -19,6 +19,8 @@ use crate::domain::Params;
 pub(super) struct Jsonl {
     label: Label,
     template: Option<Template>,
+    /// `--system`, if it is filled in.
+    system: Option<Template>,
     /// Whether the last line is surely JSON.
     is_json: bool,
 }
@@ -42,7 +44,8 @@ impl Jsonl {
     /// Begins an input.
     pub(super) fn new(options: &Options) -> Self {
         let (label, template) = (Label { asked: options.id_column.clone() }, options.template.clone());
-        Self { label, template, is_json: false }
+        let system = options.system.clone().filter(|_| template.is_some());
+        Self { label, template, system, is_json: false }
     }
 
     fn parts<'a>(
@@ -66,7 +69,7 @@ impl Jsonl {
         }
         let mut line = Line { text, object, label: &self.label, warnings, line };
         let parts = match &self.template {
-            Some(template) => line.templated(template),
+            Some(template) => line.templated(template, self.system.as_ref()),
             None => line.shaped(),
         }?;
         prompt::check_size(&parts.params)?;
@@ -81,15 +84,14 @@ impl Jsonl {
         if let Some(name) = &self.label.asked {
             return Err(Fault::new(format!("is a string and so has no member {}, which --id names", short(name))));
         }
+        let columns = ["line", "prompt"].map(|name| (name, Cell::Text(&prompt)));
         let messages = match &self.template {
-            Some(template) => {
-                let cell = Cell::Text(&prompt);
-                prompt::templated_message(template, &[("line", cell), ("prompt", cell)])?
-            }
+            Some(template) => prompt::templated_message(template, &columns)?,
             None if prompt.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
             None => prompt::user_message(json::read_value(text)?),
         };
-        let params = Params(vec![("messages".into(), messages)]);
+        let mut params = Params(vec![("messages".into(), messages)]);
+        prompt::set_templated_system(&mut params, self.system.as_ref(), &columns)?;
         prompt::check_size(&params)?;
         Ok(Parts { params, ..Parts::default() })
     }

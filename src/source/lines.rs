@@ -17,6 +17,8 @@ const COLUMNS: [&str; 2] = ["line", "prompt"];
 /// An input of plain lines.
 pub(super) struct Lines {
     template: Option<Template>,
+    /// `--system`, if it is filled in.
+    system: Option<Template>,
 }
 
 impl Lines {
@@ -35,18 +37,26 @@ impl Lines {
             let (columns, missing) = (columns(&missing), name_list(missing));
             return Err(SourceError::TemplateColumn { name, missing, columns });
         }
-        Ok(Self { template: options.template.clone() })
+        let system = options.system.clone().filter(|_| options.template.is_some());
+        let missing = system.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
+        if let Some(missing) = missing {
+            let (columns, missing) = (columns(&missing), name_list(missing));
+            return Err(SourceError::SystemColumn { name, missing, columns });
+        }
+        Ok(Self { template: options.template.clone(), system })
     }
 }
 
 impl Format for Lines {
     fn read(&mut self, raw: &RawRow<'_>, _: &mut Warnings) -> Result<Option<Parts>, Fault> {
         let line = raw.plain_text()?;
+        let columns = COLUMNS.map(|name| (name, Cell::Text(line)));
         let messages = match &self.template {
-            Some(template) => prompt::templated_message(template, &COLUMNS.map(|name| (name, Cell::Text(line))))?,
+            Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(line)?,
         };
-        let params = Params(vec![("messages".into(), messages)]);
+        let mut params = Params(vec![("messages".into(), messages)]);
+        prompt::set_templated_system(&mut params, self.system.as_ref(), &columns)?;
         prompt::check_size(&params)?;
         Ok(Some(Parts { params, ..Parts::default() }))
     }
@@ -59,13 +69,17 @@ impl Format for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Item;
     use super::super::testing::{items, reader, row, shown, with_template};
+    use super::super::{InputFormat, Item};
     use super::*;
+
+    fn lines() -> Options {
+        Options { format: InputFormat::Lines, ..Options::default() }
+    }
 
     #[test]
     fn each_line_is_a_prompt() {
-        let found = items("stdin", "Say \"hi\"\r\n \n\tindented\n", &Options::default());
+        let found = items("stdin", "Say \"hi\"\r\n \n\tindented\n", &lines());
 
         let [Item::Row(first), Item::Row(second)] = &found[..] else { panic!("{found:?}") };
         assert_eq!(shown(&first.params), r#"{"messages":[{"role":"user","content":"Say \"hi\""}]}"#);
@@ -75,22 +89,26 @@ mod tests {
 
     #[test]
     fn a_template_knows_the_line_by_two_names() {
-        let row = row("w.txt", "cat", &with_template("{{line}}, {{prompt}}!"));
+        let row =
+            row("w.txt", "cat", &Options { format: InputFormat::Lines, ..with_template("{{line}}, {{prompt}}!") });
 
         assert_eq!(row.params.get("messages"), Some(r#"[{"role":"user","content":"cat, cat!"}]"#));
     }
 
     #[test]
     fn unknown_columns_of_plain_lines_stop_the_input() {
-        let id = Options { id_column: Some("nr".to_owned()), ..Options::default() };
+        let id = Options { id_column: Some("nr".to_owned()), ..lines() };
 
         assert!(matches!(reader("w.txt", "x", &id), Err(SourceError::NoIdColumn { .. })));
-        assert!(matches!(reader("w.txt", "x", &with_template("{{word}}")), Err(SourceError::TemplateColumn { .. })));
+        assert!(matches!(
+            reader("w.txt", "x", &Options { format: InputFormat::Lines, ..with_template("{{word}}") }),
+            Err(SourceError::TemplateColumn { .. })
+        ));
     }
 
     #[test]
     fn a_nul_byte_breaks_its_line_only() {
-        let found = items("w.txt", "a\nb\0c\nd\n", &Options::default());
+        let found = items("w.txt", "a\nb\0c\nd\n", &lines());
 
         let [Item::Row(_), Item::Broken(row), Item::Row(_)] = &found[..] else { panic!("{found:?}") };
         assert_eq!((row.origin.line, row.column, row.byte_offset), (2, Some(2), 2));

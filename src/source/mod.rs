@@ -24,11 +24,13 @@ mod fields;
 mod format;
 mod header;
 mod identity;
+mod input;
 mod json;
 mod jsonl;
 mod lines;
 mod names;
 mod openai;
+mod pattern;
 mod prompt;
 mod raw;
 mod reader;
@@ -41,6 +43,8 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod text;
+mod text_files;
+mod texts;
 
 use std::path::PathBuf;
 
@@ -49,16 +53,18 @@ use serde_json::value::RawValue;
 use crate::domain::{MAX_BODY_BYTES, Origin, Params};
 
 pub use self::cells::{InputCell, InputRow};
-pub use self::columns::columns;
-pub use self::compression::Compression;
+pub(crate) use self::columns::{Recognized, recognize};
 pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
-pub(crate) use self::names::nearest;
+pub use self::input::Input;
+pub(crate) use self::names::{nearest, nearest_names};
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
 pub(crate) use self::template::{Placeholder, placeholders};
 pub use self::template::{Template, TemplateError};
+pub use self::texts::Texts;
+pub(crate) use self::texts::{Expanded, expand};
 
 /// One row as it was written.
 #[derive(Clone, Debug)]
@@ -147,6 +153,20 @@ impl InputFormat {
             Self::Excel => "xlsx",
         }
     }
+
+    /// Returns what an input of this format is, for people.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Auto => "rows",
+            Self::Jsonl => "JSON lines",
+            Self::Csv => "CSV",
+            Self::Tsv => "TSV",
+            Self::Lines => "a prompt a line",
+            Self::Text => "text as one prompt",
+            Self::Parquet => "Parquet",
+            Self::Excel => "Excel",
+        }
+    }
 }
 
 /// How to read an input.
@@ -156,8 +176,11 @@ pub struct Options {
     pub format: InputFormat,
     /// `--id`: the column or member that is the label, instead of `custom_id` or `id`.
     pub id_column: Option<String>,
-    /// `-t`: makes the prompt from columns or members.
+    /// `-t`: makes the messages from columns or members.
     pub template: Option<Template>,
+    /// `--system`, when it is a template ([`Template::of_system`]). It is filled in for rows that have columns: those
+    /// of a format with a header, and all rows when there is a `template`.
+    pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
     /// Whether rows hold what the input says about them ([`Row::input`]), for outputs with the input's columns.
@@ -170,7 +193,7 @@ impl Default for Options {
     fn default() -> Self {
         // Escapes make JSON longer than its text.
         let (format, max_line_bytes) = (InputFormat::Auto, 2 * MAX_BODY_BYTES);
-        Self { format, id_column: None, template: None, max_line_bytes, keeps_input: false, spool: None }
+        Self { format, id_column: None, template: None, system: None, max_line_bytes, keeps_input: false, spool: None }
     }
 }
 
@@ -178,7 +201,7 @@ impl Options {
     /// Returns options that read labels and columns and make no prompts. So no template is filled in, and no column
     /// `prompt` is needed.
     pub(crate) fn without_prompts(self) -> Self {
-        Self { template: Some(Template::plain()), ..self }
+        Self { template: Some(Template::plain()), system: None, ..self }
     }
 }
 
@@ -189,31 +212,4 @@ pub struct Position {
     pub line: u64,
     /// Offset of its first byte.
     pub byte_offset: u64,
-}
-
-/// Where rows come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A file, or anything else with a path; a named pipe is read as a stream.
-    File(PathBuf),
-    /// Standard input.
-    Stdin,
-    /// A pipe that was read before and copied to a file ([`Options::spool`]).
-    Spooled {
-        /// The name that the pipe had.
-        name: String,
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-impl Input {
-    /// Returns the name shown: the path as given, or `stdin`.
-    pub fn name(&self) -> String {
-        match self {
-            Self::File(path) => path.display().to_string(),
-            Self::Stdin => "stdin".to_owned(),
-            Self::Spooled { name, .. } => name.clone(),
-        }
-    }
 }

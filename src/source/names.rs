@@ -57,6 +57,36 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
 
+/// The most similar names that are suggested.
+const MAX_SUGGESTED: usize = 3;
+
+/// Returns the names that may be meant by a wrong one, the nearest first; at most three. A name also counts when one of
+/// the two contains the other, as `haiku` or a name with a vendor before it, or when both have the same words.
+pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+    let wanted = plain(name);
+    if name.len() > LONGEST_NAME || wanted.len() < 3 {
+        return Vec::new();
+    }
+    let near = names.into_iter().take(MAX_COMPARED).filter_map(|other| {
+        let own = plain(other);
+        let is_part = own.len() >= 3 && (own.contains(&wanted) || wanted.contains(&own));
+        match words(name) == words(other) {
+            true => Some((0, other)),
+            false => (is_part || is_near(&wanted, &own)).then(|| (edits(&wanted, &own), other)),
+        }
+    });
+    let mut near: Vec<_> = near.collect();
+    near.sort_by_key(|(edits, _)| *edits);
+    near.into_iter().take(MAX_SUGGESTED).map(|(_, name)| name).collect()
+}
+
+/// Returns the words of a name, sorted.
+fn words(name: &str) -> Vec<&str> {
+    let mut words: Vec<_> = name.split(|c: char| !c.is_alphanumeric()).collect();
+    words.sort_unstable();
+    words
+}
+
 pub(super) fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -126,5 +156,11 @@ mod tests {
             assert_eq!(nearest(wrong, names), meant, "{wrong}");
         }
         assert_eq!(nearest("a", []), None);
+        assert_eq!(nearest_names("ticketid", names), ["ticket_id"]);
+        assert_eq!(
+            nearest_names("name", ["first name", "nme", "last name", "other", "name x"]),
+            ["name x", "last name", "first name"]
+        );
+        assert_eq!(nearest_names("of/first-name", names), ["first name"]);
     }
 }

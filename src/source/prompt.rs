@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::json::{self, kind, place_in};
 use super::raw::Fault;
-use super::template::{Cell, Template};
+use super::template::{Cell, Filled, Template};
 use crate::domain::json::is_filled_array;
 use crate::domain::{MAX_BODY_BYTES, Params, too_large_words};
 
@@ -35,11 +35,22 @@ pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
 
 /// Returns the messages for a template filled with a row.
 pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, Fault> {
-    let prompt = template.render(columns).map_err(|error| Fault::new(error.to_string()))?;
-    if prompt.trim().is_empty() {
-        return Err(Fault::new("gives an empty prompt when filled into the template"));
+    match template.fill(columns).map_err(|error| Fault::new(error.to_string()))? {
+        Filled::Prompt(prompt) => Ok(user_message(&json::string_value(&prompt))),
+        Filled::Messages(messages) => Ok(messages),
     }
-    Ok(user_message(&json::string_value(&prompt)))
+}
+
+/// Sets `system` from a template filled with a row, unless the row has its own.
+pub(super) fn set_templated_system(
+    params: &mut Params,
+    system: Option<&Template>,
+    columns: &[(&str, Cell<'_>)],
+) -> Result<(), Fault> {
+    let Some(system) = system.filter(|_| params.get("system").is_none()) else { return Ok(()) };
+    let value = system.system(columns).map_err(|error| Fault::new(error.to_string()))?;
+    params.0.insert(0, ("system".into(), value));
+    Ok(())
 }
 
 /// Returns the messages for a `prompt` member of the line `text`: a string, or a list of content blocks.
@@ -101,7 +112,110 @@ fn is_blank_string(json: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{broken, items, reader, row, shown, with_template};
+    use super::super::{InputFormat, Item, Options};
     use super::*;
+
+    /// Returns options with a system prompt, and with a template if one is given.
+    fn with_system(template: Option<&str>, system: &str) -> Options {
+        let system = Template::of_system(system).expect("the test writes valid templates");
+        let options = template.map(with_template).unwrap_or_default();
+        Options { system, ..options }
+    }
+
+    #[test]
+    fn a_system_prompt_is_filled_in_from_the_row_that_the_template_sees() {
+        let csv = "id,lang,body\n1,Thai,Hi\n";
+        let request = r#"{"system":"Answer in Thai.","messages":[{"role":"user","content":"Hi"}]}"#;
+        let by_name = "id,prompt,lang\n1,Hi,Thai\n";
+        let json = "{\"id\":1,\"lang\":\"Thai\",\"body\":\"Hi\"}\n";
+
+        for (name, text, template) in
+            [("t.csv", csv, Some("{{body}}")), ("t.csv", by_name, None), ("t.jsonl", json, Some("{{body}}"))]
+        {
+            let row = row(name, text, &with_system(template, "Answer in {{ lang }}."));
+
+            assert_eq!(shown(&row.params), request, "{text}");
+        }
+        for (name, text) in [("t.txt", "Hi\n"), ("t.jsonl", "\"Hi\"\n")] {
+            let options =
+                Options { format: InputFormat::Lines, ..with_system(Some("{{prompt}}"), "About {{ prompt }}") };
+            let options = if name == "t.txt" { options } else { Options { format: InputFormat::Auto, ..options } };
+
+            assert_eq!(row(name, text, &options).params.get("system"), Some("\"About Hi\""), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_keeps_its_own_system_prompt_and_then_needs_no_columns() {
+        let json = "{\"body\":\"Hi\",\"system\":\"own\"}\n";
+        let csv = "prompt,system,lang\nHi,own,Thai\nHi,,Thai\n";
+
+        let of_json = row("t.jsonl", json, &with_system(Some("{{body}}"), "Answer in {{ lang }}."));
+        let of_csv = items("t.csv", csv, &with_system(None, "Answer in {{ lang }}."));
+
+        assert_eq!(of_json.params.get("system"), Some("\"own\""));
+        let system = |item: &Item| match item {
+            Item::Row(row) => row.params.get("system").map(str::to_owned),
+            Item::Broken(_) => None,
+        };
+        let found: Vec<_> = of_csv.iter().filter_map(system).collect();
+        assert_eq!(found, ["\"own\"", "\"Answer in Thai.\""]);
+    }
+
+    #[test]
+    fn json_rows_without_a_template_have_no_system_prompt_filled_in() {
+        let row = row("t.jsonl", "{\"prompt\":\"Hi\",\"lang\":\"Thai\"}\n", &with_system(None, "In {{ lang }}."));
+
+        assert_eq!(row.params.get("system"), None, "the plain text is added as a default");
+    }
+
+    #[test]
+    fn a_system_prompt_that_names_no_column_is_plain_text() {
+        for text in [
+            "Be brief.",
+            "Answer as {\"a\": {\"b\": 1}}.",
+            "Use {body} and ${body}.",
+            "Write {{}} or {{ 1 }}.",
+            "Write {{ first name }}.",
+            "{{#each items}}{{/each}}",
+            "{% unknown tag %}",
+            "{{ open",
+            "{% for n in range(3) %}{{ n }}{% endfor %}",
+        ] {
+            assert!(Template::of_system(text).is_ok_and(|system| system.is_none()), "{text}");
+        }
+        for text in ["{{ a }}", "{% if a %}x{% endif %}", "{{ row['a b'] }}", "{% raw %}{{ a }}{% endraw %}"] {
+            assert!(Template::of_system(text).is_ok_and(|system| system.is_some()), "{text}");
+        }
+        assert!(Template::of_system("{{ a|uper }}").is_err_and(|error| error.to_string().contains("filter uper")));
+        let escaped = with_system(Some("{{body}}"), "{% raw %}{{ a }}{% endraw %}");
+        assert_eq!(row("t.csv", "body\nHi\n", &escaped).params.get("system"), Some("\"{{ a }}\""));
+    }
+
+    #[test]
+    fn a_system_prompt_with_a_wrong_column_is_told_before_any_row() {
+        let options = with_system(Some("{{body}}"), "Answer in {{ lnag }}.");
+
+        let csv = reader("t.csv", "id,lang,body\n1,a,b\n", &options).expect_err("there is no lnag").to_string();
+        let lines = Options { format: InputFormat::Lines, ..with_system(Some("{{line}}"), "{{ lnag }}") };
+        let [lines, text] =
+            [lines, with_system(Some("{{text}}"), "{{ lnag }}")].map(|own| reader("t.txt", "x\n", &own));
+        let json = broken("t.jsonl", "{\"body\":\"b\",\"lang\":\"c\"}\n", &options).message;
+        let empty = broken("t.csv", "body,lang\nb,\n", &with_system(Some("{{body}}"), "{{ lang }}")).message;
+
+        assert!(
+            csv.contains(
+                "t.csv: --system names lnag, which is not there (columns: id, lang, body; did you mean lang?)"
+            )
+        );
+        assert!(csv.contains("{% raw %}"), "{csv}");
+        for found in [lines, text] {
+            assert!(found.is_err_and(|error| error.to_string().contains("--system names lnag")));
+        }
+        assert_eq!(json, "has no lnag, which --system names (found: body, lang; did you mean lang?)");
+        assert_eq!(empty, "gives an empty system prompt when filled into --system");
+    }
 
     #[test]
     fn blank_strings_are_found() {

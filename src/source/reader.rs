@@ -12,6 +12,7 @@ use super::sniff::{self, Peeked};
 use super::split_rows::SplitRows;
 use super::splitter::{Cut, Splitter};
 use super::text::OneText;
+use super::text_files::TextFiles;
 use super::{
     Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
 };
@@ -25,6 +26,10 @@ use super::{
 pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
     match input {
         Input::File(path) => open_file(path, options),
+        Input::Texts(texts) => {
+            let rows = Box::new(TextFiles::new(texts.clone(), options)?);
+            Ok(Reader::of(texts.name().into(), None, rows))
+        }
         Input::Stdin => {
             let stream = spool::copied(std::io::stdin(), options.spool.as_deref());
             Reader::new(&input.name(), Kind::Stream, options.format, stream, options)
@@ -64,9 +69,9 @@ pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Rea
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind<'a> {
-    /// A regular file, which can be read again. If its kind is unknown the user must name the format.
+    /// A regular file, which can be read again.
     File(&'a Path),
-    /// A pipe. Lines without any sign of a format are prompts: they were piped here on purpose.
+    /// A pipe.
     Stream,
 }
 
@@ -79,8 +84,8 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// Used until the first usable row: how many rows were unusable, and line and fault of the first of them.
-    unusable: Option<(u64, Option<(u64, String)>)>,
+    /// Used until the first usable row: how many rows were unusable, and place and fault of the first of them.
+    unusable: Option<(u64, Option<(String, String)>)>,
 }
 
 /// When an input begins with more broken rows than this, it is data of another kind, or its format is wrong.
@@ -93,8 +98,7 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Reads rows from `input`, called `name` in messages. `format` overrides the format in `options`; text without any
-    /// sign of a format is read as lines.
+    /// Reads rows from `input`, called `name` in messages. `format` overrides the format in `options`.
     ///
     /// # Errors
     /// Any [`SourceError`] except those of opening a file.
@@ -115,12 +119,16 @@ impl Reader {
         options: &Options,
     ) -> Result<Self, SourceError> {
         let peeked = Peeked::new(name, input)?;
-        let format = sniff::choose(format, name, kind == Kind::Stream, &peeked)?;
+        let format = sniff::choose(format, name, &peeked)?;
         let name: Arc<str> = name.into();
         let compression = peeked.compression;
         let rows = rows(&name, kind, format, peeked, options)?;
+        Ok(Self::of(name, compression, rows))
+    }
+
+    fn of(name: Arc<str>, compression: Option<Compression>, rows: Box<dyn Rows>) -> Self {
         let (warnings, unusable) = (Warnings::default(), Some((0, None)));
-        Ok(Self { rows, is_over: false, name, compression, warnings, watched: None, unusable })
+        Self { rows, is_over: false, name, compression, warnings, watched: None, unusable }
     }
 
     /// Returns the name shown in messages.
@@ -133,9 +141,13 @@ impl Reader {
         self.rows.format()
     }
 
-    /// Returns how the input is compressed; `None` if it is not.
-    pub(crate) fn compression(&self) -> Option<Compression> {
-        self.compression
+    /// Returns the format and the compression, for people.
+    pub(crate) fn kind(&self) -> String {
+        let words = self.format().words();
+        match self.compression {
+            Some(compression) => format!("{words} ({})", compression.name()),
+            None => words.to_owned(),
+        }
     }
 
     /// Returns whether [`open_at`] is fast: it does not read what is before the position.
@@ -178,10 +190,15 @@ impl Reader {
             Item::Row(_) => self.unusable = None,
             Item::Broken(row) => {
                 *count += 1;
-                let (line, message) = first.get_or_insert_with(|| (row.origin.line, row.message.clone()));
+                let place = || match row.origin.source == self.name {
+                    true => format!("line {}", row.origin.line),
+                    false => row.origin.source.to_string(),
+                };
+                let (place, message) = first.get_or_insert_with(|| (place(), row.message.clone()));
                 if *count > MAX_UNUSABLE {
-                    let (name, message) = (self.name.to_string(), std::mem::take(message));
-                    return Err(SourceError::NoRows { name, rows: MAX_UNUSABLE, line: *line, message });
+                    let (name, place) = (self.name.to_string(), std::mem::take(place));
+                    let message = std::mem::take(message);
+                    return Err(SourceError::NoRows { name, rows: MAX_UNUSABLE, place, message });
                 }
             }
         }

@@ -94,7 +94,7 @@ pub(super) struct Line<'r, 'a> {
 
 impl Line<'_, '_> {
     /// Fills a template with the row.
-    pub(super) fn templated(&mut self, template: &Template) -> Result<Parts, Fault> {
+    pub(super) fn templated(&mut self, template: &Template, system: Option<&Template>) -> Result<Parts, Fault> {
         let columns: Vec<(&str, Cell<'_>)> =
             self.object.members.iter().map(|(name, value)| (&**name, Cell::Json(value.get()))).collect();
         let messages = prompt::templated_message(template, &columns)?;
@@ -108,6 +108,7 @@ impl Line<'_, '_> {
             put(name, value, place, self.label, self.object, &mut parts);
         }
         parts.params.0.push(("messages".into(), messages));
+        prompt::set_templated_system(&mut parts.params, system, &columns)?;
         Ok(parts)
     }
 

@@ -6,6 +6,7 @@
 use std::io::{self, Cursor, Read};
 
 use super::compression::Compression;
+use super::texts::{TEXT_ENDINGS, ends_in};
 use super::{InputFormat, SourceError};
 
 /// How far to look for the end of the first line; a longer line is judged by its beginning.
@@ -135,24 +136,18 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// Chooses the format: the one asked for; else from the name's extension; else from the first line.
 ///
-/// `is_stream` is true for a pipe, whose lines are prompts if there is no sign of another format. For a file of unknown
-/// kind the user must name the format: sending each of its lines would cost money.
+/// If there is no sign of a format the user must name it: sending each line of a text, or all lines as one prompt, would
+/// cost money.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.
-pub(super) fn choose(
-    asked: InputFormat,
-    name: &str,
-    is_stream: bool,
-    peeked: &Peeked,
-) -> Result<InputFormat, SourceError> {
+pub(super) fn choose(asked: InputFormat, name: &str, peeked: &Peeked) -> Result<InputFormat, SourceError> {
     let first = peeked.first_line();
     let format = match (asked, by_extension(name)) {
         (InputFormat::Auto, Some(format)) => format,
         (InputFormat::Auto, None) => match first.first() {
             Some(b'{' | b'"' | b'[') => InputFormat::Jsonl,
             None => InputFormat::Lines,
-            Some(_) if is_stream => InputFormat::Lines,
             Some(_) => return Err(SourceError::UnknownFormat { name: name.to_owned() }),
         },
         (asked, _) => asked,
@@ -164,12 +159,16 @@ pub(super) fn choose(
 }
 
 fn by_extension(name: &str) -> Option<InputFormat> {
+    if ends_in(name, &TEXT_ENDINGS) {
+        return Some(InputFormat::Text);
+    }
     let (_, extension) = Compression::name_inside(name).rsplit_once('.')?;
     match extension.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" | "json" => Some(InputFormat::Jsonl),
         "csv" => Some(InputFormat::Csv),
         "tsv" | "tab" => Some(InputFormat::Tsv),
-        "txt" => Some(InputFormat::Lines),
+        "parquet" => Some(InputFormat::Parquet),
+        "xlsx" => Some(InputFormat::Excel),
         _ => None,
     }
 }
@@ -264,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_extension_decides_before_the_content() {
-        let choose = |name, text: &[u8]| choose(InputFormat::Auto, name, false, &peek(text).expect("text")).ok();
+        let choose = |name, text: &[u8]| choose(InputFormat::Auto, name, &peek(text).expect("text")).ok();
 
         assert_eq!(choose("a.b/p.JSONL", b"x"), Some(InputFormat::Jsonl));
         assert_eq!(choose("p.ndjson", b"x"), Some(InputFormat::Jsonl));
@@ -273,25 +272,24 @@ mod tests {
         assert_eq!(choose("p.csv.gz", b"{"), Some(InputFormat::Csv));
         assert_eq!(choose("p.tsv.ZST", b"{"), Some(InputFormat::Tsv));
         assert_eq!(choose("p.gz", b"x"), None);
-        assert_eq!(choose("p.txt", b"{}"), Some(InputFormat::Lines));
+        assert_eq!(choose("p.txt", b"{}"), Some(InputFormat::Text));
+        assert_eq!(choose("p.md.gz", b"{}"), Some(InputFormat::Text));
     }
 
     #[test]
     fn without_an_extension_the_first_character_decides() {
-        let choose =
-            |is_stream, text: &[u8]| choose(InputFormat::Auto, "stdin", is_stream, &peek(text).expect("text")).ok();
+        let choose = |text: &[u8]| choose(InputFormat::Auto, "stdin", &peek(text).expect("text")).ok();
 
-        assert_eq!(choose(true, b"\n  {\"prompt\":1}"), Some(InputFormat::Jsonl));
-        assert_eq!(choose(true, b"\"x\"\n"), Some(InputFormat::Jsonl));
-        assert_eq!(choose(true, b"hello\n"), Some(InputFormat::Lines));
-        assert_eq!(choose(false, b"hello\n"), None);
-        assert_eq!(choose(false, b"\n"), Some(InputFormat::Lines));
+        assert_eq!(choose(b"\n  {\"prompt\":1}"), Some(InputFormat::Jsonl));
+        assert_eq!(choose(b"\"x\"\n"), Some(InputFormat::Jsonl));
+        assert_eq!(choose(b"hello\n"), None);
+        assert_eq!(choose(b"\n"), Some(InputFormat::Lines));
     }
 
     #[test]
     fn json_that_is_not_in_lines_is_refused_with_a_way_out() {
         for text in ["[\n  {\"prompt\": \"a\"}\n]", "[{\"prompt\":\"a\"}]", "{\n  \"prompt\": \"a\"\n}"] {
-            let chosen = choose(InputFormat::Auto, "p.json", false, &peek(text.as_bytes()).expect("text"));
+            let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
 
             let message = chosen.expect_err("no rows can be told apart").to_string();
             assert!(message.contains("jq -c"), "{message}");

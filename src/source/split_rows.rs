@@ -120,8 +120,8 @@ mod tests {
     use super::super::{InputCell, Options};
     use super::*;
 
-    fn inputs(name: &str, text: &str) -> Vec<Option<InputRow>> {
-        let options = Options { keeps_input: true, ..Options::default() };
+    fn inputs(name: &str, text: &str, format: InputFormat) -> Vec<Option<InputRow>> {
+        let options = Options { keeps_input: true, format, ..Options::default() };
         let input = |item| match item {
             Item::Row(row) => row.input,
             Item::Broken(row) => row.input,
@@ -138,14 +138,14 @@ mod tests {
         let csv = "prompt,,note\na,b,c\nshort\n,d,\n\"open\n";
         let json = "{\"prompt\": \"a\"}\n\"b\"\n{\"no prompt\": 1}\n{broken\n";
 
-        let of_csv = inputs("t.csv", csv);
-        let of_json = inputs("t.jsonl", json);
+        let of_csv = inputs("t.csv", csv, InputFormat::Auto);
+        let of_json = inputs("t.jsonl", json, InputFormat::Auto);
 
         assert_eq!(of_csv, [cells(&["a", "b", "c"]), cells(&["short"]), cells(&["", "d", ""]), None]);
         let written = [Some(r#"{"prompt": "a"}"#), Some(r#""b""#), Some(r#"{"no prompt": 1}"#), None];
         assert_eq!(of_json, written.map(|line| line.map(|line| InputRow::Json(line.into()))));
         let expected = InputRow::Json(r#"{"line":"say \"x\""}"#.into());
-        assert_eq!(inputs("t.txt", "say \"x\"\n"), [Some(expected)]);
+        assert_eq!(inputs("t.txt", "say \"x\"\n", InputFormat::Lines), [Some(expected)]);
     }
 
     #[test]

@@ -5,11 +5,15 @@
 //! nothing, like an empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{% for %}` work on
 //! them, and are written as JSON.
 //!
+//! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
+//! A system prompt may be a template too ([`Template::of_system`]). Columns that hold JSON: [`columns_as_json`].
+//!
 //! A template may come from a stranger, in the configuration of a folder. So its cost is bounded:
 //! - the size and depth of its source ([`shape`]);
-//! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end;
+//! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end. The
+//!   texts of a list share it;
 //! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps no values from one turn to the next,
-//!   and values are not nested deeper than the source is.
+//!   and values are not nested deeper than the source and the JSON of the row are.
 //!
 //! A template without a column would make the same prompt for every row, and each would be paid for. It is refused
 //! before any row is read, and so is a template with an unknown filter.
@@ -17,26 +21,31 @@
 //! The fuel does not limit values that contain the same list many times, which a chain of assignments can make. A
 //! watchdog uses [`Template::pulse`] to notice them.
 
+mod columns_as_json;
 mod engine;
 mod error;
+mod filling;
 mod filters;
+mod messages;
 mod shape;
 mod uses;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, Value};
+use serde_json::value::RawValue;
 
-use self::engine::{Bounded, NAME, environment_of};
-use self::error::{MAX_PROMPT_BYTES, fill, syntax};
+use self::engine::Source;
+use self::error::syntax;
 use self::filters::check_names;
+use self::messages::Messages;
 use self::uses::ROW;
-use super::names::{found_list, name_list};
+use crate::domain::json::string_value;
 use crate::domain::shortened;
 
 pub use self::error::TemplateError;
@@ -59,12 +68,40 @@ pub struct Template {
 
 struct Inner {
     environment: Environment<'static>,
+    form: Form,
     names: BTreeSet<String>,
     row_columns: BTreeSet<String>,
     is_whole_row: bool,
     placeholders: Vec<Placeholder>,
     begun: AtomicU64,
     ended: AtomicU64,
+}
+
+/// A template that was filled in.
+pub(super) enum Filled {
+    /// The text of one user message.
+    Prompt(String),
+    /// The value of `messages`.
+    Messages(Box<RawValue>),
+}
+
+/// What a template makes of a row.
+enum Form {
+    /// The text of one user message.
+    Prompt,
+    /// The system prompt.
+    System,
+    /// All messages of the request.
+    Messages(Messages),
+}
+
+impl Form {
+    fn shown(&self) -> &'static str {
+        match self {
+            Self::Prompt | Self::Messages(_) => "the template",
+            Self::System => "--system",
+        }
+    }
 }
 
 impl fmt::Debug for Template {
@@ -75,15 +112,37 @@ impl fmt::Debug for Template {
 
 impl Template {
     /// Parses a template: plain text with `{{column}}`, or anything else of minijinja that the module does not exclude.
+    /// A JSON list of messages is several such texts.
     ///
     /// # Errors
-    /// [`TemplateError::Syntax`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
+    /// [`TemplateError::Syntax`], [`TemplateError::Messages`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let parsed = Self::read(text).map_err(|error| with_remedy(error, text))?;
-        if parsed.columns().next().is_none() && !parsed.is_of_whole_row() {
+        let parsed = match Messages::read(text) {
+            Some(messages) => Self::of(Form::Messages(messages?), text)?,
+            None => Self::read(text)?,
+        };
+        if !parsed.uses_columns() {
             return Err(TemplateError::NoColumn { remedy: remedy(parsed.placeholders().first()) });
         }
         Ok(parsed)
+    }
+
+    /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
+    ///
+    /// It is a template when it is a valid one and names a column, or has a `{% raw %}` block. All other texts are sent
+    /// as they are: braces are common in system prompts.
+    ///
+    /// # Errors
+    /// [`TemplateError::NoSuch`]: it names a column and an unknown filter or test.
+    pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
+        if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
+            return Ok(None);
+        }
+        match Self::of(Form::System, text) {
+            Ok(parsed) => Ok(Some(parsed).filter(|own| own.uses_columns() || has_raw_block(text))),
+            Err(error @ TemplateError::NoSuch { .. }) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Returns a template that uses no column and takes no time to fill in.
@@ -92,33 +151,48 @@ impl Template {
     }
 
     fn read(text: &str) -> Result<Self, TemplateError> {
+        Self::of(Form::Prompt, text)
+    }
+
+    fn of(form: Form, text: &str) -> Result<Self, TemplateError> {
         let config = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| syntax(&error))?;
-        shape::check(text, &config)?;
-        let uses = uses::of(text, &config)?;
-        let parsing = || environment_of(text, config);
-        let (environment, names) = thread::scope(|scope| {
-            let thread = thread::Builder::new().stack_size(shape::PARSER_STACK_BYTES).spawn_scoped(scope, parsing);
-            match thread.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(parsed)) => parsed,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(error) => Err(TemplateError::Syntax { line: 1, message: format!("no thread to read it: {error}") }),
+        let sources: Vec<(Option<usize>, &str)> = match &form {
+            Form::Prompt | Form::System => vec![(None, text)],
+            Form::Messages(messages) => {
+                shape::check_length(text)?;
+                messages.texts.iter().map(|text| (Some(text.message), &*text.text)).collect()
             }
-        })?;
-        check_names(&environment, &uses)?;
-        let uses::Uses { row_columns, is_whole_row, placeholders, .. } = uses;
-        // A template may use this name for a variable of its own.
-        let has_row = names.contains(ROW);
-        let row_columns = if has_row { row_columns } else { BTreeSet::new() };
+        };
+        let mut environment = engine::environment(&config);
+        let (mut names, mut row_columns, mut is_whole_row) = (BTreeSet::new(), BTreeSet::new(), false);
+        let mut placeholders = Vec::new();
+        for (at, (message, text)) in sources.into_iter().enumerate() {
+            let explained = |error: TemplateError| with_remedy(error.of_message(message), text);
+            shape::check(text, &config).map_err(explained)?;
+            let uses = uses::of(text, &config).map_err(explained)?;
+            let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
+            let found = found.map_err(explained)?;
+            check_names(&environment, &uses).map_err(explained)?;
+            // A template may use this name for a variable of its own.
+            if found.contains(ROW) {
+                row_columns.extend(uses.row_columns);
+                is_whole_row |= uses.is_whole_row;
+            }
+            names.extend(found);
+            placeholders.extend(uses.placeholders);
+        }
+        if let Form::Messages(messages) = &form {
+            placeholders.extend(messages.placeholders.iter().cloned());
+        }
         let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
-        let is_whole_row = is_whole_row && has_row;
         Ok(Self {
-            inner: Arc::new(Inner { environment, names, row_columns, is_whole_row, placeholders, begun, ended }),
+            inner: Arc::new(Inner { environment, form, names, row_columns, is_whole_row, placeholders, begun, ended }),
         })
     }
 
     /// Returns a number that is different for each row that is being filled in; `None` while there is none.
     ///
-    /// The fuel of a row lasts at most a second. A row that takes much longer will not end in a useful time.
+    /// The fuel of a row lasts at most two seconds. A row that takes much longer will not end in a useful time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
@@ -134,6 +208,18 @@ impl Template {
     /// Returns whether it uses the row as a whole, so that any column may be sent.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
+    }
+
+    /// Returns how many messages it has; `None` when it is one text.
+    pub(crate) fn messages(&self) -> Option<usize> {
+        match &self.inner.form {
+            Form::Messages(messages) => Some(messages.count()),
+            Form::Prompt | Form::System => None,
+        }
+    }
+
+    fn uses_columns(&self) -> bool {
+        self.columns().next().is_some() || self.is_of_whole_row()
     }
 
     /// Returns the parts of its plain text that look like placeholders but are not filled in.
@@ -160,58 +246,59 @@ impl Template {
     /// Fills the template with a row.
     ///
     /// # Errors
-    /// Any [`TemplateError`] but `Syntax`.
+    /// Any [`TemplateError`] but those of a template as a whole.
+    pub(super) fn fill(&self, columns: &[(&str, Cell<'_>)]) -> Result<Filled, TemplateError> {
+        let mut texts = self.filled(columns)?;
+        let Form::Messages(messages) = &self.inner.form else {
+            let prompt = texts.pop().unwrap_or_default();
+            self.refuse_empty(&prompt, || "prompt".to_owned())?;
+            return Ok(Filled::Prompt(prompt));
+        };
+        for (text, filled) in messages.texts.iter().zip(&texts).filter(|(text, _)| text.is_needed) {
+            self.refuse_empty(filled, || format!("message {}", text.message))?;
+        }
+        Ok(Filled::Messages(messages.with(&texts)))
+    }
+
+    /// Returns the value of `system` for a row.
+    ///
+    /// # Errors
+    /// As [`Template::fill`].
+    pub(super) fn system(&self, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, TemplateError> {
+        let system = self.filled(columns)?.pop().unwrap_or_default();
+        self.refuse_empty(&system, || "system prompt".to_owned())?;
+        Ok(string_value(&system))
+    }
+
+    fn refuse_empty(&self, text: &str, what: impl Fn() -> String) -> Result<(), TemplateError> {
+        let by = self.inner.form.shown();
+        if text.trim().is_empty() { Err(TemplateError::Empty { what: what(), by }) } else { Ok(()) }
+    }
+
+    /// Fills the only text of a template with a row.
+    #[cfg(test)]
     pub(super) fn render(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
-        self.inner.begun.fetch_add(1, Ordering::AcqRel);
-        let filled = self.filled(columns);
-        self.inner.ended.fetch_add(1, Ordering::AcqRel);
-        filled
-    }
-
-    fn filled(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
-        let template = self.inner.environment.get_template(NAME).map_err(|error| fill(&error))?;
-        let mut prompt = Bounded::new(MAX_PROMPT_BYTES);
-        match template.render_captured_to(self.context(columns), &mut prompt) {
-            Ok(_) => {}
-            Err(_) if prompt.is_over => return Err(TemplateError::TooLong),
-            Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
-            Err(error) => return Err(self.explain(&error, columns)),
-        }
-        Ok(String::from_utf8(prompt.bytes).expect("a template writes text"))
-    }
-
-    fn context(&self, columns: &[(&str, Cell<'_>)]) -> Value {
-        let names = &self.inner.names;
-        let named = columns.iter().filter(|(name, _)| names.contains(*name));
-        let mut context: BTreeMap<String, Value> =
-            named.map(|(name, cell)| ((*name).to_owned(), cell.value())).collect();
-        if names.contains(ROW) {
-            let row: BTreeMap<String, Value> =
-                columns.iter().map(|(name, cell)| ((*name).to_owned(), cell.value())).collect();
-            context.insert(ROW.to_owned(), Value::from_object(row));
-        }
-        Value::from_object(context)
-    }
-
-    fn explain(&self, error: &minijinja::Error, columns: &[(&str, Cell<'_>)]) -> TemplateError {
-        let there = || columns.iter().map(|(name, _)| *name);
-        let missing: Vec<&str> = self.columns().filter(|name| !there().any(|own| own == *name)).collect();
-        if error.kind() == ErrorKind::UndefinedError && !missing.is_empty() {
-            let (columns, missing) = (found_list(there(), &missing), name_list(missing));
-            return TemplateError::MissingColumn { missing, columns };
-        }
-        fill(error)
+        self.filled(columns).map(|texts| texts.concat())
     }
 }
 
-impl Cell<'_> {
-    fn value(&self) -> Value {
-        match self {
-            Self::Text(text) => Value::from(*text),
-            // A number that is too large for a floating-point number stays as it was written.
-            Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
+/// Runs the parser on a thread with enough stack for any source that is accepted.
+fn on_a_deep_stack<T: Send>(parse: impl FnOnce() -> Result<T, TemplateError> + Send) -> Result<T, TemplateError> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(shape::PARSER_STACK_BYTES).spawn_scoped(scope, parse);
+        match thread.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(parsed)) => parsed,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => {
+                Err(TemplateError::Syntax { line: 1.into(), message: format!("no thread to read it: {error}") })
+            }
         }
-    }
+    })
+}
+
+/// Returns whether a valid template has a block whose content is plain text.
+fn has_raw_block(text: &str) -> bool {
+    text.match_indices("{%").any(|(at, _)| text[at + 2..].trim_start_matches(['-', '+', ' ']).starts_with("raw"))
 }
 
 /// Returns advice on what to write in a template that names no column.
@@ -242,6 +329,9 @@ pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -
 
 #[cfg(test)]
 mod tests {
+    use minijinja::ErrorKind;
+
+    use super::error::Line;
     use super::*;
 
     #[test]
@@ -362,7 +452,7 @@ mod tests {
 
     #[test]
     fn every_suggested_name_is_a_filter_or_a_test() {
-        let environment = Environment::new();
+        let environment = engine::environment(&SyntaxConfig::default());
         let mut state = environment.empty_state();
 
         let unknown = filters::KNOWN.iter().filter(|name| {
@@ -378,7 +468,7 @@ mod tests {
     fn a_broken_template_names_its_line() {
         let error = Template::parse("fine\n{{ oops").expect_err("it is not closed");
 
-        assert!(matches!(error, TemplateError::Syntax { line: 2, .. }), "{error}");
+        assert!(matches!(error, TemplateError::Syntax { line: Line { message: None, number: 2 }, .. }), "{error}");
     }
 
     #[test]

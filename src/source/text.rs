@@ -1,6 +1,6 @@
 //! A text that is one prompt as a whole.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 /// How a text becomes a row.
 pub(super) struct Text {
     template: Option<Template>,
+    /// `--system`, if it is filled in.
+    system: Option<Template>,
     most_bytes: usize,
     keeps_input: bool,
 }
@@ -41,54 +43,55 @@ impl Text {
             let (columns, missing) = (columns(&missing), name_list(missing));
             return Err(SourceError::TemplateColumn { name, missing, columns });
         }
+        let system = options.system.clone().filter(|_| options.template.is_some());
+        let missing = system.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
+        if let Some(missing) = missing {
+            let (columns, missing) = (columns(&missing), name_list(missing));
+            return Err(SourceError::SystemColumn { name, missing, columns });
+        }
         let (template, most_bytes) = (options.template.clone(), options.max_line_bytes);
-        Ok(Self { template, most_bytes, keeps_input: options.keeps_input })
+        Ok(Self { template, system, most_bytes, keeps_input: options.keeps_input })
     }
 
-    /// Reads a whole text, which is at `path`. `label` is the row's label.
+    /// Reads a whole text, or as much of it as shows that it is too long.
     ///
     /// # Errors
-    /// [`SourceError::Read`].
-    pub(super) fn read(
-        &self,
-        mut bytes: impl Read,
-        path: &str,
-        label: Option<&str>,
-        name: &Arc<str>,
-    ) -> Result<Item, SourceError> {
-        let (mut text, most) = (Vec::new(), self.most_bytes as u64);
-        let read = bytes.by_ref().take(most + 1).read_to_end(&mut text);
-        read.map_err(|source| SourceError::reading(name, 1, source))?;
+    /// Any of `input`.
+    pub(super) fn load(&self, input: impl Read) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        input.take(self.most_bytes as u64 + 1).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    /// Returns the row of a text that was loaded from `path`. `label` is its label; messages call it `source`.
+    pub(super) fn row(&self, text: &[u8], path: &str, label: Option<&str>, source: &Arc<str>) -> Item {
         let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
-        let bytes = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-        let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes, end };
-        Ok(match self.parts(&raw, path) {
+        let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes: text, end };
+        match self.parts(&raw, path) {
             Ok(Parts { params, .. }) => {
-                let (origin, custom_id) = (raw.origin(name), label.map(str::to_owned));
+                let (origin, custom_id) = (raw.origin(source), label.map(str::to_owned));
                 let input = raw.text().ok().filter(|_| self.keeps_input).map(|text| input(text, path));
                 Item::Row(Box::new(Row { origin, custom_id, params, extra: Params::default(), error: None, input }))
             }
             Err(fault) => {
                 let fault = fault.of(label.map(str::to_owned));
                 let input = self.keeps_input.then(|| input(&String::from_utf8_lossy(raw.kept()), path));
-                Item::Broken(Box::new(BrokenRow { input, ..raw.broken(name, fault) }))
+                Item::Broken(Box::new(BrokenRow { input, ..raw.broken(source, fault) }))
             }
-        })
+        }
     }
 
     fn parts(&self, raw: &RawRow<'_>, path: &str) -> Result<Parts, Fault> {
         let text = raw.plain_text()?;
+        let columns: Vec<_> = COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
         let messages = match &self.template {
             // A template would add its own words to nothing, and that would be paid for.
             Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
-            Some(template) => {
-                let values = [text, text, path, file_name(path)];
-                let columns: Vec<_> = COLUMNS.into_iter().zip(values.map(Cell::Text)).collect();
-                prompt::templated_message(template, &columns)?
-            }
+            Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(text)?,
         };
-        let params = Params(vec![("messages".into(), messages)]);
+        let mut params = Params(vec![("messages".into(), messages)]);
+        prompt::set_templated_system(&mut params, self.system.as_ref(), &columns)?;
         prompt::check_size(&params)?;
         Ok(Parts { params, ..Parts::default() })
     }
@@ -137,7 +140,8 @@ impl Rows for OneText {
 
     fn next(&mut self, name: &Arc<str>, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
         let Some(input) = self.input.take() else { return Ok(None) };
-        self.text.read(input, name, self.is_named.then_some(name), name).map(Some)
+        let text = self.text.load(input).map_err(|source| SourceError::reading(name, 1, source))?;
+        Ok(Some(self.text.row(&text, name, self.is_named.then_some(name), name)))
     }
 }
 

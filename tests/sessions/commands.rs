@@ -157,7 +157,7 @@ fn a_run_over_a_pipe_into_a_file_is_resumed_with_the_same_rows_on_standard_input
     let command = folder.command_at(&api, &["run", "-o", "o.jsonl", "--max-requests", "4"]);
 
     let said = feed(again_as(&command), &rows(ROWS));
-    said.ends_with(4).tells(&["the command that resumes needs the same ones there"]);
+    said.ends_with(4).tells(&["pipe the same rows into the command that resumes the run"]);
     let on = pasted(&printed(&said, "continue").expect("rows are left"), &command, Some(&rows(ROWS)));
 
     on.ends_with(0);

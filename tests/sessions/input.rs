@@ -102,22 +102,126 @@ fn several_inputs_make_one_run() {
 }
 
 #[test]
+fn the_texts_of_a_folder_are_a_row_each() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    for (name, text) in
+        [("letters/2.txt", "two"), ("letters/10.txt", "ten"), ("letters/old/1.md", "one"), ("letters/x.csv", "")]
+    {
+        folder.write(name, text);
+    }
+    let ask = ["-t", "Sum up {{ name }}: {{ text }}"];
+    let run = |typed: &[&str]| folder.run_at(&api, &[typed, &ask].concat());
+
+    let checked = folder.run(&[&["check", "letters"], &ask[..]].concat());
+    let inside = run(&["run", "letters", "-o", "letters/out.txt"]);
+    let said = run(&["run", "letters/"]);
+    let again = run(&["run", "letters"]);
+    folder.write("letters/2.txt", "another two");
+    let changed = run(&["run", "letters"]);
+
+    assert!(checked.ends_with(0).out.contains("3 rows: 3 can be sent"), "{}", checked.out);
+    inside.ends_with(2).tells(&["letters/out.txt would be a row of the input letters"]);
+    said.ends_with(0)
+        .tells(&["letters: 3 text files, a row each; left out: 1 file of another kind (x.csv)", "3 answered"]);
+    again.ends_with(0).tells(&["nothing to do: all 3 rows are answered", "letters.results.jsonl"]);
+    changed.ends_with(2).tells(&["\"2.txt\" (letters/2.txt:1)", "--rerun-changed"]);
+    let mut found = ids(&folder.read("letters.results.jsonl"));
+    found.sort();
+    assert_eq!(found, ["10.txt", "2.txt", "old/1.md"]);
+}
+
+#[test]
+fn texts_that_are_named_are_a_row_each_with_the_path_as_label() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write("a.txt", "two\nlines\n");
+    folder.write("b.md", "more");
+
+    let nameless = folder.run_at(&api, &["run", "a.txt", "./b.md"]);
+    let said = folder.run_at(&api, &["run", "a.txt", "./b.md", "-o", "out.jsonl"]);
+    let lines = folder.run_at(&api, &["run", "a.txt", "--format", "lines", "-o", "lines.jsonl"]);
+
+    nameless.ends_with(2).tells(&["2 inputs", "-o"]);
+    said.ends_with(0).tells(&["a.txt and 1 more: text as one prompt, 2 rows", "2 answered"]);
+    lines.ends_with(0).tells(&["a.txt: a prompt a line, 2 rows"]);
+    let mut found = ids(&folder.read("out.jsonl"));
+    found.sort();
+    assert_eq!(found, ["./b.md", "a.txt"]);
+}
+
+#[test]
+fn rows_before_damage_are_answered_and_the_rest_when_the_file_is_whole() {
+    let folder = Folder::with_rows(40);
+    let api = Api::quick();
+    let packed = gzip(folder.read("prompts.jsonl").as_bytes());
+    folder.write("rows.jsonl.gz", &packed[..packed.len() * 3 / 4]);
+
+    let strict = folder.run_at(&api, &["run", "rows.jsonl.gz", "--strict"]);
+    let dry = folder.run_at(&api, &["run", "rows.jsonl.gz", "--dry-run"]);
+    let sent_before = api.books().requests;
+    let checked = folder.run(&["check", "rows.jsonl.gz"]);
+    let said = folder.run_at(&api, &["run", "rows.jsonl.gz"]);
+    let again = folder.run_at(&api, &["run", "rows.jsonl.gz"]);
+    let answered = ids(&folder.read("rows.jsonl.gz.results.jsonl")).len();
+    folder.write("rows.jsonl.gz", &packed);
+    let whole = folder.run_at(&api, &["run", "rows.jsonl.gz"]);
+
+    let place = format!("rows.jsonl.gz: is damaged after line {answered}: its gzip data end too early");
+    assert!(sent_before == 0 && answered > 5 && answered < 40, "{answered} answered, {sent_before} sent before");
+    strict.ends_with(2).tells(&["--strict: ", &*place]);
+    dry.ends_with(2).tells(&[&place, "nothing was sent"]);
+    assert!(checked.ends_with(2).out.contains(&place), "{}", checked.out);
+    said.ends_with(2).tells(&[&place, "the rows before it are sent", "run the same command to resume"]);
+    again.ends_with(2).tells(&["nothing to do", &place]);
+    whole.ends_with(0).tells(&["JSON lines (gzip), 40 rows"]);
+    assert_each_once(&folder.read("rows.jsonl.gz.results.jsonl"), 40);
+    assert_eq!(api.books().requests, 40);
+}
+
+#[test]
+fn a_pipe_is_recognized_or_says_what_to_type() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let run = |args: &[&str], input: &[u8]| feed(folder.command_at(&api, &[&["run"], args].concat()), input);
+
+    let packed = run(&[], &gzip(b"{\"id\":1,\"prompt\":\"a\"}\n\"b\"\n"));
+    let unclear = run(&[], b"What is a lamp?\nWhat is a desk?\n");
+    let sent = api.books().requests;
+    let lines = run(&["--format", "lines"], b"What is a lamp?\nWhat is a desk?\n");
+    let text = run(&["--format", "text"], b"What is a lamp?\nWhat is a desk?\n");
+
+    packed.ends_with(0).tells(&["note: stdin: JSON lines (gzip)", "2 answered"]);
+    unclear.ends_with(2).tells(&["--format lines", "--format text"]);
+    assert!(!unclear.err.contains("broke off"), "{}", unclear.err);
+    assert_eq!(sent, 2);
+    lines.ends_with(0).tells(&["2 answered"]);
+    text.ends_with(0).tells(&["1 answered"]);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packer, bytes).and_then(|()| packer.finish()).expect("memory can be written")
+}
+
+#[test]
 fn columns_that_are_not_sent_are_named_once() {
     let folder = Folder::new();
     folder.write("tickets.csv", "id,subject,body,date\n1,a,b,c\n2,d,e,f\n");
     folder.write("rows.jsonl", "{\"id\":1,\"body\":\"a\",\"note\":1}\n{\"id\":2,\"body\":\"b\"}\n");
-    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {{ date }}."];
+    let template = ["-t", "About {subject}: {{ body }}", "-s", "Answer in {date}."];
     let run = |input| folder.run(&[&["run", input, "--simulate", "--dry-run"], &template[..]].concat());
 
     let (csv, json) = (run("tickets.csv"), run("rows.jsonl"));
 
     csv.ends_with(0).tells(&[
-        "note: tickets.csv: columns sent: body; id is the label; not sent: subject, date",
+        "tickets.csv: CSV, ",
+        "; columns sent: body; id is the label; not sent: subject, date",
         "warning: {subject} in the template is sent unchanged; write {{ subject }} to send the column",
-        "warning: --system is sent unchanged: the column date in it is not filled in",
+        "warning: --system is sent unchanged: the column date is not filled in",
     ]);
     assert_eq!(csv.err.matches("not sent:").count(), 1, "{}", csv.err);
-    json.ends_with(0).tells(&["note: rows.jsonl: columns sent: body; not sent: note"]);
+    json.ends_with(0).tells(&["rows.jsonl: JSON lines, ", "; columns sent: body; not sent: note"]);
     assert!(!json.err.contains("warning"), "{}", json.err);
 }
 

@@ -12,6 +12,7 @@ mod commands;
 mod hostile;
 mod input;
 mod main_uses;
+mod models;
 #[path = "../support/odd_rows.rs"]
 mod odd_rows;
 mod output;
@@ -30,3 +31,4 @@ mod secrets;
 mod signals;
 mod support;
 mod tables;
+mod templates;

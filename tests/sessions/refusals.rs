@@ -48,7 +48,7 @@ fn an_input_that_can_not_be_read() {
     std::fs::create_dir(folder.path("folder")).expect("a folder");
 
     refused(&folder, &["run", "missing.jsonl", "--simulate"], &["missing.jsonl: no such file"]);
-    refused(&folder, &["run", "folder", "--simulate"], &["folder: is a folder"]);
+    refused(&folder, &["run", "folder", "--simulate"], &["folder: is an empty folder"]);
     refused(&folder, &["run", "no*.jsonl", "--simulate"], &["no file matches no*.jsonl"]);
     refused(&folder, &["resume", "missing.errors.jsonl", "--simulate"], &["missing.errors.jsonl: no such file"]);
     refused(&folder, &["resume", "prompts.jsonl", "--simulate"], &["prompts.jsonl", "error log"]);

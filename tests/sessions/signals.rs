@@ -352,7 +352,7 @@ fn usr1_and_usr2_during_the_first_pass_are_answered_and_do_not_end_the_program()
     send(&child, Signal::USR1);
     wait_until_said(&child, "the run has not begun: nothing was sent");
     send(&child, Signal::USR2);
-    wait_until_said(&child, "settings are read again when the run begins");
+    wait_until_said(&child, "settings will be read again when the run begins");
     send(&child, Signal::INT);
 
     finish(child).ends_with(130);

@@ -41,8 +41,11 @@ impl Folder {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file can be written");
+    /// Writes a file, and makes the folders above it.
+    pub fn write<T: AsRef<[u8]> + ?Sized>(&self, name: &str, text: &T) {
+        let path = self.path(name);
+        path.parent().map(fs::create_dir_all).transpose().expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -111,13 +114,13 @@ impl Folder {
 }
 
 /// Runs a command with `input` on its standard input.
-pub fn feed(mut command: Command, input: &str) -> Said {
+pub fn feed<I: AsRef<[u8]> + ?Sized>(mut command: Command, input: &I) -> Said {
     let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
-    let input = input.to_owned();
+    let input = input.as_ref().to_owned();
     let feeding = std::thread::spawn(move || {
         // A program that stops early does not read the rest of its input.
-        let _ = stdin.write_all(input.as_bytes());
+        let _ = stdin.write_all(&input);
     });
     let said = finish(child);
     feeding.join().expect("the input was written");

@@ -1,6 +1,7 @@
-//! The flags, in the groups that subcommands are made of.
+//! The flags, in groups. Each subcommand consists of some of these groups.
 //!
-//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower one turned on.
+//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower layer turned
+//! on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub struct SourceArgs {
     /// Column with each row's id
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
-    /// Prompt with {{column}} in it, or @FILE
+    /// Prompt with {{column}} in it, or a JSON list of messages with such texts, or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
     /// Only the first N rows (after --skip)
@@ -61,7 +62,10 @@ pub struct RequestArgs {
     /// Model [default: claude-haiku-4-5]
     #[arg(short, long)]
     pub model: Option<String>,
-    /// System prompt, or @FILE
+    /// Send rows that name the model FROM with the model TO; repeatable
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = parsers::model_pair)]
+    pub map_model: Vec<(String, String)>,
+    /// System prompt, which may contain {{column}}, or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
     /// Longest answer, in tokens [default: 1024]
@@ -72,7 +76,7 @@ pub struct RequestArgs {
     pub param: Vec<Param>,
 }
 
-/// How requests are put.
+/// How requests are sent.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
 pub struct WireArgs {
@@ -102,7 +106,7 @@ pub struct OutputArgs {
     pub errors: Option<PathBuf>,
 }
 
-/// What an output looks like.
+/// The form of an output.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct FormArgs {
@@ -125,20 +129,20 @@ pub struct FormArgs {
     pub null: Option<bool>,
 }
 
-/// How fast.
+/// How fast requests are sent.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Speed")]
 pub struct SpeedArgs {
-    /// Tier of your organization [default: auto, from what responses say]
+    /// Tier of your organization [default: auto, from the responses]
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
-    /// Requests a minute, instead of the tier's
+    /// Requests per minute, instead of the tier's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub rpm: Option<u32>,
-    /// Input tokens a minute, instead of the tier's
+    /// Input tokens per minute, instead of the tier's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub itpm: Option<u32>,
-    /// Output tokens a minute, instead of the tier's
+    /// Output tokens per minute, instead of the tier's
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub otpm: Option<u32>,
     /// Share of the limits left unused: auto or a percentage [default: auto]
@@ -172,14 +176,14 @@ pub struct FaultArgs {
     /// Longest silence within a streamed answer [default: 60s]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub idle_timeout: Option<Duration>,
-    /// Fail rows whose attempt may have been billed, instead of trying again
+    /// Fail rows whose attempt may have been billed, instead of retrying them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_retry_ambiguous: Option<bool>,
     /// When failures stop the run: first-ten, never, fail=N or fail=PCT% [default: first-ten]
     #[arg(long, value_name = "RULE", value_parser = parsers::halt)]
     pub halt: Option<HaltRule>,
-    /// Longest wait for what is in flight after a signal [default: none for INT, 30s for TERM and HUP]
+    /// Longest wait for requests in flight after a signal [default: none for INT, 30s for TERM and HUP]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub grace: Option<Duration>,
 }
@@ -216,7 +220,7 @@ pub struct PriceArgs {
     pub prices: Option<PathBuf>,
 }
 
-/// Which rows run again.
+/// Which rows are run again.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct RowsArgs {
@@ -228,13 +232,13 @@ pub struct RowsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub retry_failed: Option<bool>,
-    /// Run rows again that changed since they were answered
+    /// Run rows again if they changed after they were answered
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub rerun_changed: Option<bool>,
 }
 
-/// Rehearsals.
+/// Runs against the simulator.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct SimulationArgs {
@@ -247,18 +251,18 @@ pub struct SimulationArgs {
     pub simulate_faults: Option<PathBuf>,
 }
 
-/// Which server.
+/// The server.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct ConnectionArgs {
-    /// Another server than the API, without /v1
+    /// Server to use instead of the API, without /v1
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
     /// Allow http:// to other machines
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub allow_http: Option<bool>,
-    /// Connect directly, whatever proxy the environment or the system names
+    /// Connect directly, even if the environment or the system sets a proxy
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_proxy: Option<bool>,
@@ -296,7 +300,7 @@ pub struct StorageArgs {
     pub trust_owner: Option<bool>,
 }
 
-/// Where further settings are.
+/// Where other settings are.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct PlaceArgs {
@@ -325,7 +329,7 @@ pub struct KeyArgs {
 
 layered! {
     SourceArgs { format, id, template, limit, skip, strict }
-    RequestArgs { model, system, max_tokens, param }
+    RequestArgs { model, map_model, system, max_tokens, param }
     WireArgs { stream, api_version, beta, header }
     OutputArgs { output, errors }
     FormArgs { output_format, fields, order, raw_cells, null }
@@ -342,22 +346,22 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// The file and the command both say where the key is. So either of them in a higher layer replaces both of a lower
-    /// layer.
+    /// The file and the command are two ways to give the key. So if a higher layer has one of them, it replaces both
+    /// of a lower layer.
     fn over(self, lower: Self) -> Self {
         if self.is_set() { self } else { lower }
     }
 }
 
 impl KeyArgs {
-    /// Returns whether these flags say where the key is.
+    /// Returns whether these flags give the key.
     pub(crate) fn is_set(&self) -> bool {
         self.api_key_file.is_some() || self.api_key_cmd.is_some()
     }
 }
 
 impl StorageArgs {
-    /// Returns whose files may be used.
+    /// Returns which owners' files are used.
     pub(crate) fn owners(&self) -> Owners {
         match self.trust_owner {
             Some(true) => Owners::Any,

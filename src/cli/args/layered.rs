@@ -1,8 +1,8 @@
-//! Layers of settings: a flag over the environment over a profile over a file.
+//! Layers of settings: a flag overrides the environment, which overrides a profile, which overrides a file.
 
-/// Something that a higher layer sets over a lower one.
+/// A group of settings. The values of a higher layer override those of a lower layer.
 pub(crate) trait Layered: Sized {
-    /// Returns these settings; those that are not set are taken from `lower`.
+    /// Returns these settings. Settings that are not set here are taken from `lower`.
     fn over(self, lower: Self) -> Self;
 }
 
@@ -13,7 +13,7 @@ impl<T> Layered for Option<T> {
 }
 
 impl<T> Layered for Vec<T> {
-    /// A list is one setting: a higher one replaces it whole.
+    /// A list is one setting: the list of a higher layer replaces the whole list of a lower layer.
     fn over(self, lower: Self) -> Self {
         if self.is_empty() { lower } else { self }
     }
@@ -25,7 +25,7 @@ impl Layered for u8 {
     }
 }
 
-/// Merges field by field, so the compiler finds a field that is forgotten.
+/// Merges field by field, so the compiler reports a field that was forgotten.
 macro_rules! layered {
     ($($group:ident { $($field:ident),+ $(,)? })+) => {$(
         impl Layered for $group {

@@ -1,6 +1,6 @@
-//! Parsers of flags, with the error message for each wrong value.
+//! Parsers of flags. Each has an error message for wrong values.
 //!
-//! A value that passes needs no second check.
+//! A value that a parser accepts needs no further check.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refus
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
 
-/// Parses the value of a switch. (clap's own parser would list it in every line of the help.)
+/// Parses the value of a switch. (clap's own parser would list the values in every line of the help.)
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -23,7 +23,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Parses a limit per minute: a whole number above zero, as `50000`, `50_000`, `50k` or `2M`.
+/// Parses a limit per minute: a whole number above zero, such as `50000`, `50_000`, `50k` or `2M`.
 pub(crate) fn rate(text: &str) -> Result<u32, String> {
     let (digits, factor) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1_000),
@@ -35,7 +35,7 @@ pub(crate) fn rate(text: &str) -> Result<u32, String> {
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| *number > 0);
     number.ok_or_else(|| {
-        "give a whole number a minute from 1 to 4294967295, as 50000 or 50k; to have no limit leave it out, with --tier none"
+        "give a whole number per minute from 1 to 4294967295, such as 50k; for no limit, leave it out and add --tier none"
             .to_owned()
     })
 }
@@ -51,33 +51,36 @@ pub(crate) fn positive_u64(text: &str) -> Result<u64, String> {
     whole(text).filter(|number| *number > 0).ok_or_else(|| "give a whole number above zero".to_owned())
 }
 
-/// Parses digits with `_` between them.
+/// Parses digits that may have `_` between them.
 fn whole(text: &str) -> Option<u64> {
     let is_plain = text.starts_with(|char: char| char.is_ascii_digit())
         && text.chars().all(|char| char.is_ascii_digit() || char == '_');
     is_plain.then(|| text.replace('_', "").parse().ok()).flatten()
 }
 
-/// Parses a span of time with its unit: `90s`, `30m`, `1h30m`.
+/// Parses a duration with its unit: `90s`, `30m`, `1h30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>().is_ok() {
         return Err(format!("add a unit, as in {}s", text.trim()));
     }
-    let span = text.parse::<jiff::SignedDuration>().map_err(|_| "give a time, as 90s, 30m or 1h30m".to_owned())?;
+    let span =
+        text.parse::<jiff::SignedDuration>().map_err(|_| "give a duration, such as 90s, 30m or 1h30m".to_owned())?;
     Duration::try_from(span).map_err(|_| "a time can't be negative".to_owned())
 }
 
-/// Parses a span of time above zero.
+/// Parses a duration above zero.
 pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|span| if span.is_zero() { Err("give a time above zero".to_owned()) } else { Ok(span) })
 }
 
-/// Parses an amount in dollars above zero, with or without the sign.
+/// Parses an amount in dollars above zero, with or without `$`.
 pub(crate) fn dollars(text: &str) -> Result<Money, String> {
     let digits = text.strip_prefix('$').unwrap_or(text);
     let is_decimal = digits.chars().all(|char| char.is_ascii_digit() || char == '.');
     let dollars = digits.parse::<f64>().ok().filter(|dollars| is_decimal && *dollars > 0.0 && *dollars <= 1e12);
-    dollars.map(Money::from_dollars).ok_or_else(|| "give an amount in dollars above zero, as 40 or 2.50".to_owned())
+    dollars
+        .map(Money::from_dollars)
+        .ok_or_else(|| "give an amount in dollars above zero, such as 40 or 2.50".to_owned())
 }
 
 /// Parses `auto` or a percentage from 0 to 90.
@@ -87,7 +90,7 @@ pub(crate) fn headroom(text: &str) -> Result<Headroom, String> {
     }
     let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
     let percent = percent.filter(|percent| (0.0..=90.0).contains(percent));
-    percent.map(Headroom::Percent).ok_or_else(|| "give auto or a percentage from 0 to 90, as 10%".to_owned())
+    percent.map(Headroom::Percent).ok_or_else(|| "give auto or a percentage from 0 to 90, such as 10%".to_owned())
 }
 
 /// Parses `auto` or a number from 1 to 10,000.
@@ -102,7 +105,7 @@ pub(crate) fn concurrency(text: &str) -> Result<Concurrency, String> {
 
 /// Parses `first-ten`, `never`, `fail=N` or `fail=PCT%`.
 pub(crate) fn halt(text: &str) -> Result<HaltRule, String> {
-    let wanted = "give first-ten, never, fail=N (rows) or fail=PCT%, as fail=5%".to_owned();
+    let wanted = "give first-ten, never, fail=N (rows) or fail=PCT%, such as fail=5%".to_owned();
     match (text, text.strip_prefix("fail=")) {
         ("first-ten" | "auto", _) => Ok(HaltRule::FirstTen),
         ("never", _) => Ok(HaltRule::Never),
@@ -119,17 +122,18 @@ pub(crate) fn halt(text: &str) -> Result<HaltRule, String> {
     }
 }
 
-/// Parses a word that goes into a header: visible ASCII without a comma.
+/// Parses a word for a header: visible ASCII characters without a comma.
 pub(crate) fn token(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// The deepest nesting of a parameter. A line of a results file adds a few levels around it, and JSON parsers must
-/// still accept the whole line.
+/// The deepest nesting of a parameter. A line of a results file adds a few levels around the parameter, and JSON
+/// parsers must still accept the whole line.
 const DEEPEST_PARAM: u32 = 120;
 
-/// Parses a text, or `@` and the file that contains it; `@@` begins a text that itself begins with `@`.
+/// Parses a text, or `@` followed by the path of a file that contains the text. For a text that begins with `@`, type
+/// `@@`.
 pub(crate) fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
         Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
@@ -156,7 +160,7 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
         _ => {}
     }
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
-        format!("the value is not JSON ({error}); text needs quotes, as {}", quoted(format!("{name}=\"text\"")))
+        format!("the value is not JSON ({error}); text needs quotes, such as {}", quoted(format!("{name}=\"text\"")))
     })?;
     if !json::is_within_depth(value.get().as_bytes(), DEEPEST_PARAM) {
         return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep"));
@@ -164,12 +168,23 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
     Ok(Param { name: name.to_owned(), value })
 }
 
-/// Refuses `--tpm`: the API has no such limit.
+/// Parses `FROM=TO`, two names of models.
+pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
+    let example = "give FROM=TO, such as gpt-4o-mini=claude-haiku-4-5";
+    let (from, to) = text.split_once('=').ok_or(example)?;
+    match (from.trim(), to.trim()) {
+        ("", _) | (_, "") => Err(example.to_owned()),
+        (from, to) if from == to => Err(format!("{} is mapped to itself", quoted(from))),
+        (from, to) => Ok((from.to_owned(), to.to_owned())),
+    }
+}
+
+/// Refuses `--tpm`, because the API has no such limit.
 pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
     Err("input and output have limits of their own; use --itpm and --otpm".to_owned())
 }
 
-/// Refuses the key as an argument, without echoing it.
+/// Refuses the key as an argument, without printing it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefusedKey;
 
@@ -190,7 +205,7 @@ impl TypedValueParser for RefusedKey {
     }
 }
 
-/// Parses `Name: value`, without echoing a value that may be secret.
+/// Parses `Name: value`. Messages do not contain the value, because it may be secret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderParser;
 
@@ -265,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn halt_rules_are_read() {
+    fn halt_rules_are_parsed() {
         let parsed = ["first-ten", "never", "fail=20", "fail=5%"].map(halt);
 
         let expected = [HaltRule::FirstTen, HaltRule::Never, HaltRule::Rows(20), HaltRule::Share(0.05)].map(Ok);
@@ -301,6 +316,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_of_models_has_two_names() {
+        assert_eq!(model_pair("gpt-4o = claude-haiku-4-5"), Ok(("gpt-4o".to_owned(), "claude-haiku-4-5".to_owned())));
+        for wrong in ["gpt-4o", "=a", "a=", "a = ", "", "a=a"] {
+            assert!(model_pair(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_header_keeps_its_value_out_of_debug_output() {
         let header = header("X-Team:  s3cret ").expect("it is well formed");
 
@@ -309,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_was_hidden_in_print_is_refused() {
+    fn a_hidden_header_value_is_refused() {
         let message = header("X-Team: [hidden]").expect_err("it is not the real value");
 
         assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");

@@ -1,4 +1,4 @@
-//! The flags of `simulate`: what can differ about the simulated API.
+//! The flags of `simulate`: the properties of the simulated API that can be changed.
 //!
 //! Flags are parsed into the simulator's own values. Values that need the catalog (a tier, a class) are added in
 //! `cli/simulator`.
@@ -20,7 +20,7 @@ use crate::sim::config::{Acceleration, Bursts, Endings, Keys, Latency, OutputLen
 
 pub(crate) use self::parse::{Change, ChangeTo, Other};
 
-/// Tiers that the simulator can have: all but `auto`, which has no limits of its own.
+/// Tiers that the simulator can have: all except `auto`, which has no limits of its own.
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
 
 const RULES: [(&str, OutputRule); 2] =
@@ -50,41 +50,42 @@ pub struct SimulateArgs {
     /// Show a line for each request
     #[arg(short, long, help_heading = "Server")]
     pub verbose: bool,
-    /// What it limits.
+    /// The limits of the simulated API.
     #[command(flatten)]
     pub limits: SimLimitArgs,
-    /// What it answers.
+    /// The answers of the simulated API.
     #[command(flatten)]
     pub answers: SimAnswerArgs,
 }
 
-/// What the simulator limits.
+/// The limits of the simulated API.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct SimLimitArgs {
-    /// Tier whose limits it keeps [default: 1]
+    /// Tier whose limits apply [default: 1]
     #[arg(long, ignore_case = true, value_parser = values::one_of(SERVED))]
     pub tier: Option<Tier>,
-    /// Requests a minute, for each model class
+    /// Requests per minute, for each model class
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub rpm: Option<u32>,
-    /// Uncached input tokens a minute, for each model class
+    /// Uncached input tokens per minute, for each model class
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub itpm: Option<u32>,
-    /// Output tokens a minute, for each model class
+    /// Output tokens per minute, for each model class
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub otpm: Option<u32>,
-    /// Limits of one class, as haiku-4.5=50,50k,10k (requests, input, output; - leaves one); repeatable
+    /// Limits of one class, such as haiku-4.5=50,50k,10k (requests, input, output; - keeps a limit); repeatable
     #[arg(long, value_name = "CLASS=LIMITS", value_parser = class_limits)]
     pub class_limits: Vec<(ModelClass, RateLimits)>,
-    /// Token counts a minute [default: the tier's]
+    /// Token counts per minute [default: the tier's]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub count_tokens_rpm: Option<u32>,
-    /// How much of a limit can be used at once: minute, a time as 1s, a number; or for some, as
+    /// How much of a limit can be used in one burst: minute, a duration such as 1s, or a number; or by limit, such as
     /// requests=1s,output=minute [default: minute]
     #[arg(long, value_name = "BURST", value_parser = bursts)]
     pub burst: Option<Bursts>,
-    /// What counts as output: what is produced, or max_tokens at the start (the rule to 2026-02-18) [default: produced]
+    /// What counts as output: tokens as they are produced, or max_tokens at the start (the rule until 2026-02-18)
+    /// [default: produced]
     #[arg(long, value_parser = values::one_of(&RULES))]
     pub output_rule: Option<OutputRule>,
     /// Count refused requests against the request limit
@@ -93,44 +94,44 @@ pub struct SimLimitArgs {
     /// Most open requests
     #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
-    /// Limit on growth of input tokens, as 50k,10k: what any minute may use, and how much more than the minute before
+    /// Limit on growth of input tokens, such as 50k,10k: each minute may use 50k, or 10k more than the minute before
     #[arg(long, value_name = "FLOOR,STEP", value_parser = acceleration)]
     pub acceleration: Option<Acceleration>,
     /// Dollars after which every request is refused
     #[arg(long, value_name = "USD", value_parser = parsers::dollars)]
     pub spend_cap: Option<Money>,
-    /// Another client that takes its share, as 30%, '50% from 1m until 2m', '40% every 10s'; repeatable
+    /// Another client that takes a share, such as 30%, '50% from 1m until 2m', '40% every 10s'; repeatable
     #[arg(long, value_name = "SHARE", value_parser = other_client)]
     pub other_client: Vec<Other>,
-    /// Limits that change, as 'at 60s: 0.5', 'at 2m haiku-4.5: rpm=50 otpm=8k'; repeatable
+    /// Limits that change, such as 'at 60s: 0.5', 'at 2m haiku-4.5: rpm=50 otpm=8k'; repeatable
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     pub change: Vec<Change>,
 }
 
-/// What the simulator answers.
+/// The answers of the simulated API.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Answers")]
 pub struct SimAnswerArgs {
-    /// Seed of everything random [default: 1]
+    /// Seed of all random values [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Time to answer: realistic, zero, or time to the first token and tokens a second, as 600ms,120
+    /// Time to answer: realistic, zero, or the time to the first token and tokens per second, such as 600ms,120
     /// [default: realistic]
     #[arg(long, value_name = "LATENCY", value_parser = latency)]
     pub latency: Option<Latency>,
-    /// Length of answers: always N tokens, or any of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the default)
+    /// Length of answers: always N tokens, or some of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the defaults)
     #[arg(long, value_name = "N", value_parser = lengths)]
     pub output_tokens: Option<OutputLengths>,
-    /// Share of answers with other endings, any of refusal=0.01,stop_sequence=0.5,tool_use=0.5 [default: none]
+    /// Share of answers with other endings: some of refusal=0.01,stop_sequence=0.5,tool_use=0.5 [default: none]
     #[arg(long, value_name = "SHARES", value_parser = endings)]
     pub endings: Option<Endings>,
-    /// Tokens it counts for each that its text suggests [default: 1]
+    /// Usage in answers, divided by the token count of the text [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub skew: Option<f64>,
-    /// Input it estimates at the start, for each real token [default: 1]
+    /// Input estimated at the start, divided by the real input [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub estimate_skew: Option<f64>,
-    /// Serve models it does not know, instead of 404
+    /// Serve unknown models instead of answering 404
     #[arg(long, action = ArgAction::SetTrue)]
     pub any_model: bool,
     /// File of faults to inject
@@ -139,7 +140,7 @@ pub struct SimAnswerArgs {
 }
 
 impl SimLimitArgs {
-    /// Returns the limits of a class: the tier's, except where a flag sets another.
+    /// Returns the limits of a class: those of the tier, except where a flag sets another limit.
     pub(crate) fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
         let own = self.class_limits.iter().rev().find(|(name, _)| name == class).map(|(_, limits)| *limits);
         let own = own.unwrap_or(RateLimits::NONE);

@@ -1,4 +1,4 @@
-//! The values that flags may have, and the names of those values that have names.
+//! The values of flags, and the names of values that have names.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,30 +16,30 @@ pub use crate::journal::Fsync;
 pub use crate::scheduler::StreamMode;
 pub use crate::source::InputFormat;
 
-/// The share of the limits that is left unused: `--headroom`.
+/// The share of the limits that is left unused (`--headroom`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Headroom {
-    /// As the responses allow.
+    /// Chosen according to the responses.
     #[default]
     Auto,
     /// This percentage, 0 to 90.
     Percent(f64),
 }
 
-/// The most requests in flight: `--concurrency`.
+/// The most requests in flight (`--concurrency`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Concurrency {
-    /// As rate and latency need.
+    /// As many as rate and latency require.
     #[default]
     Auto,
-    /// This many.
+    /// This number.
     Fixed(NonZeroUsize),
 }
 
-/// When failed rows stop the run: `--halt`.
+/// When failed rows stop the run (`--halt`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum HaltRule {
-    /// When the first ten finished rows all fail alike.
+    /// When the first ten finished rows all fail for the same reason.
     #[default]
     FirstTen,
     /// Never.
@@ -50,32 +50,32 @@ pub enum HaltRule {
     Share(f64),
 }
 
-/// A text, or the file that holds it: `--template`, `--system`.
+/// A text, or the file that contains it (`--template`, `--system`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// As it was given.
+    /// The text itself.
     Given(String),
-    /// In a file.
+    /// The path of a file that contains the text.
     File(PathBuf),
-    /// In a file that must be inside the working folder, since its path comes from a configuration file in that folder.
+    /// The path of a file inside the working folder. The path comes from a configuration file in that folder.
     Inside {
-        /// The path, from the working folder.
+        /// The path, relative to the working folder.
         path: PathBuf,
-        /// Where it is named, as `file:line`.
+        /// The place where the path is given, as `file:line`.
         named_at: String,
     },
 }
 
-/// A parameter: `--param KEY=JSON`.
+/// A parameter (`--param KEY=JSON`).
 #[derive(Clone, Debug)]
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// Its value, byte for byte.
+    /// Its value, which is never changed.
     pub value: Box<RawValue>,
 }
 
-/// A header: `--header 'Name: value'`. Its value is marked sensitive and shows in no debug output.
+/// A header (`--header 'Name: value'`). Its value is marked sensitive and is never in debug output.
 #[derive(Clone, Debug)]
 pub struct Header {
     /// Its name.
@@ -135,7 +135,7 @@ pub(crate) const PROGRESS: [(&str, ProgressKind); 5] = [
     ("none", ProgressKind::None),
 ];
 
-/// Returns the parser of a closed set; its errors list the names.
+/// Returns a parser that accepts only these names. Its errors list the names.
 pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     names: &'static [(&'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
@@ -145,7 +145,7 @@ pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-/// Returns the parser of a sync policy. `batch`, the older name of `group`, is accepted but not listed.
+/// Returns the parser of a sync policy. It also accepts `batch`, the older name of `group`, but does not list it.
 pub(crate) fn fsync() -> impl TypedValueParser<Value = Fsync> {
     let named = |(name, fsync): &(&'static str, Fsync)| {
         PossibleValue::new(*name).aliases((*fsync == Fsync::Group).then_some("batch"))

@@ -1,6 +1,6 @@
 //! The server's address and who may set it. The transport checks the address itself.
 //!
-//! Key and prompts are sent to this address, so only the user may set it. A password in an address is never shown.
+//! Key and prompts are sent to this address, so only the user can set it. A password in an address is never shown.
 
 use anyhow::{Context, Result};
 
@@ -40,10 +40,10 @@ impl BaseUrlSource {
 }
 
 impl BaseUrl {
-    /// Returns the address, and a warning to print. A rehearsal has no address.
+    /// Returns the address, and a warning to print. A run with the simulator has no address.
     ///
     /// # Errors
-    /// The address is malformed, has parts that can't be used, or uses plain `http` to another machine.
+    /// The address is malformed, has parts that can't be used, or uses plain `http` for another machine.
     pub(super) fn find(
         named: &Settings,
         merged: &Settings,

@@ -1,10 +1,10 @@
-//! The key: where it comes from, and how it is kept secret.
+//! The key: where it comes from and how it is kept secret.
 //!
-//! No message contains any part of the key, not even if the key is malformed. A command that prints the key is split at
-//! blanks and run without a shell: a configuration value must not be a shell script.
+//! No message contains any part of the key, even if the key is malformed. A command that prints the key is split at
+//! blanks and run without a shell: a value in a configuration must not be a shell script.
 //!
-//! Every buffer here that held the key is zeroed. The system's copy of the environment can't be zeroed; on Linux only
-//! the administrator can read it (see `cli::lockdown`).
+//! Every buffer in this module that contained the key is overwritten with zeros. The system's copy of the environment
+//! can't be overwritten. On Linux, only the administrator can read it (see `cli::lockdown`).
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::cli::shell;
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 
-/// The longest wait for a command, or for a file that is a pipe (`--api-key-file <(pass show key)`).
+/// The longest wait for a command, or for a file that is a pipe, such as `--api-key-file <(pass show key)`.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the key comes from.
@@ -30,7 +30,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub enum KeySource {
     /// A file.
     File(PathBuf),
-    /// A command that prints it.
+    /// A command that prints the key.
     Command(String),
     /// `ANTHROPIC_API_KEY`.
     ApiKeyVariable,
@@ -40,17 +40,17 @@ pub enum KeySource {
     Missing,
 }
 
-/// A key and how it is sent.
+/// A key. The variant says in which header it is sent.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// As `x-api-key`.
+    /// In `x-api-key`.
     ApiKey(SecretString),
-    /// As `authorization: Bearer`.
+    /// In `authorization: Bearer`.
     Bearer(SecretString),
 }
 
 impl KeySource {
-    /// Returns where the key is: from the flags, else the environment, else the configuration.
+    /// Returns where the key is. The flags come first, then the environment, then the configuration.
     pub(super) fn find(named: &KeyArgs, merged: &KeyArgs, world: &World) -> Self {
         let is_set = |name: &str| world.has(name);
         let variable = || match (is_set(API_KEY), is_set(AUTH_TOKEN)) {
@@ -68,11 +68,11 @@ impl KeySource {
     }
 }
 
-/// Returns the key, and a warning about it to print. A rehearsal needs no key and does not call this.
+/// Returns the key, and warnings about it to print. A run with the simulator needs no key and does not call this.
 ///
 /// # Errors
-/// When there is no key (the message names both ways to give one), when its file or command fails, or when the text
-/// found can't be a key. That text is never shown.
+/// There is no key (the message names the ways to give one), its file or command fails, or the text found can't be a
+/// key. That text is never shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
@@ -112,10 +112,10 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
-/// Returns the content of a file. If it is a pipe that nobody writes to, reading never ends, so a thread reads it.
+/// Returns the content of a file. A thread reads it, because reading a pipe that nobody writes to never ends.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
-    // The thread may still run after the error; the program ends then.
+    // After an error, the thread may still be running. It ends with the program.
     std::thread::spawn(move || drop(sender.send(read_now(&path))));
     let Ok(read) = read.recv_timeout(patience) else {
         bail!("nobody wrote to it for {} s", patience.as_secs());
@@ -129,7 +129,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // This is the metadata of the opened file: the path may lead to another file by this time.
+    // This metadata belongs to the opened file. By now, the path may lead to another file.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");
@@ -166,7 +166,7 @@ fn is_device(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns a key without the line break at its end; `from` names its place in messages.
+/// Returns a key without the line break at its end. In messages, `from` is the place where the key was found.
 fn checked(text: &str, from: &str) -> Result<SecretString> {
     let key = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if key.is_empty() {
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_break_at_the_end_does_not_belong_to_the_key() {
+    fn a_line_break_at_the_end_is_not_part_of_the_key() {
         let key = checked("sk-ant-test\r\n", API_KEY).expect("it is a key");
 
         assert_eq!(key.expose_secret(), "sk-ant-test");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_and_a_large_file_are_refused_as_what_they_are() {
+    fn the_refusal_of_a_folder_or_large_file_says_what_it_is() {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let large = folder.path().join("large");
         std::fs::write(&large, vec![b'k'; MOST_BYTES + 1]).expect("the folder is ours");
@@ -236,7 +236,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_device_is_refused_and_a_pipe_waited_for() {
+    fn a_device_is_refused_and_a_pipe_is_waited_for() {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let [silent, spoken] = ["silent", "spoken"].map(|name| folder.path().join(name));
         let made = std::process::Command::new("mkfifo").args([&silent, &spoken]).status().expect("mkfifo is there");

@@ -1,4 +1,4 @@
-//! What one configuration file sets.
+//! The settings of one configuration file.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ pub(super) enum Trust {
     Named,
     /// It is in the user's configuration folder.
     User,
-    /// It is in the working folder and may be anybody's.
+    /// It is in the working folder, and anybody may have written it.
     Folder,
 }
 
-/// What one file sets.
+/// The settings of one file.
 pub(super) struct FileLayer {
     pub(super) trust: Trust,
     pub(super) shown: String,
@@ -25,7 +25,7 @@ pub(super) struct FileLayer {
 }
 
 impl FileLayer {
-    /// Returns the note about what a file sets.
+    /// Returns the note about the settings of a file.
     pub(super) fn set(&self, profile: Option<&str>) -> Option<String> {
         let profile = profile.and_then(|name| self.profiles.get(name));
         let mut names: Vec<_> = profile.into_iter().chain([&self.plain]).flat_map(|table| &table.names).collect();
@@ -36,7 +36,7 @@ impl FileLayer {
     }
 }
 
-/// Settings, and their names.
+/// Settings with their names.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) settings: Settings,

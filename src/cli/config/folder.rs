@@ -1,16 +1,16 @@
-//! What a `claude-batch.toml` in the working folder may set.
+//! The settings that a `claude-batch.toml` in the working folder can contain.
 //!
-//! The file may have come with a clone of somebody's repository, or may be in a folder where others may write. So a
-//! list names what it may set, and every other setting is refused by name. The file may shape requests, slow a run down
-//! or stop it early. It can't say where the key comes from or is sent, start a program, answer a question, or choose
-//! where a file is written.
+//! Somebody else may have written the file: it may come from a cloned repository, or be in a folder where others can
+//! write. So a list names the settings that it can contain. For every other setting, there is an error with its name.
+//! The file can shape requests, slow a run down or stop it early. It can't decide where the key comes from or where it
+//! is sent, start a program, answer a question, or choose where a file is written.
 //!
-//! A test checks that each flag is in one of the lists. A name that is in no list is refused.
+//! A test checks that each flag is in one of the lists. A name that is in none of them is refused.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
-/// What it may set.
+/// Settings that the file can contain.
 pub const FREE: [&str; 17] = [
     "format",
     "id",
@@ -31,14 +31,16 @@ pub const FREE: [&str; 17] = [
     "null",
 ];
 
-/// What it may set lower than the user did, or where the user set nothing.
+/// Settings that the file can lower. If the user did not set them, the file can set them.
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
-/// What it may not set.
-pub const REFUSED: [&str; 39] = [
+/// Settings that the file can't contain.
+pub const REFUSED: [&str; 40] = [
     "limit",
     "skip",
     "strict",
+    // It changes models that rows name, and so what they cost.
+    "map-model",
     "param",
     "stream",
     "api-version",
@@ -81,12 +83,12 @@ pub const REFUSED: [&str; 39] = [
 pub const ABOUT_THE_KEY: [&str; 7] =
     ["base-url", "header", "allow-http", "no-proxy", "ca-file", "api-key-file", "api-key-cmd"];
 
-/// Returns whether a file in the working folder may set this.
+/// Returns whether a file in the working folder can contain this setting.
 pub fn may_set(name: &str) -> bool {
     FREE.contains(&name) || CAPS.contains(&name)
 }
 
-/// Removes the caps from settings, and returns them.
+/// Removes the caps from the settings and returns them.
 pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     MoneyArgs {
         max_cost: money.max_cost.take(),
@@ -96,7 +98,8 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to those of the folder. Returns a note for each cap of the folder that has no effect.
+/// Lowers the user's caps to those of the file in the working folder. Returns a note for each cap of that file that
+/// has no effect.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {
@@ -108,7 +111,7 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
-/// Lowers one cap; returns the user's cap if it is the lower one already.
+/// Lowers one cap. If the user's cap is already lower, returns it.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;
     let lower = own.filter(|own| *own < folder);
@@ -124,7 +127,7 @@ mod tests {
     use crate::domain::Money;
 
     #[test]
-    fn a_cap_is_the_lower_of_both_whoever_has_one() {
+    fn the_lower_of_two_caps_counts_and_a_single_cap_counts_too() {
         let values = [None, Some(1), Some(2), Some(3)];
 
         for own in values {

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use super::world::World;
+use crate::source::{Expanded, InputFormat, Texts, expand};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputArg {
     /// A file.
     Path(PathBuf),
+    /// The text files of a folder or a pattern.
+    Texts(Texts),
     /// Standard input.
     Stdin,
 }
 
-/// Where results go, if that was given.
+/// Where results go, if the user set this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
     /// To a file.
@@ -24,14 +27,14 @@ pub enum OutputArg {
     Stdout,
 }
 
-/// Returns the inputs: the named ones, or standard input if it is a pipe.
+/// Returns the inputs: those that were named, or standard input if it is a pipe.
 ///
-/// A name with `*` or `?` that is not a file is expanded here, for shells that do not do this. The files are in the
-/// order of their names.
+/// A folder, or a name with `*` or `?` that is not a file, is expanded here. Its files are in natural order.
 ///
 /// # Errors
-/// There is no input, a pattern matches nothing, or `-` is given twice; the message says what to type.
-pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
+/// There is no input, a folder or a pattern has no file that can be read, or `-` is given twice; the message says what
+/// to type.
+pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<Vec<InputArg>> {
     if given.is_empty() {
         if world.stdin_is_terminal {
             bail!("no input: name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
@@ -46,7 +49,11 @@ pub fn inputs(given: &[PathBuf], world: &World) -> Result<Vec<InputArg>> {
             }
             inputs.push(InputArg::Stdin);
         } else {
-            inputs.extend(world.expand(path)?.into_iter().map(InputArg::Path));
+            match expand(path, &world.working_folder, format)? {
+                Expanded::Itself => inputs.push(InputArg::Path(path.clone())),
+                Expanded::Files(paths) => inputs.extend(paths.into_iter().map(InputArg::Path)),
+                Expanded::Texts(texts) => inputs.push(InputArg::Texts(texts)),
+            }
         }
     }
     Ok(inputs)

@@ -1,12 +1,12 @@
-//! Runs the command that prints the key, and ends it when it takes too long.
+//! Runs the command that prints the key, and ends the command if it takes too long.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
-//! time and the length of its output are limited, and the variables with our key are not passed on to it. Its standard
-//! error is not shown. If it fails, only the last line of its standard error is shown, without anything that could be a
-//! key.
+//! time and the length of its output are limited, and the variables that contain a key are not passed on to it. Its
+//! standard error is not shown. Only if it fails, the last line of its standard error is shown, without any word that
+//! could be a key.
 //!
-//! The command stays in our process group, so that it can ask at the terminal and Ctrl-C reaches it. On systems with
-//! `/proc`, the processes that the command started are found by their parent ids.
+//! The command stays in the process group of this program. So it can ask the user at the terminal, and Ctrl-C reaches
+//! it. On systems with `/proc`, the processes that the command started are found by their parent ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -21,19 +21,19 @@ use super::world::{SECRET_VARIABLES, World};
 
 /// The most bytes of a key or token.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
-/// How much of standard error is kept, from its end.
+/// How many bytes of standard error are kept, counted from its end.
 const KEPT_BYTES: usize = 4 * 1024;
-/// The longest line of standard error that is shown, in characters.
+/// The most characters of a line of standard error that are shown.
 const LONGEST_LINE: usize = 200;
-/// A word with letters and digits that is at least this long may be a key, or part of one.
+/// A word of at least this length with letters and digits may be a key, or part of a key.
 const SHORTEST_KEY_WORD: usize = 12;
 /// How often to check whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Runs a command without a shell and returns what it printed.
+/// Runs a command without a shell, and returns its output.
 ///
 /// # Errors
-/// It can't be run, fails, prints too much, or takes longer than `patience`.
+/// The command can't be run, fails, prints too much, or takes longer than `patience`.
 pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
     let mut words = command.split_whitespace();
     let Some(program) = words.next() else { bail!("--api-key-cmd is empty") };
@@ -62,7 +62,7 @@ pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result
     }
 }
 
-/// A command while it runs, and threads that read what it prints.
+/// A running command, and the threads that read its output.
 struct Running {
     child: Child,
     deadline: Instant,
@@ -80,8 +80,8 @@ impl Running {
         Self { child, deadline, output, errors }
     }
 
-    /// Returns what the command printed and how it ended; `None` when it took too long. A command that prints too much
-    /// is ended.
+    /// Returns the output of the command and its exit status; `None` if it took too long. A command that prints too
+    /// much is ended.
     fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
         let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(output) => output.unwrap_or_default(),
@@ -102,15 +102,15 @@ impl Running {
 
     fn kill(&mut self) {
         let started = descendants(self.child.id());
-        // Both may have ended already.
+        // Both may already have ended.
         let _ = self.child.kill();
         end_all(&started);
         let _ = self.child.wait();
     }
 
-    /// Returns the last line of standard error, in a form that is safe to show.
+    /// Returns the last line of standard error in a form that is safe to show.
     fn last_line(&self) -> Option<String> {
-        // A process that the command started may still have its standard error open, so the wait has a limit.
+        // A process that the command started may still have standard error open, so the wait is limited.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
         let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
@@ -120,21 +120,21 @@ impl Running {
     }
 }
 
-/// Returns a word, unless it could be a key.
+/// Returns a word. If it could be a key, returns a placeholder instead.
 fn without_key(word: &str) -> &str {
     let has = |is: fn(char) -> bool| word.contains(is);
     let is_like_key = has(|char| char.is_ascii_digit()) && has(|char| char.is_ascii_alphabetic());
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
 }
 
-/// Reads up to one byte more than a key may have, into memory that is never reallocated.
+/// Reads no more than one byte beyond the most bytes of a key, into memory that is never reallocated.
 pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads to the end and returns the last of it.
+/// Reads to the end, and returns the last part.
 fn last_bytes(mut source: impl Read) -> Zeroizing<Vec<u8>> {
     let mut kept = VecDeque::with_capacity(2 * KEPT_BYTES);
     let mut piece = Zeroizing::new([0; KEPT_BYTES]);
@@ -145,7 +145,7 @@ fn last_bytes(mut source: impl Read) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(kept.into())
 }
 
-/// Returns all descendants of a process: those it started, those that these started, and so on.
+/// Returns all descendants of a process: the processes that it started, the processes that these started, and so on.
 #[cfg(target_os = "linux")]
 fn descendants(parent: u32) -> Vec<u32> {
     let mut found = vec![parent];
@@ -169,7 +169,7 @@ fn end_all(processes: &[u32]) {
     use rustix::process::{Pid, Signal, kill_process};
     let ids = processes.iter().filter_map(|&id| Pid::from_raw(id.try_into().ok()?));
     for id in ids {
-        // A process that has ended already needs no signal.
+        // A process may already have ended. It then needs no signal.
         let _ = kill_process(id, Signal::KILL);
     }
 }
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_the_output_and_nothing_else() {
+    fn only_standard_output_is_returned() {
         let printed = of("echo noise >&2; echo sk-1; exec 2>&-", PATIENCE).expect("it prints");
 
         assert_eq!(**printed, *b"sk-1\n");
     }
 
     #[test]
-    fn a_failure_shows_its_last_line_without_what_may_be_a_key() {
+    fn a_failure_shows_its_last_line_without_possible_keys() {
         let key = "sk-ant-api03-AbC9%\"+/=d8Fj";
 
         let status =
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_hangs_is_ended_with_all_it_started() {
+    fn a_command_that_hangs_is_ended_with_all_processes_it_started() {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let world = World { working_folder: folder.path().to_owned(), ..World::default() };
         std::fs::write(folder.path().join("key.sh"), "sleep 1000 & echo $! > id; echo touch it >&2; wait")
@@ -234,7 +234,7 @@ mod tests {
         let id = std::fs::read_to_string(folder.path().join("id")).expect("it was written");
         let status = || std::fs::read_to_string(format!("/proc/{}/status", id.trim())).unwrap_or_default();
         let begun = Instant::now();
-        // A signal may take a moment to arrive.
+        // It may take a moment until a signal arrives.
         while cfg!(target_os = "linux") && !(status().is_empty() || status().contains("State:\tZ")) {
             assert!(begun.elapsed() < PATIENCE, "{}", status());
             std::thread::yield_now();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_keys_are_not_passed_on() {
+    fn key_variables_are_not_passed_on() {
         let names = SECRET_VARIABLES.join(" ");
 
         let printed = of(&format!("for name in {names}; do printenv $name && exit 1; done; echo sk-1"), PATIENCE);

@@ -1,6 +1,6 @@
 //! Layers of settings below the flags: environment, profile, files.
 //!
-//! Each value goes through the parser of its flag, so all layers accept the same values, and a message can name the
+//! Each value goes through the parser of its flag. So all layers accept the same values, and a message can name the
 //! variable, or the file and the line.
 
 use std::path::PathBuf;
@@ -21,23 +21,23 @@ pub(crate) const FILE_NAME: &str = "claude-batch.toml";
 /// The settings of all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
-    /// The settings of this call: flags over environment.
+    /// The settings of this call: the flags, and below them the environment.
     pub named: Settings,
-    /// All layers.
+    /// The settings of all layers.
     pub merged: Settings,
     /// Warnings to print.
     pub warnings: Vec<String>,
-    /// What a file in the working folder sets.
+    /// Notes about the settings of a file in the working folder.
     pub notes: Vec<String>,
-    /// Whether the user set `max-cost`, in any layer but the working folder's file.
+    /// Whether the user set `max-cost` in any layer. The file in the working folder does not count.
     pub has_own_max_cost: bool,
 }
 
 impl Layers {
-    /// Reads every layer below the flags. `recorded` goes between the environment and the files.
+    /// Reads every layer below the flags. The layer `recorded` is between the environment and the files.
     ///
     /// # Errors
-    /// Names the variable, or the file and line, with what is wrong.
+    /// The message names the variable, or the file and line, and what is wrong.
     pub(crate) fn read(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
         let mut reader = Reader::new();
         let (environment, mut warnings) = reader.environment(world)?;
@@ -63,7 +63,7 @@ impl Layers {
     }
 }
 
-/// Removes the caps from what a file in the working folder sets. Caps don't override each other as layers do: the
+/// Removes the caps from the settings of a file in the working folder. Caps don't override each other like layers: the
 /// lowest cap counts.
 fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     let mut caps = MoneyArgs::default();
@@ -75,7 +75,7 @@ fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     caps
 }
 
-/// Returns the files to read; each overrides those after it.
+/// Returns the paths of the files to read. Each overrides the files after it.
 fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     if let Some(path) = &named.place.config {
         return vec![(path.clone(), Trust::Named)];
@@ -85,7 +85,7 @@ fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     [Some(folder), user].into_iter().flatten().collect()
 }
 
-/// Returns the settings of the chosen profile, merged from all files that have it.
+/// Returns the settings of the chosen profile, merged from all files that contain it.
 fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     let Some(name) = name else { return Ok(Settings::default()) };
     let mut found = files.iter().filter_map(|file| file.profiles.get(name)).peekable();

@@ -1,13 +1,15 @@
-//! Files that are opened only after checks, since a stranger may have put them there or named them.
+//! Files that must be checked when they are opened, because a stranger may have put them there or given their path.
 //!
-//! A configuration file that nobody named is read only if it is an ordinary file of a sensible size: reading a FIFO
-//! could wait for ever, and opening a device can have side effects. A link is followed, since a project may share one
-//! file among its folders. The content is trusted as much as the folder that contains the link.
+//! A configuration file that the user did not name is read only if it is an ordinary file of a reasonable size:
+//! reading a FIFO could wait forever, and opening a device can have side effects. A link is followed, because a
+//! project may use the same file in several folders. The content of the file is trusted as much as the folder that
+//! contains the link.
 //!
-//! If a file in the working folder names a text file, that text file must be in the working folder. Each folder on the
-//! way is opened from the one before, never through a link. The checks and the reading then use the opened file, not
-//! its path. (Systems without these Unix calls check each part of the path before the file is opened.) A file with a
-//! second name (a hard link) is refused: the other name may be outside the folder.
+//! If a config file in the working folder gives the path of a text file, that text file must be inside the working
+//! folder. Each folder of the path is opened from the folder before it, never through a link. The checks and the
+//! reading then use the opened file, not its path. (Systems without these Unix calls check each part of the path
+//! before the file is opened.) A file with a second name (a hard link) is refused, because the other name may be
+//! outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -15,7 +17,7 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail};
 
-/// The largest configuration file.
+/// The most bytes of a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A configuration file that was found.
@@ -25,21 +27,21 @@ pub(super) struct Opened {
     pub text: String,
     /// Whether it was reached through a symbolic link. If so, it may be any file, and its values are not shown.
     pub is_link: bool,
-    /// Who else may have written it; `None` when nobody.
+    /// Which other users may have written it, in words; `None` if there are none.
     pub writers: Option<String>,
 }
 
-/// Returns the configuration file at `path`; `None` when there is none.
+/// Returns the configuration file at `path`; `None` if there is no such file.
 ///
 /// # Errors
-/// It can't be read, or is not an ordinary file of a sensible size. Nothing of its content is shown.
+/// It can't be read, or is not an ordinary file of a reasonable size. The error shows nothing of its content.
 pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // The kind of the file is checked before it is opened, since opening a device can have side effects.
+    // The kind of the file is checked before it is opened, because opening a device can have side effects.
     match fs::metadata(path) {
         Ok(metadata) => ordinary(&metadata)?,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -55,22 +57,24 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
 /// Returns the text of a file inside `folder`.
 ///
 /// # Errors
-/// The path leads out of the folder, is hidden or goes through a link, or is not an ordinary file of at most `most`
-/// bytes.
+/// The path leads out of the folder, is hidden or goes through a link; or the file is not an ordinary file of at most
+/// `most` bytes.
 pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let mut names = Vec::new();
     for part in path.components() {
         match part {
             Component::Normal(name) if name.as_encoded_bytes().starts_with(b".") => {
-                bail!("a file in the working folder can name only files below it that are not hidden");
+                bail!(
+                    "a file in the working folder can refer only to files inside that folder, and not to hidden ones"
+                );
             }
             Component::Normal(name) if cfg!(windows) && name.as_encoded_bytes().contains(&b':') => {
-                bail!("a file in the working folder can name only files below it");
+                bail!("a file in the working folder can refer only to files inside that folder");
             }
             Component::Normal(name) => names.push(Path::new(name)),
             Component::CurDir => {}
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                bail!("a file in the working folder can name only files below it");
+                bail!("a file in the working folder can refer only to files inside that folder");
             }
         }
     }
@@ -136,8 +140,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // This check only makes the message better. If the file is changed after the check, the flags of the opening
-        // still refuse it.
+        // This check only makes the message better. If the file is changed after the check, the open call still
+        // refuses it because of its flags.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }
@@ -168,9 +172,10 @@ fn has_second_name(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns who else may have written a file, besides this user and the system's administrator, and what to do about it.
+/// Returns which users, other than this user and the system's administrator, may have written a file, and what to do
+/// about it.
 ///
-/// Members of a group count as other users, unless it is this user's own group: many systems give each user a group of
+/// Members of a group count as other users, except for the user's own group: many systems give each user a group of
 /// their own.
 #[cfg(unix)]
 fn writers(path: &Path, file: &Metadata) -> Option<String> {

@@ -1,4 +1,4 @@
-//! A place in a configuration file: what may be set there, and how messages name it.
+//! A place in a configuration file: which settings are allowed there, and how messages name the place.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use super::file_layer::Trust;
 use super::folder::{self, ABOUT_THE_KEY};
 use crate::cli::args::values::Text;
 
-/// The start of each setting's variable name.
+/// The beginning of the variable names of settings.
 pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
 
-/// Keys whose values are paths, which are relative to the file that names them.
+/// Keys whose values are paths. These are relative to the file that contains them.
 const PATHS: [&str; 4] = ["prices", "simulate-faults", "ca-file", "api-key-file"];
 
-/// Keys whose values name a file after `@`.
+/// Keys whose values can be `@` followed by a path.
 const TEXTS: [&str; 2] = ["template", "system"];
 
-/// Returns the variable of a setting.
+/// Returns the variable name of a setting.
 pub(super) fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.replace('-', "_").to_uppercase())
 }
@@ -26,29 +26,29 @@ pub(super) fn variable(name: &str) -> String {
 /// A flag.
 pub(super) struct Flag {
     pub(super) name: String,
-    /// Whether it exists only to refuse every value with a reason.
+    /// Whether the flag exists only to refuse every value and say why.
     pub(super) is_hidden: bool,
 }
 
-/// A file being read.
+/// A file that is being read.
 pub(super) struct Place<'a> {
     pub(super) shown: String,
     pub(super) text: &'a str,
     pub(super) folder: &'a Path,
     pub(super) trust: Trust,
-    /// Who else may have written the file.
+    /// Which other users may have written the file, in words.
     pub(super) writers: Option<String>,
-    /// Whether messages must not show values. This is so for a link, since it may lead to any file.
+    /// Whether messages must not show values. This is true for a link, because it may lead to any file.
     pub(super) hides_values: bool,
 }
 
 impl Place<'_> {
-    /// Returns `file:line` of a key.
+    /// Returns the place of a key as `file:line`.
     pub(super) fn at<T>(&self, key: &Spanned<T>) -> String {
         format!("{}:{}", self.shown, line_of(self.text, key.span().start))
     }
 
-    /// Refuses a setting that this file may not set.
+    /// Returns an error if this file must not contain the setting.
     pub(super) fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
         let name = &flag.name;
         if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {
@@ -70,14 +70,14 @@ impl Place<'_> {
         }
     }
 
-    /// Marks a text's file as one that must be inside the working folder.
+    /// Marks the file of a text: it must be inside the working folder.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });
         }
     }
 
-    /// Returns a value; a path in it is made relative to the working folder.
+    /// Returns a value. If it contains a path, the path is made relative to the working folder.
     pub(super) fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),
@@ -88,7 +88,7 @@ impl Place<'_> {
     }
 }
 
-/// Returns the line of an offset, from 1.
+/// Returns the line number of an offset, from 1.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }

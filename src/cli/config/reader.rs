@@ -32,7 +32,7 @@ impl Reader {
         Self { command, owners: Owners::Own }
     }
 
-    /// Returns the names that a setting may have, aliases included.
+    /// Returns the names of all settings, with their aliases.
     pub(super) fn names(&self) -> Vec<String> {
         let of = |arg: &clap::Arg| {
             let aliases = arg.get_all_aliases().unwrap_or_default();
@@ -68,7 +68,7 @@ impl Reader {
         Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
     }
 
-    /// Returns what a file sets; `None` when there is no such file.
+    /// Returns the settings of a file; `None` if there is no such file.
     pub(super) fn file(
         &mut self,
         path: &Path,
@@ -96,12 +96,12 @@ impl Reader {
                 ("profile", DeValue::Table(profiles)) => {
                     for (name, value) in profiles {
                         let DeValue::Table(settings) = value.get_ref() else {
-                            bail!("{}: a profile is a table, as [profile.night]", place.at(name));
+                            bail!("{}: a profile is a table, such as [profile.night]", place.at(name));
                         };
                         layer.profiles.insert(name.get_ref().to_string(), self.table(settings, &place)?);
                     }
                 }
-                ("profile", _) => bail!("{}: a profile is a table, as [profile.night]", place.at(key)),
+                ("profile", _) => bail!("{}: a profile is a table, such as [profile.night]", place.at(key)),
                 (name, _) => layer.plain.add(name, self.entry(key, value, &place)?),
             }
         }
@@ -147,7 +147,7 @@ impl Reader {
         Ok(settings)
     }
 
-    /// Returns the flag that a name or alias stands for.
+    /// Returns the flag with this name or alias.
     fn flag(&self, name: &str) -> Option<Flag> {
         let is_meant = |arg: &&clap::Arg| {
             arg.get_long() == Some(name) || arg.get_all_aliases().unwrap_or_default().contains(&name)
@@ -156,7 +156,7 @@ impl Reader {
         Some(Flag { name: arg.get_long()?.to_owned(), is_hidden: arg.is_hide_set() })
     }
 
-    /// Parses one setting as its flag would be.
+    /// Parses one setting in the same way as its flag.
     pub(super) fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
         let arguments = match name {
             "verbose" => {
@@ -169,7 +169,7 @@ impl Reader {
         Settings::from_arg_matches(&matches).map_err(|error| words(&error))
     }
 
-    /// Returns `; did you mean "…"` for a name close to a known one.
+    /// Returns `; did you mean "…"` if the name is similar to a known one.
     fn suggestion(&mut self, name: &str) -> String {
         let name = name.replace('_', "-");
         if self.names().contains(&name) {
@@ -185,7 +185,7 @@ impl Reader {
     }
 }
 
-/// Returns a configuration file. A file that the user named may also be a pipe.
+/// Returns a configuration file. If the user named the file, it can also be a pipe.
 fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -> Result<Option<opened::Opened>> {
     let place = world.resolve(path);
     if trust == Trust::Named {
@@ -204,7 +204,7 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns whether this user may not open the folder, and so can't find out if the file exists.
+/// Returns whether this user can't open the folder. If so, it is unknown whether the file exists.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

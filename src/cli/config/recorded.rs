@@ -1,8 +1,9 @@
 //! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! One table serves both, so `resume` uses only what is recorded. It contains settings that shape requests or decide
-//! how fast they are sent. It contains none that could redirect requests, authorize something, run a program or spend
-//! money: the folder may come from somebody else. Any other setting in a manifest is an error that names it; it is not
+//! The same table is used for both, so `resume` uses only settings that were recorded. The table contains settings
+//! that shape requests or decide how fast they are sent. It contains no setting that could redirect requests,
+//! authorize something, run a program or spend money, because the folder may come from another person. For any other
+//! setting in a manifest, there is an error with its name. It is not ignored, because somebody must have put it there.
 //! ignored, because somebody must have put it there.
 
 use std::path::Path;
@@ -21,11 +22,11 @@ use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 struct Recorded {
     /// The name of its flag.
     name: &'static str,
-    /// Returns its value in a run's settings; `None` if it was not set.
+    /// Returns the setting's value in the settings of a run; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
-    /// Returns the value as it would be typed; `None` when it has a different kind than the recorded one.
+    /// Returns a recorded value in the form in which it is typed; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,
-    /// The kind of value that is recorded, with its article ("a number").
+    /// The kind of its recorded value, with its article ("a number").
     kind: &'static str,
 }
 
@@ -57,13 +58,14 @@ const TABLE: [Recorded; 7] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// The longest text and list that `resume` accepts; header values of the API are far shorter.
+/// The most bytes of a text, and the most texts in a list, that `resume` accepts. Header values of the API are far
+/// shorter.
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
-/// The settings that say how rows are read and what is asked for each. With them, `results` recognizes rows without a
-/// label.
-const ROWS: [Recorded; 9] = [
+/// The settings that decide how rows are read and what is asked for each of them. `results` needs them to recognize
+/// rows without a label.
+const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
         name: "id",
@@ -88,6 +90,16 @@ const ROWS: [Recorded; 9] = [
         of: |config| config.request.system.clone().map(Value::from),
         texts: literal,
         kind: TEXT,
+    },
+    Recorded {
+        name: "map-model",
+        of: |config| {
+            let pairs = config.request.model_map.0.iter();
+            let texts: Vec<Value> = pairs.map(|(from, to)| format!("{from}={to}").into()).collect();
+            Some(texts).filter(|texts| !texts.is_empty()).map(Value::from)
+        },
+        texts: long_list,
+        kind: "a list of texts",
     },
     Recorded {
         name: "max-tokens",
@@ -128,10 +140,10 @@ const OUTPUT: [Recorded; 5] = [
     Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
 ];
 
-/// Most bytes of the texts in [`ROWS`]. A run with longer ones records none of them.
+/// The most bytes of the texts in [`ROWS`]. If a run's texts are longer, it records none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
-/// Returns the settings that say how rows were read, for a run's folder.
+/// Returns the settings that decide how rows are read. They are recorded in the run's folder.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     let rows: Map<String, Value> =
         ROWS.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect();
@@ -139,38 +151,38 @@ pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     if bytes > MOST_ROWS_BYTES { Map::new() } else { rows }
 }
 
-/// Returns the recorded settings about rows, as a layer; messages call the manifest `path`.
+/// Returns the recorded settings about rows, as a layer. In messages, `path` is the name of the manifest.
 ///
 /// # Errors
-/// As [`recorded_settings`].
+/// The errors of [`recorded_settings`].
 pub(crate) fn rows_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&ROWS, settings, path)
 }
 
-/// Returns the recorded settings of an output, as a layer; messages call the manifest `path`.
+/// Returns the recorded settings of an output, as a layer. In messages, `path` is the name of the manifest.
 ///
 /// # Errors
-/// As [`recorded_settings`].
+/// The errors of [`recorded_settings`].
 pub(crate) fn output_taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&OUTPUT, settings, path)
 }
 
-/// Returns the settings that a run's folder keeps.
+/// Returns the settings that are stored in the folder of a run.
 pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
     TABLE.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }
 
-/// Returns the settings that a run recorded in its folder, as a layer. A folder without a manifest gives none.
+/// Returns the settings that a run recorded in its folder, as a layer. It is empty if the folder has no manifest.
 ///
 /// # Errors
-/// The manifest can't be read, or holds a setting that no run records, or a value that its flag does not take; names
-/// the manifest and the setting.
+/// The manifest can't be read, contains a setting that no run records, or contains a value that the flag of the
+/// setting does not accept. The message names the manifest and the setting.
 pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settings> {
     let Some(manifest) = read_manifest(folder, disk)? else { return Ok(Settings::default()) };
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns the settings in a manifest; messages call it `path`.
+/// Returns the settings in a manifest. In messages, `path` is its name.
 fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&TABLE, settings, path)
 }
@@ -189,7 +201,7 @@ fn taken_back_of(table: &[Recorded], settings: &Map<String, Value>, path: &str) 
     Ok(taken)
 }
 
-/// Returns why a setting is refused. Its value is not shown: it may be a secret in the wrong file.
+/// Returns why a setting is refused. The value is not shown, because it may be a secret in the wrong file.
 fn refusal(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);
@@ -217,7 +229,7 @@ fn long_text(value: &Value) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-/// Returns a text so that it is not taken for the name of a file.
+/// Returns a text in a form that is not taken for the name of a file.
 fn literal(value: &Value) -> Option<Vec<String>> {
     let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
     Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])
@@ -237,8 +249,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with its article. A text or list that is too long is called long: its plain kind would
-/// look correct.
+/// Returns the kind of a value, with its article. If a text or list is too long, the kind says so; otherwise it would
+/// look like an accepted kind.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -283,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_setting_is_said_to_be_a_flag_where_resume_has_it() {
+    fn the_refusal_of_a_setting_names_the_flag_if_resume_has_it() {
         let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
 
         assert!(message("base-url").ends_with("remove it; if you want it, give --base-url"));
@@ -303,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_is_taken_back() {
+    fn recorded_settings_are_read_back() {
         let settings = json!({"tier": "2", "api-version": "2023-06-01", "beta": ["a", "b"], "simulate": true, "rpm": 5,
             "itpm": 4_294_967_295_u64, "otpm": 7});
         let Value::Object(settings) = settings else { panic!("it is an object") };
@@ -316,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_kinds_and_values_that_no_flag_takes_are_refused_by_name() {
+    fn values_of_a_wrong_kind_or_out_of_range_are_refused_by_name() {
         let long = "a".repeat(257);
         let cases = [
             (

@@ -1,4 +1,4 @@
-//! Texts that a setting contains, or that are in a file named by a setting.
+//! Texts in a setting, or in a file whose path is in a setting.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::opened;
 use super::world::{MAX_FILE_BYTES, World};
 use crate::cli::args::values::Text;
 
-/// A file that a setting names, with its content.
+/// A file whose path is in a setting, with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFile {
     /// Its path, for messages.
@@ -17,7 +17,7 @@ pub struct TextFile {
     pub text: String,
 }
 
-/// Returns a text, read from its file where one is named.
+/// Returns a text. If the setting contains a path, the text is read from that file.
 pub(super) fn text_of(setting: &str, given: Option<Text>, world: &World) -> Result<Option<String>> {
     Ok(match given {
         None => None,
@@ -30,7 +30,7 @@ pub(super) fn text_of(setting: &str, given: Option<Text>, world: &World) -> Resu
     })
 }
 
-/// Reads the file that a flag names.
+/// Reads the file whose path is the value of a flag.
 pub(super) fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
     let Some(path) = path else { return Ok(None) };
     let text = read_text(flag, &path, world)?;
@@ -42,7 +42,7 @@ fn read_text(flag: &str, path: &Path, world: &World) -> Result<String> {
     String::from_utf8(bytes).with_context(|| about(flag, path))
 }
 
-/// Returns the beginning of a message about a file that a flag names.
+/// Returns the beginning of a message about a file whose path is the value of a flag.
 pub(super) fn about(flag: &str, path: &Path) -> String {
     format!("{flag}: can't read {}", path.display())
 }

@@ -1,25 +1,30 @@
-//! Turns values of a configuration file into the text that would be typed, and returns the flag parser's error about
-//! it.
+//! Turns values of a configuration file into the text that would be typed for a flag. Shortens errors of the flags'
+//! parsers.
 
 use clap::error::{ContextKind, ErrorKind};
 use toml::de::DeValue;
 
 use crate::report::text::escape;
 
-/// Returns a value as it would be typed: one text, or several for a list or table if the flag can be repeated.
+/// Returns a value in the form in which it is typed. If the flag can be repeated, a list or table becomes several
+/// texts.
 pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     match (name, value) {
         (_, DeValue::String(text)) => Ok(vec![text.to_string()]),
         (_, DeValue::Integer(number)) => Ok(vec![number.to_string()]),
         (_, DeValue::Float(number)) => Ok(vec![number.to_string()]),
         (_, DeValue::Boolean(value)) => Ok(vec![value.to_string()]),
-        ("param" | "header" | "beta" | "fields", DeValue::Array(values)) => {
+        ("param" | "header" | "beta" | "fields" | "map-model", DeValue::Array(values)) => {
             let texts = values.iter().map(|value| texts("", value.get_ref()));
             Ok(texts.collect::<Result<Vec<_>, _>>()?.concat())
         }
         ("param", DeValue::Table(table)) => {
             table.iter().map(|(key, value)| Ok(format!("{}={}", key.get_ref(), json(value.get_ref())?))).collect()
         }
+        ("map-model", DeValue::Table(table)) => table
+            .iter()
+            .map(|(key, value)| Ok(format!("{}={}", key.get_ref(), texts("", value.get_ref())?.concat())))
+            .collect(),
         ("header", DeValue::Table(table)) => table
             .iter()
             .map(|(key, value)| Ok(format!("{}: {}", key.get_ref(), texts("", value.get_ref())?.concat())))
@@ -49,7 +54,7 @@ fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
     })
 }
 
-/// Returns how often `-v` would be typed.
+/// Returns how often `-v` is typed for this value.
 pub(super) fn times(value: &str) -> Option<usize> {
     match value {
         "true" => Some(1),
@@ -58,7 +63,7 @@ pub(super) fn times(value: &str) -> Option<usize> {
     }
 }
 
-/// Returns what is wrong with one value, without the text that clap puts around it.
+/// Returns what is wrong with one value. The text that clap puts around this is removed.
 pub(super) fn words(error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(clap::error::ContextValue::String(text)) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! The surroundings of the program: variables, folders, terminals. Tests pass in their own.
+//! The environment of the program: variables, folders, terminals. Tests use an environment of their own.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The largest file that a setting may name. Templates and certificates are far smaller; `/dev/zero` never ends.
+/// The most bytes of a file whose path is in a setting. Templates and certificates are far smaller. A file such as
+/// `/dev/zero` has no end.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Variables that contain a key, or headers that may contain one.
+/// Variables that contain a key, or headers that may contain a key.
 pub(crate) const SECRET_VARIABLES: [&str; 8] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -26,23 +27,23 @@ pub(crate) const SECRET_VARIABLES: [&str; 8] = [
     "CLAUDE_BATCH_TOKEN",
 ];
 
-/// The surroundings of one call of the program.
+/// The environment of one call of the program.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Environment variables, without [`World::secrets`].
+    /// Environment variables, except those in [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
-    /// The secret variables that are set. They are not shown in debug output, and are zeroed when dropped.
+    /// The secret variables that are set. They are not in debug output, and are overwritten with zeros when dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
-    /// The folder that relative paths start from; empty for the process's own.
+    /// The folder in which relative paths start. If empty, it is the working folder of the process.
     pub working_folder: PathBuf,
-    /// Whether standard input is a terminal; a terminal is not read as input.
+    /// Whether standard input is a terminal. A terminal is not read as input.
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
 }
 
 impl World {
-    /// Returns the surroundings of this process.
+    /// Returns the environment of this process.
     pub(crate) fn here() -> Self {
         let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
         Self {
@@ -54,13 +55,13 @@ impl World {
         }
     }
 
-    /// Returns whether a variable is set and not empty.
+    /// Returns whether a variable is set to a text that is not empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         let secret = self.secrets.get(name).is_some_and(|value| !value.expose_secret().is_empty());
         secret || self.variables.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
 
-    /// Returns a variable that is set and not empty.
+    /// Returns a variable if it is set to a text that is not empty.
     ///
     /// # Errors
     /// The variable is not UTF-8; its value is not shown.
@@ -87,22 +88,22 @@ impl World {
         base.map(|base| base.join("claude-batch"))
     }
 
-    /// Returns whether colours may be used on standard error: if it is a terminal that supports them and `NO_COLOR` is
-    /// not set.
+    /// Returns whether colours are allowed on standard error: it must be a terminal that supports them, and `NO_COLOR`
+    /// must not be set.
     pub fn is_colored(&self) -> bool {
         let is_dumb = self.variables.get(OsStr::new("TERM")).is_some_and(|term| term == "dumb");
         self.stderr_is_terminal && !self.has("NO_COLOR") && !is_dumb
     }
 
-    /// Returns a path that can be opened: relative paths start at the working folder.
+    /// Returns a path that can be opened. Relative paths start in the working folder.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.working_folder.join(path)
     }
 
-    /// Returns the content of a file that a setting names.
+    /// Returns the content of a file whose path is in a setting.
     ///
     /// # Errors
-    /// The file can't be read or is larger than any setting's file should be.
+    /// The file can't be read, or is larger than such a file can be.
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.resolve(path))?;
@@ -112,37 +113,9 @@ impl World {
         }
         Ok(bytes)
     }
-
-    /// Returns the files that a name stands for: the file itself, or the sorted files that match the pattern in its
-    /// last part.
-    ///
-    /// # Errors
-    /// The name is a pattern and nothing matches.
-    pub(crate) fn expand(&self, path: &Path) -> Result<Vec<PathBuf>> {
-        let pattern = path.file_name().and_then(|name| name.to_str()).filter(|name| name.contains(['*', '?']));
-        let Some(pattern) = pattern.filter(|_| !self.resolve(path).exists()) else {
-            return Ok(vec![path.to_owned()]);
-        };
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let searched = if self.resolve(folder).as_os_str().is_empty() { ".".into() } else { self.resolve(folder) };
-        let entries = std::fs::read_dir(searched).with_context(|| format!("can't search {}", path.display()))?;
-        let mut found = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            if name.to_str().is_some_and(|name| !name.starts_with('.') && matches(pattern.as_bytes(), name.as_bytes()))
-            {
-                found.push(folder.join(name));
-            }
-        }
-        found.sort();
-        if found.is_empty() {
-            bail!("no file matches {}", path.display());
-        }
-        Ok(found)
-    }
 }
 
-/// Removes the secret variables. A value that is not UTF-8 is not a key: it stays among the variables and causes an
+/// Removes the secret variables. A value that is not UTF-8 is not a key: it stays among the variables, and causes an
 /// error later.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
@@ -158,38 +131,12 @@ fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static st
     SECRET_VARIABLES.into_iter().filter_map(take).collect()
 }
 
-/// Returns whether a name fits a pattern of `*` (any run) and `?` (any byte), in linear space and quadratic time.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut pos) = (0, 0);
-    // Where in the pattern and the name to continue when the last `*` must match one more byte.
-    let mut retry: Option<(usize, usize)> = None;
-    while pos < name.len() {
-        match (pattern.get(at), retry) {
-            (Some(b'*'), _) => {
-                retry = Some((at + 1, pos));
-                at += 1;
-            }
-            (Some(byte), _) if *byte == b'?' || *byte == name[pos] => {
-                at += 1;
-                pos += 1;
-            }
-            (_, Some((after, start))) => {
-                retry = Some((after, start + 1));
-                at = after;
-                pos = start + 1;
-            }
-            (_, None) => return false,
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn secret_variables_stand_apart_and_show_nowhere() {
+    fn secret_variables_are_kept_separately_and_never_shown() {
         let given = [("ANTHROPIC_API_KEY", "sk-secret"), ("CLAUDE_BATCH_HEADER", "a: secret"), ("HOME", "somewhere")];
         let mut variables = given.map(|(name, value)| (name.into(), value.into())).into();
 
@@ -199,14 +146,5 @@ mod tests {
         assert!(!format!("{world:?}").contains("secret\"") && !format!("{world:?}").contains("sk-"), "{world:?}");
         assert_eq!(world.variable("ANTHROPIC_API_KEY").ok().flatten(), Some("sk-secret"));
         assert!(world.has("CLAUDE_BATCH_HEADER") && world.has("HOME") && !world.has("ANTHROPIC_AUTH_TOKEN"));
-    }
-
-    #[test]
-    fn patterns_match_runs_and_single_bytes() {
-        let cases = [("*.jsonl", "a.jsonl"), ("a?c*", "abc"), ("*", ""), ("*a*b", "xaybab"), ("a**", "a")];
-        assert!(cases.iter().all(|(pattern, name)| matches(pattern.as_bytes(), name.as_bytes())));
-
-        let others = [("*.jsonl", "a.csv"), ("a?c", "ac"), ("", "a"), ("*ab", "aba")];
-        assert!(others.iter().all(|(pattern, name)| !matches(pattern.as_bytes(), name.as_bytes())));
     }
 }

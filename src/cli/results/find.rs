@@ -1,4 +1,4 @@
-//! Finds the results and the error log that a name stands for.
+//! Finds the results file and the error log of a run by the name of one of its files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +15,14 @@ pub(crate) struct Files {
     pub(crate) results: Option<PathBuf>,
     /// The error log.
     pub(crate) errors: Option<PathBuf>,
-    /// The name itself, if it is neither of these: then it may be the input.
+    /// The name itself, if it is neither the results nor the log. It may be the input.
     pub(crate) named: Option<PathBuf>,
 }
 
 /// Returns the files of the run that `path` belongs to.
 ///
 /// # Errors
-/// There is no such run; what can't be read.
+/// There is no such run, or a file can't be read.
 pub(super) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
     let of_results = |results: PathBuf, named: Option<&Path>| Files {
         errors: Some(RunPaths::errors_beside(&results)),
@@ -37,7 +37,7 @@ pub(super) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
                 let log = read_error_log(path, None, disk)?;
                 return Ok(Files { results: log.results, errors: Some(path.to_owned()), named: None });
             }
-            // A run that has not finished a row yet.
+            // This run has not finished any row yet.
             None if disk.kind(&with_suffix(path, ".run")).is_ok_and(|kind| kind == Some(FileKind::Folder)) => {
                 return Ok(of_results(path.to_owned(), None));
             }
@@ -79,10 +79,11 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
     matches!(disk.kind(path), Ok(Some(FileKind::Folder)))
 }
 
-/// The most files of a folder that are looked at for runs.
+/// The most files of a folder that are checked for runs.
 const MOST_FILES: usize = 10_000;
 
-/// Returns the results of runs in the input's folder and in the working folder that recorded this input.
+/// Returns the results of runs that recorded this input. They are searched for in the input's folder and in the
+/// working folder.
 fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     let Ok(wanted) = input.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
@@ -91,7 +92,7 @@ fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(listed).into_iter().flatten().take(MOST_FILES).flatten();
         for results in entries.filter_map(|entry| results_of_folder(Path::new(&entry.file_name()))) {
             let results = folder.join(results);
-            // A folder that can't be read is not a run that could be meant.
+            // If the folder can't be read, this is not the run that the user means.
             let Ok(Some(manifest)) = read_manifest(&with_suffix(&results, ".run"), disk) else { continue };
             let is_input = |recorded: &Path| recorded.canonicalize().is_ok_and(|recorded| recorded == wanted);
             let has_input =
@@ -105,13 +106,14 @@ fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the results file that a run folder belongs to.
+/// Returns the results file to which a run folder belongs.
 fn results_of_folder(folder: &Path) -> Option<PathBuf> {
     let name = folder.file_name()?.to_str()?.strip_suffix(".run")?;
     (!name.is_empty()).then(|| folder.with_file_name(name))
 }
 
-/// Returns the results files that may belong to an input or an output called `path`: those of a real run first.
+/// Returns the results files that may belong to an input or an output at `path`. Those of real runs come before those
+/// of simulated runs.
 fn candidates(path: &Path) -> Vec<PathBuf> {
     let of = |is_simulated| {
         let named = [path.to_owned()];

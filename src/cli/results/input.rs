@@ -1,7 +1,7 @@
 //! The input of an earlier run, as its run folder recorded it.
 //!
-//! A run folder may come from somebody else. So an input that it names is read only if it lies in the working folder or
-//! in the folder of the results, or below one of them. Every other input has to be named with `--input`.
+//! A run folder may come from another person. So an input that it names is read only if it is inside the working
+//! folder or the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use anyhow::Result;
 use super::find::Files;
 use crate::catalog::Catalog;
 use crate::cli::args::ResultsArgs;
-use crate::cli::config::Config;
 use crate::cli::config::recorded::rows_taken_back;
 use crate::cli::config::world::World;
+use crate::cli::config::{Config, inputs};
 use crate::cli::parts;
 use crate::export::{Run, RunInput};
 use crate::journal::{Disk, Manifest, RunPaths, folder_of, manifest_path, read_manifest, with_suffix};
 use crate::source::{self, Input};
 
-/// Returns a run with its input, and notes for the person. Without the run folder, only the input that was named is
-/// known.
+/// Returns a run with its input, and notes for the user. Without the run folder, the input is only known if the user
+/// named it.
 ///
 /// # Errors
-/// The run folder can't be read, or holds something that no run records.
+/// The run folder can't be read, or contains something that no run records.
 pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn Disk) -> Result<(Run, Vec<String>)> {
     let Files { results, errors, named } = files;
     let folder = results.as_deref().map(|results| with_suffix(results, ".run"));
@@ -32,10 +32,18 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     };
     let mut notes = Vec::new();
     let shown = |results: &Option<PathBuf>| results.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let path = folder.as_deref().map(|folder| manifest_path(folder).display().to_string()).unwrap_or_default();
+    let rows = manifest.as_ref().map(|manifest| rows_taken_back(&manifest.rows, &path)).transpose()?;
+    let has_settings = manifest.as_ref().is_some_and(|manifest| !manifest.rows.is_empty());
+    let config = Config::of_results(args, rows.unwrap_or_default(), world)?;
+    let read = |paths: &[PathBuf]| -> Result<Vec<Input>> {
+        Ok(inputs(paths, config.source.format, world)?.iter().map(parts::input_of).collect())
+    };
     let inputs = match (&manifest, args.input.as_slice()) {
-        (_, given @ [_, ..]) => given.iter().cloned().map(Input::File).collect(),
+        (_, given @ [_, ..]) => read(given)?,
         (Some(manifest), []) => match recorded_inputs(manifest, results.as_deref(), world) {
-            Some(inputs) => inputs,
+            Some(Recorded::Paths(paths)) => read(&paths)?,
+            Some(Recorded::Spool(input)) => vec![input],
             None => {
                 notes.push(format!(
                     "the input of {} is not here, so its columns and its order are not known; name it with --input",
@@ -44,15 +52,11 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
                 Vec::new()
             }
         },
-        (None, []) => {
-            let input = named.filter(|named| is_input_of(named, results.as_deref(), world)).map(Input::File);
-            input.into_iter().collect()
-        }
+        (None, []) => match named.filter(|named| is_input_of(named, results.as_deref(), world)) {
+            Some(named) => read(&[named])?,
+            None => Vec::new(),
+        },
     };
-    let path = folder.as_deref().map(|folder| manifest_path(folder).display().to_string()).unwrap_or_default();
-    let rows = manifest.as_ref().map(|manifest| rows_taken_back(&manifest.rows, &path)).transpose()?;
-    let has_settings = manifest.as_ref().is_some_and(|manifest| !manifest.rows.is_empty());
-    let config = Config::of_results(args, rows.unwrap_or_default(), world)?;
     let input = match inputs.as_slice() {
         [] => None,
         inputs => Some(run_input(inputs, &config, has_settings)?),
@@ -68,8 +72,8 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     named.is_some_and(|named| results.is_none_or(|results| named < results))
 }
 
-/// Returns the inputs and how they are read. Only with the settings of the run can rows without a label be recognized by
-/// what they ask.
+/// Returns the inputs and how they are read. Rows without a label are recognized by what they ask, which needs the
+/// settings of the run.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -80,30 +84,41 @@ fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<Ru
     Ok(RunInput { inputs: inputs.to_vec(), options: plan.options, planner })
 }
 
+/// The input that a run folder names.
+enum Recorded {
+    /// Files and folders.
+    Paths(Vec<PathBuf>),
+    /// The copy of a pipe.
+    Spool(Input),
+}
+
 /// Returns the inputs that a run folder names, if all of them are there and may be read.
-fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -> Option<Vec<Input>> {
+fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -> Option<Recorded> {
     let beside = results.map(folder_of).unwrap_or(Path::new(""));
     let roots: Vec<PathBuf> =
         [Path::new("."), beside].iter().filter_map(|root| world.resolve(root).canonicalize().ok()).collect();
     let find = |recorded: &str| {
         let candidates = [PathBuf::from(recorded), beside.join(recorded)];
         candidates.into_iter().find(|path| {
-            let whole = world.resolve(path).canonicalize();
-            whole.is_ok_and(|whole| roots.iter().any(|root| whole.starts_with(root)))
+            // Of a pattern, the folders before it count.
+            let mut existing = world.resolve(path);
+            while existing.to_string_lossy().contains(['*', '?', '[']) && !existing.exists() && existing.pop() {}
+            let whole = existing.canonicalize();
+            !is_pipe(&existing) && whole.is_ok_and(|whole| roots.iter().any(|root| whole.starts_with(root)))
         })
     };
+    let paths: Option<Vec<PathBuf>> = manifest.inputs.iter().map(|own| find(&own.path)).collect();
+    if let Some(paths) = paths.filter(|paths| !paths.is_empty()) {
+        return Some(Recorded::Paths(paths));
+    }
     let spool = results.and_then(|results| RunPaths::given(Some(results.to_owned()), PathBuf::new()).spool());
-    let spool = spool.filter(|spool| spool.is_file());
-    let input = |recorded: &str| match (find(recorded).filter(|path| !is_pipe(path)), &spool) {
-        (Some(path), _) => Some(Input::File(path)),
-        (None, Some(path)) => Some(Input::Spooled { name: recorded.to_owned(), path: path.clone() }),
-        (None, None) => None,
-    };
-    let found: Vec<Input> = manifest.inputs.iter().map(|own| input(&own.path)).collect::<Option<_>>()?;
-    (!found.is_empty()).then_some(found)
+    match (manifest.inputs.as_slice(), spool.filter(|spool| spool.is_file())) {
+        ([own], Some(path)) => Some(Recorded::Spool(Input::Spooled { name: own.path.clone(), path })),
+        _ => None,
+    }
 }
 
-/// Returns whether a name can't be read twice. A folder of text files can.
+/// Returns whether the file at this path can't be read twice. A folder of text files can be.
 fn is_pipe(path: &Path) -> bool {
-    !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
+    path.exists() && !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
 }

@@ -1,6 +1,6 @@
-//! `results`: the answers of runs, in any form, at any time.
+//! The command `results`, which writes the answers of runs in any form, at any time.
 //!
-//! It only reads the files of a run, without locks: what a run appends meanwhile is not seen.
+//! It reads the files of a run without locking them. Lines that a run appends in the meantime are not seen.
 
 mod find;
 mod input;
@@ -32,7 +32,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let mut found: Vec<Files> = Vec::new();
     for path in &args.runs {
         let files = find::find(path, &disk)?;
-        // A log that is named beside its results takes the place of the one that they have by default.
+        // If the user names a log together with its results, it replaces their default log.
         match found.iter_mut().find(|own| own.results.is_some() && own.results == files.results) {
             Some(own) => own.errors = files.errors.or(own.errors.take()),
             None => found.push(files),
@@ -63,7 +63,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Returns what was made, in words.
+/// Returns a message about the output that was made.
 pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
     let mut said = format!("{}: {}", projection.name(), plural(made.rows, "row", "rows"));
     if made.not_in_input > 0 {
@@ -75,7 +75,7 @@ pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
     said
 }
 
-/// Checks that the output is none of the files that are read.
+/// Checks that the output is not one of the files that are read.
 fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
     let Target::File(output) = &projection.target else { return Ok(()) };
     for run in runs {

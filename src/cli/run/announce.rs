@@ -1,5 +1,5 @@
-//! Announces a run: where its requests go, what they contain and what they may cost. Asks whether to start an expensive
-//! run.
+//! Announces a run: where its requests go, what they contain and what they may cost. Before an expensive run, asks
+//! whether to start it.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::super::{columns, say};
+use super::super::{columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Expense, Money, PoolId, RateLimits};
+use crate::journal::Start;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{ModelSum, Places, Survey};
 
-/// A run on a terminal that may cost more than this asks first.
+/// If a run on a terminal may cost more than this, the user is asked first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 
 /// How often to check whether the question was interrupted.
@@ -28,7 +29,9 @@ impl NewRun<'_> {
         let origin = self.way.words(&self.origin);
         let Some(survey) = survey else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
-            self.say(&format!("{origin}, {}: rows from a pipe, cost unknown until they come", escape(model)));
+            self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
+            models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
+            columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
                     "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
@@ -50,9 +53,7 @@ impl NewRun<'_> {
             cost_words(&survey.models, catalog)
         ));
         if survey.unusable > 0 {
-            let first = survey.unusable_shown.first().map(|text| escape(text)).unwrap_or_default();
-            let rows = plural(survey.unusable, "row", "rows");
-            self.say(&format!("{rows} can't be sent and will be in the error log; the first: {first}"));
+            faults::before_a_run(survey).iter().for_each(|line| self.say(line));
         }
         if let Some(damage) = &survey.damage {
             self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
@@ -60,8 +61,10 @@ impl NewRun<'_> {
         if survey.to_send > 1 && survey.same == survey.to_send {
             self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
-        let system = self.config.request.system.as_deref();
-        columns::notes(&self.plan, system).iter().for_each(|text| self.say(text));
+        if self.start != Start::Resume {
+            let system = self.config.request.system.as_deref();
+            columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
+        }
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \
@@ -75,14 +78,15 @@ impl NewRun<'_> {
             let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));
             self.say(&format!(
                 "note: tier {} has no published limits for {}; the run begins with its strictest limits ({rpm} requests, {itpm} \
-                 input, {otpm} output tokens a minute) until the API reports others",
+                 input, {otpm} output tokens per minute) until the API reports others",
                 self.config.tier.name(),
                 escape(&model)
             ));
         }
     }
 
-    /// Returns the places in the input to read from in turn, if that saves time under the first limits of the run.
+    /// Returns the places in the input that are read in turn. `None` if this saves no time under the first limits of
+    /// the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
         survey.layout.advise(&survey.repeats, &limits_of)
@@ -94,8 +98,8 @@ impl NewRun<'_> {
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
-    /// Announces an expensive run without earlier results, and asks the user before any file is created. Returns
-    /// whether it asked.
+    /// If there are no earlier results and the run is expensive, announces it and asks the user before any file is
+    /// created. Returns whether it asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         if !is_new || !self.must_ask(survey) {
@@ -106,14 +110,14 @@ impl NewRun<'_> {
     }
 
     fn must_ask(&self, survey: Option<&Survey>) -> bool {
-        // A limit that a file in the working folder sets does not replace the question.
+        // A limit from a file in the working folder does not replace the question.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let expense = survey.and_then(|survey| expense(&survey.models));
         !is_excused && can_answer && expense.is_some_and(|expense| expense.about > ASK_ABOVE)
     }
 
-    /// Asks before an expensive run, if somebody can answer.
+    /// Asks before an expensive run, if there is somebody to answer.
     pub(super) fn ask(&self, survey: Option<&Survey>) -> Result<()> {
         let expense = survey.and_then(|survey| expense(&survey.models));
         let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
@@ -125,7 +129,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Reads an answer, and listens for an interrupt meanwhile.
+    /// Reads the user's answer. An interrupt ends the waiting.
     fn answer(&self) -> Result<String> {
         let (give, answer) = mpsc::channel();
         std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
@@ -144,7 +148,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns what rows cost; `None` when one of them has no price.
+/// Returns what the rows cost; `None` if one of them has no price.
 fn expense(models: &BTreeMap<Arc<str>, ModelSum>) -> Option<Expense> {
     let mut expense = Expense::default();
     for sum in models.values() {

@@ -1,4 +1,4 @@
-//! The checks before the input is read: everything that can be wrong with the settings.
+//! The checks of the settings, before the input is read.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use super::watchdog;
 use super::way::Way;
 use crate::catalog::Catalog;
 use crate::report::text::escape;
+use crate::source;
 use crate::transport::http::{Credential, check_authorities};
 
 impl NewRun<'_> {
-    /// Starts the watchdog for the template, if there is one: it ends the program if a row takes too long.
-    pub(super) fn watch_template(&self) -> Result<()> {
-        match &self.plan.options.template {
-            Some(template) => Ok(watchdog::watch(template.clone(), self.input_names())?),
-            None => Ok(()),
-        }
+    /// Starts a watchdog for each template: it ends the program if a row takes too long.
+    pub(super) fn watch_templates(&self) -> Result<()> {
+        let source::Options { template, system, .. } = &self.plan.options;
+        let mut templates = template.iter().chain(system);
+        Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks, before any part of the run is made, everything that these parts would refuse. Returns the catalog.
+    /// Checks all settings that a part of the run would refuse, before any part is made. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
@@ -41,7 +41,7 @@ impl NewRun<'_> {
         Ok(catalog)
     }
 
-    /// Returns the key; `None` for a rehearsal or a dry run, which need none.
+    /// Returns the key; `None` for a run with the simulator or a dry run, which need no key.
     pub(super) fn key(&self) -> Result<Option<Credential>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);

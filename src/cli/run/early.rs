@@ -1,4 +1,4 @@
-//! What signals do while a run is prepared, and the messages about them.
+//! Handles signals while a run is prepared, and prints messages about them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::report::text::plural;
 use crate::runner::{EarlySignals, Heard, Progress};
 
 impl NewRun<'_> {
-    /// Handles signals from here on, until the run begins or ends.
+    /// Handles signals from now on, until the run begins or ends.
     pub(super) fn hear_signals(&mut self) -> Result<()> {
         let (say, progress) = (self.voice(), Arc::new(Progress::default()));
         let seen = progress.clone();
@@ -19,8 +19,8 @@ impl NewRun<'_> {
                 "the run has not begun: nothing was sent, {} of the input read so far",
                 plural(seen.rows(), "row", "rows")
             )),
-            Heard::Steer => say("the settings are read again when the run begins"),
-            // The current step may take long. The program ends as if it was killed, which loses nothing.
+            Heard::Steer => say("the settings will be read again when the run begins"),
+            // The current step may take long. The program ends as if it had been killed, which loses nothing.
             Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
         self.early = Some(EarlySignals::start(self.config.grace, progress.clone(), on_heard)?);
@@ -28,7 +28,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Ends the preparation of a run if a signal asked for that.
+    /// Ends the preparation of a run if a signal asked for this.
     pub(super) fn check_interrupted(&self) -> Result<()> {
         match self.progress.ended_by() {
             Some(signal) => Err(Interrupted(signal).into()),

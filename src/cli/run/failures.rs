@@ -10,8 +10,8 @@ use crate::report::{Stats, Verbosity, failures};
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
-    /// Returns the command that runs failed rows again, limited to those that may succeed unchanged; `None` when there
-    /// are none.
+    /// Returns the command that runs failed rows again, limited to rows that may succeed unchanged; `None` if there
+    /// are no such rows.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<String> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
@@ -20,7 +20,7 @@ impl NewRun<'_> {
         (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
     }
 
-    /// With `--quiet`, says in one line that rows failed: the exit code alone would not explain itself.
+    /// With `--quiet`, prints one line that says that rows failed: the exit code alone would not explain it.
     pub(super) fn say_failures_if_quiet(&self, log: &FailedInLog, stats: &Stats) {
         let errors = self.paths.errors.display().to_string();
         if let Some(said) =

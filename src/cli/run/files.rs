@@ -14,28 +14,28 @@ use crate::journal::{Inspected, Journal, JournalOptions, RealDisk, Recovered, St
 use crate::runner::{Commit, commits};
 use crate::source::Input;
 
-/// What opening the files of a run gives.
+/// The opened files of a run, and what was found in them.
 pub(super) struct Files {
     pub(super) opened: Opened,
     /// What earlier runs left.
     pub(super) recovered: Recovered,
-    /// Receives a message for each line that is on disk.
+    /// The channel that reports which lines are on disk.
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
-    /// The run's clock, which starts here.
+    /// The run's clock. It starts when the files are opened.
     pub(super) clock: RunClock,
 }
 
 /// The files of a run.
 pub(super) enum Opened {
-    /// Locked and open for writing.
+    /// The files are locked and open for writing.
     Run(Box<Journal>),
-    /// Only read.
+    /// The files were only read.
     DryRun(Box<Inspected>),
 }
 
 impl NewRun<'_> {
-    /// Opens the files of a run. A dry run only reads them, and is refused for the same reasons. After this step the
-    /// input of `resume` is known.
+    /// Opens the files of a run. For a dry run, they are only read; a dry run is refused for the same reasons as a
+    /// run. After this step, the input of `resume` is known.
     pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
         let clock = RunClock::start();
         let (on_commit, commits) = commits();
@@ -67,8 +67,8 @@ impl NewRun<'_> {
         Ok(Files { opened, recovered, commits, clock })
     }
 
-    /// Returns the copy of the log that `resume` reads. It is in the run folder. In a dry run, or if there is no run
-    /// folder, it is a temporary file that is removed when the program ends.
+    /// Returns the path of the copy of the log that `resume` reads. The copy is in the run folder. For a dry run, or
+    /// if there is no run folder, it is a temporary file that is removed when the program ends.
     fn resume_input(&mut self, opened: &Opened) -> Result<PathBuf> {
         let temporary = || tempfile::Builder::new().prefix("claude-batch.").suffix(".jsonl").tempfile();
         let copy = match opened {

@@ -1,4 +1,4 @@
-//! The end of a run: its files are closed, the summary is shown, and the exit code says how it went.
+//! The end of a run: closes its files, prints the summary, and returns the exit code.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl NewRun<'_> {
         let context = self.summary_context(&finish, log, stats, known);
         self.say(summary(stats, &context, terminal_width().unwrap_or(80)).trim_end());
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
-            self.say("the rows came from standard input: the command that resumes needs the same ones there");
+            self.say("the rows came from standard input: pipe the same rows into the command that resumes the run");
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
         self.explain_stop(&finish, context.resume_command);
@@ -49,20 +49,20 @@ impl NewRun<'_> {
         })
     }
 
-    /// Reports an input error when the run got fewer rows than were counted before it.
+    /// Reports an input error if the run got fewer rows than were counted before it.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
         let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending));
         if missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
             finish.input_error = Some(format!(
-                "{} changed while it was read: {} of those counted at the start did not come",
+                "{} changed while it was read: {} of those counted at the start are missing",
                 self.input_names(),
                 plural(missing, "row", "rows")
             ));
         }
     }
 
-    /// Writes the rows that were kept back, closes the files, and returns the rows in the error log. If closing fails,
-    /// that becomes the reason why the run stopped, unless there is another one.
+    /// Writes the pending rows that were kept, closes the files, and returns the rows in the error log. If closing
+    /// fails, this becomes the reason why the run stopped, unless there is already a reason.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;
@@ -79,12 +79,12 @@ impl NewRun<'_> {
         }
     }
 
-    /// Says why the run stopped and how to resume it, if it stopped.
+    /// If the run stopped, prints why it stopped and how to resume it.
     fn explain_stop(&self, finish: &Finish, resume_command: Option<String>) {
         if let Some(reason) = &finish.halted {
             let place = self.place(resume_command);
             let explained = explain(reason, &place);
-            // A line break inside a command would change the pasted command.
+            // A line break inside a command would change the command when it is pasted.
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
@@ -92,14 +92,14 @@ impl NewRun<'_> {
         }
     }
 
-    /// Says why the input could not be read to its end, and what to do.
+    /// Prints why the input could not be read to its end, and what to do.
     pub(super) fn say_input_error(&self, message: &str) {
         let again = if self.config.fresh { " without --fresh" } else { "" };
         let message = escape(message);
         self.tell(&format!("claude-batch: {message}; correct it and run the same command{again} to resume"));
     }
 
-    /// Returns what the explanation of a stop refers to.
+    /// Returns the values that are named in the explanation of a stop.
     fn place(&self, resume: Option<String>) -> Place {
         let server = parts::base_url(&self.config).ok().filter(|_| !self.config.simulate);
         Place {
@@ -147,7 +147,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns how many rows of this run failed in each class. The `kept` rows count as canceled.
+/// Returns how many rows of this run failed, by class. The `kept` rows count as canceled.
 fn failed_by_class(stats: &Stats, kept: u64) -> FailedInLog {
     let mut classes: FailedInLog = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
     *classes.entry(ErrorClass::Canceled).or_default() += kept;

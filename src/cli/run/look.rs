@@ -1,9 +1,10 @@
-//! Reads the input before the run, to find the number, mistakes and costs of its rows.
+//! Reads the input before the run, to find the number of its rows, their mistakes and their cost.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::super::models;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::journal::{Recovered, Start};
@@ -11,7 +12,8 @@ use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Reads the input of a run that has nothing to resume, if it can be read twice. Refuses mistakes in its rows.
+    /// Reads the input of a run that has nothing to resume. The input is read only if it can be read twice. Refuses
+    /// mistakes in its rows.
     pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
         if self.is_resuming {
             return Ok(None);
@@ -31,8 +33,8 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Reads the input again, and takes into account what earlier runs did. If they did nothing, the first reading is
-    /// used. Refuses mistakes in its rows. Returns `None` for an input that can be read only once.
+    /// Reads the input again, now with the knowledge of what earlier runs did. If they did nothing, the result of the
+    /// first reading is used. Refuses mistakes in its rows. Returns `None` for an input that can be read only once.
     pub(super) fn second_look(
         &self,
         first: Option<Survey>,
@@ -49,11 +51,18 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Refuses rows that changed since they were answered, and prints the warnings of the reading.
-    pub(super) fn accept_survey(&self, survey: Option<&Survey>, recovered: &Recovered) -> Result<()> {
+    /// Refuses rows that changed after they were answered, and prints the warnings of the survey.
+    pub(super) fn accept_survey(
+        &self,
+        survey: Option<&Survey>,
+        catalog: &Arc<Catalog>,
+        recovered: &Recovered,
+    ) -> Result<()> {
         let Some(survey) = survey else { return Ok(()) };
         self.refuse_changed(survey, recovered)?;
         self.warn(&survey.warnings);
+        let catalog = catalog.as_ref();
+        models::notes(&self.config, catalog, survey).iter().for_each(|text| self.say(text));
         Ok(())
     }
 
@@ -70,8 +79,8 @@ impl NewRun<'_> {
 
     /// Reads the whole input once.
     fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
-        let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 1, &self.progress)?;
-        // A reading that was interrupted is incomplete and can't be used.
+        let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 0, &self.progress)?;
+        // A reading that was interrupted is incomplete, so it can't be used.
         self.check_interrupted().map(|()| survey)
     }
 }

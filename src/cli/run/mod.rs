@@ -1,8 +1,8 @@
-//! `run` and `resume`: from settings to the exit code.
+//! The commands `run` and `resume`, from settings to the exit code.
 //!
-//! [`NewRun::go`] shows the steps of a run from top to bottom; each step is one function in a file of this folder. The
-//! order matters. First, everything that can be wrong with the command line is checked. Then the input is read. Only
-//! after that are files created and the key fetched. Only the loop sends requests ([`crate::runner`]).
+//! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
+//! order matters: first, everything that can be wrong with the command line is checked. Then the input is read. Only
+//! after that, files are created and the key is fetched. Only the loop sends requests ([`crate::runner`]).
 
 mod announce;
 mod check;
@@ -103,7 +103,7 @@ impl NewRun<'_> {
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
         self.say_settings();
-        self.watch_template()?;
+        self.watch_templates()?;
         let catalog = self.check_settings()?;
         self.check_output()?;
         self.keep_pipe()?;
@@ -121,7 +121,7 @@ impl NewRun<'_> {
         if has_no_rows(survey.as_ref()) && self.start != Start::Resume {
             return self.end_without_rows();
         }
-        self.accept_survey(survey.as_ref(), &recovered)?;
+        self.accept_survey(survey.as_ref(), &catalog, &recovered)?;
         if let Some(survey) = survey.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }

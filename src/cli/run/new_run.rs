@@ -1,4 +1,4 @@
-//! A run that is about to begin.
+//! A run that has not begun yet.
 
 use std::sync::Arc;
 
@@ -18,34 +18,34 @@ use crate::report::text::escape;
 use crate::runner::input::{InputPlan, is_seekable};
 use crate::runner::{EarlySignals, Progress};
 
-/// A run that is about to begin.
+/// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
     pub(super) config: Config,
-    /// Reads the settings again: flags and environment as they were at the start, files as they are at the time of the
-    /// call.
+    /// Reads the settings again. Flags and environment are those at the start of the program, files are those at the
+    /// time of the call.
     pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
     pub(super) world: &'a World,
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. If so, the input is read only once, after the run's files, since each
-    /// reading of ten million rows takes a while. The key is fetched after that, since there may be nothing left to
-    /// send.
+    /// Whether there is an earlier run to resume. If so, the input is read only once, and only after the files of the
+    /// run, because each reading of ten million rows takes a while. The key is fetched after that, because there may
+    /// be nothing left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
-    /// What is made from the results at the end; `None` when the results file is the output.
+    /// The output that is made from the results at the end; `None` if the results file is the output.
     pub(super) projection: Option<Projection>,
-    /// The failure classes that `resume` takes; empty for all.
+    /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
-    /// Entries of the resumed log that can't be read as rows.
+    /// The number of entries in the resumed log that can't be read as rows.
     pub(super) unreadable: u64,
-    /// The commands that are printed.
+    /// The commands that are printed for the user.
     pub(super) commands: Commands,
-    /// The copy of a resumed log that has no run folder to keep it in.
+    /// The copy of a resumed log, if there is no run folder for it.
     pub(super) copy: Option<tempfile::TempPath>,
-    /// The server's origin; `simulator` in a rehearsal.
+    /// The server's origin; `simulator` if the run uses the simulator.
     pub(super) origin: String,
-    /// How requests get to the server.
+    /// The way in which requests reach the server.
     pub(super) way: Way,
     /// Handles signals until the run begins.
     pub(super) early: Option<EarlySignals>,
@@ -96,7 +96,7 @@ impl<'a> NewRun<'a> {
         self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns how much of its input a run has read; `is_whole` says whether it was read to the end.
+    /// Returns how much of its input a run has read. `is_whole` says whether it was read to the end.
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
@@ -104,11 +104,13 @@ impl<'a> NewRun<'a> {
 
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
-        parts::planner(&self.config.request, &self.config.dialect, catalog)
+        let planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
+        // The survey counts the rows of each model.
+        if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
 
-    /// Returns how many open files a request in flight needs. A simulator in this process holds the other end of each
-    /// connection.
+    /// Returns how many open files a request in flight needs. If the simulator is in this process, it has the other
+    /// end of each connection.
     pub(super) fn files_of_request(&self) -> usize {
         if self.config.simulate { 2 } else { 1 }
     }

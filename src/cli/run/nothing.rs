@@ -1,4 +1,4 @@
-//! Runs that end before anything is sent, and the messages that they print instead of a summary.
+//! Ends runs before anything is sent, and prints messages instead of a summary.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ impl NewRun<'_> {
         Ok(Exit::Done)
     }
 
-    /// Ends a dry run: says what would be sent.
+    /// Ends a dry run. Prints what would be sent.
     pub(super) fn end_dry_run(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<Exit> {
         self.announce(survey, catalog);
         self.say("dry run: nothing was sent");
         Ok(if survey.is_some_and(|survey| survey.damage.is_some()) { Exit::Usage } else { Exit::Done })
     }
 
-    /// Ends a run whose rows are all finished, and says what its files contain.
+    /// Ends a run whose rows are all finished. Prints what its files contain.
     pub(super) fn end_with_nothing_to_send(
         &self,
         survey: &Survey,
@@ -76,7 +76,7 @@ impl NewRun<'_> {
         Ok(Exit::of_run(None, failed))
     }
 
-    /// Says what to do with the rows of an error log when none of them is run again.
+    /// Prints what to do with the rows of an error log if none of them is run again.
     fn say_what_to_do(&self, log: &FailedInLog, errors: &str) {
         let none = Stats::default();
         match self.resume_command(log, &none) {

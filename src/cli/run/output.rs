@@ -1,4 +1,4 @@
-//! Makes the output of a run from its results, when the results file is not the output itself.
+//! Makes the output of a run from its results, if the results file is not the output itself.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,10 +24,14 @@ impl NewRun<'_> {
     pub(super) fn check_output(&self) -> Result<()> {
         let Some(projection) = &self.projection else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
+        if let Target::File(path) = &projection.target {
+            parts::check_not_input(&self.config, path)?;
+        }
         projection.check(&self.paths, &parts::input_files(&self.config), &disk)
     }
 
-    /// Arranges that a pipe is copied while it is read, if the output needs the input again. Says so.
+    /// If the output needs the input again and the input is a pipe, prepares to copy the pipe while it is read, and
+    /// prints a note about this.
     ///
     /// # Errors
     /// There is more than one pipe.
@@ -50,7 +54,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the output out of the results. What could not be answered yet is missing in it.
+    /// Makes the output from the results. Rows without an answer are missing in it.
     pub(super) fn make_output(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Result<()> {
         let Some(projection) = self.projection.as_ref().filter(|_| !self.config.dry_run) else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
@@ -88,7 +92,7 @@ impl NewRun<'_> {
         Run { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), input: Some(input) }
     }
 
-    /// Returns the run whose failed rows were run again, with the input that it recorded.
+    /// Returns the run whose failed rows were run again. Its input is the one that it recorded.
     fn resumed_run(&self, disk: &dyn Disk) -> Result<Run> {
         let files = Files { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), named: None };
         let (run, notes) = run_of(files, &ResultsArgs::default(), self.world, disk)?;
@@ -97,10 +101,10 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the output that the run of these results makes, as its folder recorded it. `resume` makes it again.
+/// Returns the output that the run of these results makes, as recorded in its folder. `resume` makes it again.
 ///
 /// # Errors
-/// The run folder can't be read, or holds something that no run records.
+/// The run folder can't be read, or contains something that no run records.
 pub(super) fn recorded_output(results: Option<&Path>, disk: &dyn Disk) -> Result<Option<Projection>> {
     let Some(results) = results else { return Ok(None) };
     let folder = with_suffix(results, ".run");

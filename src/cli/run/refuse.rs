@@ -1,25 +1,31 @@
-//! Refuses a run because of its rows: for mistakes that affect the whole run, or rows that have changed.
+//! Refuses a run because of its rows: mistakes that affect the whole run, or changed rows.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
 use super::new_run::NewRun;
-use crate::cli::parts;
+use crate::cli::{faults, models, parts};
 use crate::journal::{Manifest, Recovered, RequestShape, Start};
 use crate::report::text::{count, plural};
 use crate::runner::input::{Refusal, Survey, is_seekable};
+use crate::source::Input;
 
 impl NewRun<'_> {
-    /// Refuses mistakes that affect the whole run, before any file is created.
+    /// Refuses mistakes that affect the whole run. At this point, no file has been created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
-            bail!("{duplicate}");
+            let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;
+            let remedy = if are_paths { "; the ids of texts are paths: name the folder above all of them" } else { "" };
+            bail!("{duplicate}{remedy}");
         }
         if survey.rows > 0 && survey.unusable == survey.rows && self.start != Start::Resume {
             let (inputs, rows) = (self.input_names(), plural(survey.rows, "row", "rows"));
-            let problem = survey.unusable_shown.first().map_or("", String::as_str);
-            bail!("nothing in {inputs} can be sent ({rows} read); the first problem: {problem}");
+            let problem = faults::in_one_line(&survey.faults);
+            bail!("nothing in {inputs} can be sent ({rows} read); {problem}");
+        }
+        if let Some(message) = models::refusal(&self.config, survey).filter(|_| self.start != Start::Resume) {
+            bail!("{message}");
         }
         if self.config.max_cost.is_some()
             && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
@@ -32,7 +38,7 @@ impl NewRun<'_> {
             bail!("--strict: {damage}");
         }
         if self.config.source.strict
-            && let Some(problem) = survey.unusable_shown.first()
+            && let Some(problem) = survey.faults.first()
         {
             bail!("--strict: {} can't be sent, the first is {problem}", plural(survey.unusable, "row", "rows"));
         }
@@ -40,14 +46,17 @@ impl NewRun<'_> {
     }
 
     pub(super) fn price_guard(&self) -> Refusal {
-        // A seekable input is checked and refused as a whole; rows of a pipe are checked one by one during the run.
-        if self.config.max_cost.is_none() || is_seekable(&self.plan) {
+        // An input that can be read twice is checked as a whole. Rows of a pipe are checked one by one during the run.
+        if is_seekable(&self.plan) {
             return Box::new(|_| None);
         }
-        Box::new(|planned| {
+        let (has_cap, is_api) = (self.config.max_cost.is_some(), parts::is_api(&self.config));
+        Box::new(move |planned| {
             let model = &planned.ask.model;
-            let is_priced = planned.ask.expense.is_some();
-            (!is_priced).then(|| format!("--max-cost needs a price for {model:?}: give it with --prices"))
+            if planned.ask.expense.is_none() && has_cap {
+                return Some(format!("--max-cost needs a price for {model:?}: give it with --prices"));
+            }
+            if is_api { models::refusal_of_row(model) } else { None }
         })
     }
 
@@ -82,6 +91,7 @@ impl NewRun<'_> {
 fn differences(theirs: &RequestShape, ours: &RequestShape) -> String {
     let names = [
         ("--model", theirs.model != ours.model),
+        ("--map-model", theirs.map_model != ours.map_model),
         ("--max-tokens", theirs.max_tokens != ours.max_tokens),
         ("--system", theirs.system_sha256 != ours.system_sha256),
         ("--param", theirs.params != ours.params),

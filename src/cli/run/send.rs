@@ -1,4 +1,4 @@
-//! Sends the rows: makes the parts of the run and hands them to the loop.
+//! Sends the rows: makes the parts of the run and passes them to the loop.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
 
-/// The most rows between the reader and the loop.
+/// The most rows in the channel between the reader and the loop.
 const FEED: usize = 256;
 
-/// What only the loop needs; nothing after it does.
+/// Values that only the loop needs.
 pub(super) struct Ready {
     pub(super) key: Option<Credential>,
     pub(super) clock: RunClock,
@@ -32,11 +32,11 @@ pub(super) struct Ready {
     pub(super) earlier: Earlier,
 }
 
-/// What is known before the loop and is still needed after it: the catalog, what earlier runs left, and the input as it
-/// was read.
+/// Values that exist before the loop and are needed after it: the catalog, what earlier runs left, and the survey of
+/// the input.
 pub(super) type Known = (Arc<Catalog>, Recovered, Option<Survey>);
 
-/// What the loop returns: how it ended, the open files, and the report.
+/// The result of the loop: how it ended, the open files, and the report.
 pub(super) type Ended = (Finish, JournalLedger, Report);
 
 impl NewRun<'_> {
@@ -85,8 +85,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the server or the simulator. From here on a panic's message is shown without the secrets that are
-    /// sent.
+    /// Connects to the server or the simulator. From now on, the message of a panic is printed without the secrets
+    /// that are sent.
     fn transport(
         &self,
         simulator: Option<&Simulator>,
@@ -97,7 +97,8 @@ impl NewRun<'_> {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(&self.config)?,
         };
-        // The simulator's key is too short to be hidden as a secret: messages of the simulator may contain it.
+        // The simulator's key is too short to be hidden like a secret: messages of the simulator may contain the same
+        // text.
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: self.way.proxy.clone(),
@@ -109,7 +110,7 @@ impl NewRun<'_> {
         Ok(transport)
     }
 
-    /// Opens the report and tells it that the run starts.
+    /// Opens the report, and tells it that the run starts.
     fn open_report(&self, clock: RunClock, survey: Option<&Survey>) -> Report {
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,

@@ -1,7 +1,7 @@
-//! Settings that are read again during a run.
+//! Reads settings again during a run.
 //!
-//! Flags and environment stay as they were at the start; only the files can have changed. Only limits, concurrency and
-//! budget take effect; all other settings stay as they were when the run began.
+//! Flags and environment stay as they were at the start; only files can have changed. Only limits, concurrency and
+//! budget take effect. All other settings stay as they were when the run began.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ impl NewRun<'_> {
     /// Returns a function that reads the settings again.
     pub(super) fn reread_settings(&mut self, catalog: &Arc<Catalog>, survey: Option<&Survey>) -> RereadSettings {
         let files = self.files_of_request();
-        let reread = std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are read elsewhere")));
+        let reread =
+            std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are already being read again")));
         let unpriced =
             |survey: &Survey| survey.models.iter().find(|(_, sum)| sum.unpriced > 0).map(|(model, _)| model.clone());
         let unpriced = survey.map(unpriced);
@@ -60,13 +61,13 @@ fn steering(config: &Config, catalog: &Arc<Catalog>, files: usize) -> Result<Ste
     })
 }
 
-/// Refuses a new budget for a model without a price. `unpriced` is `None` on a pipe, whose rows are not known yet.
+/// Refuses a new budget if a model has no price. `unpriced` is `None` for a pipe, because its rows are not known yet.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
         return Ok(());
     }
     let Some(unpriced) = unpriced else {
-        bail!("max-cost must be given at the start of a run over a pipe, whose rows may be of unknown price");
+        bail!("max-cost must be given at the start of a run from a pipe: its rows may have no known price");
     };
     match unpriced {
         Some(model) => bail!("max-cost needs a price for {}: give it with --prices", escape(model)),
@@ -74,7 +75,7 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
     }
 }
 
-/// Says which settings changed, by their names.
+/// Returns which settings changed, by their names.
 fn changes(before: &Config, after: &Config) -> String {
     let pairs = shown(before).into_iter().zip(shown(after));
     let changed: Vec<_> = pairs

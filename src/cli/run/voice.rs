@@ -13,12 +13,12 @@ impl NewRun<'_> {
         self.note(&self.config.notes);
     }
 
-    /// Says each text as a warning.
+    /// Prints each text as a warning.
     pub(super) fn warn(&self, texts: &[String]) {
         texts.iter().for_each(|text| self.say(&format!("warning: {}", escape(text))));
     }
 
-    /// Says each text as a note.
+    /// Prints each text as a note.
     pub(super) fn note(&self, texts: &[String]) {
         texts.iter().for_each(|text| self.say(&format!("note: {}", escape(text))));
     }
@@ -30,7 +30,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Prints a text that contains a command, except with `--quiet`; see [`NewRun::tell_whole`].
+    /// Prints a text with a command in it, except with `--quiet`. See [`NewRun::tell_whole`].
     pub(super) fn say_whole(&self, text: &str) {
         if self.config.verbosity != Verbosity::Quiet {
             self.tell_whole(text);
@@ -40,18 +40,18 @@ impl NewRun<'_> {
     /// Prints a text even with `--quiet`.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
-            // A text with line breaks is a summary, which is wrapped to the same width already.
+            // A text with line breaks is a summary, which is already wrapped to the same width.
             Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
             _ => self.tell_whole(text),
         }
     }
 
-    /// Prints a text without wrapping it: a line break inside a command would change what is pasted.
+    /// Prints a text without wrapping it: a line break inside a command would change the command when it is pasted.
     pub(super) fn tell_whole(&self, text: &str) {
         self.voice()(text);
     }
 
-    /// Returns a function that prints a message from any thread: as JSON if the user asked for it, else as text.
+    /// Returns a function that prints messages from any thread: as JSON if the user asked for JSON, otherwise as text.
     pub(super) fn voice(&self) -> impl Fn(&str) + Send + 'static {
         let (kind, name) = (self.config.progress, self.name.clone());
         move |text| match kind {

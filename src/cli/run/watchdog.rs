@@ -1,11 +1,12 @@
-//! Ends the program when filling in the template for one row does not end.
+//! Ends the program if it takes too long to fill one row into the template.
 //!
-//! The fuel limit of the engine bounds the work of a template, with one exception: writing out or comparing a value
-//! that holds the same list many times is a single step. A thread can't be stopped from outside, so the program ends as
-//! if it was killed. This loses nothing: all answers are on disk, and the same command resumes the run.
+//! The fuel limit of the template engine bounds the work of a template, with one exception: if a value contains the
+//! same list many times, writing it out or comparing it is a single step. A thread can't be stopped from outside, so
+//! the program ends as if it had been killed. This loses nothing: all answers are on disk, and the same command
+//! resumes the run.
 //!
-//! The watchdog counts its checks and measures no time: while the program is suspended or the machine sleeps, no checks
-//! are made.
+//! The watchdog counts its checks instead of measuring time: there are no checks while the program is suspended or the
+//! machine sleeps.
 
 use std::thread;
 use std::time::Duration;
@@ -16,13 +17,13 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The most checks that one row may last. Together they take ten seconds, ten times as long as the fuel allows.
+/// The most checks during one row. Together they take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
-/// Memory that one row may add, in KiB: twice as much as the template can use within its fuel together with the largest
-/// prompt.
+/// The most memory that one row can add, in KiB. It is twice as much as the template can use within its fuel, with the
+/// largest prompt.
 const MOST_KIB: u64 = 512 << 10;
 
-/// Watches the rows that are filled into a template, until the program ends.
+/// Watches the rows that are filled into a template until the program ends.
 pub(super) fn watch(template: Template, name: String) -> std::io::Result<()> {
     thread::Builder::new().name("template".to_owned()).spawn(move || guard(&template, &name)).map(drop)
 }
@@ -48,7 +49,7 @@ fn guard(template: &Template, name: &str) {
     }
 }
 
-/// Returns the memory in use; 0 where the system does not say.
+/// Returns the memory in use; 0 if the system does not report it.
 fn memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let now = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! The way to the server: the proxy, the trusted certificates, and how the first line of a run names them.
+//! The way to the server: the proxy, the trusted certificates, and their description in the first line of a run.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,22 +11,22 @@ use super::super::parts;
 use crate::report::text::escape;
 use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 
-/// How requests get to the server.
+/// The way in which requests reach the server.
 #[derive(Debug, Default)]
 pub(super) struct Way {
-    /// The proxy that requests go through.
+    /// The proxy through which requests go.
     pub(super) proxy: Option<Proxy>,
-    /// The unusual settings, in words.
+    /// The unusual settings, as text.
     parts: Vec<String>,
     /// Warnings to print before the run.
     pub(super) warnings: Vec<String>,
 }
 
 impl Way {
-    /// Returns the way to the server. For a simulator in this process it is empty.
+    /// Returns the way to the server. It is empty for a simulator in this process.
     ///
     /// # Errors
-    /// A variable about proxies or certificates can't be read.
+    /// A variable for proxies or certificates can't be read.
     pub(super) fn find(config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());
@@ -57,7 +57,7 @@ impl Way {
         Ok(way)
     }
 
-    /// Returns how the first line names the server and the way there.
+    /// Returns the text by which the first line names the server and the way to it.
     pub(super) fn words(&self, origin: &str) -> String {
         match self.parts.is_empty() {
             true => origin.to_owned(),
@@ -66,15 +66,15 @@ impl Way {
     }
 }
 
-/// Whether the TLS library reads variables that name certificates. Where this is false, the library asks the system for
-/// its certificates.
+/// Whether the TLS library reads the variables for certificates. If not, the library asks the system for its
+/// certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
 /// Returns the variables that name certificates to trust instead of the system's, with their values.
 ///
-/// The library ignores files that it can't read. It then trusts nobody, or only the certificates of the other variable.
-/// So both variables are checked here. One readable folder is enough: a list of folders often names the usual places of
-/// several systems.
+/// The library ignores files that it can't read. It would then trust no certificates, or only those of the other
+/// variable. So both variables are checked here. One readable folder is enough, because a list of folders often
+/// contains the usual places of several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();
@@ -90,7 +90,7 @@ fn certificates(world: &World) -> Result<Vec<String>> {
 }
 
 fn instead(variable: &str) -> String {
-    format!("{variable} (certificates are taken from there instead of the system)")
+    format!("{variable} (its certificates replace the system's)")
 }
 
 fn check_file(path: &Path, world: &World) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Settings of the simulated API: for a rehearsal from a tier, for `simulate` from its flags.
+//! The settings of the simulated API. For `--simulate` they come from a tier, for `simulate` from its flags.
 
 use anyhow::{Context, Result, bail};
 
@@ -11,10 +11,10 @@ use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, Sim
 use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
-/// Returns a simulated API that keeps the limits of a tier.
+/// Returns a simulated API with the limits of a tier.
 ///
 /// # Errors
-/// The fault file can't be used; the message names the line and field.
+/// The fault file can't be used. The message names the line and the field.
 pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
     let mut config = SimConfig::new(models).with_seed(1);
@@ -26,7 +26,7 @@ pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -
 /// Returns the API that the flags of `simulate` describe.
 ///
 /// # Errors
-/// The fault file can't be used (the message names the line and field), or no model has the given class.
+/// The fault file can't be used (the message names the line and the field), or no model has the given class.
 pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
     let faults = args.answers.faults.as_deref().map(|path| {
         let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
@@ -84,7 +84,7 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the limit changes that one flag asks for. A factor is converted to numbers for each class.
+/// Returns the limit changes of one flag. A factor is converted to numbers for each class.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;
@@ -114,7 +114,7 @@ fn check_class(class: &ModelClass, models: &[SimModel]) -> Result<()> {
     Ok(())
 }
 
-/// Returns every class once, with its limits.
+/// Returns the classes with their limits. Each class appears once.
 fn classes(models: &[SimModel]) -> Vec<(&ModelClass, RateLimits)> {
     let mut classes: Vec<(&ModelClass, RateLimits)> = models.iter().map(|model| (&model.class, model.limits)).collect();
     classes.sort_by_key(|(class, _)| *class);
@@ -130,7 +130,7 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn limits_come_from_the_tier_and_the_flags_over_it() {
+    fn flags_override_the_limits_of_the_tier() {
         let config = typed(&["--tier", "2", "--rpm", "70", "--class-limits", "opus-4.x=5,-,-"]).expect("it is good");
 
         assert_eq!(limits_of(&config, "haiku-4.5"), RateLimits::new(70, 450_000, 90_000));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_tier_there_are_only_the_limits_typed() {
+    fn without_a_tier_only_the_typed_limits_apply() {
         let config = typed(&["--tier", "none", "--otpm", "8k"]).expect("it is good");
 
         assert_eq!(limits_of(&config, "haiku-4.5"), RateLimits { otpm: Some(8_000), ..RateLimits::NONE });
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_by_a_factor_is_one_of_each_class() {
+    fn a_change_by_a_factor_becomes_a_change_of_each_class() {
         let config = typed(&["--tier", "1", "--change", "at 60s: 0.5"]).expect("it is good");
 
         let haiku = config.changes.iter().find(|change| change.class == Some(ModelClass("haiku-4.5".into())));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_no_model_has_is_named_with_those_there_are() {
+    fn the_error_about_an_unknown_class_lists_the_known_ones() {
         for args in [["--class-limits", "haiku=1,1,1"], ["--change", "at 1s haiku: 0.5"]] {
             let message = format!("{:#}", typed(&args).expect_err("there is no such class"));
 

@@ -1,4 +1,4 @@
-//! Writes a line for each request: on standard error for people, in a journal for programs.
+//! Writes a line for each request: to standard error for people, to a journal for programs.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::journal::{Owners, open_to_append};
 use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
-/// Where lines go.
+/// The places to which lines are written.
 #[derive(Debug)]
 pub(crate) struct Watch {
     journal: Option<File>,
@@ -22,8 +22,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal for appending. It is private, since it shows requests. Returns `None` when no lines were asked
-    /// for.
+    /// Opens the journal for appending. Only its owner can read it, because it shows requests. Returns `None` if the
+    /// user asked for no lines.
     ///
     /// # Errors
     /// The journal can't be opened (the system's error), or may not be used.
@@ -39,32 +39,32 @@ impl Watch {
         Ok(is_watching.then(|| Self { journal, is_verbose, has_failed: Arc::default() }))
     }
 
-    /// Returns a flag that is set when the journal could not be written.
+    /// Returns a flag that is set if the journal could not be written.
     pub(crate) fn failure(&self) -> Arc<AtomicBool> {
         self.has_failed.clone()
     }
 
-    /// Shows a line and writes it to the journal. If the journal can't be written, one message says so, and writing
-    /// stops.
+    /// Shows a line and writes it to the journal. If the journal can't be written, prints one message and writes no
+    /// more.
     pub(crate) fn line(&mut self, line: &Line) {
         if self.is_verbose {
             say::err(&shown(line));
         }
         let Some(journal) = &mut self.journal else { return };
-        // One write for each line, so that readers of the file see whole lines.
+        // Each line is one write, so readers of the file see whole lines.
         let written = serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut bytes| {
             bytes.push(b'\n');
             journal.write_all(&bytes)
         });
         if let Err(error) = written {
-            say::err(&format!("claude-batch: --journal: can't write ({error}); it ends here"));
+            say::err(&format!("claude-batch: --journal: can't write ({error}); the journal ends here"));
             self.has_failed.store(true, Ordering::Relaxed);
             self.journal = None;
         }
     }
 }
 
-/// Returns a line in the form for people.
+/// Returns a line as text for people.
 fn shown(line: &Line) -> String {
     let status = line.status.map_or("---".to_owned(), |status| status.to_string());
     let mut text = format!("{:9.3}s {status} {} {}", line.at_s, escape(&line.method), escape(&line.path));
@@ -82,7 +82,7 @@ fn shown(line: &Line) -> String {
     text
 }
 
-/// Returns one line that sums up the requests that a simulator has received.
+/// Returns one line that summarizes the requests that a simulator has received.
 pub(crate) fn summary(books: &Books) -> String {
     let listed = |all: Vec<String>| if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) };
     let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_shows_what_became_of_a_request_and_nothing_that_moves_a_terminal() {
+    fn a_line_shows_the_result_of_a_request_and_cannot_control_the_terminal() {
         let line = Line {
             at_s: 1.5,
             request_id: "req_01".to_owned(),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_names_reasons() {
+    fn the_summary_names_the_reasons_for_429s() {
         let mut books = Books::default();
         books.requests = 1_204;
         books.refused.insert("requests", 3);

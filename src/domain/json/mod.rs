@@ -27,6 +27,18 @@ pub(crate) fn is_within_depth(json: &[u8], deepest: u32) -> bool {
     Cursor::new(json).skip_value(deepest).is_some()
 }
 
+/// Returns the kind of a value, with its article ("a number").
+pub(crate) fn kind(json: &str) -> &'static str {
+    match first_byte(json.as_bytes()) {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
 /// Returns the first byte of a JSON value, which shows the type of the value; `None` for blank text.
 pub(crate) fn first_byte(json: &[u8]) -> Option<u8> {
     json.iter().copied().find(|byte| !byte.is_ascii_whitespace())

@@ -1,4 +1,4 @@
-//! A failed operation on a file: what was tried, on which path, and what the system said.
+//! A failed operation on a file: the operation, the path, and the error of the system.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,38 +11,38 @@ use crate::domain::{WriteCause, WriteFault, WriteTarget};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("can't {operation} {}: {source}", path.display())]
 pub struct DiskFailure {
-    /// What was tried: `write`, `sync`, ….
+    /// The operation: `write`, `sync`, ….
     pub operation: &'static str,
-    /// What it was tried on.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the system.
     pub source: Arc<io::Error>,
     /// Whether the path is a file or standard output.
     pub target: WriteTarget,
 }
 
 impl DiskFailure {
-    /// Makes a failure out of an error of the system, for `map_err`.
+    /// Returns a function that makes a failure from an error of the system, for `map_err`.
     pub(crate) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self { operation, path: path.to_owned(), source: Arc::new(error), target: WriteTarget::File }
     }
 
-    /// Makes a failure of standard output, for `map_err`.
+    /// Makes a failure of standard output from an error of the system, for `map_err`.
     pub(crate) fn of_standard_output(error: io::Error) -> Self {
         Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }
 
-    /// Returns why the file may not be used, when that is the reason.
+    /// Returns why the file may not be used, if that is the reason for the failure.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }
 
-    /// Returns whether the reader of a pipe went away, which is not a fault of the disk.
+    /// Returns whether the reader of a pipe has closed it. That is not a fault of the disk.
     fn is_closed_pipe(&self) -> bool {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// Returns whether the disk, a quota or a size limit is full. Only free space helps.
+    /// Returns whether the disk is full, or a quota or a size limit is reached. In each case, only free space helps.
     pub fn is_full(&self) -> bool {
         matches!(
             self.source.kind(),

@@ -3,16 +3,16 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `mod.rs` | the traits [`Disk`] and [`DiskFile`] |
-//! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and what differs between operating systems |
+//! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and the differences between operating systems |
 //! | `memory/` | a disk in memory that can fail, die and lose power |
-//! | `trust.rs` | which files may be used: owners, links, modes |
+//! | `trust.rs` | the rules for which files are used: owners, links, modes |
 //! | `failure.rs` | what failed, on which path |
-//! | `names.rs`, `reader.rs`, `replace.rs` | names made from a path, reading a file, replacing a file as a whole |
+//! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
-//! Everything the journal does to files goes through [`Disk`], so that a simulated disk can tear, drop, reorder and
-//! refuse writes. Knows nothing of lines or runs.
+//! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and
+//! refuse writes. This part knows nothing about lines or runs.
 //!
-//! A disk does not open a file that [`trust`] forbids: its errors then hold a [`Refusal`].
+//! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
 
 mod failure;
 mod memory;
@@ -37,23 +37,22 @@ pub use trust::{Owners, Refusal};
 
 /// How a file is opened.
 ///
-/// No mode follows a symbolic link on Unix. A file that is created is for its owner only (0600). An existing file gets
-/// this mode when it is opened for writing.
+/// On Unix, no mode follows a symbolic link. A new file gets the mode 0600: only its owner can read and write it. An
+/// existing file gets the same mode when it is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// For reading. The file must exist.
     Read,
     /// For reading and writing. The file must exist.
     Existing,
-    /// For reading and writing. The file is created when it is missing; its content is kept when it exists.
+    /// For reading and writing. A missing file is created; an existing file keeps its content.
     Edit,
     /// For writing. The file must not exist.
     CreateNew,
 }
 
 impl OpenMode {
-    /// How a file is opened to find out whether a run holds it. On Windows, opening for writing takes the place of a
-    /// lock.
+    /// For finding out whether another run uses the file. On Windows, opening a file for writing replaces a lock.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
@@ -70,18 +69,18 @@ pub enum FileKind {
     Special,
 }
 
-/// Answer to an attempt to lock a file.
+/// The result of an attempt to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockAttempt {
-    /// Locked, until the file is closed or the process ends.
+    /// Locked. The lock lasts until the file is closed or the process ends.
     Locked,
-    /// Another process, or another handle of this one, has the lock.
+    /// Another process has the lock, or another handle of this process.
     Held,
     /// The file system has no locks.
     Unsupported,
 }
 
-/// An open file. Every read and write names its position, so a failed write does not change where the next one goes.
+/// An open file. Every read and write gives its own position, so a failed write does not affect the next one.
 pub trait DiskFile: Send + Sync {
     /// Returns the length in bytes.
     ///
@@ -95,7 +94,7 @@ pub trait DiskFile: Send + Sync {
     /// What the system reports.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes all bytes at `offset`. After an error, any part of them may have been written.
+    /// Writes all bytes at `offset`. After an error, any part of the bytes may have been written.
     ///
     /// # Errors
     /// What the system reports.
@@ -104,8 +103,8 @@ pub trait DiskFile: Send + Sync {
     /// Waits until everything that was written is on stable storage.
     ///
     /// # Errors
-    /// What the system reports. Everything written since the last successful sync may then be lost. A later sync that
-    /// succeeds does not prove that those bytes are on the disk.
+    /// What the system reports. After an error, everything written since the last successful sync may be lost. If a
+    /// later sync succeeds, this does not prove that those bytes are on the disk.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes.
@@ -114,14 +113,14 @@ pub trait DiskFile: Send + Sync {
     /// What the system reports.
     fn truncate(&self, size: u64) -> io::Result<()>;
 
-    /// Tries to lock the file for this handle alone. The lock belongs to the file, not to its name. Others can still
-    /// read the file.
+    /// Tries to lock the file for this handle alone. The lock applies to the file, not to its name. Other handles can
+    /// still read the file.
     ///
     /// # Errors
     /// What the system reports, except for "held" and "unsupported".
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
-    /// Returns whether `path` leads to this very file, with symbolic links followed. It does not when nothing exists
+    /// Returns whether `path` leads to this very file; symbolic links are followed. Returns false if nothing exists
     /// there.
     ///
     /// # Errors
@@ -131,17 +130,17 @@ pub trait DiskFile: Send + Sync {
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file that may be used. Never waits, even if the path is a FIFO or a device.
+    /// Opens a regular file if it may be used. Never waits, even if the path is a FIFO or a device.
     ///
     /// # Errors
-    /// A [`Refusal`]; `ResourceBusy` when another process has the file open for writing and the system allows only one
-    /// writer; what else the system reports.
+    /// A [`Refusal`]; `ResourceBusy` if another process has the file open for writing and the system allows only one
+    /// writer; any other error of the system.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Returns what exists at `path`, without following a symbolic link; `None` when nothing does.
+    /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.
     ///
     /// # Errors
-    /// A [`Refusal`] for a file or folder that may not be used; what the system reports.
+    /// A [`Refusal`] if the file or folder may not be used; any other error of the system.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
     /// Returns whether `path` is a folder that can hold outputs. Symbolic links are followed.
@@ -153,42 +152,42 @@ pub trait Disk: Send + Sync {
     /// Returns whether both paths lead to the same existing file.
     fn is_same_file(&self, one: &Path, other: &Path) -> bool;
 
-    /// Returns whether standard output goes to the regular file at `path`; with `None`, to the file that standard input
-    /// is read from.
+    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether it goes to the
+    /// file that standard input is read from.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
     /// Checks, without writing, that this user may write to an existing file or folder.
     ///
     /// # Errors
-    /// What the system would report. A disk that can't tell returns `Ok`.
+    /// The error that the system would report. A disk that can't tell returns `Ok`.
     fn may_write(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
 
-    /// Creates one folder for its owner only (0700). An existing folder gets the same mode.
+    /// Creates one folder with the mode 0700: only its owner can use it. An existing folder gets the same mode.
     ///
     /// # Errors
-    /// A [`Refusal`] when what exists may not be used; what the system reports.
+    /// A [`Refusal`] if something exists there that may not be used; any other error of the system.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Renames a file, replacing what is there.
+    /// Renames a file. A file that has the new name is replaced.
     ///
     /// # Errors
     /// What the system reports.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. Succeeds when there is none.
+    /// Removes a file. Succeeds if there is no such file.
     ///
     /// # Errors
     /// What the system reports.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in a folder durable. Does nothing where folders can't be synced.
+    /// Makes creations, renames and removals in a folder durable. Does nothing if the system can't sync folders.
     ///
     /// # Errors
     /// What the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns which files and folders were made private since the last call, in sentences for people.
+    /// Returns which files and folders were made private since the last call, as sentences for people.
     fn take_notes(&self) -> Vec<String>;
 }

@@ -1,11 +1,12 @@
 //! The machine's own file system.
 //!
-//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
-//! and then the file that was opened is checked. The name is also checked before opening, so that no device is opened.
-//! Some devices do something as soon as they are opened.
+//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting.
+//! Then the opened file is checked. The name is also checked before the file is opened, so that no device is opened:
+//! some devices do something as soon as they are opened.
 //!
-//! On Windows, a file that is open for writing can't be opened for writing by another process, but can be read, renamed
-//! and replaced. That replaces locks, because on Windows a lock would also keep people from reading their results.
+//! On Windows, a file that one process has open for writing can't be opened for writing by another process. The other
+//! process can still read, rename and replace it. This takes the place of locks, because a lock on Windows would also
+//! keep people from reading their results.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -16,7 +17,7 @@ use super::real_file::RealFile;
 use super::trust::{Owners, Refusal};
 use super::{Disk, DiskFile, FileKind, OpenMode, system};
 
-/// How many times opening is tried for a file that others create, replace or remove at the same time.
+/// How many times the program tries to open a file that others create, replace or remove at the same time.
 const TRIES: u32 = 16;
 
 /// The machine's own file system.
@@ -26,17 +27,17 @@ pub struct RealDisk {
     made_private: Mutex<MadePrivate>,
 }
 
-/// Files and folders to which others had rights.
+/// Files and folders to which other users had rights.
 #[derive(Debug, Default)]
 struct MadePrivate {
-    /// Made private.
+    /// Those that were made private.
     done: Vec<PathBuf>,
-    /// Not made private, since the file system keeps no modes.
+    /// Those that could not be made private, because the file system stores no modes.
     refused: Vec<PathBuf>,
 }
 
 impl RealDisk {
-    /// Returns the machine's file system. Only files of these owners are used.
+    /// Returns the machine's file system. Only files of `owners` are used.
     pub fn new(owners: Owners) -> Self {
         Self { owners, made_private: Mutex::default() }
     }
@@ -50,16 +51,16 @@ impl RealDisk {
         }
     }
 
-    /// Opens a file that a program appends to by itself, not by position. It is checked and made private as the files
-    /// of a run are.
+    /// Opens a file for appending by another part of the program, which does not write by position. The file is
+    /// checked and made private like the files of a run.
     ///
     /// # Errors
-    /// As [`Disk::open`].
+    /// The errors of [`Disk::open`].
     pub(crate) fn open_to_append(&self, path: &Path) -> io::Result<File> {
         self.open_or_create(path, system::to_write().append(true))
     }
 
-    /// Opens a file, or creates it when it is missing. Never uses a file that somebody else created in between.
+    /// Opens a file, or creates it if it is missing. A file that somebody else creates in between is never used.
     fn open_or_create(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             match self.open_ours(path, options) {
@@ -95,17 +96,17 @@ impl RealDisk {
         self.open_checked(path, options)
     }
 
-    /// Opens a file whose name was checked a moment ago. What was opened is checked again.
+    /// Opens a file whose name was checked a moment ago, and checks the opened file too.
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // Something else took the name since it was checked: the refusal says what it is.
+                // The name now leads to something else than at the check. The refusal says what that is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // The link count does not show a second name that is being removed at this moment. In that case this name
-            // leads to another file.
+            // If a second name is being removed at this moment, the link count does not show it. In that case, this
+            // name leads to another file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -129,7 +130,7 @@ impl RealDisk {
     fn make_private(&self, file: &File, path: &Path) -> io::Result<()> {
         let too_open = |file: &File| Ok::<_, io::Error>(system::facts(&file.metadata()?).private_mode(system::user()));
         let Some(private) = too_open(file)? else { return Ok(()) };
-        // Some file systems keep no modes. Their files are as private as the mount options say.
+        // Some file systems store no modes. The mount options decide who can read their files.
         let is_done = system::set_mode(file, private).is_ok() && too_open(file)?.is_none();
         let mut made_private = self.made_private.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = if is_done { &mut made_private.done } else { &mut made_private.refused };
@@ -256,7 +257,7 @@ fn refusal_of_folder(kind: FileKind) -> Refusal {
     }
 }
 
-/// Returns `ResourceBusy` for the error of a file that another process has open for writing.
+/// Returns `ResourceBusy` if the error means that another process has the file open for writing.
 #[cfg(windows)]
 fn busy(error: io::Error) -> io::Error {
     const ERROR_SHARING_VIOLATION: i32 = 32;
@@ -329,7 +330,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_took_the_name_between_the_check_and_the_opening_is_refused() {
+    fn a_file_that_takes_the_name_between_check_and_opening_is_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("victim"), "kept").expect("it can be written");

@@ -9,7 +9,7 @@ use super::{DiskFile, LockAttempt, system};
 /// An open file.
 pub(super) struct RealFile {
     pub(super) file: File,
-    /// Its name when it was opened.
+    /// The path with which it was opened.
     pub(super) path: PathBuf,
 }
 
@@ -71,7 +71,7 @@ impl DiskFile for RealFile {
         }
     }
 
-    /// Opening the file kept others from writing to it.
+    /// No lock is needed: while this file is open, others can't write to it.
     #[cfg(windows)]
     fn try_lock(&self) -> io::Result<LockAttempt> {
         Ok(LockAttempt::Locked)

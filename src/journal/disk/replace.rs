@@ -1,4 +1,4 @@
-//! Replacing a file as a whole, so that a death or a loss of power leaves either the old file or the new one.
+//! Replaces a file as a whole: after a death or a loss of power, either the old file or the new one is there.
 
 use std::io;
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::path::Path;
 use super::names::{folder_of, with_suffix};
 use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
 
-/// Suffix of temporary files. It is long so that no other file has it by chance.
+/// Suffix of temporary files. It is so long that no other file is likely to have it.
 const TEMPORARY: &str = ".claude-batch.tmp";
 
-/// Writes a new file with `fill` and puts it in the place of the old one.
+/// Writes a new file with `fill` and replaces the old file with it.
 ///
-/// The new file is written beside the old one, synced, and renamed. A temporary file that an earlier death left is
-/// removed first: the caller holds the lock, so no other process is using it. A temporary file that can't be finished
-/// is removed too, because the disk may be full.
+/// The new file is written next to the old one, synced, and renamed. If an earlier death left a temporary file, it is
+/// removed first: the caller holds the lock, so no other process is using that file. If the temporary file can't be
+/// finished, it is removed too, because the disk may be full.
 ///
 /// # Errors
-/// What failed. The file is then either the old one or the new one, never a mixture.
+/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -25,11 +25,11 @@ pub(crate) fn replace(
     put(disk, path, |_, _| Ok(()), fill).map(drop)
 }
 
-/// Replaces a locked file as [`replace`] does. The new file is locked before it gets the name, so that no other run can
-/// take it in between. Returns the new file.
+/// Replaces a locked file like [`replace`]. The new file is locked before it gets the name, so no other run can lock
+/// it in between. Returns the new file.
 ///
 /// # Errors
-/// As [`replace`].
+/// The errors of [`replace`].
 pub(crate) fn replace_locked(
     disk: &dyn Disk,
     path: &Path,
@@ -38,11 +38,11 @@ pub(crate) fn replace_locked(
     put(disk, path, lock, fill)
 }
 
-/// Removes the temporary file that a death left while it replaced the file at `path`. The caller must hold that file's
-/// lock.
+/// Removes the temporary file for the file at `path` if a process died while it replaced that file. The caller must
+/// hold the lock of the file.
 ///
 /// # Errors
-/// What failed.
+/// The failure of the disk.
 pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let temporary = with_suffix(path, TEMPORARY);
     disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))
@@ -51,7 +51,7 @@ pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskF
 /// Makes the name of a created or renamed file durable.
 ///
 /// # Errors
-/// What failed.
+/// The failure of the disk.
 pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let folder = folder_of(path);
     disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))
@@ -79,7 +79,7 @@ fn put(
         .and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
     if let Err(failure) = in_place {
         drop(file);
-        // The first failure is the one to report.
+        // The failure before this one is the one to report.
         let _ = disk.remove(&temporary);
         return Err(failure);
     }

@@ -1,6 +1,6 @@
-//! What differs between operating systems, for `real.rs`: owners, links, modes, and who else may open a file.
+//! The differences between operating systems, for `real.rs`: owners, links, modes, and who else can open a file.
 //!
-//! Where the system can't tell owners and modes, every file counts as the user's own and as private.
+//! If the system can't tell owners and modes, every file counts as the user's own and as private.
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::*;
@@ -19,8 +19,8 @@ mod unix {
 
     use crate::journal::disk::trust::Facts;
 
-    /// Returns options for reading. With them, opening follows no symbolic link, does not wait for a FIFO's writer, and
-    /// never makes a terminal the controlling one.
+    /// Returns options for reading. A file that is opened with them is not opened through a symbolic link. Opening
+    /// does not wait for the writer of a FIFO, and does not make a terminal the controlling terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -28,20 +28,21 @@ mod unix {
         options
     }
 
-    /// Returns options for reading and writing, with the same rules. A file that is created is for its owner only.
+    /// Returns options for reading and writing, with the same rules. Only the owner can use a file that is created
+    /// with them.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true).mode(0o600);
         options
     }
 
-    /// Opens a folder, and nothing else.
+    /// Opens a folder. Fails if the path is anything else.
     pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW.union(OFlags::DIRECTORY);
         OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
     }
 
-    /// Creates a folder for its owner only.
+    /// Creates a folder that only its owner can use.
     pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(path)
     }
@@ -50,7 +51,7 @@ mod unix {
         File::open(path)?.sync_all()
     }
 
-    /// Checks that the user may write to a file, or make files in a folder.
+    /// Checks that the user may write to a file, or create files in a folder.
     pub(crate) fn may_write(path: &Path) -> io::Result<()> {
         let access = if path.is_dir() { Access::WRITE_OK.union(Access::EXEC_OK) } else { Access::WRITE_OK };
         Ok(rustix::fs::access(path, access)?)
@@ -69,7 +70,7 @@ mod unix {
         file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Returns whether both paths lead to one file.
+    /// Returns whether both paths lead to the same file.
     pub(crate) fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
         Ok(is_one(&fs::metadata(one)?, &fs::metadata(other)?))
     }
@@ -80,8 +81,8 @@ mod unix {
         Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
     }
 
-    /// Returns whether standard output is the regular file at `path`. With `None`, returns whether it is the file of
-    /// standard input.
+    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether it goes to the
+    /// file that standard input is read from.
     pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
         let out = metadata_of(&io::stdout())?;
         let other = match path {
@@ -114,8 +115,8 @@ mod elsewhere {
         options
     }
 
-    /// Returns options for reading and writing. On Windows others may read the file, rename it and replace it, but not
-    /// write to it.
+    /// Returns options for reading and writing. On Windows, others can then read the file, rename it and replace it,
+    /// but not write to it.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true);
@@ -130,7 +131,7 @@ mod elsewhere {
         options
     }
 
-    /// Opens a folder, and nothing else.
+    /// Opens a folder. Fails if the path is anything else.
     pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
         let mut options = to_read();
         #[cfg(windows)]
@@ -171,18 +172,18 @@ mod elsewhere {
         Ok(())
     }
 
-    /// Returns whether both paths lead to one file.
+    /// Returns whether both paths lead to the same file.
     pub(crate) fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
         Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
     }
 
-    /// Returns whether `path` leads to the file that was opened. On this system files have no number, so the paths are
+    /// Returns whether `path` leads to the opened file. On this system files have no number, so the paths are
     /// compared.
     pub(crate) fn is_at(_file: &File, opened: &Path, path: &Path) -> io::Result<bool> {
         is_same(opened, path)
     }
 
-    /// Returns `false`: the file of standard output can't be found out.
+    /// Returns `false`: on this system it can't be found out which file standard output is.
     pub(crate) fn is_standard_output(_path: Option<&Path>) -> io::Result<bool> {
         Ok(false)
     }

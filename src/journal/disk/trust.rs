@@ -1,59 +1,60 @@
-//! Which files may be used. A file is judged by what it is, not by its name.
+//! Which files may be used. The opened file itself is checked, not its name.
 //!
-//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to use.
-//! They can do so between the check of the name and the opening. So the check before opening ([`super::Disk::kind`])
-//! only gives a better message, and the file that was opened is checked again. Both checks follow the same table:
+//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to
+//! use. This can happen even after the name was checked and before the file is opened. So the check before opening
+//! ([`super::Disk::kind`]) only gives a better message, and the opened file is checked again. Both checks follow the
+//! same table:
 //!
-//! | what | answer | allowed by `--trust-owner` |
+//! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|
 //! | a symbolic link, folder, FIFO, socket or device | refused | no |
 //! | a file or folder of another user, root included | refused | yes |
 //! | a file with more than one name (hard links) | refused | no |
-//! | results or error log in a folder that every user may write to, without the sticky bit | refused | yes |
-//! | the user's own file or folder, to which others have rights | made private, with a note | |
+//! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
+//! | the user's own file or folder to which others have rights | made private, with a note | |
 //!
-//! For root, too, a file of another user is not the user's own. A folder that a group may write to is fine: its owner
-//! chose the group, and on many systems each user has a group of their own. The sticky bit keeps users from removing
-//! each other's files. That is enough, because files that another user made are not used.
+//! For root, too, a file of another user does not count as the user's own. A folder that a group can write to is
+//! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit keeps
+//! users from removing each other's files. That is enough, because files that another user made are not used.
 //!
 //! Pure.
 
 use std::path::PathBuf;
 
-/// Why a file or folder is not used. Shape: continues a sentence that begins with the path; says what it is and what to
-/// do.
+/// Why a file or folder is not used. Its text continues a sentence that begins with the path. It says what was found
+/// and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A symbolic link.
+    /// It is a symbolic link.
     #[error("is a symbolic link, which could lead anywhere: remove it, or name another file")]
     Symlink,
-    /// A folder where a file should be.
+    /// It is a folder, but should be a file.
     #[error("is a folder: remove it, or name another file")]
     Folder,
-    /// A FIFO, socket or device.
+    /// It is a FIFO, socket or device.
     #[error("is a pipe, socket or device: remove it, or name another file")]
     Special,
-    /// Not a folder, where the run folder must be.
+    /// It is not a folder, but should be the run folder.
     #[error("is not a folder, but the run folder must be there: remove it, or name another output")]
     NotAFolder,
-    /// A file or folder of another user.
+    /// It belongs to another user.
     #[error(
         "belongs to another user (uid {owner}): name another file, or add --trust-owner if you trust that user, as with \
          the volume of a container"
     )]
     Anothers {
-        /// The user's number.
+        /// The id of that user.
         owner: u32,
     },
-    /// A file with several names.
+    /// It is a file with several names.
     #[error(
-        "has {names} names (hard links), and each would show what is written: copy it and name the copy, or name another file"
+        "has {names} names (hard links), so the output would appear under each of them: copy it and name the copy, or name another file"
     )]
     Linked {
-        /// How many.
+        /// The number of names.
         names: u64,
     },
-    /// A file in a folder that every user may write to.
+    /// It is a file in a folder that every user can write to.
     #[error(
         "lies in {}, where every user may remove and replace files: take that right away (chmod o-w), name a file in \
          another folder, or add --trust-owner if you trust all users, as in a container",
@@ -65,13 +66,13 @@ pub enum Refusal {
     },
 }
 
-/// Whose files are used: `--trust-owner`.
+/// Which owners' files are used (`--trust-owner`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owners {
-    /// The user's own.
+    /// Only the user's own files.
     #[default]
     Own,
-    /// Those of any user, also in folders that every user may write to.
+    /// Files of every user. Folders that every user can write to are accepted too.
     Any,
 }
 
@@ -90,7 +91,7 @@ impl Facts {
         if owners == Owners::Own && self.owner != us {
             return Err(Refusal::Anothers { owner: self.owner });
         }
-        // The link count of a folder includes its `.` and the `..` of each folder in it.
+        // The link count of a folder includes its `.` and the `..` of each subfolder.
         if !self.is_folder && self.names > 1 {
             return Err(Refusal::Linked { names: self.names });
         }
@@ -104,7 +105,8 @@ impl Facts {
         self.mode & WRITABLE_FOR_ALL != 0 && self.mode & STICKY == 0
     }
 
-    /// Returns the mode to set when the file or folder is the user's own and others have rights to it; else `None`.
+    /// If the file or folder is the user's own and others have rights to it, returns the mode to set; otherwise
+    /// `None`.
     pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
         const OF_OTHERS: u32 = 0o077;
         let is_too_open = self.owner == us && self.mode & OF_OTHERS != 0;

@@ -1,4 +1,4 @@
-//! Checks of the outputs' names, before any file is opened for writing.
+//! Checks the names of the outputs before any file is opened for writing.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks that the outputs can be created or opened, without changing anything.
     ///
-    /// No output may be one of `inputs`; only `resume` may read the error log that it writes. What the files hold is
-    /// checked when the journal is opened.
+    /// No output may be one of `inputs`, except that `resume` reads the error log that it writes. The content of the
+    /// files is checked when the journal is opened.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
@@ -50,8 +50,8 @@ impl RunPaths {
         Ok(())
     }
 
-    /// Checks that the file at [`RunPaths::results`], which this program makes as a whole, can be made: that it is none of
-    /// `inputs`, nor the error log.
+    /// Checks that the file at [`RunPaths::results`] can be made, because this program makes it as a whole. It must
+    /// not be one of `inputs` or the error log.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
@@ -68,7 +68,7 @@ impl RunPaths {
         }
     }
 
-    /// Checks the file that a shell redirected standard output to: `>` and `>>` check nothing.
+    /// Checks the file that a shell redirected standard output to. This is needed because `>` and `>>` check nothing.
     fn check_standard_output(&self, inputs: &[PathBuf], disk: &dyn Disk) -> Result<(), JournalError> {
         let what = if disk.is_standard_output(Some(&self.errors)) {
             format!("the error log {}", self.errors.display())
@@ -87,7 +87,7 @@ impl RunPaths {
     }
 }
 
-/// Returns whether two paths lead to one file, which need not exist.
+/// Returns whether two paths lead to the same file. The file need not exist.
 fn is_one_file(one: &Path, other: &Path, disk: &dyn Disk) -> bool {
     let have_one_name_and_folder =
         || one.file_name() == other.file_name() && disk.is_same_file(folder_of(one), folder_of(other));
@@ -114,7 +114,7 @@ mod tests {
     use crate::journal::disk::RealDisk;
 
     #[test]
-    fn outputs_that_can_not_be_used_are_refused() {
+    fn unusable_outputs_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("in.jsonl"), "x").expect("it can be written");

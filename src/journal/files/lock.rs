@@ -1,10 +1,11 @@
 //! The lock of the run folder: one run at a time for one results file.
 //!
-//! The lock is on a file named `lock`, which exists before the results do. A file named `holder` beside it holds the
-//! process id of the run. Results and error log have locks of their own ([`super::output`]), because other names can
-//! lead to them. The system frees a lock when its process dies, so there are no stale locks. The file `lock` is never
-//! removed. Otherwise two runs could lock two different files of this name. When a person removes the whole folder, the
-//! locks on the outputs still hold.
+//! The lock is on a file named `lock`, which exists before the results do. A file named `holder` next to it contains
+//! the process id of the run. Results and error log have locks of their own ([`super::output`]), because other names
+//! can lead to them. When a process dies, the system frees its locks, so there are no stale locks.
+//!
+//! The file `lock` is never removed. If it were, two runs could lock two different files of this name. If a person
+//! removes the whole folder, the locks on the outputs still protect them.
 
 use std::io;
 use std::path::Path;
@@ -17,10 +18,10 @@ pub(crate) struct Lock {
     _file: Box<dyn DiskFile>,
 }
 
-/// Locks the run folder. Returns the lock and, on a file system without locks, a warning.
+/// Locks the run folder. Returns the lock. If the file system has no locks, also returns a warning.
 ///
 /// # Errors
-/// [`JournalError::Locked`] with the process id of the other run when it is known; [`JournalError::Disk`].
+/// [`JournalError::Locked`], with the process id of the other run if it is known; [`JournalError::Disk`].
 pub(crate) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lock, Option<String>), JournalError> {
     let path = folder.join("lock");
     let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
@@ -40,7 +41,7 @@ pub(crate) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lo
 /// Checks that no run holds the lock of a run folder and that this run could take it. Changes nothing.
 ///
 /// # Errors
-/// As [`lock`].
+/// The errors of [`lock`].
 pub(crate) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(), JournalError> {
     let path = folder.join("lock");
     let held = || JournalError::Locked { path: results.to_owned(), holder: read_holder(disk, folder) };
@@ -56,7 +57,7 @@ pub(crate) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Resu
     }
 }
 
-/// Returns the warning about a file system without locks.
+/// Returns the warning that the file system has no locks.
 pub(super) fn lacks_locks(path: &Path) -> String {
     let folder = folder_of(path).display();
     format!("the file system of {folder} has no locks: make sure that no other run uses the same output")

@@ -1,16 +1,16 @@
-//! Names of files that an error log may hold: only names of files in the folder of the log.
+//! The names of results files that an error log may contain: only names of files in the folder of the log.
 
-/// Names that stand for devices on some systems, with any extension.
+/// Names of devices on some systems. With any extension, they still mean the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// Names that stand for devices when a digit follows them.
+/// Beginnings of device names: on some systems, each of them followed by a digit is a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// Length of the longest file name.
 const NAME_BYTES: usize = 255;
 
-/// Returns `None` for a name that a file in the folder of the log can have. For any other name, returns a description
-/// of it, with its article.
+/// Returns what is wrong with a name, with its article; `None` if it is a valid name for a file in the folder of the
+/// log.
 ///
-/// The rule is nearly the same on all systems, because a log may come from another one.
+/// The rule is nearly the same on all systems, because a log may come from another system.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("an empty name"),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_files_in_the_folder_of_the_log_are_allowed() {
+    fn only_names_of_files_in_the_folder_of_the_log_are_valid() {
         let fine = ["out.jsonl", "a b", "..jsonl", ".hidden", "日本.jsonl", "com.jsonl", "nullable", "com10", "$(x)"];
         let wrong = [
             "",

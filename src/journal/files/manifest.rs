@@ -1,12 +1,15 @@
-//! The manifest: describes a run, in the file `manifest.json` of the run folder.
+//! The manifest, which describes a run. It is the file `manifest.json` in the run folder.
 //!
-//! The file is replaced atomically (temporary file, sync, rename, sync of the folder). Where manifest and lines differ,
-//! the lines win. If the manifest is lost, only convenience is lost, and the sums of removed lines.
+//! The file is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the lines
+//! disagree, the lines are right. If the manifest is lost, only convenience and the sums of removed lines are lost.
 //!
-//! A run folder may come from somebody else, so a manifest is not trusted: its size is bounded, its numbers are added
-//! without overflow, its origin is only compared, and `resume` takes only the settings in the table of
-//! `cli/config/recorded.rs`.
+//! A run folder may come from another person, so a manifest is not trusted:
+//! - Its size is bounded.
+//! - Its numbers are added without overflow.
+//! - Its origin is only compared.
+//! - `resume` takes only those settings from it that are in the table of `cli/config/recorded.rs`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,12 +25,12 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// Size of the largest manifest that is read. Tens of thousands of inputs fit. Hostile text takes up to thirty times as
-/// much memory when it is parsed.
+/// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. Parsing a malicious text
+/// takes up to thirty times as much memory.
 const MOST_BYTES: u64 = 4 << 20;
-/// Length of the longest origin, because messages show it.
+/// The most bytes of an origin. It is limited because messages show it.
 const ORIGIN_BYTES: usize = 512;
-/// Length of the longest parser message that is shown, because it may quote the file.
+/// The most characters that are shown of a parser message. It is limited because the message may quote the file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.
@@ -47,27 +50,28 @@ pub struct Manifest {
     /// The inputs.
     #[serde(default)]
     pub inputs: Vec<InputIdentity>,
-    /// What the flags put into every request.
+    /// The parts of every request that come from flags.
     #[serde(default)]
     pub shape: RequestShape,
-    /// Other settings, by the names of their flags. They are not checked here. A credential or the base URL is never
-    /// among them.
+    /// Other settings, by the names of their flags. They are not checked here. They never include a credential or the
+    /// base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// The settings that say how rows were read and what was asked for each, by the names of their flags. They are not
-    /// checked here.
+    /// The settings that decide how rows were read and what was asked for each, by the names of their flags. They are
+    /// not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
-    /// The output that is made from the results; `None` when the results file is the output.
+    /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
-    /// Sums over lines that were removed.
+    /// Sums that include removed lines.
     #[serde(default)]
     pub carried: Carried,
-    /// How many times the run folder was opened. Slots name the opening that they belong to.
+    /// How many times the run folder was opened. Slots contain the number of the opening that they belong to.
     #[serde(default)]
     pub opening: u64,
-    /// A death leaves requests in flight. This is the last opening whose requests in flight are counted in `carried`.
+    /// The last opening whose requests in flight are counted in `carried`. Requests stay in flight if the process
+    /// dies.
     #[serde(default)]
     pub counted_opening: u64,
 }
@@ -82,7 +86,7 @@ pub struct RecordedOutput {
     pub settings: Map<String, Value>,
 }
 
-/// What identifies one input.
+/// Identifies one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputIdentity {
     /// Its path as typed, or `stdin`.
@@ -95,12 +99,15 @@ pub struct InputIdentity {
     pub modified: Option<jiff::Timestamp>,
 }
 
-/// What the flags put into every request.
+/// The parts of every request that come from flags.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RequestShape {
     /// `--model`, or the default.
     #[serde(default)]
     pub model: Option<String>,
+    /// `--map-model`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub map_model: BTreeMap<String, String>,
     /// `--max-tokens`.
     #[serde(default)]
     pub max_tokens: Option<u32>,
@@ -118,7 +125,7 @@ pub struct RequestShape {
     pub betas: Vec<String>,
 }
 
-/// Sums that no line holds: those of removed lines, and those of requests that were in flight when a run died.
+/// Sums that are not in any line: charges of removed lines, and requests that were in flight when a run died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
     /// Money spent, in pico-dollars.
@@ -127,17 +134,17 @@ pub struct Carried {
     /// Tokens used.
     #[serde(default)]
     pub usage: Usage,
-    /// Attempts that may have been billed without a kept answer.
+    /// Attempts that may have been billed although no answer was kept.
     #[serde(default)]
     pub maybe_paid: u64,
 }
 
 impl Manifest {
-    /// Adds the charges of lines that will be removed next, and makes the sums durable. Without a run folder, the sums
-    /// are only kept in memory.
+    /// Adds the charges of lines that are about to be removed, and makes the sums durable. Without a run folder, the
+    /// sums are only kept in memory.
     ///
     /// # Errors
-    /// What failed.
+    /// The failure of the disk.
     pub(crate) fn carry(
         &mut self,
         disk: &dyn Disk,
@@ -177,10 +184,10 @@ pub(crate) fn manifest_path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// Reads the manifest of a run folder; `None` when there is none.
+/// Reads the manifest of a run folder; `None` if there is no manifest.
 ///
 /// # Errors
-/// [`JournalError::NewerFormat`]; [`JournalError::Manifest`] when it can't be read; [`JournalError::Refused`];
+/// [`JournalError::NewerFormat`]; [`JournalError::Manifest`] if it can't be read; [`JournalError::Refused`];
 /// [`JournalError::Disk`].
 pub fn read_manifest(folder: &Path, disk: &dyn Disk) -> Result<Option<Manifest>, JournalError> {
     let path = manifest_path(folder);
@@ -224,7 +231,7 @@ fn fault_of_json(error: &serde_json::Error) -> String {
     format!("line {}, column {}: {what}", error.line(), error.column())
 }
 
-/// Returns why a text is not an origin that can be shown to people; `None` when it can be shown.
+/// Returns why an origin can't be shown to people; `None` if it can be shown.
 fn fault_of_origin(origin: &str) -> Option<String> {
     match origin {
         origin if origin.len() > ORIGIN_BYTES => Some(format!("origin has {} bytes", origin.len())),
@@ -236,11 +243,11 @@ fn fault_of_origin(origin: &str) -> Option<String> {
 /// Replaces the manifest.
 ///
 /// # Errors
-/// The failure of the disk. The manifest is then still the old one or already the new one, never a mixture.
+/// The failure of the disk. The file is then either the old manifest or the new one, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {
-        // Only the list of inputs can be so long. Nothing depends on that list, so it is left out.
+        // Only the list of inputs can make the manifest so long. Nothing depends on that list, so it is left out.
         bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
     }
     replace(disk, &manifest_path(folder), |file, path| file.write_at(&bytes, 0).map_err(DiskFailure::of("write", path)))
@@ -252,7 +259,7 @@ fn rendered(manifest: &Manifest) -> Vec<u8> {
     bytes
 }
 
-/// Renames the manifest, when there is one, by adding `suffix`.
+/// Renames the manifest, if there is one, by adding `suffix`.
 pub(crate) fn set_aside(disk: &dyn Disk, folder: &Path, suffix: &str) -> Result<(), DiskFailure> {
     let path = manifest_path(folder);
     match disk.kind(&path).map_err(DiskFailure::of("look at", &path))? {
@@ -268,7 +275,7 @@ mod tests {
 
     const FOLDER: &str = "o.run";
 
-    /// Reads a manifest with this text. Returns the message when it is refused.
+    /// Reads a manifest with this text. If it is refused, returns the message.
     fn read_text(text: &[u8]) -> Result<Option<Manifest>, String> {
         let disk = MemDisk::new();
         disk.put("o.run/manifest.json", text);

@@ -1,16 +1,16 @@
-//! Which files a run uses: their names, their locks, and what the run folder holds.
+//! The files of a run: their names, their locks, and the content of the run folder.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
-//! | `paths.rs` | where results, error log and run folder are, for what was typed |
+//! | `paths.rs` | the paths of results, error log and run folder, made from the arguments |
 //! | `check.rs` | checks of these names, before any file is opened for writing |
-//! | `log_names.rs` | which names of files an error log may hold |
+//! | `log_names.rs` | the names of results files that an error log may contain |
 //! | `output.rs` | results and error log: opened, locked, replaced |
-//! | `lock.rs` | the lock of the run folder, and who holds it |
-//! | `manifest.rs` | what the run was, and the sums that no line holds any more |
-//! | `slots.rs` | which requests are in flight |
+//! | `lock.rs` | the lock of the run folder, and the process that holds it |
+//! | `manifest.rs` | the description of the run, and the sums that are no longer in any line |
+//! | `slots.rs` | the requests that are in flight |
 //!
-//! Knows nothing about the content of the lines.
+//! This part knows nothing about the content of the lines.
 
 mod check;
 mod lock;

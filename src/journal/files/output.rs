@@ -1,9 +1,9 @@
-//! The files that a run appends to: results and error log, opened once and locked.
+//! The files to which a run appends: results and error log. Each is opened once and locked.
 //!
-//! A lock on a name is not enough: two runs can share an error log, or reach one file by several names. So each file is
-//! locked itself, in addition to the run folder (`lock.rs`). The lock is on the file that was opened. Another run may
-//! have replaced or removed that file in the meantime, so the name is checked again after locking. A file that replaces
-//! a locked one is locked before it gets the name ([`Output::replace`]).
+//! A lock on a name is not enough: two runs can share an error log, or reach the same file by different names. So each
+//! file is locked itself, in addition to the run folder (`lock.rs`). The lock applies to the opened file. Another run
+//! may have replaced or removed that file in the meantime, so the name is checked again after locking. If a locked
+//! file is replaced, the new file is locked before it gets the name ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in
 //! between, it is not used.
@@ -22,15 +22,15 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// How many times a file is opened again that was replaced while it was being locked. Each time, another run ended.
+/// How many times a file is opened again if it was replaced while it was being locked. Each time, another run ended.
 const TRIES: u32 = 16;
 
-/// What the files of a run are opened for.
+/// Why the files of a run are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A run: files are locked and written to.
+    /// For a run: files are locked and written to.
     Write,
-    /// A dry run: files are read once. They are not locked, and nothing is changed.
+    /// For a dry run: files are only read. They are not locked, and nothing is changed.
     ReadOnly,
 }
 
@@ -72,9 +72,9 @@ impl Output {
         }
     }
 
-    /// Opens a file for reading, unless a run holds it or it could not be written to.
+    /// Opens a file for reading, unless another run uses it or this user may not write to it.
     fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
-        // This handle is closed at once, and its lock with it: a run that starts now is not refused.
+        // This handle is closed immediately, which frees its lock, so a run that starts now is not refused.
         let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
         if probe.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held))) {
             return Err(locked(path, log));
@@ -105,7 +105,7 @@ impl Output {
     /// Creates and locks a file that does not exist.
     ///
     /// # Errors
-    /// [`JournalError::Appeared`] when it exists by then; as [`Output::find`].
+    /// [`JournalError::Appeared`] if the file exists by then; the errors of [`Output::find`].
     pub(crate) fn create(
         disk: &dyn Disk,
         path: &Path,
@@ -117,14 +117,14 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
             opened => opened.map_err(DiskFailure::of("open", path))?,
         };
-        // Another run may open the file before it is locked, and remove or replace it.
+        // Before it is locked, another run may open the file and remove or replace it.
         Self::lock(file, path, log, notes)?.ok_or_else(appeared)
     }
 
-    /// Replaces the file as a whole; see [`crate::journal::disk::replace`]. The new file is locked too.
+    /// Replaces the file as a whole like [`crate::journal::disk::replace`]. The new file is locked too.
     ///
     /// # Errors
-    /// What failed.
+    /// The failure of the disk.
     pub(crate) fn replace(
         &mut self,
         disk: &dyn Disk,
@@ -152,10 +152,10 @@ impl Output {
 }
 
 impl ExistingOutputs {
-    /// Opens the outputs that exist. None of them may be one of `inputs`; only `resume` may read its error log.
+    /// Opens the existing outputs. None of them may be one of `inputs`, except that `resume` reads its error log.
     ///
     /// # Errors
-    /// As [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
+    /// The errors of [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
     pub(crate) fn find(
         disk: &dyn Disk,
         paths: &RunPaths,
@@ -172,7 +172,7 @@ impl ExistingOutputs {
         let errors = Output::find(disk, &paths.errors, Log::Errors, access, notes)?;
         let written = errors.as_ref().filter(|_| start != Start::Resume);
         for output in results.iter().chain(written) {
-            // An input that can't be compared here is refused later, when it is read.
+            // If an input can't be compared here, it is refused later, when it is read.
             if let Some(input) = inputs.iter().find(|input| output.file.is_at(input).unwrap_or(false)) {
                 return Err(JournalError::OutputIsInput { output: output.path.clone(), input: input.clone() });
             }
@@ -180,10 +180,10 @@ impl ExistingOutputs {
         Ok(Self { results, errors })
     }
 
-    /// Creates the outputs that are missing, and makes the names of all of them durable.
+    /// Creates the missing outputs, and makes the names of all outputs durable.
     ///
     /// # Errors
-    /// As [`Output::create`]; [`JournalError::SameFile`].
+    /// The errors of [`Output::create`]; [`JournalError::SameFile`].
     pub(crate) fn complete(
         self,
         disk: &dyn Disk,
@@ -208,7 +208,7 @@ impl ExistingOutputs {
     }
 }
 
-/// Opens a file; `None` when there is none.
+/// Opens a file; `None` if it does not exist.
 fn open_existing(
     disk: &dyn Disk,
     path: &Path,
@@ -223,7 +223,7 @@ fn open_existing(
     }
 }
 
-/// Checks that a path does not lead to the results.
+/// Checks that a path does not lead to the results file.
 fn check_distinct(results: Option<&Output>, errors: &Path) -> Result<(), JournalError> {
     match results {
         Some(Output { path, file }) if file.is_at(errors).map_err(DiskFailure::of("look at", errors))? => {
@@ -246,13 +246,13 @@ fn locked(path: &Path, log: Log) -> JournalError {
     }
 }
 
-/// Opens a file that the program appends to by itself, with the same checks as an output of a run.
+/// Opens a file to which the program appends by itself, with the same checks as for an output of a run.
 ///
-/// Returns the file, and what was done to it in sentences for people.
+/// Returns the file, and the changes made to its rights as sentences for people.
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].
-#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the simulator opens its journal so"))]
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the simulator opens its journal in this way"))]
 pub(crate) fn open_to_append(path: &Path, owners: Owners) -> Result<(File, Vec<String>), JournalError> {
     let disk = RealDisk::new(owners);
     let folder = folder_of(path);

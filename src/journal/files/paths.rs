@@ -1,4 +1,4 @@
-//! Paths: where results, error log and run folder are, for the inputs and flags that were typed.
+//! Paths of results, error log and run folder, made from the arguments.
 //!
 //! Pure. The rules:
 //!
@@ -10,8 +10,8 @@
 //! | any | `out.results.jsonl` | `out.results.jsonl` | `out.errors.jsonl` |
 //! | pipe | none or `-` | standard output | `claude-batch.<run>.errors.jsonl` |
 //!
-//! A simulated run adds `.simulated` to names that are made from an input, so it never touches the files of a real run.
-//! The run folder has the name of the results file with `.run` added.
+//! A simulated run adds `.simulated` to names that are made from an input, so it never touches the files of a real
+//! run. The name of the run folder is the name of the results file with `.run` added.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use super::log_names::fault_of_name;
 use crate::journal::disk::{folder_of, with_suffix};
 use crate::journal::error::JournalError;
 
-/// What paths are made from.
+/// The values that paths are made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathRequest<'a> {
     /// The inputs that are files, in order. Empty when the only input is a pipe.
@@ -30,13 +30,13 @@ pub(crate) struct PathRequest<'a> {
     pub output: Option<&'a Path>,
     /// `--errors`.
     pub errors: Option<&'a Path>,
-    /// Whether the run asks the simulator (`--simulate`).
+    /// Whether the run uses the simulator (`--simulate`).
     pub is_simulated: bool,
     /// Id of the run.
     pub run: &'a str,
 }
 
-/// Where the files of a run are.
+/// The paths of the files of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunPaths {
     /// The results file; `None` when results go to standard output.
@@ -68,34 +68,35 @@ impl RunPaths {
         Ok(Self { results, errors })
     }
 
-    /// Returns the paths that a run uses for these inputs when no output is named; `None` for several inputs.
+    /// Returns the paths of a run with these inputs if no output is named; `None` for several inputs.
     pub(crate) fn of_input(inputs: &[PathBuf], is_simulated: bool) -> Option<Self> {
         let request = PathRequest { inputs, has_stdin: false, output: None, errors: None, is_simulated, run: "" };
         Self::resolve(&request).ok()
     }
 
-    /// Returns the error log that a results file has by default.
+    /// Returns the default error log of a results file.
     pub(crate) fn errors_beside(results: &Path) -> PathBuf {
         errors_beside(results)
     }
 
-    /// Returns the paths of a known results file and error log.
+    /// Returns the paths for a known results file and a known error log.
     pub fn given(results: Option<PathBuf>, errors: PathBuf) -> Self {
         Self { results, errors }
     }
 
-    /// Returns the run folder. It is `None` when results go to standard output: such a run can't be resumed.
+    /// Returns the run folder; `None` if results go to standard output, because such a run can't be resumed.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns where the copy of a piped input is, for an output that needs the input again; `None` without a run folder.
+    /// Returns the path of the copy of a piped input, for an output that needs the input again; `None` without a run
+    /// folder.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }
 
-    /// Returns the name of the results file for entries of the error log: only the file name when both files are in one
-    /// folder, otherwise an absolute path.
+    /// Returns the name by which entries of the error log refer to the results file. It is only the file name if both
+    /// files are in the same folder, and an absolute path otherwise.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -106,18 +107,18 @@ impl RunPaths {
         Some(absolute.to_string_lossy().into_owned())
     }
 
-    /// Returns whether an entry of the error log that names its results file as `theirs` belongs to these results.
+    /// Returns whether an entry belongs to these results. `theirs` is the results file that the entry names.
     fn are_results(&self, theirs: &str) -> bool {
         let Some(results) = &self.results else { return false };
-        // The name is only compared, never opened: on some systems a name can stand for a file of another machine.
+        // The name is only compared, never opened: on some systems, a name can refer to a file on another machine.
         let named = self.errors.with_file_name(theirs);
         self.results_beside_errors().as_deref() == Some(theirs)
             || named == *results
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that answers [`Self::are_results`] for one entry after another. It is fast because most
-    /// entries name the same file as the entry before.
+    /// Returns a function that does the same as [`Self::are_results`]. It is fast when it is called for many entries,
+    /// because most entries name the same file as the entry before.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {
@@ -128,8 +129,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether `resume` finds the results from the error log alone. It does when the entries name a file in the
-    /// folder of the log. Otherwise the person has to name the results with `-o`.
+    /// Returns whether `resume` finds the results from the error log alone. It does if the entries name a file in the
+    /// folder of the log. Otherwise the user has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {
@@ -142,13 +143,13 @@ impl RunPaths {
     }
 }
 
-/// Returns the name of an input without `.jsonl`, and with `.simulated` for a simulated run.
+/// Returns the path of an input without `.jsonl`. For a simulated run, `.simulated` is added.
 fn named_after(input: &Path, is_simulated: bool) -> PathBuf {
     let stem = without_suffix(input, ".jsonl");
     if is_simulated { with_suffix(&stem, ".simulated") } else { stem }
 }
 
-/// Returns whether `errors` has the name that the error log of these results gets by default.
+/// Returns whether `errors` is the default path of the error log for these results.
 pub(crate) fn is_own_log(results: &Path, errors: &Path) -> bool {
     errors_beside(results).file_name() == errors.file_name()
 }
@@ -171,7 +172,7 @@ fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Given: inputs, output, whether simulated. Expected: results, error log.
+    /// Given: inputs, output, and whether the run is simulated. Expected: results and error log.
     type Case<'a> = (&'a [&'a str], Option<&'a str>, bool, Option<&'a str>, &'a str);
 
     fn resolved(inputs: &[&str], output: Option<&str>, is_simulated: bool) -> Result<RunPaths, JournalError> {

@@ -1,17 +1,20 @@
-//! Slots: record which requests are in flight, so that the next run can count those that a dead run may have paid for.
+//! Slots record which requests are in flight. If a run dies, the next run counts these requests: they may have been
+//! billed.
 //!
-//! Owns the file `inflight` in the run folder. It begins with a head that names the run. Then come slots of 64 bytes,
-//! one for each request in flight. A slot is filled before its request is sent, so it survives a death of the process.
-//! It is free again when the line of its row is durable.
+//! Owns the file `inflight` in the run folder. It begins with a head that names the run. After the head come slots of
+//! 64 bytes, one for each request in flight. A slot is filled before its request is sent, so it survives the death of
+//! the process. It is free again when the line of its row is durable.
 //!
-//! Changes of slots wait for [`Slots::flush`], which writes all of them in one piece. A system call for each change
-//! would cost as much as sending the request. A request must not be sent before its slot is flushed.
+//! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
+//! cost as much as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! A slot of a row with a durable line is not cleared in the file: the next run does not count rows that have a line.
-//! The lowest free slot is used first, so that the slots that change in one turn of the run's loop are close together.
+//! If a row has a durable line, its slot is not cleared in the file: the next run does not count rows that have a
+//! line. The lowest free slot is used first, so the slots that change in one turn of the run's loop are close
+//! together.
 //!
-//! Slots are not synced: a sync for each request would cost more than the count is worth. After a loss of power, slots
-//! may be missing or old, and the count is then only an estimate. A slot whose checksum is wrong counts as empty.
+//! Slots are not synced, because a sync for each request would cost more than the count is worth. After a loss of
+//! power, slots can be missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts
+//! as empty.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,15 +25,15 @@ use crate::domain::RowId;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// At most this many bytes of the file are read: a hundred thousand slots, which is ten times the most requests in
-/// flight.
+/// The most bytes of the file that are read. They are enough for a hundred thousand slots, ten times the most requests
+/// in flight.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
-/// Bytes of the head for the id of the run. The first 16 hold the magic number and the opening.
+/// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the opening.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. Give it back with [`crate::journal::Journal::clear`], or when its row has a durable
-/// line with `release`.
+/// The slot of a request in flight. When the request has ended, give it back: with `release` if its row has a durable
+/// line, otherwise with [`crate::journal::Journal::clear`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);
@@ -46,19 +49,19 @@ pub(crate) struct Slots {
     changed: Range<usize>,
 }
 
-/// The slots that a run left because it did not close its journal.
+/// The slots of a run that did not close its journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnclosedRun {
-    /// Number of the opening that the slots belong to; 0 when there are none.
+    /// Number of the opening that the slots belong to; 0 if there are none.
     pub(crate) opening: u64,
-    /// Id of the run, cut to what the head holds.
+    /// Id of the run, cut to the length that fits into the head.
     pub(crate) run: String,
     /// The rows in flight.
     pub(crate) rows: Vec<RowId>,
 }
 
 impl Slots {
-    /// Creates the slots of a run, all empty. Without a run folder, nothing is ever written.
+    /// Creates the slots of a run. All are empty. Without a run folder, nothing is ever written.
     pub(crate) fn create(disk: &dyn Disk, folder: Option<&Path>, opening: u64, run: &str) -> Result<Self, DiskFailure> {
         let Some(folder) = folder else {
             return Ok(Self::over(None, PathBuf::new()));
@@ -126,7 +129,7 @@ fn place(at: u32) -> Range<usize> {
     from..from + SLOT_BYTES
 }
 
-/// Reads the slots that the last run left. They are empty when it closed its journal, or when the file is missing or
+/// Reads the slots that the last run left. There are none if it closed its journal, or if the file is missing or
 /// damaged.
 pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRun, DiskFailure> {
     let path = path_in(folder);
@@ -158,7 +161,7 @@ fn head(opening: u64, run: &str) -> [u8; SLOT_BYTES] {
     head
 }
 
-/// Returns as much of the id of a run as the head holds.
+/// Returns the part of a run's id that fits into the head.
 pub(crate) fn shortened(run: &str) -> &str {
     let end = (0..=RUN_BYTES.min(run.len())).rev().find(|&at| run.is_char_boundary(at));
     &run[..end.unwrap_or(0)]
@@ -181,7 +184,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Returns the checksum of a slot. An empty or half-written slot has another one.
+/// Returns the checksum of a slot. The checksum in an empty or half-written slot is a different one.
 fn checksum(row: RowId) -> u64 {
     row.label ^ row.key.rotate_left(32) ^ 0x736c_6f74_6f6b_2121
 }

@@ -1,14 +1,15 @@
 //! Reading all lines of a file on several threads, in order.
 //!
-//! The file is cut into blocks of equal length. A line belongs to the block that it begins in, so each thread can find
-//! the lines of a block without the others. Blocks are read in rounds: a free thread takes the next block of the round.
-//! When all blocks of a round are read, their results are handed over in the order of the file. So memory does not grow
-//! with the file, and a panic of one thread ends the reading instead of leaving others waiting.
+//! The file is cut into blocks of equal length. A line belongs to the block in which it begins, so each thread can
+//! find the lines of its block without the others. Blocks are read in rounds: a free thread takes the next block of
+//! the round. When all blocks of a round are read, their results are passed on in the order of the file. So the memory
+//! in use does not depend on the size of the file. If a thread panics, the reading ends, and no other thread waits
+//! forever.
 //!
 //! Rejected:
-//! - One thread that reads and splits, and others that parse: every byte is copied once more.
-//! - Channels instead of rounds: not faster, since a round has 30 blocks for each thread.
-//! - Mapping the file into memory: if the file shrinks in the meantime, the process is killed.
+//! - One thread that reads and splits, and others that parse: every byte would be copied once more.
+//! - Channels instead of rounds: not faster, because a round has 30 blocks for each thread.
+//! - Mapping the file into memory: if the file shrank in the meantime, the process would be killed.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,18 +18,19 @@ use std::sync::{Mutex, PoisonError};
 use super::lines::Line;
 use crate::journal::disk::DiskFile;
 
-/// Length of a block: short enough for the cache of a core, long enough that handing out blocks costs little.
+/// Length of a block. It fits into the cache of a core, but is long enough that taking a block costs little in
+/// comparison.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// Blocks of a round for each thread.
+/// Blocks in a round, per thread.
 const BLOCKS_OF_ROUND: u64 = 30;
-/// Most threads that read. More are not faster, because the disk is the limit.
+/// The most threads that read. More would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// Bytes read at a time after the end of a block, for the rest of its last line.
+/// Bytes read at a time beyond the end of a block, to complete its last line.
 const BEHIND_BYTES: usize = 64 << 10;
-/// Memory that a buffer keeps after a huge line.
+/// The most memory that a buffer keeps after a huge line.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// How a file is cut and who reads it.
+/// How a file is cut into blocks, and by how many threads it is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// Length of a block.
@@ -38,7 +40,7 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// Returns the block length and the threads for this machine.
+    /// Returns the block length and the number of threads for this machine.
     pub(super) fn here() -> Self {
         Self { block_bytes: BLOCK_BYTES, threads: threads() }
     }
@@ -49,7 +51,7 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS))
 }
 
-/// A block whose lines are to be read.
+/// A block whose lines will be read.
 pub(super) struct Block<'a> {
     file: &'a dyn DiskFile,
     start: u64,
@@ -69,7 +71,7 @@ impl Block<'_> {
         buffer.fill(file, from, end)?;
         let mut at = match start {
             0 => 0,
-            // Without a line break, the whole block is a part of a line that began before it.
+            // Without a line break, the whole block is part of a line that began before the block.
             _ => first_line(buffer.filled()).unwrap_or(buffer.length),
         };
         while from + (at as u64) < end {
@@ -89,7 +91,7 @@ impl Block<'_> {
     }
 }
 
-/// Bytes of a file. The memory is used for one block after another.
+/// Bytes of a file. The same memory is used for one block after another.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -111,7 +113,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Reads further to the end of the last line. Returns whether the line has a line break.
+    /// Reads on until the end of the last line. Returns whether the line has a line break.
     fn read_rest_of_line(&mut self, file: &dyn DiskFile, from: u64) -> io::Result<bool> {
         loop {
             let before = self.length;
@@ -147,7 +149,7 @@ impl Buffer {
     }
 }
 
-/// Returns the length of the first line, including its line break; `None` when there is no line break.
+/// Returns the length of the first line, including its line break; `None` if there is no line break.
 fn first_line(bytes: &[u8]) -> Option<usize> {
     const WIDE: usize = 64;
     // Without an early exit, the compiler compares many bytes at a time.
@@ -156,11 +158,11 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
     bytes[free..].iter().position(|&byte| byte == b'\n').map(|at| free + at + 1)
 }
 
-/// Reads a file of `size` bytes. `read` makes a value of each block, on any thread. `take` gets these values in the
-/// order of the file. Lines that were appended after `size` are left out.
+/// Reads a file of `size` bytes. On any thread, `read` makes a value from a block. `take` receives these values in the
+/// order of the file. Lines that were appended beyond `size` are left out.
 ///
 /// # Errors
-/// The first error that `take` returns. No round is read after it.
+/// The first error that `take` returns. No further round is read after it.
 pub(super) fn each_block<T: Send, E>(
     file: &dyn DiskFile,
     size: u64,
@@ -186,7 +188,7 @@ pub(super) fn each_block<T: Send, E>(
     Ok(())
 }
 
-/// Reads `count` blocks beginning with `first`, with one thread for each buffer.
+/// Reads `count` blocks from `first` on, with one thread for each buffer.
 fn round<T: Send>(
     first: u64,
     count: u64,
@@ -223,7 +225,7 @@ mod tests {
     use super::*;
     use crate::journal::disk::{Disk, MemDisk, OpenMode};
 
-    /// Reads all lines: offset, bytes, and whether the line is complete.
+    /// Reads all lines. For each, returns the offset, the bytes, and whether the line is complete.
     fn lines(content: &[u8], cut: Cut) -> Vec<(u64, Vec<u8>, bool)> {
         let disk = MemDisk::new();
         disk.put("f", content);

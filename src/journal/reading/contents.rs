@@ -1,4 +1,4 @@
-//! What results and error log hold: the rows with an answer, the failures that still count, and the sums.
+//! The content of results and error log: the rows with an answer, the failures that still count, and the sums.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -16,12 +16,12 @@ use crate::journal::error::JournalError;
 use crate::journal::files::{RunPaths, slots};
 use crate::journal::start::Start;
 
-/// What results and error log hold.
+/// The content of results and error log.
 #[derive(Default)]
 pub(crate) struct Contents {
-    /// The scan of the error log, when there is one.
+    /// The scan of the error log, if there is a log.
     pub(crate) errors: Option<Scan>,
-    /// The scan of the results, when there are any.
+    /// The scan of the results, if there are any.
     pub(crate) results: Option<Scan>,
     /// Rows with an answer.
     pub(crate) answered: AnsweredRows,
@@ -29,12 +29,12 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
-    /// Rows that were in flight when the last run died and for which no line was found yet.
+    /// Rows that were in flight when the last run died, without those for which a line has been found.
     pub(crate) in_flight: HashSet<RowId>,
 }
 
 impl Contents {
-    /// Reads the error log. It must be read before the results, because answers remove failures.
+    /// Reads the error log. Call this before reading the results, because answers in the results remove failures.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
@@ -49,7 +49,7 @@ impl Contents {
             for (offset, record) in entries {
                 self.totals.add(record.charges);
                 self.unresolved.read(&record, offset);
-                // An entry of an earlier run says nothing about the request that was in flight.
+                // An entry of an earlier run does not belong to the request that was in flight.
                 if slots::shortened(&record.run) == unclosed_run {
                     self.in_flight.remove(&record.row);
                 }
@@ -90,7 +90,8 @@ impl Contents {
         let (mut with_entry, mut was_in_flight, mut rows) = (Vec::new(), HashSet::new(), 0);
         let take = |block: Answers| {
             rows += block.rows.len() as u64;
-            // The number of rows that fit the file, when the remaining lines are as long as those so far.
+            // An estimate of the number of rows in the file. It assumes that the other lines are as long as those so
+            // far.
             answered.expect(
                 u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
             );
@@ -108,7 +109,7 @@ impl Contents {
     }
 }
 
-/// Adds an entry of the error log and its offset to those of its block, for a scan.
+/// Adds an entry of the error log and its offset to the entries of its block. The scan calls it for each line.
 pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
     parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
 }
@@ -129,8 +130,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// Returns the results that an entry belongs to, unless they are those of this run. Entries of a run to standard output
-/// name no results; with `resume`, they belong to this run.
+/// Returns the results that an entry names if they are not the results of this run. Entries of a run to standard
+/// output name no results. With `resume`, such entries belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,
@@ -143,7 +144,7 @@ fn named_by_other<'r>(
     }
 }
 
-/// Returns the refusal of a log in which the line at `offset` names other results.
+/// Returns the error for a log whose line at `offset` names other results.
 pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
     match line_number(file, offset) {
         Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },
@@ -151,12 +152,12 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
     }
 }
 
-/// What one block of the results holds.
+/// The content of one block of the results.
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
     totals: Totals,
-    /// Rows with an entry in the error log, and when their answer came.
+    /// Rows that have an entry in the error log, and the time of their answer.
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
     /// Rows that were in flight when the last run died.
     was_in_flight: HashSet<RowId>,

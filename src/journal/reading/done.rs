@@ -1,10 +1,10 @@
 //! The set of done rows: which rows have an answer and which have failed. Takes 16 bytes for each answered row.
 //!
-//! The latest line of a row counts: when a changed row was run again, only its latest answer is used.
+//! The latest line of a row counts. If a row was changed and run again, only its latest answer is used.
 //!
-//! The rows are kept in parts, by the first bits of their labels, which are hashes. Each part grows and is sorted by
-//! itself. So neither growing nor sorting needs the memory of the whole set twice, and several threads can sort parts
-//! at once.
+//! The rows are kept in parts, by the first bits of their labels, which are hashes. Each part grows and is sorted
+//! separately. So no growing or sorting needs the memory of the whole set a second time, and several threads can sort
+//! parts in parallel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,20 +15,20 @@ use crate::domain::{ErrorClass, Identity, KeyPart, RowId};
 /// What earlier runs did with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
-    /// Nothing: it must be run.
+    /// Nothing. The row must be run.
     New,
-    /// It has an answer.
+    /// The row has an answer.
     Done,
-    /// It has failed, with an error of this class. It is run again only when the person asks for it.
+    /// The row has failed, with an error of this class. It is run again only if the user asks for it.
     Failed(ErrorClass),
-    /// A row with this label has an answer to another request.
+    /// Another request with this label has an answer.
     Changed {
         /// The beginning of the key of that request.
         old_key: KeyPart,
     },
 }
 
-/// Number of parts of the set.
+/// Number of parts.
 const PARTS: usize = 256;
 /// From this number of rows on, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
@@ -36,7 +36,7 @@ const ROWS_FOR_THREADS: usize = 50_000;
 /// Answered rows, before they become a set.
 pub(crate) struct AnsweredRows {
     parts: Vec<Vec<RowId>>,
-    /// How many rows there will probably be.
+    /// Estimated number of rows.
     expected: u64,
 }
 
@@ -47,8 +47,8 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Takes an estimate of the number of rows. Memory is reserved for that many rows at once, instead of growing by
-    /// doubling.
+    /// Takes an estimate of the number of rows. Memory for that many rows is reserved in one step, instead of being
+    /// doubled again and again.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
     }
@@ -57,7 +57,7 @@ impl AnsweredRows {
     pub(crate) fn push(&mut self, row: RowId) {
         let part = &mut self.parts[part_of(row.label)];
         if part.len() == part.capacity() {
-            // Hashes are spread evenly: few parts have more than 2 % above the average.
+            // Hashes are evenly distributed, so few parts have more than 2 % above the average.
             let share = usize::try_from(self.expected).unwrap_or(usize::MAX) / PARTS;
             let wanted = (share + share / 50 + 8).max(part.len() + part.len() / 16 + 8);
             part.reserve_exact(wanted - part.len());
@@ -65,7 +65,8 @@ impl AnsweredRows {
         part.push(row);
     }
 
-    /// Sorts the rows. Of several rows with one label, only the last is kept. Also returns the labels of these.
+    /// Sorts the rows. If several rows have the same label, only the last is kept. Also returns the labels that
+    /// several rows had.
     fn sorted(mut self) -> (Vec<Vec<RowId>>, Vec<u64>) {
         let rows: usize = self.parts.iter().map(Vec::len).sum();
         let parts = Mutex::new(self.parts.iter_mut());
@@ -79,7 +80,7 @@ impl AnsweredRows {
         let others = if rows < ROWS_FOR_THREADS { 0 } else { threads() - 1 };
         std::thread::scope(|scope| {
             for _ in 0..others {
-                // Where no thread can be started, this one does all the work.
+                // If no thread can be started, this thread does all the work.
                 let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, work);
             }
             work();
@@ -95,7 +96,7 @@ fn part_of(label: u64) -> usize {
 /// Sorts a part and keeps the last row of each label. Returns the labels that several rows had.
 fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
     let mut repeated = Vec::new();
-    // The sort is stable, so rows with one label stay in the order of their lines.
+    // The sort is stable, so rows with the same label stay in the order of their lines.
     part.sort_by_key(|row| row.label);
     part.dedup_by(|later, kept| {
         let is_same = later.label == kept.label;
@@ -112,16 +113,16 @@ fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
 /// What earlier runs did with each row.
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
-    /// Rows in parts, sorted by label, one row for each label. There are no parts in an empty set. Shared, because ten
-    /// million rows take 160 MB.
+    /// The rows in parts, sorted by label, with one row per label. An empty set has no parts. The parts are shared
+    /// because ten million rows take 160 MB.
     answered: Arc<[Vec<RowId>]>,
     len: usize,
     failed: Arc<HashMap<u64, (u64, ErrorClass)>>,
 }
 
 impl DoneSet {
-    /// Makes the set out of answered rows and the failures that still count. Also returns the labels that were answered
-    /// more than once.
+    /// Makes the set from answered rows and the failures that still count. Also returns the labels that have several
+    /// answers.
     pub(crate) fn new(answered: AnsweredRows, failed: HashMap<u64, (u64, ErrorClass)>) -> (Self, Vec<u64>) {
         let (parts, repeated) = answered.sorted();
         let len = parts.iter().map(Vec::len).sum();
@@ -144,17 +145,17 @@ impl DoneSet {
         }
     }
 
-    /// Returns whether a row with this label has an answer, to any request.
+    /// Returns whether any request with this label has an answer.
     pub(crate) fn has_answer(&self, label: u64) -> bool {
         self.find(label).is_some()
     }
 
     /// Returns the answered row of a label.
     ///
-    /// This is an interpolation search. Labels are hashes, so they are spread evenly, and the position of a label can
-    /// be estimated from its value. Each of the three estimates leaves a piece about as long as the square root of the
-    /// piece before. Binary search alone would wait for memory twenty times among ten million rows. A wrong estimate
-    /// only costs time.
+    /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
+    /// can be estimated from its value. There are three estimates. After each of them, about the square root of the
+    /// rows remains to be searched. With ten million rows, a binary search alone would wait for memory about twenty
+    /// times. A wrong estimate only costs time.
     fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];
@@ -166,7 +167,7 @@ impl DoneSet {
             let share = u128::from(label - first) * (piece.len() as u128 - 1) / u128::from(last - first).max(1);
             let (at, margin) = (share as usize, 2 * piece.len().isqrt() + 2);
             let (from, to) = (at.saturating_sub(margin), piece.len().min(at + margin + 1));
-            // The estimate is wrong by more than the margin: the whole piece is searched.
+            // The estimate is wrong by more than the margin, so the whole piece is searched.
             if piece[from].label > label || piece[to - 1].label < label {
                 break;
             }
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn of_rows_with_one_label_only_the_last_is_kept() {
+    fn only_the_last_row_of_a_label_is_kept() {
         let rows: u64 = 3 * ROWS_FOR_THREADS as u64;
         let label = |row: u64| (row % (rows / 3)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
 
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_takes_about_16_bytes_a_row() {
+    fn a_set_takes_about_16_bytes_per_row() {
         let rows = 1_000_000;
         let mut answered = AnsweredRows::default();
         answered.expect(rows);

@@ -1,8 +1,9 @@
-//! Reads an error log for `resume`: to which results it belongs, and how many rows it holds.
+//! Reads an error log for `resume`: the results that it belongs to, and the number of rows in it.
 //!
-//! A log may come from anybody, so it is not trusted. The results file that it names must be in the folder of the log,
-//! and a run must have written that file. Otherwise an entry could make this program create a file of any name. Every
-//! other name is refused and never opened. A results file that the person names takes the place of the one in the log.
+//! A log may come from anyone, so it is not trusted. The results file that it names must be in the folder of the log
+//! and must have been written by a run. Without this rule, an entry could make the program create a file with any
+//! name. Any other results file is refused, and never opened. If the user names a results file, it is used instead of
+//! the one in the log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,28 +17,28 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, FileKind, OpenMode, fold
 use crate::journal::error::JournalError;
 use crate::journal::files::{RunPaths, fault_of_name, is_own_log};
 
-/// What an error log holds, with the entries of rows that were answered later.
+/// The content of an error log, including entries of rows that were answered later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorLog {
-    /// The results file that the rows belong to; `None` when the results went to standard output, or the log is empty.
+    /// The results file that the rows belong to; `None` if the results went to standard output or the log is empty.
     pub results: Option<PathBuf>,
-    /// Entries that are rows, by class.
+    /// Entries that contain a row, by class.
     pub rows: BTreeMap<ErrorClass, u64>,
-    /// Entries with the text of a broken row. Such rows can't be run again.
+    /// Entries that contain the text of a broken row. Such rows can't be run again.
     pub broken: u64,
 }
 
 /// The offset of an entry, and the results that it names.
 type Named = (u64, Option<String>);
 
-/// Reads an error log without changing it. `output` is the results file that the person named. Without it, the log says
-/// which results it belongs to.
+/// Reads an error log without changing it. `output` is the results file that the user named. Without it, the log
+/// itself says which results it belongs to.
 ///
 /// # Errors
-/// [`JournalError::Foreign`] or [`JournalError::ForeignLine`] when it is not an error log;
-/// [`JournalError::OtherResults`] when an entry belongs to other results than `output`, or than the first entry;
-/// [`JournalError::ResultsElsewhere`] when the log names a file outside its folder; [`JournalError::Refused`];
-/// [`JournalError::Disk`].
+/// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if it is not an error log.
+/// - [`JournalError::OtherResults`] if an entry belongs to other results than `output`, or than the first entry.
+/// - [`JournalError::ResultsElsewhere`] if the log names a file outside its folder.
+/// - [`JournalError::Refused`], [`JournalError::Disk`].
 pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
     disk.is_folder(folder_of(path)).map_err(DiskFailure::of("look at", path))?;
     let file = disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?;
@@ -77,7 +78,7 @@ pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Re
     Ok(log)
 }
 
-/// Returns the results file that the entry at `offset` names, when it is in the folder of the log.
+/// Returns the results file that the entry at `offset` names. It must be in the folder of the log.
 fn beside(
     file: &dyn DiskFile,
     path: &Path,
@@ -95,8 +96,8 @@ fn beside(
     Err(JournalError::ResultsElsewhere { path: path.to_owned(), line, found: name, what })
 }
 
-/// Returns whether a run has written these results, or `log` has the name of their error log. An empty or missing file
-/// may be anything else.
+/// Returns true if a run has written these results, or if `log` is the default name of their error log. Without these
+/// signs, an empty or missing file may be any file.
 fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFailure> {
     let is_run = || {
         let folder = RunPaths::given(Some(results.to_owned()), log.to_owned()).folder();
@@ -108,7 +109,7 @@ fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, 
             let file = disk.open(results, OpenMode::Read).map_err(DiskFailure::of("open", results))?;
             file.size().map_err(DiskFailure::of("look at", results))? > 0
         }
-        // Refused with a better message when the journal is opened.
+        // When the journal is opened, these are refused with a better message.
         Some(FileKind::Folder | FileKind::Symlink | FileKind::Special) => true,
     };
     Ok(holds_something || is_own_log(results, log) || is_run())
@@ -121,7 +122,7 @@ mod tests {
 
     const LOG: &str = "d/o.errors.jsonl";
 
-    /// Returns an entry that names these results, which are JSON.
+    /// Returns an entry that names these results. `results` is a JSON value.
     fn entry(id: &str, results: &str) -> String {
         format!("{{\"custom_id\":\"{id}\",\"params\":{{}},\"error\":{{\"class\":\"server\",\"results\":{results}}}}}\n")
     }
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_can_not_make_a_run_create_a_file_with_any_name() {
+    fn a_log_cannot_make_a_run_create_a_file_of_its_choice() {
         let log = entry("a", "\".bashrc\"");
 
         let missing = read(&log, None, &[]);

@@ -1,11 +1,11 @@
-//! Result lines exactly as [`crate::sink`] writes them, read without a JSON parser.
+//! Reads result lines in exactly the form that [`crate::sink`] writes, without a JSON parser.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks that order byte by byte, skips the answer, and takes the members that recovery needs.
 //!
-//! It returns `None` for every other line: with its members in another order, with an escape in the label, rewritten by
-//! another tool, or damaged. Such a line goes to the JSON parser ([`super::parse`]). When it returns a record, the
-//! parser would return the same one.
+//! It returns `None` for every other line: one with another order of members, with an escape in the label, rewritten
+//! by another tool, or damaged. Such a line is parsed by the JSON parser ([`super::parse`]). If this module returns a
+//! record, the parser would return the same record.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::domain::{JobKey, Money, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Parses a result line that is exactly as [`crate::sink`] writes it; `None` for all others.
+/// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line.
 pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
     let mut at = Cursor::new(line);
     at.literal(b"{\"custom_id\":")?;
@@ -81,7 +81,7 @@ fn text<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
     std::str::from_utf8(at.plain_string()?).ok()
 }
 
-/// Skips a member with this beginning, whose value is a string or `null`.
+/// Skips a member that begins with `beginning` and whose value is a string or `null`.
 fn skip_text(at: &mut Cursor<'_>, beginning: &[u8]) -> Option<()> {
     at.literal(beginning)?;
     null(at).or_else(|| at.string().map(drop))
@@ -102,7 +102,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
     })
 }
 
-/// Reads an amount of money. A value that the parser would not read as money counts as zero.
+/// Reads an amount of money. If the parser would not accept a value as money, it counts as zero.
 fn money(at: &mut Cursor<'_>) -> Option<Money> {
     let text = std::str::from_utf8(at.number()?).ok()?;
     Some(parse_usd(text).unwrap_or(Money::ZERO))
@@ -122,7 +122,7 @@ mod tests {
     };
     use crate::sink::{RecordContext, outcome_line};
 
-    /// A random line as it is written, and whether the fast path takes it.
+    /// Returns a random line as the program writes it, and whether the fast path accepts it.
     fn line(random: &mut fastrand::Rng) -> (Vec<u8>, bool) {
         const LABELS: [&str; 6] = ["row-1", "", "日本 é", "a\"b", "a\\b", "tab\t"];
         const TEXTS: [&str; 4] = ["m", "claude-haiku-4-5", "with \"quotes\"", "line\nbreak 日本"];

@@ -1,4 +1,4 @@
-//! Reading a file line by line, with the offset of each line.
+//! Reads a file line by line, with the offset of each line.
 
 use std::io::{self, BufRead, BufReader, Read};
 

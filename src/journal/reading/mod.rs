@@ -1,12 +1,16 @@
-//! Reads results and error log back: which rows are done, which failures still count, and the sums.
+//! Reads results and error log: which rows are done, which failures still count, and the sums.
 //!
-//! A line is read in these steps. `blocks.rs` cuts the file into lines, on several threads. `parse.rs` turns a line
-//! into a record. If the line has exactly the writer's form, `fast_path.rs` does so without a JSON parser. `scan.rs`
-//! tells records from damaged and foreign lines. `contents.rs` collects the records of both files into the set of done
-//! rows (`done.rs`), the failures that still count (`unresolved.rs`) and the sums (`totals.rs`). `error_log.rs` reads
-//! an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! A line is read in these steps:
+//! 1. `blocks.rs` cuts the file into lines, on several threads.
+//! 2. `parse.rs` turns a line into a record. If the line has exactly the writer's form, `fast_path.rs` does this
+//!    without a JSON parser.
+//! 3. `scan.rs` separates records from damaged and foreign lines.
+//! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
+//!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
-//! Changes nothing: damage is repaired in [`super::rewriting`].
+//! `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//!
+//! This part changes no file. Damage is repaired in [`super::rewriting`].
 
 mod blocks;
 mod contents;

@@ -1,4 +1,4 @@
-//! Parsing lines: any line of this program, with its members in any order.
+//! Parses all lines of this program. The members of a line can be in any order.
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a broken row. Lines of other rows may have a member of the same name with any value.
+/// The text of a broken row. Lines of other rows can have a member with this name and any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {
@@ -95,7 +95,7 @@ pub(crate) fn parse_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     fast_path::parse_result(line).map_or_else(|| parse_any_result(line), Parsed::Record)
 }
 
-/// Parses a result line with its members in any order.
+/// Parses a result line whose members are in any order.
 pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     let Ok(ResultLine { custom_id, _result, meta }) = serde_json::from_slice(line) else { return Parsed::NotOurs };
     if meta.v > LINE_VERSION {

@@ -1,4 +1,4 @@
-//! Where the lines of a file are, for those who want to read them again.
+//! Finds out where the lines of a file are, so that they can be read again.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::sink::Log;
 /// A line of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// A hash of what its row is known by. A broken row is known by its input and line.
+    /// A hash of what its row is known by. A broken row is identified by its input and line.
     pub(crate) label: u64,
     /// How good the answer is; `Ok` for a failure.
     pub(crate) quality: Quality,
@@ -32,19 +32,19 @@ pub(crate) enum KnownBy {
     Label,
 }
 
-/// What the first line of a file is.
+/// The kind of the first line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
-    /// The line of an answer: this is a results file.
+    /// The line of an answer. The file is a results file.
     Result,
-    /// The line of a failure: this is an error log.
+    /// The line of a failure. The file is an error log.
     Error,
 }
 
-/// The longest first line that is looked at. A longer one is judged as no line of this program.
+/// The most bytes of the first line that are read. A longer line does not count as a line of this program.
 const FIRST_BYTES: u64 = 64 << 20;
 
-/// Returns what the first line of a file is; `None` when this program did not write it, or when there is none.
+/// Returns the kind of the first line of a file; `None` if this program did not write it, or if the file is empty.
 ///
 /// # Errors
 /// The file can't be read.
@@ -61,8 +61,8 @@ pub(crate) fn line_kind(path: &Path, disk: &dyn Disk) -> Result<Option<LineKind>
     })
 }
 
-/// Reads all lines of a file on several threads. `take` gets them in the order of the file, in pieces. Damaged lines and
-/// a half-written end are left out. Lines that are appended in the meantime are not seen.
+/// Reads all lines of a file on several threads. `take` receives them in the order of the file, in pieces. Damaged
+/// lines and a half-written end are left out. Lines that are appended in the meantime are not seen.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

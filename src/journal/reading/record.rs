@@ -1,23 +1,23 @@
-//! Records: what a later run needs to know of a line.
+//! Records: the parts of a line that a later run needs.
 
 use std::borrow::Cow;
 
 use crate::domain::{ErrorClass, JobKey, Quality, RowId};
 use crate::journal::charges::Charges;
 
-/// What a line turned out to be.
+/// The result of parsing a line.
 #[derive(Debug)]
 pub(crate) enum Parsed<T> {
     /// A line of this program.
     Record(T),
-    /// A line of a later version of this program, in a format version that this one does not know.
+    /// A line of a later version of this program, in an unknown format version.
     Newer(u32),
     /// Anything else.
     NotOurs,
 }
 
 impl<T> Parsed<T> {
-    /// Gives the record, if there is one, to `take`; returns the rest.
+    /// Passes the record, if there is one, to `take`. Returns the result without the record.
     pub(crate) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
         match self {
             Self::Record(record) => {
@@ -30,35 +30,35 @@ impl<T> Parsed<T> {
     }
 }
 
-/// What a result line says.
+/// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
     /// The label in the line. That of an unnamed row is its input and line.
     pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,
-    /// When the answer came, not yet parsed.
+    /// When the answer came, as text.
     pub(crate) ended_at: Option<Cow<'a, str>>,
     pub(crate) charges: Charges,
 }
 
 impl ResultRecord<'_> {
-    /// Returns when the answer came. It is parsed only here, since few rows need it.
+    /// Returns when the answer came. The text is parsed only here, because few rows need the time.
     pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
         self.ended_at.as_deref()?.parse().ok()
     }
 }
 
-/// What an error line says.
+/// The content of an error line.
 #[derive(Debug)]
 pub(crate) struct ErrorRecord {
     pub(crate) row: RowId,
     pub(crate) class: ErrorClass,
     /// Whether the row was never sent, because it was broken or rejected.
     pub(super) is_unsent: bool,
-    /// Whether the line holds a row that can be run again. Else it holds the text of a broken row.
+    /// Whether the line contains a row that can be run again. Otherwise it contains the text of a broken row.
     pub(super) is_row: bool,
-    /// The label in the line. That of an unnamed or broken row is its input and line, as in `in.csv:7`.
+    /// The label in the line. That of an unnamed or broken row is its input and line, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
     /// Id of the run that wrote it.
@@ -70,7 +70,7 @@ pub(crate) struct ErrorRecord {
     pub(crate) charges: Charges,
 }
 
-/// Returns the identity of a row. With a key in an unknown format, the row counts as changed, not as new.
+/// Returns the identity of a row. If its key has an unknown format, the row counts as changed, not as new.
 pub(crate) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>) -> RowId {
     match (occurrence, key) {
         (Some(occurrence), Some(key)) => RowId::nth(occurrence, key),
@@ -78,7 +78,7 @@ pub(crate) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>)
     }
 }
 
-/// Returns the quality with this name; `Ok` for an unknown one.
+/// Returns the quality with this name; `Ok` if the name is unknown.
 pub(crate) fn quality(name: Option<&str>) -> Quality {
     Quality::ALL.into_iter().find(|quality| Some(quality.name()) == name).unwrap_or(Quality::Ok)
 }

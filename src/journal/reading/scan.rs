@@ -1,8 +1,8 @@
-//! Scanning a file of a run: which lines are records, and what the others are.
+//! Scans a file of a run: which lines are records, and what the other lines are.
 //!
-//! Owns the rules that tell half-written, zeroed and foreign lines apart. [`crate::journal::rewriting`] removes or
-//! repairs them. Lines are read on several threads. What a damaged line means depends on the lines around it, so that
-//! is decided afterwards, in the order of the file.
+//! Owns the rules that distinguish half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or
+//! repairs them. Lines are read on several threads. The meaning of a damaged line depends on the lines around it, so
+//! it is decided afterwards, in the order of the file.
 
 use std::io;
 use std::ops::Range;
@@ -16,27 +16,27 @@ use super::record::Parsed;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 
-/// How every line of this program begins.
+/// The beginning of every line of this program.
 const BEGINNING: &[u8] = b"{\"custom_id\":";
 
-/// What a scan found in a file.
+/// The result of a scan of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     /// Number of records.
     pub(crate) records: u64,
-    /// Where the last record ends.
+    /// Offset after the last record.
     pub(crate) good_end: u64,
-    /// Its size.
+    /// Size of the file.
     pub(crate) size: u64,
     /// Whether the last record lacks its line break.
     pub(crate) lacks_break: bool,
     /// Damaged parts with records after them.
     pub(crate) holes: Vec<Range<u64>>,
-    /// What follows the last record, if anything does.
+    /// What follows the last record; `None` if nothing does.
     pub(crate) tail: Option<Tail>,
 }
 
-/// What follows the last record.
+/// The bytes after the last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
     /// A half-written line of this program.
@@ -48,23 +48,23 @@ pub(crate) enum Tail {
 }
 
 impl Scan {
-    /// Returns whether the repair moves lines, so that their offsets change.
+    /// Returns whether the repair moves lines to other offsets.
     pub(crate) fn moves_lines(&self) -> bool {
         !self.holes.is_empty()
     }
 }
 
-/// Damaged lines. If another record follows, they are a hole; if the file ends first, they are its tail.
+/// Damaged lines. If a record follows them, they become a hole; if the file ends after them, they become its tail.
 struct Bad {
     from: u64,
-    /// The first line, from 1.
+    /// The number of the first line, from 1.
     line: u64,
     tail: Tail,
-    /// Whether each line has zero bytes: a loss of power undid a write.
+    /// Whether each line contains zero bytes, which means that a loss of power undid a write.
     is_undone_write: bool,
 }
 
-/// What a line is.
+/// The kinds of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Record,
@@ -73,7 +73,7 @@ enum Kind {
     Bad { tail: Tail, has_zeros: bool },
 }
 
-/// Lines of one kind that follow each other.
+/// Consecutive lines of the same kind.
 #[derive(Debug)]
 struct Stretch {
     kind: Kind,
@@ -83,10 +83,10 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` gets each line. It collects what it needs from the lines of one block, and
-/// says whether the line is a record. `take` gets what was collected, in the order of the file.
+/// Scans a file on several threads. `read` is called with each line. It collects what it needs from the lines of one
+/// block, and returns whether the line is a record. `take` receives what was collected, in the order of the file.
 ///
-/// `is_known` says that the file belongs to a run of this program, because its run folder exists.
+/// `is_known` means that the file belongs to a run of this program, because its run folder exists.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
@@ -145,7 +145,7 @@ fn bad_kind(bytes: &[u8]) -> Kind {
     Kind::Bad { tail, has_zeros }
 }
 
-/// Adds a line to the stretches of its block. Records that follow each other share one stretch.
+/// Adds a line to the stretches of its block. Consecutive records share one stretch.
 fn push(stretches: &mut Vec<Stretch>, line: &Line<'_>, kind: Kind) {
     match stretches.last_mut() {
         Some(last) if last.kind == Kind::Record && kind == Kind::Record => {
@@ -163,12 +163,12 @@ fn push(stretches: &mut Vec<Stretch>, line: &Line<'_>, kind: Kind) {
     }
 }
 
-/// A scan that is not finished.
+/// A scan in progress.
 struct Scanner<'a> {
     path: &'a Path,
     scan: Scan,
     bad: Option<Bad>,
-    /// The next line, from 1.
+    /// The number of the next line, from 1.
     line: u64,
 }
 
@@ -235,12 +235,12 @@ impl Bad {
 /// Returns whether the bytes are the beginning of a line of this program.
 fn is_half_written(bytes: &[u8]) -> bool {
     let begins = bytes.starts_with(BEGINNING) || BEGINNING.starts_with(bytes);
-    // A number that ends after its decimal point is an error at the last byte, not at the end.
+    // If a number ends after its decimal point, the parser reports the error at the last byte, not at the end.
     let is_cut_short = |error: serde_json::Error| error.is_eof() || error.column() >= bytes.len();
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }
 
-/// Checks that the first line of a file was written by this program, without reading the rest.
+/// Checks that this program wrote the first line of a file. The other lines are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`]; [`JournalError::Disk`].
@@ -308,7 +308,7 @@ mod tests {
         ];
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..500 {
-            // In half of the cases there are no foreign lines, so that the scan gets past the beginning.
+            // In half of the cases there are no foreign lines. Otherwise the scan would often stop at the beginning.
             let kinds = if random.bool() { 7 } else { pieces.len() };
             let content: Vec<u8> =
                 (0..random.usize(0..12)).flat_map(|_| pieces[random.usize(0..kinds)].to_vec()).collect();

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use crate::domain::{Money, Quality, Usage};
 use crate::journal::charges::Charges;
 
-/// Sums over all runs that wrote to the results, including what was in lines that were removed.
+/// Sums over all runs that wrote to the results, including lines that were removed later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Result lines with a complete answer.
@@ -14,13 +14,13 @@ pub struct Totals {
     pub truncated: u64,
     /// Result lines with a refusal.
     pub refused: u64,
-    /// Result lines with an answer that ended for a reason unknown to the program that wrote them.
+    /// Result lines with an answer that ended for a reason that the program did not know when it wrote them.
     pub unknown: u64,
     /// Tokens used.
     pub usage: Usage,
     /// Money spent, for models with a known price.
     pub spend: Money,
-    /// Attempts that may have been billed without a kept answer.
+    /// Attempts that may have been billed although no answer was kept.
     pub maybe_paid: u64,
 }
 

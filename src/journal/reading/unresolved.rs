@@ -1,4 +1,4 @@
-//! Failures that still count: for each row its latest entry in the error log, and the offset of that entry.
+//! Failures that still count: for each row, the latest entry in the error log and its offset.
 //!
 //! Owns the rules for when an entry no longer counts:
 //! - The row has an answer to the same request, or a later answer to another request.
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::record::ErrorRecord;
 use crate::domain::{ErrorClass, RowId};
 
-/// What a row without an answer is.
+/// Why a row has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     /// It was sent and has failed.
@@ -21,7 +21,7 @@ pub(crate) enum EntryKind {
     Broken,
 }
 
-/// An entry that counts.
+/// An entry that still counts.
 #[derive(Clone, Debug)]
 struct Entry {
     key: u64,
@@ -32,18 +32,18 @@ struct Entry {
     is_row: bool,
     is_of_this_run: bool,
     last_at: Option<jiff::Timestamp>,
-    /// Key and time of the row's answer, when the results hold one.
+    /// Key and time of the row's answer, if the results contain one.
     answer: Option<(u64, Option<jiff::Timestamp>)>,
 }
 
-/// The entries that count, by their row's label.
+/// The entries that still count, by the label of their row.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unresolved {
     rows: HashMap<u64, Entry>,
 }
 
 impl Unresolved {
-    /// Takes an entry that was read from the log. It replaces an earlier entry of the same row.
+    /// Takes an entry from the log. It replaces an earlier entry of the same row.
     pub(crate) fn read(&mut self, record: &ErrorRecord, offset: u64) {
         let entry = Entry {
             key: record.row.key,
@@ -58,7 +58,7 @@ impl Unresolved {
         self.rows.insert(record.row.label, entry);
     }
 
-    /// Takes an entry that this run writes at `offset`. It replaces an earlier entry of the same row.
+    /// Takes an entry that this run is writing at `offset`. It replaces an earlier entry of the same row.
     pub(crate) fn append(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, offset: u64) {
         let entry = Entry {
             key: row.key,
@@ -73,19 +73,19 @@ impl Unresolved {
         self.rows.insert(row.label, entry);
     }
 
-    /// Takes an answer that was read from the results, in the order of the lines. The last answer of a row counts.
+    /// Takes an answer from the results, in the order of the lines. The last answer of a row counts.
     pub(crate) fn note_answer(&mut self, row: RowId, ended_at: Option<jiff::Timestamp>) {
         if let Some(entry) = self.rows.get_mut(&row.label) {
             entry.answer = Some((row.key, ended_at));
         }
     }
 
-    /// Returns whether the row, or another with the same label, has an entry.
+    /// Returns whether there is an entry for the row, or for another row with the same label.
     pub(crate) fn has(&self, row: RowId) -> bool {
         self.rows.contains_key(&row.label)
     }
 
-    /// Removes the entries of rows with an answer to the same request, or with a later answer to another request.
+    /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     pub(super) fn remove_answered(&mut self) {
         self.rows.retain(|_, entry| match entry.answer {
             Some((key, _)) if key == entry.key => false,
@@ -96,44 +96,45 @@ impl Unresolved {
 
     /// Removes the entry of a row that this run has answered.
     pub(crate) fn remove(&mut self, row: RowId) {
-        // Most runs have no entries.
+        // In most runs there are no entries.
         if !self.rows.is_empty() {
             self.rows.remove(&row.label);
         }
     }
 
-    /// Removes the entries of rows that were never sent, unless this run wrote them. For a run that read the whole
-    /// input.
+    /// Removes the entries of rows that were never sent, unless this run wrote them. Call it only if the run read the
+    /// whole input.
     pub(crate) fn remove_stale_unsent(&mut self) {
         self.rows.retain(|_, entry| !entry.is_unsent || entry.is_of_this_run);
     }
 
-    /// Returns the offsets of the lines that count.
+    /// Returns the offsets of the lines that still count.
     pub(crate) fn offsets(&self) -> HashSet<u64> {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
-    /// Replaces the offsets of entries that compaction moved.
+    /// Sets the new offsets of entries that compaction moved.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
         }
     }
 
-    /// Returns the offsets of the rows that can be run again: those of the classes in `only`, or all when it is empty.
+    /// Returns the offsets of the rows that can be run again. If `only` is not empty, returns only those of its
+    /// classes.
     pub(crate) fn row_offsets(&self, only: &[ErrorClass]) -> HashSet<u64> {
         let is_wanted = |entry: &&Entry| entry.is_row && (only.is_empty() || only.contains(&entry.class));
         self.rows.values().filter(is_wanted).map(|entry| entry.offset).collect()
     }
 
-    /// Returns how many entries count, by class.
+    /// Returns how many entries still count, by class.
     pub(crate) fn by_class(&self) -> BTreeMap<ErrorClass, u64> {
         let mut counts = BTreeMap::new();
         self.rows.values().for_each(|entry| *counts.entry(entry.class).or_default() += 1);
         counts
     }
 
-    /// Returns key and class of each entry by label, for [`super::DoneSet`].
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`].
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, entry.class))).collect()
     }

@@ -1,8 +1,8 @@
-//! Compaction: removes entries that do not count any more from the error log.
+//! Compaction: removes entries that no longer count from the error log.
 //!
-//! The log is replaced as a whole, so a death at any step leaves the old log or the compacted one, and both mean the
-//! same. Before the log is replaced, the spending recorded in the removed entries is given to `carry`. If the program
-//! dies between the two steps, that spending is counted twice, which is the safe side for a budget.
+//! The log is replaced as a whole. So a death at any step leaves the old log or the compacted log, and both mean the
+//! same. Before the log is replaced, the charges of the removed entries are passed to `carry`. If the program dies
+//! between the two steps, these charges are counted twice. For a budget, that is the safe error.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::journal::disk::{Disk, DiskFailure};
 use crate::journal::files::Output;
 use crate::journal::reading::{Parsed, Unresolved, parse_error};
 
-/// Removes all entries of the log that are not in `unresolved`, and tells `unresolved` the new offsets.
+/// Removes all entries of the log that are not in `unresolved`, and updates the offsets in `unresolved`.
 ///
-/// Does nothing when every entry counts.
+/// Does nothing if every entry still counts.
 ///
 /// # Errors
-/// The failure of the disk. The log is then still the old one or already the compacted one.
+/// The failure of the disk. The file is then either the old log or the compacted one, never a mixture.
 pub(crate) fn compact(
     disk: &dyn Disk,
     output: &mut Output,

@@ -1,4 +1,4 @@
-//! Copying lines and parts of files.
+//! Copies lines and parts of files.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,7 +17,7 @@ const COPY_BYTES: u64 = 1 << 20;
 /// Copies the lines at these offsets to a new file at `to`.
 ///
 /// # Errors
-/// What failed.
+/// The failure of the disk.
 pub(crate) fn copy_rows(
     disk: &dyn Disk,
     output: &Output,
@@ -35,7 +35,7 @@ pub(crate) fn copy_rows(
 /// Calls `each` with the offset and the bytes of every line.
 ///
 /// # Errors
-/// What failed.
+/// The failure of the disk.
 pub(crate) fn each_line(
     log: &dyn DiskFile,
     path: &Path,
@@ -48,7 +48,7 @@ pub(crate) fn each_line(
     Ok(())
 }
 
-/// A file that lines are copied to.
+/// A file to which lines are copied.
 pub(super) struct LineCopy<'a> {
     copy: &'a dyn DiskFile,
     path: &'a Path,
@@ -57,7 +57,7 @@ pub(super) struct LineCopy<'a> {
 }
 
 impl<'a> LineCopy<'a> {
-    /// Begins with an empty file.
+    /// Begins a copy in an empty file.
     pub(crate) fn new(copy: &'a dyn DiskFile, path: &'a Path) -> Self {
         Self { copy, path, buffer: Vec::new(), written: 0 }
     }
@@ -70,17 +70,17 @@ impl<'a> LineCopy<'a> {
     /// Appends a line.
     ///
     /// # Errors
-    /// What failed.
+    /// The failure of the disk.
     pub(crate) fn push(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
         self.buffer.extend_from_slice(line);
         self.buffer.push(b'\n');
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes the lines that are still in memory.
+    /// Writes the lines that are only in memory so far.
     ///
     /// # Errors
-    /// What failed.
+    /// The failure of the disk.
     pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
         self.copy.write_at(&self.buffer, self.written).map_err(DiskFailure::of("write", self.path))?;
         self.written += self.buffer.len() as u64;
@@ -89,7 +89,7 @@ impl<'a> LineCopy<'a> {
     }
 }
 
-/// Copies a part of a file to the offset `to` of another; returns the offset after the copy.
+/// Copies a part of a file to the offset `to` of another file. Returns the offset after the copy.
 pub(super) fn copy_range(
     file: &dyn DiskFile,
     path: &Path,

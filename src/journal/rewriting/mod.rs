@@ -1,14 +1,14 @@
-//! Changing files that hold records: repair at the start of a run, and removal of lines that do not count any more.
+//! Changes files that contain records: repairs them at the start of a run, and removes lines that no longer count.
 //!
 //! | file | what it does | when |
 //! |---|---|---|
-//! | `repair.rs` | removes what a death or a loss of power damaged | at the start |
-//! | `compact.rs` | removes entries of the error log that do not count any more | at the end, and at the start of `resume` |
-//! | `superseded.rs` | removes answers that later ones supersede | at the end |
-//! | `copy.rs` | copies lines and parts of files, for the others and for the input of `resume` | |
+//! | `repair.rs` | removes lines that a death or a loss of power damaged | at the start |
+//! | `compact.rs` | removes entries of the error log that no longer count | at the end, and at the start of `resume` |
+//! | `superseded.rs` | removes answers that were replaced by later ones | at the end |
+//! | `copy.rs` | copies lines and parts of files, for the other modules and for the input of `resume` | |
 //!
-//! A file is changed only by cutting its end, or by replacing it as a whole. So a death at any step leaves a file that
-//! means the same as before or after.
+//! A file is changed only by cutting off its end, or by replacing it as a whole. So after a death at any step, the
+//! file means the same as before the change or as after it.
 
 mod compact;
 mod copy;

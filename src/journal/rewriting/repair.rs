@@ -1,17 +1,17 @@
-//! Repair of damaged files at the start of a run.
+//! Repairs damaged files at the start of a run.
 //!
-//! A scan ([`crate::journal::reading`]) has found what the lines that are not records are:
+//! A scan ([`crate::journal::reading`]) has found out what the damaged parts are:
 //!
-//! | where | what | answer |
+//! | where | what is there | what happens |
 //! |---|---|---|
 //! | end | a complete record without its line break | kept; the line break is added, with a note |
 //! | end | a half-written line of this program, or zeros | removed, with a note |
-//! | end, after records | anything else | removed, with a note, and kept in a file beside it |
-//! | middle | a line with zeros in it: a loss of power undid a write | removed, with a note |
-//! | middle | anything else | refused with its line |
-//! | beginning | anything else | refused: it is the file of another program |
+//! | end, after records | anything else | removed, with a note, and kept in another file in the same folder |
+//! | middle | a line with zeros in it, because a loss of power undid a write | removed, with a note |
+//! | middle | anything else | the file is refused; the message names the line |
+//! | beginning | anything else | the file is refused, because another program wrote it |
 //!
-//! Nothing is changed before all files of the run were read and none was refused. Blank lines are ignored.
+//! Nothing is changed until all files of the run have been read and none was refused. Blank lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::journal::disk::{Disk, DiskFailure, replace, sync_name};
 use crate::journal::files::Output;
 use crate::journal::reading::{Scan, Tail};
 
-/// Repairs the damage that the scan found in a file, makes the file durable, and adds a note for each repair to
+/// Repairs the damage that the scan found in a file, and makes the file durable. For each repair, adds a note to
 /// `notes`.
 ///
 /// Foreign bytes at the end are first copied to a file at `spare`.
 ///
 /// # Errors
-/// What failed. The repair can be started again after any failure.
+/// The failure of the disk. After any failure, the repair can be started again.
 pub(crate) fn repair(
     disk: &dyn Disk,
     output: &mut Output,

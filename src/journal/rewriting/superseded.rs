@@ -1,18 +1,18 @@
-//! Superseded answers: when a row has several result lines, the last one counts, and the others are removed at the end
-//! of a run.
+//! Superseded answers: if a row has several result lines, the last one counts. The others are removed at the end of a
+//! run.
 //!
-//! A named row gets a second answer when its request has changed and it was run again. A failure does not supersede an
+//! A named row gets a second answer if its request was changed and it was run again. A failure does not supersede an
 //! answer: the paid answer stays until there is another answer.
 //!
-//! The rows with several lines are known without reading the file again. Reading the results at the start finds those
-//! of earlier runs. Each answer of this run is looked up in the set of done rows. When no row has several lines,
-//! nothing is read and nothing is written.
+//! The rows with several lines are known without reading the file again: reading the results at the start finds such
+//! rows of earlier runs, and each answer of this run is looked up in the set of done rows. If no row has several
+//! lines, nothing is read and nothing is written.
 //!
-//! The results are replaced as a whole, so a death at any step leaves the old file or the new one, and both mean the
-//! same. Before that, the spending recorded in the removed lines is given to `carry`. If the program dies between the
-//! two steps, that spending is counted twice, which is the safe side for a budget.
+//! The results are replaced as a whole. So a death at any step leaves the old file or the new one, and both mean the
+//! same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program dies
+//! between the two steps, these charges are counted twice. For a budget, that is the safe error.
 //!
-//! A line whose key is in an unknown format is kept, since it is not known whether its row is named.
+//! A line whose key has an unknown format is kept, because it is not known whether its row is named.
 
 use std::sync::Arc;
 
@@ -27,28 +27,28 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order, some of them more than once. Eight bytes each, because ten
-    /// million rows may have changed.
+    /// Labels of rows with several lines, in any order. Some labels are in it more than once. A label takes only eight
+    /// bytes, which matters because ten million rows may have changed.
     labels: Vec<u64>,
 }
 
 impl Superseded {
-    /// Begins with the labels that have several lines already.
+    /// Begins with the labels that already have several lines.
     pub(crate) fn new(done: DoneSet, labels: Vec<u64>) -> Self {
         Self { done, labels }
     }
 
-    /// Takes an answer that this run writes.
+    /// Takes an answer that this run is writing.
     pub(crate) fn note_answer(&mut self, row: RowId) {
         if self.done.has_answer(row.label) {
             self.labels.push(row.label);
         }
     }
 
-    /// Removes the lines that later ones supersede.
+    /// Removes the lines that later lines supersede.
     ///
     /// # Errors
-    /// What failed; the results are then the old file or the new one, never a mixture.
+    /// The failure of the disk. The file is then either the old one or the new one, never a mixture.
     pub(crate) fn remove(
         mut self,
         disk: &dyn Disk,

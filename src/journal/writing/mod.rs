@@ -1,4 +1,4 @@
-//! Appending lines and making them durable.
+//! Appends lines and makes them durable.
 //!
 //! ```text
 //! Writer::append         collects the lines of one turn of the run's loop
@@ -8,22 +8,22 @@
 //!       └ inline:             Targets::write ─► write(2) ─► fdatasync(2) ─► Commit::UpTo
 //! ```
 //!
-//! Lines reach the system while a sync of earlier lines is running. What can be lost:
-//! - By a death of the process: the lines of the present turn. With results on standard output, also those of the last
+//! Lines are written to the system while a sync of earlier lines is running. These lines can be lost:
+//! - If the process dies: the lines of the current turn. If results go to standard output, also the lines of the last
 //!   hundredth of a second.
-//! - By a loss of power: the lines of the last fifth of a second, and those written during one sync.
+//! - If the power fails: the lines of the last fifth of a second, and the lines written during one sync.
 //!
-//! A commit is reported when both files are synced, in the order of the lines.
+//! A commit is reported when both files are synced. Commits come in the order of the lines.
 //!
-//! After a failed write or sync, nothing is tried again: nobody knows what a failed sync left, and a second sync that
-//! succeeds proves nothing. The failure is reported once, and every later line is refused. There is one exception: when
-//! standard output has failed, the error log still takes lines, because rows that were read from a pipe are kept
-//! nowhere else.
+//! After a failed write or sync, nothing is tried again. It is unknown what a failed sync left on the disk, and if a
+//! second sync succeeds, that proves nothing. The failure is reported once, and every later line is refused. There is
+//! one exception: after standard output has failed, the error log still takes lines, because rows that were read from
+//! a pipe are stored nowhere else.
 //!
-//! Rejected: a thread that also writes files, so that the run's loop never waits for the disk. When that thread does
-//! not get to run, answers pile up while more requests are sent: with 16 in flight, a death once took 34 answers. A
-//! write costs two microseconds a turn, which is less than waking a thread, and the slots before each request wait for
-//! the same disk anyway.
+//! Rejected: a separate thread that writes files. The run's loop would never wait for the disk. But when that thread
+//! does not get to run, answers pile up while more requests are sent: in a test with 16 requests in flight, a death
+//! lost 34 answers. A write takes two microseconds per turn, which is less than waking a thread. And the loop waits
+//! for the same disk anyway, to write the slots before each request.
 
 mod commit;
 mod stdout;

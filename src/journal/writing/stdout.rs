@@ -1,9 +1,9 @@
-//! Results on standard output. A thread writes them, because the reader of a pipe may be slow and the run's loop must
-//! not wait for it.
+//! Writes results to standard output, on a thread of its own: the reader of a pipe can be slow, and the run's loop
+//! must not wait for it.
 //!
-//! Owns the thread and its queue. Lines wait a hundredth of a second at most, unless the pipe is full. The same thread
-//! writes the error log, so that lines are written in the order of their numbers. After standard output has failed, the
-//! thread still writes the error log, because rows that were read from a pipe are kept nowhere else.
+//! Owns the thread and its queue. Lines wait no longer than a hundredth of a second, unless the pipe is full. The same
+//! thread writes the error log, so lines are written in the order of their numbers. After standard output has failed,
+//! the thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,12 +14,12 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time between the beginnings of two writes. A thread switch and a system call for each turn of the loop would cost a
-/// quarter as much as sending its requests.
+/// Time from the beginning of one write to the beginning of the next. Without it, each turn of the loop would need a
+/// thread switch and a system call, a quarter of the cost of sending its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
-/// From this number of bytes on (about two hundred lines), a write begins at once.
+/// If at least this many bytes wait (about two hundred lines), a write begins immediately.
 const WRITE_BYTES: usize = 256 << 10;
-/// Memory that a group keeps after a huge answer.
+/// The most memory that a group keeps after a huge answer.
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The thread that writes to standard output, and its queue.
@@ -39,12 +39,12 @@ struct Shared {
 struct Group {
     results: Vec<u8>,
     errors: Vec<u8>,
-    /// Number of the last line.
+    /// Number of the last line in the group.
     up_to: u64,
 }
 
 impl Group {
-    /// Adds whole lines, the last of them with the number `seq`.
+    /// Adds whole lines. The last of them has the number `seq`.
     fn push(&mut self, log: Log, parts: &[&[u8]], seq: u64) {
         let own = match log {
             Log::Results => &mut self.results,
@@ -76,19 +76,19 @@ impl Group {
 struct Queue {
     group: Group,
     is_closed: bool,
-    /// Whether the run only waits for its lines. Then writes begin at once.
+    /// Whether the run is only waiting for its lines. If so, writes begin immediately.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. Otherwise it wakes by itself when the next write is due.
+    /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next write is due.
     is_asleep: bool,
-    /// Whether lines for the error log are taken although standard output has failed.
+    /// Whether the error log takes lines although standard output has failed.
     takes_errors: bool,
 }
 
 impl Stdout {
-    /// Starts the thread. It tells `syncer` what it has written, and when it ends.
+    /// Starts the thread. It tells `syncer` what it has written, and that it has ended.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// The system's error if no thread can be started.
     pub(super) fn start(targets: Targets, syncer: Arc<Syncer>) -> Result<Self, DiskFailure> {
         let shared = Arc::new(Shared::new(syncer));
         let own = Arc::clone(&shared);
@@ -119,7 +119,7 @@ impl Stdout {
         Ok(())
     }
 
-    /// Lets everything be written as soon as possible.
+    /// Makes the thread write everything as soon as possible.
     pub(super) fn hurry(&self) {
         self.shared.queue().is_hurried = true;
         self.shared.wake.notify_one();
@@ -129,7 +129,7 @@ impl Stdout {
     pub(super) fn stop(&mut self) {
         self.shared.queue().is_closed = true;
         self.shared.wake.notify_one();
-        // A panic of the thread was recorded as a failure by its guard.
+        // If the thread panicked, its guard recorded this as a failure.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -143,8 +143,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write, and until `earliest` unless a write must begin at once. Returns `None`
-    /// when nothing more will come.
+    /// Waits until there is something to write and `earliest` has come. Does not wait for `earliest` if a write must
+    /// begin immediately. Returns `None` if no more lines will come.
     fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
         let left = || earliest.checked_duration_since(Instant::now());
@@ -159,8 +159,8 @@ impl Shared {
         (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
     }
 
-    /// Waits until there is something for the error log, after standard output has failed. Returns `None` when nothing
-    /// more will come.
+    /// After standard output has failed: waits until there is something for the error log. Returns `None` if no more
+    /// lines will come.
     fn next_errors(&self, emptied: Group) -> Option<Group> {
         let mut queue = self.queue();
         // Results that were queued before the failure can't be written.
@@ -175,7 +175,7 @@ impl Shared {
 }
 
 impl Queue {
-    /// Returns whether the next write may wait until it is due.
+    /// Returns whether the next write can wait until it is due.
     fn may_wait(&self) -> bool {
         !self.is_closed && !self.is_hurried && self.group.bytes() < WRITE_BYTES
     }
@@ -203,7 +203,7 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Lets the failure be reported, and writes only the error log from then on. The failed group comes first.
+/// Reports the failure, and from then on writes only the error log. Begins with the entries of the group that failed.
 fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.syncer.end();
     let mut next = Some(failed);
@@ -217,7 +217,7 @@ fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     }
 }
 
-/// Tells the syncer that nothing more will be written, also after a panic.
+/// Tells the syncer that nothing more will be written, even after a panic.
 struct EndGuard<'a>(&'a Syncer);
 
 impl Drop for EndGuard<'_> {
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_begins_at_once_when_the_run_only_waits() {
+    fn a_write_begins_immediately_when_the_run_only_waits() {
         let shared = Shared::new(Arc::default());
         shared.queue().group.push(Log::Results, &[b"line\n"], 1);
         assert!(shared.queue().may_wait());
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_begins_at_once_when_there_is_much_to_write() {
+    fn a_write_begins_immediately_when_there_is_much_to_write() {
         let shared = Shared::new(Arc::default());
 
         shared.queue().group.push(Log::Results, &[&vec![b' '; WRITE_BYTES]], 1);

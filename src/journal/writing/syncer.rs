@@ -1,11 +1,11 @@
 //! The syncer: a thread that makes written lines durable.
 //!
-//! The writer tells it what was written and does not wait: lines reach the system while a sync of earlier lines is
-//! running. Syncs begin at least [`SYNC_EVERY`] apart, so that many lines become durable at once. They begin sooner
-//! when there is much to sync, or when the run only waits for its lines.
+//! The writer tells it what was written, and does not wait: lines are written to the system while a sync of earlier
+//! lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines durable. A sync begins
+//! sooner if there is much to sync, or if the run is only waiting for its lines.
 //!
-//! After a failed write or sync, no more lines are taken. What was written before a failed write is still synced and
-//! reported. Then the failure is reported, once.
+//! After a failed write or sync, no more lines are taken. Lines that were written before a failed write are still
+//! synced and reported. After that, the failure is reported, once.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,14 +18,16 @@ use crate::domain::WriteFault;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
-/// Time between the beginnings of two syncs. A sync and its two thread switches cost as much as ten requests. At a
-/// thousand rows a second, syncing at once would mean a sync for every third row. Nobody notices that a row is done a
-/// fifth of a second later, and a loss of power takes far less than a second of work.
+/// Time from the beginning of one sync to the beginning of the next. A sync and its two thread switches cost as much
+/// as ten requests. At a thousand rows per second, syncing without a pause would mean a sync for every third row.
+/// Nobody notices if a row is reported as done a fifth of a second later, and a loss of power loses far less than a
+/// second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// From this number of bytes on, a sync begins at once. It is small compared to the backlog at which sending stops.
+/// If at least this many bytes wait, a sync begins immediately. It is small compared to the backlog at which sending
+/// stops.
 const SYNC_BYTES: usize = 1 << 20;
 
-/// Results and error log, each with its path; `None` for one that is not synced.
+/// Results and error log, each with its path; `None` for a log that is not synced.
 type FilesToSync = [Option<(Arc<dyn DiskFile>, PathBuf)>; 2];
 
 /// The syncer and its thread.
@@ -35,15 +37,15 @@ pub(super) struct SyncThread {
 }
 
 impl SyncThread {
-    /// Waits until all that was written is durable and the thread has ended.
+    /// Waits until everything that was written is durable and the thread has ended.
     pub(super) fn stop(&mut self) {
         self.syncer.end();
-        // A panic of the thread was recorded as a failure by its guard.
+        // If the thread panicked, its guard recorded this as a failure.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// What the writer and the syncer's thread share.
+/// The state that the writer and the syncer's thread share.
 #[derive(Default)]
 pub(super) struct Syncer {
     state: Mutex<State>,
@@ -58,14 +60,14 @@ struct State {
     written: Option<Written>,
     /// Whether nothing more will be written.
     is_ended: bool,
-    /// Whether the run only waits for its lines. Then syncs begin at once.
+    /// Whether the run is only waiting for its lines. If so, syncs begin immediately.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. Otherwise it wakes by itself when the next sync is due.
+    /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next sync is due.
     is_asleep: bool,
     failed: Option<DiskFailure>,
 }
 
-/// Lines that were written and are not yet synced.
+/// Lines that were written, but not yet synced.
 #[derive(Default)]
 struct Written {
     up_to: u64,
@@ -78,7 +80,7 @@ impl Syncer {
     /// Starts the thread. It ends after [`Syncer::end`], or when a sync fails.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// The system's error if no thread can be started.
     pub(super) fn start(files: FilesToSync, on_commit: OnCommit) -> Result<SyncThread, DiskFailure> {
         let syncer = Arc::new(Self::default());
         let own = Arc::clone(&syncer);
@@ -86,12 +88,12 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Counts bytes that were taken and will be written.
+    /// Counts bytes that were taken and will be written later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that all lines up to `up_to` are written, and how many more bytes they are in each log.
+    /// Notes that all lines up to `up_to` are written, and how many bytes this adds to each log.
     pub(super) fn note_written(&self, bytes: &[(Log, usize)], up_to: u64) {
         let mut state = self.state();
         let written = state.written.get_or_insert_default();
@@ -115,7 +117,7 @@ impl Syncer {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    /// Lets written lines become durable as soon as possible.
+    /// Makes written lines durable as soon as possible.
     pub(super) fn hurry(&self) {
         self.state().is_hurried = true;
         self.wake.notify_one();
@@ -131,7 +133,7 @@ impl Syncer {
         self.state().failed.clone()
     }
 
-    /// Notes that nothing more will be written. The thread ends when all that was written is synced.
+    /// Notes that nothing more will be written. The thread ends when everything is synced.
     pub(super) fn end(&self) {
         self.state().is_ended = true;
         self.wake.notify_one();
@@ -158,8 +160,8 @@ impl Syncer {
         }
     }
 
-    /// Waits until something is to be synced, and until `earliest` unless a sync must begin at once. Returns `None`
-    /// when nothing more will be written.
+    /// Waits until there is something to sync and `earliest` has come. Does not wait for `earliest` if a sync must
+    /// begin immediately. Returns `None` if nothing more will be written.
     fn next(&self, earliest: Instant) -> Option<Written> {
         let mut state = self.state();
         let left = || earliest.checked_duration_since(Instant::now());
@@ -179,7 +181,7 @@ impl Syncer {
 }
 
 impl State {
-    /// Returns whether the next sync may wait until it is due.
+    /// Returns whether the next sync can wait until it is due.
     fn may_wait(&self) -> bool {
         !self.is_ended && !self.is_hurried && self.written.as_ref().is_none_or(|written| written.bytes < SYNC_BYTES)
     }
@@ -188,13 +190,13 @@ impl State {
 /// Starts a thread.
 ///
 /// # Errors
-/// When the system can't start one.
+/// The system's error if no thread can be started.
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DiskFailure> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(DiskFailure::of("start the writer of", Path::new("results")))
 }
 
-/// Turns a panic of its thread into a failure. So the journal takes no more lines that would never become durable.
+/// Turns a panic of its thread into a failure. Otherwise the journal would take lines that never become durable.
 pub(super) struct PanicGuard<'a>(pub(super) &'a Syncer, pub(super) &'static str);
 
 impl Drop for PanicGuard<'_> {
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_begins_at_once_when_the_run_only_waits() {
+    fn a_sync_begins_immediately_when_the_run_only_waits() {
         let syncer = Syncer::default();
         syncer.note_written(&[(Log::Results, 5)], 1);
 
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_begins_at_once_when_there_is_much_to_sync() {
+    fn a_sync_begins_immediately_when_there_is_much_to_sync() {
         let syncer = Syncer::default();
         syncer.note_written(&[(Log::Results, 5)], 1);
         assert!(syncer.state().may_wait());
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_sync_begins_at_once() {
+    fn the_last_sync_begins_immediately() {
         let syncer = Syncer::default();
         syncer.note_written(&[(Log::Results, 0), (Log::Errors, 7)], 3);
 

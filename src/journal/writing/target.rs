@@ -1,4 +1,4 @@
-//! Where lines go: two files, or standard output and a file.
+//! The targets of lines: two files, or standard output and a file.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use crate::domain::WriteTarget;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
-/// Where the lines of one log go.
+/// The target of the lines of one log.
 pub(crate) enum Target {
-    /// To a file, at `end`.
+    /// A file; the next line goes to the offset `end`.
     File { file: Arc<dyn DiskFile>, path: PathBuf, end: u64 },
-    /// To standard output.
+    /// Standard output.
     Stdout(Box<dyn Write + Send>),
 }
 
@@ -48,7 +48,7 @@ impl Target {
     }
 }
 
-/// Where the lines of a run go, and when they are synced.
+/// The targets of a run's lines, and when lines are synced.
 pub(crate) struct Targets {
     pub(crate) results: Target,
     pub(crate) errors: Target,
@@ -56,7 +56,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Gives lines to the system. They may be in parts, and one line may be in several parts.
+    /// Writes lines to the system. They can be split into parts; even a single line can be in several parts.
     pub(super) fn write(&mut self, log: Log, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         let target = match log {
             Log::Results => &mut self.results,
@@ -73,19 +73,20 @@ impl Targets {
         }
     }
 
-    /// Writes and syncs lines of the error log after standard output has failed. `--fsync` does not matter here.
+    /// Writes and syncs lines of the error log after standard output has failed, whatever `--fsync` says.
     pub(super) fn save_errors(&mut self, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         self.write(Log::Errors, parts)?;
         self.sync(Log::Errors)
     }
 
-    /// Returns whether the error log still takes lines after this failure. It does when only standard output has
+    /// Returns whether the error log can still take lines after this failure. That is so if only standard output has
     /// failed.
     pub(super) fn log_still_works(&self, failure: &DiskFailure) -> bool {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput
     }
 
-    /// Returns the files that a sync has to make durable: results, then error log. Empty with `--fsync off`.
+    /// Returns the files that a sync has to make durable: first the results, then the error log. None with `--fsync
+    /// off`.
     pub(super) fn files_to_sync(&self) -> [Option<(Arc<dyn DiskFile>, PathBuf)>; 2] {
         match self.fsync {
             Fsync::Group | Fsync::Always => [self.results.file(), self.errors.file()],

@@ -1,9 +1,9 @@
-//! The writer of a run: collects the lines of one turn, writes them in one piece, and has them synced.
+//! The writer of a run: collects the lines of one turn, writes them together, and makes the syncer sync them.
 //!
-//! A write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the run's loop.
-//! So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. At most a megabyte
-//! waits. Before a line of the other log is added, the waiting lines are flushed, so that lines are written in the
-//! order of their numbers.
+//! A separate write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the
+//! run's loop. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. No
+//! more than a megabyte waits. Before a line of the other log is added, the waiting lines are flushed, so lines are
+//! written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -14,35 +14,35 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// The largest number of bytes that wait. One write of this size takes far longer than the call itself, and a turn with
-/// huge answers does not hold all of them in memory twice.
+/// The most bytes that wait. For a write of this size, the cost of the system call itself does not matter. In a turn
+/// with huge answers, the limit keeps most of them from being in memory twice.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Takes lines and makes them durable.
 pub(crate) struct Writer {
     mode: Mode,
-    /// Lines that wait for the next flush, all of one log.
+    /// Lines that wait for the next flush. All belong to the same log.
     lines: Vec<u8>,
     log: Log,
     /// Number of the last line.
     up_to: u64,
 }
 
-/// Which thread writes and which one syncs.
+/// Which threads write and sync.
 enum Mode {
     /// The caller does both. No line waits.
     Inline { targets: Targets, on_commit: OnCommit, failed: Option<DiskFailure> },
-    /// The caller writes, and a thread syncs.
+    /// The caller writes, and another thread syncs.
     Files { targets: Targets, sync: SyncThread },
-    /// A thread writes to standard output and to the error log, and another one syncs.
+    /// One thread writes to standard output and to the error log, and another thread syncs.
     Stdout { stdout: Stdout, sync: SyncThread },
 }
 
 impl Writer {
-    /// Starts the threads that are needed.
+    /// Starts the threads that are needed for `threading`.
     ///
     /// # Errors
-    /// When a thread can't be started.
+    /// The system's error if a thread can't be started.
     pub(crate) fn start(targets: Targets, threading: Threading, on_commit: OnCommit) -> Result<Self, DiskFailure> {
         let is_inline = threading == Threading::Inline || targets.fsync == Fsync::Always;
         let mode = match (&targets.results, is_inline) {
@@ -60,8 +60,8 @@ impl Writer {
         Ok(Self { mode, lines: Vec::new(), log: Log::Results, up_to: 0 })
     }
 
-    /// Takes a line that `render` adds to the bytes it is given. The line is durable when a commit of `seq` or more is
-    /// reported. A number must not be lower than the one before.
+    /// Takes a line: `render` adds it to the bytes that it is given. The line is durable when a commit with `seq` or a
+    /// higher number is reported. Numbers must never decrease.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -75,7 +75,7 @@ impl Writer {
         earlier.and(own)
     }
 
-    /// Takes a line in parts that is too long to be copied. It is written at once.
+    /// Takes a line, in parts, that is too long to be copied. It is written immediately.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -85,7 +85,7 @@ impl Writer {
         earlier.and(self.mode.write(log, parts, seq))
     }
 
-    /// Writes the lines that wait.
+    /// Writes the waiting lines.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -94,13 +94,13 @@ impl Writer {
             return Ok(());
         }
         let done = self.mode.write(self.log, &[&self.lines], self.up_to);
-        // A writer that refuses lines has failed for good, so there is no use in keeping them.
+        // A writer that refuses lines has failed for good, so keeping the lines would be useless.
         self.lines.clear();
         self.lines.shrink_to(2 * MOST_BYTES);
         done
     }
 
-    /// Lets written lines become durable as soon as possible.
+    /// Makes written lines durable as soon as possible.
     pub(crate) fn hurry(&self) {
         match &self.mode {
             Mode::Inline { .. } => {}
@@ -121,7 +121,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many of the appended bytes may still be only in memory.
+    /// Returns how many of the appended bytes may only be in memory so far.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),
@@ -132,7 +132,7 @@ impl Writer {
     /// Makes everything durable and stops.
     ///
     /// # Errors
-    /// The failure that stopped the writer, whenever it was.
+    /// The failure that stopped the writer, no matter when it happened.
     pub(crate) fn close(mut self) -> Result<(), DiskFailure> {
         let flushed = self.flush();
         self.mode.stop().and(flushed)
@@ -140,16 +140,16 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Writes the lines that wait and makes them durable, even after a panic of the run's loop.
+    /// Writes the waiting lines and makes them durable, even after a panic of the run's loop.
     fn drop(&mut self) {
-        // A failure was reported as a commit.
+        // A failure has been reported as a commit.
         let _ = self.flush();
         let _ = self.mode.stop();
     }
 }
 
 impl Mode {
-    /// Writes whole lines, the last of them with the number `seq`. A line may be in several parts.
+    /// Writes whole lines. The last of them has the number `seq`. A line can be in several parts.
     fn write(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         match self {
             Self::Inline { targets, failed: Some(failure), .. } => match log {
@@ -243,8 +243,8 @@ mod tests {
         }
     }
 
-    /// A standard output whose reader takes one write when the test lets it, and then goes away. Without a receiver it
-    /// takes none.
+    /// A standard output whose reader takes one write when the test allows it, and is then closed. Without a receiver,
+    /// the reader takes no write.
     struct LeavingReader(Option<Receiver<()>>, Sender<()>);
 
     impl io::Write for LeavingReader {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_survives_a_loss_of_power() {
+    fn committed_lines_survive_a_loss_of_power() {
         let disk = MemDisk::new();
         let (mut writer, commits) = started(&disk, Fsync::Group, Threading::Inline);
         disk.sync_folder(Path::new(".")).expect("the disk works");
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_writer_writes_what_waits() {
+    fn a_dropped_writer_writes_the_waiting_lines() {
         let disk = MemDisk::new();
         let (mut writer, _commits) = started(&disk, Fsync::Group, Threading::Thread);
 
@@ -459,7 +459,7 @@ mod tests {
         (writer, commits)
     }
 
-    /// Appends a line that holds its number.
+    /// Appends a line that contains its number.
     fn take(writer: &mut Writer, log: Log, seq: u64) -> Result<(), DiskFailure> {
         writer.append(log, seq, |lines| lines.extend_from_slice(format!("{seq}\n").as_bytes()))
     }

@@ -113,31 +113,31 @@ pub(super) struct Bound {
     share: f64,
 }
 
-/// The rows of this run that failed in one class, as `ended` has them, the largest class first.
+/// The rows of this run that failed in one class. `ended` lists the largest class first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failures<'a> {
     /// The class.
     class: &'static str,
-    /// How many rows.
+    /// The number of rows.
     rows: u64,
-    /// Whether any of them may succeed in another run as it is.
+    /// Whether any of the rows, unchanged, may succeed in another run.
     retryable: bool,
-    /// The first of them; null when none is known.
+    /// The first of these rows; null when none is known.
     example: Option<Example<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Example<'a> {
-    /// Its label, or where it was read.
+    /// The row's label, or the place where it was read.
     row: &'a str,
-    /// The HTTP status, if one came.
+    /// The HTTP status, if a response came.
     status: Option<u16>,
     message: &'a str,
 }
 
 impl<'a> Failures<'a> {
     fn of((class, failed): (ErrorClass, &'a FailedRows)) -> Self {
-        let example = failed.example.as_ref();
+        let example = failed.example();
         Self {
             class: class.name(),
             rows: failed.rows,
@@ -160,34 +160,34 @@ impl Limits {
     }
 }
 
-/// The state of a run, as a `progress` object has it.
+/// The state of a run, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
     /// Rows in the input; null on a pipe.
     total: Option<u64>,
     /// Rows finished by earlier runs.
     already_done: u64,
-    /// Rows whose answer ended by itself.
+    /// Rows whose answer ended normally.
     ok: u64,
-    /// Rows whose answer ended at `max_tokens` or the window.
+    /// Rows whose answer ended at `max_tokens` or at the end of the context window.
     truncated: u64,
-    /// Rows the model refused.
+    /// Rows that the model refused.
     refused: u64,
     /// Rows whose answer ended for a reason that this program does not know.
     unknown: u64,
     /// Rows that failed for good.
     failed: u64,
-    /// The same, by class.
+    /// Rows that failed for good, by class.
     failed_by_class: BTreeMap<&'static str, u64>,
     /// Attempts that were tried again, by cause.
     retried: BTreeMap<&'static str, u64>,
     /// Retried attempts that may have been billed.
     maybe_paid: u64,
-    /// Rows a minute over the last while; null at first.
+    /// Recent rate, in rows per minute; null at first.
     rows_per_minute: Option<f64>,
     /// Seconds left; null on a pipe, at first, and while the run waits.
     eta_s: Option<f64>,
-    /// What the run waits for while no time left can be given; else null.
+    /// What the run waits for, if no time left can be given; otherwise null.
     waiting_for: Option<&'static str>,
     /// Uncached input tokens, cache writes included.
     input_tokens: u64,
@@ -195,7 +195,7 @@ pub(crate) struct Progress {
     cache_read_tokens: u64,
     /// Output tokens.
     output_tokens: u64,
-    /// Cost in dollars, as far as prices are known; null when tokens were used and none of their prices is known.
+    /// Cost in dollars, as far as prices are known; null if tokens were used and no price is known for any of them.
     cost_usd: Option<f64>,
     /// Finished rows whose model has no price.
     unpriced: u64,
@@ -203,7 +203,7 @@ pub(crate) struct Progress {
     in_flight: Option<usize>,
     /// The concurrency window.
     window: Option<usize>,
-    /// Why no further request is sent at the moment.
+    /// Why no more requests are sent at the moment.
     reason: Option<&'static str>,
     /// The outage; null while the endpoint works.
     outage: Option<OutageNow>,
@@ -221,9 +221,9 @@ struct OutageNow {
     status: Option<u16>,
     /// The message that came with it.
     message: String,
-    /// For how long nothing has worked.
+    /// How long nothing has worked, in seconds.
     lasted_s: f64,
-    /// Seconds to the next try; null while one is on its way.
+    /// Seconds until the next try; null while a try is in flight.
     next_try_s: Option<f64>,
 }
 
@@ -246,8 +246,8 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// How much each bucket has left, as a share of its limit per minute: requests, input, output; null without a
-    /// limit.
+    /// The level of each bucket, as a share of its limit per minute: requests, input, output. A level is null if there
+    /// is no such limit.
     level: [Option<f64>; 3],
     held_s: Option<f64>,
 }
@@ -299,7 +299,7 @@ impl Pool {
     }
 }
 
-/// Returns a number rounded to three decimal places; more would be of no use in a log.
+/// Returns a number rounded to three decimal places. More places would be useless in a log.
 fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

@@ -1,17 +1,19 @@
-//! The block of live lines as indicatif renders it: the only user of indicatif.
+//! The block of live lines, rendered by indicatif. Only this file uses indicatif.
 //!
 //! indicatif's [`ProgressBar`] keeps the length, the position and the text around the bar, and renders them in its
-//! style. It draws on a [`Sheet`] as if that was a terminal. The sheet keeps the lines, and drops blanks and movements
-//! of the cursor. [`Progress`](super::Progress) takes the lines from there and draws them on the real terminal.
+//! style. It draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the lines, and ignores blanks at
+//! the end and movements of the cursor. [`Progress`](super::Progress) takes the lines from the sheet and draws them on
+//! the real terminal.
 //!
-//! indicatif's own repaint is not used. It leaves the cursor behind the last line, and goes up by the number of rows it
-//! counted at the last drawing. After a change of size that number is wrong, and the repaint erases other text above.
-//! It also fills each line with blanks up to the edge, so every line wraps when the terminal becomes narrower.
+//! indicatif's own repaint is not used. It leaves the cursor after the last line, and moves it up by the number of
+//! rows that it counted at the last drawing. When the terminal changes its size, this number is wrong, and the repaint
+//! erases other text above the block. It also fills each line with blanks up to the edge. When the terminal becomes
+//! narrower, every line therefore wraps.
 //!
-//! [`Bar::draw`] is the only thing that draws: no thread ticks. The target does not limit how often it draws, so that
-//! no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides what fits,
-//! because the keys of indicatif's templates do not drop the least important part first. It sets the colours as well:
-//! indicatif would ask the environment about colours, and the run has already decided.
+//! Only [`Bar::draw`] draws: no thread ticks. The draw target has no limit on how often it draws, so no drawing is
+//! dropped; `Progress` decides how often to draw. [`line`](crate::report::line) decides which parts fit, because the
+//! keys of indicatif's templates do not drop the least important part first. It also sets the colours, because
+//! indicatif would use the environment to decide about colours, and the run has already decided.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,10 +37,10 @@ impl Bar {
         Self { bar: ProgressBar::with_draw_target(None, target), sheet }
     }
 
-    /// Returns the lines of a block, its bar filled by the finished rows.
+    /// Returns the lines of a block. The share of finished rows fills its bar.
     pub(crate) fn draw(&self, block: Block, stats: &Stats) -> Vec<String> {
         self.bar.set_style(style(block.cells));
-        // The usual setters draw at once; these two set the texts of the same bar without drawing.
+        // The usual setters would draw immediately. These two set the texts of the same bar without drawing.
         let _ = self.bar.clone().with_prefix(block.before).with_message(block.after);
         self.bar.update(|state| {
             if let Some(total) = stats.total {
@@ -50,13 +52,13 @@ impl Bar {
     }
 }
 
-/// Returns the style of a block whose bar has this many cells; with 0 there is no bar.
+/// Returns the style of a block whose bar has this many cells. With 0 cells, there is no bar.
 fn style(cells: usize) -> ProgressStyle {
     let template = format!("{{prefix}}{{bar:{cells}}}{{msg}}");
     ProgressStyle::with_template(&template).expect("only the number of cells differs").progress_chars("█░")
 }
 
-/// Takes the lines that indicatif draws, each without the blanks that fill it.
+/// Receives the lines that indicatif draws, and keeps them without the blanks that fill them up.
 #[derive(Clone, Debug, Default)]
 struct Sheet(Arc<Mutex<Vec<String>>>);
 
@@ -67,13 +69,13 @@ impl Sheet {
 }
 
 impl TermLike for Sheet {
-    /// A little wider than any line: indicatif fills each line with blanks up to this width. A wider line would only be
-    /// counted as several rows.
+    /// A little more than the width of any line, because indicatif fills each line with blanks up to this width. If it
+    /// were less, indicatif would only count the line as several rows.
     fn width(&self) -> u16 {
         500
     }
 
-    /// The sheet is endlessly high, since indicatif leaves out the rows that do not fit.
+    /// The sheet has no limit on its height, because indicatif leaves out rows that do not fit.
     fn height(&self) -> u16 {
         u16::MAX
     }
@@ -98,7 +100,7 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Takes a line. indicatif writes each line in one call, and then the blanks up to the edge.
+    /// Receives text. indicatif writes each line in one call, and then the blanks up to the edge.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {
@@ -125,7 +127,7 @@ mod tests {
     use crate::domain::Quality;
 
     #[test]
-    fn the_bar_is_filled_by_the_finished_rows_and_stands_between_the_texts() {
+    fn the_bar_shows_the_finished_rows_and_is_between_the_texts() {
         let bar = Bar::new();
 
         let drawn = [0, 1, 2, 4].map(|finished| bar.draw(block(4), &stats(Some(4), finished)).join("|"));
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_what_the_lines_say_in_any_width_and_in_colour_too() {
+    fn the_drawn_lines_have_the_expected_text_in_any_width_and_with_colours() {
         let (bar, stats) = (Bar::new(), busy());
 
         for (columns, is_colored) in (1..200).flat_map(|columns| [(columns, false), (columns, true)]) {
@@ -153,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn every_call_is_one_drawing_however_fast_they_come() {
+    fn every_call_is_one_drawing_even_if_calls_come_fast() {
         let (bar, stats) = (Bar::new(), stats(Some(4), 2));
 
         assert!((0..1_000).all(|_| bar.draw(block(2), &stats) == ["a █░ b", "c"]));
     }
 
     #[test]
-    fn a_row_that_is_missing_leaves_the_last_cell_empty() {
+    fn the_last_cell_is_empty_while_a_row_is_missing() {
         let drawn = [9_999, 10_000].map(|finished| Bar::new().draw(block(8), &stats(Some(10_000), finished)).remove(0));
 
         assert_eq!(drawn, ["a ███████░ b", "a ████████ b"]);

@@ -12,7 +12,7 @@ use crate::domain::{Backoffs, Dimension, ErrorClass, Quality, Reason};
 const HEADER: &str = "http://127.0.0.1:8787, claude-haiku-4-5: 4 rows to send, about $0.01";
 
 #[test]
-fn a_note_stands_above_the_lines_and_the_lines_go_at_the_end() {
+fn a_note_is_above_the_lines_and_the_lines_are_removed_at_the_end() {
     let mut screen = Screen::new(60, 10, Breaks::Anew);
 
     screen.play(0, started(Some(4), 0));
@@ -90,7 +90,8 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
     }
 }
 
-/// The lines were made for 80 columns and the terminal then has 40: both lines are wrapped into two, and back again.
+/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, which wraps both lines into two rows,
+/// and grows back.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     let mut screen = Screen::new(80, 24, Breaks::Anew);
@@ -114,13 +115,13 @@ enum Happens {
         columns: usize,
         rows: usize,
     },
-    /// The size changes between the moment it is looked at and the drawing.
+    /// The size changes after the program has asked for it and before it draws.
     ResizedWhileDrawing {
         columns: usize,
         rows: usize,
     },
-    /// A key that the terminal echoes at its cursor. Until the next drawing the cursor is after the echo. No terminal
-    /// in this test is so narrow that it would wrap the echo.
+    /// A key that the terminal echoes at the cursor. Until the next drawing, the cursor is after the echo. All
+    /// terminals in this test are wide enough that the echo is not wrapped.
     Typed(&'static str),
 }
 
@@ -148,7 +149,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn whatever_happens_the_terminal_shows_what_was_printed_and_one_block(
+    fn whatever_happens_the_terminal_shows_the_printed_text_and_one_block(
         all in proptest::collection::vec(happens(), 1..40),
         breaks in prop_oneof![Just(Breaks::Anew), Just(Breaks::Never)],
     ) {
@@ -189,21 +190,21 @@ proptest! {
 /// What a terminal does with its text when its width changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
-    /// It breaks lines again.
+    /// It wraps the lines again.
     Anew,
-    /// It cuts them off, and does not show the rest again when it grows.
+    /// It cuts the lines off, and does not show the rest again when it becomes wider.
     Never,
 }
 
 /// A run on an emulated terminal.
 struct Screen {
     terminal: Arc<Mutex<Terminal>>,
-    /// The size that the program is told.
+    /// The size that the terminal reports to the program.
     size: Arc<Mutex<Size>>,
     view: Progress,
     stats: Stats,
     breaks: Breaks,
-    /// Everything printed that has to stay, without blanks.
+    /// All printed text that must still be on the terminal at the end, with the spaces removed.
     printed: String,
 }
 
@@ -211,7 +212,7 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // On its alternate screen the emulator does not wrap lines again.
+            // On the alternate screen, the emulator does not wrap lines again.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());
@@ -244,8 +245,8 @@ impl Screen {
         self.terminal().feed(keys);
     }
 
-    /// Asserts that the terminal shows the current lines of the run once and last, and above them everything that was
-    /// printed.
+    /// Asserts that the current lines of the run are on the terminal once, at the end, and that everything that was
+    /// printed is above them.
     #[track_caller]
     fn check(&self) {
         let Size { columns, rows } = *self.size.lock().expect("no test panicked with it");
@@ -269,7 +270,7 @@ impl Screen {
         let above = above.join("\n");
         match self.breaks {
             Breaks::Anew => assert_eq!(stripped(&above), self.printed, "{:?}:\n{shown}", self.terminal().size()),
-            // Text that was cut off or scrolled away is gone. The text that is left was printed in this order.
+            // Text that was cut off or scrolled away is gone. The remaining text was printed in this order.
             Breaks::Never => assert!(is_in_order(&above, &self.printed), "{:?}:\n{shown}", self.terminal().size()),
         }
     }
@@ -282,7 +283,7 @@ impl Screen {
     }
 }
 
-/// Returns whether `printed` contains each line of `text`, in this order.
+/// Returns whether `printed` contains the lines of `text` in this order.
 fn is_in_order(text: &str, printed: &str) -> bool {
     let mut rest = printed;
     text.lines().map(stripped).all(|line| match rest.split_once(&line) {

@@ -9,14 +9,14 @@ use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::SourceError;
 
-use super::incoming::Incoming;
+use super::incoming::{HasBegun, Incoming};
 use super::planned_rows::{PlannedRows, RowFate, Step};
 use super::reading::Reading;
 use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
 
-/// Reads rows and passes them to the loop until the input or the loop ends. It reads from the first row to the last, or
-/// from several places in turn. Run it on a thread of its own.
+/// Reads rows and passes them to the loop, until the input or the loop ends. Rows are read from the first to the last,
+/// or from several places in turn. Run this function on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     places: Option<&Places>,
@@ -32,6 +32,7 @@ pub fn feed(
         sender: RowSender::new(rows),
         labels: (!is_seekable(plan)).then(Seen::default),
         warned: HashSet::new(),
+        has_begun: HasBegun::No,
     };
     loop {
         let mut has_more = false;
@@ -41,8 +42,8 @@ pub fn feed(
                 Ok(Turn::Ended) => {}
                 Ok(Turn::LoopGone) => return,
                 Err(error) => {
-                    // Sending fails only if the loop has ended. Then nobody needs the error.
-                    feeder.sender.send(Incoming::Failed(error.to_string()));
+                    // Sending fails only if the loop has ended, and then nobody needs the error.
+                    feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun));
                     return;
                 }
             }
@@ -58,34 +59,41 @@ struct Feeder<'a> {
     planner: &'a mut Planner,
     earlier: &'a Earlier,
     sender: RowSender<'a>,
-    /// Hashes of the labels so far, for an input that can't be surveyed, for example a pipe.
+    /// Hashes of the labels so far. They are only kept for an input that can't be surveyed, for example a pipe.
     labels: Option<Seen>,
-    /// Warnings that were passed on. The reader of each place gives the same ones.
+    /// Warnings that were passed on. They are kept because the readers of all places give the same warnings.
     warned: HashSet<String>,
+    has_begun: HasBegun,
 }
 
-/// How a place's turn ended.
+/// How the turn of a place ended.
 enum Turn {
-    /// With a row to be sent.
+    /// A row to be sent was passed on.
     Sent,
-    /// At the place's end.
+    /// The place has no more rows.
     Ended,
     /// The loop has ended.
     LoopGone,
 }
 
 impl Feeder<'_> {
-    /// Passes on rows up to and including the next row to be sent.
+    /// Passes on rows, up to and including the next row to be sent.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
-        while let Some(Step { warnings, row }) = planned_rows.next(self.planner, self.earlier)? {
+        while let Some(Step { recognized, warnings, row, .. }) = planned_rows.next(self.planner, self.earlier)? {
+            if let Some(text) = recognized
+                && !self.sender.send(Incoming::Recognized(text))
+            {
+                return Ok(Turn::LoopGone);
+            }
             for text in warnings {
                 if self.warned.insert(text.clone()) && !self.sender.send(Incoming::Warning(text)) {
                     return Ok(Turn::LoopGone);
                 }
             }
             let Some(row) = row else { continue };
+            self.has_begun = HasBegun::Yes;
             let item = match row {
-                // Two rows with the same name and the same request are both done.
+                // If two rows have the same name and the same request, both are done.
                 RowFate::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
@@ -117,7 +125,7 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns what is sent to the loop for a row; `None` if the row is skipped.
+/// Returns the item for a row that is passed to the loop; `None` if the row is skipped.
 fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Incoming> {
     if let Some(message) = (earlier.refuse)(&planned) {
         return Some(rejected(planned, message));
@@ -134,8 +142,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label is already used. Its new label is its file and line; otherwise the other row's answer
-/// would be taken for its answer.
+/// Rejects a row whose label was used before. Its new label is its file and line. With the old label, the other row's
+/// answer would be taken for its answer.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -1,34 +1,45 @@
-//! What goes from the input to the loop.
+//! The items that the input passes to the loop.
 
 use crate::domain::Planned;
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
-/// What the input sends to the loop.
+/// An item that the input passes to the loop.
 #[derive(Debug)]
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
-    /// A row that is not sent, since it can't succeed or must not be sent.
+    /// A row that is not sent, because it can't succeed or must not be sent.
     Rejected(Box<Rejected>),
     /// A row that can't be used.
     Broken(Box<BrokenRow>),
-    /// The number of rows that were skipped: an earlier run has finished them.
+    /// The number of rows that were skipped because an earlier run has finished them.
     Skipped(u64),
+    /// What a stream was recognized as.
+    Recognized(String),
     /// A warning for the user.
     Warning(String),
-    /// The reason why the input can't be read any further.
-    Failed(String),
+    /// The reason why the input can't be read to its end, and whether any of it was read.
+    Failed(String, HasBegun),
+}
+
+/// Whether any row was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HasBegun {
+    /// At least one row was read.
+    Yes,
+    /// No row was read.
+    No,
 }
 
 impl Incoming {
-    /// Returns how many bytes of text it holds.
+    /// Returns how many bytes of text the item contains.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Planned(planned) => planned.bytes(),
             Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
             Self::Broken(broken) => broken.raw.len(),
-            Self::Warning(text) | Self::Failed(text) => text.len(),
+            Self::Recognized(text) | Self::Warning(text) | Self::Failed(text, _) => text.len(),
             Self::Skipped(_) => 0,
         }
     }

@@ -1,14 +1,18 @@
-//! The input of a run: a survey of all of it where possible, then row by row into the loop.
+//! The input of a run. If possible, all of it is surveyed first. Then it is passed row by row to the loop.
 //!
-//! A row passes through these files: `reading` reads it and knows where it is, `planned_rows` plans it, [`feed`]
-//! decides what is done with it, and `row_sender` sends it over a bounded channel. This happens on a thread of its own.
-//! The channel is bounded by rows and by bytes, and a full channel stops the reader. So memory stays flat, however long
-//! the input and its rows are.
+//! A row passes through these files: `reading` reads it and knows its place, `planned_rows` plans it, [`feed`] decides
+//! what is done with it, and `row_sender` sends it over a bounded channel. All of this runs on a thread of its own.
+//! The channel is bounded in rows and in bytes, and a full channel stops the reader. So memory does not grow with the
+//! length of the input or of its rows.
 //!
-//! An input that can be read twice is read twice. The first time ([`survey`]) all rows are read and planned, and only
-//! counts and a coarse map are kept. So several things are known before the first request: mistakes that concern every
-//! row, repeated labels, changed rows, the total, and whether reading from several places saves time ([`Places`]). A
-//! pipe is read once.
+//! If an input can be read twice, it is read twice. In the first reading ([`survey`]), all rows are read and planned,
+//! but only counts and a coarse map are kept. So the program knows the following before the first request:
+//! - mistakes that affect every row
+//! - repeated labels, and changed rows
+//! - the number of rows
+//! - whether reading from several places saves time ([`Places`])
+//!
+//! A pipe is read once.
 
 mod feed;
 mod incoming;
@@ -22,7 +26,7 @@ mod survey;
 mod tests;
 
 pub use feed::feed;
-pub use incoming::Incoming;
+pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
@@ -31,39 +35,39 @@ use crate::domain::{Identity, Planned, RowId};
 use crate::journal::RowState;
 use crate::source::{self, Input, Options};
 
-/// What is to be read.
+/// The inputs and the rows that are read from them.
 #[derive(Clone, Debug)]
 pub struct InputPlan {
     /// The inputs, in order.
     pub inputs: Vec<Input>,
     /// How they are read.
     pub options: Options,
-    /// Rows left out at the start.
+    /// How many rows are left out at the start.
     pub skip: u64,
-    /// How many rows are read at most, after those left out.
+    /// The most rows that are read after those that are left out.
     pub limit: Option<u64>,
 }
 
-/// Returns why a row must not be sent, or `None` if it may be.
+/// A function that returns why a row must not be sent, or `None` if it can be sent.
 pub(crate) type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 
-/// Returns what is known of a row.
+/// A function that returns what earlier runs know about a row.
 type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 
-/// What earlier runs know of rows, and what is done with those rows.
+/// What earlier runs know about rows, and how such rows are handled.
 pub struct Earlier {
-    /// Returns what is known of a row.
+    /// Returns what earlier runs know about a row.
     pub known: Knowledge,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
     pub reruns_changed: bool,
-    /// Returns why a row must not be sent, for example because it has no price and there is a budget.
+    /// Returns why a row must not be sent. For example, it has no price and there is a budget.
     pub refuse: Refusal,
 }
 
 impl Earlier {
-    /// Returns what a first run knows: nothing.
+    /// Returns the value for a first run: nothing is known about any row.
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),

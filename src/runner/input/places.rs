@@ -1,14 +1,15 @@
-//! The places in the input that are read in turn: how many, and where they are.
+//! The places in the input that are read in turn.
 //!
-//! The survey keeps the sizes of all rows to be sent, summed in about a thousand blocks, and where each block begins.
-//! [`Layout::advise`] uses [`Sizes::advise`] to decide whether reading from several of those places in turn saves time.
+//! The survey divides the rows to be sent into about a thousand blocks. For each block, it keeps the place where the
+//! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether it
+//! saves time to read from several of these places in turn.
 //!
-//! The places take turns. In its turn, a place gives rows up to and including the next row to be sent. A place ends
-//! exactly where the next one begins. If it does not, the file has changed since the survey, and the reading stops
-//! before one row is taken for another.
+//! In its turn, a place gives its rows up to and including the next row to be sent. A place ends exactly where the
+//! next one begins. If it does not, the file has changed since the survey. The reading then stops, because one row
+//! could be taken for another.
 //!
-//! Unnamed rows with the same request differ only in how many of them came before, in the order of the file. So an
-//! input with such rows is read from the first row to the last.
+//! Unnamed rows with the same request are distinguished only by their order in the file. So an input with such rows is
+//! read from the first row to the last.
 
 use crate::domain::{Cost, PoolId, RateLimits};
 use crate::plan::Repeats;
@@ -17,7 +18,7 @@ use crate::scheduler::order::{ReadingOrder, Sizes};
 use super::InputPlan;
 use super::reading::{Reading, RowPlace};
 
-/// Sizes of the rows of an input, and where they are.
+/// Sizes and places of the rows of an input.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
     sizes: Sizes,
@@ -26,20 +27,20 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Takes in the next row to be sent.
+    /// Adds the next row to be sent.
     pub(super) fn add(&mut self, place: RowPlace, pool: &PoolId, cost: Cost) {
         let begins_block = self.sizes.add(pool, cost);
         if begins_block {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // Blocks have been merged in pairs, and then one more was begun.
+            // Blocks have been merged in pairs, and after that a new one was begun.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }
     }
 
-    /// Returns the places to read from under these limits; `None` to read from the first row to the last.
+    /// Returns the places to read from, given these limits; `None` to read from the first row to the last.
     pub(crate) fn advise(&self, repeats: &Repeats, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let (order, gain) = self.sizes.advise(limits_of);
         let is_in_turn = matches!(order, ReadingOrder::Interleaved { .. });
@@ -49,7 +50,7 @@ impl Layout {
     }
 }
 
-/// Places of an input that are read in turn; at least two, in the order of the file.
+/// Places of an input that are read in turn. There are at least two. They are in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places {
     starts: Vec<RowPlace>,
@@ -57,20 +58,20 @@ pub struct Places {
 }
 
 impl Places {
-    /// Returns how many there are.
+    /// Returns the number of places.
     pub(crate) fn count(&self) -> usize {
         self.starts.len()
     }
 
-    /// Returns the share of time, 0 to 1, that the run is expected to save compared with the written order.
+    /// Returns the share of the time that the run is expected to save compared with the written order, from 0 to 1.
     pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 
-    /// Returns a reading for each place, from its first row to the next place's.
+    /// Returns a reading for each place. It ends at the first row of the next place.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
-            // Rows before the first row to be sent belong to the first place.
+            // Rows before the first row to be sent also belong to the first place.
             0 => None,
             _ => Some(start),
         });

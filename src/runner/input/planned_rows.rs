@@ -11,26 +11,32 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// Warnings about what comes before the row.
+    /// What a stream that was just opened was recognized as.
+    pub(super) recognized: Option<String>,
+    /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
+    /// The input, counted from 0; of no meaning at the end of an input.
+    pub(super) input: usize,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowFate>,
+    /// The pair of `--map-model` that replaced its model.
+    pub(super) mapped: Option<usize>,
 }
 
-/// What is to be done with a row that was read.
+/// What happens to a row that was read.
 #[derive(Debug)]
 pub(super) enum RowFate {
-    /// Nothing: an earlier run has finished it. It was not measured.
+    /// Nothing: an earlier run has finished it. The row was not measured.
     Done(Box<Identified>),
-    /// It can be sent. The state is what earlier runs know of it.
+    /// It can be sent. The state says what earlier runs know about it.
     Planned(RowPlace, Planned, RowState),
-    /// It is not sent, since it can't succeed.
+    /// It is not sent, because it can't succeed.
     Rejected(Box<Rejected>),
     /// It can't be read.
     Broken(Box<BrokenRow>),
 }
 
-/// The rows of a reading, planned.
+/// The rows of a reading, after planning.
 pub(super) struct PlannedRows<R> {
     reading: R,
     /// Rows left out at the start.
@@ -44,17 +50,19 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
 
     /// Plans the next row; returns `None` at the end.
     pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
-        while let Some(Read { mut warnings, row }) = self.reading.next().transpose()? {
-            let Some((place, item)) = row else { return Ok(Some(Step { warnings, row: None })) };
-            let row = match item {
-                // A row that is left out is planned too, since it is counted among rows with the same request.
-                Item::Row(row) => planned(planner, *row, place, earlier),
-                Item::Broken(broken) => RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })),
+        while let Some(Read { recognized, mut warnings, row }) = self.reading.next().transpose()? {
+            let Some((place, item)) = row else {
+                return Ok(Some(Step { recognized, warnings, input: 0, row: None, mapped: None }));
+            };
+            let (row, mapped) = match item {
+                // A row that is left out is planned too, because it counts among the rows with the same request.
+                Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
+                Item::Broken(broken) => (RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
             };
             let notices = planner.take_notices();
             if place.index >= self.skip {
                 warnings.extend(notices.iter().map(ToString::to_string));
-                return Ok(Some(Step { warnings, row: Some(row) }));
+                return Ok(Some(Step { recognized, warnings, input: place.input, row: Some(row), mapped }));
             }
         }
         Ok(None)

@@ -1,30 +1,30 @@
-//! Reading on a thread of its own, ahead of planning.
+//! Reads on a thread of its own, ahead of planning.
 //!
-//! On one thread a survey of ten million rows is limited by one core, and reading and parsing are about half of the
-//! work. Rows are passed on in bundles, since switching threads costs more than a row. A bundle ends at a number of
-//! rows or of bytes, whichever comes first, so that little memory is in use between the threads.
+//! Reading and parsing are about half of the work of a survey. With a single thread, one core would limit a survey of
+//! ten million rows. Rows are passed on in bundles, because switching threads costs more than a row. A bundle ends at
+//! a number of rows or of bytes, whichever comes first, so the bundles between the threads use little memory.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
 
-use crate::source::SourceError;
+use crate::source::{Item, SourceError};
 
 use super::InputPlan;
 use super::reading::{Read, Reading};
 use crate::runner::Progress;
 
-/// Items in a bundle, at most.
+/// The most items in a bundle.
 const ITEMS: usize = 128;
-/// Bytes of input in a bundle. It ends with the item that reaches this size.
-const BYTES: u64 = 64 << 10;
-/// Bundles between the threads.
+/// Bytes of rows in a bundle. It ends with the item that reaches this size.
+const BYTES: usize = 64 << 10;
+/// Number of bundles between the threads.
 const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;
 
-/// Reads the whole input on a thread of the scope, or on the caller's own thread when no other can be started.
+/// Reads the whole input on a thread of the scope. If no thread can be started, reads on the caller's thread.
 ///
-/// The thread ends at the end of the input, when the returned iterator is dropped, or when the survey should end.
+/// The thread ends at the end of the input, when the returned iterator is dropped, or when the survey is asked to end.
 pub(super) fn read_ahead<'scope>(
     plan: &InputPlan,
     progress: &'scope Progress,
@@ -35,7 +35,7 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // The receiver is gone when it met an error or should end. It needs nothing more.
+            // The receiver is gone if it met an error or was asked to end. Then it needs nothing more.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }
@@ -47,23 +47,55 @@ pub(super) fn read_ahead<'scope>(
     }
 }
 
-/// Returns the next items. There are none at the end, or when the survey should end.
+/// Returns the next items. There are none at the end, or when the survey is asked to end.
 fn bundle_of(reading: &mut Reading, progress: &Progress) -> Vec<Given> {
-    let mut bundle = Vec::with_capacity(ITEMS);
-    let begins_at = reading.position();
+    let (mut bundle, mut bytes) = (Vec::with_capacity(ITEMS), 0);
     while let Some(given) = reading.next() {
         if !progress.on_row() {
             return Vec::new();
         }
+        bytes += bytes_of(&given);
         bundle.push(given);
-        let is_long = match (begins_at, reading.position()) {
-            (Some((first, begin)), Some((input, at))) => input == first && at - begin >= BYTES,
-            // At the start or the end of an input.
-            (None, _) | (_, None) => false,
-        };
-        if is_long || bundle.len() == ITEMS {
+        if bytes >= BYTES || bundle.len() == ITEMS {
             break;
         }
     }
     bundle
+}
+
+fn bytes_of(given: &Given) -> usize {
+    match given {
+        Ok(Read { row: Some((_, Item::Row(row))), .. }) => row.params.bytes() + row.extra.bytes(),
+        Ok(Read { row: Some((_, Item::Broken(row))), .. }) => row.raw.len(),
+        Ok(Read { row: None, .. }) | Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::source::{Input, Options};
+
+    #[test]
+    fn a_bundle_ends_by_bytes_in_one_file_and_over_many() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let file = |name: String, text: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect("there is room");
+            Input::File(path)
+        };
+        let (row, prompt) = ("x".repeat(10_000), |text: &str| format!("{{\"prompt\":\"{text}\"}}\n"));
+        let one = vec![file("rows.jsonl".to_owned(), prompt(&row).repeat(50))];
+        let many = (0..50).map(|at| file(format!("{at}.txt"), row.clone())).collect();
+        for inputs in [one, many] {
+            let plan = InputPlan { inputs, options: Options::default(), skip: 0, limit: None };
+            let mut reading = Reading::whole(&plan);
+
+            let bundle = bundle_of(&mut reading, &Progress::default());
+
+            assert_eq!(bundle.len(), BYTES.div_ceil(10_050));
+        }
+    }
 }

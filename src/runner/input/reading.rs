@@ -4,42 +4,45 @@ use crate::source::{self, Input, Item, Position, Reader, SourceError};
 
 use super::InputPlan;
 
-/// Where a row is among all rows of a run.
+/// The place of a row among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
-    /// The input, counted from 0.
+    /// The number of its input, from 0.
     pub(super) input: usize,
-    /// Its position among the rows of all inputs, from 0. Rows that are left out count too.
+    /// Its number among the rows of all inputs, from 0. Rows that are left out are counted too.
     pub(super) index: u64,
-    /// Where it begins in its input. Blank lines before a row belong to it.
+    /// Where it begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,
 }
 
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// Warnings about what comes before the row, or at the end of an input.
+    /// What a stream that was just opened was recognized as.
+    pub(super) recognized: Option<String>,
+    /// Warnings about the part of the input before the row, or at the end of an input.
     pub(super) warnings: Vec<String>,
-    /// The row and where it is; `None` at the end of an input.
+    /// The row and its place; `None` at the end of an input.
     pub(super) row: Option<(RowPlace, Item)>,
 }
 
-/// Reads the inputs of a plan from one row to another. It ends after an error.
+/// Reads a part of the inputs of a plan. It ends after an error.
 pub(super) struct Reading {
     plan: InputPlan,
-    /// The input that is read, or will be next.
+    /// The number of the input that is being read or will be read next.
     input: usize,
     /// The index of the next row.
     index: u64,
     begin: Option<Position>,
     end: Option<RowPlace>,
     reader: Option<Reader>,
+    recognized: Option<String>,
 }
 
 impl Reading {
     /// Reads all rows of all inputs.
     pub(super) fn whole(plan: &InputPlan) -> Self {
-        Self { plan: plan.clone(), input: 0, index: 0, begin: None, end: None, reader: None }
+        Self { plan: plan.clone(), input: 0, index: 0, begin: None, end: None, reader: None, recognized: None }
     }
 
     /// Reads from `from` to the row before `to`. A `from` of `None` is the first row, and a `to` of `None` is the end.
@@ -51,19 +54,19 @@ impl Reading {
         }
     }
 
-    /// Returns the input that is read, and the byte of it at which the next row begins; `None` between two inputs.
-    pub(super) fn position(&mut self) -> Option<(usize, u64)> {
-        let position = self.reader.as_mut()?.position()?;
-        Some((self.input, position.byte_offset))
-    }
-
-    /// Reads the next row, or reaches the end of an input that has warnings.
+    /// Reads the next row, or reads to the end of an input with warnings.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                None => self.reader.insert(open(input, &self.plan.options, self.begin.take())?),
+                None => {
+                    let reader = open(input, &self.plan.options, self.begin.take())?;
+                    // The others were recognized before the run.
+                    self.recognized =
+                        (!source::is_seekable(input)).then(|| format!("{}: {}", reader.name(), reader.kind()));
+                    self.reader.insert(reader)
+                }
             };
             let Some(position) = reader.position() else {
                 self.next_input();
@@ -79,7 +82,7 @@ impl Reading {
                 None => {
                     self.next_input();
                     if !warnings.is_empty() {
-                        return Ok(Some(Read { warnings, row: None }));
+                        return Ok(Some(Read { recognized: self.recognized.take(), warnings, row: None }));
                     }
                 }
                 Some(_) if self.is_beyond_limit() => {
@@ -90,7 +93,8 @@ impl Reading {
                     self.index += 1;
                     let is_left_out = place.index < self.plan.skip;
                     let warnings = if is_left_out { Vec::new() } else { warnings };
-                    return Ok(Some(Read { warnings, row: Some((place, item)) }));
+                    let (recognized, row) = (self.recognized.take(), Some((place, item)));
+                    return Ok(Some(Read { recognized, warnings, row }));
                 }
             }
         }
@@ -105,7 +109,7 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends where another reading begins: exactly at that row, unless the file has changed.
+    /// Ends where another reading begins. That must be exactly at this row, unless the file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();
@@ -116,7 +120,8 @@ impl Reading {
             reader.end();
             reader.take_warnings()
         });
-        Ok(Some(Read { warnings: warnings.unwrap_or_default(), row: None }))
+        let (recognized, warnings) = (self.recognized.take(), warnings.unwrap_or_default());
+        Ok(Some(Read { recognized, warnings, row: None }))
     }
 }
 

@@ -1,14 +1,15 @@
 //! The reader's end of the channel to the loop.
 //!
-//! Rows that are skipped are only counted, and their number is sent from time to time. At millions of rows a second,
-//! one message for each would wake the loop without need.
+//! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a
+//! message for each of them would wake the loop without need.
 //!
-//! A row is sent as soon as it is read. But when the channel is full, by rows or by bytes, the reader waits until half
-//! of it is free. If it were woken for each free slot, the reader and the loop would alternate, with two thread
+//! A row is sent as soon as it is read. But when the channel is full, in rows or in bytes, the reader waits until half
+//! of it is free. If the reader were woken for each free slot, it would alternate with the loop, at two thread
 //! switches for each row.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
-//! which they were sent. So the rows in it are the last ones sent, and the channel says how many it holds.
+//! which they were sent, so the rows in the channel are the last ones that were sent. The channel knows how many they
+//! are.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,19 +19,19 @@ use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 
-/// The most bytes of rows in the channel. One row always fits. The loop holds three times as much.
+/// The most bytes of rows in the channel; one row always fits. The loop holds up to three times as many bytes.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.
 pub(super) struct RowSender<'a> {
     rows: &'a mpsc::Sender<Incoming>,
     permits: Option<mpsc::PermitIterator<'a, Incoming>>,
-    /// The rows that were sent last: all that are in the channel, and maybe more.
+    /// The rows that were sent last: all rows that are in the channel, and perhaps some more.
     last: Last,
     skipped: u64,
 }
 
-/// The sizes of what was sent last.
+/// The sizes of the rows that were sent last.
 #[derive(Default)]
 struct Last {
     sizes: VecDeque<usize>,
@@ -50,7 +51,7 @@ impl Last {
         }
     }
 
-    /// Forgets the first rows until the others take no more than `bytes`. Returns the number of the others.
+    /// Forgets the oldest rows until the others take no more than `bytes`. Returns the number of rows that are left.
     fn keep_bytes(&mut self, bytes: usize) -> usize {
         while self.bytes > bytes {
             self.keep(self.sizes.len() - 1);
@@ -64,7 +65,7 @@ impl<'a> RowSender<'a> {
         Self { rows, permits: None, last: Last::default(), skipped: 0 }
     }
 
-    /// Counts a row that is skipped; returns whether the loop is still there.
+    /// Counts a skipped row. Returns whether the loop is still there.
     pub(super) fn skip(&mut self) -> bool {
         const TOLD_AT_ONCE: u64 = 256;
         self.skipped += 1;
@@ -78,7 +79,7 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Sends an item; returns whether the loop still receives.
+    /// Sends an item. Returns whether the loop still receives items.
     pub(super) fn send(&mut self, item: Incoming) -> bool {
         self.send_skipped() && self.pass(item)
     }
@@ -97,7 +98,7 @@ impl<'a> RowSender<'a> {
         self.put(item)
     }
 
-    /// Looks at what is still in the channel; returns whether it has room for this many bytes more.
+    /// Finds out which rows are still in the channel. Returns whether it has room for this many more bytes.
     fn has_bytes_for(&mut self, bytes: usize) -> bool {
         let reserved = self.permits.as_ref().map_or(0, ExactSizeIterator::len);
         self.last.keep(self.rows.max_capacity() - self.rows.capacity() - reserved);
@@ -119,7 +120,7 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Waits until this many slots of the channel are free and takes them; returns whether the loop is still there.
+    /// Waits until this many slots of the channel are free, and takes them. Returns whether the loop is still there.
     fn wait_for_free(&mut self, slots: usize) -> bool {
         self.permits = wait_for(self.rows.reserve_many(slots)).ok();
         self.permits.is_some()
@@ -164,7 +165,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // Gives the reader time to continue.
+                    // This gives the reader time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)
@@ -210,7 +211,9 @@ mod tests {
             Incoming::Planned(planned) => Incoming::Planned(planned.clone()),
             Incoming::Skipped(rows) => Incoming::Skipped(*rows),
             Incoming::Warning(text) => Incoming::Warning(text.clone()),
-            Incoming::Rejected(_) | Incoming::Broken(_) | Incoming::Failed(_) => panic!("not among them: {item:?}"),
+            Incoming::Rejected(_) | Incoming::Broken(_) | Incoming::Recognized(_) | Incoming::Failed(..) => {
+                panic!("not among them: {item:?}")
+            }
         }
     }
 }

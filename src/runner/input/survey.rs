@@ -1,9 +1,9 @@
-//! The survey: reads the whole input once before the run.
+//! The survey: reads the whole input once before the run begins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Expense, Identity, JobKey, Origin, Planned, quoted};
+use crate::domain::{Alike, Expense, Identity, JobKey, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{self, BrokenRow, Input, SourceError};
@@ -15,17 +15,23 @@ use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
 use crate::runner::Progress;
 
-/// What the survey found.
+/// The result of the survey.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Rows, of any kind.
+    /// The number of rows of any kind.
     pub rows: u64,
+    /// Rows of each input, in order; inputs at the end may be missing.
+    pub(crate) rows_of_inputs: Vec<u64>,
     /// Rows to be sent.
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
     pub(crate) unusable: u64,
-    /// The first of these: where each one is and what is wrong with it.
+    /// What is wrong with these, counted; each fault with the first row that has it: where it is, and its message.
+    pub(crate) faults: Alike<String>,
+    /// The first of these rows: where each one is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
+    /// How many rows each pair of `--map-model` was used for.
+    pub(crate) mapped: BTreeMap<usize, u64>,
     /// Rows without a name of their own.
     pub(crate) unnamed: u64,
     /// Rows with an answer.
@@ -34,45 +40,47 @@ pub struct Survey {
     pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
     pub(crate) changed: u64,
-    /// The first of these.
+    /// The first of these rows.
     pub(crate) first_changed: Option<String>,
-    /// Rows to be sent that have the same request as the first row to be sent.
+    /// How many of the rows to be sent have the same request as the first of them.
     pub(crate) same: u64,
-    /// The key of the first row to be sent.
+    /// The key of the first row to be sent. It is compared with the keys of the others.
     first_key: Option<JobKey>,
-    /// Per model: rows to be sent and their sums.
+    /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
-    /// Keys that occur more than once, for the second reading.
+    /// Keys that occur more than once. The second reading needs them.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
-    /// Warnings, each once.
+    /// What streams were recognized as.
+    pub(crate) recognized: Vec<String>,
+    /// Warnings, without repetitions.
     pub(crate) warnings: Vec<String>,
-    /// Why the input ends early: it is damaged there. The counts are those of the rows before.
+    /// The damage at which the input ends early, in words. The counts are those of the rows before it.
     pub(crate) damage: Option<String>,
 }
 
-/// Rows of one model, summed.
+/// Sums over the rows of one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
-    /// Rows.
+    /// The number of rows.
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// What their answers cost, without the rows that have no price.
+    /// The cost of their answers, without the rows that have no price.
     pub(crate) expense: Expense,
     /// Rows without a price.
     pub(crate) unpriced: u64,
 }
 
-/// Reads everything once. Keeps counts, and what is wrong with the first `shown` rows that can't be used.
+/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
 ///
-/// It ends early, with incomplete counts, when `progress` asks it to.
+/// If `progress` asks it to end, it ends early, with incomplete counts.
 ///
 /// # Errors
-/// The first [`SourceError`]. Damage behind the first row ends the survey without an error.
+/// The first [`SourceError`]. Damage after the first row ends the survey without an error.
 pub fn survey(
     plan: &InputPlan,
     planner: &mut Planner,
@@ -94,7 +102,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey, which does not name duplicate labels yet, and the hashes of labels that two rows may share.
+/// Returns the survey and the hashes of labels that two rows may share. The survey does not contain the duplicate
+/// label yet.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
@@ -105,7 +114,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
-        let Step { warnings, row } = match rows.next(planner, earlier) {
+        let Step { recognized, warnings, input, row, mapped } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
@@ -114,7 +123,15 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             }
             Err(error) => return Err(error),
         };
+        survey.recognized.extend(recognized);
         warnings.into_iter().for_each(|text| survey.warn(text));
+        if let Some(pair) = mapped {
+            *survey.mapped.entry(pair).or_default() += 1;
+        }
+        if row.is_some() {
+            survey.rows_of_inputs.resize(survey.rows_of_inputs.len().max(input + 1), 0);
+            survey.rows_of_inputs[input] += 1;
+        }
         match row {
             None => {}
             Some(RowFate::Done(named)) => {
@@ -126,7 +143,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
-                    Some(message) => survey.add_unusable(shown, || at(&planned.job.origin, &message)),
+                    Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
                     None => survey.add(place, &planned, state, earlier),
                 }
             }
@@ -135,16 +152,16 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
-                survey.add_unusable(shown, || at(origin, message));
+                survey.add_unusable(shown, message, || at(origin, message));
             }
-            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, || describe(&broken)),
+            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether an input can be read from the middle without reading what comes before.
+/// Returns whether reading an input can start in the middle, without reading the part before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
     source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
 }
@@ -171,8 +188,8 @@ fn find_duplicate(
     let mut rows = PlannedRows::new(reading, plan.skip);
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
-            Ok(Some(Step { row, warnings: _ })) => row,
-            // What comes before the damage was surveyed.
+            Ok(Some(Step { row, .. })) => row,
+            // The rows before the damage have been surveyed.
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
         };
@@ -237,9 +254,10 @@ impl Survey {
         }
     }
 
-    fn add_unusable(&mut self, shown: usize, describe: impl FnOnce() -> String) {
+    fn add_unusable(&mut self, shown: usize, message: &str, describe: impl Fn() -> String) {
         self.rows += 1;
         self.unusable += 1;
+        self.faults.add(message, &describe);
         if self.unusable_shown.len() < shown {
             self.unusable_shown.push(describe());
         }

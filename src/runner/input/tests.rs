@@ -121,7 +121,7 @@ fn a_file_that_changed_since_the_survey_is_not_read_further() {
     let arrived = items_from(Some(&places), &plan, Earlier::none());
 
     assert!(
-        matches!(arrived.last(), Some(Incoming::Failed(message)) if message.contains("changed")),
+        matches!(arrived.last(), Some(Incoming::Failed(message, HasBegun::Yes)) if message.contains("changed")),
         "{:?}",
         arrived.last()
     );
@@ -132,8 +132,8 @@ fn a_file_that_changed_since_the_survey_is_not_read_further() {
     assert!(arrived.iter().all(|fed| !matches!(fed, Incoming::Planned(planned) if !own_text(planned))));
 }
 
-/// Rows in two phases: 600 short ones, limited by requests, then 300 long ones, limited by input tokens. Some can't be
-/// used.
+/// Rows in two phases: first 600 short rows, which are limited by requests, then 300 long rows, which are limited by
+/// input tokens. Some rows can't be used.
 fn phases_as_json() -> String {
     let row = |number: usize| match number {
         17 | 500 | 899 => "{broken}\n".to_owned(),
@@ -184,7 +184,7 @@ fn is_broken(fed: &Incoming) -> bool {
     matches!(fed, Incoming::Broken(_))
 }
 
-/// Returns those parts of a row that must be the same in every reading order.
+/// Returns the parts of a row that must be the same in every reading order.
 fn shown(fed: &Incoming) -> String {
     match fed {
         Incoming::Planned(planned) => {

@@ -1,4 +1,4 @@
-//! How long the answers of a simulated API are, how long they take and how they end.
+//! How long the answers of a simulated API are, how long they take, and how they end.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ pub struct Latency {
     pub jitter: f64,
     /// Output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,
-    /// Time to an error.
+    /// Time until an error is sent.
     pub error: Duration,
 }
 
 impl Latency {
-    /// Close to what small models show.
+    /// Close to the speed of small models.
     pub(crate) const REALISTIC: Self = Self {
         first_token: Duration::from_millis(600),
         jitter: 0.3,
@@ -29,7 +29,7 @@ impl Latency {
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
 
-/// How long answers are, before `max_tokens` cuts them: a lognormal around a mean that grows with the prompt.
+/// How long answers are, before `max_tokens` cuts them: a lognormal distribution. Its mean grows with the prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
     /// Mean for an empty prompt, in tokens.
@@ -38,7 +38,7 @@ pub struct OutputLengths {
     pub per_prompt_token: f64,
     /// Additional tokens for each token of `max_tokens`.
     pub per_max_token: f64,
-    /// Spread of the logarithm; 0 makes every answer the mean.
+    /// Spread of the logarithm; with 0, every answer has the mean length.
     pub sigma: f64,
 }
 
@@ -55,13 +55,13 @@ impl Default for OutputLengths {
     }
 }
 
-/// Shares of answers that do not end with `end_turn`; each from 0 to 1.
+/// Shares of the answers that do not end with `end_turn`. Each is from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
-    /// `refusal`, before any output.
+    /// Answers that end with `refusal`, before any output.
     pub refusal: f64,
-    /// `stop_sequence`, among requests that name some.
+    /// Answers that end with `stop_sequence`, among requests that name stop sequences.
     pub stop_sequence: f64,
-    /// `tool_use`, among requests whose tools are free to use.
+    /// Answers that end with `tool_use`, among requests that have tools and let the model choose.
     pub tool_use: f64,
 }

@@ -5,19 +5,19 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{ModelClass, RateLimits};
 
-/// How much of a limit can be used at once.
+/// How much of a limit can be used in one burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
     /// A whole minute's worth.
     Minute,
-    /// The amount that refills during this time, at least one.
+    /// The amount that refills during this time, but at least one.
     Time(Duration),
-    /// This many, no matter what the limit is.
+    /// This amount, no matter what the limit is.
     Amount(u32),
 }
 
 impl Burst {
-    /// Returns the capacity of a bucket with this limit per minute.
+    /// Returns the capacity of a bucket whose limit per minute is `limit`.
     pub fn capacity(self, limit: u32) -> u64 {
         match self {
             Self::Minute => u64::from(limit),
@@ -32,11 +32,11 @@ impl Burst {
 /// The burst of each dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bursts {
-    /// Of requests.
+    /// Burst of requests.
     pub requests: Burst,
-    /// Of input tokens.
+    /// Burst of input tokens.
     pub input_tokens: Burst,
-    /// Of output tokens.
+    /// Burst of output tokens.
     pub output_tokens: Burst,
 }
 
@@ -50,54 +50,55 @@ impl Bursts {
 /// When output counts against its limit. Source: API documentation, "Rate limits" (2026-02-18 and 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
-    /// As it is produced; a request is admitted while the level is above zero.
+    /// Output counts as it is produced. A request is admitted while the level is above zero.
     #[default]
     AsProduced,
-    /// `max_tokens` at the start, corrected at the end: the rule up to 2026-02-18.
+    /// `max_tokens` counts at the start and is corrected at the end. This was the rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 
-/// Limit on how fast the input of a class may grow: each minute may use `step` more than the minute before, and
-/// always `floor`.
+/// Limit on how fast the input of a model class may grow: each minute may use up to `step` tokens more than the minute
+/// before, and `floor` tokens in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
-    /// Input tokens that any minute may use.
+    /// Input tokens that every minute may use.
     pub floor: u64,
-    /// Input tokens that a minute may use in addition to those of the minute before.
+    /// How many more input tokens a minute may use than the minute before.
     pub step: u64,
 }
 
 /// A change of limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitChange {
-    /// When.
+    /// When the limits change.
     pub at: Instant,
-    /// For which class; `None` for all.
+    /// The class whose limits change; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// What they become; a dimension without a limit keeps the one it had.
+    /// The new limits. A dimension without a limit here keeps its old one.
     pub limits: RateLimits,
 }
 
 /// Another client that uses the organization's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherClient {
-    /// Which class it uses; `None` for all.
+    /// The class that it uses; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// Thousandths of each limit that it takes.
+    /// How much of each limit it takes, in thousandths.
     pub permille: u32,
-    /// From when.
+    /// When it starts.
     pub from: Instant,
-    /// Until when; [`Instant::NEVER`] for always.
+    /// When it ends; [`Instant::NEVER`] if it never does.
     pub until: Instant,
-    /// How it takes it.
+    /// In what way it takes its share.
     pub manner: OtherManner,
 }
 
 /// How another client takes its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherManner {
-    /// Evenly.
+    /// Spread evenly over time.
     Steady,
-    /// Its share of a minute's limit at once, at this interval; less when the bucket contains less.
+    /// In bursts: at this interval, it takes its share of a minute's limit in one go, or the rest if the bucket
+    /// contains less.
     Bursts(Duration),
 }

@@ -1,7 +1,6 @@
 //! What a simulated API is like: its models, limits, speed, answers and faults.
 //!
-//! Owns plain values only. Everything that can be set about the simulator is here, so tests, flags and presets only
-//! change values.
+//! Contains plain values only. All settings of the simulator are here, so tests, flags and presets only change values.
 
 mod answers;
 mod limits;
@@ -21,15 +20,15 @@ pub use models::{SimModel, UnknownModels};
 /// The settings of a simulated API.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// Seed of answers, lengths, latencies and faults.
+    /// Seed for answers, lengths, latencies and faults.
     pub seed: u64,
     /// The models it serves.
     pub models: Vec<SimModel>,
-    /// What it does with other models.
+    /// What it does with requests for other models.
     pub unknown_models: UnknownModels,
-    /// Requests a minute to `count_tokens`, apart from all other limits.
+    /// Limit on requests per minute to `count_tokens`, which is separate from all other limits.
     pub count_tokens_rpm: Option<u32>,
-    /// How much of each limit can be used at once.
+    /// How much of each limit can be used in one burst.
     pub bursts: Bursts,
     /// How long answers take.
     pub latency: Latency,
@@ -43,22 +42,22 @@ pub struct SimConfig {
     pub output_rule: OutputRule,
     /// Whether a request that is refused with 429 counts against the request limit. Unconfirmed for the API.
     pub refused_uses_request: bool,
-    /// Usage divided by the count of the simulator's own token counter: 1.3 makes usage 30 % higher than the text
-    /// suggests.
+    /// Factor between the usage that answers report and the simulator's own token count. With 1.3, usage is 30 %
+    /// higher than that count.
     pub token_skew: f64,
-    /// The estimate that counts at the start, divided by the real input.
+    /// The estimate of the input that counts at the start, divided by the real input.
     pub estimate_skew: f64,
     /// Limit on the increase of input tokens from minute to minute.
     pub acceleration: Option<Acceleration>,
-    /// The most open requests of an organization; further ones get a 429 without rate headers.
+    /// The most open requests of an organization. Any further request gets a 429 without rate headers.
     pub max_concurrent: Option<u32>,
-    /// The spend cap: above it every request gets a 429.
+    /// The spend cap. Once it is reached, every request gets a 429.
     pub spend_cap: Option<Money>,
     /// Which keys are accepted.
     pub keys: Keys,
     /// Which keys share limits.
     pub organizations: Organizations,
-    /// Limits that change while it runs.
+    /// Limits that change while the simulator runs.
     pub changes: Vec<LimitChange>,
     /// Other clients of the same organization.
     pub others: Vec<OtherClient>,
@@ -146,7 +145,7 @@ pub enum Keys {
     /// Every key.
     #[default]
     Any,
-    /// These.
+    /// Only these keys.
     Only(Vec<String>),
     /// No key: every answer is a 401.
     None,

@@ -15,25 +15,26 @@ pub struct SimModel {
     pub display_name: Arc<str>,
     /// Date of release, RFC 3339.
     pub created_at: Arc<str>,
-    /// Date of retirement, RFC 3339; a model with such a date counts as deprecated.
+    /// Date of retirement, RFC 3339. A model with such a date counts as deprecated.
     pub retires_at: Option<Arc<str>>,
-    /// Who shares its limits.
+    /// The class whose limits it uses. All models of a class share the limits.
     pub class: ModelClass,
-    /// Limits of that class.
+    /// The limits of its class.
     pub limits: RateLimits,
-    /// The most tokens of a prompt.
+    /// The most tokens that a prompt can have.
     pub context_tokens: u64,
-    /// The most tokens of an answer.
+    /// The most tokens that an answer can have.
     pub max_output_tokens: u64,
-    /// The fewest tokens of a prefix that can be cached.
+    /// The fewest tokens that a cached prefix can have.
     pub cache_min_tokens: u64,
-    /// Whether cache reads count against the input limit, as in the oldest models.
+    /// Whether cache reads count against the input limit, as with the oldest models.
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
-    /// The prices of a prompt with more than this many tokens, cached ones included; they hold for the whole prompt.
+    /// The prices of a long prompt: one with more than this many tokens, cached ones included. They apply to all its
+    /// tokens.
     pub long_price: Option<(u64, SimPrice)>,
-    /// What it refuses.
+    /// The features that it accepts.
     pub traits: ModelTraits,
 }
 
@@ -57,7 +58,7 @@ pub struct SimPrice {
 pub struct ModelTraits {
     /// The conversation may end with an assistant message.
     pub allows_prefill: bool,
-    /// `temperature`, `top_p`, `top_k` other than the default.
+    /// Values of `temperature`, `top_p` and `top_k` other than the default.
     pub allows_sampling: bool,
     /// `thinking: {"type":"enabled"}`.
     pub allows_thinking_enabled: bool,
@@ -81,12 +82,12 @@ impl ModelTraits {
     };
 }
 
-/// What happens to a model that is not in the list.
+/// What happens to a request for a model that is not in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The answer is a 404, as from the API.
+    /// The answer is a 404, as with the API.
     #[default]
     NotFound,
-    /// It is served like the first model of the list, under its own name and in its own class.
+    /// The request is served as by the first model of the list, but under its own model name and in its own class.
     LikeTheFirst,
 }

@@ -12,18 +12,18 @@ use super::values::{Bytes, Part, Status, Texts, Time, value};
 #[derive(Debug, thiserror::Error)]
 #[error("{name}, line {line}, column {column}: {message}")]
 pub struct FaultFileError {
-    /// Its name as given.
+    /// The file's name, as given.
     pub name: String,
-    /// Line, from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// Column, from 1.
+    /// Column number, from 1.
     pub column: usize,
-    /// What is wrong; names the field.
+    /// What is wrong. The text names the field.
     pub message: String,
 }
 
 impl FaultPlan {
-    /// Reads a fault file's text; `name` is for messages.
+    /// Reads the text of a fault file. Messages use `name` for the file.
     ///
     /// # Errors
     /// `FaultFileError` for broken JSON, an unknown field or a value out of range.
@@ -93,10 +93,10 @@ impl<'de> Deserialize<'de> for FaultRule {
     }
 }
 
-/// Declares the fields that a rule may have, each by its name in the file, its name here and its type.
+/// Declares the fields that a rule can have. Each has its name in the file, its name in the code, and its type.
 macro_rules! rule_fields {
     ($($name:literal $field:ident: $type:ty,)*) => {
-        /// The fields of a rule as they are in the file.
+        /// The fields of a rule, as in the file.
         #[derive(Default)]
         struct RuleFields {
             $($field: Option<$type>,)*
@@ -191,7 +191,7 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response; `usual` is its status if the rule names none.
+    /// Returns the error response. `usual` is its status if the rule does not name a status.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

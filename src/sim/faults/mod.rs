@@ -25,27 +25,36 @@
 //! |---|---|---|
 //! | `reset_before` | the connection breaks before any byte of the response | only with `"billed": true` |
 //! | `reset_mid` | the connection breaks inside the body, after the part `at` (0 to 1, default 0.5) of it | yes |
-//! | `stall` | the body stops after the part `at` (default 0.5) and nothing more comes; with `"before_head": true` nothing comes at all | yes |
-//! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one `every` (default `1s`) | yes |
-//! | `truncated_json` | the body ends properly, but early: after the part `at` of it | yes |
-//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets that error's status | part of it |
+//! | `stall` | the body stops after the part `at` (default 0.5), and nothing more comes; with `"before_head": true` nothing comes at all | yes |
+//! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one piece per time `every` (default `1s`) | yes |
+//! | `truncated_json` | the body ends too early, after the part `at` of it, but without a connection error | yes |
+//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets the status of that error | part of it |
 //! | `no_message_start` | a stream lacks its first event; a response without streaming is complete | yes |
 //! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
 //! | `html` | an HTML page, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
-//! **For whom**: `share` (0 to 1, default 1) is the part of the requests that the rule applies to. With `"draw": "row"`
-//! (the default) the seed and the content of the request decide, so all attempts of a row are treated the same way;
-//! with `"draw": "attempt"` each attempt is drawn again. `"first_attempts_only": true` limits the rule to the first
-//! attempt of each row. The shares of several rules do not overlap while they add up to less than 1. `contains` (a
-//! text, or a list of them) selects requests whose body contains the text. `models` selects requests for these models.
-//! `arrivals` selects requests by their numbers, in order of arrival from 1. The first rule that matches wins.
+//! **For whom**:
+//! - `share` (0 to 1, default 1) is the part of the requests that the rule applies to. The shares of several rules do
+//!   not overlap while they add up to less than 1.
+//! - `draw` says what decides whether a request belongs to the share. With `"row"` (the default), the seed and the
+//!   content of the request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt
+//!   is drawn separately.
+//! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
+//! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
+//! - `models` selects requests for these models.
+//! - `arrivals` selects requests by their numbers, in order of arrival from 1.
 //!
-//! **When**: `from` and `until` (time since the start, like `"90s"`), `times` (at most this many times).
+//! The first rule that matches wins.
 //!
-//! **How**, for `status`: `type`, `message`, `error_code` of the error; `"body": "json"`, `"html"` or `"empty"`;
-//! `retry_after`: a number or text that is sent unchanged, `{"date": "30s"}` for a date that far ahead, `null` for none
-//! (by default a 429 has `1`, others have none); `retry_after_ms` and `should_retry` for the headers of those names.
+//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how often the rule may apply.
+//!
+//! **How**, for `status`:
+//! - `type`, `message` and `error_code` set these fields of the error.
+//! - `body` is `"json"`, `"html"` or `"empty"`.
+//! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds
+//!   ahead; or `null` for no header. By default a 429 has `1` and other statuses have no header.
+//! - `retry_after_ms` and `should_retry` set the headers of those names.
 //!
 //! A request that gets an error response or `reset_before` from a rule never reaches the limits and is not billed.
 

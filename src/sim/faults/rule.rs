@@ -16,7 +16,7 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens.
     pub fault: Fault,
-    /// Part of the requests, from 0 to 1.
+    /// The part of the requests that the rule applies to, from 0 to 1.
     pub share: f64,
     /// What decides whether a request belongs to that part.
     pub draw: Draw,
@@ -28,11 +28,11 @@ pub struct FaultRule {
     pub models: Vec<String>,
     /// Only the requests with these numbers, in order of arrival from 1; empty for all.
     pub arrivals: Vec<u64>,
-    /// Not before this time since the start.
+    /// The rule applies from this time on, counted from the start.
     pub from: Duration,
-    /// Only before this time since the start.
+    /// The rule applies until this time, counted from the start; `None` for no end.
     pub until: Option<Duration>,
-    /// At most this many times; `None` for no limit.
+    /// How often the rule may apply; `None` for no limit.
     pub times: Option<u64>,
 }
 
@@ -57,10 +57,10 @@ impl FaultRule {
 /// What decides whether a request belongs to a share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// Its content: all attempts of a row are treated the same way.
+    /// The content of the request: all attempts of a row are treated the same way.
     #[default]
     Row,
-    /// Chance: each attempt is decided by itself.
+    /// Chance: each attempt is drawn separately.
     Attempt,
 }
 
@@ -79,9 +79,9 @@ pub enum Fault {
         /// The part, from 0 to 1.
         at: f64,
     },
-    /// Nothing more comes after a part of the body, or not even the head.
+    /// After a part of the body nothing more comes; or nothing comes at all, not even the head.
     Stall {
-        /// The part, from 0 to 1; `None` for before the head.
+        /// The part that comes, from 0 to 1; `None` if not even the head comes.
         at: Option<f64>,
     },
     /// The body comes in small pieces.
@@ -91,7 +91,7 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// The body is cut short, but ends as a complete body does.
+    /// The body is cut short, but ends without a connection error, as a complete body does.
     Truncated {
         /// The part that is sent, from 0 to 1.
         at: f64,
@@ -116,9 +116,9 @@ pub struct StatusFault {
     pub status: u16,
     /// The kind of body.
     pub body: FaultBody,
-    /// `error.type`; `None` uses the usual one of the status.
+    /// `error.type`; `None` for the usual type of the status.
     pub kind: Option<String>,
-    /// `error.message`; `None` uses the usual one.
+    /// `error.message`; `None` for the usual message of the status.
     pub message: Option<String>,
     /// `error.details.error_code`.
     pub error_code: Option<String>,
@@ -146,26 +146,26 @@ impl StatusFault {
     }
 }
 
-/// The kind of body of an error response.
+/// The kinds of body that an error response can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultBody {
     /// The API's error object.
     Json,
     /// An HTML page, as a gateway in front of the API sends it.
     Html,
-    /// Nothing.
+    /// No bytes.
     Empty,
 }
 
 /// The `retry-after` header of an error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// `1` for a 429, none for other statuses.
+    /// `1` for a 429, no header for other statuses.
     Usual,
-    /// None.
+    /// No header.
     Absent,
     /// This text.
     Text(String),
-    /// A date this far ahead.
+    /// A date that is this far ahead.
     Date(Duration),
 }

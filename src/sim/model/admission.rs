@@ -36,7 +36,7 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, struck)
     }
 
-    /// Returns the answer of a fault that needs no call; `None` for a fault that needs one.
+    /// Returns the answer of a fault that needs no call; `None` if the fault needs a call.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Ordered(status.clone(), account),
@@ -146,7 +146,7 @@ impl Model {
         Err(Box::new(refuse(refusal, account)))
     }
 
-    /// Returns the open requests of an organization.
+    /// Returns the number of open requests of an organization.
     fn open_of(&self, organization: u64) -> u64 {
         match self.config.organizations {
             Organizations::One => self.books.in_flight,
@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Takes one request from a limit that counts only requests.
+    /// Takes one request from an account that limits only requests.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };

@@ -1,5 +1,5 @@
-//! Makes the model's answers. The seed and the content of the request decide about an answer, so a second attempt gets
-//! the same.
+//! Makes the model's answers. An answer depends only on the seed and the content of the request, so a second attempt
+//! gets the same answer.
 //!
 //! Owns the length, the ending and the content of an answer, not its bytes.
 
@@ -15,7 +15,7 @@ use super::text::Passage;
 use super::tokens;
 use super::validate::{Form, Prompt};
 
-/// Tokens of a tool call beyond its input.
+/// Tokens of a tool call in addition to its input.
 const TOOL_CALL: u64 = 12;
 
 /// An answer.
@@ -25,11 +25,11 @@ pub(super) struct Answer {
     pub blocks: Vec<OutBlock>,
     /// Why it ended.
     pub stop_reason: &'static str,
-    /// Which stop sequence ended it.
+    /// The stop sequence that ended it.
     pub stop_sequence: Option<String>,
     /// Output tokens as `usage` reports them.
     pub output_tokens: u64,
-    /// Of these, tokens of thinking.
+    /// The part of the output tokens that was thinking.
     pub thinking_tokens: u64,
     /// Web searches that the API made for it.
     pub searches: u64,
@@ -42,18 +42,18 @@ pub(super) enum OutBlock {
     Thinking(Passage),
     /// Text.
     Text(Passage),
-    /// Text that is JSON, escaped as inside a JSON string, and its tokens.
+    /// Text that is JSON, escaped as inside a JSON string; and the number of its tokens.
     Json(String, u64),
-    /// A tool call: name, input as JSON, tokens.
+    /// A tool call: its name, its input as JSON, and its tokens.
     ToolUse(String, String, u64),
     /// A call of a tool that the API runs.
     ServerToolUse(Served),
-    /// The result of the call before it.
+    /// The result of the call in the block before it.
     ServerToolResult(Served),
 }
 
 impl OutBlock {
-    /// Returns its tokens by the simulator's own counter.
+    /// Returns the tokens of the block by the simulator's own counter.
     pub(super) fn tokens(&self) -> u64 {
         match self {
             Self::Thinking(passage) | Self::Text(passage) => passage.tokens,
@@ -64,7 +64,7 @@ impl OutBlock {
     }
 }
 
-/// Returns the answer to a prompt; `hash` is the hash of its content and the seed.
+/// Returns the answer to a prompt. `hash` is the hash of its content and the seed.
 pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash: Hash) -> Answer {
     if prompt.max_tokens == 0 {
         return ended(Vec::new(), "max_tokens");
@@ -85,7 +85,7 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// The most tokens that an answer can have, by the simulator's own counter, and what limits them.
+/// The most tokens that an answer can have by the simulator's own counter, and what sets that limit.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,
@@ -153,7 +153,7 @@ fn stop_sequence(endings: &Endings, prompt: &Prompt<'_>, hash: Hash) -> Option<S
     Some(prompt.stop_sequences[(hash.word(8).end() % count) as usize].to_string())
 }
 
-/// Returns how long an answer would be without limits: a lognormal, by Box and Muller.
+/// Returns how long an answer would be without limits. The length has a lognormal distribution (by Box and Muller).
 fn length(lengths: &OutputLengths, prompt: &Prompt<'_>, hash: Hash) -> u64 {
     let mean = lengths.mean
         + lengths.per_prompt_token * prompt.tokens as f64
@@ -218,7 +218,7 @@ fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, config: &SimConfig, room: R
     ended(vec![OutBlock::ToolUse(tool.name.clone(), input, count)], "tool_use")
 }
 
-/// An answer for which the API runs one of its own tools: call, result and text.
+/// An answer for which the API runs one of its own tools: the call, its result and a text.
 fn server_use(kind: &str, prompt: &Prompt<'_>, config: &SimConfig, room: Room, hash: Hash) -> Answer {
     let Some(served) = Served::of(kind).filter(|served| served.tokens() < room.tokens) else {
         return text(prompt, config, room, hash);

@@ -1,4 +1,4 @@
-//! From a request's arrival to its end.
+//! A request from its arrival to its end.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -70,7 +70,7 @@ impl Model {
         arrival
     }
 
-    /// Returns the head of a call at the moment when it is sent, with the limits of that moment.
+    /// Returns the head of a call at the moment when it is sent. It contains the limits of that moment.
     pub fn head(&mut self, arrival: &mut Arrival, now: Instant) -> ReplyHead {
         if let Some(head) = arrival.head.take() {
             return head;
@@ -91,7 +91,7 @@ impl Model {
         ReplyHead { status: 200, headers }
     }
 
-    /// Ends an exchange. Unknown tickets are ignored, since error responses have no call.
+    /// Ends an exchange. Unknown tickets are ignored, because error responses have no call.
     pub fn finish(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
         self.advance(now);
         let now = self.now;
@@ -103,7 +103,7 @@ impl Model {
             Ending::Played => {}
             Ending::Left => call.is_lost = true,
         }
-        // A call without streaming runs to its end even if its client has left; a stream stops. Unconfirmed.
+        // If its client has left, a call without streaming runs to its end, but a stream stops. Unconfirmed.
         if ending == Ending::Left && call.is_stream && call.phase != Phase::Over {
             self.cut_short(ticket.0, now);
         }

@@ -1,6 +1,7 @@
-//! The requests that the simulator has received and charged. Tests judge a run by these figures.
+//! What the simulator has received and charged. Tests judge a run by these figures.
 //!
-//! Memory is bounded: records of single bodies and ids stop growing at a limit, and the books then say so.
+//! Memory is bounded: the number of bodies and ids with records of their own is limited. Beyond that limit,
+//! `is_truncated` is set.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -11,9 +12,9 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The most bodies and ids that are kept apart.
+/// The most bodies, and the most ids, that have records of their own.
 const KEPT: usize = 1_000_000;
-/// The most bytes of all ids that are kept apart.
+/// The most bytes that all those ids can have together.
 const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
@@ -21,13 +22,13 @@ const KEPT_ID_BYTES: usize = 64 << 20;
 pub struct Books {
     /// Requests that arrived, on any endpoint of the API.
     pub requests: u64,
-    /// Requests for messages that were admitted.
+    /// Admitted requests to the messages endpoint.
     pub admitted: u64,
     /// Responses by HTTP status, counted when the head is sent.
     pub statuses: BTreeMap<u16, u64>,
     /// 429s by reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Injected faults, by the number of their rule from 0.
+    /// Injected faults, by the number of their rule (from 0).
     pub faults: BTreeMap<usize, u64>,
     /// Calls that were charged.
     pub billed_calls: u64,
@@ -35,30 +36,30 @@ pub struct Books {
     pub billed: Usage,
     /// Money that was charged, in dollars.
     pub billed_usd: f64,
-    /// The same, exact.
+    /// The same amount, exact.
     #[serde(skip)]
     pub billed_money: Money,
     /// Calls that were charged although the client did not get the whole answer.
     pub billed_and_lost: u64,
-    /// Calls that were charged although an equal body had been charged before.
+    /// Calls that were charged although an identical body had been charged before.
     pub billed_again: u64,
     /// Complete answers to a body that had been answered completely before.
     pub answered_again: u64,
-    /// Requests that arrived although the clients of their class had been told to wait.
+    /// Requests that arrived although clients of their model class had been told to wait.
     pub too_early: u64,
-    /// How much too early such a request came, at most, in milliseconds.
+    /// The most milliseconds by which such a request was too early.
     pub too_early_ms: u64,
-    /// When the first of them came, in seconds since the start.
+    /// When the first such request came, in seconds since the start.
     pub first_too_early_s: Option<f64>,
-    /// Admitted calls that are not over.
+    /// Admitted calls that have not ended.
     pub in_flight: u64,
-    /// The most of them at once.
+    /// The most such calls at one moment.
     pub highest_in_flight: u64,
     /// Highest debt of an output bucket, in tokens.
     pub highest_output_debt: u64,
-    /// Calls, tokens and money by `metadata.user_id`.
+    /// The charges by `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
-    /// Whether there were more bodies or ids than are kept apart.
+    /// Whether the records of some bodies or ids are missing because there were too many.
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
@@ -66,10 +67,10 @@ pub struct Books {
     id_bytes: usize,
 }
 
-/// What one id was charged.
+/// The charges of one id.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IdBooks {
-    /// Calls.
+    /// Number of calls.
     pub calls: u64,
     /// Tokens.
     pub usage: Usage,
@@ -85,7 +86,7 @@ struct Seen {
 }
 
 impl Books {
-    /// Returns the attempts so far of a body, and counts one more.
+    /// Returns how often a body was tried before, and counts one more attempt.
     pub(super) fn attempt(&mut self, body: u64) -> u32 {
         self.seen(body).map_or(u32::MAX, |seen| {
             seen.attempts = seen.attempts.saturating_add(1);
@@ -93,7 +94,7 @@ impl Books {
         })
     }
 
-    /// Returns the attempts so far of a body; `u32::MAX` when there are too many bodies to keep apart.
+    /// Returns how often a body was tried; `u32::MAX` when there were too many bodies to keep a record of each.
     pub(super) fn attempts(&self, body: u64) -> u32 {
         let unknown = if self.bodies.len() < KEPT { 0 } else { u32::MAX };
         self.bodies.get(&body).map_or(unknown, |seen| seen.attempts)
@@ -145,7 +146,7 @@ impl Books {
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy without the records of single bodies, which can be large and which only the books need.
+    /// Returns a copy without the records of single bodies, which can be large and which only this module needs.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();
@@ -153,12 +154,12 @@ impl Books {
         figures
     }
 
-    /// Returns how many 429s there were, for all reasons together.
+    /// Returns the number of 429s, for all reasons together.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
     }
 
-    /// Returns the books of an id; `None` when there is no room for another id.
+    /// Returns the charges of an id; `None` when there is no room for another id.
     fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
         let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
         match self.by_id.entry(id.to_owned()) {

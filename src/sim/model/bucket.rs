@@ -1,20 +1,20 @@
-//! One dimension of a limit, as the API keeps it: a bucket that refills continuously and is drained at once or
+//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. It is drained in one go or
 //! gradually.
 //!
-//! Owns a level and two rates. Invariants: whole numbers only, so that a history of any length is exact; the level is
-//! never above the capacity, and may be below zero. Time only goes forward.
+//! Owns a level and two rates. Invariants: all numbers are whole, so the level stays exact, however long the run is.
+//! The level is never above the capacity, but can be below zero. Time only goes forward.
 //!
-//! A token is 60·10⁹·2¹⁶ units, so one token a minute is 2¹⁶ units a nanosecond. A call drains the bucket at the rate
-//! at which it produces tokens. Rounding that rate loses less than 2⁻¹⁶ of a token a minute, and the loss is corrected
-//! at the end of the call.
+//! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
+//! rate at which it produces tokens. Rounding that rate loses less than 2⁻¹⁶ of a token per minute, and the loss is
+//! corrected at the end of the call.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Units of one token (or request).
+/// Units of one token (or of one request).
 pub(super) const TOKEN: i128 = 60_000_000_000 << 16;
-/// Units a nanosecond of one token a minute.
+/// One token per minute, in units per nanosecond.
 const PER_MINUTE: i128 = 1 << 16;
 
 /// A bucket that refills continuously.
@@ -30,7 +30,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Returns a full bucket of `capacity` tokens that refills with `limit` tokens a minute.
+    /// Returns a full bucket with room for `capacity` tokens, which refills with `limit` tokens per minute.
     pub(super) fn full(limit: u32, capacity: u64, now: Instant) -> Self {
         let capacity = i128::from(capacity.max(1)) * TOKEN;
         Self { limit, capacity, level: capacity, refill: refill(limit, 0), others_permille: 0, drain: 0, at: now }
@@ -58,14 +58,14 @@ impl Bucket {
         u64::try_from(self.level.max(0) / TOKEN).unwrap_or(u64::MAX)
     }
 
-    /// Returns the level to the nearest thousand tokens, at least 0.
+    /// Returns the level, rounded to the nearest thousand tokens; at least 0.
     pub(super) fn rounded_tokens(&self) -> u64 {
         u64::try_from((self.level.max(0) + 500 * TOKEN) / (1000 * TOKEN) * 1000).unwrap_or(u64::MAX)
     }
 
-    /// Returns how many units are missing before `cost` tokens can be taken; zero when they can be taken.
+    /// Returns how many units are missing before `cost` tokens can be taken; zero if there are enough.
     ///
-    /// More than the capacity can be taken when the bucket is full.
+    /// When the bucket is full, even a cost above the capacity can be taken.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
         let needed = (i128::from(cost) * TOKEN).min(self.capacity);
         (needed - self.level).max(0)
@@ -81,22 +81,22 @@ impl Bucket {
         self.level -= i128::from(cost) * TOKEN;
     }
 
-    /// Takes units; negative ones are given back, never past the capacity.
+    /// Takes units. Negative units are given back, but not beyond the capacity.
     pub(super) fn take_units(&mut self, units: i128) {
         self.level = (self.level - units).min(self.capacity);
     }
 
-    /// Starts draining `units` a nanosecond more.
+    /// Raises the drain by `units` per nanosecond.
     pub(super) fn drain_more(&mut self, units: i128) {
         self.drain += units;
     }
 
-    /// Drains `units` a nanosecond less.
+    /// Lowers the drain by `units` per nanosecond.
     pub(super) fn drain_less(&mut self, units: i128) {
         self.drain -= units;
     }
 
-    /// Returns the whole seconds until `units` have come in, rounded up, at least one.
+    /// Returns the seconds until `units` have refilled, rounded up; at least one.
     pub(super) fn seconds_for(&self, units: i128) -> u64 {
         let per_second = self.refill.max(1) * 1_000_000_000;
         u64::try_from((units + per_second - 1) / per_second).unwrap_or(u64::MAX).max(1)
@@ -107,17 +107,17 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until the levels of this bucket and `other`, added up, reach both capacities added up.
+    /// Returns the time until this bucket and `other` together contain as much as both capacities together.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
 
-    /// Returns the units missing to a full bucket.
+    /// Returns how many units are missing until the bucket is full.
     fn missing(&self) -> i128 {
         self.capacity - self.level
     }
 
-    /// Sets another limit and capacity. Debt stays; the part of a level above the capacity is lost.
+    /// Sets another limit and capacity. Debt stays; whatever the level has above the new capacity is lost.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);
@@ -125,13 +125,14 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets how many thousandths of the refill other clients take steadily.
+    /// Sets how many thousandths of the refill other clients take, evenly over time.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` of a minute's limit at once, or the rest above zero if that is less. Returns the units taken.
+    /// Takes `permille` thousandths of a minute's limit in one go, but only until the bucket is empty. Returns the
+    /// units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
         let taken = wanted.min(self.level).max(0);
@@ -140,7 +141,7 @@ impl Bucket {
     }
 }
 
-/// Returns how many units the bucket gains in a nanosecond.
+/// Returns how many units the bucket gains per nanosecond.
 fn refill(limit: u32, others_permille: u32) -> i128 {
     i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
 }
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_faster_than_the_refill_leads_below_zero() {
+    fn a_drain_faster_than_the_refill_leads_to_a_level_below_zero() {
         let mut bucket = Bucket::full(60, 10, Instant::ZERO);
         bucket.drain_more(3 * 60 * PER_MINUTE);
 

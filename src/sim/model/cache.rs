@@ -1,7 +1,7 @@
 //! Prompt caching, as documented: which part of a prompt is read from a cache, and which is written to it.
 //!
-//! Owns the entries. A prefix is identified by the hash of all its parts. It can be read as soon as the first response
-//! that wrote it has begun, until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
+//! Owns the cache entries. A prefix is identified by the hash of all its parts. It can be read as soon as the first
+//! response that wrote it has begun, and until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::request::Part;
 
-/// How many blocks before a breakpoint are searched for an entry.
+/// How many blocks before a breakpoint are checked for a cache entry.
 const LOOK_BACK: usize = 20;
 /// The most entries that are kept; expired ones are removed first.
 const ENTRIES: usize = 200_000;
 
-/// How the tokens of a prompt split.
+/// The tokens of a prompt, split by how the cache handles them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
-    /// Neither read nor written.
+    /// Tokens that are neither read from the cache nor written to it.
     pub uncached: u64,
-    /// Written for five minutes.
+    /// Tokens written for five minutes.
     pub write_5m: u64,
-    /// Written for an hour.
+    /// Tokens written for an hour.
     pub write_1h: u64,
-    /// Read.
+    /// Tokens read from the cache.
     pub read: u64,
 }
 
-/// An entry that a call will make once its response begins.
+/// A cache entry that a call will make when its response begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Write {
     key: u64,
@@ -76,7 +76,7 @@ impl Cache {
         (split, writes)
     }
 
-    /// Returns the tokens of the longest prefix that can be read, and renews it.
+    /// Returns the number of tokens of the longest prefix that can be read, and renews its entry.
     fn longest_hit(&mut self, prefixes: &[Prefix], least: u64, now: Instant) -> Option<u64> {
         let ends = (0..prefixes.len()).rev().filter(|&at| prefixes[at].breakpoint.is_some());
         for end in ends {
@@ -130,7 +130,7 @@ mod tests {
     const NOW: Instant = Instant::from_secs(10);
 
     #[test]
-    fn an_entry_is_read_only_once_it_was_written() {
+    fn an_entry_is_read_only_after_it_was_written() {
         let mut cache = Cache::default();
         let parts = [part(1, 2000, Some(false)), part(2, 50, None)];
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_renews_an_entry_and_time_ends_it() {
+    fn a_read_renews_an_entry_and_an_unread_entry_expires() {
         let mut cache = Cache::default();
         let parts = [part(1, 2000, Some(false))];
         let (_, writes) = cache.split(&parts, 0, 1024, Instant::ZERO);

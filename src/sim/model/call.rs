@@ -1,4 +1,4 @@
-//! A call between its admission and its end.
+//! A call, from its admission to its end.
 
 use crate::clock::Instant;
 use crate::domain::Usage;
@@ -13,7 +13,7 @@ use super::validate::Prompt;
 pub(super) enum Phase {
     /// Before its first token.
     Waiting,
-    /// Producing, at this many units a nanosecond.
+    /// Output is produced, at this many units per nanosecond.
     Producing(i128),
     /// All output is produced and charged.
     Over,
@@ -45,8 +45,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call before its first token. `input` is the split of its prompt, the tokens that count, and the
-    /// estimate. `times` are the beginning and the end of its output.
+    /// Returns a call before its first token. `input` contains the split of its prompt, the input tokens that count,
+    /// and their estimate. `times` are the times at which its output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,
@@ -80,13 +80,13 @@ impl Call {
         }
     }
 
-    /// Ends the output after a part of it.
+    /// Ends the output early, after this part of it.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;
     }
 
-    /// Returns what it used.
+    /// Returns the usage of the call.
     pub(super) fn usage(&self) -> Usage {
         Usage {
             input_tokens: self.split.uncached,

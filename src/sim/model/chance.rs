@@ -7,12 +7,12 @@ use crate::sim::faults::{Draw, FaultPlan};
 
 use super::hash::Hash;
 
-/// The facts about a request that rules are matched against.
+/// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Struck<'a> {
-    /// Hash of the content.
+    /// The hash of its content.
     pub content: u64,
-    /// The body.
+    /// Its body.
     pub body: &'a [u8],
     /// The model's name, as the request has it.
     pub model: &'a str,
@@ -20,11 +20,11 @@ pub(super) struct Struck<'a> {
     pub arrival: u64,
     /// How often this content was tried before.
     pub attempts: u32,
-    /// The moment.
+    /// The time at which it arrived.
     pub now: Instant,
 }
 
-/// Returns the number of the first rule that applies; `fired` says how often each one has applied so far.
+/// Returns the number of the first rule that applies. `fired` contains how often each rule has applied so far.
 pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_>) -> Option<usize> {
     let hash = Hash::new(plan.seed.unwrap_or(seed));
     let row = hash.word(struck.content).unit();
@@ -32,7 +32,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_
     let since = struck.now.since(Instant::ZERO);
     let mut from = 0.0;
     for (at, rule) in plan.rules.iter().enumerate() {
-        // Shares do not overlap, so that two rules of a tenth each apply to a fifth together.
+        // Shares do not overlap, so two rules of a tenth each apply to a fifth of the requests together.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
         let is_struck = is_drawn
@@ -50,7 +50,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_
     None
 }
 
-/// Returns whether `unit` is in the part of the circle from 0 to 1 that begins at `from`.
+/// Returns whether `unit` is in the arc of length `share` that begins at `from`, on a circle from 0 to 1.
 fn is_within(unit: f64, from: f64, share: f64) -> bool {
     (unit - from).rem_euclid(1.0) < share
 }
@@ -69,7 +69,7 @@ mod tests {
     use crate::sim::faults::{Fault, FaultRule, StatusFault};
 
     #[test]
-    fn shares_lie_side_by_side() {
+    fn shares_do_not_overlap() {
         let plan = FaultPlan { seed: Some(1), rules: vec![share(0.1), share(0.2)] };
 
         let mut struck = [0; 2];
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_of_a_row_ends_alike_unless_drawn_again() {
+    fn all_attempts_of_a_row_are_treated_the_same_way_unless_each_is_drawn() {
         let by_row = FaultPlan { seed: Some(1), rules: vec![share(0.5)] };
         let by_attempt = FaultPlan { rules: vec![FaultRule { draw: Draw::Attempt, ..share(0.5) }], ..by_row.clone() };
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_narrow_a_rule() {
+    fn a_rule_applies_only_if_all_its_conditions_hold() {
         let base = share(1.0);
         let cases = [
             (FaultRule { first_attempts_only: true, ..base.clone() }, Struck { attempts: 1, ..row(1) }),

@@ -60,7 +60,7 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Only accounts that were used matter: any other bucket is full again within a minute.
+            // Only limits that were used matter: any other bucket would be full within a minute anyway.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

@@ -1,4 +1,4 @@
-//! Charges calls: their output while it is produced, and their price at the end.
+//! Charges calls: the output while it is produced, and the price at the end.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};
@@ -10,7 +10,7 @@ use super::limits::Account;
 use super::state::Model;
 
 impl Model {
-    /// The first token: the cache can be read, and output begins to be charged.
+    /// Handles the first token of a call: from now on, the cache can be read and output is charged.
     pub(super) fn begin(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket).filter(|call| call.phase == Phase::Waiting) else { return };
         let writes = std::mem::take(&mut call.writes);
@@ -24,7 +24,7 @@ impl Model {
         self.account(account).begin_output(rate, at);
     }
 
-    /// Ends a call at its last token: charges the rest and corrects the estimates.
+    /// Ends a call at its last token: charges the rest of the output and corrects the estimates.
     pub(super) fn end(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let Phase::Producing(rate) = call.phase else { return };
@@ -42,7 +42,7 @@ impl Model {
         self.forget_if_over(ticket);
     }
 
-    /// The client of a stream has left: nothing more is produced.
+    /// Ends a stream whose client has left: no more output is produced.
     pub(super) fn cut_short(&mut self, ticket: u64, now: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let rate = match call.phase {
@@ -52,7 +52,7 @@ impl Model {
         };
         let span = call.end.since(call.begin).as_nanos().max(1);
         let gone = now.since(call.begin).as_nanos();
-        // The token that was begun is finished.
+        // A token whose production has begun counts as a whole token.
         let produced = (u128::from(call.output_tokens) * gone).div_ceil(span);
         call.phase = Phase::Over;
         call.output_tokens = u64::try_from(produced).unwrap_or(u64::MAX).min(call.output_tokens);
@@ -91,7 +91,7 @@ impl Model {
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }
 
-    /// Drops a call that is charged and that nobody waits for.
+    /// Drops a call if it is fully charged and nobody waits for it.
     pub(super) fn forget_if_over(&mut self, ticket: u64) {
         if self.calls.get(&ticket).is_some_and(|call| !call.is_open && call.phase == Phase::Over) {
             self.calls.remove(&ticket);
@@ -99,7 +99,7 @@ impl Model {
     }
 }
 
-/// Price of a web search. Source: Docs, Pricing, 2026-10 ($10 per 1,000).
+/// Price of one web search. Source: Docs, Pricing, 2026-10 ($10 per 1,000).
 const SEARCH_PRICE: Money = Money(10_000_000_000);
 
 fn price_of(usage: Usage, price: &SimPrice) -> Money {

@@ -12,16 +12,16 @@ use super::reply::{self, Piece};
 /// A step of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Bytes come.
+    /// Bytes are sent.
     Bytes {
-        /// When.
+        /// When they are sent.
         at: Instant,
-        /// Which.
+        /// The bytes.
         bytes: Bytes,
     },
     /// The connection breaks.
     Reset {
-        /// When.
+        /// When it breaks.
         at: Instant,
     },
     /// Nothing more is sent, and the connection stays open.
@@ -43,7 +43,7 @@ pub(super) fn spread(pieces: Vec<Piece>, begin: Instant, end: Instant) -> Vec<St
     pieces.into_iter().map(|piece| Step::Bytes { at: at(piece.tokens), bytes: piece.bytes.into() }).collect()
 }
 
-/// Changes a body as a fault says. `error` is the body of the error for an error event.
+/// Changes a body in the way that the fault describes. `error` is the body of the error for an error event.
 pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<Step> {
     match fault {
         Fault::ResetMid { at } => {
@@ -70,7 +70,7 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
     steps
 }
 
-/// Keeps a part of all bytes. Returns the moment of the first byte that is missing.
+/// Keeps the first part of the bytes. Returns the time at which the first missing byte would have come.
 fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     let mut left = ((total as f64 * part) as usize).min(total.saturating_sub(1));
@@ -90,7 +90,8 @@ fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     missing_at
 }
 
-/// Keeps whole events with about a part of the bytes; none at all for 0. Returns the moment of the first missing event.
+/// Keeps whole events that together have about this part of the bytes; none at all for 0. Returns the time at which
+/// the first missing event would have come.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_its_start_has_the_rest_of_its_bytes() {
+    fn a_stream_without_its_first_event_has_all_other_bytes() {
         let step = |second, text: &'static str| {
             let bytes = Bytes::from_static(text.as_bytes());
             Step::Bytes { at: Instant::from_secs(second), bytes }
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drip_has_all_bytes_and_takes_its_time() {
+    fn a_slow_drip_sends_all_bytes_at_its_interval() {
         let spoiled = spoil(body(), &Fault::SlowDrip { bytes: 4, every: Duration::from_secs(3) }, b"");
 
         assert_eq!(text(&spoiled), "0123\n\n6789\n\nab");

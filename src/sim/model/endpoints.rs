@@ -1,4 +1,4 @@
-//! The endpoints: checks who sends a request and what it asks for, and passes it to the part of the API that answers.
+//! The endpoints: check who sends a request and what it asks for, and pass it to the part that answers it.
 
 use std::sync::Arc;
 
@@ -16,25 +16,25 @@ use super::request::Fields;
 use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
 
-/// The most classes of unknown models that are kept apart.
+/// The most unknown models that have classes of their own.
 const MAX_UNKNOWN: usize = 1000;
 
-/// Where clients ask whether the API can be reached.
+/// The path at which clients check whether the API can be reached.
 const HELLO: &str = "/api/hello";
-/// The endpoints, but those of one model.
+/// The endpoints, except the paths of single models.
 const PATHS: [&str; 4] = ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/organizations/rate_limits"];
-/// What the paths of single models begin with.
+/// The beginning of the paths of single models.
 const ONE_MODEL: &str = "/v1/models/";
 
-/// What the keys of administrators begin with.
+/// The beginning of the keys of administrators.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
-/// An accepted key.
+/// The sender of a request, known by an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// Whose limits it uses.
+    /// The organization whose limits it uses.
     pub organization: u64,
-    /// Whether it may ask about the organization.
+    /// Whether it may ask for the limits of the organization.
     pub is_admin: bool,
 }
 
@@ -72,7 +72,7 @@ impl Model {
         }
     }
 
-    /// Returns who sent a request, by its key.
+    /// Returns the sender of a request. Its key identifies it.
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
@@ -183,7 +183,8 @@ fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
     Ok(version)
 }
 
-/// Refuses names that do not look like a beta, all in one message as the API does. Which betas exist is not modelled.
+/// Refuses names that do not look like a beta, and names all of them in one message, as the API does. Which betas
+/// exist is not modelled.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
     let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());
@@ -198,7 +199,7 @@ fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     )))
 }
 
-/// Refuses compressed bodies. The API accepts some; the simulator does not.
+/// Refuses compressed bodies. The API accepts some encodings; the simulator accepts none.
 fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(http::header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),
@@ -207,7 +208,7 @@ fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Returns whether a beta is a name and a date: `name-2026-01-31` or `name-20260131`.
+/// Returns whether a beta is a name with a date: `name-2026-01-31` or `name-20260131`.
 fn is_beta(beta: &str) -> bool {
     let is_name = |name: &str| {
         let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-/// An error of the API, before it has headers.
+/// An error of the API, without headers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ApiError {
     /// HTTP status.
@@ -18,7 +18,7 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    /// Returns the error of a status with the type that belongs to it.
+    /// Returns the error with this status and the usual type for it.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, kind: kind_of(status).to_owned(), message: message.into(), error_code: None }
     }
@@ -42,7 +42,7 @@ impl ApiError {
     }
 }
 
-/// Returns the error type that belongs to a status.
+/// Returns the usual error type of a status.
 pub(super) fn kind_of(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
@@ -59,7 +59,7 @@ pub(super) fn kind_of(status: u16) -> &'static str {
     }
 }
 
-/// Returns the status that belongs to an error type.
+/// Returns the usual status of an error type.
 pub(super) fn status_of(kind: &str) -> u16 {
     match kind {
         "invalid_request_error" => 400,
@@ -92,7 +92,7 @@ pub(super) fn usual_message(status: u16) -> &'static str {
     }
 }
 
-/// Returns the page that a gateway in front of the API answers with.
+/// Returns the page with which a gateway in front of the API answers.
 pub(super) fn html_page(status: u16) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>api.anthropic.com | {status}</title></head>\n\

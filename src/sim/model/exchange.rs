@@ -1,4 +1,4 @@
-//! A request as it arrives, and what will happen to it.
+//! A request when it arrives, and what will happen to it.
 
 use http::{HeaderMap, Method};
 
@@ -7,7 +7,7 @@ use crate::provider::ReplyHead;
 
 use super::delivery::Step;
 
-/// A request as it arrives.
+/// A request when it arrives.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The method.
@@ -43,13 +43,14 @@ pub struct Ticket(pub(super) u64);
 /// What will happen to a request.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// For `Model::head` and `Model::finish`.
+    /// The ticket for `Model::head` and `Model::finish`.
     pub ticket: Ticket,
-    /// When the head is sent; [`Instant::NEVER`] when nothing is ever sent.
+    /// When the head is sent; [`Instant::NEVER`] if no head is ever sent.
     pub head_at: Instant,
-    /// The head of an error response. `None` for a call: its head is made when it is sent, since it reports the limits.
+    /// The head of an error response. `None` for a call: the head of a call reports the limits, so it is made when it
+    /// is sent.
     pub head: Option<ReplyHead>,
-    /// The body, after the head. If it begins with a [`Step::Reset`], no head is sent either.
+    /// The body, which follows the head. If it begins with a [`Step::Reset`], no head is sent either.
     pub body: Vec<Step>,
 }
 
@@ -58,6 +59,6 @@ pub struct Arrival {
 pub enum Ending {
     /// Everything in [`Arrival`] was sent.
     Played,
-    /// The client left before that.
+    /// The client left before everything was sent.
     Left,
 }

@@ -1,4 +1,4 @@
-//! The simulator's reports about itself: its books, and how much of each limit was used.
+//! The simulator's reports about itself: its figures, and how much of each limit was used.
 
 use crate::clock::Instant;
 use crate::domain::Dimension;
@@ -7,12 +7,12 @@ use super::books::Books;
 use super::bucket::TOKEN;
 use super::state::Model;
 
-/// The statistics of a period.
+/// The statistics of a period of time.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Stats {
     /// Its length, in seconds.
     pub seconds: f64,
-    /// The books.
+    /// The figures of the period.
     #[serde(flatten)]
     pub books: Books,
     /// How much of each limit was used.
@@ -30,11 +30,11 @@ pub struct Utilisation {
     pub dimension: &'static str,
     /// The limit per minute.
     pub limit: u32,
-    /// What was used.
+    /// How much was used.
     pub used: u64,
-    /// The level, in tokens.
+    /// The level of the bucket, in tokens.
     pub level: f64,
-    /// What was used, as a share of what the limit allowed in the period.
+    /// What was used, divided by what the limit allowed in the period.
     pub share: f64,
 }
 
@@ -46,7 +46,7 @@ impl Model {
         Stats { seconds, books: self.books.figures(), limits }
     }
 
-    /// Returns the level of a limit of the only organization, in tokens, at `now`; `None` without a limit.
+    /// Returns the level of a limit of the only organization at `now`, in tokens; `None` if there is no such limit.
     pub fn level(&mut self, model: &str, dimension: Dimension, now: Instant) -> Option<f64> {
         self.advance(now);
         let class = self.class_of[*self.models.get(model)?];
@@ -54,14 +54,14 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
     }
 
-    /// Returns what other clients of the only organization took of a limit in bursts so far, in tokens.
+    /// Returns how many tokens of a limit other clients of the only organization have taken in bursts so far.
     pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
         let class = self.models.get(model).map(|&at| self.class_of[at]);
         let account = class.and_then(|class| self.accounts.get(&(0, class)));
         account.map_or(0.0, |limits| limits.taken[dimension.index()] as f64 / TOKEN as f64)
     }
 
-    /// Returns the share of each limit that was used since the books began, and its limit, by class.
+    /// Returns how much of each limit was used since the start or the last reset, by class.
     pub(crate) fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
         self.advance(now);
         let elapsed = self.now.since(self.books_since).as_secs_f64() / 60.0;

@@ -1,20 +1,20 @@
-//! A small stable hash: the same content gives the same answer on every machine and with every compiler.
+//! A small stable hash: the same content has the same hash on every machine and with every compiler.
 //!
-//! Not cryptographic: it only tells bodies apart and seeds random numbers.
+//! It is not cryptographic. It only tells bodies apart and seeds random numbers.
 
-/// A running 64-bit hash.
+/// A 64-bit hash of the content so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hash(u64);
 
 const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Hash {
-    /// Returns the hash of no content, under a seed.
+    /// Returns the hash of empty content, for a seed.
     pub(super) fn new(seed: u64) -> Self {
         Self(seed ^ 0xA076_1D64_78BD_642F)
     }
 
-    /// Takes in bytes and their length.
+    /// Adds bytes and their length to the hash.
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
         let mut chunks = bytes.chunks_exact(8);
         for chunk in &mut chunks {
@@ -27,7 +27,7 @@ impl Hash {
         self.word(u64::from_le_bytes(word)).word(bytes.len() as u64)
     }
 
-    /// Takes in a number.
+    /// Adds a number to the hash.
     pub(super) fn word(self, word: u64) -> Self {
         let product = u128::from(self.0 ^ word).wrapping_mul(u128::from(FOLD)) ^ (u128::from(word) << 17);
         Self((product as u64) ^ ((product >> 64) as u64).rotate_left(29))
@@ -41,7 +41,7 @@ impl Hash {
         z ^ (z >> 31)
     }
 
-    /// Returns a number from 0 up to 1, evenly spread.
+    /// Returns a number from 0 to below 1; such numbers are evenly distributed.
     pub(super) fn unit(self) -> f64 {
         (self.end() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn its_units_are_evenly_spread() {
+    fn its_units_are_evenly_distributed() {
         let below = (0..100_000_u64).filter(|&n| Hash::new(1).word(n).unit() < 0.1).count();
 
         assert!((9_700..=10_300).contains(&below), "{below} of 100,000 below a tenth");

@@ -1,13 +1,13 @@
-//! A line for each request, for those who watch or keep a journal.
+//! A line for each request, for people who watch the simulator and for its journal.
 
 use serde::Serialize;
 
-/// What happens to one request, as far as this is known when it arrives.
+/// What will happen to one request, as far as that is known when it arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// When it arrived, in seconds since the start.
     pub at_s: f64,
-    /// `request-id` of the answer.
+    /// The `request-id` of the answer.
     pub request_id: String,
     /// The method.
     pub method: String,
@@ -15,7 +15,7 @@ pub struct Line {
     pub path: String,
     /// The model, as the request names it.
     pub model: Option<String>,
-    /// A hash of the request's content, the same for each attempt.
+    /// A hash of the request's content, the same for all attempts of a row.
     pub body: Option<String>,
     /// `metadata.user_id`.
     pub user_id: Option<String>,
@@ -23,20 +23,20 @@ pub struct Line {
     pub status: Option<u16>,
     /// Why the answer is a 429.
     pub reason: Option<&'static str>,
-    /// The rule of the fault plan that applied, from 0.
+    /// The number of the rule of the fault plan that applied, from 0.
     pub fault: Option<usize>,
     /// Input tokens of an admitted call, cached ones included.
     pub input_tokens: Option<u64>,
-    /// Output tokens that it will have.
+    /// Output tokens that the call will have.
     pub output_tokens: Option<u64>,
-    /// When its head comes, in seconds since the start.
+    /// When the head is sent, in seconds since the start.
     pub head_at_s: Option<f64>,
 }
 
-/// Where lines go.
+/// The function that receives the lines.
 type Sink = Box<dyn FnMut(&Line) + Send>;
 
-/// The current line, if somebody watches.
+/// The current line, if there is a watcher.
 #[derive(Default)]
 pub(super) struct Draft {
     line: Line,
@@ -50,12 +50,12 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// Sends every line to `sink` from here on.
+    /// Sends every line to `sink` from now on.
     pub(super) fn watch(&mut self, sink: Sink) {
         self.sink = Some(sink);
     }
 
-    /// Changes the line, if somebody watches.
+    /// Changes the current line, if there is a watcher.
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Line)) {
         if self.sink.is_some() {
             change(&mut self.line);
@@ -70,7 +70,7 @@ impl Draft {
         });
     }
 
-    /// Sends the line and begins the next.
+    /// Sends the current line and begins the next one.
     pub(super) fn send(&mut self) {
         if let Some(sink) = &mut self.sink {
             sink(&std::mem::take(&mut self.line));

@@ -1,7 +1,7 @@
 //! The limits of one organization and model class, as the API keeps them.
 //!
 //! Owns the three buckets, the acceleration limit, and the waits that clients were told to keep. Source: API
-//! documentation, "Rate limits" (2026-08-22), except where it says that something is unconfirmed.
+//! documentation, "Rate limits" (2026-08-22), except where a comment says "unconfirmed".
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::sim::config::{Acceleration, Bursts, OutputRule};
 
 use super::bucket::Bucket;
 
-/// Whose limits: organization and class.
+/// An organization and a class: they determine the limits.
 pub(super) type Account = (u64, usize);
 
 /// Why a request was refused with 429.
@@ -23,7 +23,7 @@ pub(crate) enum Reason {
     InputTokens,
     /// The output limit.
     OutputTokens,
-    /// The growth of input.
+    /// Input that grows too fast.
     Acceleration,
     /// Too many open requests.
     Concurrency,
@@ -34,7 +34,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// Returns the name in the books.
+    /// Returns the name of the reason in the statistics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -48,21 +48,21 @@ impl Reason {
     }
 }
 
-/// A 429 of the limits.
+/// A refusal by a limit, which becomes a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// What was exhausted; of several, the one that takes longest to recover.
+    /// The exhausted limit. If there are several, it is the one that takes longest to recover.
     pub reason: Reason,
-    /// Seconds after which the same request would be admitted, if nobody else sends one.
+    /// The seconds after which the same request would be admitted if nobody else sends requests.
     pub retry_after: u64,
     /// The limit that the message names.
     pub limit: u64,
 }
 
-/// What a request takes.
+/// What a request takes from the limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// Estimated input that counts.
+    /// Its estimated input, without tokens that do not count.
     pub input: u64,
     /// `max_tokens`.
     pub max_tokens: u64,
@@ -75,9 +75,9 @@ pub(super) struct ClassLimits {
     pub(super) requests: Option<Bucket>,
     pub(super) input: Option<Bucket>,
     pub(super) output: Option<Bucket>,
-    /// What was used of each dimension so far.
+    /// How much of each dimension was used so far.
     pub used: [u64; 3],
-    /// What other clients took of each in bursts, in units.
+    /// How much of each dimension other clients took in bursts, in units.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
@@ -87,7 +87,7 @@ pub(super) struct ClassLimits {
 }
 
 impl ClassLimits {
-    /// Returns full buckets.
+    /// Returns limits whose buckets are full.
     pub(super) fn new(limits: RateLimits, bursts: Bursts, now: Instant) -> Self {
         let full = |limit: Option<u32>, capacity: fn(&Bursts, u32) -> u64| {
             limit.map(|limit| Bucket::full(limit, capacity(&bursts, limit), now))
@@ -112,7 +112,7 @@ impl ClassLimits {
         self.buckets().for_each(|bucket| bucket.advance(now));
     }
 
-    /// Sets other limits; a dimension without one keeps what it had.
+    /// Sets other limits. A dimension without a new limit keeps its old one.
     pub(super) fn set(&mut self, limits: RateLimits, now: Instant) {
         self.advance(now);
         let bursts = self.bursts;
@@ -128,12 +128,12 @@ impl ClassLimits {
         change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
     }
 
-    /// Sets how many thousandths of each limit other clients take steadily.
+    /// Sets how many thousandths of each limit other clients take, evenly over time.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
 
-    /// Takes another client's share of a minute at once.
+    /// Takes another client's share of a minute's limit in one go.
     pub(super) fn take_share(&mut self, permille: u32) {
         let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
             .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));
@@ -144,7 +144,8 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes a request and its input, or returns the limit that is exhausted. Every bucket must be up to date.
+    /// Takes a request and its input from the buckets, or returns the limit that is exhausted. Every bucket must be up
+    /// to date.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);
@@ -164,7 +165,7 @@ impl ClassLimits {
         Ok(())
     }
 
-    /// Counts a refused request against the limit.
+    /// Counts a refused request against the request limit.
     pub(super) fn charge_refused(&mut self) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1);
@@ -192,7 +193,8 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Refuses input that grows too fast in this minute. Returns the seconds to the next minute and the current limit.
+    /// Refuses input that grows too fast in this minute. The refusal contains the seconds to the next minute and the
+    /// current limit.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {
@@ -209,7 +211,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Notes that a client was told to wait until `until`, and that it may know this from `known_at` on.
+    /// Notes that a client was told to wait until `until`. The client knows this from `known_at` on.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -217,12 +219,12 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns by how much a request is too early, if its client was told to wait.
+    /// Returns how much too early a request is, if its client was told to wait.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
 
-    /// Starts charging output at `units` a nanosecond.
+    /// Starts charging output at `units` per nanosecond.
     pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -230,7 +232,7 @@ impl ClassLimits {
         }
     }
 
-    /// Ends charging output at `units` a nanosecond, and charges `rest` units in addition.
+    /// Stops charging output at `units` per nanosecond, and charges `rest` more units.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -239,7 +241,8 @@ impl ClassLimits {
         }
     }
 
-    /// Corrects the input by what an estimate was too low, in tokens.
+    /// Corrects the input. `too_low` is how many tokens too low the estimate was; it is negative if the estimate was
+    /// too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {
             bucket.advance(now);

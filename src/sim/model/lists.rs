@@ -12,9 +12,9 @@ use super::errors::ApiError;
 use super::hash::Hash;
 use super::state::{Model, TOKEN_COUNT};
 
-/// How many models are on a page if the request does not say.
+/// The number of models on a page if the request does not name one.
 const PAGE: usize = 20;
-/// The most models on a page.
+/// The most models that a page can have.
 const MAX_PAGE: usize = 1000;
 
 impl Model {
@@ -50,7 +50,7 @@ impl Model {
         Ok(describe(&self.config.models[*at]))
     }
 
-    /// Returns the limits of an organization: all, or only those for one model.
+    /// Returns the limits of an organization: all limits, or those for one model.
     pub(super) fn list_limits(&self, query: Option<&str>, caller: Caller) -> Result<Value, ApiError> {
         if !caller.is_admin {
             return Err(ApiError::new(403, "This endpoint needs an Admin API key."));
@@ -91,7 +91,7 @@ fn group_type(class: usize) -> &'static str {
     if class == TOKEN_COUNT { "token_count" } else { "model_group" }
 }
 
-/// Returns a class's name for people: `haiku-4.5` is `Claude Haiku 4.5`.
+/// Returns the display name of a class: `Claude Haiku 4.5` for `haiku-4.5`.
 fn display_name(class: &str) -> String {
     let mut name = String::from(if class == "token-count" { "" } else { "Claude" });
     for word in class.trim_start_matches("claude-").split('-') {
@@ -127,8 +127,8 @@ fn describe(model: &SimModel) -> Value {
     })
 }
 
-/// Returns the capabilities of a model. Thinking depends on the model. It is unconfirmed that every model has all the
-/// others.
+/// Returns the capabilities of a model. Only thinking depends on the model. It is unconfirmed that every model has all
+/// the other capabilities.
 fn capabilities(traits: &ModelTraits) -> Value {
     let yes = json!({ "supported": true });
     let is = |supported: bool| json!({ "supported": supported });
@@ -192,7 +192,7 @@ mod tests {
     use crate::sim::presets;
 
     #[test]
-    fn pages_forward_give_every_model_once() {
+    fn paging_forward_lists_every_model_once() {
         let model = model();
         let mut seen = Vec::new();
         let mut query = "limit=5".to_owned();

@@ -1,15 +1,17 @@
 //! The API as a plain state machine.
 //!
-//! Owns everything the API decides: what it refuses, what it admits, what it answers, how long that takes and what it
-//! costs. It is given `now` and never reads a clock; it names no runtime and no HTTP server. A transport asks
-//! [`Model::arrive`] what will happen to a request, does that, and calls [`Model::finish`] when it is over.
+//! Owns everything that the API decides: what it refuses, what it admits, what it answers, how long that takes and
+//! what it costs. It is given `now` and never reads a clock; it uses no async runtime and no HTTP server. A transport
+//! asks [`Model::arrive`] what will happen to a request, makes that happen, and calls [`Model::finish`] at the end.
 //!
-//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`, `validate`).
-//! `admission` lets a message in or refuses it. `answer` and `reply` make the answer, `charges` bills it. `state` holds
-//! what all of them share.
+//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`,
+//! `validate`). `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills
+//! it. `state` holds what all of these modules share.
 //!
-//! Invariants: time only goes forward; a call is charged for output while it is produced, whether anybody listens or
-//! not; every request gets an answer or an injected fault.
+//! Invariants:
+//! - Time only goes forward.
+//! - A call is charged for its output while the output is produced, whether or not a client reads it.
+//! - Every request gets an answer or an injected fault.
 
 mod admission;
 mod answer;

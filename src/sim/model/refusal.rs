@@ -1,4 +1,4 @@
-//! Answers without a call: errors of the API, refusals by limits, injected faults.
+//! Answers to requests that do not become a call: errors of the API, refusals by limits, injected faults.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Model {
         }
     }
 
-    /// An answer of a gateway in front of the API: without the API's own headers.
+    /// An answer of a gateway in front of the API. It does not have the API's own headers.
     fn edge_answer(
         &mut self,
         status: u16,
@@ -118,7 +118,8 @@ impl Model {
         Arrival { ticket: Ticket(0), head_at: at, head, body: vec![Step::Bytes { at, bytes }] }
     }
 
-    /// Returns a JSON answer without a call: sent at once, with the rate headers of `account`.
+    /// Returns a JSON answer to a request that does not become a call. It is sent immediately, with the rate headers
+    /// of `account`.
     pub(super) fn json_answer(
         &mut self,
         body: Vec<u8>,
@@ -153,7 +154,7 @@ impl Model {
         headers
     }
 
-    /// Adds the rate headers with the current limits.
+    /// Adds the rate headers, which show the current limits.
     pub(super) fn write_rate_headers(&mut self, headers: &mut HeaderMap, account: Account) {
         let wall = self.wall(self.now);
         self.account(account).write_headers(headers, wall);
@@ -165,9 +166,9 @@ impl Model {
     }
 }
 
-/// Why there is no call.
+/// Why a request does not become a call.
 pub(super) enum Stop {
-    /// The API refuses it.
+    /// The API refuses it with an error.
     Error(ApiError),
     /// A limit refuses it.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },

@@ -1,6 +1,7 @@
-//! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with its part of the answer.
+//! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with the number of tokens
+//! sent so far.
 //!
-//! Owns both wire forms. Put together, the events give the same object, except for the ids. Source: API documentation,
+//! Owns both forms. The events, put together, give the same object, except for the ids. Source: API documentation,
 //! "Messages" and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
@@ -8,30 +9,30 @@ use super::cache::Split;
 use super::out::{Out, id};
 use super::server_tools::Served;
 
-/// How the first event of a stream begins.
+/// The beginning of the first event of a stream.
 pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-/// The most events (about) that carry a piece of an answer's text.
+/// Approximately the most events over which an answer's text is spread.
 const PIECES: u64 = 48;
-/// The fewest tokens of a piece.
+/// The fewest tokens that a piece has.
 const PIECE: u64 = 4;
 
-/// The parts of an answer besides the model's output.
+/// The parts of an answer that do not come from the model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     /// `id`.
     pub id: &'a str,
     /// `model`, escaped as inside a JSON string.
     pub model: &'a str,
-    /// How the prompt's tokens split.
+    /// The prompt's tokens, split by how the cache handles them.
     pub split: Split,
-    /// A number that no other call has, for ids inside the answer.
+    /// A number that no other call has. Ids inside the answer are made from it.
     pub serial: u64,
 }
 
-/// Returns the answer as one object.
+/// Returns the answer as one JSON object.
 pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
     let mut out = Out(Vec::with_capacity(768 + answer.output_tokens as usize * 6));
     out.add(r#"{"id":""#).add(frame.id).add(r#"","type":"message","role":"assistant","model":""#).add(frame.model);
@@ -57,11 +58,11 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// Tokens of the answer that have been sent after these events.
+    /// How many tokens of the answer have been sent after these events.
     pub tokens: u64,
 }
 
-/// Returns the answer as events.
+/// Returns the answer as events of a stream.
 pub(super) fn events(answer: &Answer, frame: Frame<'_>) -> Vec<Piece> {
     let size = PIECE.max(answer.output_tokens / PIECES);
     let mut tokens = 0;
@@ -111,7 +112,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
         OutBlock::Text(_) | OutBlock::Json(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
         OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
-        // A result is sent in one event.
+        // The whole result is sent in one event.
         OutBlock::ServerToolResult(served) => server_tool_result(&mut out, served, serial),
     };
     out.add("}\n\n");
@@ -143,7 +144,7 @@ fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &
     }
 }
 
-/// Splits the JSON input of a tool into parts, and passes each to `each`.
+/// Splits the JSON input of a tool into parts, and calls `each` with every part.
 fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
     let quoted = serde_json::Value::from(input).to_string();
     let inner = &quoted[1..quoted.len() - 1];
@@ -156,7 +157,7 @@ fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str,
     each(rest, "input_json_delta", "partial_json", &inner[half..]);
 }
 
-/// Returns whether a text inside a JSON string can be split here without splitting an escape.
+/// Returns whether a text inside a JSON string can be split at `at` without splitting an escape.
 fn splits_well(text: &str, at: usize) -> bool {
     text.is_char_boundary(at) && !text.as_bytes()[at.saturating_sub(6)..at].contains(&b'\\')
 }
@@ -220,7 +221,7 @@ fn server_tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Ou
     out.add(r#"{"type":"server_tool_use","id":""#).add(&server_tool_id(serial)).add(r#"","name":""#).add(name).add("\"")
 }
 
-/// Writes the block that follows its call.
+/// Writes the result of a server tool, in a block that follows the call's block.
 fn server_tool_result<'o>(out: &'o mut Out, served: &Served, serial: u64) -> &'o mut Out {
     out.add(r#"{"type":""#).add(served.result_kind).add(r#"","tool_use_id":""#).add(&server_tool_id(serial - 1));
     out.add(r#"","content":"#).add(served.result).add("}")
@@ -244,7 +245,7 @@ fn stop_details(answer: &Answer) -> &'static str {
     }
 }
 
-/// Writes the members of `usage` that only some answers have, after the others.
+/// Writes the members of `usage` that only some answers have. They come after the other members.
 fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     if answer.thinking_tokens > 0 {
         out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");

@@ -1,6 +1,6 @@
-//! A request body, read as far as the simulator needs it, without copying it.
+//! A request body. Only the parts that the simulator needs are read, and nothing is copied.
 //!
-//! Owns the shape of the body and the token count of its parts. What the API refuses is in `validate`.
+//! Owns the shape of the body and the token count of its parts. `validate` decides what the API refuses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,23 +24,23 @@ impl<'a> Fields<'a> {
             .map_err(|error| ApiError::invalid(format!("The request body is not valid JSON: {error}")))
     }
 
-    /// Returns the raw value of a field; a `null` counts as absent.
+    /// Returns the raw value of a field. A `null` counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().rev().find(|(own, _)| own == name).map(|(_, value)| *value)?;
         (found.get() != "null").then_some(found)
     }
 
-    /// Reads a field into a type; `expected` completes "Input should be …".
+    /// Reads a field as a type. `expected` completes the message "Input should be …".
     pub(super) fn read_as<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
         self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
     }
 
-    /// Reads a field that must be there.
+    /// Reads a required field.
     pub(super) fn required<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<T, ApiError> {
         self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
     }
 
-    /// Returns the hash of the content, the same with and without streaming.
+    /// Returns the hash of the content. It is the same with and without streaming.
     pub(super) fn content_hash(&self, seed: u64) -> Hash {
         self.0
             .iter()
@@ -71,12 +71,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// A text that is borrowed where it has no escapes.
+/// A text. It is borrowed if it has no escapes.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Parses a raw value as a type. The error names the wrong field.
+/// Parses a raw value as a type. An error names the field.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, expected: &str) -> Result<T, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid(format!("{name}: Input should be {expected}")))
 }
@@ -104,7 +104,7 @@ pub(super) struct Block<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow, default)]
     source: Option<&'a RawValue>,
-    /// Whether and how long its prefix is cached.
+    /// Whether the prefix that ends here is cached, and for how long.
     #[serde(borrow, default)]
     pub cache_control: Option<CacheControl<'a>>,
 }
@@ -119,7 +119,7 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Refuses unknown kinds and lifetimes; `name` is the place of the breakpoint, for messages.
+    /// Refuses unknown kinds and lifetimes. Messages use `name` as the place of the breakpoint.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
             (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
@@ -133,7 +133,7 @@ impl CacheControl<'_> {
         }
     }
 
-    /// Returns whether its lifetime is an hour.
+    /// Returns whether the lifetime is an hour.
     pub(super) fn is_hour(&self) -> bool {
         self.ttl.as_deref() == Some("1h")
     }
@@ -144,7 +144,8 @@ impl Block<'_> {
         match &*self.kind {
             "text" => self.text.as_deref().map_or(0, tokens::of_text),
             "image" => tokens::IMAGE,
-            // Base64 carries three bytes in four letters; a page of PDF text is about a token for every four bytes.
+            // Base64 has four letters for three bytes, and a PDF has about one token for every four bytes of page
+            // text.
             "document" => self.source.map_or(0, |source| source.get().len() as u64 / 5),
             "tool_result" => self.content.map_or(0, |content| of_content(content).unwrap_or(0)),
             _ => tokens::of_text(raw.get()),
@@ -152,10 +153,10 @@ impl Block<'_> {
     }
 }
 
-/// A part of a prompt that a cache breakpoint can end.
+/// A part of a prompt. A cache breakpoint can come after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// Hash of its content, without its breakpoint.
+    /// The hash of its content, without its breakpoint.
     pub hash: u64,
     /// Its tokens.
     pub tokens: u64,
@@ -163,16 +164,16 @@ pub(super) struct Part {
     pub breakpoint: Option<bool>,
 }
 
-/// Takes the parts of a prompt in order: tools, system, messages.
+/// Receives the parts of a prompt in order: tools, system, messages.
 pub(super) trait Parts {
-    /// Enters a section; `hash` stands for what the section depends on apart from its content.
+    /// Begins a section. `hash` covers what the section depends on besides its content.
     fn enter(&mut self, _section: Hash) {}
 
-    /// Takes the next part.
+    /// Receives the next part.
     fn part(&mut self, raw: &RawValue, tokens: u64, cache_control: Option<&CacheControl<'_>>);
 }
 
-/// Counts only.
+/// Only counts tokens.
 #[derive(Default)]
 pub(super) struct Count(pub u64);
 
@@ -182,7 +183,7 @@ impl Parts for Count {
     }
 }
 
-/// Counts, and keeps every part.
+/// Counts tokens, and keeps every part.
 #[derive(Default)]
 pub(super) struct Keep {
     /// The parts so far.
@@ -211,7 +212,7 @@ impl Parts for Keep {
     }
 }
 
-/// Walks tools.
+/// Reads the list of tools.
 pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize, ApiError> {
     #[derive(Deserialize)]
     struct Tool<'a> {
@@ -227,7 +228,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     let tools: Vec<&RawValue> = read_raw(raw, "tools", "a valid list")?;
     for (at, raw) in tools.iter().enumerate() {
         let tool: Tool<'_> = read_raw(raw, &format!("tools.{at}"), "a valid dictionary")?;
-        // Server tools have their own type, which implies the rest.
+        // A server tool has a type of its own, so it needs no name or schema.
         if matches!(tool.kind.as_deref(), None | Some("custom")) {
             let missing = match (&tool.name, tool.input_schema) {
                 (None, _) => Some("name"),
@@ -247,7 +248,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     Ok(tools.len())
 }
 
-/// Walks a text or blocks: `system`, or the content of one message.
+/// Reads a text or a list of blocks: `system`, or the content of one message.
 ///
 /// Returns the number of blocks.
 pub(super) fn walk_content(
@@ -290,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_of_delivery_does_not_change_the_content() {
+    fn streaming_does_not_change_the_content_hash() {
         let plain = hash(r#"{"model":"m","max_tokens":5}"#);
 
         assert_eq!(plain, hash(r#"{"model":"m","max_tokens":5,"stream":true}"#));

@@ -1,18 +1,18 @@
 //! JSON that fits a JSON schema, for structured output and forced tools.
 //!
-//! Knows the keywords that structured output supports, and other common keywords that are easy to follow. If a schema
-//! allows several forms, it uses the first. Source: API documentation, "Structured outputs" (2026-08).
+//! Supports the keywords that structured output supports, and some other common keywords. If a schema allows several
+//! forms, the first is used. Source: API documentation, "Structured outputs" (2026-08).
 
 use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// From this depth on, optional members are left out and lists are empty, so that a recursive schema ends.
+/// From this depth on, optional members are left out and lists are empty. So a recursive schema ends.
 const DEEP: u32 = 6;
 
-/// The most values that are made; the rest is `null`, so that a schema can't ask for more than an answer holds.
+/// The most values that are made. The rest is `null`, so a schema can't ask for more than an answer can contain.
 const MOST_VALUES: u32 = 20_000;
-/// The most items of a list and characters of a text, even if the schema asks for more.
+/// The most items of a list and the most characters of a text, even if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`, chosen by `seed`.
@@ -68,7 +68,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Copies a value of the schema. It counts by its size.
+    /// Copies a value from the schema. A large value counts as many values.
     fn copy(&mut self, value: &Value) -> Value {
         self.pay(weight(value));
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
@@ -83,7 +83,7 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Schemas of objects are merged. Of any others only the first is used.
+    /// Schemas of objects are merged. For other schemas, only the first is used.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {
@@ -193,7 +193,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns both ends of a range; either may be missing.
+/// Returns both ends of a range. If one is missing, it is chosen to fit the other.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),
@@ -203,7 +203,7 @@ fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// Returns the type to make. If there are several, it is the first that is not `null`.
+/// Returns the type to make. If the schema allows several, it is the first that is not `null`.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
@@ -216,7 +216,8 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the least nested alternative: one without members, items or references, else the first.
+/// Returns the first alternative without members, items, references or further alternatives. If there is none, returns
+/// the first alternative.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn required_members_are_there_and_fit() {
+    fn required_members_are_present_and_fit() {
         let schema = json!({
             "type": "object",
             "properties": {

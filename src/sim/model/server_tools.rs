@@ -1,18 +1,18 @@
-//! Tools that the API runs itself, and how they are recognized by their types.
+//! Tools that the API runs itself, recognized by their types.
 //!
-//! The answer contains the call, its result and text, and ends like an answer without tools: the client has nothing to
-//! run. Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). Results of other
-//! server tools are not modelled: with these tools the model answers in text.
+//! The answer contains the call, its result and a text, and ends like an answer without tools, because the client has
+//! nothing to run. Source: API documentation, "Server tools", "Web search tool" and "Web fetch tool" (2026-10). Other
+//! server tools are not modelled: if a request has one of these, the model answers with text.
 
 use super::tokens;
 
-/// Prefixes of tool types that the API defines but the client runs.
+/// Prefixes of the types of tools that the API defines but the client runs.
 const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
 
-/// Tokens of a call beyond its input.
+/// Tokens of a call in addition to its input.
 const CALL: u64 = 12;
 
-/// Returns whether the API runs a tool of this type by itself.
+/// Returns whether the API itself runs a tool of this type.
 pub(super) fn is_served(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| !RUN_BY_CLIENTS.iter().any(|begin| kind.starts_with(begin)))
 }
@@ -22,23 +22,23 @@ pub(super) fn is_served(kind: Option<&str>) -> bool {
 pub(super) struct Served {
     /// The tool's name.
     pub name: &'static str,
-    /// Its input, as JSON.
+    /// The tool's input, as JSON.
     pub input: &'static str,
-    /// The type of the block with its result.
+    /// The type of the block that contains the result.
     pub result_kind: &'static str,
     /// The content of that block, as JSON.
     pub result: &'static str,
 }
 
 impl Served {
-    /// Returns a call of a server tool; `None` for a tool that is answered with text.
+    /// Returns a call of a server tool; `None` if the model answers with text instead.
     pub(super) fn of(kind: &str) -> Option<Self> {
         [("web_search_", SEARCH), ("web_fetch_", FETCH)]
             .into_iter()
             .find_map(|(begin, served)| kind.starts_with(begin).then_some(served))
     }
 
-    /// Returns the tokens of the call. Those of the result do not count as output.
+    /// Returns the tokens of the call. The tokens of the result do not count as output.
     pub(super) fn tokens(&self) -> u64 {
         tokens::of_text(self.input) + CALL
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_of_the_server_are_told_from_those_that_clients_run() {
+    fn server_tools_are_distinguished_from_tools_that_clients_run() {
         let served = ["web_search_20250305", "web_fetch_20250910", "code_execution_20250825", "mcp_toolset"];
         let own = ["custom", "bash_20250124", "text_editor_20250728", "computer_20250124", "memory_20250818"];
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_returned_is_json() {
+    fn inputs_and_results_are_json() {
         for Served { input, result, .. } in [SEARCH, FETCH] {
             assert!(serde_json::from_str::<serde_json::Value>(input).is_ok_and(|input| input.is_object()));
             assert!(serde_json::from_str::<serde_json::Value>(result).is_ok(), "{result}");

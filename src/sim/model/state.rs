@@ -14,11 +14,11 @@ use super::call::Call;
 use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
-/// The most limits of organizations and classes that are kept apart; organizations that come later share theirs.
+/// The most accounts (an organization and a class) that have limits of their own. Later organizations share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The organization whose limits are shared by organizations that come after [`MAX_ACCOUNTS`].
+/// The organization whose limits are shared by all organizations that come after [`MAX_ACCOUNTS`].
 const LATECOMERS: u64 = 1;
-/// The most calls that run at once, including those whose clients have left.
+/// The most calls that run at the same time, including calls whose clients have left.
 const MAX_CALLS: usize = 100_000;
 /// The class of `count_tokens`, which has a limit of its own.
 pub(super) const TOKEN_COUNT: usize = 0;
@@ -52,7 +52,7 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// The sum charged to each organization; kept only if there is a spend cap.
+    /// The amount charged to each organization; counted only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) fired: Vec<u64>,
@@ -65,7 +65,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Returns an API at the start of its time.
+    /// Returns an API at the start of its run.
     pub fn new(config: SimConfig) -> Self {
         let counting = RateLimits { rpm: config.count_tokens_rpm, ..RateLimits::NONE };
         let token_count = Class { name: ModelClass(Arc::from("token-count")), limits: counting, others_permille: 0 };
@@ -105,22 +105,22 @@ impl Model {
         self.config.wall_start = wall_start;
     }
 
-    /// Sets how many requests may be open at once, from here on; `None` lifts the cap.
+    /// Sets how many requests can be open at the same time, from now on; `None` lifts the cap.
     pub fn set_max_concurrent(&mut self, most: Option<u32>) {
         self.config.max_concurrent = most;
     }
 
-    /// Returns the books.
+    /// Returns the figures.
     pub fn books(&self) -> &Books {
         &self.books
     }
 
-    /// Calls `sink` with a line for each request from here on.
+    /// Calls `sink` with a line for each request from now on.
     pub fn watch(&mut self, sink: impl FnMut(&Line) + Send + 'static) {
         self.line.watch(Box::new(sink));
     }
 
-    /// Starts over with full limits, empty caches and empty books; time keeps running, and calls in flight are
+    /// Starts over with full limits, empty caches and empty figures. Time keeps running, and calls in flight are
     /// forgotten.
     pub fn reset(&mut self, now: Instant) {
         self.advance(now);
@@ -135,12 +135,12 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Returns whether no call is running, not even a call whose client has left. If so, nothing more will be billed.
+    /// Returns true if no call is running, not even a call whose client has left. Then nothing more will be billed.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Registers a model of the configuration under its names.
+    /// Registers a model of the configuration under all its names.
     pub(super) fn index(&mut self, at: usize) {
         let model = &self.config.models[at];
         let class = match self.classes.iter().position(|class| class.name == model.class) {
@@ -189,15 +189,15 @@ impl Model {
         }
     }
 
-    /// Returns which limits an organization uses in a class: its own, or shared ones when there are too many
-    /// organizations.
+    /// Returns the limits that an organization uses in a class: its own limits, or shared limits when there are too
+    /// many organizations.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
         if has_own { own } else { (LATECOMERS, class) }
     }
 
-    /// Returns whether there are too many calls or events to keep track of more.
+    /// Returns whether there are too many calls or events to accept more.
     pub(super) fn is_overloaded(&self) -> bool {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }

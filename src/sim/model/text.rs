@@ -1,14 +1,14 @@
 //! Text for answers: cheap to make, easy to read, and with an exact number of tokens by the simulator's own counter.
 //!
-//! One fixed text of some thousand tokens is made once; an answer is a piece of it, repeated as often as needed. It is
-//! kept escaped as inside a JSON string, so that an answer only has to be copied.
+//! One fixed text of 8,192 tokens is made once. An answer is a piece of it, repeated as often as needed. It is kept in
+//! escaped form, ready for a JSON string, so an answer only has to be copied.
 
 use std::sync::LazyLock;
 
 /// Tokens of the fixed text.
 const TOKENS: usize = 8192;
 
-/// Words of at most six letters, each a token.
+/// Words of at most six letters. Each word is one token.
 const WORDS: &[&str] = &[
     "the", "order", "was", "sent", "on", "Monday", "and", "should", "arrive", "by", "Friday", "if", "not", "please",
     "write", "to", "us", "again", "with", "your", "number", "we", "will", "look", "into", "it", "at", "once", "a",
@@ -55,7 +55,7 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// Returns a piece that depends on `seed`.
+    /// Returns a piece of text with this many tokens. `seed` decides where it starts.
     pub(super) fn new(seed: u64, tokens: u64) -> Self {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }
@@ -88,11 +88,11 @@ mod tests {
     use crate::sim::model::tokens;
 
     #[test]
-    fn a_passage_has_exactly_its_tokens_wherever_it_starts() {
+    fn a_passage_has_exactly_the_requested_tokens_wherever_it_starts() {
         for (seed, count) in [(0, 1), (17, 12), (4_000, 300), (8_190, 9), (3, 20_000)] {
             let text: String = Passage::new(seed, count).pieces(7).map(|(_, piece)| piece).collect();
 
-            let plain: String = serde_json::from_str(&format!("\"{text}\"")).expect("it stands inside a JSON string");
+            let plain: String = serde_json::from_str(&format!("\"{text}\"")).expect("it is inside a JSON string");
             assert_eq!(tokens::of_text(&plain), count, "{plain:?}");
         }
     }

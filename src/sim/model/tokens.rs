@@ -1,14 +1,14 @@
 //! The simulator's own token counter.
 //!
-//! It does not use the estimate of `plan` on purpose: the simulator tests the planner, so the two must not agree only
-//! because they share code. Text is cut into runs of letters, digits, marks and blanks; a run of letters of up to six
-//! is one token.
+//! It deliberately does not use the estimate of `plan`. The simulator tests the planner, so the two must not agree
+//! just because they share code. Text is cut into runs of letters, digits, punctuation marks and blanks. A run of up
+//! to six letters is one token.
 //!
-//! Source: own rule, near the ratios in "Token counting" (about 3.5 English characters a token).
+//! Source: a rule of our own, close to the ratio in "Token counting" (about 3.5 English characters per token).
 
 /// Tokens of an image whose size is not known.
 pub(super) const IMAGE: u64 = 1_500;
-/// Tokens of each message beyond its text.
+/// Tokens of each message in addition to its text.
 pub(super) const PER_MESSAGE: u64 = 4;
 /// Tokens of the hidden prompt for tools, in addition to their definitions.
 /// Source: API documentation, "Pricing", tool use (2026-08; 286 to 804 by model).
@@ -39,7 +39,7 @@ pub(super) fn of_text(text: &str) -> u64 {
     counter.tokens
 }
 
-/// Returns the tokens that `count` become under a tokenizer that makes `skew` times as many.
+/// Returns the number of tokens for a tokenizer that makes `skew` times as many tokens as `count`.
 pub(super) fn skewed(count: u64, skew: f64) -> u64 {
     if skew == 1.0 { count } else { (count as f64 * skew).ceil().max(0.0) as u64 }
 }
@@ -64,7 +64,8 @@ impl Counter {
         }
     }
 
-    /// A character outside ASCII: one token in the wide scripts, half of one in the others.
+    /// Counts a character outside ASCII. East Asian characters and emoji are one token each; of the others, two make a
+    /// token.
     fn wide(&mut self, wide: char) {
         self.end_run_of_ascii();
         if u32::from(wide) >= 0x2E80 {

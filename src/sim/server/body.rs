@@ -1,4 +1,4 @@
-//! Reading a request's body, in bounded time and memory.
+//! Reads the body of a request with limits on time and memory.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,10 +12,11 @@ use crate::domain::MAX_BODY_BYTES;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body. The rest of a body that can't be kept is read and dropped, so that the client can read the answer.
+/// Reads a body. If a body can't be kept, the rest of it is read and dropped; otherwise the client could not read the
+/// answer.
 ///
 /// # Errors
-/// Why it could not be read: too large, too slow, broken off, or no room for it.
+/// The reason why it could not be read: too large, too slow, broken off, or no room for it.
 pub(super) async fn read<B>(body: B, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -45,7 +46,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, budget: &Budget) ->
     kept.end()
 }
 
-/// The part of a body that has arrived. Most bodies are a single piece, which is not copied.
+/// The part of a body that has arrived. Most bodies come in a single piece, which is not copied.
 struct Kept<'a> {
     budget: &'a Budget,
     share: Share,
@@ -81,7 +82,7 @@ impl<'a> Kept<'a> {
             return;
         }
         if self.all.is_empty() {
-            // Memory that is only reserved costs nothing until the bytes come.
+            // Reserved memory uses no real memory until bytes are written to it.
             self.all.reserve(self.announced.max(self.total));
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }

@@ -7,24 +7,24 @@ use std::time::Duration;
 /// Limits on the resources that the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// How long a connection may be open without a request on it: before its first one, between two, or while the head
-    /// of one arrives. It is longer than clients keep unused connections, so that the clients close them first.
+    /// How long a connection can be open without a request: before the first request, between two requests, or while a
+    /// head arrives. It is longer than clients keep unused connections, so the clients close them first.
     pub quiet: Duration,
-    /// How long a body may take to arrive.
+    /// How long a body can take to arrive.
     pub body: Duration,
-    /// Connections at once; further ones wait until one is closed.
+    /// The most connections at the same time. Further ones wait until one is closed.
     pub connections: usize,
-    /// Bytes of a request's head.
+    /// The most bytes of a request's head.
     pub head_bytes: usize,
-    /// Bytes of all bodies that are being received.
+    /// The most bytes of all bodies that are being received.
     pub body_bytes: usize,
-    /// Bytes of all requests and answers in flight, without the bodies of the requests.
+    /// The most bytes of all requests and answers in flight, without the bodies of the requests.
     pub answer_bytes: usize,
 }
 
 impl Default for Bounds {
-    /// Returns bounds with as many connections as a run can use, and with memory for the bodies and answers of all but
-    /// extreme runs.
+    /// Returns bounds with as many connections as a run can use, and with enough memory for the bodies and answers of
+    /// almost every run.
     fn default() -> Self {
         Self {
             quiet: Duration::from_secs(60),
@@ -37,7 +37,7 @@ impl Default for Bounds {
     }
 }
 
-/// Bytes that may be held at once.
+/// A limit on the bytes that are held at the same time.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     held: Arc<AtomicUsize>,
@@ -50,18 +50,18 @@ impl Budget {
         Self { held: Arc::default(), most }
     }
 
-    /// Returns whether there is room for anything.
+    /// Returns whether any room is left.
     pub(super) fn has_room(&self) -> bool {
         self.held.load(Ordering::Relaxed) < self.most
     }
 
-    /// Returns an empty share of it.
+    /// Returns a share of the budget, which is empty at first.
     pub(super) fn share(&self) -> Share {
         Share { held: self.held.clone(), bytes: 0 }
     }
 }
 
-/// A part of a budget; it is returned when dropped.
+/// A part of a budget. Dropping it gives the part back.
 #[derive(Debug)]
 pub(super) struct Share {
     held: Arc<AtomicUsize>,
@@ -69,7 +69,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Takes bytes without checking that there is room; ask first.
+    /// Takes bytes without checking that there is room. Call [`Budget::has_room`] first.
     pub(super) fn take(&mut self, bytes: usize) {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;

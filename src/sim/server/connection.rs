@@ -1,4 +1,4 @@
-//! A connection: broken when a fault says so, and closed when it is idle for too long.
+//! A connection. It is broken when a fault says so, and closed when it is idle for too long.
 
 use std::future::Future;
 use std::io;
@@ -22,30 +22,30 @@ struct State {
     /// Requests that are being answered.
     open: AtomicUsize,
     opened: Instant,
-    /// When the last answer ended, in milliseconds since the connection was opened.
+    /// When the last answer ended, in milliseconds after the connection was opened.
     quiet_since_ms: AtomicU64,
 }
 
 impl Wire {
-    /// Returns the state of a connection that is opened now.
+    /// Returns the state of a new connection.
     pub(super) fn new() -> Self {
         let (is_cut, open, quiet_since_ms) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicU64::new(0));
         Self(Arc::new(State { is_cut, open, opened: Instant::now(), quiet_since_ms }))
     }
 
-    /// Begins a request, which ends when the returned value is dropped.
+    /// Begins a request. It ends when the returned value is dropped.
     pub(super) fn begin(&self) -> Busy {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
     }
 
-    /// Returns since when no request is open; `None` while one is.
+    /// Returns the time since which no request is open; `None` while a request is open.
     fn quiet_since(&self) -> Option<Instant> {
         let passed = Duration::from_millis(self.0.quiet_since_ms.load(Ordering::Relaxed));
         (self.0.open.load(Ordering::Relaxed) == 0).then(|| self.0.opened + passed)
     }
 
-    /// Serves a connection until it ends, or until it was idle for this long.
+    /// Serves a connection until it ends, or until it has been idle for `quiet`.
     pub(super) async fn attend(&self, connection: impl Future, quiet: Duration) {
         let mut connection = pin!(connection);
         loop {
@@ -99,7 +99,7 @@ impl Cuttable {
         if !self.wire.0.is_cut.load(Ordering::Acquire) {
             return Ok(());
         }
-        // Dropped with this set, the connection ends with a reset instead of a proper end.
+        // If this is set when the stream is dropped, the connection ends with a reset instead of a normal close.
         let _ = self.stream.set_zero_linger();
         Err(io::ErrorKind::ConnectionReset.into())
     }
@@ -149,7 +149,7 @@ mod tests {
     const QUIET: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_request_is_closed_after_its_time() {
+    async fn a_connection_without_a_request_is_closed_after_the_quiet_time() {
         let (wire, began) = (Wire::new(), Instant::now());
 
         wire.attend(std::future::pending::<()>(), QUIET).await;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_keeps_a_connection_open_and_its_end_restarts_the_time() {
+    async fn a_request_keeps_a_connection_open_and_the_quiet_time_restarts_at_its_end() {
         let (wire, began) = (Wire::new(), Instant::now());
         let busy = wire.begin();
         tokio::spawn(async move {

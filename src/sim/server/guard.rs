@@ -1,12 +1,14 @@
-//! Who may use the simulator: programs on this machine, but no web pages.
+//! Which clients can use the simulator: programs on this machine, but no web pages.
 //!
-//! A web page can make a browser send requests to the loopback address in two ways. First, the page's own host name may
-//! resolve to that address (DNS rebinding), so that the browser takes the simulator for a part of the page's site. The
-//! `Host` header then contains that name, so only names and addresses that always mean this machine are answered.
-//! Second, the page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
-//! cross-site`. It is refused, and no answer has a header that lets another site read it. There is one more case: a
-//! form in an old browser that sends neither header. A form can't send a key, so the API refuses it for messages. A
-//! reset takes no key, so there the content types of forms are refused.
+//! A web page can make a browser send requests to the loopback address in two ways:
+//! 1. The host name of the page may resolve to that address (DNS rebinding). The browser then takes the simulator for
+//!    a part of the page's site, and the `Host` header contains the page's host name. So the simulator answers only if
+//!    `Host` is a name or an address that always means this machine.
+//! 2. The page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
+//!    cross-site`. It is refused, and no answer has a header that lets another site read it.
+//!
+//! There is one more case: a form in an old browser, which sends neither header. A form can't send a key, so the API
+//! refuses its messages. A reset needs no key, so a reset with a content type that forms use is refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,13 +16,13 @@ use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{StatusCode, Version};
 
-/// The path at which the simulator starts over.
+/// The path of the request that makes the simulator start over.
 pub(super) const RESET: &str = "/__sim/reset";
-/// The header in which a browser says whether a page of another site made the request.
+/// The header in which a browser says whether the request comes from a page of another site.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
-/// The content types that a form can have.
+/// The content types that forms can send.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-/// The most characters of a request's text that an answer repeats.
+/// The most characters of a request that an answer quotes.
 const SHOWN: usize = 80;
 
 /// Why a request is not answered.
@@ -45,7 +47,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
 fn check_host(parts: &Parts) -> Result<(), Refused> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    // HTTP/2 has the name in `:authority`; HTTP/1.0 knows no `Host`.
+    // HTTP/2 has the name in `:authority`. HTTP/1.0 has no `Host` header.
     let needs_one = parts.version == Version::HTTP_11 || (parts.version > Version::HTTP_11 && named(parts).is_none());
     if second.is_some() || (needs_one && first.is_none()) {
         let message = "a request needs exactly one Host header".to_owned();
@@ -62,7 +64,7 @@ fn check_host(parts: &Parts) -> Result<(), Refused> {
     }
 }
 
-/// Returns the host that the target of a request names.
+/// Returns the host in the target of a request.
 fn named(parts: &Parts) -> Option<&str> {
     parts.uri.authority().map(http::uri::Authority::as_str)
 }
@@ -71,13 +73,13 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Refused> {
     let is_own = |origin: &&HeaderValue| origin.to_str().is_ok_and(is_local_origin);
     if let Some(other) = headers.get_all(ORIGIN).iter().find(|origin| !is_own(origin)) {
         return Err(forbidden(format!(
-            "the simulator takes no requests of web pages from elsewhere: the Origin is {}",
+            "the simulator accepts no requests from web pages of other sites: the Origin is {}",
             shown(other.as_bytes())
         )));
     }
     let is_cross = |site: &HeaderValue| site.as_bytes().trim_ascii().eq_ignore_ascii_case(b"cross-site");
     if headers.get_all(SEC_FETCH_SITE).iter().any(is_cross) {
-        let message = "the simulator takes no requests of web pages from elsewhere: Sec-Fetch-Site is cross-site";
+        let message = "the simulator accepts no requests from web pages of other sites: Sec-Fetch-Site is cross-site";
         return Err(forbidden(message.to_owned()));
     }
     Ok(())
@@ -99,13 +101,14 @@ fn forbidden(message: String) -> Refused {
     Refused { status: StatusCode::FORBIDDEN, message }
 }
 
-/// Returns the beginning of a client's text, quoted.
+/// Returns the beginning of a text from a client, quoted.
 fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program of this machine. `null` may be any page, so it is not.
+/// Returns whether an origin is a page or program on this machine. `null` can be any page, so the result for it is
+/// false.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;
@@ -127,7 +130,7 @@ fn is_local(host: &str) -> bool {
     }
 }
 
-/// Removes the port; `None` when what follows the colon is not a port.
+/// Removes the port from the host; `None` if the part after the colon is not a port.
 fn without_port(host: &str) -> Option<&str> {
     let end_of_name = host.rfind(']').map_or(0, |at| at + 1);
     let Some(colon) = host[end_of_name..].find(':') else { return Some(host) };
@@ -137,7 +140,7 @@ fn without_port(host: &str) -> Option<&str> {
     is_port.then_some(name)
 }
 
-/// Returns whether a name is `localhost` or below it.
+/// Returns whether a name is `localhost` or ends with `.localhost`.
 fn is_localhost(name: &str) -> bool {
     let mut labels = name.rsplit('.');
     labels.next().is_some_and(|last| last.eq_ignore_ascii_case("localhost")) && labels.all(is_label)
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_a_scheme_of_the_web_and_a_local_host() {
+    fn a_local_origin_is_http_or_https_with_a_local_host() {
         for origin in ["http://localhost:3000", "https://127.0.0.1", "HTTP://[::1]:80"] {
             assert!(is_local_origin(origin), "{origin}");
         }

@@ -1,4 +1,4 @@
-//! The body of a response: it sends bytes, and breaks off, when the model says so.
+//! The body of a response. It sends bytes and breaks the connection when the model says so.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,19 +16,19 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// How long a reset is delayed so that the bytes before it are sent.
+/// How long a reset is delayed. In that time, the bytes before it are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// The connection it came over, which it keeps open.
+    /// The connection over which the request came. It counts as in use.
     pub busy: Busy,
-    /// Its share of the bytes that may be in flight.
+    /// Its share of the bytes that can be in flight.
     pub share: Share,
 }
 
-/// A body that is sent as the model says.
+/// A body that is sent in the steps of the model.
 pub(super) struct Played {
     steps: VecDeque<Step>,
     call: Option<OpenCall>,
@@ -39,7 +39,7 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Returns a body of these steps. `has_length` says whether its length is announced.
+    /// Returns a body with these steps. `has_length` says whether the head announces its length.
     pub(super) fn new(
         steps: VecDeque<Step>,
         has_length: bool,
@@ -50,7 +50,7 @@ impl Played {
         Self { steps, call, clock, sleep: None, open, has_length }
     }
 
-    /// Returns a body that is complete.
+    /// Returns a body that is sent completely and immediately.
     pub(super) fn whole(bytes: Vec<u8>, clock: RunClock, open: Open) -> Self {
         let steps = VecDeque::from([Step::Bytes { at: Instant::ZERO, bytes: bytes.into() }]);
         Self::new(steps, true, None, clock, open)
@@ -71,7 +71,7 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. }) => *at,
-            // The pause is counted from this moment, since a busy machine may be late. Without a pause before the
+            // The pause begins now, not at the planned time: a busy machine may be late. Without a pause before the
             // reset, the bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,

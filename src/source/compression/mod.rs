@@ -19,7 +19,7 @@ pub(super) use self::damage::Damage;
 
 /// How an input is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Compression {
+pub(super) enum Compression {
     /// gzip, one member or several.
     Gzip,
     /// zstd, one frame or several.
@@ -28,7 +28,7 @@ pub enum Compression {
 
 impl Compression {
     /// Returns the name for messages.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",

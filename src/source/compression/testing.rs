@@ -21,11 +21,7 @@ pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
 /// Asserts that what comes before a damaged place is given out, whether the rest is missing or wrong.
 ///
 /// A block of zstd can only be unpacked as a whole. So as much as a block may be lost.
-pub(super) fn assert_salvage<'a>(
-    text: &[u8],
-    packed: &'a [u8],
-    unpacked: impl Fn(Box<dyn Read + 'a>) -> Box<dyn Read + 'a>,
-) {
+pub(super) fn assert_salvage(text: &[u8], packed: &[u8], unpacked: impl Fn(Box<dyn Read + '_>) -> Box<dyn Read + '_>) {
     const BLOCK: usize = 128 << 10;
     let share = |part: usize| text.len() * part / 10;
     for tenth in 1..10 {

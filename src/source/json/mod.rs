@@ -14,11 +14,10 @@ use self::check::{after_end_fault, check_text, syntax_fault};
 use self::object::MembersVisitor;
 use super::raw::Fault;
 use crate::domain::Params;
-use crate::domain::json::first_byte;
 
 pub(super) use self::check::{check_depth, refuse_repeats};
 pub(super) use self::object::{Member, Nested, Object, ParamsMember};
-pub(super) use crate::domain::json::{raw_value, string_value};
+pub(super) use crate::domain::json::{kind, raw_value, string_value};
 
 /// Reads one value of any kind and nothing after it.
 pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
@@ -48,18 +47,6 @@ pub(super) fn read_string(text: &str) -> Result<String, Fault> {
 /// Returns a string value, unescaped; `None` when the value is not a string.
 pub(super) fn as_string(value: &RawValue) -> Option<String> {
     value.get().starts_with('"').then(|| serde_json::from_str(value.get()).ok()).flatten()
-}
-
-/// Returns the kind of a value, with its article ("a number").
-pub(super) fn kind(json: &str) -> &'static str {
-    match first_byte(json.as_bytes()) {
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "true or false",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
 }
 
 /// Returns members as owned parameters.

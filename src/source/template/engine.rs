@@ -7,33 +7,55 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-use super::error::{FUEL, TemplateError, syntax};
+use super::columns_as_json;
+use super::error::{FUEL, JSON_BYTES_OF_FUEL, TemplateError, syntax};
 
-/// The template's name inside the environment. It has no file extension, since the engine would choose an escaping by
-/// it.
-pub(super) const NAME: &str = "template";
-
-/// Bytes of JSON that one unit of fuel pays for: they take longer to write than to copy.
-const JSON_BYTES_OF_FUEL: u64 = 8;
-
-/// Returns the environment of a template, and the names it uses.
-pub(super) fn environment_of(
-    text: &str,
-    config: SyntaxConfig,
-) -> Result<(Environment<'static>, BTreeSet<String>), TemplateError> {
+/// Returns an environment without templates.
+pub(super) fn environment(config: &SyntaxConfig) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_syntax(config);
+    environment.set_syntax(config.clone());
     environment.set_formatter(show);
     environment.set_fuel(Some(FUEL));
     environment.add_function("namespace", no_namespace);
-    environment.add_template_owned(NAME, text.to_owned()).map_err(|error| syntax(&error))?;
+    columns_as_json::add_filters(&mut environment);
+    environment
+}
 
-    let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
-    let named = environment.get_template(NAME).map_err(|error| syntax(&error))?.undeclared_variables(false);
-    let names = named.into_iter().filter(|name| !globals.contains(&**name)).collect();
-    Ok((environment, names))
+/// One text of a template.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// Its position among the texts, from 0.
+    pub at: usize,
+    pub text: &'a str,
+}
+
+/// Returns the name of a text inside the environment. It has no file extension, since the engine would choose an
+/// escaping by it.
+pub(super) fn name(at: usize) -> String {
+    at.to_string()
+}
+
+/// Adds a text to an environment. Returns the names it uses.
+pub(super) fn add(
+    environment: &mut Environment<'static>,
+    source: Source<'_>,
+    config: &SyntaxConfig,
+) -> Result<BTreeSet<String>, TemplateError> {
+    let name = name(source.at);
+    let mut add = |text: String| -> Result<BTreeSet<String>, minijinja::Error> {
+        environment.add_template_owned(name.clone(), text)?;
+        let globals: BTreeSet<&str> = environment.globals().map(|(name, _)| name).collect();
+        let named = environment.get_template(&name)?.undeclared_variables(false);
+        Ok(named.into_iter().filter(|name| !globals.contains(&**name)).collect())
+    };
+    let names = add(source.text.to_owned()).map_err(|error| syntax(&error))?;
+    let changed = columns_as_json::with_json_loops(source.text, config, &names).map_err(|error| syntax(&error))?;
+    if changed != source.text {
+        add(changed).map_err(|error| syntax(&error))?;
+    }
+    Ok(names)
 }
 
 fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {

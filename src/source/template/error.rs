@@ -1,5 +1,7 @@
 //! Errors of a template, and the bounds that their messages name.
 
+use std::fmt;
+
 use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
@@ -14,14 +16,41 @@ pub(super) const FUEL: u64 = 2_000_000;
 /// Bytes that one unit of fuel pays for.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
+/// Bytes of JSON that one unit of fuel pays for: they take longer to read and write than to copy.
+pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
+
+/// A line of a template. In a list of messages, each text has lines of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The message of the list, from 1; `None` when the template is one text.
+    pub message: Option<usize>,
+    /// The line, from 1.
+    pub number: usize,
+}
+
+impl From<usize> for Line {
+    fn from(number: usize) -> Self {
+        Self { message: None, number }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message {
+            None => write!(f, "line {}", self.number),
+            Some(message) => write!(f, "line {} of message {message}", self.number),
+        }
+    }
+}
+
 /// What is wrong with a template, or with filling it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// It can't be parsed.
-    #[error("the template is wrong on line {line}: {message}")]
+    #[error("the template is wrong on {line}: {message}")]
     Syntax {
-        /// Line in the template, from 1.
-        line: usize,
+        /// Line in the template.
+        line: Line,
         /// What is wrong.
         message: String,
     },
@@ -31,11 +60,17 @@ pub enum TemplateError {
         /// What to write.
         remedy: String,
     },
+    /// It is a list of messages that the API would refuse.
+    #[error("the template is a list of messages, and {message}")]
+    Messages {
+        /// What is wrong, and what to write.
+        message: String,
+    },
     /// It uses an unknown filter or test.
-    #[error("the template is wrong on line {line}: there is no {kind} {name}{nearest}")]
+    #[error("the template is wrong on {line}: there is no {kind} {name}{nearest}")]
     NoSuch {
-        /// Line in the template, from 1.
-        line: usize,
+        /// Line in the template.
+        line: Line,
         /// `filter` or `test`.
         kind: &'static str,
         /// Its name.
@@ -44,12 +79,34 @@ pub enum TemplateError {
         nearest: String,
     },
     /// It names columns that a row does not have.
-    #[error("has no {missing}, which the template names (found: {columns})")]
+    #[error("has no {missing}, which {by} names (found: {columns})")]
     MissingColumn {
+        /// Who names them: the template or `--system`.
+        by: &'static str,
         /// The names, with commas between them.
         missing: String,
         /// The columns there are, with commas between them.
         columns: String,
+    },
+    /// A column is read as JSON and is not JSON.
+    #[error("has a column {column} that {what}, and the template {how}{hint}")]
+    NotJson {
+        /// The column, or what was read instead of a column.
+        column: String,
+        /// What is wrong with it.
+        what: String,
+        /// What the template does with it.
+        how: &'static str,
+        /// What to do, as the end of the sentence.
+        hint: String,
+    },
+    /// A text that must not be empty is.
+    #[error("gives an empty {what} when filled into {by}")]
+    Empty {
+        /// Which text: "prompt", "message 2" or "system prompt".
+        what: String,
+        /// What was filled in: the template or `--system`.
+        by: &'static str,
     },
     /// A prompt would be longer than any request may be.
     #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
@@ -61,21 +118,31 @@ pub enum TemplateError {
     )]
     TooMuch,
     /// Something else fails while it is filled.
-    #[error("can't be filled into the template, line {line}: {message}")]
+    #[error("can't be filled into the template, {line}: {message}")]
     Fill {
-        /// Line in the template, from 1.
-        line: usize,
+        /// Line in the template.
+        line: Line,
         /// What is wrong.
         message: String,
     },
 }
 
+impl TemplateError {
+    /// Returns the error as one of a text in a message of the list; the first message is 1.
+    pub(super) fn of_message(mut self, message: Option<usize>) -> Self {
+        if let Self::Syntax { line, .. } | Self::NoSuch { line, .. } | Self::Fill { line, .. } = &mut self {
+            line.message = message;
+        }
+        self
+    }
+}
+
 pub(super) fn syntax(error: &minijinja::Error) -> TemplateError {
-    TemplateError::Syntax { line: error.line().unwrap_or(1), message: told(error) }
+    TemplateError::Syntax { line: error.line().unwrap_or(1).into(), message: told(error) }
 }
 
 pub(super) fn fill(error: &minijinja::Error) -> TemplateError {
-    TemplateError::Fill { line: error.line().unwrap_or(1), message: told(error) }
+    TemplateError::Fill { line: error.line().unwrap_or(1).into(), message: told(error) }
 }
 
 pub(super) fn told(error: &minijinja::Error) -> String {

@@ -3,11 +3,11 @@
 use minijinja::{Environment, ErrorKind};
 
 use super::super::names::{nearest, short};
-use super::error::TemplateError;
+use super::error::{Line, TemplateError};
 use super::uses::Uses;
 
 /// Names of filters and tests, to suggest one for an unknown name.
-pub(super) const KNOWN: [&str; 61] = [
+pub(super) const KNOWN: [&str; 63] = [
     "abs",
     "attr",
     "batch",
@@ -27,6 +27,8 @@ pub(super) const KNOWN: [&str; 61] = [
     "first",
     "float",
     "format",
+    "from_json",
+    "fromjson",
     "groupby",
     "in",
     "indent",
@@ -78,7 +80,7 @@ pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<
         Err(error) if matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
             let nearest = nearest(name, KNOWN);
             let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-            Err(TemplateError::NoSuch { line, kind, name: short(name), nearest })
+            Err(TemplateError::NoSuch { line: Line::from(line), kind, name: short(name), nearest })
         }
         // It exists; the error is about its missing arguments.
         Ok(()) | Err(_) => Ok(()),

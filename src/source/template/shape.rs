@@ -29,9 +29,7 @@ pub(super) const PARSER_STACK_BYTES: usize = 32 << 20;
 
 /// Refuses a source that is too large or too deep to parse or to fill.
 pub(super) fn check(text: &str, config: &SyntaxConfig) -> Result<(), TemplateError> {
-    if text.len() > MAX_SOURCE_BYTES {
-        return Err(refused(1, format!("it is longer than {} KiB", MAX_SOURCE_BYTES >> 10)));
-    }
+    check_length(text)?;
     let (mut signs, mut containers, mut elifs) = (0, 0, 0);
     let (mut is_tag_start, mut is_loop) = (false, false);
     for token in tokenize(text, false, config.clone()) {
@@ -63,8 +61,16 @@ pub(super) fn check(text: &str, config: &SyntaxConfig) -> Result<(), TemplateErr
     Ok(())
 }
 
+/// Refuses a source that is too long.
+pub(super) fn check_length(text: &str) -> Result<(), TemplateError> {
+    if text.len() > MAX_SOURCE_BYTES {
+        return Err(refused(1, format!("it is longer than {} KiB", MAX_SOURCE_BYTES >> 10)));
+    }
+    Ok(())
+}
+
 fn refused(line: usize, message: String) -> TemplateError {
-    TemplateError::Syntax { line: line.max(1), message }
+    TemplateError::Syntax { line: line.max(1).into(), message }
 }
 
 /// Returns whether a token may be a level of the tree. A word may, since `and`, `not` and `is` are words.

@@ -11,33 +11,33 @@ use crate::sim::config::{Acceleration, Burst, Bursts, Endings, Keys, Latency, Ot
 /// Another client, as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Other {
-    /// Thousandths of each limit.
+    /// Share of each limit, in thousandths.
     pub permille: u32,
-    /// From when.
+    /// When it starts.
     pub from: Instant,
-    /// Until when.
+    /// When it ends.
     pub until: Instant,
-    /// How.
+    /// In what way it takes its share.
     pub manner: OtherManner,
 }
 
 /// Limits that change, as typed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// When.
+    /// When the limits change.
     pub at: Instant,
-    /// For which class; `None` for all.
+    /// The class whose limits change; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// What they become.
+    /// The new limits.
     pub to: ChangeTo,
 }
 
-/// What limits become.
+/// The new limits, as typed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChangeTo {
-    /// This many times the limits at the start.
+    /// The limits at the start, multiplied by this number.
     Factor(f64),
-    /// These limits; a dimension that is not given keeps its limit.
+    /// These limits. A dimension that is not given keeps its limit.
     Limits(RateLimits),
 }
 
@@ -48,11 +48,11 @@ pub(super) fn loopback(text: &str) -> Result<IpAddr, String> {
         _ => text.trim_matches(['[', ']']).parse().ok(),
     };
     address.filter(IpAddr::is_loopback).ok_or_else(|| {
-        "it answers anybody, so it listens on this machine only: give 127.0.0.1, ::1 or localhost".to_owned()
+        "it answers everybody, so it listens only on this machine: give 127.0.0.1, ::1 or localhost".to_owned()
     })
 }
 
-/// Parses `any`, `none` or keys with commas between them.
+/// Parses `any`, `none`, or keys separated by commas.
 pub(super) fn keys(text: &str) -> Result<Keys, String> {
     let keys = || text.split(',').map(str::trim).map(str::to_owned).collect::<Vec<_>>();
     match text {
@@ -65,7 +65,7 @@ pub(super) fn keys(text: &str) -> Result<Keys, String> {
 
 /// Parses `CLASS=RPM,ITPM,OTPM`.
 pub(super) fn class_limits(text: &str) -> Result<(ModelClass, RateLimits), String> {
-    const WANTED: &str = "give a class and three limits a minute, as haiku-4.5=50,50k,10k; - leaves one as it is";
+    const WANTED: &str = "give a class and three limits per minute, such as haiku-4.5=50,50k,10k; - keeps a limit";
     let (class, limits) = text.split_once('=').ok_or(WANTED)?;
     let limits: Vec<&str> = limits.split(',').map(str::trim).collect();
     let [rpm, itpm, otpm] = limits[..] else { return Err(WANTED.to_owned()) };
@@ -74,7 +74,7 @@ pub(super) fn class_limits(text: &str) -> Result<(ModelClass, RateLimits), Strin
     Ok((ModelClass(class.trim().into()), limits))
 }
 
-/// Parses one burst for all dimensions, or `DIMENSION=BURST` with commas between.
+/// Parses one burst for all dimensions, or `DIMENSION=BURST` pairs separated by commas.
 pub(super) fn bursts(text: &str) -> Result<Bursts, String> {
     if !text.contains('=') {
         return burst(text).map(Bursts::all);
@@ -100,19 +100,19 @@ fn burst(text: &str) -> Result<Burst, String> {
         }
         _ => parsers::positive_duration(text)
             .map(Burst::Time)
-            .map_err(|_| "give minute, a time as 1s, or a number".to_owned()),
+            .map_err(|_| "give minute, a duration such as 1s, or a number".to_owned()),
     }
 }
 
 /// Parses `FLOOR,STEP`, both in tokens.
 pub(super) fn acceleration(text: &str) -> Result<Acceleration, String> {
-    let (floor, step) = text.split_once(',').ok_or("give two numbers of tokens, as 50k,10k")?;
+    let (floor, step) = text.split_once(',').ok_or("give two numbers of tokens, such as 50k,10k")?;
     Ok(Acceleration { floor: parsers::rate(floor.trim())?.into(), step: parsers::rate(step.trim())?.into() })
 }
 
 /// Parses `SHARE% [from TIME] [until TIME] [every TIME]`.
 pub(super) fn other_client(text: &str) -> Result<Other, String> {
-    const WANTED: &str = "give a share, as 30%, '50% from 1m until 2m' or '40% every 10s'";
+    const WANTED: &str = "give a share, such as 30%, '50% from 1m until 2m' or '40% every 10s'";
     let mut words = text.split_whitespace();
     let percent = words.next().and_then(|word| word.strip_suffix('%')).and_then(|digits| digits.parse::<f64>().ok());
     let percent = percent.filter(|percent| (0.1..=100.0).contains(percent)).ok_or(WANTED)?;
@@ -136,7 +136,7 @@ pub(super) fn other_client(text: &str) -> Result<Other, String> {
 
 /// Parses `at TIME [CLASS]: FACTOR` or `at TIME [CLASS]: rpm=N itpm=N otpm=N`.
 pub(super) fn change(text: &str) -> Result<Change, String> {
-    const WANTED: &str = "give a time and what changes, as 'at 60s: 0.5' or 'at 2m haiku-4.5: rpm=50 otpm=8k'";
+    const WANTED: &str = "give a time and what changes, such as 'at 60s: 0.5' or 'at 2m haiku-4.5: rpm=50 otpm=8k'";
     let (when, what) = text.split_once(':').ok_or(WANTED)?;
     let when: Vec<&str> = when.split_whitespace().filter(|word| *word != "at").collect();
     let (time, class) = match when[..] {
@@ -165,7 +165,8 @@ fn limits(text: &str) -> Result<RateLimits, String> {
 
 /// Parses `realistic`, `zero` or `TIME,TOKENS_A_SECOND`.
 pub(super) fn latency(text: &str) -> Result<Latency, String> {
-    const WANTED: &str = "give realistic, zero, or time to the first token and tokens a second, as 600ms,120";
+    const WANTED: &str =
+        "give realistic, zero, or the time to the first token and tokens per second, such as 600ms,120";
     match text {
         "realistic" => return Ok(Latency::REALISTIC),
         "zero" => return Ok(Latency::ZERO),
@@ -177,7 +178,7 @@ pub(super) fn latency(text: &str) -> Result<Latency, String> {
     Ok(Latency { first_token, jitter: 0.0, tokens_per_second, error: first_token.min(Duration::from_millis(60)) })
 }
 
-/// Parses a number of tokens, or `NAME=NUMBER` with commas between.
+/// Parses a number of tokens, or `NAME=NUMBER` pairs separated by commas.
 pub(super) fn lengths(text: &str) -> Result<OutputLengths, String> {
     if !text.contains('=') {
         return parsers::positive_u32(text).map(OutputLengths::fixed);
@@ -222,7 +223,7 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give a number from 0.01 to 100".to_owned())
 }
 
-/// Parses a number that is finite and not below zero.
+/// Parses a number that is finite and not negative.
 fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)
 }
@@ -230,7 +231,7 @@ fn number(text: &str) -> Option<f64> {
 /// Splits `NAME=VALUE` pairs at commas or blanks.
 fn pairs(text: &str) -> Result<Vec<(&str, &str)>, String> {
     let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').ok_or_else(|| format!("{part:?} needs a name, as NAME=VALUE"))).collect()
+    parts.map(|part| part.split_once('=').ok_or_else(|| format!("{part:?} needs a name: write NAME=VALUE"))).collect()
 }
 
 #[cfg(test)]
@@ -239,15 +240,15 @@ mod tests {
     use crate::cli::args::SimLimitArgs;
 
     #[test]
-    fn only_addresses_of_this_machine_are_listened_on() {
+    fn only_addresses_of_this_machine_are_accepted() {
         assert!(["127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9"].iter().all(|good| loopback(good).is_ok()));
         for wrong in ["0.0.0.0", "192.168.1.5", "::", "example.invalid", ""] {
-            assert!(loopback(wrong).is_err_and(|message| message.contains("this machine only")), "{wrong}");
+            assert!(loopback(wrong).is_err_and(|message| message.contains("only on this machine")), "{wrong}");
         }
     }
 
     #[test]
-    fn a_burst_holds_for_all_dimensions_or_for_those_named() {
+    fn a_burst_applies_to_all_dimensions_or_to_the_named_ones() {
         let second = Burst::Time(Duration::from_secs(1));
 
         assert_eq!(bursts("minute"), Ok(Bursts::all(Burst::Minute)));
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_a_class_beat_those_of_all_and_those_beat_the_tier() {
+    fn limits_of_a_class_override_limits_of_all_and_these_override_the_tier() {
         let typed = SimLimitArgs {
             rpm: Some(7),
             class_limits: vec![class_limits("haiku-4.5=5,-,8k").expect("it is well formed")],
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn other_clients_take_a_share_for_a_time_and_in_a_manner() {
+    fn another_client_has_a_share_a_time_span_and_a_manner() {
         let steady = Other { permille: 300, from: Instant::ZERO, until: Instant::NEVER, manner: OtherManner::Steady };
 
         assert_eq!(other_client("30%"), Ok(steady.clone()));
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_take_their_time_and_have_their_length() {
+    fn latency_and_length_of_answers_are_parsed() {
         let own = latency("600ms,120").expect("it is well formed");
         let spread = lengths("mean=200,sigma=0.1").expect("it is well formed");
 

@@ -80,7 +80,7 @@ impl Drop for MemFile {
     }
 }
 
-/// Returns an offset as a place in memory.
+/// Returns an offset in the file as an index.
 fn position(offset: u64) -> usize {
     usize::try_from(offset).expect("a file in memory has a position in memory")
 }

@@ -1,14 +1,14 @@
-//! The content of one file: what a reader sees, and what a loss of power leaves of it.
+//! The content of one file: what a reader sees, and what remains of it after a loss of power.
 
-/// Size of the pieces in bytes. After a loss of power, any of the pieces of a write may be on the disk.
+/// Size of a piece in bytes. After a loss of power, some pieces of a write may be on the disk and others not.
 const SECTOR: usize = 512;
 
-/// A file without its names.
+/// A file, without its names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
-    /// What a reader sees.
+    /// The content that a reader sees.
     pub(super) live: Vec<u8>,
-    /// What was synced.
+    /// The content at the last sync.
     durable: Vec<u8>,
     /// Writes since the last sync, oldest first.
     unsynced: Vec<Change>,
@@ -23,7 +23,7 @@ enum Change {
 }
 
 impl Inode {
-    /// Returns a file with this content, all of it durable.
+    /// Returns a file with this content. All of it is durable.
     pub(super) fn durable(content: &[u8]) -> Self {
         Self { live: content.to_vec(), durable: content.to_vec(), ..Self::default() }
     }
@@ -50,7 +50,7 @@ impl Inode {
         }
     }
 
-    /// Changes the content to one that may be found after a loss of power. `random` chooses which one.
+    /// Changes the content to one of the contents that are possible after a loss of power. `random` chooses which one.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let mut changes = std::mem::take(&mut self.unsynced);
         random.shuffle(&mut changes);

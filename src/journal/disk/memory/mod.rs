@@ -1,11 +1,11 @@
-//! A disk in memory, for runs on virtual time and for tests of faults.
+//! A disk in memory, for runs in virtual time and for tests of faults.
 //!
-//! It can fail or die at any operation. It tells two events apart:
+//! Every operation can be made to fail, or to be the last one. Two events are different:
 //!
 //! - A death of the process keeps everything that was written.
 //! - A loss of power keeps everything that was synced. Each later write is kept, lost, cut at a multiple of 512 bytes
-//!   or replaced by zeros, independent of the order of writes. Of the later changes to names, only the first few are
-//!   kept.
+//!   or replaced by zeros. What happens to a write does not depend on the order of the writes. Of the later changes to
+//!   names, only the first few are kept.
 //!
 //! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
 //! caller.
@@ -43,13 +43,13 @@ impl MemDisk {
         self.state().fault = Some(Fault::Once { at, kind });
     }
 
-    /// Makes the process die at the change number `at`: this change and all later ones fail. When it is a write, its
-    /// first `written` bytes are written.
+    /// Makes the process die at the change number `at`: this change and all later ones fail. If it is a write, its
+    /// first `written` bytes are still written.
     pub fn die_at(&self, at: u64, written: usize) {
         self.state().fault = Some(Fault::Death { at, written });
     }
 
-    /// Returns the disk as another process finds it after the death of this one: everything is written, nothing is
+    /// Returns the disk as another process finds it after this process has died: everything is written, and nothing is
     /// locked.
     pub fn after_death(&self) -> Self {
         let mut state = self.state().clone();
@@ -57,14 +57,14 @@ impl MemDisk {
         Self::over(state)
     }
 
-    /// Returns the disk as it may be found after a loss of power. `random` chooses among the possible states.
+    /// Returns the disk in one of the states that are possible after a loss of power. `random` chooses which one.
     pub fn after_power_loss(&self, random: &mut fastrand::Rng) -> Self {
         let mut state = self.state().clone();
         state.lose_power(random);
         Self::over(state)
     }
 
-    /// Returns the content of a file; `None` when there is none.
+    /// Returns the content of a file; `None` if the file does not exist.
     pub fn content(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         let state = self.state();
         state.names.get(path.as_ref()).map(|&at| state.files[at].live.clone())
@@ -75,7 +75,7 @@ impl MemDisk {
         self.state().names.keys().cloned().collect()
     }
 
-    /// Creates a file, durable, with this content.
+    /// Creates a file with this content. All of it is durable.
     pub fn put(&self, path: impl AsRef<Path>, content: &[u8]) {
         self.state().put(path.as_ref(), content);
     }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_synced_survives_every_loss_of_power() {
+    fn synced_bytes_survive_every_loss_of_power() {
         let disk = MemDisk::new();
         let file = disk.open(Path::new("f"), OpenMode::Edit).expect("it can be made");
         file.write_at(b"synced", 0).expect("it can be written");

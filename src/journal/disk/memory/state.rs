@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::inode::Inode;
 use crate::journal::disk::folder_of;
 
-/// All files of a disk, and the fault that is planned.
+/// All files of a disk, and the planned fault.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
-    /// Every file that was ever created. Names point here.
+    /// Every file that was ever created. Names refer to these files.
     pub(super) files: Vec<Inode>,
     pub(super) names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
-    /// Changes to names since their folder was synced, oldest first.
+    /// Changes to names whose folder has not been synced since, oldest first.
     name_changes: Vec<(PathBuf, Option<usize>)>,
     /// How many changes were tried.
     pub(super) changes: u64,
@@ -27,7 +27,7 @@ pub(super) struct State {
 pub(super) enum Fault {
     /// This change fails, and the others work.
     Once { at: u64, kind: io::ErrorKind },
-    /// This change and all after it fail. When it is a write, its first `written` bytes are written.
+    /// This change and all later ones fail. If it is a write, its first `written` bytes are still written.
     Death { at: u64, written: usize },
 }
 
@@ -45,7 +45,7 @@ impl State {
         }
     }
 
-    /// Creates an empty file; returns its number.
+    /// Creates an empty file and returns its number.
     pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
         self.change().map_err(|(error, _)| error)?;
         self.files.push(Inode::default());
@@ -53,7 +53,7 @@ impl State {
         Ok(self.files.len() - 1)
     }
 
-    /// Creates a file, durable, with this content.
+    /// Creates a file with this content. All of it is durable.
     pub(super) fn put(&mut self, path: &Path, content: &[u8]) {
         let at = self.files.len();
         self.files.push(Inode::durable(content));
@@ -61,7 +61,7 @@ impl State {
         self.durable_names.insert(path.to_owned(), at);
     }
 
-    /// Makes a name lead to a file, or to none.
+    /// Makes a name refer to a file; with `None`, removes the name.
     pub(super) fn point(&mut self, path: &Path, target: Option<usize>) {
         point(&mut self.names, path.to_owned(), target);
         self.name_changes.push((path.to_owned(), target));
@@ -77,13 +77,13 @@ impl State {
         }
     }
 
-    /// Changes the state to the one after a death of the process.
+    /// Changes the state to the state after the process has died.
     pub(super) fn die(&mut self) {
         (self.fault, self.changes) = (None, 0);
         self.files.iter_mut().for_each(|inode| inode.locked_by = None);
     }
 
-    /// Changes the state to one that may be found after a loss of power. `random` chooses which one.
+    /// Changes the state to one that is possible after a loss of power. `random` chooses which one.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let kept = random.usize(0..=self.name_changes.len());
         for (path, target) in self.name_changes.drain(..).take(kept) {
@@ -95,7 +95,7 @@ impl State {
     }
 }
 
-/// Returns the state, also after a panic of another thread.
+/// Locks the state, even if another thread panicked while it held the lock.
 pub(super) fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The form in which the model has to answer: text, JSON or a tool call.
+//! The form of the model's answer: text, JSON or a tool call.
 
 use std::borrow::Cow;
 
@@ -9,21 +9,21 @@ use crate::sim::config::ModelTraits;
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::request::{Fields, read_raw};
 
-/// What the model has to answer with.
+/// The form that the answer must have.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sim::model) enum Form {
-    /// Text, or a call of a tool if there are tools it may use.
+    /// Text; or a tool call, if there are tools that it may use.
     Free {
         /// Whether there are tools.
         has_tools: bool,
     },
     /// JSON that fits the schema.
     Json(serde_json::Value),
-    /// One of the tools, or the named one.
+    /// A call of the named tool, or of any tool if there is no name.
     Tool(Option<String>),
 }
 
-/// Reads the form of answer that a body asks for.
+/// Reads which form of answer a body asks for.
 pub(super) fn read(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     #[derive(Deserialize)]
     struct Choice<'a> {
@@ -72,7 +72,7 @@ fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
     tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
 }
 
-/// Returns the schema of structured output, from the current field or the one of the beta.
+/// Returns the schema of structured output. It is in the current field or in the field of the beta.
 fn schema(fields: &Fields<'_>) -> Result<Option<serde_json::Value>, ApiError> {
     #[derive(Deserialize)]
     struct Config<'a> {

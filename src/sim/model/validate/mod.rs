@@ -1,7 +1,7 @@
-//! The checks that the API makes on a body before it counts anything: its 400s and its 404.
+//! The checks that the API makes on a body before it counts tokens. They lead to 400s and a 404.
 //!
-//! Source: API reference, "Messages" (2026-10), and messages seen from the API; messages that were not seen
-//! have our own words.
+//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message was seen, the
+//! words are our own.
 
 mod form;
 mod prompt;
@@ -18,12 +18,12 @@ use super::request::{Fields, Part, Text};
 
 pub(super) use form::Form;
 
-/// The version from which sampling parameters are refused.
+/// The API version that first refuses sampling parameters.
 pub(super) const VERSION_2026: &str = "2026-10-21";
 /// The versions of the API.
 pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_2026];
 
-/// Fields of a body whose tokens are counted. Source: API reference, "Count tokens" (2026-10).
+/// The fields whose tokens `count_tokens` counts. Source: API reference, "Count tokens" (2026-10).
 const COUNT_FIELDS: &[&str] = &[
     "model",
     "messages",
@@ -43,12 +43,12 @@ const COUNT_FIELDS: &[&str] = &[
 
 /// The most characters of a model's name and of `metadata.user_id`, as in the API.
 const LETTERS: usize = 256;
-/// Which endpoint reads the body.
+/// The endpoint that reads the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// `POST /v1/messages`.
     Messages,
-    /// `POST /v1/messages/count_tokens`: no `max_tokens`.
+    /// `POST /v1/messages/count_tokens`. Its body has no `max_tokens`.
     CountTokens,
 }
 
@@ -59,26 +59,26 @@ pub(super) struct Prompt<'a> {
     pub fields: Fields<'a>,
     /// `max_tokens`.
     pub max_tokens: u64,
-    /// Whether a stream of events is asked for.
+    /// Whether the request asks for a stream of events.
     pub is_stream: bool,
     /// `stop_sequences`.
     pub stop_sequences: Vec<Cow<'a, str>>,
-    /// What the model has to answer with.
+    /// The form that the answer must have.
     pub form: Form,
-    /// Tokens set aside for thinking.
+    /// The most tokens that thinking may use.
     pub thinking_budget: u64,
     /// Tokens of the prompt.
     pub tokens: u64,
-    /// Its parts, when it has a cache breakpoint.
+    /// The parts of the prompt, if it has a cache breakpoint.
     pub parts: Vec<Part>,
-    /// What `metadata.user_id` says.
+    /// The value of `metadata.user_id`.
     pub user_id: Option<Cow<'a, str>>,
 }
 
 /// Returns the model's name in a body.
 pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<Cow<'a, str>, ApiError> {
     let known = match endpoint {
-        // Fields that need a beta are let through without one.
+        // Fields that need a beta are accepted without it.
         Endpoint::Messages => &REQUEST_FIELDS,
         Endpoint::CountTokens => COUNT_FIELDS,
     };
@@ -97,7 +97,7 @@ fn short(text: &str, name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads a body for `model`, or returns the error with which the API refuses it.
+/// Reads a body for `model`, or returns the API's error for it.
 pub(super) fn read<'a>(
     fields: Fields<'a>,
     model: &SimModel,
@@ -160,7 +160,7 @@ fn sampling(fields: &Fields<'_>, traits: &ModelTraits, version: &str) -> Result<
     Ok(())
 }
 
-/// Returns the tokens set aside for thinking.
+/// Returns the most tokens that thinking may use.
 fn thinking(fields: &Fields<'_>, traits: &ModelTraits, max_tokens: u64) -> Result<u64, ApiError> {
     #[derive(Deserialize)]
     struct Thinking<'a> {
@@ -196,7 +196,7 @@ fn thinking(fields: &Fields<'_>, traits: &ModelTraits, max_tokens: u64) -> Resul
     }
 }
 
-/// A request that only fills the cache. Source: API documentation, "Prompt caching" (2026-08-22).
+/// Checks a request that only fills the cache. Source: API documentation, "Prompt caching" (2026-08-22).
 fn prewarm(max_tokens: u64, is_stream: bool, thinking_budget: u64, form: &Form) -> Result<(), ApiError> {
     if max_tokens > 0 {
         return Ok(());

@@ -8,7 +8,7 @@ use crate::sim::model::hash::Hash;
 use crate::sim::model::request::{CacheControl, Count, Fields, Keep, Part, Parts, Turn, walk_content, walk_tools};
 use crate::sim::model::tokens;
 
-/// The most breakpoints of a request.
+/// The most breakpoints that a request can have.
 const BREAKPOINTS: usize = 4;
 
 /// Counts a prompt, and keeps its parts when it has a breakpoint.
@@ -41,7 +41,7 @@ pub(super) fn count(fields: &Fields<'_>, traits: &ModelTraits, skew: f64) -> Res
     Ok((parts.iter().map(|part| part.tokens).sum(), parts))
 }
 
-/// The top-level `cache_control` ends a prefix at the last part.
+/// Applies the top-level `cache_control`, which ends a prefix at the last part.
 fn automatic_breakpoint(fields: &Fields<'_>, parts: &mut [Part]) -> Result<(), ApiError> {
     let Some(control) = fields.read_as::<CacheControl<'_>>("cache_control", "a valid dictionary")? else {
         return Ok(());

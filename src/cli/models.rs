@@ -1,0 +1,156 @@
+//! What is said before a run about the models that its rows name: those that `--map-model` replaces, those that the
+//! catalog does not know, and those of other vendors.
+//!
+//! A name that the catalog does not know may be that of a newer model, or one of a gateway. So such rows are sent, and
+//! one warning for each name says how many they are. Only a name that is surely of another vendor is refused, and only
+//! when requests go to the Claude API itself, where such rows surely fail.
+
+use std::collections::BTreeMap;
+
+use super::config::Config;
+use super::parts;
+use crate::catalog::{Catalog, vendor_of};
+use crate::domain::Speed;
+use crate::plan::UnknownModel;
+use crate::report::text::{count, escape, plural};
+use crate::runner::input::Survey;
+
+/// The most models that a message names.
+const SHOWN: usize = 5;
+
+/// Returns notes about `--map-model`, and warnings about models that the catalog does not know.
+pub(super) fn notes(config: &Config, catalog: &Catalog, survey: &Survey) -> Vec<String> {
+    let rows = survey.models.iter().map(|(model, sum)| (&**model, sum.rows));
+    [mapped(config, &survey.mapped), unknown(catalog, rows)].concat()
+}
+
+/// Returns notes about `--map-model` for an input that is read only once.
+pub(super) fn notes_of_pipe(config: &Config) -> Vec<String> {
+    let pairs = config.request.model_map.0.iter();
+    pairs.map(|(from, to)| format!("note: rows that name {} are sent as {}", escape(from), escape(to))).collect()
+}
+
+fn mapped(config: &Config, used: &BTreeMap<usize, u64>) -> Vec<String> {
+    let words = |(at, (from, to)): (usize, &(String, String))| match used.get(&at) {
+        Some(rows) => {
+            let (rows, name) = names(*rows);
+            format!("note: {rows} {name} {}: sent as {}", escape(from), escape(to))
+        }
+        None => format!("warning: --map-model {}={}: no row names {0}", escape(from), escape(to)),
+    };
+    config.request.model_map.0.iter().enumerate().map(words).collect()
+}
+
+fn unknown<'a>(catalog: &Catalog, models: impl Iterator<Item = (&'a str, u64)>) -> Vec<String> {
+    let mut unknown: Vec<_> =
+        models.filter_map(|(name, rows)| Some((UnknownModel::find(catalog, name)?, rows))).collect();
+    unknown.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    let words = |(model, rows): &(UnknownModel, u64)| {
+        let (rows, name) = names(*rows);
+        let remedy = match model.vendor {
+            Some(_) if rows == "1 row" => "; --map-model sends it to another model",
+            Some(_) => "; --map-model sends them to another model",
+            None => "",
+        };
+        let cost = match catalog.prices(Speed::Standard, &model.name) {
+            Some(_) => "",
+            None => "; the cost is unknown unless --prices tells it",
+        };
+        format!("warning: {rows} {name} {}{cost}{remedy}", escape(&model.to_string()))
+    };
+    let mut warnings: Vec<_> = unknown.iter().take(SHOWN).map(words).collect();
+    let rest = unknown.get(SHOWN..).unwrap_or_default();
+    if !rest.is_empty() {
+        let rows = rest.iter().map(|(_, rows)| rows).sum();
+        let models = plural(rest.len() as u64, "other model", "other models");
+        let (rows, name) = names(rows);
+        warnings.push(format!("warning: {rows} {name} {models} that the catalog does not know"));
+    }
+    warnings
+}
+
+fn names(rows: u64) -> (String, &'static str) {
+    (plural(rows, "row", "rows"), if rows == 1 { "names" } else { "name" })
+}
+
+/// Returns why a run is refused whose rows name models of other vendors; `None` when it is not.
+pub(super) fn refusal(config: &Config, survey: &Survey) -> Option<String> {
+    if !parts::is_api(config) {
+        return None;
+    }
+    let foreign = survey.models.iter().filter_map(|(model, sum)| Some((&**model, vendor_of(model)?, sum.rows)));
+    let mut foreign: Vec<_> = foreign.collect();
+    foreign.sort_by_key(|(.., rows)| std::cmp::Reverse(*rows));
+    foreign.first()?;
+    let (shown, rest) = foreign.split_at(foreign.len().min(SHOWN));
+    let mut names: Vec<_> = shown.iter().map(|(model, vendor, rows)| words_of_foreign(model, vendor, *rows)).collect();
+    names.extend((!rest.is_empty()).then(|| plural(rest.len() as u64, "other model", "other models")));
+    Some(format!(
+        "the API does not serve models of other vendors, and rows name {}; {}",
+        names.join(", "),
+        remedy(shown.iter().map(|(model, ..)| *model))
+    ))
+}
+
+fn words_of_foreign(model: &str, vendor: &str, rows: u64) -> String {
+    let rows = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
+    format!("{} ({vendor}, {rows})", escape(model))
+}
+
+/// Returns why a row is refused that names a model of another vendor; `None` when it does not.
+pub(super) fn refusal_of_row(model: &str) -> Option<String> {
+    let vendor = vendor_of(model)?;
+    Some(format!("{model:?} is a model of {vendor}, which the API does not serve; {}", remedy([model])))
+}
+
+/// Returns what to type. A name that a shell could misread is not repeated.
+fn remedy<'a>(models: impl IntoIterator<Item = &'a str>) -> String {
+    let to = Catalog::builtin().default_model().to_owned();
+    let is_plain =
+        |model: &str| model.len() < 100 && model.chars().all(|c| c.is_ascii_alphanumeric() || "-._/:@".contains(c));
+    let flags = models.into_iter().map(|from| {
+        let from = if is_plain(from) { from } else { "NAME" };
+        format!("--map-model {from}={to}")
+    });
+    format!("say which model answers such rows: {}", flags.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_unknown_model_is_one_warning_with_its_rows() {
+        let models = [("claude-haiku-4-5", 9), ("claude-haku-4-5", 1_200), ("gpt-4o", 1), ("my-model", 2)];
+
+        let warnings = unknown(&Catalog::builtin(), models.into_iter());
+
+        assert_eq!(
+            warnings,
+            [
+                "warning: 1,200 rows name claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5 or \
+                 claude-haiku-5-5?); the cost is unknown unless --prices tells it",
+                "warning: 2 rows name my-model, which is not in the catalog; the cost is unknown unless --prices tells it",
+                "warning: 1 row names gpt-4o, a model of OpenAI; the cost is unknown unless --prices tells it; --map-model \
+                 sends it to another model",
+            ]
+        );
+    }
+
+    #[test]
+    fn many_unknown_models_are_counted() {
+        let names: Vec<String> = (0..400).map(|n| format!("model-{n}")).collect();
+
+        let warnings = unknown(&Catalog::builtin(), names.iter().map(|name| (name.as_str(), 2)));
+
+        assert_eq!(warnings.len(), SHOWN + 1);
+        assert_eq!(warnings[SHOWN], "warning: 790 rows name 395 other models that the catalog does not know");
+    }
+
+    #[test]
+    fn a_name_that_a_shell_could_misread_is_not_in_what_to_type() {
+        let message = refusal_of_row("gpt-4o; rm x\u{1b}").expect("it is of another vendor");
+
+        assert!(message.ends_with("--map-model NAME=claude-haiku-4-5") && !message.contains('\u{1b}'), "{message}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Models that the catalog does not know: of another vendor, misspelt, or newer than this program.
+
+use std::fmt;
+
+use crate::catalog::{Catalog, vendor_of};
+use crate::domain::{Speed, shortened};
+use crate::source::nearest_names;
+
+/// A model that the catalog does not know, and what it may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownModel {
+    /// Its name.
+    pub name: String,
+    /// The vendor that it is surely of, if it is one of another vendor.
+    pub vendor: Option<&'static str>,
+    /// Served models with similar names, the nearest first; at most three.
+    nearest: Vec<String>,
+}
+
+impl UnknownModel {
+    /// Returns what is known about a name; `None` for a model of the catalog, or one that a price file names.
+    pub fn find(catalog: &Catalog, name: &str) -> Option<Self> {
+        if catalog.model(name).is_some() {
+            return None;
+        }
+        let vendor = vendor_of(name);
+        if vendor.is_none() && catalog.prices(Speed::Standard, name).is_some() {
+            return None;
+        }
+        let served = catalog.models().iter().filter(|model| !model.is_retired());
+        // Names without a date are shown: people know them.
+        let names = served.map(|model| model.aliases.first().unwrap_or(&model.id));
+        let nearest = if vendor.is_some() { Vec::new() } else { nearest_names(name, names.map(|name| &**name)) };
+        Some(Self { name: name.to_owned(), vendor, nearest: nearest.into_iter().map(str::to_owned).collect() })
+    }
+}
+
+impl fmt::Display for UnknownModel {
+    /// Writes `claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5?)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", shortened(&self.name))?;
+        match self.vendor {
+            Some(vendor) => write!(f, ", a model of {vendor}"),
+            None if self.nearest.is_empty() => write!(f, ", which is not in the catalog"),
+            None => write!(f, ", which is not in the catalog (did you mean {}?)", self.nearest.join(" or ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_model_is_told_with_the_nearest_names_that_are_served() {
+        let catalog = Catalog::builtin();
+        let told = |name: &str| UnknownModel::find(&catalog, name).map(|model| model.to_string());
+
+        assert_eq!(told("claude-haiku-4-5"), None);
+        assert_eq!(told("claude-opus-4-1"), None, "a retired model has a notice of its own");
+        assert_eq!(told("my-proxy-model").as_deref(), Some("my-proxy-model, which is not in the catalog"));
+        assert_eq!(told("gpt-4o").as_deref(), Some("gpt-4o, a model of OpenAI"));
+        for (name, nearest) in [
+            ("claude-haku-4-5", "(did you mean claude-haiku-4-5"),
+            ("claude-haiku-4.5", "(did you mean claude-haiku-4-5"),
+            ("anthropic/claude-haiku-4.5", "(did you mean claude-haiku-4-5"),
+            ("claude-4-5-haiku", "(did you mean "),
+            ("haiku", "claude-haiku-"),
+        ] {
+            assert!(told(name).is_some_and(|told| told.contains(nearest)), "{name}: {:?}", told(name));
+        }
+    }
+
+    #[test]
+    fn a_model_with_a_price_of_the_user_is_known() {
+        let prices = "[[price]]\nmodel = \"my-proxy-model\"\ninput = 1.0\noutput = 5.0\n";
+        let catalog = Catalog::builtin().with_prices(prices).expect("a good file");
+
+        assert_eq!(UnknownModel::find(&catalog, "my-proxy-model"), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! Where rows come from.
+
+use std::path::PathBuf;
+
+use super::texts::Texts;
+
+/// Where rows come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A file, or anything else with a path; a named pipe is read as a stream.
+    File(PathBuf),
+    /// Text files of a folder or a pattern.
+    Texts(Texts),
+    /// Standard input.
+    Stdin,
+    /// A pipe that was read before and copied to a file ([`super::Options::spool`]).
+    Spooled {
+        /// The name that the pipe had.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Input {
+    /// Returns the name shown: the path as given, or `stdin`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Texts(texts) => texts.name().to_owned(),
+            Self::Stdin => "stdin".to_owned(),
+            Self::Spooled { name, .. } => name.clone(),
+        }
+    }
+}
