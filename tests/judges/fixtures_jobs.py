@@ -45,7 +45,7 @@ def judge(program, fixtures, verdicts):
     tickets(program, fixtures, verdicts)
     prompts(program, fixtures, verdicts)
     if program.has_tables:
-        parquet(program, fixtures, verdicts)
+        typed(program, fixtures, verdicts)
     formulas(program, verdicts)
 
 
@@ -103,16 +103,21 @@ def prompts(program, fixtures, verdicts):
             verdicts.compare(PART, judge, "p.parquet", read(program.folder / "p.parquet"), (header, numbers))
 
 
-def parquet(program, fixtures, verdicts):
-    """A Parquet table in, a Parquet table out."""
+def typed(program, fixtures, verdicts):
+    """The same table as Parquet and as an Excel sheet that LibreOffice wrote; Parquet out."""
     header, rows = readers.python_csv(fixtures / "tickets.csv")
     table = {name: [row[at] for row in rows] for at, name in enumerate(header)}
     pyarrow.parquet.write_table(pyarrow.table(table), program.folder / "tickets.parquet")
-    program("run", "tickets.parquet", "-t", TEMPLATE, "--max-tokens", 60, "-o", "t.parquet", *SIMULATED)
-    answers = journal(program.folder / "t.parquet.results.jsonl")
-    expected = [*header, "text", "error"], [(*row, text(answers[row[0]]), None) for row in rows]
-    for judge, read in PARQUET.items():
-        verdicts.compare(PART, judge, "t.parquet", read(program.folder / "t.parquet"), expected)
+    sheet = readers.libreoffice(fixtures / "tickets.csv", program.folder, len(header))
+    sheet.rename(program.folder / "tickets.xlsx")
+    for name, empty in [("tickets.parquet", ""), ("tickets.xlsx", None)]:
+        program("run", name, "-t", TEMPLATE, "--max-tokens", 60, "-o", "t.parquet", "--fresh", *SIMULATED)
+        answers = journal(program.folder / "t.parquet.results.jsonl")
+        whole = [(*(cell or empty for cell in row), text(answers[row[0]]), None) for row in rows]
+        for judge, read in PARQUET.items():
+            what = f"t.parquet of {name}"
+            found = read(program.folder / "t.parquet")
+            verdicts.compare(PART, judge, what, found, ([*header, "text", "error"], whole))
 
 
 def formulas(program, verdicts):
@@ -140,10 +145,10 @@ def formulas(program, verdicts):
         path = program.folder / name
         expected = ["id", "text"], [(row.label, defused(row.text)) for row in rows]
         verdicts.compare("formulas", "Python csv", name, readers.python_csv(path), expected)
-        found = formulas_in(readers.libreoffice(path, program.folder, None))
+        found = formulas_in(readers.sheet_of(readers.libreoffice(path, program.folder, None)))
         verdicts.add("formulas", "LibreOffice", f"{name}: formulas", len(rows), 2 * len(rows), len(found), found)
     program("results", "safe.csv", "-o", "raw.csv", "--fields", "id,text", "--raw-cells")
-    found = formulas_in(readers.libreoffice(program.folder / "raw.csv", program.folder, None))
+    found = formulas_in(readers.sheet_of(readers.libreoffice(program.folder / "raw.csv", program.folder, None)))
     what = f"raw.csv, with --raw-cells: {len(found)} formulas, as it must be"
     verdicts.add("formulas", "LibreOffice", what, len(rows), 2 * len(rows), int(not found), "it finds no formula at all")
     server.stop()

@@ -5,7 +5,6 @@ import gzip
 import json
 import shutil
 import subprocess
-from pathlib import Path
 
 import duckdb
 import openpyxl
@@ -110,7 +109,7 @@ def jq(path):
 
 
 def libreoffice(path, work, columns):
-    """Returns the sheet that LibreOffice makes of a table, as openpyxl opens it. With `columns`, that many columns are
+    """Returns the Excel file that LibreOffice makes of a table. With `columns`, that many columns are
     read as text. Without, it reads cells as it does when a person opens the file."""
     formats = "/".join(f"{column}/2" for column in range(1, columns + 1)) if columns else ""
     options = f"CSV:{ord(delimiter(path))},34,76,1,{formats},0,false,{'false' if columns else 'true'}"
@@ -119,11 +118,15 @@ def libreoffice(path, work, columns):
     command = ["soffice", f"-env:UserInstallation=file://{work}/profile", "--headless", "--norestore"]
     command += [f"--infilter={options}", "--convert-to", "xlsx", "--outdir", folder, path]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
-    return openpyxl.load_workbook(folder / (Path(path.name).stem + ".xlsx")).active
+    return folder / (path.stem + ".xlsx")
+
+
+def sheet_of(path):
+    return openpyxl.load_workbook(path).active
 
 
 def libreoffice_csv(path, work):
     header, _ = python_csv(path)
-    sheet = libreoffice(path, work, len(header))
+    sheet = sheet_of(libreoffice(path, work, len(header)))
     rows = [tuple("" if cell is None else str(cell) for cell in row) for row in sheet.iter_rows(values_only=True)]
     return list(rows[0]), rows[1:]

@@ -26,8 +26,9 @@ hold numbers.
   order. A server looks up each request by its bytes and answers with such texts. Tables are made with `--raw-cells`.
 
 What a format can't carry is left out: a table in CSV or TSV that holds a NUL byte is refused as no text; an Excel cell
-holds no control characters but tab and line feed, and openpyxl does not escape `_x000D_`; a half surrogate is no text in
-any format.
+holds no control characters but tab and line feed, and no empty text; openpyxl, which writes these sheets, does not escape
+`_x000D_` and does not mark white space, so cells of white space alone are left out; a half surrogate is no text in any
+format.
 
 """
 
