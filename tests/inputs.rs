@@ -29,6 +29,16 @@ fn inputs_that_are_not_text_are_named_by_their_type() {
     }
 }
 
+#[cfg(not(feature = "tables"))]
+#[test]
+fn a_table_says_how_to_get_a_build_that_reads_it() {
+    for (name, what) in [("tickets.parquet", "Parquet files"), ("tickets.xlsx", "Excel files")] {
+        let file = Input::File(PathBuf::from("fixtures").join(name));
+        let message = open(&file, &Options::default()).expect_err("no reader").to_string();
+        assert!(message.contains(what) && message.contains("--features tables"), "{message}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_device_that_never_ends_is_refused_at_once() {

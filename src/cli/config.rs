@@ -56,6 +56,8 @@ pub struct SourceConfig {
     pub format: InputFormat,
     /// The column with each row's id.
     pub id_column: Option<String>,
+    /// The sheet of Excel files.
+    pub sheet: Option<String>,
     /// The text of the template. It may have been read from a file.
     pub template_text: Option<String>,
     /// The most rows to read, not counting those that `skip` leaves out.
@@ -356,6 +358,7 @@ fn source_config(source: SourceArgs, world: &World) -> Result<SourceConfig> {
     Ok(SourceConfig {
         format: source.format.unwrap_or_default(),
         id_column: source.id,
+        sheet: source.sheet,
         template_text: text_of("template", source.template, world)?,
         limit: source.limit,
         skip: source.skip.unwrap_or(0),

@@ -55,16 +55,11 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
         Some(text) => Template::of_system(text).context("--system")?,
         None => None,
     };
-    let id_column = config.source.id_column.clone();
+    let (id_column, sheet) = (config.source.id_column.clone(), config.source.sheet.clone());
+    let format = config.source.format;
     Ok(InputPlan {
         inputs: config.inputs.iter().map(input_of).collect(),
-        options: source::Options {
-            format: config.source.format,
-            id_column,
-            template,
-            system,
-            ..source::Options::default()
-        },
+        options: source::Options { format, id_column, sheet, template, system, ..source::Options::default() },
         skip: config.source.skip,
         limit: config.source.limit,
     })

@@ -6,14 +6,32 @@ use super::Value;
 use super::fields::Path;
 use crate::domain::json::{Cursor, DEEPEST, unescaped};
 
+/// Which members of a line are needed. The others are not looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needed {
+    /// What the API answered, beside its text.
+    pub(crate) message: bool,
+    /// What this program knows of the answer.
+    pub(crate) meta: bool,
+}
+
+impl Needed {
+    #[cfg(test)]
+    const ALL: Self = Self { message: true, meta: true };
+}
+
 /// A line of the results file or of the error log, cut into its members.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Line<'a> {
     /// Its label; `null` for a broken row.
-    pub(crate) custom_id: &'a [u8],
-    /// What the API answered; empty for a failure.
+    custom_id: &'a [u8],
+    /// Whether it is the line of an answer.
+    is_answer: bool,
+    /// What the API answered, if it is needed.
     message: &'a [u8],
-    /// What this program knows of the answer; empty for a failure.
+    /// The blocks of text of the answer, in order: the strings with their quotes.
+    texts: Vec<&'a [u8]>,
+    /// What this program knows of the answer, if it is needed.
     meta: &'a [u8],
     /// What was asked; empty for an answer.
     params: &'a [u8],
@@ -22,33 +40,68 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Cuts a line into its members; `None` when it is no JSON object.
-    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+    /// Cuts a line into its members. A line that is not a whole JSON object has those that could be read.
+    pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         let mut found = Self::default();
         let mut at = Cursor::new(line);
-        at.object(|at, name| {
+        // The result is `None` also when the rest of the line is not needed.
+        let _ = at.object(|at, name| {
             match name {
                 b"custom_id" => found.custom_id = at.value(DEEPEST)?,
-                b"result" => at.object(|at, name| {
-                    let value = at.value(DEEPEST)?;
-                    if name == b"message" {
-                        found.message = value;
+                b"result" => {
+                    at.object(|at, name| match name {
+                        b"message" => found.read_message(at, line, needed),
+                        _ => at.skip_value(DEEPEST),
+                    })?;
+                    // This program writes only `meta` after it.
+                    if found.is_answer && !needed.meta && !found.custom_id.is_empty() {
+                        return None;
                     }
-                    Some(())
-                })?,
+                }
                 b"meta" => found.meta = at.value(DEEPEST)?,
                 b"params" => found.params = at.value(DEEPEST)?,
                 b"error" => found.error = at.value(DEEPEST)?,
                 _ => at.skip_value(DEEPEST)?,
             }
             Some(())
+        });
+        found
+    }
+
+    /// Reads the message of an answer, and finds its texts on the way.
+    fn read_message(&mut self, at: &mut Cursor<'a>, line: &'a [u8], needed: Needed) -> Option<()> {
+        self.is_answer = true;
+        at.peek()?;
+        let start = at.position();
+        at.object(|at, name| match name {
+            b"content" if at.peek()? == b'[' => at.array(|at| {
+                if at.peek()? != b'{' {
+                    return at.skip_value(DEEPEST);
+                }
+                let (mut is_text, mut found) = (false, None);
+                at.object(|at, name| {
+                    let value = at.value(DEEPEST)?;
+                    match name {
+                        b"type" => is_text = value == b"\"text\"",
+                        b"text" => found = Some(value),
+                        _ => {}
+                    }
+                    Some(())
+                })?;
+                self.texts.extend(found.filter(|_| is_text));
+                Some(())
+            }),
+            _ => at.skip_value(DEEPEST),
         })?;
-        Some(found)
+        if needed.message {
+            self.message = line.get(start..at.position())?;
+        }
+        Some(())
     }
 
     /// Returns whether this is the line of an answer.
     pub(crate) fn is_answer(&self) -> bool {
-        !self.message.is_empty()
+        self.is_answer
     }
 
     /// Returns its label. A broken row has the label that could be read of it, or where it is in its input.
@@ -80,29 +133,10 @@ impl<'a> Line<'a> {
 
     /// Returns the text of the answer: its blocks of text, one after another. A failure has none.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
-        let content = member(self.message, "content")?;
-        let mut text: Option<Cow<'a, str>> = None;
-        let mut at = Cursor::new(content);
-        at.array(|at| {
-            let (mut is_text, mut found) = (false, None);
-            at.object(|at, name| {
-                let value = at.value(DEEPEST)?;
-                match name {
-                    b"type" => is_text = value == b"\"text\"",
-                    b"text" => found = Some(value),
-                    _ => {}
-                }
-                Some(())
-            })?;
-            if let Some(block) = found.filter(|_| is_text).and_then(unescaped) {
-                match &mut text {
-                    None => text = Some(block),
-                    Some(text) => text.to_mut().push_str(&block),
-                }
-            }
-            Some(())
-        })?;
-        text
+        let mut blocks = self.texts.iter().filter_map(|block| unescaped(block));
+        let mut text = blocks.next()?;
+        blocks.for_each(|block| text.to_mut().push_str(&block));
+        Some(text)
     }
 }
 
@@ -164,7 +198,7 @@ mod tests {
     const FAILURE: &str = r#"{"custom_id":null,"raw":"x","error":{"class":"invalid_input","source":"in.csv","line":7,"message":"is broken"}}"#;
 
     fn line(text: &str) -> Line<'_> {
-        Line::parse(text.as_bytes()).expect("it is a line")
+        Line::parse(text.as_bytes(), Needed::ALL)
     }
 
     fn text(text: &str) -> Value<'_> {
@@ -181,6 +215,16 @@ mod tests {
         assert_eq!(line(FAILURE).text(), None);
         let empty = r#"{"custom_id":"a","result":{"message":{"content":[]}},"meta":{}}"#;
         assert_eq!(line(empty).text(), None);
+    }
+
+    #[test]
+    fn only_what_is_needed_is_read() {
+        let line = Line::parse(ANSWER.as_bytes(), Needed::default());
+
+        assert_eq!((line.id(), line.text().as_deref()), (text("a\"1"), Some("one\né two")));
+        assert!(line.is_answer() && line.message.is_empty() && line.meta.is_empty());
+        let damaged = Line::parse(&ANSWER.as_bytes()[..90], Needed::ALL);
+        assert_eq!((damaged.id(), damaged.text()), (text("a\"1"), None));
     }
 
     #[test]

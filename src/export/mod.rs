@@ -32,6 +32,9 @@ mod sorter;
 mod testing;
 mod text;
 
+#[cfg(feature = "tables")]
+mod parquet;
+
 use std::borrow::Cow;
 use std::io;
 

@@ -9,7 +9,7 @@ use super::form::{Form, OutputFormat};
 use super::index::{Include, Index, JournalFiles, Place};
 use super::input::{InputLine, RunInput};
 use super::json_lines::JsonLines;
-use super::line::{Line, value, within};
+use super::line::{Line, Needed, value, within};
 use super::lines::Lines;
 use super::output::Output;
 use super::sorter::Sorter;
@@ -182,6 +182,8 @@ struct RowWriter<'f> {
     fields: &'f [Field],
     /// The columns of the input that fields name, in the order of these fields.
     wanted: Vec<String>,
+    /// The members of a line that fields name.
+    needed: Needed,
     kind: Kind,
     rows: u64,
 }
@@ -202,13 +204,13 @@ impl<'f> RowWriter<'f> {
             OutputFormat::Csv => Kind::Table(Box::new(records(b',', out)?)),
             OutputFormat::Tsv => Kind::Table(Box::new(records(b'\t', out)?)),
             OutputFormat::Text => Kind::Table(Box::new(Text::new(out, request.null))),
-            OutputFormat::Parquet => Kind::Table(parquet(out, &columns)?),
+            OutputFormat::Parquet => Kind::Table(parquet_writer(out, &columns)?),
         };
         let wanted = fields.iter().filter_map(|field| match &field.of {
             Of::Input(column) => Some(column.clone()),
             _ => None,
         });
-        Ok(Self { fields, wanted: wanted.collect(), kind, rows: 0 })
+        Ok(Self { fields, wanted: wanted.collect(), needed: needed(fields), kind, rows: 0 })
     }
 
     /// Writes the rows of a run whose input is not needed or not known.
@@ -261,7 +263,7 @@ impl<'f> RowWriter<'f> {
         match &mut self.kind {
             Kind::Lines(out) => out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(ExportError::Output),
             Kind::Table(table) => {
-                let line = Line::parse(line).unwrap_or_default();
+                let line = Line::parse(line, self.needed);
                 let mut input = input;
                 let mut cells = Vec::with_capacity(self.fields.len());
                 for field in self.fields {
@@ -282,6 +284,23 @@ impl<'f> RowWriter<'f> {
         }
         .map_err(ExportError::Output)
     }
+}
+
+/// Returns which members of an answer's line fields need.
+fn needed(fields: &[Field]) -> Needed {
+    let is_in = |path: &Option<Vec<String>>, member: &str| path.as_ref().is_some_and(|path| path[0] == member);
+    let mut needed = Needed::default();
+    for field in fields {
+        match &field.of {
+            Of::Quality => needed.meta = true,
+            Of::Line { answer, .. } => {
+                needed.message |= is_in(answer, "result");
+                needed.meta |= is_in(answer, "meta");
+            }
+            Of::Id | Of::Text | Of::Json(_) | Of::Input(_) => {}
+        }
+    }
+    needed
 }
 
 fn find(index: &mut Index, row: &InputLine<'_>) -> Option<Place> {
@@ -357,7 +376,13 @@ fn read_error(error: std::io::Error) -> ExportError {
     ExportError::Temporary(error)
 }
 
-fn parquet(_: Box<dyn Output>, _: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
+#[cfg(feature = "tables")]
+fn parquet_writer(out: Box<dyn Output>, columns: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
+    super::parquet::writer(out, columns).map_err(ExportError::Output)
+}
+
+#[cfg(not(feature = "tables"))]
+fn parquet_writer(_: Box<dyn Output>, _: &[Column]) -> Result<Box<dyn TableWriter>, ExportError> {
     Err(ExportError::NoTables)
 }
 

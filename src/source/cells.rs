@@ -13,6 +13,17 @@ pub enum InputCell {
     Json(Box<str>),
 }
 
+impl InputCell {
+    /// Returns the length of its text, in bytes.
+    #[cfg(feature = "tables")]
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Missing => 0,
+            Self::Text(text) | Self::Json(text) => text.len(),
+        }
+    }
+}
+
 /// What the input says about a row, for outputs with the input's columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRow {

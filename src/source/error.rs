@@ -82,14 +82,23 @@ pub enum SourceError {
     },
     /// This build has no reader for the format.
     #[error(
-        "{name}: this build does not read {what}; take a release build, or install one that does with: \
-         cargo install claude-batch --features tables"
+        "{name}: this build does not read {what}; take a release build, or build one that does from a clone with: \
+         cargo install --path . --locked --features tables"
     )]
     NoReader {
         /// The input as given.
         name: String,
         /// What would have to be read, in the plural.
         what: &'static str,
+    },
+    /// It is a Parquet file that is no regular file.
+    #[error(
+        "{name}: a Parquet file can't be read from a pipe or a packed file, since its directory is at its end; save it \
+         unpacked, and name the file"
+    )]
+    NotAFile {
+        /// The input as given.
+        name: String,
     },
     /// It changed while it was read: a row no longer begins where it did.
     #[error("{name}: changed while it was read: no row begins at line {line} any more")]
@@ -163,6 +172,24 @@ pub enum SourceError {
         line: u64,
         /// What is wrong with it, after "the header".
         message: String,
+    },
+    /// A sheet has no row that names its columns.
+    #[error("{name}: the sheet {sheet} is empty; its first row must name the columns")]
+    NoHeader {
+        /// The input as given.
+        name: String,
+        /// The sheet, quoted if it contains blanks.
+        sheet: String,
+    },
+    /// `--sheet` names a sheet that is not there.
+    #[error("{name}: --sheet names {}, which is not there (sheets: {sheets})", quoted(sheet))]
+    NoSheet {
+        /// The input as given.
+        name: String,
+        /// The name asked for.
+        sheet: String,
+        /// The sheets there are, with commas between them.
+        sheets: String,
     },
     /// Two columns have the same name.
     #[error("{name}: the header names {columns} more than once; give every column a name of its own")]

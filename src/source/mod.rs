@@ -20,8 +20,12 @@ mod columns;
 mod compression;
 mod csv;
 mod error;
+#[cfg(feature = "tables")]
+mod excel;
 mod fields;
 mod format;
+#[cfg(feature = "tables")]
+mod guard;
 mod header;
 mod identity;
 mod input;
@@ -30,6 +34,8 @@ mod jsonl;
 mod lines;
 mod names;
 mod openai;
+#[cfg(feature = "tables")]
+mod parquet;
 mod pattern;
 mod prompt;
 mod raw;
@@ -39,6 +45,8 @@ mod sniff;
 mod split_rows;
 mod splitter;
 mod spool;
+#[cfg(feature = "tables")]
+mod table;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -176,6 +184,8 @@ pub struct Options {
     pub format: InputFormat,
     /// `--id`: the column or member that is the label, instead of `custom_id` or `id`.
     pub id_column: Option<String>,
+    /// `--sheet`: the sheet of an Excel file that is read, instead of the first.
+    pub sheet: Option<String>,
     /// `-t`: makes the messages from columns or members.
     pub template: Option<Template>,
     /// `--system`, when it is a template ([`Template::of_system`]). It is filled in for rows that have columns: those
@@ -193,7 +203,16 @@ impl Default for Options {
     fn default() -> Self {
         // Escapes make JSON longer than its text.
         let (format, max_line_bytes) = (InputFormat::Auto, 2 * MAX_BODY_BYTES);
-        Self { format, id_column: None, template: None, system: None, max_line_bytes, keeps_input: false, spool: None }
+        Self {
+            format,
+            id_column: None,
+            sheet: None,
+            template: None,
+            system: None,
+            max_line_bytes,
+            keeps_input: false,
+            spool: None,
+        }
     }
 }
 

@@ -103,7 +103,8 @@ impl<'a> RawRow<'a> {
     }
 }
 
-fn over_cap(most_bytes: usize) -> Fault {
+/// The fault of a row with more than this many bytes.
+pub(super) fn over_cap(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API takes"))
 }

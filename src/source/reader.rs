@@ -123,7 +123,11 @@ impl Reader {
         let name: Arc<str> = name.into();
         let compression = peeked.compression;
         let rows = rows(&name, kind, format, peeked, options)?;
-        Ok(Self::of(name, compression, rows))
+        let mut reader = Self::of(name, compression, rows);
+        if options.sheet.is_some() && format != InputFormat::Excel {
+            reader.warnings.push("is no Excel file, so --sheet has no effect".to_owned());
+        }
+        Ok(reader)
     }
 
     fn of(name: Arc<str>, compression: Option<Compression>, rows: Box<dyn Rows>) -> Self {
@@ -280,11 +284,33 @@ fn rows(
             Box::new(SplitRows::new(splitter, lines, InputFormat::Lines, keeps_input, file))
         }
         InputFormat::Text => Box::new(OneText::new(peeked.into_read(), name, kind != Kind::Stream, options)?),
-        InputFormat::Parquet => return Err(no_reader(name, "Parquet files")),
-        InputFormat::Excel => return Err(no_reader(name, "Excel files")),
+        InputFormat::Parquet => parquet_rows(name, file, options)?,
+        InputFormat::Excel => excel_rows(name, peeked, options)?,
     })
 }
 
-fn no_reader(name: &str, what: &'static str) -> SourceError {
-    SourceError::NoReader { name: name.to_owned(), what }
+#[cfg(feature = "tables")]
+fn parquet_rows(name: &Arc<str>, file: Option<PathBuf>, options: &Options) -> Result<Box<dyn Rows>, SourceError> {
+    let Some(path) = file else { return Err(SourceError::NotAFile { name: name.to_string() }) };
+    let file = File::open(&path).map_err(|source| identity::open_error(&path, source))?;
+    let table = super::parquet::Parquet::new(file, name)?;
+    let columns = table.columns().to_vec();
+    Ok(Box::new(super::table::TableRows::new(table, columns, name, options)?))
+}
+
+#[cfg(feature = "tables")]
+fn excel_rows(name: &str, peeked: Peeked, options: &Options) -> Result<Box<dyn Rows>, SourceError> {
+    let table = super::excel::Excel::new(peeked.into_read(), name, options.sheet.as_deref())?;
+    let columns = table.columns().to_vec();
+    Ok(Box::new(super::table::TableRows::new(table, columns, name, options)?))
+}
+
+#[cfg(not(feature = "tables"))]
+fn parquet_rows(name: &str, _: Option<PathBuf>, _: &Options) -> Result<Box<dyn Rows>, SourceError> {
+    Err(SourceError::NoReader { name: name.to_owned(), what: "Parquet files" })
+}
+
+#[cfg(not(feature = "tables"))]
+fn excel_rows(name: &str, _: Peeked, _: &Options) -> Result<Box<dyn Rows>, SourceError> {
+    Err(SourceError::NoReader { name: name.to_owned(), what: "Excel files" })
 }

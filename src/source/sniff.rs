@@ -40,7 +40,10 @@ impl Peeked {
             input = compression.unpack(Box::new(Cursor::new(std::mem::take(&mut head)).chain(input)));
         }
         read_until(&mut input, &mut head, has_first_line).map_err(reading)?;
-        if let Some((what, remedy)) = binary_kind(&head).or_else(|| full_of_control(&head)) {
+        let binary = || binary_kind(&head).or_else(|| full_of_control(&head));
+        if !is_table(&head)
+            && let Some((what, remedy)) = binary()
+        {
             return Err(SourceError::Binary { name: name.to_owned(), what, remedy });
         }
         let skipped = if head.starts_with(BOM) { BOM.len() } else { 0 };
@@ -74,6 +77,14 @@ fn read_until(input: &mut dyn Read, head: &mut Vec<u8>, is_enough: impl Fn(&[u8]
     Ok(())
 }
 
+/// What a Parquet file and a zip archive begin with. An Excel file is a zip archive.
+const PARQUET: &[u8] = b"PAR1";
+const ZIP: &[u8] = b"PK\x03\x04";
+
+fn is_table(head: &[u8]) -> bool {
+    head.starts_with(PARQUET) || head.starts_with(ZIP)
+}
+
 fn has_first_line(head: &[u8]) -> bool {
     let text = head.strip_prefix(BOM).unwrap_or(head);
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
@@ -88,8 +99,8 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
     (b"\xfd7zXZ\0", "an xz archive", "unpack it first, for example with: xz -dc FILE | claude-batch run -"),
     (b"BZh91AY&SY", "a bzip2 archive", "unpack it first, for example with: bzip2 -dc FILE | claude-batch run -"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
-    (b"PK\x03\x04", "a zip archive or a spreadsheet (.xlsx)", "unpack it, or save the sheet as CSV"),
-    (b"PAR1\x15", "a Parquet file", "convert it to CSV or JSONL first"),
+    (ZIP, "a zip archive or a spreadsheet", "unpack it; an Excel file is read with --format xlsx"),
+    (PARQUET, "a Parquet file", "leave out --format"),
     (b"ARROW1\0", "an Arrow file", "convert it to CSV or JSONL first"),
     (b"Obj\x01", "an Avro file", "convert it to CSV or JSONL first"),
     (b"SQLite format 3\0", "an SQLite database", "export a table as CSV first"),
@@ -142,8 +153,19 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.
 pub(super) fn choose(asked: InputFormat, name: &str, peeked: &Peeked) -> Result<InputFormat, SourceError> {
-    let first = peeked.first_line();
-    let format = match (asked, by_extension(name)) {
+    let (first, by_name) = (peeked.first_line(), by_extension(name));
+    if is_table(&peeked.head) {
+        return match asked {
+            InputFormat::Parquet | InputFormat::Auto if peeked.head.starts_with(PARQUET) => Ok(InputFormat::Parquet),
+            InputFormat::Excel => Ok(InputFormat::Excel),
+            InputFormat::Auto if by_name == Some(InputFormat::Excel) => Ok(InputFormat::Excel),
+            _ => {
+                let (what, remedy) = binary_kind(&peeked.head).unwrap_or_default();
+                Err(SourceError::Binary { name: name.to_owned(), what, remedy })
+            }
+        };
+    }
+    let format = match (asked, by_name) {
         (InputFormat::Auto, Some(format)) => format,
         (InputFormat::Auto, None) => match first.first() {
             Some(b'{' | b'"' | b'[') => InputFormat::Jsonl,
@@ -192,15 +214,13 @@ mod tests {
     #[test]
     fn a_file_that_is_not_text_is_named_by_its_type() {
         let tar = [b"folder/file.jsonl".as_slice(), &[0; 240], b"ustar\x0000", &[0; 100]].concat();
-        let cases: [(&[u8], &str); 11] = [
+        let cases: [(&[u8], &str); 9] = [
             (b"\xff\xfe{\0\"\0", "UTF-16"),
             (b"\xfe\xff\0{", "UTF-16"),
             (b"{\0\"\0p\0", "UTF-16"),
             (b"\0{\0\"", "UTF-16"),
             (b"\xff\xfe\0\0{\0\0\0", "UTF-32"),
             (b"{\0\0\0\"\0\0\0", "UTF-32"),
-            (b"PK\x03\x04\x14", "zip"),
-            (b"PAR1\x15\x04", "Parquet"),
             (b"SQLite format 3\0", "SQLite"),
             (&[0; 100], "NUL"),
             (&tar, "tar"),
@@ -210,6 +230,20 @@ mod tests {
             let Err(SourceError::Binary { what, .. }) = peek(bytes) else { panic!("{bytes:?} was taken for text") };
             assert!(what.contains(expected), "{what}");
         }
+    }
+
+    #[test]
+    fn tables_are_known_by_their_first_bytes_and_spreadsheets_by_their_name_too() {
+        let chosen = |name, asked, bytes: &[u8]| choose(asked, name, &peek(bytes).expect("a table")).ok();
+        let (parquet, zip) = (b"PAR1\x15\x04", b"PK\x03\x04\x14");
+
+        assert_eq!(chosen("a.txt", InputFormat::Auto, parquet), Some(InputFormat::Parquet));
+        assert_eq!(chosen("a.parquet", InputFormat::Csv, parquet), None);
+        assert_eq!(chosen("a.XLSX", InputFormat::Auto, zip), Some(InputFormat::Excel));
+        assert_eq!(chosen("a.xlsx.gz", InputFormat::Auto, zip), Some(InputFormat::Excel));
+        assert_eq!(chosen("stdin", InputFormat::Excel, zip), Some(InputFormat::Excel));
+        assert_eq!(chosen("a.zip", InputFormat::Auto, zip), None);
+        assert_eq!(chosen("a.xlsx", InputFormat::Parquet, zip), None);
     }
 
     #[test]

@@ -87,10 +87,12 @@ pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instan
 /// Foreign crates with a home: a file, or a folder with its slash.
 pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
+    ("calamine", &["source/excel/"]),
     ("clap", &["cli/"]),
     ("console", &["report/"]),
+    ("crc32fast", &["source/parquet/pages.rs"]),
     ("csv", &["source/csv/", "export/csv.rs"]),
-    ("flate2", &["source/compression/gzip.rs", "export/output.rs"]),
+    ("flate2", &["source/compression/gzip.rs", "export/output.rs", "source/parquet/codec.rs"]),
     ("governor", &["limiter/bucket.rs"]),
     ("http_body", &["sim/server/", "transport/http/pieces.rs"]),
     ("hyper", &["sim/server.rs", "sim/server/"]),
@@ -98,11 +100,14 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["report/progress/bar.rs"]),
     ("memchr", &["domain/json/unescape.rs", "export/lines.rs", "source/splitter.rs"]),
     ("minijinja", &["source/template.rs", "source/template/"]),
+    ("parquet", &["source/parquet/", "export/parquet.rs"]),
+    ("quick_xml", &["source/excel/archive.rs"]),
     ("reqwest", &["transport/http.rs", "transport/http/"]),
+    ("snap", &["source/parquet/codec.rs"]),
     ("tokio", &["clock.rs", "transport/", "runner/", "sim/", "forecast/", "cli/"]),
     ("tokio_util", &["transport/", "runner/", "sim/", "cli/"]),
     ("tower_service", &["transport/tunnel.rs"]),
-    ("zstd", &["source/compression/zstd.rs", "export/output.rs"]),
+    ("zstd", &["source/compression/zstd.rs", "export/output.rs", "source/parquet/codec.rs"]),
 ];
 
 /// Macros that write to the terminal, and the files that may call them. They panic when the stream is full or closed.

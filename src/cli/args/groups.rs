@@ -28,6 +28,9 @@ pub struct SourceArgs {
     /// Column with each row's id
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
+    /// Sheet of an Excel file [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub sheet: Option<String>,
     /// Prompt with {{column}} in it, or a JSON list of messages with such texts, or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
@@ -328,7 +331,7 @@ pub struct KeyArgs {
 }
 
 layered! {
-    SourceArgs { format, id, template, limit, skip, strict }
+    SourceArgs { format, id, sheet, template, limit, skip, strict }
     RequestArgs { model, map_model, system, max_tokens, param }
     WireArgs { stream, api_version, beta, header }
     OutputArgs { output, errors }

@@ -11,9 +11,10 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 17] = [
+pub const FREE: [&str; 18] = [
     "format",
     "id",
+    "sheet",
     "template",
     "system",
     "model",

@@ -113,6 +113,33 @@ fn an_input_with_equal_unnamed_rows_is_read_in_its_written_order() {
 }
 
 #[test]
+fn a_compressed_file_is_read_in_its_written_order() {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(phases_as_json().as_bytes()).expect("memory can be written");
+    let (plan, _file) = file(".jsonl.gz", &packer.finish().expect("memory can be written"));
+
+    assert_eq!(look(&plan, &Earlier::none()).rows, 900);
+    assert!(places(&plan, &Earlier::none()).is_none());
+}
+
+#[test]
+fn a_survey_ends_at_damage_and_the_rows_before_it_arrive() {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(phases_as_json().as_bytes()).expect("memory can be written");
+    let packed = packer.finish().expect("memory can be written");
+    let (plan, _file) = file(".jsonl.gz", &packed[..packed.len() / 2]);
+
+    let looked = look(&plan, &Earlier::none());
+    let arrived = items_from(None, &plan, Earlier::none());
+
+    let damage = looked.damage.expect("half of it is missing");
+    let (end, rows) = arrived.split_last().expect("it ends with the reason");
+    assert!(matches!(end, Incoming::Failed(message, HasBegun::Yes) if *message == damage), "{end:?}");
+    assert_eq!(rows.len() as u64, looked.rows);
+    assert!(damage.contains(&format!("after line {}:", looked.rows)) && looked.rows > 100, "{damage}");
+}
+
+#[test]
 fn a_file_that_changed_since_the_survey_is_not_read_further() {
     let (plan, path) = file(".jsonl", &phases_as_json());
     let places = places(&plan, &Earlier::none()).expect("phases are read faster from several places");
@@ -199,9 +226,9 @@ fn rows(count: u64) -> (InputPlan, tempfile::TempPath) {
     file(".jsonl", &(0..count).map(|row| format!("{{\"id\":{row},\"prompt\":\"Hi\"}}\n")).collect::<String>())
 }
 
-fn file(suffix: &str, text: &str) -> (InputPlan, tempfile::TempPath) {
+fn file<T: AsRef<[u8]> + ?Sized>(suffix: &str, text: &T) -> (InputPlan, tempfile::TempPath) {
     let mut file = tempfile::Builder::new().suffix(suffix).tempfile().expect("a temporary file can be made");
-    file.write_all(text.as_bytes()).expect("it can be written");
+    file.write_all(text.as_ref()).expect("it can be written");
     let path = file.into_temp_path();
     let inputs = vec![Input::File(path.to_path_buf())];
     (InputPlan { inputs, options: Options::default(), skip: 0, limit: None }, path)

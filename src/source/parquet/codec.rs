@@ -1,0 +1,79 @@
+//! Decompresses pages, never to more than their headers say.
+//!
+//! The parquet crate trusts a page to unpack to the size in its header; some of its codecs read on to the end of what
+//! was packed, however much that is. Here the size is a limit.
+
+use std::io::Read;
+
+use parquet::basic::Compression;
+
+use super::damage::Damage;
+
+/// Returns whether pages with this compression can be read.
+pub(super) fn is_known(compression: Compression) -> bool {
+    matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_))
+}
+
+/// Appends what `packed` unpacks to, which is exactly `bytes` long.
+pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
+    let begin = into.len();
+    match compression {
+        Compression::UNCOMPRESSED => into.extend_from_slice(packed),
+        Compression::SNAPPY => {
+            into.resize(begin + bytes, 0);
+            let unpacked = snap::raw::Decoder::new().decompress(packed, &mut into[begin..]);
+            into.truncate(begin + unpacked.map_err(|_| damaged())?);
+        }
+        Compression::GZIP(_) => limited(flate2::read::MultiGzDecoder::new(packed), bytes, into)?,
+        Compression::ZSTD(_) => {
+            let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(|_| damaged())?;
+            // What is unpacked at once is limited by the size of the page, not by the window that the data claims.
+            decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| damaged())?;
+            limited(decoder, bytes, into)?;
+        }
+        _ => return Err(Damage::new("a page has an unknown compression")),
+    }
+    if into.len() - begin == bytes { Ok(()) } else { Err(damaged()) }
+}
+
+/// The largest window of zstd, as a power of two: 128 MiB, which is what zstd itself accepts without being asked.
+const MAX_WINDOW_LOG: u32 = 27;
+
+fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
+    // One byte more shows that there is more.
+    packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
+}
+
+fn damaged() -> Damage {
+    Damage::new("a page can't be unpacked")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_page_unpacks_to_its_size_and_to_nothing_else() {
+        let text = b"page ".repeat(1_000);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(&text).expect("memory can be written");
+        let packed = [
+            (Compression::UNCOMPRESSED, text.clone()),
+            (Compression::SNAPPY, snap::raw::Encoder::new().compress_vec(&text).expect("it can be packed")),
+            (Compression::GZIP(Default::default()), gzip.finish().expect("memory can be written")),
+            (Compression::ZSTD(Default::default()), zstd::bulk::compress(&text, 1).expect("it can be packed")),
+        ];
+
+        for (compression, packed) in packed {
+            let mut into = b"before".to_vec();
+            assert!(unpack(compression, &packed, text.len(), &mut into).is_ok(), "{compression}");
+            assert_eq!(into, [b"before", &text[..]].concat(), "{compression}");
+            for wrong in [0, 1, text.len() - 1, text.len() + 1] {
+                assert!(unpack(compression, &packed, wrong, &mut Vec::new()).is_err(), "{compression}, {wrong}");
+            }
+            assert!(unpack(compression, &packed[..packed.len() / 2], text.len(), &mut Vec::new()).is_err());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Parquet files: a row for each row of the file, cells by the names of its columns.
+//!
+//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Everything that decides how
+//! much memory that takes is read and checked here first: what the footer claims, and each page ([`pages`], [`codec`],
+//! [`delta`]). A file is read a batch of rows at a time, from one page of each column; row groups of any size are fine.
+//!
+//! A row's `line` is its number in the file, from 1. Its bytes lie in as many places as there are columns, so its
+//! `byte_offset` is where it would be if all rows had the same length. Reading can begin at any row.
+//!
+//! Values are shown as [`value`] says; lists, maps and structures are JSON ([`field`]). A value that can't be shown
+//! breaks its row if its column is sent or is the label; elsewhere it is missing. Damage ends the reading: the rows before it are kept.
+
+mod codec;
+mod damage;
+mod delta;
+mod field;
+mod footer;
+mod leaf;
+mod pages;
+mod thrift;
+mod value;
+
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+
+use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+
+use self::damage::Damage;
+use self::field::{Field, Taking};
+use self::leaf::Leaf;
+use self::pages::{Budget, Chunk, Pages};
+use super::guard::guarded;
+use super::table::{Record, Table};
+use super::{InputFormat, Position, SourceError};
+
+/// The most rows for each byte of a file. A column of equal values takes few bytes for a million rows, but prompts are
+/// not equal: a file beyond this is a trap.
+const MAX_ROWS_PER_BYTE: u64 = 10_000;
+
+/// The longest average row that is believed.
+const MAX_ROW_BYTES: u64 = 1 << 26;
+
+/// How many bytes of values are decoded at a time, and at most how many rows.
+const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_ROWS: u64 = 256;
+
+/// A Parquet file.
+pub(super) struct Parquet {
+    name: Arc<str>,
+    file: Arc<Mutex<File>>,
+    metadata: ParquetMetaData,
+    columns: Vec<Arc<str>>,
+    fields: Vec<Field>,
+    leaves: Vec<Leaf>,
+    budget: Arc<Budget>,
+    /// The row group after the one that is read.
+    next_group: usize,
+    /// How many rows of the group are not decoded yet.
+    left_in_group: u64,
+    /// How many rows of the batch were not taken yet.
+    left_in_batch: u64,
+    batch_rows: u64,
+    /// The number of the next row, from 0, and of all rows.
+    row: u64,
+    rows: u64,
+    /// The average length of a row, in bytes.
+    row_bytes: u64,
+}
+
+impl Parquet {
+    /// Opens a file and reads its footer.
+    ///
+    /// # Errors
+    /// [`SourceError::Damaged`] if there is no footer that can be read.
+    pub(super) fn new(mut file: File, name: &Arc<str>) -> Result<Self, SourceError> {
+        let read = footer::read(&mut file).and_then(|metadata| {
+            let rows = rows_of(&metadata, file.metadata()?.len())?;
+            Ok((metadata, rows))
+        });
+        let (metadata, rows) = read.map_err(|damage| damage.before_rows(name))?;
+        let bytes: u64 = metadata.row_groups().iter().map(bytes_of).fold(0, u64::saturating_add);
+        let row_bytes = (bytes / rows.max(1)).clamp(1, MAX_ROW_BYTES);
+        let schema = metadata.file_metadata().schema_descr();
+        let (mut leaves, nodes) = (0, schema.root_schema().get_fields());
+        Ok(Self {
+            columns: nodes.iter().map(|node| node.name().into()).collect(),
+            fields: nodes.iter().map(|node| Field::new(node, &mut leaves)).collect(),
+            leaves: schema.columns().iter().map(|column| Leaf::new(column.clone())).collect(),
+            name: name.clone(),
+            file: Arc::new(Mutex::new(file)),
+            metadata,
+            budget: Arc::default(),
+            next_group: 0,
+            left_in_group: 0,
+            left_in_batch: 0,
+            batch_rows: 1,
+            row: 0,
+            rows,
+            row_bytes,
+        })
+    }
+
+    /// Returns the names of the columns, in the order of the file.
+    pub(super) fn columns(&self) -> &[Arc<str>] {
+        &self.columns
+    }
+
+    /// Begins the next row group, of which the first rows are left out.
+    fn begin_group(&mut self, skipped: u64) -> Result<(), Damage> {
+        let group = self.metadata.row_group(self.next_group);
+        let rows = group.num_rows() as u64;
+        for (leaf, chunk) in self.leaves.iter_mut().zip(group.columns()) {
+            let chunk = chunk_of(leaf, chunk)?;
+            leaf.begin(Pages::new(self.file.clone(), self.budget.clone(), chunk));
+            if skipped > 0 {
+                self.budget.begin_batch();
+                leaf.skip(skipped as usize)?;
+            }
+        }
+        let row_bytes = bytes_of(group) / rows.max(1);
+        self.batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
+        self.next_group += 1;
+        self.left_in_group = rows - skipped;
+        self.left_in_batch = 0;
+        Ok(())
+    }
+
+    /// Makes sure that the next row is decoded.
+    fn fill(&mut self) -> Result<(), Damage> {
+        while self.left_in_batch == 0 {
+            if self.left_in_group == 0 {
+                self.begin_group(0)?;
+                continue;
+            }
+            let rows = self.batch_rows.min(self.left_in_group);
+            for leaf in &mut self.leaves {
+                self.budget.begin_batch();
+                leaf.read(rows as usize).map_err(|damage| damage.of_column(leaf.column().name()))?;
+            }
+            self.left_in_group -= rows;
+            self.left_in_batch = rows;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Record, Damage> {
+        self.fill()?;
+        let (mut cells, mut faults) = (Vec::with_capacity(self.fields.len()), Vec::new());
+        for (at, (field, column)) in self.fields.iter().zip(&self.columns).enumerate() {
+            let mut taking = Taking { leaves: &mut self.leaves, fault: None };
+            cells.push(field.cell(&mut taking).map_err(|damage| damage.of_column(column))?);
+            faults.extend(taking.fault.map(|fault| (at, fault.to_owned())));
+        }
+        self.left_in_batch -= 1;
+        let Position { line, byte_offset } = self.place(self.row);
+        self.row += 1;
+        Ok(Record { line, byte_offset, cells, faults })
+    }
+
+    fn place(&self, row: u64) -> Position {
+        Position { line: row + 1, byte_offset: row.saturating_mul(self.row_bytes) }
+    }
+
+    /// Ends the reading, and says after which row.
+    fn damaged(&mut self, damage: Damage) -> SourceError {
+        let row = std::mem::replace(&mut self.row, self.rows);
+        damage.after_row(&self.name, row)
+    }
+}
+
+impl Table for Parquet {
+    fn format(&self) -> InputFormat {
+        InputFormat::Parquet
+    }
+
+    fn position(&self) -> Option<Position> {
+        (self.row < self.rows).then(|| self.place(self.row))
+    }
+
+    fn next(&mut self) -> Result<Option<Record>, SourceError> {
+        if self.row >= self.rows {
+            return Ok(None);
+        }
+        guarded(|| self.take()).map(Some).map_err(|damage| self.damaged(damage))
+    }
+
+    fn seek(&mut self, position: Position) -> Result<bool, SourceError> {
+        let row = position.line.saturating_sub(1);
+        if row >= self.rows || position != self.place(row) {
+            return Ok(false);
+        }
+        let mut before = row;
+        self.next_group = 0;
+        while let Some(rows) = self.metadata.row_groups().get(self.next_group).map(|group| group.num_rows() as u64)
+            && rows <= before
+        {
+            before -= rows;
+            self.next_group += 1;
+        }
+        self.row = row;
+        guarded(|| self.begin_group(before)).map_err(|damage| self.damaged(damage))?;
+        Ok(true)
+    }
+}
+
+/// Returns how many bytes a row group says to have.
+fn bytes_of(group: &RowGroupMetaData) -> u64 {
+    u64::try_from(group.total_byte_size()).unwrap_or(0)
+}
+
+/// Returns how many rows a file has.
+fn rows_of(metadata: &ParquetMetaData, file_bytes: u64) -> Result<u64, Damage> {
+    let mut rows = 0_u64;
+    for group in metadata.row_groups() {
+        let of_group = u64::try_from(group.num_rows()).map_err(|_| Damage::new("a row group has fewer than 0 rows"))?;
+        rows = rows.saturating_add(of_group);
+    }
+    match rows > file_bytes.saturating_mul(MAX_ROWS_PER_BYTE) {
+        true => Err(Damage::new(format!("it claims {rows} rows, which can't be in {file_bytes} bytes"))),
+        false => Ok(rows),
+    }
+}
+
+/// Returns where a column chunk is.
+fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
+    let column = leaf.column();
+    let of_column = |damage: Damage| damage.of_column(column.name());
+    if chunk.file_path().is_some() {
+        return Err(of_column(Damage::new("it lies in another file")));
+    }
+    let compression = chunk.compression();
+    if !codec::is_known(compression) {
+        let message =
+            format!("its compression {compression} is not supported; write the file again with zstd or snappy");
+        return Err(of_column(Damage::new(message)));
+    }
+    // A dictionary, if there is one, comes first. Some writers say 0 where there is none.
+    let begin = match chunk.dictionary_page_offset() {
+        Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
+        _ => chunk.data_page_offset(),
+    };
+    let impossible = |_| of_column(Damage::new("it has an impossible place in the file"));
+    Ok(Chunk {
+        begin: u64::try_from(begin).map_err(impossible)?,
+        bytes: u64::try_from(chunk.compressed_size()).map_err(impossible)?,
+        compression,
+        physical: column.physical_type(),
+        type_length: usize::try_from(column.type_length()).unwrap_or_default(),
+        max_levels: [column.max_rep_level(), column.max_def_level()],
+    })
+}

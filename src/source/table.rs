@@ -1,0 +1,160 @@
+//! Rows of an input whose cells have types and whose columns have names: Parquet files and Excel sheets.
+
+use std::sync::Arc;
+
+use super::cells::{CellRef, InputCell, InputRow, Record as _};
+use super::fields::Warnings;
+use super::format::{Columns, Rows};
+use super::header::Header;
+use super::json::string_value;
+use super::names::short;
+use super::raw::{Fault, KEPT_BYTES, over_cap};
+use super::template::Template;
+use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
+use crate::domain::Origin;
+
+/// A row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Its number.
+    pub(super) line: u64,
+    /// About how many bytes come before it; more for every row.
+    pub(super) byte_offset: u64,
+    /// A cell for each column.
+    pub(super) cells: Vec<InputCell>,
+    /// Cells that could not be read and are missing instead: the column, and what is wrong after its name.
+    pub(super) faults: Vec<(usize, String)>,
+}
+
+/// A table that is read row by row.
+pub(super) trait Table: Send {
+    /// Returns its format.
+    fn format(&self) -> InputFormat;
+
+    /// Returns where the next row begins; `None` after the last.
+    fn position(&self) -> Option<Position>;
+
+    /// Returns the next row; `None` after the last.
+    fn next(&mut self) -> Result<Option<Record>, SourceError>;
+
+    /// Continues at a position of an earlier reading; returns whether there is such a row.
+    fn seek(&mut self, position: Position) -> Result<bool, SourceError>;
+}
+
+/// The rows of a table.
+pub(super) struct TableRows<T> {
+    table: T,
+    header: Header,
+    /// Whether each column is sent, or is the label.
+    is_used: Vec<bool>,
+    template: Option<Template>,
+    keeps_input: bool,
+    most_bytes: usize,
+}
+
+impl<T: Table> TableRows<T> {
+    /// Returns the rows of a table with these columns.
+    ///
+    /// # Errors
+    /// A fault of the header, as [`Header::new`] finds it.
+    pub(super) fn new(table: T, columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
+        let header = Header::new(columns, input, options)?;
+        let template = options.template.clone();
+        let told = header.told(template.as_ref());
+        let is_whole = template.as_ref().is_some_and(Template::is_of_whole_row);
+        let is_used = |name: &Arc<str>| is_whole || told.sent.iter().chain(&told.label).any(|used| **used == **name);
+        Ok(Self {
+            table,
+            is_used: header.columns().iter().map(is_used).collect(),
+            header,
+            template,
+            keeps_input: options.keeps_input,
+            most_bytes: options.max_line_bytes,
+        })
+    }
+
+    /// Returns the beginning of a broken row for the error log, as a JSON object of its cells.
+    fn raw(&self, cells: &[InputCell]) -> Vec<u8> {
+        let cut = |text: &str| String::from_utf8_lossy(&text.as_bytes()[..text.len().min(KEPT_BYTES)]).into_owned();
+        let mut raw = String::new();
+        for (name, cell) in self.header.columns().iter().zip(cells.cells()) {
+            if raw.len() >= KEPT_BYTES {
+                break;
+            }
+            raw.push(if raw.is_empty() { '{' } else { ',' });
+            raw.push_str(string_value(name).get());
+            raw.push(':');
+            match cell {
+                CellRef::Missing => raw.push_str("null"),
+                CellRef::Text(text) => raw.push_str(string_value(&cut(text)).get()),
+                CellRef::Json(json) => raw.push_str(&cut(json)),
+            }
+        }
+        raw.push('}');
+        let mut raw = raw.into_bytes();
+        raw.truncate(KEPT_BYTES);
+        raw
+    }
+
+    fn item(&self, record: Record, name: &Arc<str>) -> Item {
+        let Record { line, byte_offset, cells, faults } = record;
+        let origin = Origin { source: name.clone(), line };
+        let bytes: usize = cells.iter().map(InputCell::len).sum();
+        let parts = match faults.into_iter().find(|(at, _)| self.is_used[*at]) {
+            Some((at, fault)) => {
+                Err(Fault::new(format!("has a column {} that {fault}", short(&self.header.columns()[at]))))
+            }
+            None if bytes > self.most_bytes => Err(over_cap(self.most_bytes)),
+            None => self.header.parts(&cells[..], self.template.as_ref()),
+        };
+        match parts {
+            Ok(parts) => Item::Row(Box::new(Row {
+                origin,
+                custom_id: parts.custom_id,
+                params: parts.params,
+                extra: parts.extra,
+                error: parts.error,
+                input: self.keeps_input.then_some(InputRow::Cells(cells)),
+            })),
+            Err(fault) => Item::Broken(Box::new(BrokenRow {
+                origin,
+                index: 0,
+                custom_id: fault.custom_id,
+                column: None,
+                byte_offset,
+                raw: self.raw(&cells),
+                message: fault.message,
+                input: self.keeps_input.then_some(InputRow::Cells(cells)),
+            })),
+        }
+    }
+}
+
+impl<T: Table> Rows for TableRows<T> {
+    fn format(&self) -> InputFormat {
+        self.table.format()
+    }
+
+    fn columns(&self) -> Option<Columns> {
+        Some(self.header.told(self.template.as_ref()))
+    }
+
+    fn header(&self) -> Option<&[Arc<str>]> {
+        Some(self.header.columns())
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        self.table.position()
+    }
+
+    fn next(&mut self, name: &Arc<str>, _: &mut Warnings) -> Result<Option<Item>, SourceError> {
+        Ok(self.table.next()?.map(|record| self.item(record, name)))
+    }
+
+    fn seek(&mut self, position: Position, name: &Arc<str>) -> Result<(), SourceError> {
+        match self.table.seek(position)? {
+            true => Ok(()),
+            false => Err(SourceError::Moved { name: name.to_string(), line: position.line }),
+        }
+    }
+}
