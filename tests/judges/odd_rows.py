@@ -119,9 +119,10 @@ class Row:
 
 
 def json_row(at, rng):
-    """Returns a row in the shape of Message Batches, and its line. Its members are in any order."""
-    label = f"{text(rng)}{at}"
-    prompt = quoted(f"{text(rng)}{at}{text(rng)}", rng)
+    """Returns a row in the shape of Message Batches, and its line. Its members are in any order. Its number makes it
+    differ from all others."""
+    label = f"{text(rng)}#{at}"
+    prompt = quoted(f"{text(rng)}#{at}#{text(rng)}", rng)
     params = [
         ("model", '"claude-haiku-4-5"'),
         ("max_tokens", "1" * rng.randrange(1, 4)),
@@ -149,7 +150,7 @@ def table_row(at, rng, carries):
     """Returns a row of a table. `carries` returns what the format can carry of a text. Only cells of the input are held
     to that: answers have all characters."""
     cell = lambda: carries(text(rng))
-    return Row(f"{cell()}{at}", f"{cell()}{at}{cell()}", [cell(), number(rng)], rng)
+    return Row(f"{cell()}#{at}", f"{cell()}#{at}#{cell()}", [cell(), number(rng)], rng)
 
 
 def generator(seed):

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
+use std::slice::from_ref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -183,7 +184,7 @@ fn table_row(at: usize, random: &mut fastrand::Rng) -> Row {
 fn assert_outputs(folder: &Folder, rows: &[Row]) {
     assert_journal(&folder.read("out.jsonl"), rows);
     let expected: Vec<Vec<String>> =
-        rows.iter().map(|row| [&[row.label.clone()], &*row.cells, &[row.text.clone()]].concat()).collect();
+        rows.iter().map(|row| [from_ref(&row.label), &*row.cells, from_ref(&row.text)].concat()).collect();
     let fields = "id,input.note,input.number,text";
     for output in ["o.csv", "o.tsv", "o.csv.zst", "o.tsv.gz"] {
         folder.run(&["results", "out.jsonl", "-o", output, "--fields", fields, "--raw-cells"]).ends_with(0);
