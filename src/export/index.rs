@@ -162,9 +162,15 @@ impl JournalFiles {
 pub(crate) struct Index {
     /// Label and place, sorted by label; one entry for each label.
     entries: Vec<(u64, Place)>,
+    /// For each value of the first bits of a label, where its entries begin. Labels are hashes, so about eight entries
+    /// share a value, and finding a label reads one or two places of memory.
+    begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
 }
+
+/// Entries that share the first bits of their labels, on average.
+const SHARING: usize = 8;
 
 impl Index {
     /// Reads the journal of a run.
@@ -205,13 +211,27 @@ impl Index {
             is_same
         });
         let found = vec![0; entries.len().div_ceil(64)];
-        Self { entries, found }
+        let begins = begins(&entries);
+        Self { entries, begins, found }
+    }
+
+    /// Returns where the entry of a label is.
+    fn position(&self, label: u64) -> Option<usize> {
+        let range = match self.begins.len() {
+            0 => 0..self.entries.len(),
+            count => {
+                let first = (label >> shift(count - 1)) as usize;
+                self.begins[first] as usize..self.begins[first + 1] as usize
+            }
+        };
+        let found = self.entries[range.clone()].binary_search_by_key(&label, |(label, _)| *label).ok()?;
+        Some(range.start + found)
     }
 
     /// Returns the line of a row, by the label of its identity. Each line is returned once: of two rows with one label,
     /// only the first has it.
     pub(crate) fn find(&mut self, label: u64) -> Option<Place> {
-        let at = position(&self.entries, label)?;
+        let at = self.position(label)?;
         let (word, bit) = (at / 64, 1 << (at % 64));
         if self.found[word] & bit != 0 {
             return None;
@@ -235,26 +255,28 @@ impl Index {
     }
 }
 
-/// Returns where a label is among sorted entries.
-///
-/// Labels are hashes, so they are spread evenly, and a label is close to where its value says. Looking there first reads
-/// one or two places of memory; a binary search over a million entries reads ten that are not in the cache.
-fn position(entries: &[(u64, Place)], label: u64) -> Option<usize> {
-    let last = entries.len().checked_sub(1)?;
-    let guess = ((u128::from(label) * entries.len() as u128) >> 64) as usize;
-    let guess = guess.min(last);
-    // The range is doubled until the label lies within it.
-    let (mut low, mut high, mut step) = (guess, guess, 8);
-    while low > 0 && entries[low].0 > label {
-        low = low.saturating_sub(step);
-        step *= 2;
+/// Returns where the entries begin for each value of the first bits of a label, and where the last ones end. There are
+/// none for few entries, and for more than 32 bits can count: then all are searched.
+fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
+    let values = (entries.len() / SHARING).next_power_of_two();
+    if values < 2 || u32::try_from(entries.len()).is_err() {
+        return Vec::new();
     }
-    while high < last && entries[high].0 < label {
-        high = (high + step).min(last);
-        step *= 2;
+    let mut begins = vec![0; values + 1];
+    for (label, _) in entries {
+        begins[(label >> shift(values)) as usize + 1] += 1;
     }
-    let found = entries[low..=high].binary_search_by_key(&label, |(label, _)| *label).ok()?;
-    Some(low + found)
+    let mut sum = 0;
+    for begin in &mut begins {
+        sum += *begin;
+        *begin = sum;
+    }
+    begins
+}
+
+/// Returns by how many bits a label is shifted to leave its first bits, which have this many values.
+fn shift(values: usize) -> u32 {
+    u64::BITS - values.trailing_zeros()
 }
 
 #[cfg(test)]
@@ -294,12 +316,13 @@ mod tests {
                 entries.sort_unstable();
                 entries.dedup_by_key(|(label, _)| *label);
 
+                let index = Index::of(entries.clone());
                 for (at, (label, _)) in entries.iter().enumerate() {
-                    assert_eq!(position(&entries, *label), Some(at), "seed {seed}");
+                    assert_eq!(index.position(*label), Some(at), "seed {seed}");
                 }
                 for label in [0, 1, 9_999, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
                     let expected = entries.binary_search_by_key(&label, |(label, _)| *label).ok();
-                    assert_eq!(position(&entries, label), expected, "seed {seed}");
+                    assert_eq!(index.position(label), expected, "seed {seed}");
                 }
             }
         }

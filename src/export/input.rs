@@ -75,7 +75,7 @@ impl RunInput {
     pub(crate) fn columns(&self) -> Result<Vec<String>, ExportError> {
         let mut columns: Vec<String> = Vec::new();
         for input in &self.inputs {
-            let reader = source::open(input, &self.plain_options())?;
+            let reader = source::open(input, &self.options.clone().without_prompts())?;
             for name in reader.header().unwrap_or_default().iter().filter(|name| !name.is_empty()) {
                 if !columns.iter().any(|own| **own == **name) {
                     columns.push(name.to_string());
@@ -98,7 +98,7 @@ impl RunInput {
             .iter()
             .map(|name| Wanted { name: name.clone(), path: name.split('.').map(str::to_owned).collect(), at: None })
             .collect();
-        let mut rows = Rows { input: self, planner: None, index: 0 };
+        let mut rows = Rows { input: self, keeps_input: !wanted.is_empty(), planner: None, index: 0 };
         for input in &self.inputs {
             let mut reader = rows.open(input)?;
             let header: Option<Vec<Arc<str>>> = reader.header().map(<[_]>::to_vec);
@@ -108,7 +108,7 @@ impl RunInput {
             let mut read = 0;
             while let Some(item) = next(&mut reader)? {
                 let item = match item {
-                    Item::Row(row) if row.custom_id.is_none() && rows.begin_planning() => {
+                    Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
                         // The rows before this one have labels of their own, so the planner does not need them.
                         match reader.nth(read).transpose()? {
@@ -125,12 +125,6 @@ impl RunInput {
         }
         Ok(())
     }
-
-    /// Returns options that give the columns and labels of rows, and no prompts: so no template has to be filled in, and
-    /// no column `prompt` is needed.
-    fn plain_options(&self) -> Options {
-        Options { keeps_input: true, ..self.options.clone() }.without_prompts()
-    }
 }
 
 /// Returns the next row. The rows before damage are all that a run had of an input.
@@ -144,6 +138,8 @@ fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
 /// Finds out who rows are.
 struct Rows<'a> {
     input: &'a RunInput,
+    /// Whether cells are needed.
+    keeps_input: bool,
     /// Only from the first row on that needs it: it has to make the whole request of each row.
     planner: Option<Planner>,
     index: u64,
@@ -152,9 +148,10 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn open(&self, input: &Input) -> Result<Reader, ExportError> {
         let options = match &self.planner {
-            Some(_) => Options { keeps_input: true, ..self.input.options.clone() },
-            None => self.input.plain_options(),
+            Some(_) => self.input.options.clone(),
+            None => self.input.options.clone().without_prompts(),
         };
+        let options = Options { keeps_input: self.keeps_input, ..options };
         Ok(source::open(input, &options)?)
     }
 

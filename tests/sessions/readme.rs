@@ -42,7 +42,7 @@ fn every_flag_in_the_readme_exists() {
         .get_subcommands()
         .flat_map(|command| command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)))
         .collect();
-    let others = ["release", "path", "locked", "no-default-features"];
+    let others = ["release", "path", "locked", "features", "no-default-features"];
 
     let words = README.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-'));
     for word in

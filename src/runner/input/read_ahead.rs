@@ -50,7 +50,7 @@ pub(super) fn read_ahead<'scope>(
 /// Returns the next items. There are none at the end, or when the survey is asked to end.
 fn bundle_of(reading: &mut Reading, progress: &Progress) -> Vec<Given> {
     let (mut bundle, mut bytes) = (Vec::with_capacity(ITEMS), 0);
-    while let Some(given) = reading.next() {
+    for given in reading.by_ref() {
         if !progress.on_row() {
             return Vec::new();
         }

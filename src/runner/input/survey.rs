@@ -163,7 +163,8 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
 
 /// Returns whether reading an input can start in the middle, without reading the part before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
-    source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
+    // A stream must not be opened twice: a named pipe would wait for another writer.
+    source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
 }
 
 fn at(origin: &Origin, message: &str) -> String {

@@ -84,7 +84,7 @@ fn inputs(size: Size) -> Vec<Seen> {
         ("few-broken.jsonl", 0, "dry run"),
         ("zeros.jsonl", 2, "NUL"),
         ("hole.jsonl", 2, "binary"),
-        ("folder", 2, "is a folder"),
+        ("folder", 2, "is an empty folder"),
         ("missing", 2, "no such file"),
     ];
     if cfg!(unix) {
