@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::ExportError;
 use crate::domain::Quality;
-use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, Read, read_lines};
+use crate::journal::{Disk, DiskFailure, DiskFile, KnownBy, OpenMode, Read, read_lines};
 use crate::sink::Log;
 
 /// Which rows are wanted.
@@ -181,19 +181,20 @@ impl Index {
         files: &JournalFiles,
         results: Option<&Path>,
         errors: Option<&Path>,
+        known_by: KnownBy,
     ) -> Result<Self, ExportError> {
         let mut entries = Vec::new();
         if let (Some(file), Some(path)) = (files.of(Log::Errors), errors) {
             let take = |lines: Vec<Read>| {
                 entries.extend(lines.into_iter().map(|line| (line.label, Place::failure(line.offset))));
             };
-            read_lines(file, path, Log::Errors, take)?;
+            read_lines(file, path, Log::Errors, known_by, take)?;
         }
         if let (Some(file), Some(path)) = (files.of(Log::Results), results) {
             let take = |lines: Vec<Read>| {
                 entries.extend(lines.into_iter().map(|line| (line.label, Place::answer(line.offset, line.quality))));
             };
-            read_lines(file, path, Log::Results, take)?;
+            read_lines(file, path, Log::Results, known_by, take)?;
         }
         Ok(Self::of(entries))
     }

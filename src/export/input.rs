@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::line::{value, within};
 use super::{ExportError, Value};
 use crate::domain::{JobId, Origin, RowId};
+use crate::journal::KnownBy;
 use crate::plan::Planner;
 use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader, SourceError};
 
@@ -62,6 +63,11 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
+    /// Returns what its rows are known by in the journal.
+    pub(crate) fn known_by(&self) -> KnownBy {
+        if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
+    }
+
     /// Returns the columns that the headers name, each once; none if no input has a header.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use super::sorter::Sorter;
 use super::text::Text;
 use super::{Column, TableWriter, Value};
 use crate::domain::json::first_byte;
-use crate::journal::Disk;
+use crate::journal::{Disk, KnownBy};
 
 /// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,9 +130,11 @@ pub(crate) fn project(
     let mut made = Made::default();
     for run in runs {
         let files = JournalFiles::open(disk, run.results.as_deref(), run.errors.as_deref())?;
-        let index = Index::read(&files, run.results.as_deref(), run.errors.as_deref())?;
+        let input = run.input.as_ref().filter(|_| request.needs_input());
+        let known_by = input.map_or(KnownBy::Identity, RunInput::known_by);
+        let index = Index::read(&files, run.results.as_deref(), run.errors.as_deref(), known_by)?;
         let mut lines = Lines::new(&files);
-        made.not_in_input += match run.input.as_ref().filter(|_| request.needs_input()) {
+        made.not_in_input += match input {
             Some(input) => rows.joined(input, index, &mut lines, request)?,
             None => rows.in_order_of_completion(index, &mut lines, request)?,
         };

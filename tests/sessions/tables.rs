@@ -183,6 +183,21 @@ fn results_works_while_a_run_goes_on_and_after_it_was_killed() {
 }
 
 #[test]
+fn without_the_run_folder_an_output_is_not_taken_for_the_input() {
+    let folder = tickets();
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);
+    std::fs::remove_dir_all(folder.path("o.csv.results.jsonl.run")).expect("it is there");
+
+    let alone = folder.run(&["results", "o.csv", "--order", "done", "--output-format", "csv"]);
+    let named = folder.run(&["results", "o.csv", "--input", "tickets.csv", "--output-format", "csv"]);
+
+    assert_eq!(records(&alone.ends_with(0).out)[0], ["id", "text", "error"]);
+    assert_eq!(records(&alone.out).len(), 5);
+    assert_eq!(named.ends_with(0).out, folder.read("o.csv"));
+}
+
+#[test]
 fn an_output_that_is_not_ours_is_not_written_over() {
     let folder = tickets();
     let api = Api::quick();

@@ -52,7 +52,7 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
                 Vec::new()
             }
         },
-        (None, []) => match named.filter(|named| world.resolve(named).exists()) {
+        (None, []) => match named.filter(|named| is_input_of(named, results.as_deref(), world)) {
             Some(named) => read(&[named])?,
             None => Vec::new(),
         },
@@ -62,6 +62,14 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
         inputs => Some(run_input(inputs, &config, has_settings)?),
     };
     Ok((Run { results, errors, input }, notes))
+}
+
+/// Returns whether a file can be the input of results, when only its name says so. It is older than they are. An output
+/// that was made from them has such a name too, and is newer.
+fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
+    let modified = |path: &Path| world.resolve(path).metadata().and_then(|found| found.modified()).ok();
+    let (named, results) = (modified(named), results.and_then(modified));
+    named.is_some_and(|named| results.is_none_or(|results| named < results))
 }
 
 /// Returns the inputs and how they are read. Rows without a label are recognized by what they ask, which needs the
