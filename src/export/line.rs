@@ -40,8 +40,25 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Cuts a line into its members. A line that is not a whole JSON object has those that could be read.
+    /// Cuts a line into its members. The line was checked before; of a line that is not a JSON object, the members that
+    /// could be read are there.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
+        Self::read(line, needed).0
+    }
+
+    /// Reads the line of an answer from the beginning of a text that may have more lines after it. Returns `None` unless
+    /// all that is needed comes early in it, so that its end need not be found.
+    pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
+        if needed != Needed::default() {
+            return None;
+        }
+        let (found, has_all) = Self::read(text, needed);
+        has_all.then_some(found)
+    }
+
+    /// Returns the members, and whether it stopped because all that is needed was found.
+    fn read(line: &'a [u8], needed: Needed) -> (Self, bool) {
+        let mut has_all = false;
         let mut found = Self::default();
         let mut at = Cursor::new(line);
         // The result is `None` also when the rest of the line is not needed.
@@ -54,7 +71,8 @@ impl<'a> Line<'a> {
                         _ => at.skip_value(DEEPEST),
                     })?;
                     // This program writes only `meta` after it.
-                    if found.is_answer && !needed.meta && !found.custom_id.is_empty() {
+                    has_all = found.is_answer && !needed.meta && !found.custom_id.is_empty();
+                    if has_all {
                         return None;
                     }
                 }
@@ -65,7 +83,7 @@ impl<'a> Line<'a> {
             }
             Some(())
         });
-        found
+        (found, has_all)
     }
 
     /// Reads the message of an answer, and finds its texts on the way.
@@ -80,7 +98,10 @@ impl<'a> Line<'a> {
                 }
                 let (mut is_text, mut found) = (false, None);
                 at.object(|at, name| {
-                    let value = at.value(DEEPEST)?;
+                    let value = match at.peek()? {
+                        b'"' => at.checked_string()?,
+                        _ => at.value(DEEPEST)?,
+                    };
                     match name {
                         b"type" => is_text = value == b"\"text\"",
                         b"text" => found = Some(value),

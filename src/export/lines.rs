@@ -37,6 +37,22 @@ impl<'f> Lines<'f> {
     }
 }
 
+impl Lines<'_> {
+    /// Returns what is in memory from the beginning of a line on: often all of it, and more lines after it.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn beginning(&mut self, place: Place) -> io::Result<&[u8]> {
+        let pages = match place.log() {
+            Log::Results => &mut self.results,
+            Log::Errors => &mut self.errors,
+        };
+        let (number, at) = (place.offset() / PAGE_BYTES as u64, (place.offset() % PAGE_BYTES as u64) as usize);
+        let slot = pages.load(number)?;
+        Ok(pages.pages[slot].bytes.get(at..).unwrap_or_default())
+    }
+}
+
 /// Pages of a file.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,

@@ -7,7 +7,7 @@ use super::error::ExportError;
 use super::fields::{Field, Of};
 use super::form::{Form, OutputFormat};
 use super::index::{Include, Index, JournalFiles, Place};
-use super::input::{InputLine, RunInput};
+use super::input::RunInput;
 use super::json_lines::JsonLines;
 use super::line::{Line, Needed, value, within};
 use super::lines::Lines;
@@ -177,6 +177,9 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     Ok(fields)
 }
 
+/// How many labels are looked up at once.
+const AT_ONCE: usize = 256;
+
 /// Writes rows to an output.
 struct RowWriter<'f> {
     fields: &'f [Field],
@@ -221,8 +224,7 @@ impl<'f> RowWriter<'f> {
         request: &Request,
     ) -> Result<u64, ExportError> {
         for place in index.into_places(request.include()) {
-            let line = lines.at(place).map_err(read_error)?;
-            self.write(line, std::iter::empty())?;
+            self.write(lines, place, std::iter::empty())?;
         }
         Ok(0)
     }
@@ -236,13 +238,18 @@ impl<'f> RowWriter<'f> {
         request: &Request,
     ) -> Result<u64, ExportError> {
         let include = request.include();
+        if self.wanted.is_empty() && request.order == Order::Input {
+            self.in_order_of_input(input, &mut index, lines, include)?;
+            return Ok(index.rest());
+        }
         let wanted = self.wanted.clone();
         let mut sorter = Sorter::default();
         let mut record = Vec::new();
         input.each(&wanted, |row| {
-            let Some(place) = find(&mut index, row).filter(|place| place.is_in(include)) else { return Ok(()) };
+            let place = row.labels.iter().flatten().find_map(|label| index.find(*label));
+            let Some(place) = place.filter(|place| place.is_in(include)) else { return Ok(()) };
             match request.order {
-                Order::Input => self.write(lines.at(place).map_err(read_error)?, row.cells()),
+                Order::Input => self.write(lines, place, row.cells()),
                 Order::Done => {
                     encode(row.cells(), &mut record);
                     Ok(sorter.push(place.in_order(), &record)?)
@@ -251,30 +258,65 @@ impl<'f> RowWriter<'f> {
         })?;
         let rest = index.rest();
         drop(index);
-        sorter.each(|key, record| {
-            let line = lines.at(Place::at(key)).map_err(read_error)?;
-            self.write(line, decode(record))
-        })?;
+        sorter.each(|key, record| self.write(lines, Place::at(key), decode(record)))?;
         Ok(rest)
     }
 
-    fn write<'c>(&mut self, line: &[u8], input: impl Iterator<Item = Value<'c>>) -> Result<(), ExportError> {
-        self.rows += 1;
-        match &mut self.kind {
-            Kind::Lines(out) => out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(ExportError::Output),
-            Kind::Table(table) => {
-                let line = Line::parse(line, self.needed);
-                let mut input = input;
-                let mut cells = Vec::with_capacity(self.fields.len());
-                for field in self.fields {
-                    cells.push(match field.of {
-                        Of::Input(_) => input.next().unwrap_or(Value::Missing),
-                        _ => cell(&field.of, &line),
-                    });
+    /// Writes the rows of a run in the order of an input whose columns are not needed. Several labels are looked up at
+    /// once, since the index waits for memory most of the time.
+    fn in_order_of_input(
+        &mut self,
+        input: &RunInput,
+        index: &mut Index,
+        lines: &mut Lines<'_>,
+        include: Include,
+    ) -> Result<(), ExportError> {
+        let mut waiting: Vec<[Option<u64>; 2]> = Vec::with_capacity(AT_ONCE);
+        let mut write = |waiting: &mut Vec<[Option<u64>; 2]>| -> Result<(), ExportError> {
+            index.fetch(waiting.iter().filter_map(|labels| labels[0]));
+            for labels in waiting.drain(..) {
+                let place = labels.iter().flatten().find_map(|label| index.find(*label));
+                if let Some(place) = place.filter(|place| place.is_in(include)) {
+                    self.write(lines, place, std::iter::empty())?;
                 }
-                table.row(&cells).map_err(ExportError::Output)
             }
+            Ok(())
+        };
+        input.each(&[], |row| {
+            waiting.push(row.labels);
+            if waiting.len() == AT_ONCE { write(&mut waiting) } else { Ok(()) }
+        })?;
+        write(&mut waiting)
+    }
+
+    fn write<'c>(
+        &mut self,
+        lines: &mut Lines<'_>,
+        place: Place,
+        mut input: impl Iterator<Item = Value<'c>>,
+    ) -> Result<(), ExportError> {
+        self.rows += 1;
+        let table = match &mut self.kind {
+            Kind::Table(table) => table,
+            Kind::Lines(out) => {
+                let line = lines.at(place).map_err(read_error)?;
+                return out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(ExportError::Output);
+            }
+        };
+        let line;
+        if let Some(found) = Line::parse_beginning(lines.beginning(place).map_err(read_error)?, self.needed) {
+            line = found;
+        } else {
+            line = Line::parse(lines.at(place).map_err(read_error)?, self.needed);
         }
+        let mut cells = Vec::with_capacity(self.fields.len());
+        for field in self.fields {
+            cells.push(match field.of {
+                Of::Input(_) => input.next().unwrap_or(Value::Missing),
+                _ => cell(&field.of, &line),
+            });
+        }
+        table.row(&cells).map_err(ExportError::Output)
     }
 
     fn finish(self) -> Result<(), ExportError> {
@@ -301,10 +343,6 @@ fn needed(fields: &[Field]) -> Needed {
         }
     }
     needed
-}
-
-fn find(index: &mut Index, row: &InputLine<'_>) -> Option<Place> {
-    row.labels.iter().flatten().find_map(|label| index.find(*label))
 }
 
 /// Returns the value of a field that the line has.

@@ -9,23 +9,25 @@ use super::inside_quotes;
 /// Only text with escapes is copied. What is no character becomes U+FFFD: an escape of half a character without its
 /// other half, and bytes that are not UTF-8.
 pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
-    let inside = inside_quotes(json)?;
-    if !inside.contains(&b'\\') {
-        return Some(String::from_utf8_lossy(inside));
+    let inside = lossy(inside_quotes(json)?);
+    if !inside.as_bytes().contains(&b'\\') {
+        return Some(inside);
     }
-    let mut text = Vec::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        text.extend_from_slice(&rest[..at]);
-        let (char, length) = escape(rest.get(at + 1..)?)?;
-        text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    let mut text = String::with_capacity(inside.len());
+    let mut rest = &*inside;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        text.push_str(&rest[..at]);
+        let (char, length) = escape(rest.as_bytes().get(at + 1..)?)?;
+        text.push(char);
         rest = rest.get(at + 1 + length..)?;
     }
-    text.extend_from_slice(rest);
-    Some(match String::from_utf8(text) {
-        Ok(text) => text.into(),
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into(),
-    })
+    text.push_str(rest);
+    Some(text.into())
+}
+
+/// Returns bytes as text. Checking them is most of the work for long text, so it is done many bytes at a time.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Returns the character of an escape, and its length. `rest` begins after the backslash.
