@@ -45,6 +45,14 @@ pub(crate) enum ExportError {
         /// The results.
         results: String,
     },
+    /// A field names a column that the input does not have.
+    #[error("--fields names {field}, but the input has no such column (columns: {columns})")]
+    NoColumn {
+        /// The field.
+        field: String,
+        /// The columns of the input, and which one was probably meant.
+        columns: String,
+    },
     /// Text output has one field a line.
     #[error("text output takes one field, but --fields names {count}; use csv or tsv for several")]
     OneField {

@@ -85,6 +85,22 @@ impl RunInput {
         Ok(columns)
     }
 
+    /// Returns the columns that the headers name; `None` if an input has no header, so that its rows may have any members.
+    ///
+    /// # Errors
+    /// [`ExportError::Source`].
+    pub(crate) fn all_columns(&self) -> Result<Option<Vec<String>>, ExportError> {
+        for input in &self.inputs {
+            // A pipe has been read already, or will be.
+            if !source::is_seekable(input)
+                || source::open(input, &self.options.clone().without_prompts())?.header().is_none()
+            {
+                return Ok(None);
+            }
+        }
+        self.columns().map(Some)
+    }
+
     /// Calls `each` with every row, in order. `wanted` are the columns whose cells it needs.
     ///
     /// # Errors

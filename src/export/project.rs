@@ -17,6 +17,7 @@ use super::text::Text;
 use super::{Column, TableWriter, Value};
 use crate::domain::json::first_byte;
 use crate::journal::{Disk, KnownBy};
+use crate::source::found_list;
 
 /// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,40 @@ pub(crate) struct Made {
 }
 
 impl Request {
+    /// Checks, before anything is sent or read, that such an output can be made.
+    ///
+    /// # Errors
+    /// [`ExportError::OneField`], [`ExportError::NoTables`].
+    pub(crate) fn check(&self) -> Result<(), ExportError> {
+        match (self.form.format, self.fields.as_ref().map(Vec::len)) {
+            (OutputFormat::Text, Some(count @ 2..)) => Err(ExportError::OneField { count }),
+            (OutputFormat::Parquet, _) if !cfg!(feature = "tables") => Err(ExportError::NoTables),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that columns of the input that fields name are there. Rows without a header may have any.
+    ///
+    /// # Errors
+    /// [`ExportError::NoColumn`]; [`ExportError::Source`].
+    pub(crate) fn check_columns(&self, input: &RunInput) -> Result<(), ExportError> {
+        if !self.names_input() {
+            return Ok(());
+        }
+        let Some(columns) = input.all_columns()? else { return Ok(()) };
+        for field in self.fields.iter().flatten() {
+            if let Of::Input(column) = &field.of
+                && !columns.contains(column)
+            {
+                return Err(ExportError::NoColumn {
+                    field: field.name.clone(),
+                    columns: found_list(columns.iter().map(String::as_str), &[column]),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns whether lines are copied as they are, instead of making cells.
     fn copies_lines(&self) -> bool {
         self.form.format == OutputFormat::Jsonl && self.fields.is_none()
@@ -112,8 +147,9 @@ pub(crate) fn project(
     request: &Request,
     out: Box<dyn Output>,
 ) -> Result<Made, ExportError> {
-    if let (OutputFormat::Text, Some(count @ 2..)) = (request.form.format, request.fields.as_ref().map(Vec::len)) {
-        return Err(ExportError::OneField { count });
+    request.check()?;
+    for input in runs.iter().filter_map(|run| run.input.as_ref()) {
+        request.check_columns(input)?;
     }
     for run in runs.iter().filter(|run| run.input.is_none()) {
         let why = match request.order {

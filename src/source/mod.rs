@@ -66,7 +66,7 @@ pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
 pub use self::input::Input;
-pub(crate) use self::names::{nearest, nearest_names};
+pub(crate) use self::names::{found_list, nearest, nearest_names};
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
 pub(crate) use self::template::{Placeholder, placeholders};

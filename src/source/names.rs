@@ -15,7 +15,7 @@ pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
 }
 
 /// Returns [`name_list`], and the name that was probably meant by a wrong name.
-pub(super) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
+pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let meant = wrong.iter().find_map(|wrong| nearest(wrong, names.iter().copied()));
     let list = name_list(names.iter().copied());

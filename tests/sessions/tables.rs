@@ -216,6 +216,17 @@ fn an_output_that_is_not_ours_is_not_written_over() {
         assert_eq!(said.code, Some(2), "{output}: {}", said.err);
         assert_eq!(folder.read(output), before);
     }
+    let run =
+        |fields| folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "p.csv", "--fields", fields]);
+    run("input.subjct,text").ends_with(2).tells(&["input.subjct", "columns: id, subject, note; did you mean subject?"]);
+    let texts = ["run", "tickets.csv", "-t", "{{subject}}", "-o", "p.txt", "--fields", "id,text"];
+    folder.run_at(&api, &texts).ends_with(2).tells(&["text output takes one field"]);
+    #[cfg(not(feature = "tables"))]
+    folder
+        .run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "p.parquet"])
+        .ends_with(2)
+        .tells(&["--features tables"]);
+    assert_eq!(api.books().requests, 4, "nothing was sent for these");
     folder.run(&["results", "none.csv"]).ends_with(2).tells(&["none.csv: no such file, and no results"]);
     folder
         .run(&["results", "o.csv", "-o", "x.csv", "--output-format", "tsv"])

@@ -23,6 +23,9 @@ impl NewRun<'_> {
     /// Checks that the output can be made.
     pub(super) fn check_output(&self) -> Result<()> {
         let Some(projection) = &self.projection else { return Ok(()) };
+        projection.request.check()?;
+        let input = RunInput { inputs: self.plan.inputs.clone(), options: self.plan.options.clone(), planner: None };
+        projection.request.check_columns(&input)?;
         let disk = RealDisk::new(self.config.owners);
         if let Target::File(path) = &projection.target {
             parts::check_not_input(&self.config, path)?;
