@@ -154,7 +154,8 @@ impl Catalog {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer on the terms of its request; `None` when the prices are unknown.
+    /// Returns the cost of an answer, given the terms of its request (speed, region); `None` when the prices are
+    /// unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }

@@ -39,7 +39,7 @@ pub enum JournalError {
         /// What is there, with its article.
         what: &'static str,
     },
-    /// The run may not use a file or folder that it needs.
+    /// The run needs this file or folder, but is not allowed to use it.
     #[error("{} {refusal}", path.display())]
     Refused {
         /// The path.

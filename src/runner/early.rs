@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             format!("{first:?}"),
             format!("{:?}", Some(again)),
-            "what was asked for before the run is done when it begins"
+            "a request that came before the run is carried out when the run begins"
         );
     }
 }

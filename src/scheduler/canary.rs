@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// Plays a run in which each request ends after a tenth of a second. The verdict on a row depends on its number and
-    /// the second. The verdict on a canary depends on the second.
+    /// on the time in whole seconds. The verdict on a canary depends on the time only.
     fn play(
         rows: usize,
         config: Config,

@@ -112,7 +112,7 @@ const CGI: &str = "REQUEST_METHOD";
 /// variable.
 ///
 /// # Errors
-/// When the variable that decides can't be used.
+/// When the variable that names the proxy, or `NO_PROXY`, has a value that can't be used.
 pub fn proxy_for<'a>(
     base_url: &BaseUrl,
     variable: impl Fn(&str) -> Option<&'a OsStr>,

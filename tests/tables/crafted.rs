@@ -36,7 +36,7 @@ fn a_file_that_was_cut_says_so() {
     let sheet = std::fs::read(table("sheets.xlsx")).expect("a fixture");
     let cut = Made::new(&sheet[..sheet.len() / 2], "xlsx");
     let error = open(&Input::File(cut.path()), &keeping()).expect_err("no directory").to_string();
-    assert!(error.contains("it is no whole .xlsx file"), "{error}");
+    assert!(error.contains("it is not a complete .xlsx file"), "{error}");
 }
 
 /// How much memory the tests may ask for, used or not. An allocation beyond it ends the program.

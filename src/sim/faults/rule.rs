@@ -18,7 +18,7 @@ pub struct FaultRule {
     pub fault: Fault,
     /// The part of the requests that the rule applies to, from 0 to 1.
     pub share: f64,
-    /// What decides whether a request belongs to that part.
+    /// How the requests of that part are chosen.
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
@@ -26,7 +26,7 @@ pub struct FaultRule {
     pub contains: Vec<String>,
     /// Only requests for these models; empty for all.
     pub models: Vec<String>,
-    /// Only the requests with these numbers, in order of arrival from 1; empty for all.
+    /// Only requests with these numbers; empty for all. Requests are numbered from 1 as they arrive.
     pub arrivals: Vec<u64>,
     /// The rule applies from this time on, counted from the start.
     pub from: Duration,
@@ -54,13 +54,13 @@ impl FaultRule {
     }
 }
 
-/// What decides whether a request belongs to a share.
+/// How the requests of a share are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// The content of the request: all attempts of a row are treated the same way.
+    /// By the content of the request: all attempts of a row are treated the same way.
     #[default]
     Row,
-    /// Chance: each attempt is drawn separately.
+    /// By chance: each attempt is drawn separately.
     Attempt,
 }
 

@@ -62,7 +62,7 @@ pub(super) struct Refusal {
 /// What a request takes from the limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// Its estimated input, without tokens that do not count.
+    /// The part of its estimated input that counts towards the limit, in tokens.
     pub input: u64,
     /// `max_tokens`.
     pub max_tokens: u64,

@@ -57,7 +57,7 @@ fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     for command in place.whole_way(&api) {
         let log = place.path("strace.log");
         let strace = meddled(&command, &place, point, &format!("error={error}"), nth);
-        // The log shows whether the fault happened, because not every fault ends a run.
+        // Not every fault ends a run. So the log has to be read to know whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
         let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");

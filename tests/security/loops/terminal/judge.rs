@@ -1,4 +1,4 @@
-//! Checks everything that the program shows against the list of what a terminal may be sent.
+//! Checks that everything the program shows is on the list of what may be sent to a terminal.
 //!
 //! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. These are
 //! the colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and the
