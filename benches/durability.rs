@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use loops::{
-    Seen, Size, answers, changes, disk_faults, kills, million, money, power, replaced, resume_cases, soak, waits,
+    Seen, Size, answers, changes, disk_faults, kills, million, money, outputs, power, replaced, resume_cases, soak,
+    waits,
 };
 use page::{Loop, Page};
 
@@ -35,6 +36,7 @@ const LOOPS: &[Loop] = &[
     ("changes", changes::page),
     ("power", power::page),
     ("replaced", replaced::page),
+    ("outputs", outputs::page),
     ("disk", disk_faults::page),
     ("resume", resume_cases::page),
     ("money", money::page),

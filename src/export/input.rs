@@ -1,8 +1,8 @@
-//! The rows of a run's input, read again: who they are, and the cells of their columns.
+//! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
-//! A row with a label of its own is recognized by the label. A row without one is recognized by what it asks, so a
-//! planner with the run's settings is needed for it. Without a planner, it is recognized by its file and line, which is
-//! right as long as the input has not changed.
+//! If a row has its own label, it is recognized by the label. Otherwise it is recognized by its request, which a
+//! planner with the run's settings makes. Without a planner, it is recognized by its file and line. This is correct as
+//! long as the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use std::sync::Arc;
 use super::line::{value, within};
 use super::{ExportError, Value};
 use crate::domain::{JobId, Origin, RowId};
+use crate::journal::KnownBy;
 use crate::plan::Planner;
 use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader, SourceError};
 
-/// The input of a run, and how it is read.
+/// The inputs of a run, and how they are read.
 pub(crate) struct RunInput {
     /// The inputs, in order.
     pub(crate) inputs: Vec<Input>,
@@ -25,19 +26,19 @@ pub(crate) struct RunInput {
 
 /// A row of the input.
 pub(crate) struct InputLine<'a> {
-    /// Labels by which its line may be found: that of its identity, then that of its input and line. The second is for
-    /// rows that were broken, or had a label that an earlier row had.
+    /// The labels under which its line may be in the journal. The first comes from the identity of the row. The second
+    /// comes from its input and line, and is used if the row was broken or had the same label as an earlier row.
     pub(crate) labels: [Option<u64>; 2],
     input: Option<InputRow>,
     wanted: &'a [Wanted],
 }
 
-/// A column or member that is wanted.
+/// A column or member whose cells are wanted.
 pub(crate) struct Wanted {
     name: String,
-    /// Its parts, for a path into a JSON row.
+    /// The names in its path, for a JSON row.
     path: Vec<String>,
-    /// Its position in the header of the input that is read.
+    /// Its position in the header of the current input.
     at: Option<usize>,
 }
 
@@ -62,14 +63,19 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns the columns that the headers name, each once; none if no input has a header.
+    /// Returns what its rows are known by in the journal.
+    pub(crate) fn known_by(&self) -> KnownBy {
+        if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
+    }
+
+    /// Returns the columns of all headers, without repetitions. There are none if no input has a header.
     ///
     /// # Errors
     /// [`ExportError::Source`].
     pub(crate) fn columns(&self) -> Result<Vec<String>, ExportError> {
         let mut columns: Vec<String> = Vec::new();
         for input in &self.inputs {
-            let reader = source::open(input, &self.plain_options())?;
+            let reader = source::open(input, &self.options.clone().without_prompts())?;
             for name in reader.header().unwrap_or_default().iter().filter(|name| !name.is_empty()) {
                 if !columns.iter().any(|own| **own == **name) {
                     columns.push(name.to_string());
@@ -82,7 +88,7 @@ impl RunInput {
     /// Calls `each` with every row, in order. `wanted` are the columns whose cells it needs.
     ///
     /// # Errors
-    /// [`ExportError::Source`]; what `each` returns.
+    /// [`ExportError::Source`], and the errors of `each`.
     pub(crate) fn each(
         &self,
         wanted: &[String],
@@ -92,7 +98,7 @@ impl RunInput {
             .iter()
             .map(|name| Wanted { name: name.clone(), path: name.split('.').map(str::to_owned).collect(), at: None })
             .collect();
-        let mut rows = Rows { input: self, planner: None, index: 0 };
+        let mut rows = Rows { input: self, keeps_input: !wanted.is_empty(), planner: None, index: 0 };
         for input in &self.inputs {
             let mut reader = rows.open(input)?;
             let header: Option<Vec<Arc<str>>> = reader.header().map(<[_]>::to_vec);
@@ -102,9 +108,9 @@ impl RunInput {
             let mut read = 0;
             while let Some(item) = next(&mut reader)? {
                 let item = match item {
-                    Item::Row(row) if row.custom_id.is_none() && rows.begin_planning() => {
+                    Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
-                        // The rows before this one have labels of their own, so the planner does not need them.
+                        // The rows before this row have their own labels, so the planner does not need them.
                         match reader.nth(read).transpose()? {
                             Some(item) => item,
                             None => break,
@@ -119,15 +125,9 @@ impl RunInput {
         }
         Ok(())
     }
-
-    /// Returns options that give the columns and labels of rows, and no prompts: so no template has to be filled in, and
-    /// no column `prompt` is needed.
-    fn plain_options(&self) -> Options {
-        Options { keeps_input: true, ..self.options.clone() }.without_prompts()
-    }
 }
 
-/// Returns the next row. The rows before damage are all that a run had of an input.
+/// Returns the next row. Damage ends the input, because a run also used only the rows before the damage.
 fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     match reader.next().transpose() {
         Err(SourceError::Damaged { .. }) => Ok(None),
@@ -135,10 +135,13 @@ fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     }
 }
 
-/// Finds out who rows are.
+/// Finds the identity of rows.
 struct Rows<'a> {
     input: &'a RunInput,
-    /// Only from the first row on that needs it: it has to make the whole request of each row.
+    /// Whether cells are needed.
+    keeps_input: bool,
+    /// The planner. It is slow, because it makes the whole request of each row. So it is made only when the first row
+    /// needs it.
     planner: Option<Planner>,
     index: u64,
 }
@@ -146,9 +149,10 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn open(&self, input: &Input) -> Result<Reader, ExportError> {
         let options = match &self.planner {
-            Some(_) => Options { keeps_input: true, ..self.input.options.clone() },
-            None => self.input.plain_options(),
+            Some(_) => self.input.options.clone(),
+            None => self.input.options.clone().without_prompts(),
         };
+        let options = Options { keeps_input: self.keeps_input, ..options };
         Ok(source::open(input, &options)?)
     }
 

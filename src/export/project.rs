@@ -7,7 +7,7 @@ use super::error::ExportError;
 use super::fields::{Field, Of};
 use super::form::{Form, OutputFormat};
 use super::index::{Include, Index, JournalFiles, Place};
-use super::input::{InputLine, RunInput};
+use super::input::RunInput;
 use super::json_lines::JsonLines;
 use super::line::{Line, Needed, value, within};
 use super::lines::Lines;
@@ -16,14 +16,15 @@ use super::sorter::Sorter;
 use super::text::Text;
 use super::{Column, TableWriter, Value};
 use crate::domain::json::first_byte;
-use crate::journal::Disk;
+use crate::journal::{Disk, KnownBy};
 
 /// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As rows ended: answers in the order of the results file, then failures in that of the error log.
+    /// The order of completion: answers in the order of the results file, and then failures in the order of the error
+    /// log.
     Done,
-    /// As in the input.
+    /// The order of the input.
     Input,
 }
 
@@ -40,7 +41,7 @@ impl Order {
     }
 }
 
-/// What is to be made.
+/// The settings of a projection.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// Format and compression.
@@ -49,7 +50,8 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of rows.
     pub(crate) order: Order,
-    /// Which rows; `None` for the default: all rows, or the answers alone for whole lines.
+    /// Which rows are written; `None` for the default. By default, all rows are written. If lines are copied, only
+    /// those of answers are.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas stay as they are.
     pub(crate) raw_cells: bool,
@@ -67,7 +69,7 @@ pub(crate) struct Run {
     pub(crate) input: Option<RunInput>,
 }
 
-/// What was made.
+/// The counts of a finished projection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Made {
     /// Rows of the output.
@@ -77,7 +79,7 @@ pub(crate) struct Made {
 }
 
 impl Request {
-    /// Returns whether lines are copied as they are, instead of making cells.
+    /// Returns whether lines are copied unchanged. Otherwise cells are made from them.
     fn copies_lines(&self) -> bool {
         self.form.format == OutputFormat::Jsonl && self.fields.is_none()
     }
@@ -130,9 +132,11 @@ pub(crate) fn project(
     let mut made = Made::default();
     for run in runs {
         let files = JournalFiles::open(disk, run.results.as_deref(), run.errors.as_deref())?;
-        let index = Index::read(&files, run.results.as_deref(), run.errors.as_deref())?;
+        let input = run.input.as_ref().filter(|_| request.needs_input());
+        let known_by = input.map_or(KnownBy::Identity, RunInput::known_by);
+        let index = Index::read(&files, run.results.as_deref(), run.errors.as_deref(), known_by)?;
         let mut lines = Lines::new(&files);
-        made.not_in_input += match run.input.as_ref().filter(|_| request.needs_input()) {
+        made.not_in_input += match input {
             Some(input) => rows.joined(input, index, &mut lines, request)?,
             None => rows.in_order_of_completion(index, &mut lines, request)?,
         };
@@ -142,7 +146,8 @@ pub(crate) fn project(
     Ok(made)
 }
 
-/// Returns the fields of an output: those asked for, or the columns of the inputs (or the label), the text and the error.
+/// Returns the fields of an output. By default, a table has the columns of the inputs (or the label), the text and the
+/// error.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -165,7 +170,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     }
     let error = Field::parse("error").map_or(Of::Text, |field| field.of);
     for (name, of) in [("text", Of::Text), ("error", error)] {
-        // The input's own columns keep their names.
+        // The columns of the input keep their names, so the name of our column is changed if needed.
         let mut name = name.to_owned();
         while columns.contains(&name) {
             name.insert(0, '_');
@@ -174,6 +179,9 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     }
     Ok(fields)
 }
+
+/// How many labels are looked up at once.
+const AT_ONCE: usize = 256;
 
 /// Writes rows to an output.
 struct RowWriter<'f> {
@@ -219,13 +227,12 @@ impl<'f> RowWriter<'f> {
         request: &Request,
     ) -> Result<u64, ExportError> {
         for place in index.into_places(request.include()) {
-            let line = lines.at(place).map_err(read_error)?;
-            self.write(line, std::iter::empty())?;
+            self.write(lines, place, std::iter::empty())?;
         }
         Ok(0)
     }
 
-    /// Writes the rows of a run with their input. Returns how many rows of the journal are not in it.
+    /// Writes the rows of a run with their input. Returns how many rows of the journal are not in the input.
     fn joined(
         &mut self,
         input: &RunInput,
@@ -234,13 +241,18 @@ impl<'f> RowWriter<'f> {
         request: &Request,
     ) -> Result<u64, ExportError> {
         let include = request.include();
+        if self.wanted.is_empty() && request.order == Order::Input {
+            self.in_order_of_input(input, &mut index, lines, include)?;
+            return Ok(index.rest());
+        }
         let wanted = self.wanted.clone();
         let mut sorter = Sorter::default();
         let mut record = Vec::new();
         input.each(&wanted, |row| {
-            let Some(place) = find(&mut index, row).filter(|place| place.is_in(include)) else { return Ok(()) };
+            let place = row.labels.iter().flatten().find_map(|label| index.find(*label));
+            let Some(place) = place.filter(|place| place.is_in(include)) else { return Ok(()) };
             match request.order {
-                Order::Input => self.write(lines.at(place).map_err(read_error)?, row.cells()),
+                Order::Input => self.write(lines, place, row.cells()),
                 Order::Done => {
                     encode(row.cells(), &mut record);
                     Ok(sorter.push(place.in_order(), &record)?)
@@ -249,30 +261,65 @@ impl<'f> RowWriter<'f> {
         })?;
         let rest = index.rest();
         drop(index);
-        sorter.each(|key, record| {
-            let line = lines.at(Place::at(key)).map_err(read_error)?;
-            self.write(line, decode(record))
-        })?;
+        sorter.each(|key, record| self.write(lines, Place::at(key), decode(record)))?;
         Ok(rest)
     }
 
-    fn write<'c>(&mut self, line: &[u8], input: impl Iterator<Item = Value<'c>>) -> Result<(), ExportError> {
-        self.rows += 1;
-        match &mut self.kind {
-            Kind::Lines(out) => out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(ExportError::Output),
-            Kind::Table(table) => {
-                let line = Line::parse(line, self.needed);
-                let mut input = input;
-                let mut cells = Vec::with_capacity(self.fields.len());
-                for field in self.fields {
-                    cells.push(match field.of {
-                        Of::Input(_) => input.next().unwrap_or(Value::Missing),
-                        _ => cell(&field.of, &line),
-                    });
+    /// Writes the rows of a run in the order of an input whose columns are not needed. Several labels are looked up at
+    /// once, since the index waits for memory most of the time.
+    fn in_order_of_input(
+        &mut self,
+        input: &RunInput,
+        index: &mut Index,
+        lines: &mut Lines<'_>,
+        include: Include,
+    ) -> Result<(), ExportError> {
+        let mut waiting: Vec<[Option<u64>; 2]> = Vec::with_capacity(AT_ONCE);
+        let mut write = |waiting: &mut Vec<[Option<u64>; 2]>| -> Result<(), ExportError> {
+            index.fetch(waiting.iter().filter_map(|labels| labels[0]));
+            for labels in waiting.drain(..) {
+                let place = labels.iter().flatten().find_map(|label| index.find(*label));
+                if let Some(place) = place.filter(|place| place.is_in(include)) {
+                    self.write(lines, place, std::iter::empty())?;
                 }
-                table.row(&cells).map_err(ExportError::Output)
             }
+            Ok(())
+        };
+        input.each(&[], |row| {
+            waiting.push(row.labels);
+            if waiting.len() == AT_ONCE { write(&mut waiting) } else { Ok(()) }
+        })?;
+        write(&mut waiting)
+    }
+
+    fn write<'c>(
+        &mut self,
+        lines: &mut Lines<'_>,
+        place: Place,
+        mut input: impl Iterator<Item = Value<'c>>,
+    ) -> Result<(), ExportError> {
+        self.rows += 1;
+        let table = match &mut self.kind {
+            Kind::Table(table) => table,
+            Kind::Lines(out) => {
+                let line = lines.at(place).map_err(read_error)?;
+                return out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(ExportError::Output);
+            }
+        };
+        let line;
+        if let Some(found) = Line::parse_beginning(lines.beginning(place).map_err(read_error)?, self.needed) {
+            line = found;
+        } else {
+            line = Line::parse(lines.at(place).map_err(read_error)?, self.needed);
         }
+        let mut cells = Vec::with_capacity(self.fields.len());
+        for field in self.fields {
+            cells.push(match field.of {
+                Of::Input(_) => input.next().unwrap_or(Value::Missing),
+                _ => cell(&field.of, &line),
+            });
+        }
+        table.row(&cells).map_err(ExportError::Output)
     }
 
     fn finish(self) -> Result<(), ExportError> {
@@ -284,7 +331,7 @@ impl<'f> RowWriter<'f> {
     }
 }
 
-/// Returns which members of an answer's line fields need.
+/// Returns which members of an answer's line the fields need.
 fn needed(fields: &[Field]) -> Needed {
     let is_in = |path: &Option<Vec<String>>, member: &str| path.as_ref().is_some_and(|path| path[0] == member);
     let mut needed = Needed::default();
@@ -301,11 +348,7 @@ fn needed(fields: &[Field]) -> Needed {
     needed
 }
 
-fn find(index: &mut Index, row: &InputLine<'_>) -> Option<Place> {
-    row.labels.iter().flatten().find_map(|label| index.find(*label))
-}
-
-/// Returns the value of a field that the line has.
+/// Returns the value of a field that comes from the line of a row.
 fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     match of {
         Of::Id => line.id(),
@@ -321,8 +364,8 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     }
 }
 
-/// Returns the value at a path in a text that is JSON. Around it there may be white space and the marks of a code block,
-/// which models often add.
+/// Returns the value at a path in a JSON text. Models often put white space and the marks of a code block around JSON,
+/// so these are ignored.
 fn json_value(text: &str, path: &[String]) -> Value<'static> {
     let json = unfenced(text.trim()).as_bytes();
     if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() || first_byte(json).is_none() {
@@ -355,7 +398,7 @@ fn encode<'c>(cells: impl Iterator<Item = Value<'c>>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`encode`] wrote.
+/// Reads cells written by [`encode`].
 fn decode(mut record: &[u8]) -> impl Iterator<Item = Value<'_>> {
     std::iter::from_fn(move || {
         let (&kind, rest) = record.split_first()?;

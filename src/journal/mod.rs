@@ -84,7 +84,7 @@ pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, 
 pub(crate) use files::{PathRequest, fault_of_name, manifest_path};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
-pub(crate) use reading::{LineKind, Read, line_kind, read_lines};
+pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub use recovery::Recovered;
 pub use start::Start;
 pub use writing::{Commit, Fsync, OnCommit, Threading};

@@ -32,6 +32,8 @@ pub(super) struct Header {
     max_tokens: Option<usize>,
     /// `--system`, if it is filled in.
     system_template: Option<Template>,
+    /// Whether only labels are read.
+    labels_only: bool,
 }
 
 impl Header {
@@ -57,7 +59,7 @@ impl Header {
             },
             None => find("custom_id").or_else(|| find("id")),
         };
-        let system_template = options.system.clone();
+        let (system_template, labels_only) = (options.system.clone(), options.labels_only);
         let missing = system_template.as_ref().and_then(|own| missing_columns(own, |wanted| find(wanted).is_some()));
         if let Some(missing) = missing {
             let (columns, missing) = (list(&missing), name_list(missing));
@@ -70,7 +72,7 @@ impl Header {
                     return Err(SourceError::TemplateColumn { name: name(), missing, columns });
                 }
                 let (prompt, system, model, max_tokens) = (None, None, None, None);
-                Ok(Self { label, prompt, system, model, max_tokens, columns, system_template })
+                Ok(Self { label, prompt, system, model, max_tokens, columns, system_template, labels_only })
             }
             None => {
                 let Some(prompt) = find("prompt") else {
@@ -79,7 +81,16 @@ impl Header {
                 };
                 let named = |wanted| find(wanted).filter(|at| Some(*at) != label && *at != prompt);
                 let (system, model, max_tokens) = (named("system"), named("model"), named("max_tokens"));
-                Ok(Self { label, prompt: Some(prompt), system, model, max_tokens, columns, system_template })
+                Ok(Self {
+                    label,
+                    prompt: Some(prompt),
+                    system,
+                    model,
+                    max_tokens,
+                    columns,
+                    system_template,
+                    labels_only,
+                })
             }
         }
     }
@@ -115,6 +126,9 @@ impl Header {
             return Err(Fault::new(format!("has {found} cells where the header has {expected}{hint}")));
         }
         let label = self.label(record)?;
+        if self.labels_only {
+            return Ok(Parts { custom_id: label, ..Parts::default() });
+        }
         let parts = match template {
             Some(template) => self.templated(record, template),
             None => self.named(record),

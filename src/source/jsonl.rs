@@ -21,6 +21,8 @@ pub(super) struct Jsonl {
     template: Option<Template>,
     /// `--system`, if it is filled in.
     system: Option<Template>,
+    /// Whether only labels are read.
+    labels_only: bool,
     /// Whether the last line is known to be JSON.
     is_json: bool,
 }
@@ -45,7 +47,7 @@ impl Jsonl {
     pub(super) fn new(options: &Options) -> Self {
         let (label, template) = (Label { asked: options.id_column.clone() }, options.template.clone());
         let system = options.system.clone().filter(|_| template.is_some());
-        Self { label, template, system, is_json: false }
+        Self { label, template, system, labels_only: options.labels_only, is_json: false }
     }
 
     fn parts<'a>(
@@ -66,6 +68,10 @@ impl Jsonl {
         object.read(text, params)?;
         if is_entry_of_broken_row(object) {
             return Ok(None);
+        }
+        if self.labels_only {
+            let error = object.get("error").map(ToOwned::to_owned);
+            return Ok(Some(Parts { custom_id: self.label.of(object)?, error, ..Parts::default() }));
         }
         let mut line = Line { text, object, label: &self.label, warnings, line };
         let parts = match &self.template {

@@ -196,6 +196,8 @@ pub struct Options {
     pub max_line_bytes: usize,
     /// Whether rows keep their content in the input ([`Row::input`]), for outputs with the input's columns.
     pub keeps_input: bool,
+    /// Whether rows need no parameters: only who they are. No prompt is made of them.
+    pub labels_only: bool,
     /// Where a pipe is copied to while it is read, so that it can be read again.
     pub spool: Option<PathBuf>,
 }
@@ -212,6 +214,7 @@ impl Default for Options {
             system: None,
             max_line_bytes,
             keeps_input: false,
+            labels_only: false,
             spool: None,
         }
     }
@@ -221,7 +224,7 @@ impl Options {
     /// Returns options for reading only labels and columns. No prompts are made: no template is filled in, and no
     /// column `prompt` is needed.
     pub(crate) fn without_prompts(self) -> Self {
-        Self { template: Some(Template::plain()), system: None, ..self }
+        Self { template: Some(Template::plain()), system: None, labels_only: true, ..self }
     }
 }
 

@@ -13,7 +13,9 @@ mod support;
 
 use std::io::ErrorKind;
 
-use loops::{answers, changes, disk_faults, kills, million, money, power, replaced, resume_cases, soak, waits};
+use loops::{
+    answers, changes, disk_faults, kills, million, money, outputs, power, replaced, resume_cases, soak, waits,
+};
 
 #[test]
 fn a_kill_at_any_moment_loses_and_doubles_nothing() {
@@ -32,6 +34,13 @@ fn kills_during_recovery_end_in_a_start_that_works() {
 #[test]
 fn a_kill_while_changed_rows_get_new_answers_loses_none_and_leaves_one_line_a_row() {
     replaced::kills(8, 14);
+}
+
+#[test]
+fn a_kill_while_an_output_is_made_leaves_it_old_or_whole() {
+    let seen = outputs::at_random_moments(1_000, 10, 15);
+
+    assert!(seen.kills == 10 && seen.old > 0, "{seen:?}");
 }
 
 #[test]

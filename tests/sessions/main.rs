@@ -13,6 +13,8 @@ mod hostile;
 mod input;
 mod main_uses;
 mod models;
+#[path = "../support/odd_rows.rs"]
+mod odd_rows;
 mod output;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
@@ -21,6 +23,7 @@ mod pty;
 mod readme;
 mod refusals;
 mod resume;
+mod round_trip;
 #[cfg(unix)]
 mod screen;
 mod secrets;

@@ -108,6 +108,22 @@ impl<'a> Cursor<'a> {
         self.json.get(start + 1..self.at - 1)
     }
 
+    /// Reads a string and returns it with its quotes. It does not check what is between them, so it is only for text that
+    /// was checked before. For a long text, it is several times as fast as [`Cursor::string`].
+    #[inline]
+    pub(crate) fn checked_string(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        let mut at = self.json.get(start).filter(|byte| **byte == b'"').map(|_| start + 1)?;
+        loop {
+            at += memchr::memchr2(b'"', b'\\', self.json.get(at..)?)?;
+            if self.json[at] == b'"' {
+                self.at = at + 1;
+                return self.json.get(start..self.at);
+            }
+            at += 2;
+        }
+    }
+
     /// Reads a string without escapes.
     #[inline]
     pub(crate) fn plain_string(&mut self) -> Option<&'a [u8]> {

@@ -7,7 +7,7 @@ use crate::export::output::whole_file;
 use crate::journal::MemDisk;
 use crate::source::{Input, Options};
 
-/// A line of an answer with a label.
+/// The results line of an answer with this label.
 fn answer(label: &str, quality: &str, text: &str) -> String {
     let text = serde_json::Value::from(text);
     format!(
@@ -146,7 +146,7 @@ fn whole_lines_are_copied_as_they_are() {
 }
 
 #[test]
-fn a_broken_row_and_a_repeated_label_are_found_by_their_place() {
+fn rows_that_are_broken_or_have_a_repeated_label_are_found_by_their_place() {
     let place = Place::new(&[answer("1", "ok", "one")], &[]);
     let input = place.input("t.csv", "id,subject\n1,a\n2,b,c\n1,d\n");
     let name = input.display().to_string();
@@ -160,7 +160,23 @@ fn a_broken_row_and_a_repeated_label_are_found_by_their_place() {
 }
 
 #[test]
-fn columns_of_the_input_keep_their_names_and_ours_give_way() {
+fn without_settings_an_unnamed_row_is_found_by_its_place() {
+    let folder = usual();
+    let input = folder.input("t.jsonl", "\"one\"\n{\"id\":\"2\",\"prompt\":\"two\"}\n\"three\"\n");
+    let place = |line: u32| format!("{}:{line}", input.display());
+    let unnamed = |line: String| line.replace("\"key\"", "\"occurrence\":0,\"key\"");
+    let results = [unnamed(answer(&place(1), "ok", "first")), answer("2", "ok", "second")];
+    folder.disk.put("r", results.map(|line| line + "\n").concat().as_bytes());
+    folder.disk.put("e", format!("{}\n", unnamed(failure(&place(3), "server"))).as_bytes());
+
+    let (table, made) =
+        folder.made(Some(&input), |request| request.fields = fields(&["text", "error"])).expect("all is well");
+
+    assert_eq!((&*table, made.not_in_input), ("text,error\nfirst,\nsecond,\n,it failed\n", 0));
+}
+
+#[test]
+fn columns_of_the_input_keep_their_names_and_ours_are_renamed() {
     let place = Place::new(&[answer("1", "ok", "one")], &[]);
     let input = place.input("t.csv", "id,text,_text,error\n1,a,b,c\n");
 

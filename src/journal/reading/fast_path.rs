@@ -63,7 +63,13 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         return None;
     }
     let charges = Charges { usage, spend, maybe_paid };
-    Some(ResultRecord { row: row(custom_id, key, occurrence), quality, ended_at, charges })
+    Some(ResultRecord {
+        label: Cow::Borrowed(custom_id),
+        row: row(custom_id, key, occurrence),
+        quality,
+        ended_at,
+        charges,
+    })
 }
 
 fn null(at: &mut Cursor<'_>) -> Option<()> {

@@ -32,7 +32,7 @@ pub use error_log::{ErrorLog, read_error_log};
 pub(crate) use lines::Line;
 pub(crate) use lines::Lines;
 pub(crate) use parse::{parse_error, parse_result};
-pub(crate) use places::{LineKind, Read, line_kind, read_lines};
+pub(crate) use places::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub(crate) use record::{Parsed, ResultRecord};
 #[cfg(test)]
 pub(crate) use scan::scan;

@@ -103,6 +103,7 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     }
     Parsed::Record(ResultRecord {
         row: row(&custom_id, JobKey::parse(&meta.key), meta.occurrence),
+        label: custom_id,
         quality: quality(meta.quality.as_deref()),
         ended_at: meta.ended_at,
         charges: Charges { usage: meta.usage, spend: spend(meta.cost_usd), maybe_paid: meta.maybe_paid },
@@ -123,13 +124,15 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
         (None, Some(raw)) => RowId::broken(error.source.as_deref().unwrap_or(""), error.line.unwrap_or(0), &raw),
         (None, None) => return Parsed::NotOurs,
     };
-    let broken_at = || format!("{}:{}", error.source.as_deref().unwrap_or_default(), error.line.unwrap_or_default());
+    let (is_broken, is_row) = (custom_id.is_none(), custom_id.is_some() && params.is_some());
+    let place = || format!("{}:{}", error.source.as_deref().unwrap_or_default(), error.line.unwrap_or_default());
     Parsed::Record(ErrorRecord {
         row,
         class,
-        broken_at: custom_id.is_none().then(broken_at),
+        label: custom_id.map_or_else(place, Cow::into_owned),
+        is_broken,
         is_unsent: key.is_none(),
-        is_row: custom_id.is_some() && params.is_some(),
+        is_row,
         run: error.run.unwrap_or_default().into_owned(),
         results: error.results.map(Cow::into_owned),
         last_at: error.last_at.and_then(|time| time.parse().ok()),

@@ -1,4 +1,4 @@
-//! Finds out where the lines of a file are, so that they can be read again.
+//! Finds the places of the lines in a file, so that the lines can be read again later.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -15,12 +15,21 @@ use crate::sink::Log;
 /// A line of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// The label of the row's identity. A broken row is identified by its input and line.
+    /// A hash of what its row is known by. A broken row is identified by its input and line.
     pub(crate) label: u64,
-    /// How good the answer is; `Ok` for a failure.
+    /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
     /// Offset of its first byte.
     pub(crate) offset: u64,
+}
+
+/// What rows are known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KnownBy {
+    /// Their identity: the label of a named row, what an unnamed row asks.
+    Identity,
+    /// The label in their line: for an unnamed row its input and line.
+    Label,
 }
 
 /// The kind of the first line of a file.
@@ -61,15 +70,21 @@ pub(crate) fn read_lines(
     file: &dyn DiskFile,
     path: &Path,
     log: Log,
+    known_by: KnownBy,
     take: impl FnMut(Vec<Read>),
 ) -> Result<(), JournalError> {
     let read = |line: &Line<'_>, lines: &mut Vec<Read>| -> Parsed<()> {
-        let mut add = |row: RowId, quality| lines.push(Read { label: row.label, quality, offset: line.offset });
+        let mut add = |label: Option<&str>, row: RowId, quality| {
+            let label = label.map_or(row, |label| RowId::named(label, None)).label;
+            lines.push(Read { label, quality, offset: line.offset });
+        };
+        let by_label = known_by == KnownBy::Label;
         match log {
-            Log::Results => parse_result(line.bytes).handed_to(|record| add(record.row, record.quality)),
+            Log::Results => parse_result(line.bytes).handed_to(|record| {
+                add(by_label.then_some(&record.label), record.row, record.quality);
+            }),
             Log::Errors => parse_error(line.bytes).handed_to(|record| {
-                let place = record.broken_at.as_deref().map(|place| RowId::named(place, None));
-                add(place.unwrap_or(record.row), Quality::Ok);
+                add((by_label || record.is_broken).then_some(&record.label), record.row, Quality::Ok);
             }),
         }
     };

@@ -33,6 +33,8 @@ impl<T> Parsed<T> {
 /// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
+    /// The label in the line. That of an unnamed row is its input and line.
+    pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,
     /// When the answer came, as text.
@@ -56,8 +58,9 @@ pub(crate) struct ErrorRecord {
     pub(super) is_unsent: bool,
     /// Whether the line contains a row that can be run again. Otherwise it contains the text of a broken row.
     pub(super) is_row: bool,
-    /// For a broken row, its input and line, such as `in.csv:7`.
-    pub(super) broken_at: Option<String>,
+    /// The label in the line. That of an unnamed or broken row is its input and line, such as `in.csv:7`.
+    pub(super) label: String,
+    pub(super) is_broken: bool,
     /// Id of the run that wrote it.
     pub(crate) run: String,
     /// The results file that it belongs to.

@@ -12,6 +12,7 @@ pub mod judged;
 pub mod kills;
 pub mod million;
 pub mod money;
+pub mod outputs;
 pub mod power;
 pub mod program;
 pub mod replaced;

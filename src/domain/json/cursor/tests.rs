@@ -42,6 +42,20 @@ fn is_json(text: &[u8]) -> bool {
 }
 
 #[test]
+fn a_string_that_was_checked_is_read_as_any_string() {
+    for text in [r#""""#, r#""a""#, r#""a\"b\\" "#, r#""\\","#, r#""é\u0041 long enough for more than one piece""#] {
+        let (mut one, mut other) = (Cursor::new(text.as_bytes()), Cursor::new(text.as_bytes()));
+
+        let (checked, value) = (one.checked_string(), other.value(1));
+
+        assert_eq!((checked, one.position()), (value, other.position()), "{text}");
+    }
+    for text in ["", "a", "\"", r#""a\"#, r#""a\""#] {
+        assert_eq!(Cursor::new(text.as_bytes()).checked_string(), None, "{text}");
+    }
+}
+
+#[test]
 fn the_cursor_accepts_exactly_the_texts_that_the_parser_accepts() {
     let texts = [
         "",

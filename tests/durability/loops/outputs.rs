@@ -1,0 +1,233 @@
+//! Kills the real program while it makes an output from the results: by `results`, and by a `run` that has nothing left
+//! to send. The output is never half-made under its own name, the next command makes it whole, and the results and the
+//! error log never change, whatever is deleted of the run folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::kills::{FAULTS, Point, has_strace, kill_after, meddled};
+use super::program::{Api, Outcome, Place};
+use super::{Seen, Size};
+
+const RESULTS: &str = "out.csv.results.jsonl";
+const ERRORS: &str = "out.csv.errors.jsonl";
+/// The content of an output before it is made again.
+const OLD: &[u8] = b"an earlier output\n";
+
+/// The names of outputs, and the commands that make them. `run` has failed rows and so ends with code 3.
+const COMMANDS: [(&str, &[&str]); 6] = [
+    ("out.csv", &["run", "in.jsonl"]),
+    ("made.csv", &["results", RESULTS, "--input", "in.jsonl"]),
+    ("made.tsv.gz", &["results", RESULTS, "--input", "in.jsonl", "--fields", "input.prompt,id,text,error"]),
+    (
+        "done.csv.zst",
+        &["results", RESULTS, "--input", "in.jsonl", "--fields", "id,input.prompt,text", "--order", "done"],
+    ),
+    ("made.jsonl", &["results", RESULTS, "--input", "in.jsonl", "--order", "input"]),
+    ("made.txt", &["results", RESULTS, "--include", "ok", "--order", "done"]),
+];
+
+/// System calls on an output while it is made.
+const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", "rename,renameat,renameat2"];
+
+/// What a loop of kills saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kills {
+    /// Kills that hit a living process.
+    pub kills: u64,
+    /// How often the output kept its old state: it was missing, or it had the old content.
+    pub old: u64,
+    /// How often it was whole already.
+    pub whole: u64,
+    /// How often a half-made file lay beside it.
+    pub unfinished: u64,
+}
+
+/// A run that has ended. Its outputs can be made again.
+struct Made {
+    api: Api,
+    place: Place,
+    rows: usize,
+    results: Vec<u8>,
+    errors: Vec<u8>,
+}
+
+/// A command that makes an output.
+struct Make {
+    name: &'static str,
+    args: &'static [&'static str],
+    code: i32,
+    whole: Vec<u8>,
+    took: Duration,
+}
+
+impl Made {
+    fn new(rows: usize) -> Self {
+        let (api, place) = (Api::start(FAULTS), Place::with_rows(rows));
+        let ended = Outcome::of(place.command(&api, &["run", "in.jsonl", "-o", "out.csv"]));
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let read = |name: &str| fs::read(place.path(name)).expect("the run made it");
+        let (results, errors) = (read(RESULTS), read(ERRORS));
+        Self { api, place, rows, results, errors }
+    }
+
+    fn command(&self, name: &str, args: &[&str]) -> Command {
+        let args = [args, &["-o", name]].concat();
+        if args[0] == "run" { self.place.command(&self.api, &args) } else { self.place.bare(&args) }
+    }
+
+    /// Makes an output undisturbed.
+    fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
+        let begun = Instant::now();
+        let ended = Outcome::of(self.command(name, args));
+        let took = begun.elapsed();
+        let code = if args[0] == "run" { 3 } else { 0 };
+        assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
+        let whole = fs::read(self.place.path(name)).expect("it was made");
+        assert!(whole.len() > self.rows, "{name} is too short for {} rows", self.rows);
+        Make { name, args, code, whole, took }
+    }
+
+    fn all(&self) -> Vec<Make> {
+        COMMANDS.iter().map(|(name, args)| self.make(name, args)).collect()
+    }
+
+    fn unfinished(&self, make: &Make) -> PathBuf {
+        self.place.path(&format!("{}.unfinished", make.name))
+    }
+
+    /// Puts the output into the state before the command: it is missing, or it has the old content.
+    fn put(&self, make: &Make, exists: bool) {
+        let path = self.place.path(make.name);
+        match exists {
+            true => fs::write(path, OLD).expect("it can be written"),
+            false => fs::remove_file(path).expect("it is there"),
+        }
+    }
+
+    /// Checks the files after a kill, then deletes a part of the run folder, and lets the command make the output.
+    fn on_death(&self, make: &Make, existed: bool, random: &mut fastrand::Rng, seen: &mut Kills, what: &str) {
+        let found = fs::read(self.place.path(make.name)).ok();
+        let is_whole = found.as_ref() == Some(&make.whole);
+        let is_old = found.as_deref() == existed.then_some(OLD);
+        assert!(is_whole || is_old, "{what}: {} has {:?} bytes", make.name, found.map(|found| found.len()));
+        seen.kills += 1;
+        *(if is_whole { &mut seen.whole } else { &mut seen.old }) += 1;
+        seen.unfinished += u64::from(self.unfinished(make).exists());
+        self.assert_journal(what);
+        self.delete(random);
+        self.assert_answers(what);
+
+        let ended = Outcome::of(self.command(make.name, make.args));
+
+        assert_eq!(ended.code, Some(make.code), "{what}: {ended:?}");
+        let found = fs::read(self.place.path(make.name)).expect("it was made");
+        assert!(found == make.whole, "{what}: {} differs after the next command", make.name);
+        assert!(!self.unfinished(make).exists(), "{what}: a half-made file is left");
+        self.assert_journal(what);
+    }
+
+    fn assert_journal(&self, what: &str) {
+        let is = |name: &str, expected: &[u8]| fs::read(self.place.path(name)).is_ok_and(|found| found == expected);
+        assert!(is(RESULTS, &self.results), "{what}: the results changed");
+        assert!(is(ERRORS, &self.errors), "{what}: the error log changed");
+    }
+
+    /// Deletes all of the run folder, or one of its files, or nothing.
+    fn delete(&self, random: &mut fastrand::Rng) {
+        let folder = self.place.path(&format!("{RESULTS}.run"));
+        let files = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let files: Vec<PathBuf> = files.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        match random.u8(0..3) {
+            0 if folder.exists() => fs::remove_dir_all(folder).expect("it can be deleted"),
+            1 if !files.is_empty() => fs::remove_file(&files[random.usize(0..files.len())]).expect("it can be deleted"),
+            _ => {}
+        }
+    }
+
+    /// Checks that every row of the input is in the results or in the error log, read without the run folder's help.
+    fn assert_answers(&self, what: &str) {
+        let args = ["results", RESULTS, "--order", "done", "--fields", "id", "--output-format", "text"];
+        let output = self.place.bare(&args).output().expect("the program can be started");
+        let labels = String::from_utf8(output.stdout).expect("it is text");
+        let found: BTreeSet<&str> = labels.lines().collect();
+        assert_eq!((output.status.code(), found.len()), (Some(0), self.rows), "{what}: rows are lost");
+    }
+}
+
+/// Kills the commands at random moments, in turn.
+pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
+    let made = Made::new(rows);
+    let commands = made.all();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut seen = Kills::default();
+    while seen.kills < kills {
+        let make = &commands[seen.kills as usize % commands.len()];
+        let existed = random.bool();
+        made.put(make, existed);
+        let moment = make.took.mul_f64(random.f64());
+        match kill_after(made.command(make.name, make.args), moment) {
+            true => {
+                let what = format!("seed {seed}, {} killed after {moment:?}", make.name);
+                made.on_death(make, existed, &mut random, &mut seen, &what);
+            }
+            false => assert!(fs::read(made.place.path(make.name)).is_ok_and(|found| found == make.whole)),
+        }
+    }
+    seen
+}
+
+/// Kills the commands at each call on the file of their output.
+fn at_every_call(rows: usize, seed: u64) -> Kills {
+    let made = Made::new(rows);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut seen = Kills::default();
+    for make in made.all() {
+        let unfinished = format!("{}.unfinished", make.name);
+        for calls in CALLS {
+            let before = seen.kills;
+            for nth in 1.. {
+                let existed = random.bool();
+                made.put(&make, existed);
+                // strace needs a name that lives as long as the program.
+                let point = Point { calls, file: unfinished.clone().leak() };
+                let command = made.command(make.name, make.args);
+                let ended = Outcome::of(meddled(&command, &made.place, point, "signal=SIGKILL", nth));
+                if ended.code.is_some() {
+                    assert_eq!(ended.code, Some(make.code), "{point:?} {nth}: {ended:?}");
+                    break;
+                }
+                let what = format!("seed {seed}, {} killed at {calls} {nth}", make.name);
+                made.on_death(&make, existed, &mut random, &mut seen, &what);
+            }
+            assert!(seen.kills > before, "no kill at {calls} of {}: nothing was tried there", make.name);
+        }
+    }
+    seen
+}
+
+/// Returns the lines of this loop for the page.
+pub fn page(size: Size) -> Vec<Seen> {
+    let rows = size.pick(1_000, 20_000);
+    let random = at_random_moments(rows, size.pick(10, 100), 5);
+    let traced = match has_strace() {
+        true => {
+            let seen = at_every_call(rows, 6);
+            format!("{} at every opening, cut, write, sync and rename of the file (strace)", seen.kills)
+        }
+        false => "none by strace: NOT INSTALLED".to_owned(),
+    };
+    vec![Seen::new(
+        "kills while an output is made from the results (real program)",
+        "100 random moments; never half-made under its name; whole after the next command; results and error log never change",
+        format!(
+            "{} random moments at {rows} rows and 6 outputs ({} before the new output had its name, {} of them with an \
+             unfinished file beside it; {} after), {traced}: 0 half-made, all whole after the next command, results and \
+             error log unchanged, every row found with the run folder or parts of it deleted",
+            random.kills, random.old, random.unfinished, random.whole
+        ),
+    )]
+}

@@ -1,0 +1,36 @@
+"""The program that is judged."""
+
+import os
+import shutil
+import subprocess
+
+
+class Program:
+    """The program, run in a folder, without the settings of this process. `has_tables` says whether it has Parquet and
+    Excel."""
+
+    def __init__(self, binary, folder, has_tables):
+        self.binary, self.folder, self.has_tables = binary, folder, has_tables
+        self.empty()
+        ours = ("CLAUDE_BATCH_", "ANTHROPIC_")
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(ours) and not name.upper().endswith("_PROXY")
+        }
+        self.environment |= {"XDG_CONFIG_HOME": str(folder / "none"), "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
+
+    def empty(self):
+        """Empties the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def __call__(self, *args, code=0):
+        """Runs it; it must end with this code."""
+        said = subprocess.run(
+            [self.binary, *map(str, args)], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True
+        )
+        if said.returncode != code:
+            words = said.stderr.decode("utf-8", "replace")
+            raise SystemExit(f"claude-batch {args} ended with {said.returncode}, not {code}: {words[-3000:]}")
+        return said.stdout

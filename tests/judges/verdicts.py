@@ -1,0 +1,79 @@
+"""What the judges found, and the page that shows it."""
+
+import datetime
+import sys
+import time
+
+import duckdb
+import openpyxl
+import pandas
+import polars
+import pyarrow
+import zstandard
+
+BEGINNING = """\
+# Inputs and outputs, judged by programs that others wrote
+
+Made by `.ci/judges`, which installs the judges, runs the program in a release build, and compares cells. It fails if
+anything differs, and then this page says what. Numbers are compared as they are spelled, except in Parquet columns that
+hold numbers.
+
+- **fixtures**: the jobs of the fixtures on the simulator. The cells must be those of the input, and of the results file
+  as Python's `json` reads it.
+- **formulas**: answers that a spreadsheet takes for formulas. LibreOffice opens the table as for a person, and no cell
+  may be a formula. With `--raw-cells` some are, which shows that this judge can tell.
+- **round trip**: random rows with texts from all planes of Unicode, control characters, huge numbers, and members in any
+  order. A server looks up each request by its bytes and answers with such texts. Tables are made with `--raw-cells`.
+
+What a format can't carry is left out: a table in CSV or TSV that holds a NUL byte is refused as no text; an Excel cell
+holds no control characters but tab and line feed, and no empty text; openpyxl, which writes these sheets, does not escape
+`_x000D_` and does not mark white space, so cells of white space alone are left out; a half surrogate is no text in any
+format.
+
+"""
+
+HEAD = "| part | judge | what it read | rows | cells | differences |\n|---|---|---|---|---|---|\n"
+
+
+class Verdicts:
+    """Collects what was compared."""
+
+    def __init__(self):
+        self.lines = []
+        self.differences = 0
+        self.begun = time.monotonic()
+
+    def add(self, part, judge, what, rows, cells, differences, example=None):
+        self.differences += differences
+        shown = f"**{differences}**" if differences else "0"
+        self.lines.append(f"| {part} | {judge} | {what} | {rows:,} | {cells:,} | {shown} |\n")
+        print(f"{time.monotonic() - self.begun:6.0f} s  {part}: {judge}, {what}: {rows:,} rows, {differences} differences", flush=True)
+        if differences:
+            print(f"DIFFERS: {example!r:.2000}", file=sys.stderr, flush=True)
+
+    def compare(self, part, judge, what, found, expected):
+        """Compares a header and rows, as a judge read them, with what they must be."""
+        (found_header, found_rows), (header, rows) = found, expected
+        different = [pair for pair in zip(found_rows, rows) if pair[0] != pair[1]]
+        wrong = sum(a != b for pair in different for a, b in zip(*pair, strict=True))
+        wrong += abs(len(found_rows) - len(rows)) * len(header) + (list(found_header) != list(header))
+        example = different[0] if different else (found_header, len(found_rows), header, len(rows))
+        self.add(part, judge, what, len(found_rows), len(found_rows) * len(header), wrong, example)
+
+    def write(self, path, libreoffice, jq):
+        """Writes the page."""
+        versions = {
+            "Python": sys.version.split()[0],
+            "pandas": pandas.__version__,
+            "DuckDB": duckdb.__version__,
+            "pyarrow": pyarrow.__version__,
+            "Polars": polars.__version__,
+            "openpyxl": openpyxl.__version__,
+            "zstandard": zstandard.__version__,
+            "LibreOffice": libreoffice,
+            "jq": jq,
+        }
+        judges = ", ".join(f"{name} {version}" for name, version in versions.items())
+        said = f"Last run: {datetime.date.today()}, {time.monotonic() - self.begun:.0f} s. Judges: {judges}.\n\n"
+        total = f"\n{self.differences:,} differences.\n"
+        path.write_text(BEGINNING + said + HEAD + "".join(self.lines) + total, encoding="utf-8")
