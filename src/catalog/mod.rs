@@ -165,15 +165,15 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have, whichever model of the catalog answers, at
-    /// whichever speed. It is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have with any model of the catalog and at any speed.
+    /// It is for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
         most.max().unwrap_or_default()
     }
 
-    /// Returns the date of the prices: the day they were checked, or the date in the price file.
+    /// Returns the date of the prices: the day on which they were checked, or the date in the price file.
     pub fn price_date(&self) -> &str {
         &self.price_date
     }

@@ -33,7 +33,7 @@ const VENDORS: [(&str, &[&str]); 9] = [
     ("Amazon", &["amazon.", "nova-micro", "nova-lite", "nova-pro", "titan-"]),
 ];
 
-/// Returns the vendor of a model that surely belongs to another vendor; `None` for any other name.
+/// Returns the vendor of a model, if its name surely does not belong to a Claude model; `None` for any other name.
 pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     let name = model.to_ascii_lowercase();
     if name.contains("claude") {

@@ -164,14 +164,14 @@ impl JournalFiles {
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
-    /// For each value of the first bits of a label, where its entries begin. Labels are hashes, so about eight entries
-    /// share a value, and finding a label reads one or two places of memory.
+    /// For each value of the first bits of a label: where the entries with this value begin. Labels are hashes, so
+    /// about eight entries share a value. So finding a label reads only one or two places of memory.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
 }
 
-/// Entries that share the first bits of their labels, on average.
+/// How many entries share the first bits of their labels, on average.
 const SHARING: usize = 8;
 
 impl Index {
@@ -217,7 +217,7 @@ impl Index {
         Self { entries, begins, found }
     }
 
-    /// Returns where the entry of a label is.
+    /// Returns the position of the entry of a label.
     fn position(&self, label: u64) -> Option<usize> {
         let range = match self.begins.len() {
             0 => 0..self.entries.len(),
@@ -230,8 +230,8 @@ impl Index {
         Some(range.start + found)
     }
 
-    /// Reads the memory around these labels, so that [`Index::find`] need not wait for it. The processor reads several
-    /// places at the same time, because none depends on another.
+    /// Reads the memory around the entries of these labels, so that [`Index::find`] does not have to wait for it later.
+    /// The places do not depend on each other, so the processor can read several of them at the same time.
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
@@ -266,8 +266,8 @@ impl Index {
     }
 }
 
-/// Returns where the entries begin for each value of the first bits of a label, and where the last ones end. There are
-/// none for few entries, and for more than 32 bits can count: then all are searched.
+/// Returns where the entries begin for each value of the first bits of a label, and where the last entries end. The
+/// list is empty if there are few entries, or more entries than 32 bits can count. Then all entries are searched.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {
@@ -285,7 +285,8 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns by how many bits a label is shifted to leave its first bits, which have this many values.
+/// Returns by how many bits a label must be shifted so that only its first bits are left. These bits can have `values`
+/// different values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }
@@ -295,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_answer_counts_and_more_than_a_failure() {
+    fn the_latest_answer_is_used_rather_than_a_failure() {
         let answer = |offset| Place::answer(offset, Quality::Ok);
         let entries = vec![
             (7, Place::failure(50)),

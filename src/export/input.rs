@@ -63,7 +63,7 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns what its rows are known by in the journal.
+    /// Returns which property identifies its rows in the journal.
     pub(crate) fn known_by(&self) -> KnownBy {
         if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
     }
@@ -138,7 +138,7 @@ fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
 /// Finds the identity of rows.
 struct Rows<'a> {
     input: &'a RunInput,
-    /// Whether cells are needed.
+    /// Whether the cells of rows are needed.
     keeps_input: bool,
     /// The planner. It is slow, because it makes the whole request of each row. So it is made only when the first row
     /// needs it.

@@ -40,14 +40,14 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Cuts a line into its members. The line was checked before; of a line that is not a JSON object, the members that
-    /// could be read are there.
+    /// Splits a line into its members. The line must have been checked before. If it is not a JSON object, it has the
+    /// members that could be read.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer from the beginning of a text that may have more lines after it. Returns `None` unless
-    /// all that is needed comes early in it, so that its end need not be found.
+    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Returns `None`
+    /// unless all needed members come early in the line. If they do, the end of the line does not have to be found.
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -56,7 +56,7 @@ impl<'a> Line<'a> {
         has_all.then_some(found)
     }
 
-    /// Returns the members, and whether it stopped because all that is needed was found.
+    /// Returns the members, and whether reading stopped early because all needed members were found.
     fn read(line: &'a [u8], needed: Needed) -> (Self, bool) {
         let mut has_all = false;
         let mut found = Self::default();

@@ -29,7 +29,7 @@ impl<'f> Lines<'f> {
     /// empty.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The errors of the operating system.
     pub(crate) fn at(&mut self, place: Place) -> io::Result<&[u8]> {
         match place.log() {
             Log::Results => self.results.line_at(place.offset()),
@@ -39,10 +39,11 @@ impl<'f> Lines<'f> {
 }
 
 impl Lines<'_> {
-    /// Returns what is in memory from the beginning of a line on: often all of it, and more lines after it.
+    /// Returns the bytes in memory that start at the beginning of a line. Often they contain the whole line and more
+    /// lines after it.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The errors of the operating system.
     pub(crate) fn beginning(&mut self, place: Place) -> io::Result<&[u8]> {
         let pages = match place.log() {
             Log::Results => &mut self.results,

@@ -74,7 +74,7 @@ pub(crate) struct Run {
 pub(crate) struct Made {
     /// Rows of the output.
     pub(crate) rows: u64,
-    /// Rows of the journal that the input does not have any more. They are left out.
+    /// Rows of the journal that are no longer in the input. They are left out.
     pub(crate) not_in_input: u64,
 }
 
@@ -180,7 +180,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     Ok(fields)
 }
 
-/// How many labels are looked up at once.
+/// How many labels are looked up together.
 const AT_ONCE: usize = 256;
 
 /// Writes rows to an output.
@@ -265,8 +265,8 @@ impl<'f> RowWriter<'f> {
         Ok(rest)
     }
 
-    /// Writes the rows of a run in the order of an input whose columns are not needed. Several labels are looked up at
-    /// once, since the index waits for memory most of the time.
+    /// Writes the rows of a run in the order of its input, if no columns of the input are needed. Many labels are
+    /// looked up together, because a single lookup mostly waits for memory.
     fn in_order_of_input(
         &mut self,
         input: &RunInput,

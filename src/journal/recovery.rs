@@ -59,7 +59,7 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, recovered: Recovered::default() }
     }
 
-    /// Finds and locks the existing files, and refuses files that may not be used. Changes no file.
+    /// Finds and locks the existing files, and refuses files that must not be used. Changes no file.
     pub(crate) fn find(&mut self, inputs: &[PathBuf], origin: &str, start: Start) -> Result<Existing, JournalError> {
         self.paths.check(inputs, start, self.disk)?;
         let is_known = self.is_known()?;

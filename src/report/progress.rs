@@ -63,7 +63,7 @@ pub(crate) struct Progress {
 impl Progress {
     const PAUSE: SignedDuration = SignedDuration::from_millis(100);
 
-    /// Returns a view on the terminal of standard error, to which `writer` must lead.
+    /// Returns a view on the terminal of standard error. `writer` must write to that terminal.
     pub(crate) fn on_stderr(verbosity: Verbosity, is_colored: bool, writer: Box<dyn Write + Send>) -> Self {
         let term = Term::stderr();
         let size = move || {

@@ -193,7 +193,10 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
             ));
         }
         if context.maybe_paid_earlier > 0 {
-            text.push_str(&format!("; {} in all runs together", count(maybe.saturating_add(context.maybe_paid_earlier))));
+            text.push_str(&format!(
+                "; {} in all runs together",
+                count(maybe.saturating_add(context.maybe_paid_earlier))
+            ));
         }
         rows.push(ListRow::text("billing", text));
     }

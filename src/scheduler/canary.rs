@@ -12,7 +12,7 @@
 //!
 //! A gateway that hides its limits may also refuse requests with 500. After a short pause it has room again, and may
 //! answer the canary. So with such a gateway, an answered canary does not prove that the rows are the cause. Therefore
-//! a row is sent alone after each of three canaries. Only if all three rows fail, the rows are the cause.
+//! a row is sent alone after each of three canaries. The rows are the cause only if all three rows fail.
 //!
 //! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it in the same way
 //! as to a row. When they have no room, it is not sent. No line is written for a canary.

@@ -12,7 +12,7 @@ use super::{Input, SourceError};
 pub struct InputIdentity {
     /// Length in bytes.
     pub len: u64,
-    /// When it was last written, in nanoseconds since 1970; `None` where the file system does not say.
+    /// When it was last written, in nanoseconds since 1970; `None` if the file system does not record it.
     pub modified_ns: Option<u64>,
 }
 

@@ -196,7 +196,7 @@ pub struct Options {
     pub max_line_bytes: usize,
     /// Whether rows keep their content in the input ([`Row::input`]), for outputs with the input's columns.
     pub keeps_input: bool,
-    /// Whether rows need no parameters: only who they are. No prompt is made of them.
+    /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
     pub labels_only: bool,
     /// Where a pipe is copied to while it is read, so that it can be read again.
     pub spool: Option<PathBuf>,

@@ -156,7 +156,7 @@ impl Reader {
         }
     }
 
-    /// Returns whether [`open_at`] is fast: it does not read what is before the position.
+    /// Returns whether [`open_at`] is fast because it does not read the rows before the position.
     pub(crate) fn is_random_access(&self) -> bool {
         self.rows.is_random_access()
     }

@@ -64,8 +64,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input }, notes))
 }
 
-/// Returns whether a file can be the input of results, when only its name says so. It is older than they are. An output
-/// that was made from them has such a name too, and is newer.
+/// Returns whether a file with the right name can be the input of a run. It must be older than the results. An output
+/// made from the results can have the same name, but it is newer.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     let modified = |path: &Path| world.resolve(path).metadata().and_then(|found| found.modified()).ok();
     let (named, results) = (modified(named), results.and_then(modified));

@@ -160,7 +160,7 @@ fn rows_that_are_broken_or_have_a_repeated_label_are_found_by_their_place() {
 }
 
 #[test]
-fn without_settings_an_unnamed_row_is_found_by_its_place() {
+fn without_settings_an_unnamed_row_is_found_by_its_line() {
     let folder = usual();
     let input = folder.input("t.jsonl", "\"one\"\n{\"id\":\"2\",\"prompt\":\"two\"}\n\"three\"\n");
     let place = |line: u32| format!("{}:{line}", input.display());

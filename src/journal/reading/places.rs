@@ -15,7 +15,8 @@ use crate::sink::Log;
 /// A line of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// A hash of what its row is known by. A broken row is identified by its input and line.
+    /// A hash of the property that identifies its row, see [`KnownBy`]. A broken row is always identified by its input
+    /// and line.
     pub(crate) label: u64,
     /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
@@ -23,12 +24,12 @@ pub(crate) struct Read {
     pub(crate) offset: u64,
 }
 
-/// What rows are known by.
+/// The property that identifies rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KnownBy {
-    /// Their identity: the label of a named row, what an unnamed row asks.
+    /// Their identity: the label of a named row, or the request of an unnamed row.
     Identity,
-    /// The label in their line: for an unnamed row its input and line.
+    /// The label in their line. For an unnamed row, this is its input and line.
     Label,
 }
 

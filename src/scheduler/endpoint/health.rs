@@ -14,7 +14,7 @@ use crate::clock::Instant;
 /// After this many faults without an answer between them, an endpoint is assumed to fail. By default, a row may have at
 /// least as many faults before it fails. Otherwise the last row of a run could be blamed for an outage.
 const FAULTS: u32 = 8;
-/// The same number for the time shortly after an outage: until [`RELAPSE`] has passed since its end.
+/// The same number for the time shortly after an outage, until [`RELAPSE`] has passed since its end.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);

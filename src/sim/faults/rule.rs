@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The faults to inject.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    /// Seed that decides which requests belong to a share; `None` uses the simulator's seed.
+    /// The seed for choosing the requests of a share; `None` uses the simulator's seed.
     pub seed: Option<u64>,
     /// The rules; the first that matches wins.
     pub rules: Vec<FaultRule>,
@@ -79,7 +79,7 @@ pub enum Fault {
         /// The part, from 0 to 1.
         at: f64,
     },
-    /// After a part of the body nothing more comes; or nothing comes at all, not even the head.
+    /// The response stops after a part of the body, or nothing comes at all, not even the head.
     Stall {
         /// The part that comes, from 0 to 1; `None` if not even the head comes.
         at: Option<f64>,
