@@ -189,8 +189,8 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: makes the messages from columns or members.
     pub template: Option<Template>,
-    /// `--system`, when it is a template ([`Template::of_system`]). It is filled in for rows that have columns. These
-    /// are the rows of formats with a header, and all rows if there is a `template`.
+    /// `--system`, if it is a template. It is filled in for rows that have columns. These are the rows of formats with
+    /// a header, and all rows if there is a `template`.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
