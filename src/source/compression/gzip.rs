@@ -252,7 +252,7 @@ mod tests {
             (changed(end - 8, !whole[end - 8]), "checksum does not match"),
             (changed(end - 1, 1), "checksum does not match"),
             ([&whole[..], b"more"].concat(), "too early"),
-            ([&whole[..], b"more than ten bytes"].concat(), "is not gzip"),
+            ([&whole[..], b"more than ten bytes"].concat(), "are not gzip"),
         ] {
             let (_, damage) = unpack(Unpacked::new(&*packed));
 

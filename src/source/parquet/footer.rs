@@ -50,10 +50,10 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
     }
     let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
     if footer + 12 > length {
-        return Err(Damage::new("its footer is longer than the file"));
+        return Err(Damage::new("its Parquet footer is longer than the file"));
     }
     if footer > MAX_FOOTER_BYTES {
-        return Err(Damage::new(format!("its footer has more than {} MiB", MAX_FOOTER_BYTES >> 20)));
+        return Err(Damage::new(format!("its Parquet footer has more than {} MiB", MAX_FOOTER_BYTES >> 20)));
     }
     file.seek(SeekFrom::Start(length - 8 - footer))?;
     let mut bytes = vec![0; footer as usize];
@@ -198,14 +198,14 @@ impl Schema {
 }
 
 fn damaged() -> Damage {
-    Damage::new("its footer can't be read")
+    Damage::new("its Parquet footer can't be read")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A field that is a list of structs. `step` is its number minus the number of the field before it.
+    /// Returns a field that is a list of structs. `step` is its number minus the number of the field before it.
     fn list(step: u8, elements: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![step << 4 | 9, 0xf0 | STRUCTS];
         bytes.extend(varint(elements.len() as u64));
@@ -223,7 +223,7 @@ mod tests {
         bytes
     }
 
-    /// A node of a schema: a group with this many children, or a column of texts.
+    /// Returns a node of a schema: a group with this many children, or a column of texts.
     fn node(children: Option<u64>) -> Vec<u8> {
         let name = [8, 1, b'n'];
         match children {

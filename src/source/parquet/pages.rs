@@ -460,7 +460,8 @@ mod tests {
 
     use super::*;
 
-    /// A field of a header: its step from the field before, and a number.
+    /// Returns a field of a header. `step` is its number minus the number of the field before it, and `number` is its
+    /// value.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {
