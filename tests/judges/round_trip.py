@@ -30,7 +30,7 @@ def without_nul(text):
 def in_excel(text):
     text = NOT_IN_EXCEL.sub("?", text)
     # White space alone has to be marked to be kept, and openpyxl does not mark it.
-    return text if text.strip(" \t\n") else text and "?"
+    return text if text.strip() else text and "?"
 
 
 def packed(path):

@@ -215,8 +215,9 @@ pub fn page(size: Size) -> Vec<Seen> {
     let random = at_random_moments(rows, size.pick(10, 100), 5);
     let traced = match has_strace() {
         true => {
+            let rows = size.pick(1_000, 4_000);
             let seen = at_every_call(rows, 6);
-            format!("{} at every opening, cut, write, sync and rename of the file (strace)", seen.kills)
+            format!("{} at every opening, cut, write, sync and rename of the file at {rows} rows (strace)", seen.kills)
         }
         false => "none by strace: NOT INSTALLED".to_owned(),
     };
