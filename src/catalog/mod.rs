@@ -1,8 +1,8 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
 //! It owns the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
-//! `fields.rs` and `vendors.rs`, each with its date and source. It knows no file, clock or request. Callers pass a price
-//! file as text. They pass the date when they ask whether a model has retired since the data were checked
+//! `fields.rs` and `vendors.rs`, each with its date and source. It knows no file, clock or request. Callers pass a
+//! price file as text. They pass the date when they ask whether a model has retired since the data were checked
 //! (`Model::is_retired_on`).
 //!
 //! Invariants:

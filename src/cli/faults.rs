@@ -9,8 +9,8 @@ pub(super) const SHOWN: usize = 20;
 /// The most faults that are listed before a run.
 const BEFORE_A_RUN: usize = 5;
 
-/// Returns the commonest fault as the end of a sentence: `the commonest problem: p.jsonl:7: has an empty prompt (12 rows like
-/// this); 3 rows have other faults`.
+/// Returns the commonest fault as the end of a sentence, for example: `the commonest problem: p.jsonl:7: has an empty
+/// prompt (12 rows like this); 3 rows have other faults`.
 pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     let groups = faults.by_size();
     let Some(most) = groups.first() else { return String::new() };

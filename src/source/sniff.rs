@@ -30,7 +30,8 @@ impl Peeked {
     /// Reads the beginning of `input`, called `name` in errors.
     ///
     /// # Errors
-    /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] when the first bytes are not text in UTF-8.
+    /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] if the first bytes are not text in
+    /// UTF-8.
     pub(super) fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
         let mut head = Vec::new();
         let reading = |source| SourceError::reading(name, 1, source);
