@@ -1,8 +1,8 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
 //! It owns the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
-//! `fields.rs` and `vendors.rs`, each with its date and source. It knows no file, clock or request. Callers pass a price
-//! file as text. They pass the date when they ask whether a model has retired since the data were checked
+//! `fields.rs` and `vendors.rs`, each with its date and source. It knows no file, clock or request. Callers pass a
+//! price file as text. They pass the date when they ask whether a model has retired since the data were checked
 //! (`Model::is_retired_on`).
 //!
 //! Invariants:
@@ -154,7 +154,8 @@ impl Catalog {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer on the terms of its request; `None` when the prices are unknown.
+    /// Returns the cost of an answer, given the terms of its request (speed, region); `None` when the prices are
+    /// unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
@@ -164,15 +165,15 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have, whichever model of the catalog answers, at
-    /// whichever speed. It is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have with any model of the catalog and at any speed.
+    /// It is for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
         most.max().unwrap_or_default()
     }
 
-    /// Returns the date of the prices: the day they were checked, or the date in the price file.
+    /// Returns the date of the prices: the day on which they were checked, or the date in the price file.
     pub fn price_date(&self) -> &str {
         &self.price_date
     }

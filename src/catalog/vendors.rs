@@ -1,11 +1,13 @@
-//! Models of other vendors, by the beginnings of their names.
+//! Recognizes models of other vendors by the beginnings of their names.
 //!
-//! Files made for other services name such models. The Claude API serves none of them, so a row that names one would
-//! surely fail. Gateways may serve them: there the name proves nothing.
+//! Files made for other services name such models. The Claude API serves none of them, so a row that names such a model
+//! would surely fail. A gateway may serve them, so there the name proves nothing.
 //!
-//! Source: the lists of models of these vendors (October 2026). Only beginnings that no Claude model can have.
+//! Source: the lists of models of these vendors (October 2026). The list has only beginnings that no Claude model can
+//! have.
 
-/// Beginnings of names, with their vendor. `o1` and the like are checked apart, since they are so short.
+/// Vendors with the beginnings of their model names. Names such as `o1` are checked separately, because they are so
+/// short.
 const VENDORS: [(&str, &[&str]); 9] = [
     ("OpenAI", &["gpt-", "chatgpt-", "text-embedding-", "text-davinci", "davinci-", "dall-e", "whisper-", "tts-"]),
     ("Google", &["gemini-", "gemma-", "gemma2", "text-bison", "learnlm"]),
@@ -31,13 +33,13 @@ const VENDORS: [(&str, &[&str]); 9] = [
     ("Amazon", &["amazon.", "nova-micro", "nova-lite", "nova-pro", "titan-"]),
 ];
 
-/// Returns the vendor of a model that is surely not a Claude model; `None` for any other name.
+/// Returns the vendor of a model, if its name surely does not belong to a Claude model; `None` for any other name.
 pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     let name = model.to_ascii_lowercase();
     if name.contains("claude") {
         return None;
     }
-    // Names may have a path before them, as `openai/gpt-4o`, or a mark of fine-tuning.
+    // A name can have a path before it, such as `openai/gpt-4o`, or a mark of fine-tuning.
     let name = name.rsplit('/').next().unwrap_or_default();
     let name = name.strip_prefix("ft:").unwrap_or(name);
     if is_short_name_of_openai(name) {
@@ -47,7 +49,7 @@ pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     found.map(|(vendor, _)| *vendor)
 }
 
-/// Returns whether a name is that of a reasoning model: `o1`, `o3-mini`.
+/// Returns whether this is the name of a reasoning model, such as `o1` or `o3-mini`.
 fn is_short_name_of_openai(name: &str) -> bool {
     let [b'o', b'1'..=b'9', rest @ ..] = name.as_bytes() else { return false };
     matches!(rest, [] | [b'-', ..])
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_of_other_vendors_are_known_by_their_names() {
+    fn models_of_other_vendors_are_recognized_by_their_names() {
         for (name, vendor) in [
             ("gpt-4o-mini", "OpenAI"),
             ("openai/gpt-4.1", "OpenAI"),
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_name_is_taken_for_one_of_another_vendor() {
+    fn other_names_are_not_taken_for_models_of_other_vendors() {
         for name in ["o", "o11", "o1x", "opus", "my-model", "haiku", "anthropic/claude-opus-5", "gpt-claude-proxy", ""]
         {
             assert_eq!(vendor_of(name), None, "{name}");

@@ -1,4 +1,4 @@
-//! What is said before a run about its inputs: their formats, and which columns are sent.
+//! The messages before a run about its inputs: their formats, and which columns are sent.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::report::text::{count, escape, plural};
 use crate::runner::input::{InputPlan, Survey};
 use crate::source::{self, Columns, Input, Placeholder, Recognized, Template, Texts};
 
-/// Inputs that are alike.
+/// Inputs with the same format and columns.
 struct Group {
     recognized: Recognized,
     /// The first of them.
@@ -15,7 +15,8 @@ struct Group {
     rows: u64,
 }
 
-/// Returns a line for each kind of input, and then warnings about placeholders that are not filled in, each once.
+/// Returns a line for each kind of input, followed by warnings about placeholders that are not filled in. Each warning
+/// comes only once.
 ///
 /// The inputs have been read before. If one can't be read now, the run will say so when it reads it.
 pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> Vec<String> {

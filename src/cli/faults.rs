@@ -1,4 +1,4 @@
-//! Faults of rows in the input: the same fault in many rows is one message with a count.
+//! Messages about faults of rows in the input. If many rows have the same fault, there is one message with a count.
 
 use crate::domain::{Alike, Group};
 use crate::report::text::{count, escape, plural};
@@ -9,8 +9,8 @@ pub(super) const SHOWN: usize = 20;
 /// The most faults that are listed before a run.
 const BEFORE_A_RUN: usize = 5;
 
-/// Returns the commonest fault as the end of a sentence: `the commonest problem: p.jsonl:7: has an empty prompt (12 rows like
-/// this); 3 rows have other faults`.
+/// Returns the commonest fault as the end of a sentence, for example: `the commonest problem: p.jsonl:7: has an empty
+/// prompt (12 rows like this); 3 rows have other faults`.
 pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     let groups = faults.by_size();
     let Some(most) = groups.first() else { return String::new() };
@@ -24,7 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns what is said before a run about its rows that can't be sent: one line, or one for each fault.
+/// Returns the lines before a run about rows that can't be sent: one line if they all have the same fault, or else one
+/// line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));
@@ -38,8 +39,8 @@ pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     lines
 }
 
-/// Returns the lines of `check` about rows that can't be sent: first each fault with its count, then the first rows one
-/// by one, unless each has a fault of its own.
+/// Returns the lines of `check` about rows that can't be sent: first each fault with its count, and then the first of
+/// these rows one by one. The second part is left out if every row has a different fault.
 pub(super) fn listed(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let mut lines: Vec<String> = groups.iter().map(|group| words(group)).collect();

@@ -1,9 +1,9 @@
-//! What is said before a run about the models that its rows name: those that `--map-model` replaces, those that the
-//! catalog does not know, and those of other vendors.
+//! The messages before a run about the models that its rows name: models that `--map-model` replaces, models that the
+//! catalog does not know, and models of other vendors.
 //!
-//! A name that the catalog does not know may be that of a newer model, or one of a gateway. So such rows are sent, and
-//! one warning for each name says how many they are. Only a name that is surely of another vendor is refused, and only
-//! when requests go to the Claude API itself, where such rows surely fail.
+//! If the catalog does not know a name, it may belong to a newer model or to a gateway. So such rows are sent, and one
+//! warning for each name says how many rows name it. A run is refused only if a model surely belongs to another vendor
+//! and requests go to the Claude API itself, because such rows surely fail there.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ fn names(rows: u64) -> (String, &'static str) {
     (plural(rows, "row", "rows"), if rows == 1 { "names" } else { "name" })
 }
 
-/// Returns why a run is refused whose rows name models of other vendors; `None` when it is not.
+/// Returns the reason for refusing a run whose rows name models of other vendors; `None` if the run is not refused.
 pub(super) fn refusal(config: &Config, survey: &Survey) -> Option<String> {
     if !parts::is_api(config) {
         return None;
@@ -97,13 +97,13 @@ fn words_of_foreign(model: &str, vendor: &str, rows: u64) -> String {
     format!("{} ({vendor}, {rows})", escape(model))
 }
 
-/// Returns why a row is refused that names a model of another vendor; `None` when it does not.
+/// Returns the reason for refusing a row with this model; `None` if the model does not belong to another vendor.
 pub(super) fn refusal_of_row(model: &str) -> Option<String> {
     let vendor = vendor_of(model)?;
     Some(format!("{model:?} is a model of {vendor}, which the API does not serve; {}", remedy([model])))
 }
 
-/// Returns what to type. A name that a shell could misread is not repeated.
+/// Returns the flags to type. Names that a shell could misread are left out.
 fn remedy<'a>(models: impl IntoIterator<Item = &'a str>) -> String {
     let to = Catalog::builtin().default_model().to_owned();
     let is_plain =
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_unknown_model_is_one_warning_with_its_rows() {
+    fn each_unknown_model_causes_one_warning_with_its_number_of_rows() {
         let models = [("claude-haiku-4-5", 9), ("claude-haku-4-5", 1_200), ("gpt-4o", 1), ("my-model", 2)];
 
         let warnings = unknown(&Catalog::builtin(), models.into_iter());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_a_shell_could_misread_is_not_in_what_to_type() {
+    fn a_name_that_a_shell_could_misread_is_not_in_the_advice() {
         let message = refusal_of_row("gpt-4o; rm x\u{1b}").expect("it is of another vendor");
 
         assert!(message.ends_with("--map-model NAME=claude-haiku-4-5") && !message.contains('\u{1b}'), "{message}");

@@ -1,7 +1,7 @@
 //! The output of a run, if it is not the results file itself: a table, texts, or lines in another order.
 //!
-//! The answers are stored safely in the results file, which is next to the output. For example, the files of a run are
-//! `answers.csv`, `answers.csv.results.jsonl` and `answers.csv.errors.jsonl`.
+//! The answers are stored safely in the results file, which is in the same folder as the output. For example, the files
+//! of a run are `answers.csv`, `answers.csv.results.jsonl` and `answers.csv.errors.jsonl`.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(crate) enum Target {
 pub(crate) struct Projection {
     /// Where it goes.
     pub(crate) target: Target,
-    /// Form, fields and order of the output.
+    /// The form, fields and order of the output.
     pub(crate) request: Request,
 }
 
@@ -72,7 +72,8 @@ impl Projection {
         }
     }
 
-    /// Checks that the output can be made: it must not be a file of the run, or a file that this program did not make.
+    /// Checks that the output can be written. It must be neither a file of the run nor a file that this program did not
+    /// make.
     ///
     /// # Errors
     /// The message names the output, and says what to do.

@@ -1,23 +1,23 @@
-//! Faults of many rows that are one fault: counted once, with an example.
+//! Groups equal faults of many rows: each fault has a count and an example.
 
-/// The most different faults that are kept. Rows with further ones are only counted.
+/// The highest number of different faults that are kept. Rows with other faults are only counted.
 const MOST: usize = 20;
 
-/// How much of a message is compared, in bytes. Longer messages end in lists of names.
+/// How much of a message is compared, in bytes. Only lists of names make messages longer than this.
 const COMPARED: usize = 1_000;
 
-/// Faults, grouped by their messages without the values of the rows. Memory is bounded.
+/// Faults, grouped by their messages. The values from the rows are ignored. Memory is bounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alike<T> {
     groups: Vec<Group<T>>,
     others: u64,
 }
 
-/// Rows with one fault.
+/// The rows that have the same fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group<T> {
     message: String,
-    /// How many.
+    /// How many rows there are.
     pub rows: u64,
     /// The first of them.
     pub first: T,
@@ -52,14 +52,14 @@ impl<T> Alike<T> {
         self.groups.first().map(|group| &group.first)
     }
 
-    /// Returns how many rows are in no group, since there were too many different faults.
+    /// Returns how many rows are in no group because there were too many different faults.
     pub fn others(&self) -> u64 {
         self.others
     }
 }
 
-/// Returns a message without the parts that differ from row to row: numbers, and what is in quotation marks. Numbers
-/// within names, as in `claude-haiku-4-5`, stay.
+/// Returns a message without the parts that differ from row to row: numbers, and text in quotation marks. Numbers
+/// inside names, such as `claude-haiku-4-5`, are kept.
 fn without_values(message: &str) -> String {
     let mut end = message.len().min(COMPARED);
     while !message.is_char_boundary(end) {
@@ -67,7 +67,7 @@ fn without_values(message: &str) -> String {
     }
     let mut shown = String::with_capacity(end);
     let mut chars = message[..end].chars().peekable();
-    // What stands before: a name, a sign that may belong to a number, or anything else.
+    // What comes before the current character: a name, a character that can be the sign of a number, or anything else.
     let (mut is_in_name, mut may_be_sign) = (false, true);
     while let Some(char) = chars.next() {
         match char {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_that_differ_in_values_are_one() {
+    fn messages_that_differ_only_in_values_are_one_fault() {
         for (one, other) in [
             ("max_tokens is 128000, above the 64000", "max_tokens is 200000, above the 8192"),
             ("has 4 cells where the header has 3", "has 12 cells where the header has 3"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_differ_in_more_are_several() {
+    fn messages_that_differ_in_other_ways_are_several_faults() {
         for (one, other) in [
             ("has `seed` in `body`", "has `top_k` in `body`"),
             ("above what claude-haiku-4-5 takes", "above what claude-haiku-5-5 takes"),

@@ -85,7 +85,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Returns the whole prompt's length.
+    /// Returns the length of the whole prompt, in tokens.
     pub(crate) fn prompt_tokens(&self) -> u64 {
         self.limited_input_tokens().saturating_add(self.cache_read_tokens)
     }

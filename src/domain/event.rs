@@ -184,8 +184,8 @@ pub enum EventBody {
     Ended {
         /// Rows that were read and have no result yet.
         pending: u64,
-        /// Why the run ended, if the input did not just end. The reason is in a box, because thousands of small events
-        /// may wait for the disk, and each takes as much memory as the largest variant.
+        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a box, because thousands of
+        /// small events may wait for the disk, and each takes as much memory as the largest variant.
         reason: Option<Box<HaltReason>>,
         /// For each reason, the share of the run's time in which it held up the run. The largest share comes first.
         reasons: Vec<(Reason, f64)>,

@@ -1,16 +1,16 @@
 //! CSV and TSV. The only user of the csv crate here.
 //!
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, and an answer may have been steered by
-//! whoever wrote the row. So such text gets a `'` in front, which spreadsheets show as text. Plain numbers are left as
-//! they are. `--raw-cells` turns this off.
+//! If a cell begins with `=`, `+`, `-` or `@`, a spreadsheet runs it as a formula. The author of a row can make the
+//! model write such an answer. So such text gets a `'` in front, and spreadsheets show it as text. Plain numbers are
+//! left as they are. `--raw-cells` turns this off.
 
 use std::io;
 
 use super::output::Output;
 use super::{Column, TableWriter, Value};
 
-/// Characters that a formula begins with, and those that a spreadsheet drops before it looks for one. The last four are
-/// full-width forms.
+/// The characters at the beginning of a formula, and the characters that a spreadsheet removes before it looks for a
+/// formula. The last four are full-width forms.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Writes records.
@@ -20,10 +20,10 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
-    /// Begins with the header.
+    /// Starts the output with the header.
     ///
     /// # Errors
-    /// What the output reports.
+    /// The errors of the output.
     pub(crate) fn new(out: Box<dyn Output>, delimiter: u8, columns: &[Column], is_raw: bool) -> io::Result<Self> {
         let records = csv::WriterBuilder::new().delimiter(delimiter).buffer_capacity(64 << 10).from_writer(out);
         let mut csv = Self { records, is_raw };
@@ -74,7 +74,7 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// Returns whether a spreadsheet could take text for a formula.
+/// Returns whether a spreadsheet could run this text as a formula.
 fn is_formula(text: &str) -> bool {
     text.starts_with(FORMULA) && !is_plain_number(text)
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_looks_like_a_formula_is_defused_and_a_number_is_not() {
+    fn text_that_looks_like_a_formula_gets_a_quote_and_a_number_does_not() {
         for formula in
             ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "--5", "-", "+e5", "-1-1"]
         {

@@ -1,4 +1,4 @@
-//! Why a projection can't be made. The journal is never changed by it.
+//! Why a projection can't be made. Making one never changes the journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub(crate) enum ExportError {
         /// The output.
         path: PathBuf,
     },
-    /// The input is needed, and it is not known.
+    /// The input is needed, but it is not known.
     #[error(
         "{why} need the input of {results}, which is not known here: name it with --input FILE, or leave them out with \
          --order done --fields id,text,error"
@@ -53,7 +53,7 @@ pub(crate) enum ExportError {
         /// The columns of the input, and which one was probably meant.
         columns: String,
     },
-    /// Text output has one field a line.
+    /// Text output has exactly one field.
     #[error("text output takes one field, but --fields names {count}; use csv or tsv for several")]
     OneField {
         /// How many fields were given.

@@ -1,7 +1,7 @@
 //! Fields: which parts of a row's line, and of its input, become columns.
 //!
-//! A field is a dotted path, most of them short names for a path into the line of a result. A failed row's line has
-//! other members, so such a name stands for one path in each kind of line.
+//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of a
+//! failed row has other members, so a short name has a path for each of the two kinds of lines.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::source::nearest;
 /// A field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// As it was typed; the name of its column.
+    /// The field as it was typed. It is also the name of its column.
     pub(crate) name: String,
     /// Where its value is.
     pub(crate) of: Of,
@@ -24,26 +24,26 @@ pub(crate) enum Of {
     Id,
     /// The text of the answer.
     Text,
-    /// Within the text of the answer, which is JSON.
+    /// A path in the text of the answer, which is JSON.
     Json(Path),
-    /// Within the row's input: a column, or a path into its line.
+    /// A column of the row's input, or a path in its line.
     Input(String),
-    /// How good the answer is; `failed` for a failed row.
+    /// The quality of the answer; `failed` for a failed row.
     Quality,
-    /// At a path of its line. One of both is missing when only one kind of line has it.
+    /// A path in the line of the row. If only one kind of line has the field, the other path is `None`.
     Line {
-        /// In the line of an answer.
+        /// The path in the line of an answer.
         answer: Option<Path>,
-        /// In the line of a failure.
+        /// The path in the line of a failure.
         failure: Option<Path>,
     },
 }
 
-/// The names of members, from the outside to the inside. In an array, a name is a position from 0.
+/// The names of members, from the outermost to the innermost. In an array, a name is a position, from 0.
 pub(crate) type Path = Vec<String>;
 
-/// Members of `meta` and of `error`, which have the same names or none: the short name, its path in the line of an
-/// answer and in that of a failure, and what it holds.
+/// Short names for members of `meta` and of `error`. Each entry has the short name, its path in the line of an answer,
+/// its path in the line of a failure (a path is empty if there is none), and the kind of its values.
 const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),
@@ -75,7 +75,7 @@ const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("error", "", "error.message", ColumnKind::Text),
 ];
 
-/// Members of a failure, after `error.`.
+/// The members of `error` in the line of a failure.
 const OF_ERROR: [&str; 16] = [
     "class",
     "message",
@@ -95,13 +95,13 @@ const OF_ERROR: [&str; 16] = [
     "maybe_paid",
 ];
 
-/// Names that are fields by themselves.
+/// Names of fields that have no path.
 const ALONE: [&str; 5] = ["id", "custom_id", "text", "json", "quality"];
 
-/// Names that a path into a line or into the input begins with.
+/// The beginnings of paths in a line or in the input.
 const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
 
-/// A field that there is not.
+/// The name of a field that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownField {
     name: String,
@@ -128,7 +128,7 @@ impl Field {
     /// Reads a field as it is typed.
     ///
     /// # Errors
-    /// [`UnknownField`], with the nearest known name.
+    /// [`UnknownField`] with the most similar known name.
     pub(crate) fn parse(name: &str) -> Result<Self, UnknownField> {
         let of = Of::parse(name).ok_or_else(|| UnknownField { name: name.to_owned(), meant: meant(name) })?;
         Ok(Self { name: name.to_owned(), of })
@@ -139,7 +139,7 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
-    /// Returns the column that shows it.
+    /// Returns the column that shows this field.
     pub(crate) fn column(&self) -> Column {
         let short = SHORT.iter().find(|(name, ..)| *name == self.name);
         let kind = match (&self.of, short) {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_names_the_nearest() {
+    fn the_error_for_an_unknown_field_names_the_nearest_field() {
         let error = |name: &str| Field::parse(name).expect_err(name).to_string();
 
         assert!(error("txt").contains("did you mean text?"), "{}", error("txt"));

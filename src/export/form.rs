@@ -1,17 +1,18 @@
-//! The form of an output: its format and how it is compressed, from its name or from what was asked for.
+//! The form of an output: its format and its compression. They follow from its name or from the format that the user
+//! asked for.
 
 use std::path::Path;
 
 /// A format of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputFormat {
-    /// One JSON value a line.
+    /// One JSON value per line.
     Jsonl,
     /// A header and records, separated by commas.
     Csv,
     /// A header and records, separated by tabs.
     Tsv,
-    /// One text a line.
+    /// One text per line.
     Text,
     /// Apache Parquet.
     Parquet,
@@ -68,7 +69,7 @@ pub(crate) struct Form {
 /// Why an output has no form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormError {
-    /// Its extension and the format that was asked for differ.
+    /// Its extension differs from the format that was asked for.
     #[error("{name}: its name says {named}, but the output format is {asked}; change the name or --output-format")]
     Differs {
         /// The output as given.
@@ -89,8 +90,8 @@ pub(crate) enum FormError {
 }
 
 impl Form {
-    /// Returns the form of an output called `path`. `asked` is the format that was asked for. It is `None` when neither
-    /// says a format: the output is then plain JSON lines.
+    /// Returns the form of an output called `path`. `asked` is the format that the user asked for. Returns `None` if
+    /// neither of them gives a format. The output is then plain JSON lines.
     ///
     /// # Errors
     /// Any [`FormError`].
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_says_format_and_compression() {
+    fn the_name_determines_format_and_compression() {
         let of = |name: &str| Form::of(Path::new(name), None).expect("it has a form");
         let form = |format, compression| Some(Form { format, compression });
 
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_a_format_that_differ_are_refused() {
+    fn a_name_that_contradicts_the_format_is_refused() {
         let of = |name: &str, format| Form::of(Path::new(name), Some(format));
 
         let differs = of("a.csv", OutputFormat::Tsv).expect_err("they differ").to_string();

@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
-//! Takes 16 bytes for each row. Of several lines of a row, the last counts, and an answer counts more than a failure,
-//! as when a run is resumed.
+//! It takes 16 bytes for each row. If a row has several lines, an answer is used rather than a failure, and a later
+//! line rather than an earlier one. A resumed run uses the same rule.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::sink::Log;
 /// Which rows are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Include {
-    /// Rows whose answer ended by itself, or for a reason that is not known.
+    /// Rows whose answer ended normally, or for an unknown reason.
     pub(crate) ok: bool,
     /// Rows whose answer is truncated.
     pub(crate) truncated: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Include {
 /// A kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowKind {
-    /// Its answer ended by itself, or for a reason that is not known.
+    /// Its answer ended normally, or for an unknown reason.
     Ok,
     /// Its answer is truncated.
     Truncated,
@@ -52,7 +52,7 @@ impl RowKind {
 }
 
 impl Include {
-    /// Returns the kinds that are listed.
+    /// Returns the set of these kinds.
     pub(crate) fn of(kinds: &[RowKind]) -> Self {
         let has = |kind| kinds.contains(&kind);
         Self {
@@ -69,8 +69,8 @@ impl Include {
     pub(crate) const ANSWERED: Self = Self { failed: false, ..Self::ALL };
 }
 
-/// Where a line is: 1 bit for the file, 2 bits for the quality of an answer, and the offset of its first byte. The order
-/// is that of the error log, then of the results.
+/// Where a line is: 1 bit for the file, 2 bits for the quality of an answer, and the offset of the first byte. Places
+/// in the error log come before places in the results file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
 
@@ -102,12 +102,13 @@ impl Place {
         self.0 & OFFSET
     }
 
-    /// Returns a number for the order of completion: answers as they came, then failures.
+    /// Returns a number that sorts places in the order of completion: answers in the order in which they came, and then
+    /// failures.
     pub(crate) fn in_order(self) -> u64 {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
     }
 
-    /// Returns the place with this [`Place::in_order`].
+    /// Returns the place whose [`Place::in_order`] is this number.
     pub(crate) fn at(in_order: u64) -> Self {
         Self(in_order & IS_ANSWER ^ IS_ANSWER | in_order & OFFSET)
     }
@@ -143,7 +144,8 @@ impl JournalFiles {
             Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
         };
-        // The error log is opened first: while a run goes on, a row may leave it only after its answer was written.
+        // The error log is opened first. While a run is going on, a row is removed from the error log only after its
+        // answer was written, so this order misses no row.
         let errors = open(errors)?;
         Ok(Self { results: open(results)?, errors })
     }
@@ -160,23 +162,23 @@ impl JournalFiles {
 /// Where the line of each row is.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// Label and place, sorted by label; one entry for each label.
+    /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
-    /// For each value of the first bits of a label, where its entries begin. Labels are hashes, so about eight entries
-    /// share a value, and finding a label reads one or two places of memory.
+    /// For each value of the first bits of a label: where the entries with this value begin. Labels are hashes, so
+    /// about eight entries share a value. So finding a label reads only one or two places of memory.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
 }
 
-/// Entries that share the first bits of their labels, on average.
+/// How many entries share the first bits of their labels, on average.
 const SHARING: usize = 8;
 
 impl Index {
     /// Reads the journal of a run.
     ///
     /// # Errors
-    /// [`ExportError::Journal`]: a file can't be read, or is not of this program.
+    /// [`ExportError::Journal`] if a file can't be read, or if this program did not write it.
     pub(crate) fn read(
         files: &JournalFiles,
         results: Option<&Path>,
@@ -201,7 +203,7 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // An answer is greater than a failure. Among answers, the offset must decide and not the quality.
+        // An answer comes after a failure. Among answers, the order must depend on the offset, not on the quality.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;
@@ -215,7 +217,7 @@ impl Index {
         Self { entries, begins, found }
     }
 
-    /// Returns where the entry of a label is.
+    /// Returns the position of the entry of a label.
     fn position(&self, label: u64) -> Option<usize> {
         let range = match self.begins.len() {
             0 => 0..self.entries.len(),
@@ -228,8 +230,8 @@ impl Index {
         Some(range.start + found)
     }
 
-    /// Reads the memory around these labels, so that [`Index::find`] need not wait for it. The processor reads several
-    /// places at the same time, because none depends on another.
+    /// Reads the memory around the entries of these labels, so that [`Index::find`] does not have to wait for it later.
+    /// The places do not depend on each other, so the processor can read several of them at the same time.
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
@@ -239,8 +241,8 @@ impl Index {
         std::hint::black_box(sum);
     }
 
-    /// Returns the line of a row, by the label of its identity. Each line is returned once: of two rows with one label,
-    /// only the first has it.
+    /// Returns the place of the line of a row, by the label of its identity. Each place is returned only once: if two
+    /// rows have the same label, only the first of them gets the line.
     pub(crate) fn find(&mut self, label: u64) -> Option<Place> {
         let at = self.position(label)?;
         let (word, bit) = (at / 64, 1 << (at % 64));
@@ -251,7 +253,7 @@ impl Index {
         Some(self.entries[at].1)
     }
 
-    /// Returns how many rows were not found.
+    /// Returns how many rows of the journal were not found in the input.
     pub(crate) fn rest(&self) -> u64 {
         let found: u64 = self.found.iter().map(|word| u64::from(word.count_ones())).sum();
         self.entries.len() as u64 - found
@@ -266,8 +268,8 @@ impl Index {
     }
 }
 
-/// Returns where the entries begin for each value of the first bits of a label, and where the last ones end. There are
-/// none for few entries, and for more than 32 bits can count: then all are searched.
+/// Returns where the entries begin for each value of the first bits of a label, and where the last entries end. The
+/// list is empty if there are few entries, or more entries than 32 bits can count. Then all entries are searched.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {
@@ -285,7 +287,8 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns by how many bits a label is shifted to leave its first bits, which have this many values.
+/// Returns by how many bits a label must be shifted so that only its first bits are left. These bits can have `values`
+/// different values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }
@@ -295,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_answer_counts_and_more_than_a_failure() {
+    fn the_latest_answer_is_used_rather_than_a_failure() {
         let answer = |offset| Place::answer(offset, Quality::Ok);
         let entries = vec![
             (7, Place::failure(50)),

@@ -1,8 +1,8 @@
-//! The rows of a run's input, read again: who they are, and the cells of their columns.
+//! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
-//! A row with a label of its own is recognized by the label. A row without one is recognized by what it asks, so a
-//! planner with the run's settings is needed for it. Without a planner, it is recognized by its file and line, which is
-//! right as long as the input has not changed.
+//! If a row has its own label, it is recognized by the label. Otherwise it is recognized by its request, which a
+//! planner with the run's settings makes. Without a planner, it is recognized by its file and line. This is correct as
+//! long as the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::journal::KnownBy;
 use crate::plan::Planner;
 use crate::source::{self, Input, InputCell, InputRow, Item, Options, Reader, SourceError};
 
-/// The input of a run, and how it is read.
+/// The inputs of a run, and how they are read.
 pub(crate) struct RunInput {
     /// The inputs, in order.
     pub(crate) inputs: Vec<Input>,
@@ -26,19 +26,19 @@ pub(crate) struct RunInput {
 
 /// A row of the input.
 pub(crate) struct InputLine<'a> {
-    /// Labels by which its line may be found: that of its identity, then that of its input and line. The second is for
-    /// rows that were broken, or had a label that an earlier row had.
+    /// The labels under which its line may be in the journal. The first comes from the identity of the row. The second
+    /// comes from its input and line, and is used if the row was broken or had the same label as an earlier row.
     pub(crate) labels: [Option<u64>; 2],
     input: Option<InputRow>,
     wanted: &'a [Wanted],
 }
 
-/// A column or member that is wanted.
+/// A column or member whose cells are wanted.
 pub(crate) struct Wanted {
     name: String,
-    /// Its parts, for a path into a JSON row.
+    /// The names in its path, for a JSON row.
     path: Vec<String>,
-    /// Its position in the header of the input that is read.
+    /// Its position in the header of the current input.
     at: Option<usize>,
 }
 
@@ -63,12 +63,12 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns what its rows are known by in the journal.
+    /// Returns which property identifies its rows in the journal.
     pub(crate) fn known_by(&self) -> KnownBy {
         if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
     }
 
-    /// Returns the columns that the headers name, each once; none if no input has a header.
+    /// Returns the columns of all headers, without repetitions. There are none if no input has a header.
     ///
     /// # Errors
     /// [`ExportError::Source`].
@@ -104,7 +104,7 @@ impl RunInput {
     /// Calls `each` with every row, in order. `wanted` are the columns whose cells it needs.
     ///
     /// # Errors
-    /// [`ExportError::Source`]; what `each` returns.
+    /// [`ExportError::Source`], and the errors of `each`.
     pub(crate) fn each(
         &self,
         wanted: &[String],
@@ -126,7 +126,7 @@ impl RunInput {
                 let item = match item {
                     Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
-                        // The rows before this one have labels of their own, so the planner does not need them.
+                        // The rows before this row have their own labels, so the planner does not need them.
                         match reader.nth(read).transpose()? {
                             Some(item) => item,
                             None => break,
@@ -143,7 +143,7 @@ impl RunInput {
     }
 }
 
-/// Returns the next row. The rows before damage are all that a run had of an input.
+/// Returns the next row. Damage ends the input, because a run also used only the rows before the damage.
 fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     match reader.next().transpose() {
         Err(SourceError::Damaged { .. }) => Ok(None),
@@ -151,12 +151,13 @@ fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     }
 }
 
-/// Finds out who rows are.
+/// Finds the identity of rows.
 struct Rows<'a> {
     input: &'a RunInput,
-    /// Whether cells are needed.
+    /// Whether the cells of rows are needed.
     keeps_input: bool,
-    /// Only from the first row on that needs it: it has to make the whole request of each row.
+    /// The planner. It is slow, because it makes the whole request of each row. So it is made only when the first row
+    /// needs it.
     planner: Option<Planner>,
     index: u64,
 }

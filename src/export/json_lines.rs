@@ -1,4 +1,4 @@
-//! JSON lines with chosen fields: one object a row, with a member for each field.
+//! JSON lines with chosen fields. Each row is an object with a member for each field.
 
 use std::io::{self, Write};
 

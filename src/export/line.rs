@@ -1,4 +1,4 @@
-//! The line of a row, as the journal has it, and the values of fields in it.
+//! The line of a row in the journal, and the values of fields in it.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,12 @@ use super::Value;
 use super::fields::Path;
 use crate::domain::json::{Cursor, DEEPEST, unescaped};
 
-/// Which members of a line are needed. The others are not looked at.
+/// Which members of a line are needed. The others are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// What the API answered, beside its text.
+    /// The message that the API sent, for more than its text.
     pub(crate) message: bool,
-    /// What this program knows of the answer.
+    /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,
 }
 
@@ -20,34 +20,34 @@ impl Needed {
     const ALL: Self = Self { message: true, meta: true };
 }
 
-/// A line of the results file or of the error log, cut into its members.
+/// A line of the results file or of the error log, split into its members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line<'a> {
     /// Its label; `null` for a broken row.
     custom_id: &'a [u8],
     /// Whether it is the line of an answer.
     is_answer: bool,
-    /// What the API answered, if it is needed.
+    /// The message that the API sent, if it is needed.
     message: &'a [u8],
-    /// The blocks of text of the answer, in order: the strings with their quotes.
+    /// The text blocks of the answer, in order. They are JSON strings with their quotes.
     texts: Vec<&'a [u8]>,
-    /// What this program knows of the answer, if it is needed.
+    /// The member `meta`, which this program wrote, if it is needed.
     meta: &'a [u8],
-    /// What was asked; empty for an answer.
+    /// The request of a failed row; empty for an answer.
     params: &'a [u8],
-    /// Why it failed; empty for an answer.
+    /// The error of a failed row; empty for an answer.
     error: &'a [u8],
 }
 
 impl<'a> Line<'a> {
-    /// Cuts a line into its members. The line was checked before; of a line that is not a JSON object, the members that
-    /// could be read are there.
+    /// Splits a line into its members. The line must have been checked before. If it is not a JSON object, it has the
+    /// members that could be read.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer from the beginning of a text that may have more lines after it. Returns `None` unless
-    /// all that is needed comes early in it, so that its end need not be found.
+    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Returns `None`
+    /// unless all needed members come early in the line. If they do, the end of the line does not have to be found.
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -56,12 +56,12 @@ impl<'a> Line<'a> {
         has_all.then_some(found)
     }
 
-    /// Returns the members, and whether it stopped because all that is needed was found.
+    /// Returns the members, and whether reading stopped early because all needed members were found.
     fn read(line: &'a [u8], needed: Needed) -> (Self, bool) {
         let mut has_all = false;
         let mut found = Self::default();
         let mut at = Cursor::new(line);
-        // The result is `None` also when the rest of the line is not needed.
+        // The result is also `None` if the rest of the line is not needed.
         let _ = at.object(|at, name| {
             match name {
                 b"custom_id" => found.custom_id = at.value(DEEPEST)?,
@@ -70,7 +70,7 @@ impl<'a> Line<'a> {
                         b"message" => found.read_message(at, line, needed),
                         _ => at.skip_value(DEEPEST),
                     })?;
-                    // This program writes only `meta` after it.
+                    // After this member, this program writes only `meta`.
                     has_all = found.is_answer && !needed.meta && !found.custom_id.is_empty();
                     if has_all {
                         return None;
@@ -86,7 +86,7 @@ impl<'a> Line<'a> {
         (found, has_all)
     }
 
-    /// Reads the message of an answer, and finds its texts on the way.
+    /// Reads the message of an answer, and collects its texts.
     fn read_message(&mut self, at: &mut Cursor<'a>, line: &'a [u8], needed: Needed) -> Option<()> {
         self.is_answer = true;
         at.peek()?;
@@ -125,7 +125,7 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns its label. A broken row has the label that could be read of it, or where it is in its input.
+    /// Returns its label. For a broken row, this is the label that could be read, or else its place in the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);
@@ -140,7 +140,8 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
-    /// Returns the value at a path from the line's members; the path of a message begins with `result.message`.
+    /// Returns the value at a path that begins with a member of the line. The path of a message begins with
+    /// `result.message`.
     pub(crate) fn at(&self, path: &Path) -> Value<'a> {
         let (from, rest) = match path.split_first() {
             Some((first, rest)) if first == "meta" => (self.meta, rest),
@@ -152,7 +153,7 @@ impl<'a> Line<'a> {
         within(from, rest).map_or(Value::Missing, value)
     }
 
-    /// Returns the text of the answer: its blocks of text, one after another. A failure has none.
+    /// Returns the text of the answer: its text blocks, one after another; `None` for a failure.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         let mut blocks = self.texts.iter().filter_map(|block| unescaped(block));
         let mut text = blocks.next()?;
@@ -161,7 +162,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns the value at a path; `None` when there is none.
+/// Returns the value at a path; `None` if there is no such value.
 pub(crate) fn within<'a>(json: &'a [u8], path: &[String]) -> Option<&'a [u8]> {
     path.iter().try_fold(json, |json, name| match json.first()? {
         b'{' => member(json, name),
@@ -179,7 +180,8 @@ pub(crate) fn value(json: &[u8]) -> Value<'_> {
     }
 }
 
-/// Returns the value of a member of an object. Of several with one name, the last counts, as for most parsers.
+/// Returns the value of a member of an object. If several members have this name, the last one is used, as in most
+/// parsers.
 fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut found = None;
     Cursor::new(object).object(|at, own| {

@@ -1,7 +1,7 @@
 //! Reads lines by their places.
 //!
-//! Rows end in nearly the order in which they were read. So the next line is nearly always close to the last ones, and
-//! a few pages of each file are enough to read every page about once.
+//! Rows are finished in nearly the same order in which they were read. So the next line is nearly always close to the
+//! lines before. If a few pages of each file are kept, every page is read only about once.
 
 use std::io;
 
@@ -9,9 +9,9 @@ use super::index::{JournalFiles, Place};
 use crate::journal::DiskFile;
 use crate::sink::Log;
 
-/// Length of a page.
+/// Length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
-/// Pages that are kept for each file: rows in flight spread over far less than this.
+/// How many pages are kept for each file. The rows that are in flight at one time take far less than this.
 const PAGES: usize = 64;
 
 /// The lines of a journal.
@@ -25,10 +25,11 @@ impl<'f> Lines<'f> {
         Self { results: Pages::new(files.of(Log::Results)), errors: Pages::new(files.of(Log::Errors)) }
     }
 
-    /// Returns the line at a place, without its line break. It is empty beyond the end of the file.
+    /// Returns the line at a place, without its line break. If the place is beyond the end of the file, the line is
+    /// empty.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The errors of the operating system.
     pub(crate) fn at(&mut self, place: Place) -> io::Result<&[u8]> {
         match place.log() {
             Log::Results => self.results.line_at(place.offset()),
@@ -38,10 +39,11 @@ impl<'f> Lines<'f> {
 }
 
 impl Lines<'_> {
-    /// Returns what is in memory from the beginning of a line on: often all of it, and more lines after it.
+    /// Returns the bytes in memory that start at the beginning of a line. Often they contain the whole line and more
+    /// lines after it.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The errors of the operating system.
     pub(crate) fn beginning(&mut self, place: Place) -> io::Result<&[u8]> {
         let pages = match place.log() {
             Log::Results => &mut self.results,
@@ -56,9 +58,9 @@ impl Lines<'_> {
 /// Pages of a file.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
-    /// Each page is at its number modulo [`PAGES`].
+    /// The index of each page is its number modulo [`PAGES`].
     pages: Vec<Page>,
-    /// A line that lies on several pages.
+    /// The last line that was on more than one page.
     joined: Vec<u8>,
 }
 
@@ -95,7 +97,7 @@ impl<'f> Pages<'f> {
         }
     }
 
-    /// Reads a page if it is not there, and returns its slot.
+    /// Reads a page unless it is kept already. Returns its index.
     fn load(&mut self, number: u64) -> io::Result<usize> {
         let slot = (number % PAGES as u64) as usize;
         let page = &mut self.pages[slot];

@@ -1,8 +1,8 @@
 //! Projections: the answers of runs as CSV, TSV, text, Parquet or JSON lines, with chosen fields and in a chosen order.
 //!
-//! The journal stays the only place where answers are safe. A projection is made from it, in one piece, at the end of a
-//! run or by `results`, and can always be made again. So nothing here needs to survive a crash: the file gets its name
-//! only when it is whole (`output.rs`).
+//! Only the journal stores answers safely. A projection is made from it as a whole, at the end of a run or by
+//! `results`, and can always be made again. So nothing here needs to survive a crash. The file gets its name only when
+//! it is complete (`output.rs`).
 //!
 //! ```text
 //! results, error log ─► index: label ─► place of the row's latest line
@@ -13,8 +13,8 @@
 //! places in the wanted order ─► lines: the line at a place ─► fields: its cells ─► TableWriter ─► output
 //! ```
 //!
-//! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. When its
-//! columns are wanted in the order of completion, they wait in a sorted temporary file (`sorter.rs`).
+//! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. If its
+//! columns are wanted in the order of completion, they are sorted with the help of a temporary file (`sorter.rs`).
 
 mod csv;
 mod error;
@@ -56,14 +56,14 @@ pub(crate) enum Value<'a> {
     Missing,
     /// Text.
     Text(Cow<'a, str>),
-    /// A number, truth value, array or object, as JSON text.
+    /// A number, a boolean, an array or an object, as JSON text.
     Json(Cow<'a, str>),
 }
 
-/// What a column always holds.
+/// The kind of the values in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnKind {
-    /// Text, or JSON of any kind as text.
+    /// Text, or any JSON as text.
     Text,
     /// Whole numbers that fit 64 bits.
     Integer,
@@ -76,7 +76,7 @@ pub(crate) enum ColumnKind {
 pub(crate) struct Column {
     /// Its name in the header.
     pub(crate) name: String,
-    /// What it holds.
+    /// The kind of its values.
     pub(crate) kind: ColumnKind,
 }
 
@@ -85,12 +85,12 @@ pub(crate) trait TableWriter {
     /// Writes a row. It has one cell for each column.
     ///
     /// # Errors
-    /// What the output reports.
+    /// The errors of the output.
     fn row(&mut self, cells: &[Value<'_>]) -> io::Result<()>;
 
     /// Writes what is left, and finishes the output.
     ///
     /// # Errors
-    /// What the output reports.
+    /// The errors of the output.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }

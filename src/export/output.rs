@@ -1,7 +1,8 @@
-//! Outputs: compressed or not, to standard output or into a file that gets its name only when it is whole.
+//! Outputs: to standard output or to a file, compressed or not. A file gets its name only when it is complete.
 //!
-//! The file is written beside its final name and locked, then synced and renamed. A file that a crash left there is
-//! written over by the next command. A second command for the same output is refused while the first one writes.
+//! The file is first written under another name in the same folder, and locked. Then it is synced and renamed. If a
+//! crash leaves an unfinished file, the next command overwrites it. While one command writes an output, a second
+//! command for the same output is refused.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -15,9 +16,9 @@ use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, sync_na
 
 /// Suffix of the file while it is written.
 const UNFINISHED: &str = ".unfinished";
-/// Bytes that are written at a time.
+/// How many bytes are written at a time.
 const BUFFER_BYTES: usize = 256 << 10;
-/// How many times the unfinished file is opened again when another command put it in its place in the meantime.
+/// How many times the unfinished file is opened again if another command renamed it in the meantime.
 const TRIES: u32 = 16;
 /// The level that the command `zstd` uses.
 const ZSTD_LEVEL: i32 = 3;
@@ -37,10 +38,10 @@ struct Gzip<W: Write>(GzEncoder<BufWriter<W>>);
 
 struct Zstd<W: Write>(zstd::Encoder<'static, BufWriter<W>>);
 
-/// Returns an output that compresses what is written, and passes it on to `to`.
+/// Returns an output that compresses everything written to it, and writes the result to `to`.
 ///
 /// # Errors
-/// The memory of the compressor can't be had.
+/// There is not enough memory for the compressor.
 pub(crate) fn packed(to: impl Write + Send + 'static, compression: Compression) -> io::Result<Box<dyn Output>> {
     let to = BufWriter::with_capacity(BUFFER_BYTES, to);
     Ok(match compression {
@@ -87,7 +88,7 @@ impl<W: Write + Send> Output for Zstd<W> {
     }
 }
 
-/// The bytes of a file, one after another.
+/// Appends to a file.
 struct Appended {
     file: Arc<dyn DiskFile>,
     at: u64,
@@ -105,11 +106,12 @@ impl Write for Appended {
     }
 }
 
-/// Makes a file: `fill` writes all of it and finishes the output. The file at `path` is replaced only when the new one is
-/// whole and on disk.
+/// Makes a file. `fill` writes the whole content and finishes the output. The file at `path` is replaced only when the
+/// new file is complete and on disk.
 ///
 /// # Errors
-/// [`ExportError::Busy`], [`ExportError::Disk`], and what `fill` returns. There is then no new file at `path`.
+/// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, there is no new file at
+/// `path`.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,
@@ -132,7 +134,7 @@ pub(crate) fn whole_file<T>(
             Ok(made)
         });
     if made.is_err() {
-        // The first failure is the one to report. What is left is written over by the next command.
+        // Only the first failure is reported. If the unfinished file stays, the next command overwrites it.
         let _ = file.truncate(0).and_then(|()| disk.remove(&unfinished));
     }
     made
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it() {
+    fn a_file_is_replaced_as_a_whole_and_no_other_file_is_left() {
         let disk = MemDisk::new();
         disk.put("a.csv.unfinished", b"left by a crash, and longer than the new text");
 
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_data_has_its_end() {
+    fn compressed_data_is_complete() {
         let disk = MemDisk::new();
         let text = "one line\n".repeat(9_999);
         for compression in [Compression::Gzip, Compression::Zstd] {
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_at_any_step_leaves_the_old_file_or_the_new_one() {
+    fn a_crash_at_any_step_leaves_the_old_file_or_the_new_file() {
         let text = "a line of the new file\n".repeat(40_000);
         let whole = {
             let disk = MemDisk::new();

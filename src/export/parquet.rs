@@ -1,8 +1,8 @@
 //! Parquet output.
 //!
-//! Rows wait until they fill a row group, then its columns are compressed and written one after another. A group has at
-//! most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so memory stays the same however long the table is. Text is
-//! UTF-8, a missing value is null, and an empty text is an empty text.
+//! Rows are collected until they fill a row group. Then its columns are compressed and written one after another. A
+//! group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so the memory does not grow with the table.
+//! Text is UTF-8, a missing value is null, and an empty text is an empty text.
 
 use std::io;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use parquet::schema::types::Type;
 use super::output::Output;
 use super::{Column, ColumnKind, TableWriter, Value};
 
-/// How many bytes of values a row group has at most, but for its last row.
+/// The most bytes of values in a row group, not counting its last row.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// How many rows a row group has at most: missing values take no bytes.
+/// The most rows in a row group. This limit is needed because missing values take no bytes.
 const GROUP_ROWS: usize = 128 * 1024;
 
-/// Begins a Parquet file.
+/// Starts a Parquet file.
 ///
 /// # Errors
-/// What the output reports.
+/// The errors of the output.
 pub(crate) fn writer(out: Box<dyn Output>, columns: &[Column]) -> io::Result<Box<dyn TableWriter>> {
     let fields = columns.iter().map(|column| Ok(Arc::new(field(column)?))).collect::<io::Result<Vec<_>>>()?;
     let schema = Type::group_type_builder("schema").with_fields(fields).build().map_err(error)?;
@@ -41,7 +41,7 @@ pub(crate) fn writer(out: Box<dyn Output>, columns: &[Column]) -> io::Result<Box
 struct Parquet {
     file: SerializedFileWriter<Box<dyn Output>>,
     columns: Vec<Filling>,
-    /// Rows that wait, and the bytes of their values.
+    /// How many rows are collected, and the bytes of their values.
     rows: usize,
     bytes: usize,
 }
@@ -82,7 +82,7 @@ impl Parquet {
     }
 }
 
-/// The values of a column that wait.
+/// The collected values of a column.
 struct Filling {
     name: String,
     values: Values,
@@ -106,7 +106,7 @@ impl Filling {
         Self { name: String::new(), values, present: Vec::new() }
     }
 
-    /// Adds a row's cell, and returns how many bytes it takes.
+    /// Adds the cell of a row. Returns how many bytes it takes.
     fn push(&mut self, cell: &Value<'_>) -> io::Result<usize> {
         let (Value::Text(text) | Value::Json(text)) = cell else {
             self.present.push(0);
@@ -135,7 +135,7 @@ impl Filling {
         Ok(bytes + size_of::<i16>())
     }
 
-    /// Writes what waits as the next column of a row group.
+    /// Writes the collected values as the next column of a row group.
     fn write(&mut self, group: &mut SerializedRowGroupWriter<'_, Box<dyn Output>>) -> io::Result<()> {
         match &mut self.values {
             Values::Text(values) => write::<ByteArrayType>(group, values, &self.present)?,
@@ -172,7 +172,8 @@ fn field(column: &Column) -> io::Result<Type> {
     field.build().map_err(error)
 }
 
-/// Returns the error of the output, if it is one; an error of the file's form can't happen with rows that were checked.
+/// Returns the error of the output, if that is the cause. Other errors can't happen, because the rows were checked
+/// before.
 fn error(error: parquet::errors::ParquetError) -> io::Error {
     match error {
         parquet::errors::ParquetError::External(source) => match source.downcast::<io::Error>() {
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_come_back_as_they_were() {
+    fn cells_read_back_are_the_same() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.parquet");
         let rows = [
@@ -262,7 +263,7 @@ mod tests {
         let path = folder.path().join("t.parquet");
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
-        // Long texts end a group by their bytes, missing values by the number of rows.
+        // Groups of long texts reach the limit for bytes, and groups of missing values reach the limit for rows.
         let lengths: Vec<usize> = (0..40).map(|_| random.usize(0..300_000)).collect();
         let mut some = |length| std::iter::repeat_with(|| random.char(..)).take(length).collect();
         let texts: Vec<String> = lengths.into_iter().map(&mut some).collect();
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_of_another_kind_and_a_row_of_another_width_are_errors() {
+    fn a_cell_of_the_wrong_kind_and_a_row_with_a_wrong_number_of_cells_are_errors() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.parquet");
 

@@ -22,9 +22,10 @@ use crate::source::found_list;
 /// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As rows ended: answers in the order of the results file, then failures in that of the error log.
+    /// The order of completion: answers in the order of the results file, and then failures in the order of the error
+    /// log.
     Done,
-    /// As in the input.
+    /// The order of the input.
     Input,
 }
 
@@ -41,7 +42,7 @@ impl Order {
     }
 }
 
-/// What is to be made.
+/// The settings of a projection.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// Format and compression.
@@ -50,7 +51,8 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of rows.
     pub(crate) order: Order,
-    /// Which rows; `None` for the default: all rows, or the answers alone for whole lines.
+    /// Which rows are written; `None` for the default. By default, all rows are written. If lines are copied, only
+    /// those of answers are.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas stay as they are.
     pub(crate) raw_cells: bool,
@@ -68,12 +70,12 @@ pub(crate) struct Run {
     pub(crate) input: Option<RunInput>,
 }
 
-/// What was made.
+/// The counts of a finished projection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Made {
     /// Rows of the output.
     pub(crate) rows: u64,
-    /// Rows of the journal that the input does not have any more. They are left out.
+    /// Rows of the journal that are no longer in the input. They are left out.
     pub(crate) not_in_input: u64,
 }
 
@@ -112,7 +114,7 @@ impl Request {
         Ok(())
     }
 
-    /// Returns whether lines are copied as they are, instead of making cells.
+    /// Returns whether lines are copied unchanged. Otherwise cells are made from them.
     fn copies_lines(&self) -> bool {
         self.form.format == OutputFormat::Jsonl && self.fields.is_none()
     }
@@ -180,7 +182,8 @@ pub(crate) fn project(
     Ok(made)
 }
 
-/// Returns the fields of an output: those asked for, or the columns of the inputs (or the label), the text and the error.
+/// Returns the fields of an output. By default, a table has the columns of the inputs (or the label), the text and the
+/// error.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -203,7 +206,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     }
     let error = Field::parse("error").map_or(Of::Text, |field| field.of);
     for (name, of) in [("text", Of::Text), ("error", error)] {
-        // The input's own columns keep their names.
+        // The columns of the input keep their names, so the name of our column is changed if needed.
         let mut name = name.to_owned();
         while columns.contains(&name) {
             name.insert(0, '_');
@@ -213,7 +216,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     Ok(fields)
 }
 
-/// How many labels are looked up at once.
+/// How many labels are looked up together.
 const AT_ONCE: usize = 256;
 
 /// Writes rows to an output.
@@ -265,7 +268,7 @@ impl<'f> RowWriter<'f> {
         Ok(0)
     }
 
-    /// Writes the rows of a run with their input. Returns how many rows of the journal are not in it.
+    /// Writes the rows of a run with their input. Returns how many rows of the journal are not in the input.
     fn joined(
         &mut self,
         input: &RunInput,
@@ -298,8 +301,8 @@ impl<'f> RowWriter<'f> {
         Ok(rest)
     }
 
-    /// Writes the rows of a run in the order of an input whose columns are not needed. Several labels are looked up at
-    /// once, since the index waits for memory most of the time.
+    /// Writes the rows of a run in the order of its input, if no columns of the input are needed. Many labels are
+    /// looked up together, because a single lookup mostly waits for memory.
     fn in_order_of_input(
         &mut self,
         input: &RunInput,
@@ -364,7 +367,7 @@ impl<'f> RowWriter<'f> {
     }
 }
 
-/// Returns which members of an answer's line fields need.
+/// Returns which members of an answer's line the fields need.
 fn needed(fields: &[Field]) -> Needed {
     let is_in = |path: &Option<Vec<String>>, member: &str| path.as_ref().is_some_and(|path| path[0] == member);
     let mut needed = Needed::default();
@@ -381,7 +384,7 @@ fn needed(fields: &[Field]) -> Needed {
     needed
 }
 
-/// Returns the value of a field that the line has.
+/// Returns the value of a field that comes from the line of a row.
 fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     match of {
         Of::Id => line.id(),
@@ -397,8 +400,8 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     }
 }
 
-/// Returns the value at a path in a text that is JSON. Around it there may be white space and the marks of a code block,
-/// which models often add.
+/// Returns the value at a path in a JSON text. Models often put white space and the marks of a code block around JSON,
+/// so these are ignored.
 fn json_value(text: &str, path: &[String]) -> Value<'static> {
     let json = unfenced(text.trim()).as_bytes();
     if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() || first_byte(json).is_none() {
@@ -431,7 +434,7 @@ fn encode<'c>(cells: impl Iterator<Item = Value<'c>>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`encode`] wrote.
+/// Reads cells written by [`encode`].
 fn decode(mut record: &[u8]) -> impl Iterator<Item = Value<'_>> {
     std::iter::from_fn(move || {
         let (&kind, rest) = record.split_first()?;

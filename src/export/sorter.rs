@@ -1,23 +1,23 @@
-//! Sorting more records than fit into memory.
+//! Sorts records that do not all fit into memory.
 //!
-//! Records are collected up to a size, sorted, and written to a temporary file as a run. Runs are merged at the end. The
-//! file has no name, so a crash leaves nothing.
+//! Records are collected up to a size, sorted, and written to a temporary file as a run. Runs are merged at the end.
+//! The temporary file has no name, so nothing is left after a crash.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-/// Bytes of records that are collected in memory.
+/// How many bytes of records are collected in memory.
 const RUN_BYTES: usize = 32 << 20;
-/// Bytes of a run that are read at a time while runs are merged.
+/// How many bytes of a run are read at a time while runs are merged.
 const READ_BYTES: usize = 64 << 10;
 
 /// Collects records, each with a key.
 #[derive(Default)]
 pub(crate) struct Sorter {
     run_bytes: Option<usize>,
-    /// Keys, and where their records are in `bytes`.
+    /// Keys, each with the start and the length of its record in `bytes`.
     keys: Vec<(u64, usize, usize)>,
     bytes: Vec<u8>,
     spilled: Option<File>,
@@ -67,7 +67,7 @@ impl Sorter {
     /// Calls `each` with every record, in the order of the keys.
     ///
     /// # Errors
-    /// The temporary file can't be read; what `each` returns.
+    /// The temporary file can't be read, and the errors of `each`.
     pub(crate) fn each<E: From<io::Error>>(
         mut self,
         mut each: impl FnMut(u64, &[u8]) -> Result<(), E>,

@@ -1,4 +1,4 @@
-//! What the tests of the writers share.
+//! Shared by the tests of the writers.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ pub(super) fn columns(names: &[&str]) -> Vec<Column> {
     names.iter().map(|name| Column { name: (*name).to_owned(), kind: ColumnKind::Text }).collect()
 }
 
-/// Returns what a writer makes of rows.
+/// Returns the output that a writer makes from rows.
 pub(super) fn written(
     make: impl FnOnce(Box<dyn Output>) -> io::Result<Box<dyn TableWriter>>,
     rows: &[&[Value<'_>]],

@@ -1,7 +1,7 @@
-//! Text: the value of one field a line.
+//! Text output: each line is the value of one field.
 //!
-//! A line break would make two lines of one text. So `\` is written as `\\`, a line feed as `\n` and a carriage return as
-//! `\r`. With `--null`, texts are separated by NUL bytes instead and stay as they are.
+//! A line break in a text would make two lines. So a line feed is written as `\n`, a carriage return as `\r`, and `\`
+//! as `\\`. With `--null`, each text ends in a NUL byte instead, and texts stay as they are.
 
 use std::io::{self, Write};
 

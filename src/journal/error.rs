@@ -39,7 +39,7 @@ pub enum JournalError {
         /// What is there, with its article.
         what: &'static str,
     },
-    /// The run may not use a file or folder that it needs.
+    /// The run needs this file or folder, but is not allowed to use it.
     #[error("{} {refusal}", path.display())]
     Refused {
         /// The path.
@@ -187,7 +187,7 @@ pub enum JournalError {
 }
 
 impl From<DiskFailure> for JournalError {
-    /// Makes an error from a [`DiskFailure`]. If the file may not be used, the error is a refusal.
+    /// Makes an error from a [`DiskFailure`]. If this program is not allowed to use the file, the error is a refusal.
     fn from(failure: DiskFailure) -> Self {
         match failure.refusal().cloned() {
             Some(refusal) => Self::Refused { path: failure.path, refusal },
@@ -205,7 +205,7 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// The most characters that a message shows of a text from a file.
+/// The most characters of a text from a file that a message shows.
 const SHOWN_CHARS: usize = 100;
 
 /// Returns a text from a file in quotes, escaped, and shortened if it is long.

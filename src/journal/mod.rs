@@ -229,7 +229,8 @@ impl Journal {
         Ok(path)
     }
 
-    /// Does the same as [`Journal::write_resume_input`], with another path: for results that go to standard output.
+    /// Does the same as [`Journal::write_resume_input`], but writes to `path`. It is used when results go to standard
+    /// output.
     ///
     /// # Errors
     /// [`JournalError::Disk`].

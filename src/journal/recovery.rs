@@ -59,7 +59,7 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, recovered: Recovered::default() }
     }
 
-    /// Finds and locks the existing files, and refuses files that may not be used. Changes no file.
+    /// Finds and locks the existing files, and refuses files that must not be used. Changes no file.
     pub(crate) fn find(&mut self, inputs: &[PathBuf], origin: &str, start: Start) -> Result<Existing, JournalError> {
         self.paths.check(inputs, start, self.disk)?;
         let is_known = self.is_known()?;
@@ -131,8 +131,9 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, only
-    /// checks and sums are lost, and a note says so.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, only two
+    /// things are lost: the check that the results come from the same server, and the cost of removed lines. A note
+    /// says so.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

@@ -18,7 +18,7 @@ pub enum Admission {
 }
 
 /// What was taken from the buckets for one request.
-#[must_use = "a reservation is settled, else the pool leaks"]
+#[must_use = "a reservation must be settled; otherwise the pool never gets its share back"]
 #[derive(Debug)]
 pub struct Reservation {
     pub(super) cost: Cost,

@@ -1,7 +1,8 @@
 //! Finds out in a first pass over the input which keys and labels occur more than once.
 //!
-//! Both collections take eight bytes for each row. A key is already a hash, and its first half is enough: a false match
-//! only costs one counter. Two labels with the same hash may be equal. A second pass compares the labels themselves.
+//! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough: if two halves
+//! are equal by chance, the only harm is that a row is counted without need. Two labels with the same hash may be
+//! equal. A second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

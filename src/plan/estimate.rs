@@ -343,7 +343,8 @@ pub(super) mod tests {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // A cut inside a word or a run costs at most one token, and rounding costs at most one more.
+            // If the cut is inside a word or a series of similar characters, the sum differs by at most one token.
+            // Rounding adds at most one more.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

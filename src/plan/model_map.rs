@@ -1,17 +1,18 @@
-//! `--map-model`: rows that name one model are sent with another.
+//! `--map-model`: rows that name one model are sent with another model.
 //!
-//! The model is replaced in the row before anything is known of it: its pool, price and key are those of the model that
-//! answers. Everything else of the row stays as it is written.
+//! The model is replaced in the row before anything else is done with it. So the row's pool, price and key belong to
+//! the model that answers. The rest of the row stays as it is written.
 
 use crate::domain::json::string_value;
 use crate::domain::{Merged, Params};
 
-/// Models that are replaced, each with its replacement. Names on the left are unique.
+/// Models that are replaced, each with its replacement. Each model is replaced by only one other model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelMap(pub Vec<(String, String)>);
 
 impl ModelMap {
-    /// Replaces the model of a row, and returns which pair did it. The row's own model counts, else the default one.
+    /// Replaces the model of a row. Returns the position of the pair that was used. If the row names no model, the
+    /// default model is replaced.
     pub(super) fn apply(&self, defaults: &Params, own: &mut Params) -> Option<usize> {
         if self.0.is_empty() {
             return None;
@@ -21,7 +22,7 @@ impl ModelMap {
         let model = string_value(&self.0[at].1);
         match own.get("model") {
             Some(_) => own.set("model", model),
-            // The model stands first in a request, as it does among the defaults.
+            // The model is the first member of a request, as it is in the defaults.
             None => own.0.insert(0, ("model".into(), model)),
         }
         Some(at)
@@ -43,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_of_a_row_is_replaced_once_and_in_its_place() {
+    fn the_model_of_a_row_is_replaced_once_and_stays_in_its_position() {
         assert_eq!(
             applied("{}", r#"{"temperature":0.50,"model":"\u0061","messages":[]}"#),
             (Some(0), r#"{"temperature":0.50,"model":"b","messages":[]}"#.to_owned())
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_that_flags_give_is_replaced_too() {
+    fn a_model_from_flags_is_replaced_too() {
         let defaults = r#"{"model":"a","max_tokens":5}"#;
 
         assert_eq!(applied(defaults, r#"{"messages":[]}"#), (Some(0), r#"{"model":"b","messages":[]}"#.to_owned()));

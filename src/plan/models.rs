@@ -1,5 +1,5 @@
-//! The models that rows have named, and the facts about each that planning needs. While rows name the same model, no
-//! hash is computed.
+//! The models that rows have named, and the facts about each model that planning needs. If a row names the same model
+//! as the row before, no hash is computed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::unknown::UnknownModel;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
-/// The most models of a run. Each has limits, statistics and warnings of its own. If there are more, the names are
+/// The most models of a run, because each has its own limits, statistics and warnings. If there are more, the names are
 /// surely other data in the wrong place.
 const MAX_MODELS: usize = 1_000;
 
@@ -24,7 +24,7 @@ pub(super) struct Models {
     account: Arc<str>,
     known: Vec<Known>,
     by_text: HashMap<Box<str>, usize>,
-    /// The model of the row before.
+    /// The position of the model that the last row named.
     last: usize,
     today: Option<Date>,
     notices: Vec<Notice>,
@@ -37,13 +37,13 @@ pub(super) struct Models {
 pub(super) struct Known {
     /// Its name as JSON text.
     written: Box<str>,
-    /// Its name, shared by all rows of this model: a copy for each row costs more than a reference count.
+    /// Its name. All rows of this model share it, because a copy for each row would be slower than a reference count.
     pub name: Arc<str>,
     /// Its entry in the catalog, if it has one.
     pub model: Option<Model>,
-    /// How it cuts text.
+    /// Its tokenizer family: how it splits text into tokens.
     pub family: TokenizerFamily,
-    /// The hidden prompt that tools add.
+    /// The hidden prompt that is added when a request has tools.
     pub tool_prompt: ToolPrompt,
     /// Its pools at standard and at fast speed.
     pools: [Arc<PoolId>; 2],
@@ -72,14 +72,14 @@ impl Known {
         }
     }
 
-    /// Returns the most that an answer costs, whichever model the API chooses.
+    /// Returns the highest cost of an answer, whichever model the API chooses.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
 }
 
 impl Models {
-    /// Begins without any models. `provider` and `account` become part of the pools' ids.
+    /// Returns a collection without models. `provider` and `account` become part of the pools' ids.
     pub(super) fn new(catalog: Arc<Catalog>, provider: Arc<str>, account: Arc<str>) -> Self {
         Self {
             catalog,
@@ -99,12 +99,12 @@ impl Models {
         self.today = Some(today);
     }
 
-    /// Returns the notices since the last call; each is given once.
+    /// Returns the notices since the last call. Each notice is returned only once.
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Returns the model that a row means.
+    /// Returns the model that a row names.
     ///
     /// # Errors
     /// A [`Fault`] when the model is missing or not a string.
@@ -137,7 +137,7 @@ impl Models {
         }
     }
 
-    /// Adds a model that is named for the first time; returns its position.
+    /// Adds a model that is named for the first time. Returns its position.
     fn meet(&mut self, written: &str, name: String) -> usize {
         let name: Arc<str> = name.into();
         let model = self.catalog.model(&name).cloned();
@@ -175,7 +175,8 @@ impl Models {
     }
 }
 
-/// Returns the sampling parameter that a model without sampling will refuse. A parameter at its default is accepted.
+/// Returns the sampling parameter that a model without sampling would refuse. A parameter that has its default value is
+/// accepted.
 fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
     ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
         Some("null") | None => false,

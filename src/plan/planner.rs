@@ -148,8 +148,8 @@ impl Planner {
     /// Turns a row into a job.
     ///
     /// Shape: a row's own parameters override defaults. A named row is identified by its label and key. An unnamed row
-    /// is identified by its key and the number of equal rows before it. An entry of an error log with `occurrence`
-    /// keeps its label, but is treated as the unnamed row that it came from. An entry with `index` keeps its index.
+    /// is identified by its key and the number of equal rows before it. If an entry of an error log has `occurrence`,
+    /// it keeps its label, but is treated as the unnamed row that it came from. If it has `index`, it keeps that index.
     ///
     /// # Errors
     /// [`Rejected`] when the row certainly can't work:
@@ -678,7 +678,7 @@ mod tests {
         }
     }
 
-    /// Pairs a map's members in their order with the same members shuffled.
+    /// Makes two lists of a map's members: one in the map's order, and one shuffled.
     trait ShuffleMembers {
         fn prop_shuffle_members(self) -> impl Strategy<Value = (Members, Members)>;
     }

@@ -1,4 +1,4 @@
-//! Models that the catalog does not know: of another vendor, misspelt, or newer than this program.
+//! Models that the catalog does not know. Such a model is from another vendor, or misspelt, or newer than this program.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::source::nearest_names;
 pub struct UnknownModel {
     /// Its name.
     pub name: String,
-    /// The vendor that it is surely of, if it is one of another vendor.
+    /// The vendor, if the model is surely from another vendor.
     pub vendor: Option<&'static str>,
-    /// Served models with similar names, the nearest first; at most three.
+    /// Up to three served models with similar names, the nearest first.
     nearest: Vec<String>,
 }
 
 impl UnknownModel {
-    /// Returns what is known about a name; `None` for a model of the catalog, or one that a price file names.
+    /// Returns what is known about a name; `None` if the model is in the catalog or in a price file.
     pub fn find(catalog: &Catalog, name: &str) -> Option<Self> {
         if catalog.model(name).is_some() {
             return None;
@@ -28,7 +28,7 @@ impl UnknownModel {
             return None;
         }
         let served = catalog.models().iter().filter(|model| !model.is_retired());
-        // Names without a date are shown: people know them.
+        // Names without a date are shown, because people know these names.
         let names = served.map(|model| model.aliases.first().unwrap_or(&model.id));
         let nearest = if vendor.is_some() { Vec::new() } else { nearest_names(name, names.map(|name| &**name)) };
         Some(Self { name: name.to_owned(), vendor, nearest: nearest.into_iter().map(str::to_owned).collect() })
@@ -52,12 +52,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_model_is_told_with_the_nearest_names_that_are_served() {
+    fn an_unknown_model_is_shown_with_the_nearest_names_of_served_models() {
         let catalog = Catalog::builtin();
         let told = |name: &str| UnknownModel::find(&catalog, name).map(|model| model.to_string());
 
         assert_eq!(told("claude-haiku-4-5"), None);
-        assert_eq!(told("claude-opus-4-1"), None, "a retired model has a notice of its own");
+        assert_eq!(told("claude-opus-4-1"), None, "a retired model has its own notice");
         assert_eq!(told("my-proxy-model").as_deref(), Some("my-proxy-model, which is not in the catalog"));
         assert_eq!(told("gpt-4o").as_deref(), Some("gpt-4o, a model of OpenAI"));
         for (name, nearest) in [
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_with_a_price_of_the_user_is_known() {
+    fn a_model_in_a_price_file_is_known() {
         let prices = "[[price]]\nmodel = \"my-proxy-model\"\ninput = 1.0\noutput = 5.0\n";
         let catalog = Catalog::builtin().with_prices(prices).expect("a good file");
 

@@ -11,7 +11,7 @@ use crate::domain::PoolId;
 /// A request as it is sent, with its path relative to the address of its endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
-    /// The route. Its provider and account name the endpoint.
+    /// The route. The endpoint is identified by the route's provider and account.
     pub route: Arc<PoolId>,
     /// The method.
     pub method: Method,

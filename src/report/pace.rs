@@ -86,7 +86,8 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the least number of seconds that the limits of these pools together allow for this many average rows.
+    /// Returns the shortest time, in seconds, in which the limits of these pools together allow this many rows of
+    /// average size.
     pub(super) fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
         let needs =
             [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);

@@ -11,9 +11,9 @@
 //! cursor after the last line. A drawing would then have to move it up by the number of rows that the lines take.
 //! After a change of size this number is unknown, and moving up too far would erase other text above.
 //!
-//! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off,
-//! but the number of rows stays as counted. Each line ends with a line break, so no terminal joins two lines into one.
-//! A drawing is one write, so no other output gets in between.
+//! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off, but
+//! they still take the number of rows that was counted. Each line ends with a line break, so no terminal joins two
+//! lines into one. A drawing is one write, so no other output gets in between.
 //!
 //! A line that was scrolled away can't be erased. Some terminals wrap the lines below the cursor again and scroll away
 //! the cursor's own line if it is in the first row.
@@ -63,7 +63,7 @@ pub(crate) struct Progress {
 impl Progress {
     const PAUSE: SignedDuration = SignedDuration::from_millis(100);
 
-    /// Returns a view on the terminal of standard error, to which `writer` must lead.
+    /// Returns a view on the terminal of standard error. `writer` must write to that terminal.
     pub(crate) fn on_stderr(verbosity: Verbosity, is_colored: bool, writer: Box<dyn Write + Send>) -> Self {
         let term = Term::stderr();
         let size = move || {

@@ -188,12 +188,15 @@ fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
         let mut text = format!("{} possibly billed twice", plural(maybe, "answer", "answers"));
         if context.maybe_paid_before > 0 {
             text.push_str(&format!(
-                ", {} of them by an earlier run that was cut short",
+                ", {} of them because an earlier run was cut short",
                 count(context.maybe_paid_before)
             ));
         }
         if context.maybe_paid_earlier > 0 {
-            text.push_str(&format!("; {} over all runs", count(maybe.saturating_add(context.maybe_paid_earlier))));
+            text.push_str(&format!(
+                "; {} in all runs together",
+                count(maybe.saturating_add(context.maybe_paid_earlier))
+            ));
         }
         rows.push(ListRow::text("billing", text));
     }
@@ -265,7 +268,7 @@ mod tests {
         tokens    11,500 in (2,000 read from the cache), 955 out
         cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
         retries   3: 2 network, 1 rate limit (429)
-        billing   6 answers possibly billed twice, 4 of them by an earlier run that was cut short
+        billing   6 answers possibly billed twice, 4 of them because an earlier run was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
         continue  claude-batch run prompts.jsonl --tier 2
@@ -304,8 +307,8 @@ mod tests {
         retries   3: 2 network, 1 rate limit
                   (429)
         billing   6 answers possibly billed
-                  twice, 4 of them by an earlier
-                  run that was cut short
+                  twice, 4 of them because an
+                  earlier run was cut short
         results   prompts.results.jsonl
         errors    prompts.errors.jsonl
         continue
@@ -366,7 +369,7 @@ mod tests {
         let shown = summary(&Stats::default(), &context, 120);
 
         let billing =
-            "4 answers possibly billed twice, 4 of them by an earlier run that was cut short; 11 over all runs";
+            "4 answers possibly billed twice, 4 of them because an earlier run was cut short; 11 in all runs together";
         assert!(shown.contains(billing), "{shown}");
     }
 

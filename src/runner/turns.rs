@@ -101,7 +101,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        // A failure is reported as a failed commit. From here on, nothing is sent that needs a mark.
+        // A failure is reported as a failed commit. From here on, no request that needs a mark is sent.
         let _ = self.ledger.flush();
         self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {

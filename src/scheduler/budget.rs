@@ -30,7 +30,7 @@ pub enum Room {
     Yes,
     /// Not yet: a request in flight may cost less than was reserved for it.
     Later,
-    /// No. The text says which limit is used up, and how far.
+    /// No. The text says which limit stops the request, and how much of it is left.
     Never(String),
 }
 

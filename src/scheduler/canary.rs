@@ -12,7 +12,7 @@
 //!
 //! A gateway that hides its limits may also refuse requests with 500. After a short pause it has room again, and may
 //! answer the canary. So with such a gateway, an answered canary does not prove that the rows are the cause. Therefore
-//! a row is sent alone after each of three canaries. Only if all three rows fail, the rows are the cause.
+//! a row is sent alone after each of three canaries. The rows are the cause only if all three rows fail.
 //!
 //! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it in the same way
 //! as to a row. When they have no room, it is not sent. No line is written for a canary.
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// Plays a run in which each request ends after a tenth of a second. The verdict on a row depends on its number and
-    /// the second. The verdict on a canary depends on the second.
+    /// on the time in whole seconds. The verdict on a canary depends on the time only.
     fn play(
         rows: usize,
         config: Config,

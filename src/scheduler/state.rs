@@ -113,8 +113,8 @@ impl Scheduler {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Returns how many of the rows that this run will not answer have an answer that was paid for but is in no line of
-    /// the results.
+    /// Returns how many paid answers are lost: this run will not answer their rows any more, and no line of the results
+    /// contains them.
     pub fn unkept(&self) -> u64 {
         self.unkept
     }

@@ -68,8 +68,8 @@
 //! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted, but served and priced as standard
 //!   requests.
 //! - Betas: anything that looks like a beta is accepted. The effects of betas, fallbacks included, are missing.
-//! - The version 2026-10-21: it refuses sampling parameters, but not the other things that the API refuses (documents
-//!   of assistants, citations of users).
+//! - With version 2026-10-21, the simulator refuses sampling parameters, but it accepts the other things that the API
+//!   refuses (documents in assistant messages, citations in user messages).
 //! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. There are no
 //!   limits on schemas, stop sequences and the number of messages, images and pages.
 //! - Answers: calls of server tools other than web search and fetch (the model answers with text instead), the tokens

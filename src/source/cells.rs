@@ -2,10 +2,10 @@
 
 use super::template::Cell;
 
-/// A cell of an input as it was read.
+/// A cell of an input, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputCell {
-    /// There is no value, which is different from an empty text. A CSV cell is never this.
+    /// There is no value. This differs from an empty text. CSV cells are never missing.
     Missing,
     /// Text.
     Text(Box<str>),
@@ -24,12 +24,14 @@ impl InputCell {
     }
 }
 
-/// What the input says about a row, for outputs with the input's columns.
+/// The content of a row in the input. Outputs that repeat the input's columns need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRow {
-    /// Its cells, in the order of [`Reader::header`](super::Reader::header). A broken row may have more or fewer.
+    /// The row's cells, in the order of [`Reader::header`](super::Reader::header). A broken row can have more or fewer
+    /// cells than the header.
     Cells(Vec<InputCell>),
-    /// JSON text: the line as it was written, or an object with what a format without columns knows of the row.
+    /// JSON text: the line as it was written. If the format has neither JSON nor columns, it is an object with what is
+    /// known about the row.
     Json(Box<str>),
 }
 
@@ -54,7 +56,7 @@ impl<'a> CellRef<'a> {
         }
     }
 
-    /// Returns the cell with text of its own.
+    /// Returns an owned copy of the cell.
     pub(super) fn owned(self) -> InputCell {
         match self {
             Self::Missing => InputCell::Missing,
@@ -64,12 +66,12 @@ impl<'a> CellRef<'a> {
     }
 }
 
-/// Cells that belong to one row.
+/// The cells of one row.
 pub(super) trait Record {
-    /// Returns how many there are.
+    /// Returns how many cells there are.
     fn count(&self) -> usize;
 
-    /// Returns the cell at a place below [`Self::count`].
+    /// Returns the cell at this index, which must be less than [`Self::count`].
     fn cell(&self, at: usize) -> CellRef<'_>;
 
     /// Returns all cells in order.

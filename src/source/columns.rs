@@ -1,6 +1,6 @@
-//! Finds what an input is: its format, which of its columns are sent in requests, and which are not.
+//! Recognizes an input: its format, which of its columns are sent in requests, and which are not.
 //!
-//! For CSV the header shows the columns. For JSON rows they are taken from the first rows.
+//! For CSV, the header shows the columns. For JSON, they are taken from the first rows.
 
 use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, Row, SourceError, Template, open};
@@ -8,16 +8,16 @@ use super::{Input, InputFormat, Item, Options, Row, SourceError, Template, open}
 /// How many JSON rows are read to find their columns.
 const LOOKED_AT: usize = 100;
 
-/// What an input was recognized as.
+/// The format and the columns of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recognized {
-    /// The format and the compression, for people.
+    /// The format and the compression, in words.
     pub(crate) kind: String,
-    /// The columns; `None` if it has none, or if any of them may be sent.
+    /// The columns; `None` if there are none, or if the template does not show which of them are sent.
     pub(crate) columns: Option<Columns>,
 }
 
-/// Returns what an input is; `None` for a stream, since rows that are read from it can't be read again.
+/// Returns the format and the columns of an input; `None` for a stream, because its rows can't be read twice.
 ///
 /// # Errors
 /// Any [`SourceError`].
@@ -37,15 +37,15 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
     Ok(Some(Recognized { kind, columns }))
 }
 
-/// Returns the columns of the first JSON rows. Without a template only those that are not sent are columns: the others
-/// are the fields of a request.
+/// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. The
+/// others are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // The template need not be filled in to see which columns a row has.
+    // The columns of a row can be seen without filling in the template.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();
     for item in open(input, &plain)?.take(LOOKED_AT) {
-        // What is wrong with the input is said elsewhere.
+        // Another part of the program reports faults of the input.
         let Ok(Item::Row(row)) = item else { continue };
         match &options.template {
             Some(_) => add_of_templates(&mut columns, &row, options),
@@ -58,7 +58,8 @@ fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceEr
 fn add_of_templates(columns: &mut Columns, row: &Row, options: &Options) {
     let is_named = |name: &str| templates(options).any(|template| template.columns().any(|own| own == name));
     let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
-    // The reader adds `messages` from the template, so it is not a column of the row unless the template names it.
+    // The reader makes `messages` from the template. So `messages` is a column of the row only if the template names
+    // it.
     for name in of_row.filter(|name| *name != "messages" || is_named(name)) {
         let is_sent = is_named(name) || row.params.get(name).is_some();
         add(if is_sent { &mut columns.sent } else { &mut columns.unsent }, name);
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_sent_or_the_label_or_not_sent() {
+    fn columns_are_grouped_by_sent_label_and_not_sent() {
         let csv = "id,subject,body,date\n1,a,b,c\n";
         let prompts = "id,prompt,max_tokens,note\n1,a,5,n\n";
         let json = "{\"id\":1,\"body\":\"b\",\"max_tokens\":5,\"note\":\"n\"}\n{\"id\":2,\"body\":\"b\",\"late\":[]}\n";

@@ -36,7 +36,7 @@ pub enum SourceError {
         /// What to do.
         remedy: String,
     },
-    /// It is a folder, and the format is that of files with rows.
+    /// It is a folder, but the given format is for files with rows.
     #[error(
         "{name}: is a folder, and --format {format} reads files of rows; name them, as in: claude-batch run '{name}/*'"
     )]
@@ -46,7 +46,7 @@ pub enum SourceError {
         /// The format asked for.
         format: &'static str,
     },
-    /// It is a device, which has no end or no rows.
+    /// It is a device, which has no rows or never ends.
     #[error("{name}: is a device, not a file of rows; name a file, or use - to read standard input")]
     Device {
         /// The input as given.
@@ -70,7 +70,7 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
-    /// It is damaged from here on. The rows before the damage were read well.
+    /// It is damaged from this place on. The rows before the damage were read correctly.
     #[error("{name}: is damaged {place}: {message}")]
     Damaged {
         /// The input as given.
@@ -88,10 +88,10 @@ pub enum SourceError {
     NoReader {
         /// The input as given.
         name: String,
-        /// What would have to be read, in the plural.
+        /// What this build does not read, in the plural.
         what: &'static str,
     },
-    /// It is a Parquet file that is no regular file.
+    /// It is a Parquet file, but not a regular file: a pipe, or compressed.
     #[error(
         "{name}: a Parquet file can't be read from a pipe or a packed file, since its directory is at its end; save it \
          unpacked, and name the file"
@@ -181,7 +181,7 @@ pub enum SourceError {
         /// The sheet, quoted if it contains blanks.
         sheet: String,
     },
-    /// `--sheet` names a sheet that is not there.
+    /// `--sheet` names a sheet that does not exist.
     #[error("{name}: --sheet names {}, which is not there (sheets: {sheets})", quoted(sheet))]
     NoSheet {
         /// The input as given.
@@ -212,7 +212,7 @@ pub enum SourceError {
         /// A template expression that would work.
         example: String,
     },
-    /// `--id` names a column that is not there.
+    /// `--id` names a column that does not exist.
     #[error("{name}: --id names the column {}, which is not there (columns: {columns})", quoted(column))]
     NoIdColumn {
         /// The input as given.
@@ -222,7 +222,7 @@ pub enum SourceError {
         /// The columns there are, with commas between them.
         columns: String,
     },
-    /// `--system` is a template and names a column that is not there.
+    /// `--system` is a template and names a column that does not exist.
     #[error(
         "{name}: --system names {missing}, which is not there (columns: {columns}); put {{% raw %}} and {{% endraw %}} \
          around braces that are to be sent as they are"
@@ -235,7 +235,7 @@ pub enum SourceError {
         /// The columns there are, with commas between them.
         columns: String,
     },
-    /// The template names a column that is not there.
+    /// The template names a column that does not exist.
     #[error("{name}: the template names {missing}, which is not there (columns: {columns})")]
     TemplateColumn {
         /// The input as given.
@@ -248,7 +248,8 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Returns the error of reading the input called `name`, which reached `line`.
+    /// Returns the error for a failed reading. `name` is the name of the input, and `line` is the line that was
+    /// reached.
     pub(super) fn reading(name: &str, line: u64, source: io::Error) -> Self {
         let name = name.to_owned();
         match Damage::of(&source) {

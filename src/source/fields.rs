@@ -1,7 +1,8 @@
-//! Names of request fields, and names that look like misspelt ones.
+//! Names of request fields, and names that look like misspelt request fields.
 //!
-//! The list of the API's fields is used only for the short row shapes: it decides whether a member is sent or kept with
-//! the row. Inside `params` any name is passed on, since the API gets new fields faster than this program.
+//! The list of the API's fields is used only for the short row shapes. It decides whether a member is sent, or only
+//! kept with the row. Inside `params`, members with any name are sent, because the API gets new fields faster than this
+//! program.
 
 use std::collections::HashSet;
 
@@ -60,24 +61,24 @@ pub(super) struct Warnings {
     pending: Vec<String>,
 }
 
-/// How many names are checked in each place. In an input with more names, the names are data.
+/// How many names are checked in each place. If an input has more names than that, the names are data.
 const MAX_JUDGED: usize = 1000;
 
 /// The names that were checked in one of the places.
 #[derive(Debug, Default)]
 struct Judged {
     all: HashSet<Box<str>>,
-    /// The first of them. Most inputs have no more names than these, and comparing so few is faster than computing a
-    /// hash.
+    /// The first of them. Most inputs have no other names, and comparing a name with so few is faster than computing
+    /// its hash.
     first: Vec<Box<str>>,
 }
 
 impl Judged {
     const FIRST: usize = 8;
 
-    /// Adds a name if there is room. Returns whether it was added; `false` for a name seen before.
+    /// Adds a name if there is room. Returns whether it was added. A name seen before is not added.
     fn insert(&mut self, name: &str) -> bool {
-        // The name is looked up first, so that a name seen before allocates nothing.
+        // Looking the name up first avoids an allocation for a name seen before.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_JUDGED || self.all.contains(name) {
             return false;
         }

@@ -9,7 +9,7 @@ use super::names::name_list;
 use super::raw::{Fault, Parts, RawRow};
 use super::{InputFormat, Item, Position, SourceError};
 
-/// The rows of one opened input, in order, whatever its format.
+/// The rows of one open input of any format, in order.
 pub(super) trait Rows: Send {
     /// Returns the format, which is never [`InputFormat::Auto`].
     fn format(&self) -> InputFormat;
@@ -25,18 +25,18 @@ pub(super) trait Rows: Send {
         None
     }
 
-    /// Returns whether [`Self::seek`] does not read what is before the position.
+    /// Returns whether [`Self::seek`] goes directly to a position, without reading the rows before it.
     fn is_random_access(&self) -> bool {
         false
     }
 
-    /// Returns where the next row begins, or the blank lines before it; `None` after the last.
+    /// Returns where the next row begins, or where the blank lines before it begin; `None` after the last row.
     fn position(&mut self) -> Option<Position>;
 
     /// Returns the next row; `None` after the last. The input is called `name`. Doubtful names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
-    /// Continues at a position of an earlier reading. Rows before it were not read yet.
+    /// Continues at a position from an earlier reading of the input. This reading must not be past that position yet.
     ///
     /// # Errors
     /// [`SourceError::Moved`] when no row begins there any more.
@@ -53,7 +53,7 @@ pub(super) trait Rows: Send {
     }
 }
 
-/// Parses the rows of a format whose rows are lines or CSV records.
+/// A format whose rows are lines or CSV records: it parses them.
 pub(super) trait Format: Send {
     /// Returns the columns that a header names.
     fn columns(&self) -> Option<Columns> {
@@ -65,10 +65,11 @@ pub(super) trait Format: Send {
         None
     }
 
-    /// Reads a row that is not blank; `None` for an entry that is not a row. Doubtful names are added to `warnings`.
+    /// Parses a line or record that is not blank; `None` if it is not a row. Doubtful names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns what the input says about the row that was read last, `raw`, as far as it could be read.
+    /// Returns the content of `raw`, the row that was read last, for outputs. If the row is broken, it is as much as
+    /// could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 
@@ -77,9 +78,9 @@ pub(super) trait Format: Send {
 pub struct Columns {
     /// The columns that a request is made from, in the order of the input.
     pub sent: Vec<String>,
-    /// The column that is the label.
+    /// The column with the label.
     pub label: Option<String>,
-    /// What is kept with the row and not sent.
+    /// The columns that are kept with the row and not sent.
     pub unsent: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
-//! Calls into a foreign parser: its panics become errors.
+//! Calls a parser from another crate, and turns its panics into errors.
 //!
-//! Parsers of binary formats may panic on a crafted or damaged file. Such a panic is a fault of the input, not of the
-//! program: the call returns an error, and the panic hook prints nothing. Sizes that a file claims are checked before
-//! each call, because a failed allocation ends the program without a panic.
+//! Parsers of binary formats can panic on a crafted or damaged file. Such a panic is a fault of the input, not of the
+//! program: the call returns an error, and the panic hook prints nothing. The sizes that a file claims must be checked
+//! before each call, because a failed allocation ends the program without a panic.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};

@@ -1,10 +1,12 @@
 //! The columns of an input with a header, and what happens to them.
 //!
-//! Without a template, the columns `prompt`, `system`, `model`, `max_tokens` and the label have the meaning of their
-//! names, and an empty or missing cell means that the field is missing. With a template, every column is a variable. Only the
-//! label keeps its meaning, since data may have a column called `model` too. Other columns are kept with the row.
+//! Without a template, the columns `prompt`, `system`, `model`, `max_tokens` and the label column mean what their names
+//! say. If such a cell is empty or missing, the field is missing. Other columns are kept with the row.
 //!
-//! CSV cells are always text. Cells of other formats may also be numbers and other JSON values.
+//! With a template, every column is a variable. Only the label column keeps its meaning, because data can have a column
+//! called `model` too.
+//!
+//! CSV cells are always text. Cells of other formats can also be numbers or other JSON values.
 
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Finds the columns that have a meaning.
+    /// Finds the columns whose names have a meaning.
     ///
     /// # Errors
     /// A [`SourceError`] about the header as a whole.
@@ -116,7 +118,7 @@ impl Header {
         &self.columns
     }
 
-    /// Returns the parts of a record. The fault of a broken record keeps its label.
+    /// Returns the parts of a record. If the record is broken, the fault contains the record's label.
     pub(super) fn parts<R: Record + ?Sized>(&self, record: &R, template: Option<&Template>) -> Result<Parts, Fault> {
         let (expected, found) = (self.columns.len(), record.count());
         if found != expected {
@@ -160,7 +162,7 @@ impl Header {
         Ok(Some(text.to_owned()))
     }
 
-    /// Takes the columns by their names.
+    /// Takes the columns with known names.
     fn named<R: Record + ?Sized>(&self, record: &R) -> Result<Parts, Fault> {
         let mut params = Params::default();
         for column in [self.model, self.system] {
@@ -223,8 +225,8 @@ fn value(cell: CellRef<'_>) -> Box<RawValue> {
     }
 }
 
-/// Returns a cell that is text or a list as a JSON value. A single value of another kind becomes text: a column of
-/// numbers may well be meant as text.
+/// Returns a cell as a JSON text or list. Any other value becomes text, because a column of numbers can be meant as
+/// text.
 fn text_or_list(cell: CellRef<'_>) -> Box<RawValue> {
     match cell {
         CellRef::Json(text) if !matches!(json::kind(text), "an array" | "an object") => json::string_value(text),
@@ -252,7 +254,7 @@ fn repeated(columns: &[Arc<str>]) -> Option<String> {
     (!repeated.is_empty()).then(|| name_list(repeated))
 }
 
-/// Returns the column that most likely contains the text, as it would be written in a template.
+/// Returns the column that most likely contains the prompt text, in the way in which a template names it.
 fn example(columns: &[Arc<str>]) -> String {
     let named = |wanted: &str| columns.iter().find(|column| column.eq_ignore_ascii_case(wanted));
     let likely = ["prompt", "text", "question", "body", "content", "message", "input"].into_iter().find_map(named);
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_may_be_a_number_or_a_list_of_content_blocks() {
+    fn a_prompt_can_be_a_number_or_a_list_of_content_blocks() {
         let content = |prompt: InputCell| {
             let cells = [text("a"), prompt, json("[{}]"), InputCell::Missing, InputCell::Missing, text("x")];
             header(&Options::default()).parts(&cells[..], None).map(|parts| shown(&parts.params))

@@ -7,12 +7,12 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata that show whether an input file has changed, without reading it.
+/// Metadata that show, without reading an input file, whether it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.
     pub len: u64,
-    /// When it was last written, in nanoseconds since 1970; `None` where the file system does not say.
+    /// When it was last written, in nanoseconds since 1970; `None` if the file system does not record it.
     pub modified_ns: Option<u64>,
 }
 
@@ -43,8 +43,8 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time: it is a regular file or a list of text
-/// files, not a pipe or a device.
+/// Returns whether an input can be read a second time. A regular file or a list of text files can; a pipe or a device
+/// can't.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),

@@ -7,7 +7,7 @@ use super::texts::Texts;
 /// Where rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A file, or anything else with a path; a named pipe is read as a stream.
+    /// A file, or something else with a path. A named pipe is read as a stream.
     File(PathBuf),
     /// Text files of a folder or a pattern.
     Texts(Texts),

@@ -1,7 +1,7 @@
-//! JSON lines: one row a line, in one of five shapes (see [`super::shape`]).
+//! JSON lines: each line is a row, in one of five shapes (see [`super::shape`]).
 //!
-//! Owns two rules that hold for any line: a string is a prompt, and an entry that an earlier run wrote for a broken row
-//! is not a row. A broken line keeps its label, as far as it could be read.
+//! Owns two rules for all lines: a string is a prompt, and an entry that an earlier run wrote for a broken row is not a
+//! row. If a line is broken, its label is kept as far as it could be read.
 
 use super::Options;
 use super::cells::InputRow;
@@ -23,7 +23,7 @@ pub(super) struct Jsonl {
     system: Option<Template>,
     /// Whether only labels are read.
     labels_only: bool,
-    /// Whether the last line is surely JSON.
+    /// Whether the last line is known to be JSON.
     is_json: bool,
 }
 
@@ -112,7 +112,7 @@ fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
         && !["params", "prompt", "messages", "body"].into_iter().any(|name| object.has(name))
 }
 
-/// Returns the fault of a line that is not JSON, or is JSON of another kind than a row.
+/// Returns the fault of a line that is not JSON, or whose JSON value can't be a row.
 fn not_a_row(text: &str, first: usize) -> Fault {
     match json::read_value(text) {
         Ok(value) => Fault::at(first, format!("is {}; a row is an object or a string", json::kind(value.get()))),

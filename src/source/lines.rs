@@ -11,7 +11,7 @@ use super::template::{Cell, Template, missing_columns};
 use super::{Options, SourceError};
 use crate::domain::Params;
 
-/// The columns that a template can use in a line; the value of both is the whole line.
+/// The columns that a template can use. Each of them contains the whole line.
 const COLUMNS: [&str; 2] = ["line", "prompt"];
 
 /// An input of plain lines.
@@ -25,7 +25,7 @@ impl Lines {
     /// Begins the input called `input`.
     ///
     /// # Errors
-    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: the only column of a line is the line itself.
+    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`], because a line has no other columns.
     pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
         let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
         if let Some(column) = options.id_column.clone() {

@@ -4,12 +4,12 @@
 //! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
 //! `lines`) parses it. To add a format, add a file and an arm in the reader.
 //!
-//! A row contains only what the input says; defaults, keys and costs are added in [`crate::plan`]. One row is in memory
-//! at a time, and at most [`Options::max_line_bytes`] of it.
+//! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
+//! memory at a time, and never more than [`Options::max_line_bytes`] of it.
 //!
-//! A fault of a whole input is a [`SourceError`], found before the first row if possible. A fault of one row is an
-//! [`Item::Broken`] and affects only that row. Anything doubtful but usable is a warning; [`Reader::take_warnings`]
-//! returns each once.
+//! A fault of a whole input is a [`SourceError`]. It is found before the first row if possible. A fault of one row is
+//! an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
+//! [`Reader::take_warnings`] returns each warning once.
 //!
 //! A row's `line` is the number of its first line, from 1. Line feeds are counted, so blank lines count too. Byte
 //! offsets count every byte, including a byte order mark. Columns count bytes from 1 within the row's first line. A
@@ -87,7 +87,7 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// What the input says about it; only with [`Options::keeps_input`].
+    /// Its content in the input, for outputs; only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -96,7 +96,8 @@ pub struct Row {
 pub struct BrokenRow {
     /// Where.
     pub origin: Origin,
-    /// Its position over all inputs of a run, from 0. A reader knows only its own input and leaves this 0.
+    /// Its position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always sets
+    /// this to 0.
     pub index: u64,
     /// Its label, as far as it could be read.
     pub custom_id: Option<String>,
@@ -106,9 +107,9 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// Its text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong and what to do; lower case, no full stop. Fits after "line 7".
+    /// What is wrong and what to do. It is written to follow "line 7": it begins in lower case and has no full stop.
     pub message: String,
-    /// What the input says about it, as far as it could be read; only with [`Options::keeps_input`].
+    /// Its content in the input, as far as it could be read, for outputs; only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -117,23 +118,23 @@ pub struct BrokenRow {
 pub enum Item {
     /// A usable row.
     Row(Box<Row>),
-    /// A broken one.
+    /// A broken row.
     Broken(Box<BrokenRow>),
 }
 
 /// How an input is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// Found by the name's extension, else by the first character.
+    /// The format is chosen by the name's extension, or else by the first line.
     #[default]
     Auto,
-    /// One JSON value a line.
+    /// One JSON value per line.
     Jsonl,
-    /// A header and records, separated by `,`, by `;` or by tabs, as the header shows.
+    /// A header and records. The header shows the separator: `,`, `;` or a tab.
     Csv,
-    /// A header and records, separated by tabs.
+    /// A header and records, with tabs as separators.
     Tsv,
-    /// One prompt a line.
+    /// One prompt per line.
     Lines,
     /// The whole file is one prompt.
     Text,
@@ -162,7 +163,7 @@ impl InputFormat {
         }
     }
 
-    /// Returns what an input of this format is, for people.
+    /// Returns a description of this format, for messages.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Auto => "rows",
@@ -182,20 +183,20 @@ impl InputFormat {
 pub struct Options {
     /// `--format`.
     pub format: InputFormat,
-    /// `--id`: the column or member that is the label, instead of `custom_id` or `id`.
+    /// `--id`: the column or member with the label, instead of `custom_id` or `id`.
     pub id_column: Option<String>,
     /// `--sheet`: the sheet of an Excel file that is read, instead of the first.
     pub sheet: Option<String>,
     /// `-t`: makes the messages from columns or members.
     pub template: Option<Template>,
-    /// `--system`, when it is a template ([`Template::of_system`]). It is filled in for rows that have columns: those
-    /// of a format with a header, and all rows when there is a `template`.
+    /// `--system`, if it is a template. It is filled in for rows that have columns. These are the rows of formats with
+    /// a header, and all rows if there is a `template`.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
-    /// Whether rows hold what the input says about them ([`Row::input`]), for outputs with the input's columns.
+    /// Whether rows keep their content in the input ([`Row::input`]), for outputs with the input's columns.
     pub keeps_input: bool,
-    /// Whether rows need no parameters: only who they are. No prompt is made of them.
+    /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
     pub labels_only: bool,
     /// Where a pipe is copied to while it is read, so that it can be read again.
     pub spool: Option<PathBuf>,
@@ -220,8 +221,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns options that read labels and columns and make no prompts. So no template is filled in, and no column
-    /// `prompt` is needed.
+    /// Returns options for reading only labels and columns. No prompts are made: no template is filled in, and no
+    /// column `prompt` is needed.
     pub(crate) fn without_prompts(self) -> Self {
         Self { template: Some(Template::plain()), system: None, labels_only: true, ..self }
     }

@@ -3,7 +3,8 @@
 /// How many column names a message shows.
 const SHOWN: usize = 30;
 
-/// Returns column names for a message: quoted if they contain blanks, at most thirty, each cut at [`LONGEST_NAME`].
+/// Returns column names for a message: at most thirty names, each cut at [`LONGEST_NAME`], and quoted if it contains
+/// blanks.
 pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
@@ -14,7 +15,7 @@ pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
     shown.join(", ")
 }
 
-/// Returns [`name_list`], and the name that was probably meant by a wrong name.
+/// Returns [`name_list`], followed by the name that was probably meant if one of the names in `wrong` is a misspelling.
 pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let meant = wrong.iter().find_map(|wrong| nearest(wrong, names.iter().copied()));
@@ -25,8 +26,8 @@ pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
     }
 }
 
-/// The longest name of a column or a member that is shown whole, in characters. Nobody types a longer name, so longer
-/// names are not searched for misspellings.
+/// The longest column or member name that is shown in full, in characters. Nobody types a longer name, so longer names
+/// are not checked for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
 /// Returns a name for a message: cut at [`LONGEST_NAME`], quoted unless it is a plain word.
@@ -42,26 +43,27 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// The most names that are compared with a wrong one.
+/// The most names that are compared with a wrong name.
 const MAX_COMPARED: usize = 200;
 
-/// Returns the name that was probably meant by a wrong one.
+/// Returns the name that was probably meant by a wrong name.
 pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted = plain(name);
     let names =
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // The name is wrong in any case, so even a short name that is one edit away is worth suggesting.
+    // The name is known to be wrong, so even a short name that is one edit away is worth suggesting.
     let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
 
-/// The most similar names that are suggested.
+/// The highest number of similar names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
-/// Returns the names that may be meant by a wrong one, the nearest first; at most three. A name also counts when one of
-/// the two contains the other, as `haiku` or a name with a vendor before it, or when both have the same words.
+/// Returns up to three names that may be meant by a wrong name, the nearest first. A name is also a candidate if one of
+/// the two names contains the other, for example `haiku` or a name with a vendor before it, or if both consist of the
+/// same words.
 pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let wanted = plain(name);
     if name.len() > LONGEST_NAME || wanted.len() < 3 {
@@ -100,8 +102,8 @@ pub(super) fn is_near(one: &str, other: &str) -> bool {
     edits(one, other) <= allowed
 }
 
-/// Returns how many insertions, deletions, changes and swaps of neighbours turn one name into the other (optimal string
-/// alignment).
+/// Returns how many edits turn one name into the other. An edit is an insertion, a deletion, a change, or a swap of two
+/// neighbours (optimal string alignment).
 fn edits(one: &str, other: &str) -> usize {
     let one: Vec<char> = one.chars().collect();
     let other: Vec<char> = other.chars().collect();
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_of_some_names_is_found_where_one_is_near() {
+    fn the_nearest_name_is_found_if_one_is_near_enough() {
         let names = ["id", "subject", "body", "ticket_id", "first name"];
         let cases = [
             ("bdy", Some("body")),

@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
-//! Owns the mapping of a chat completion to a message request. A parameter without a counterpart makes the row broken,
-//! and the message names it, unless its value is a default that changes nothing. Without the parameter, the answer
-//! would look like an answer to the whole request. Texts stay the same byte for byte. Source: OpenAI API reference,
-//! "Create chat completion" and "Batch" (2026).
+//! Owns the mapping of a chat completion to a message request. If a parameter has no counterpart, the row is broken and
+//! the message names the parameter. The reason: if the parameter were left out, the answer would look like an answer to
+//! the whole request. Parameters whose value is a default that changes nothing are left out. Texts stay the same, byte
+//! for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 
-/// The members of this shape; the label is read as in any other row.
+/// The members of this shape. The label is read as in any other row.
 pub(super) const MEMBERS: [&str; 3] = ["method", "url", "body"];
 
 /// Returns whether the row has this shape.
@@ -73,7 +73,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters for the other service's bookkeeping: they are kept with the row and not sent.
+/// Parameters that only the other service uses, to organize requests. They are kept with the row and not sent.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {
@@ -124,7 +124,7 @@ fn parsed(json: &str) -> Option<serde_json::Value> {
     serde_json::from_str(json).ok()
 }
 
-/// Splits the leading system messages off and writes the others.
+/// Moves the leading system messages to `system`, and writes the other messages to `messages`.
 fn chat_messages(text: &str, value: &RawValue, params: &mut Params) -> Result<(), Fault> {
     let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
         return Err(fault(text, value, format!("has {} as `messages`; it must be an array", json::kind(value.get()))));
@@ -151,7 +151,7 @@ fn chat_messages(text: &str, value: &RawValue, params: &mut Params) -> Result<()
     Ok(())
 }
 
-/// Returns a message's role here, and its content.
+/// Returns the role that a message gets in the new request, and its content.
 fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a RawValue), Fault> {
     let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is not an object"))?;
     let (mut role, mut content) = (None, None);
@@ -185,7 +185,8 @@ fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a 
     }
 }
 
-/// Returns the content in the form of a message request: a string unchanged, a list of parts as a list of blocks.
+/// Returns the content in the form of a message request. A string stays unchanged, and a list of parts becomes a list
+/// of blocks.
 fn blocks(text: &str, content: &RawValue) -> Result<String, Fault> {
     if content.get().starts_with('"') {
         return Ok(content.get().to_owned());
@@ -225,7 +226,7 @@ fn image_source(image: &RawValue) -> Option<String> {
     Some(format!(r#"{{"type":"base64","media_type":{media_type},"data":{bytes}}}"#))
 }
 
-/// Returns the value of `system`: one string as it stands, else a list of text blocks.
+/// Returns the value of `system`. A single string stays unchanged, and anything else becomes a list of text blocks.
 fn system_value(text: &str, contents: &[&RawValue]) -> Result<Option<Box<RawValue>>, Fault> {
     let mut parts = Vec::new();
     for content in contents {
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_counterpart_is_refused_by_name() {
+    fn parameters_without_a_counterpart_are_refused_by_name() {
         let ask = r#""messages":[{"role":"user","content":"Q"}]"#;
         let cases = [
             (r#""n":2"#, "`n`"),

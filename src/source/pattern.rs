@@ -1,8 +1,8 @@
-//! Patterns of paths: `*` and `?` within a name, `**` for any number of folders.
+//! Patterns for paths: `*` and `?` match within a name, and `**` matches any number of folders.
 
 use std::path::{Component, Path, PathBuf};
 
-/// A pattern, split at the first part that is not fixed.
+/// A pattern, split before the first part that contains `*` or `?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// The folder before the first part with `*` or `?`; empty for the working folder.
@@ -10,11 +10,11 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// How far a path within the root has followed a pattern: the parts that may come next.
+/// How far a path below the root has matched a pattern: the numbers of the parts that may match its next name.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
-    /// Returns the pattern that a path is; `None` when it holds no `*` and no `?`.
+    /// Returns a path as a pattern; `None` when it contains neither `*` nor `?`.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let components: Vec<Component<'_>> = path.components().collect();
         let is_pattern = |part: &Component<'_>| {
@@ -28,17 +28,17 @@ impl Pattern {
         Some(Self { root: root.iter().collect(), parts: parts? })
     }
 
-    /// Returns the pattern of every file in a folder and in the folders below it.
+    /// Returns a pattern that matches every file in a folder and in all folders below it.
     pub(super) fn of_folder(root: &Path) -> Self {
         Self { root: root.to_owned(), parts: vec!["**".to_owned(), "*".to_owned()] }
     }
 
-    /// Returns what is reached in the root itself.
+    /// Returns the parts that may come next for a name directly in the root.
     pub(super) fn start(&self) -> Reached {
         self.with_skipped(vec![0])
     }
 
-    /// Returns what is reached in the folder `name`; nothing when no file in it can fit.
+    /// Returns the parts that may come next inside the folder `name`. There are none when no file in it can match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),
@@ -49,14 +49,14 @@ impl Pattern {
         self.with_skipped(next)
     }
 
-    /// Returns whether the file `name` fits.
+    /// Returns whether the file `name` matches.
     pub(super) fn has(&self, reached: &Reached, name: &str) -> bool {
         let is_last = |at: usize| at + 1 == self.parts.len();
         let fits_part = |part: &str| part == "**" || fits(part.as_bytes(), name.as_bytes());
         reached.iter().any(|&at| is_last(at) && fits_part(&self.parts[at]))
     }
 
-    /// Adds the parts that may come next because `**` also stands for no folder at all.
+    /// Adds the part after each `**`, because `**` also matches no folder at all.
     fn with_skipped(&self, mut reached: Reached) -> Reached {
         let mut at = 0;
         while let Some(&part) = reached.get(at) {
@@ -70,7 +70,8 @@ impl Pattern {
     }
 }
 
-/// Returns whether a name fits a pattern of `*` (any run) and `?` (any byte), in linear space and quadratic time.
+/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Takes linear space
+/// and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
     // Where in the pattern and the name to continue when the last `*` must match one more byte.

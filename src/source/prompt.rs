@@ -1,6 +1,6 @@
 //! Prompts: the `messages` of a request, and the checks of its content and size.
 //!
-//! Owns the checks that find requests which the API would surely refuse: one without a prompt, with an empty prompt, or
+//! Owns the checks for requests that the API would surely refuse: requests without a prompt, with an empty prompt, or
 //! with a body over the limit. All other checks are left to the API.
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
         role: &'static str,
         content: &'a RawValue,
     }
-    // Serialized from a value: JSON text made by hand would be parsed once more, for each row.
+    // The message is serialized from a value. JSON text made by hand would have to be parsed once more for each row.
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
@@ -91,7 +91,7 @@ pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Faul
     Err(Fault::at(at, format!("has {found} as `messages`; it must be an array with something in it")))
 }
 
-/// Refuses parameters that no request can hold.
+/// Refuses parameters that are too large for any request.
 pub(super) fn check_size(params: &Params) -> Result<(), Fault> {
     let bytes: usize = 2 + params.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum::<usize>();
     if bytes > MAX_BODY_BYTES {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_prompt_with_a_wrong_column_is_told_before_any_row() {
+    fn a_system_prompt_with_a_wrong_column_is_reported_before_any_row() {
         let options = with_system(Some("{{body}}"), "Answer in {{ lnag }}.");
 
         let csv = reader("t.csv", "id,lang,body\n1,a,b\n", &options).expect_err("there is no lnag").to_string();

@@ -19,7 +19,7 @@ pub(super) struct RawRow<'a> {
     pub lines: u64,
     /// Offset of its first byte in the input.
     pub byte_offset: u64,
-    /// Its text without the line end; only the first [`KEPT_BYTES`] when it is over the cap.
+    /// Its text without the line end. If the row is over the cap, only the first [`KEPT_BYTES`].
     pub bytes: &'a [u8],
     /// How it ended.
     pub end: End,
@@ -61,7 +61,8 @@ impl<'a> RawRow<'a> {
         })
     }
 
-    /// Returns the row's text, if it also has no NUL bytes: in plain text these show damage, or a file of another kind.
+    /// Returns the row's text, if it also has no NUL bytes. In plain text, a NUL byte shows damage or a file of another
+    /// kind.
     pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {
@@ -70,7 +71,7 @@ impl<'a> RawRow<'a> {
         }
     }
 
-    /// Returns the row as a broken one of the input called `input`.
+    /// Returns this row as a broken row. `input` is the name of its input.
     pub(super) fn broken(&self, input: &Arc<str>, fault: Fault) -> BrokenRow {
         BrokenRow {
             origin: self.origin(input),
@@ -84,7 +85,7 @@ impl<'a> RawRow<'a> {
         }
     }
 
-    /// Returns as much of the row as an error entry keeps.
+    /// Returns the part of the row that an error entry keeps.
     pub(super) fn kept(&self) -> &'a [u8] {
         &self.bytes[..self.bytes.len().min(KEPT_BYTES)]
     }
@@ -103,7 +104,7 @@ impl<'a> RawRow<'a> {
     }
 }
 
-/// The fault of a row with more than this many bytes.
+/// Returns the fault of a row with more than this many bytes.
 pub(super) fn over_cap(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API takes"))

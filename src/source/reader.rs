@@ -17,7 +17,7 @@ use super::{
     Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
 };
 
-/// Opens an input and reads as much as is needed to know its format. For CSV that includes the header.
+/// Opens an input and reads enough of it to know its format. For CSV this includes the header.
 ///
 /// For a named pipe without a writer, this waits for a writer.
 ///
@@ -42,7 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // This check is made before opening: some systems open folders, others refuse them without saying why.
+    // This check comes before opening, because some systems open folders, and others refuse them without a clear
+    // reason.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -56,7 +57,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     Ok(reader)
 }
 
-/// Opens a file as [`open`] does, and continues at a [`Reader::position`] from an earlier reading of it.
+/// Opens a file as [`open`] does, and continues at a [`Reader::position`] from an earlier reading of the file.
 ///
 /// # Errors
 /// Any [`SourceError`]; [`SourceError::Moved`] when no row begins at `position` any more.
@@ -66,7 +67,7 @@ pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Rea
     Ok(reader)
 }
 
-/// What is read.
+/// Whether the input is a file or a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind<'a> {
     /// A regular file, which can be read again.
@@ -78,17 +79,18 @@ enum Kind<'a> {
 /// The rows of one input, in order.
 pub struct Reader {
     rows: Box<dyn Rows>,
-    /// Whether the last row was returned, or an error.
+    /// Whether reading has ended, after the last row or an error.
     is_over: bool,
     name: Arc<str>,
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// Used until the first usable row: how many rows were unusable, and place and fault of the first of them.
+    /// How many rows were unusable so far, and the place and the fault of the first of them. `None` after the first
+    /// usable row.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 
-/// When an input begins with more broken rows than this, it is data of another kind, or its format is wrong.
+/// If an input begins with more broken rows than this, it is another kind of data, or its format is wrong.
 const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {
@@ -125,7 +127,7 @@ impl Reader {
         let rows = rows(&name, kind, format, peeked, options)?;
         let mut reader = Self::of(name, compression, rows);
         if options.sheet.is_some() && format != InputFormat::Excel {
-            reader.warnings.push("is no Excel file, so --sheet has no effect".to_owned());
+            reader.warnings.push("is not an Excel file, so --sheet has no effect".to_owned());
         }
         Ok(reader)
     }
@@ -154,7 +156,7 @@ impl Reader {
         }
     }
 
-    /// Returns whether [`open_at`] is fast: it does not read what is before the position.
+    /// Returns whether [`open_at`] is fast because it does not read the rows before the position.
     pub(crate) fn is_random_access(&self) -> bool {
         self.rows.is_random_access()
     }
@@ -175,14 +177,15 @@ impl Reader {
         if self.is_over { None } else { self.rows.position() }
     }
 
-    /// Stops reading before the end of the input. Findings that are made only at the end are added to the warnings.
+    /// Stops reading before the end of the input. Adds the warnings that are found only at the end.
     pub fn end(&mut self) {
         self.is_over = true;
         self.check_unchanged();
     }
 
-    /// Takes the warnings since the last call: about names that look misspelt (once per name), and at the end about a
-    /// file that changed while it was read. Lower case, no full stop; each begins with the input's name.
+    /// Takes the warnings since the last call. They are about names that look misspelt (once per name) and, at the end,
+    /// about a file that changed while it was read. Each begins with the input's name. They are in lower case and have
+    /// no full stop.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }

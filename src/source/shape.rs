@@ -1,16 +1,16 @@
-//! Shapes of a row: decides which members are sent and which are kept.
+//! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`: the canonical shape; the error log has it too, with an additional `error`;
-//! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`];
-//! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Request fields beside them are parameters (a null
-//!   counts as missing), everything else is kept with the row and not sent.
+//! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have it too, and also `error`.
+//! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].
+//! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
+//!   (null counts as missing). All remaining members are kept with the row and not sent.
 //!
-//! With a template every member is a column, and the prompt comes from the template. Request fields stay parameters,
-//! but `prompt`, `messages` and `params` are columns like any other.
+//! With a template, every member is a column, and the prompt comes from the template. Members that are request fields
+//! are parameters as well, except that `prompt`, `messages` and `params` are columns only.
 //!
 //! A name must not be used twice in a row or in its `params`. Parsers differ on which value they use, and a paid answer
-//! to the wrong value is worse than an error entry. The API checks names that are nested deeper.
+//! to the wrong value is worse than an error entry. Names that are nested deeper are checked by the API.
 
 use serde_json::value::RawValue;
 
@@ -22,8 +22,8 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, as it is written. Message Batches take 64 characters. A longer one is surely other data under a
-/// wrong name, and it would be part of every line about its row.
+/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A label longer than
+/// this limit is surely other data under a wrong name, and it would be repeated in every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -35,7 +35,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
 /// Which member is the label.
 #[derive(Debug)]
 pub(super) struct Label {
-    /// The member named by `--id`; else `custom_id`, else `id`.
+    /// The member named by `--id`. If there is none, the label is `custom_id`, or else `id`.
     pub asked: Option<String>,
 }
 
@@ -48,7 +48,8 @@ impl Label {
     }
 
     fn is(&self, name: &str, object: &Object<'_>) -> bool {
-        // The name is checked first: searching the whole row for the label once for each member would take too long.
+        // The name is compared first, because searching the whole row for the label for each member would take too
+        // long.
         let may_be = match &self.asked {
             Some(asked) => asked == name,
             None => matches!(name, "custom_id" | "id"),
@@ -78,7 +79,7 @@ impl Label {
     }
 }
 
-/// A line's object, and everything needed to decide where its members go.
+/// The object of a line, and everything needed to decide what happens to its members.
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,
@@ -199,7 +200,7 @@ impl Line<'_, '_> {
     }
 }
 
-/// Where a member of a short row goes.
+/// What happens to a member of a short row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Params,
@@ -212,7 +213,7 @@ impl Place {
         match (fields::is_request_field(name), name) {
             (false, _) => Self::Extra,
             (true, _) if value.get() == "null" => Self::Nowhere,
-            // Rows often have notes of their own under this name; the API accepts only `user_id` there.
+            // Rows often have their own notes under this name, but the API accepts only `user_id` there.
             (true, "metadata") if !is_api_metadata(value) => Self::Extra,
             (true, _) => Self::Params,
         }
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_the_user_is_carried_along() {
+    fn metadata_that_the_api_does_not_accept_is_kept_with_the_row() {
         let own = row("p.jsonl", r#"{"prompt":"x","metadata":{"ticket":5}}"#, &Options::default());
         let api = row("p.jsonl", r#"{"prompt":"x","metadata":{"user_id":"u"}}"#, &Options::default());
 
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_fields_are_said_once_with_the_input_and_the_line() {
+    fn there_is_one_warning_per_misspelt_field_with_the_input_and_the_line() {
         let text = "{\"prompt\":\"a\"}\n{\"prompt\":\"b\",\"max_token\":5}\n{\"prompt\":\"c\",\"max_token\":5}\n\
             {\"params\":{\"messages\":[1],\"temprature\":0},\"model\":\"m\"}\n{\"prompt\":\"x\",\"metadata\":{\"a\":1}}\n";
         let mut reader = reader("p.jsonl", text, &Options::default()).expect("sound");
@@ -460,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_takes_any_member_and_leaves_request_fields() {
+    fn a_template_can_use_any_member_and_request_fields_stay_parameters() {
         let options = with_template("{{title}}: {{prompt}} {{temperature}}");
 
         let row = row("p.jsonl", r#"{"id":1,"title":"T","prompt":"P","temperature":0.5,"messages":[]}"#, &options);
@@ -471,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_misses_a_member_breaks_the_row_only() {
+    fn a_row_without_a_member_that_the_template_names_is_broken() {
         let options = with_template("{{title}}");
 
         let found = items("p.jsonl", "{\"titel\":\"a\"}\n{\"title\":\"b\"}\n{\"title\":\" \"}\n\"bare\"\n", &options);

@@ -1,7 +1,7 @@
 //! Finds the format of an input from its name and its first bytes.
 //!
 //! Owns the byte order mark, the table of file types that are not text, and the choice of a format. It reads no further
-//! than the first line that is not blank, so that the rows of a pipe come as soon as they are written.
+//! than the first non-blank line, so that the rows of a pipe are used as soon as they are written.
 
 use std::io::{self, Cursor, Read};
 
@@ -9,19 +9,19 @@ use super::compression::Compression;
 use super::texts::{TEXT_ENDINGS, ends_in};
 use super::{InputFormat, SourceError};
 
-/// How far to look for the end of the first line; a longer line is judged by its beginning.
+/// How many bytes are searched for the end of the first line. A longer line is judged by its beginning.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// UTF-8's byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// An input whose beginning was read.
+/// An input whose first bytes were read.
 pub(super) struct Peeked {
     /// The first bytes, without a byte order mark.
     pub head: Vec<u8>,
-    /// How many bytes were removed: the length of the byte order mark, or 0.
+    /// How many bytes were removed from the beginning: the length of the byte order mark, or 0.
     pub skipped: u64,
-    /// How the input was compressed. All else is about what was unpacked.
+    /// How the input was compressed. The other fields are about the unpacked bytes.
     pub compression: Option<Compression>,
     rest: Box<dyn Read + Send>,
 }
@@ -30,7 +30,8 @@ impl Peeked {
     /// Reads the beginning of `input`, called `name` in errors.
     ///
     /// # Errors
-    /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] when the first bytes are not text in UTF-8.
+    /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] if the first bytes are not text in
+    /// UTF-8.
     pub(super) fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
         let mut head = Vec::new();
         let reading = |source| SourceError::reading(name, 1, source);
@@ -56,14 +57,15 @@ impl Peeked {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
 
-    /// Returns the first line that is not blank, as far as it was read.
+    /// Returns the first non-blank line, as far as it was read.
     pub(super) fn first_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
         text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
     }
 }
 
-/// Reads until `is_enough`, but at most [`HEAD_BYTES`] and what is there with them.
+/// Reads until `is_enough` returns true, or until there are [`HEAD_BYTES`] or more. The last read can return more bytes
+/// than needed.
 fn read_until(input: &mut dyn Read, head: &mut Vec<u8>, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     let mut chunk = vec![0; 8 << 10];
     while !is_enough(head) && head.len() < HEAD_BYTES {
@@ -77,7 +79,7 @@ fn read_until(input: &mut dyn Read, head: &mut Vec<u8>, is_enough: impl Fn(&[u8]
     Ok(())
 }
 
-/// What a Parquet file and a zip archive begin with. An Excel file is a zip archive.
+/// The first bytes of a Parquet file and of a zip archive. An Excel file is a zip archive.
 const PARQUET: &[u8] = b"PAR1";
 const ZIP: &[u8] = b"PK\x03\x04";
 
@@ -90,9 +92,9 @@ fn has_first_line(head: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
 }
 
-/// File types that are often given by mistake: their first bytes, what they are, and what to do.
+/// File types that are often given by mistake. Each has its first bytes, its name, and advice on what to do.
 ///
-/// Source: the formats' own specifications, first bytes of a file.
+/// Source: the specifications of the formats.
 const MAGIC: [(&[u8], &str, &str); 14] = [
     (b"\x1f\x8b", "gzip within a compressed file", TWICE),
     (b"\x28\xb5\x2f\xfd", "zstd within a compressed file", TWICE),
@@ -112,7 +114,7 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
 
 const TWICE: &str = "it is compressed twice; unpack it once";
 
-/// What a tar archive has after the name of its first file.
+/// The bytes that mark a tar archive, and their offset. They come after the name of its first file.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
@@ -133,11 +135,11 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
 
-/// An input is judged by its control characters only when this many bytes were read.
+/// An input is judged by its control characters only if at least this many bytes were read.
 const JUDGED_BYTES: usize = 64;
 
-/// Finds binary data of any other kind: one byte in twenty is a control character that text does not use. Random bytes
-/// have twice as many; text in a single-byte encoding has almost none.
+/// Finds any other binary data: more than one byte in twenty is a control character that text does not use. Random
+/// bytes have twice as many. Text in a single-byte encoding has almost none.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -145,10 +147,10 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= JUDGED_BYTES && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format: the one asked for; else from the name's extension; else from the first line.
+/// Chooses the format: the one that the user asked for, or else by the name's extension, or else by the first line.
 ///
-/// If there is no sign of a format the user must name it: sending each line of a text, or all lines as one prompt, would
-/// cost money.
+/// If nothing shows the format, the user must name it. A wrong guess would cost money: the lines of a text would be
+/// sent one by one, or all together as one prompt.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_known_by_their_first_bytes_and_spreadsheets_by_their_name_too() {
+    fn tables_are_recognized_by_their_first_bytes_and_spreadsheets_also_by_name() {
         let chosen = |name, asked, bytes: &[u8]| choose(asked, name, &peek(bytes).expect("a table")).ok();
         let (parquet, zip) = (b"PAR1\x15\x04", b"PK\x03\x04\x14");
 
@@ -273,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_looked_at_no_further_than_the_head() {
+    fn of_an_endless_line_only_the_beginning_is_read() {
         let peeked = Peeked::new("x", Box::new(io::repeat(b'x'))).expect("letters are text");
 
         assert!(peeked.head.len() <= HEAD_BYTES + (8 << 10));
     }
 
     #[test]
-    fn a_byte_order_mark_is_taken_off_and_counted() {
+    fn a_byte_order_mark_is_removed_and_counted() {
         let peeked = peek(b"\xef\xbb\xbfhello").expect("text");
 
         assert_eq!((&*peeked.head, peeked.skipped), (&b"hello"[..], 3));
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_not_in_lines_is_refused_with_a_way_out() {
+    fn json_that_is_not_in_lines_is_refused_with_advice() {
         for text in ["[\n  {\"prompt\": \"a\"}\n]", "[{\"prompt\":\"a\"}]", "{\n  \"prompt\": \"a\"\n}"] {
             let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
 

@@ -1,4 +1,4 @@
-//! Rows of an input of lines or CSV records: cut out by a [`Splitter`], parsed by a [`Format`].
+//! The rows of an input of lines or CSV records. A [`Splitter`] cuts them out, and a [`Format`] parses them.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -19,13 +19,13 @@ pub(super) struct SplitRows<F> {
     format: F,
     kind: InputFormat,
     keeps_input: bool,
-    /// The file, if its bytes are read as they are.
+    /// The path of the file, if it is not compressed.
     file: Option<PathBuf>,
 }
 
 impl<F: Format> SplitRows<F> {
-    /// Returns the rows that `splitter` cuts out. With `keeps_input` each row has its [`InputRow`]. `file` is the path
-    /// of an input that can be read from the middle.
+    /// Returns the rows that `splitter` cuts out. With `keeps_input`, each row has its [`InputRow`]. `file` is the path
+    /// of the input if reading can begin in its middle.
     pub(super) fn new(
         splitter: Splitter,
         format: F,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_hold_what_the_input_says_about_them_if_that_is_asked_for() {
+    fn rows_keep_their_content_in_the_input_on_request() {
         let csv = "prompt,,note\na,b,c\nshort\n,d,\n\"open\n";
         let json = "{\"prompt\": \"a\"}\n\"b\"\n{\"no prompt\": 1}\n{broken\n";
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_do_not_hold_their_input_otherwise() {
+    fn rows_do_not_keep_their_content_in_the_input_by_default() {
         for text in ["prompt,note\na,b\n", "prompt,note\na\n"] {
             match items("t.csv", text, &Options::default()).pop() {
                 Some(Item::Row(row)) => assert_eq!(row.input, None),

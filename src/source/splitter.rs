@@ -1,7 +1,7 @@
-//! Cutting an input into raw rows: lines, or CSV records.
+//! Cuts an input into raw rows: lines or CSV records.
 //!
 //! Owns line numbers, byte offsets and the cap on a row's length. Does not know the meaning of a row. A row over the
-//! cap is skipped without being held in memory: its first [`KEPT_BYTES`] are kept for the error entry.
+//! cap is skipped without being held in memory. Only its first [`KEPT_BYTES`] are kept, for the error entry.
 //!
 //! It finds where a CSV record ends by the same rules as the CSV parser. So the length of every record is bounded, its
 //! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
@@ -15,12 +15,12 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. It is not more because up to 64
-/// places of a file are read in turn, each with two buffers.
+/// How much memory the row buffer keeps between rows: as much as the read buffer. There is a limit because up to 64
+/// places of a file are read alternately, each with two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
-/// How many bytes of one row are skipped before the whole input is refused. In a real file no row is even a hundredth
-/// as long, and an endless line would be read for ever.
+/// How many bytes of one row are skipped before the whole input is refused. In real files, no row is even a hundredth
+/// as long. Without this limit, an endless line would be read for ever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
 /// Size of the read buffer: large enough that the time for system calls does not matter.
@@ -47,19 +47,19 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at line 1 with rows of at most `most_bytes`; `skipped` bytes (a byte order mark) were taken off `input`
-    /// before.
+    /// Begins at line 1. Rows have at most `most_bytes`. `skipped` is how many bytes (a byte order mark) were already
+    /// removed from `input`.
     pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns the position where the next row begins, or the blank lines before it.
+    /// Returns the position where the next row begins, or where the blank lines before it begin.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
 
-    /// Continues at `position`; `input` gives the bytes from there on.
+    /// Continues at `position`. `input` returns the bytes from there on.
     pub(super) fn continue_at(&mut self, position: Position, input: Box<dyn Read + Send>) {
         self.input = BufReader::with_capacity(BUFFER_BYTES, input);
         self.line = position.line;
@@ -84,14 +84,14 @@ impl Splitter {
         }
     }
 
-    /// Frees the memory of the last row: its text may be large, and it may take long until the next row is read.
+    /// Frees the memory of the last row, because its text can be large and the next row may be read much later.
     pub(super) fn free_row(&mut self) {
         if self.buffer.capacity() > KEPT_ROOM {
             self.buffer = Vec::new();
         }
     }
 
-    /// Reads the next line into the buffer, blank ones too.
+    /// Reads the next line into the buffer, even if it is blank.
     fn read_line(&mut self) -> Result<Option<Found>, SourceError> {
         let (line, byte_offset) = self.begin();
         let most = self.most_bytes.saturating_add(2);
@@ -117,7 +117,7 @@ impl Splitter {
         Ok(Some(self.finish(line, byte_offset, if is_cut { End::OverCap(self.most_bytes) } else { End::Whole })))
     }
 
-    /// Reads the next CSV record into the buffer; a blank line is a record of its own.
+    /// Reads the next CSV record into the buffer. A blank line is a separate record.
     fn read_record(&mut self, delimiter: u8) -> Result<Option<Found>, SourceError> {
         let (line, byte_offset) = self.begin();
         let mut state = Quoting::FieldStart;
@@ -232,7 +232,8 @@ enum Quoting {
     Plain,
     /// Inside quotes: a line end is a character.
     Quoted,
-    /// After a quote inside quotes: if another quote follows, both are one character; else the quote closes the field.
+    /// After a quote inside quotes. If another quote follows, the two are one character. Otherwise the quote closes the
+    /// field.
     QuoteInQuoted,
 }
 
@@ -268,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_keep_their_numbers_and_offsets_and_blank_ones_are_skipped() {
+    fn lines_have_their_numbers_and_offsets_and_blank_lines_are_skipped() {
         let rows = lines("a\r\n\n b\rc\nlast", 100);
 
         let expected = [(1, 0, "a"), (3, 4, " b\rc"), (4, 9, "last")];

@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Returns a reader of `stream` that copies what it reads to the file at `path`, if one is named.
+/// Returns a reader of `stream`. If `path` is given, the reader copies everything that it reads to that file.
 ///
-/// When the copy can't be written, it is removed and reading goes on: rows are worth more than the copy.
+/// If the copy can't be written, it is removed and reading continues, because rows are worth more than the copy.
 pub(super) fn copied(stream: impl Read + Send + 'static, path: Option<&Path>) -> Box<dyn Read + Send> {
     let Some(path) = path else { return Box::new(stream) };
     let copy = create(path).ok();
@@ -23,7 +23,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 struct Copied<R> {
     stream: R,
-    /// `None` after it could not be written.
+    /// The copy; `None` after writing it failed.
     copy: Option<File>,
     path: Box<Path>,
 }
@@ -35,7 +35,8 @@ impl<R: Read> Read for Copied<R> {
             && copy.write_all(&buffer[..read]).is_err()
         {
             self.copy = None;
-            // If it can't be removed either, it is incomplete: rows that it lacks are then missing in the output.
+            // If the copy can't be removed either, it stays incomplete. Then the rows that it lacks are missing in the
+            // output.
             let _ = std::fs::remove_file(&self.path);
         }
         Ok(read)

@@ -16,13 +16,14 @@ use crate::domain::Origin;
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its number.
+    /// Its number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// About how many bytes come before it; more for every row.
+    /// About how many bytes come before it. The number grows with each row.
     pub(super) byte_offset: u64,
     /// A cell for each column.
     pub(super) cells: Vec<InputCell>,
-    /// Cells that could not be read and are missing instead: the column, and what is wrong after its name.
+    /// Cells that could not be read and so count as missing. Each has the index of its column, and a message that
+    /// follows the column's name.
     pub(super) faults: Vec<(usize, String)>,
 }
 
@@ -37,7 +38,7 @@ pub(super) trait Table: Send {
     /// Returns the next row; `None` after the last.
     fn next(&mut self) -> Result<Option<Record>, SourceError>;
 
-    /// Continues at a position of an earlier reading; returns whether there is such a row.
+    /// Continues at a position from an earlier reading. Returns whether a row begins there.
     fn seek(&mut self, position: Position) -> Result<bool, SourceError>;
 }
 
@@ -45,7 +46,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// Whether each column is sent, or is the label.
+    /// For each column: whether it is sent or is the label.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,
@@ -56,7 +57,7 @@ impl<T: Table> TableRows<T> {
     /// Returns the rows of a table with these columns.
     ///
     /// # Errors
-    /// A fault of the header, as [`Header::new`] finds it.
+    /// The errors of [`Header::new`].
     pub(super) fn new(table: T, columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let header = Header::new(columns, input, options)?;
         let template = options.template.clone();
@@ -73,7 +74,7 @@ impl<T: Table> TableRows<T> {
         })
     }
 
-    /// Returns the beginning of a broken row for the error log, as a JSON object of its cells.
+    /// Returns a broken row for the error log: the beginning of a JSON object of its cells.
     fn raw(&self, cells: &[InputCell]) -> Vec<u8> {
         let cut = |text: &str| String::from_utf8_lossy(&text.as_bytes()[..text.len().min(KEPT_BYTES)]).into_owned();
         let mut raw = String::new();

@@ -1,25 +1,26 @@
-//! Templates: a row's columns become a prompt. The only user of minijinja.
+//! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
 //!
-//! Owns the rules for filling in a template. A name that is not a column is an error, never an empty word. Text goes in
-//! as it is, without escaping. A template sees only the row: no file and no environment. JSON's null is written as
-//! nothing, like an empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{% for %}` work on
-//! them, and are written as JSON.
+//! Owns the rules for filling in a template. A name that is not a column is an error; it is never replaced by an empty
+//! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
+//! null is written as nothing, like an empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{%
+//! for %}` work on them, and are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
-//! A system prompt may be a template too ([`Template::of_system`]). Columns that hold JSON: [`columns_as_json`].
+//! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
+//! [`columns_as_json`].
 //!
-//! A template may come from a stranger, in the configuration of a folder. So its cost is bounded:
-//! - the size and depth of its source ([`shape`]);
-//! - fuel for each row: every step, byte and item costs some (`error::FUEL`), so loops and doubled strings end. The
-//!   texts of a list share it;
-//! - no macros, includes, blocks, recursive loops or `namespace`. So a loop keeps no values from one turn to the next,
-//!   and values are not nested deeper than the source and the JSON of the row are.
+//! A template can come from a stranger, in the configuration file of a folder. So its cost is limited:
+//! - The size and depth of its source are limited ([`shape`]).
+//! - Filling it for a row uses fuel (`error::FUEL`): every step, byte and item costs some. So endless loops and strings
+//!   that are doubled again and again end with an error. All texts of a list share the fuel of the row.
+//! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one turn
+//!   to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
-//! A template without a column would make the same prompt for every row, and each would be paid for. It is refused
-//! before any row is read, and so is a template with an unknown filter.
+//! A template without a column would make the same prompt for every row, and each of them would be paid for. So it is
+//! refused before any row is read. A template with an unknown filter is refused too.
 //!
-//! The fuel does not limit values that contain the same list many times, which a chain of assignments can make. A
-//! watchdog uses [`Template::pulse`] to notice them.
+//! The fuel does not limit values that contain the same list many times. A chain of assignments can make such a value.
+//! A watchdog uses [`Template::pulse`] to notice it.
 
 mod columns_as_json;
 mod engine;
@@ -77,7 +78,7 @@ struct Inner {
     ended: AtomicU64,
 }
 
-/// A template that was filled in.
+/// The result of filling in a template.
 pub(super) enum Filled {
     /// The text of one user message.
     Prompt(String),
@@ -85,7 +86,7 @@ pub(super) enum Filled {
     Messages(Box<RawValue>),
 }
 
-/// What a template makes of a row.
+/// What a template makes from a row.
 enum Form {
     /// The text of one user message.
     Prompt,
@@ -111,8 +112,8 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a template: plain text with `{{column}}`, or anything else of minijinja that the module does not exclude.
-    /// A JSON list of messages is several such texts.
+    /// Parses a template. It is plain text with `{{column}}` and the other features of minijinja, except those that
+    /// this module excludes. It can also be a JSON list of messages that contain such texts.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`], [`TemplateError::Messages`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
@@ -129,11 +130,11 @@ impl Template {
 
     /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
     ///
-    /// It is a template when it is a valid one and names a column, or has a `{% raw %}` block. All other texts are sent
-    /// as they are: braces are common in system prompts.
+    /// It is a template if it can be parsed and either names a column or has a `{% raw %}` block. All other texts are
+    /// sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
-    /// [`TemplateError::NoSuch`]: it names a column and an unknown filter or test.
+    /// [`TemplateError::NoSuch`] if it names a column and uses an unknown filter or test.
     pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);
@@ -173,7 +174,7 @@ impl Template {
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
             let found = found.map_err(explained)?;
             check_names(&environment, &uses).map_err(explained)?;
-            // A template may use this name for a variable of its own.
+            // This name is not a column if the template uses it for its own variable.
             if found.contains(ROW) {
                 row_columns.extend(uses.row_columns);
                 is_whole_row |= uses.is_whole_row;
@@ -190,9 +191,10 @@ impl Template {
         })
     }
 
-    /// Returns a number that is different for each row that is being filled in; `None` while there is none.
+    /// Returns a number that is different for each row that is being filled in; `None` while no row is being filled in.
     ///
-    /// The fuel of a row lasts at most two seconds. A row that takes much longer will not end in a useful time.
+    /// The fuel of a row is used up after at most two seconds. A row that takes much longer will not finish in a useful
+    /// time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
@@ -205,7 +207,7 @@ impl Template {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether it uses the row as a whole, so that any column may be sent.
+    /// Returns whether it uses `row` as a whole. If so, any column can be part of the prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
@@ -227,7 +229,7 @@ impl Template {
         &self.inner.placeholders
     }
 
-    /// Returns the columns that are named directly, which must exist.
+    /// Returns the columns that are named directly. All of them must exist.
     fn names(&self) -> impl Iterator<Item = &str> {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
@@ -238,7 +240,7 @@ impl Template {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         match column.chars().next() {
             Some(first) if is_word && !first.is_ascii_digit() => column.to_owned(),
-            // It is shown within single quotes of a shell, so the name must not contain a single quote.
+            // The expression is shown inside single quotes for a shell, so it must not contain a single quote.
             _ => format!("row[{}]", serde_json::Value::from(column).to_string().replace('\'', "\\u0027")),
         }
     }
@@ -246,7 +248,7 @@ impl Template {
     /// Fills the template with a row.
     ///
     /// # Errors
-    /// Any [`TemplateError`] but those of a template as a whole.
+    /// Any [`TemplateError`], except those of a template as a whole.
     pub(super) fn fill(&self, columns: &[(&str, Cell<'_>)]) -> Result<Filled, TemplateError> {
         let mut texts = self.filled(columns)?;
         let Form::Messages(messages) = &self.inner.form else {
@@ -263,7 +265,7 @@ impl Template {
     /// Returns the value of `system` for a row.
     ///
     /// # Errors
-    /// As [`Template::fill`].
+    /// The errors of [`Template::fill`].
     pub(super) fn system(&self, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, TemplateError> {
         let system = self.filled(columns)?.pop().unwrap_or_default();
         self.refuse_empty(&system, || "system prompt".to_owned())?;
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn the_columns_a_template_names_are_known() {
+    fn the_columns_that_a_template_names_are_found() {
         let template = parse("{% for n in range(3) %}{{ n }}{{ b }}{% endfor %}{{ a.x }}{{ row['c d'] }}");
 
         assert_eq!(template.columns().collect::<Vec<_>>(), ["a", "b", "c d"]);
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_without_a_column_is_refused_with_what_to_write() {
+    fn a_template_without_a_column_is_refused_with_advice() {
         let cases = [
             ("Classify {body}", "write {{ body }} instead of {body}"),
             ("Classify {body}}", "write {{ body }} instead of {body}}"),
@@ -479,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_runs_away_is_stopped() {
+    fn a_template_with_an_endless_loop_is_stopped() {
         let text = "{% for a in range(100000) %}{% for b in range(100000) %}{{ x }}{% endfor %}{% endfor %}";
 
         let error = parse(text).render(&[("x", Cell::Text(&"x".repeat(1 << 20)))]);

@@ -5,12 +5,12 @@ use std::io::Cursor;
 use super::{BrokenRow, Item, Options, Reader, Row, SourceError, Template};
 use crate::domain::Params;
 
-/// Begins to read `text` as if it were in a file or pipe called `name`.
+/// Returns a reader of `text`, as if it were in a file or pipe called `name`.
 pub(super) fn reader(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Result<Reader, SourceError> {
     Reader::from_read(name, options.format, Box::new(Cursor::new(text.as_ref().to_vec())), options)
 }
 
-/// Reads all of `text`.
+/// Reads all rows of `text`.
 pub(super) fn items(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Vec<Item> {
     let reader = reader(name, text, options).expect("the input as a whole is sound");
     reader.collect::<Result<_, _>>().expect("memory can be read")

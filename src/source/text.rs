@@ -1,4 +1,4 @@
-//! A text that is one prompt as a whole.
+//! A whole text that is one prompt.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -15,10 +15,10 @@ use super::template::{Cell, Template, missing_columns};
 use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
 use crate::domain::Params;
 
-/// The columns that a template can use: the text by two names, the path, and the name of the file.
+/// The columns that a template can use: the text under two names, the path, and the name of the file.
 const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 
-/// How a text becomes a row.
+/// The settings for turning a text into a row.
 pub(super) struct Text {
     template: Option<Template>,
     /// `--system`, if it is filled in.
@@ -31,7 +31,8 @@ impl Text {
     /// Begins the input called `input`.
     ///
     /// # Errors
-    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`]: a text has only the columns that are listed here.
+    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`], because a text has only the columns in
+    /// `COLUMNS`.
     pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
         let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
         if let Some(column) = options.id_column.clone() {
@@ -53,17 +54,18 @@ impl Text {
         Ok(Self { template, system, most_bytes, keeps_input: options.keeps_input })
     }
 
-    /// Reads a whole text, or as much of it as shows that it is too long.
+    /// Reads a whole text. If it is too long, reading stops just after the limit.
     ///
     /// # Errors
-    /// Any of `input`.
+    /// The errors of `input`.
     pub(super) fn load(&self, input: impl Read) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         input.take(self.most_bytes as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
     }
 
-    /// Returns the row of a text that was loaded from `path`. `label` is its label; messages call it `source`.
+    /// Returns the row for a text that was loaded from `path`. `label` is the label of the row, and `source` is the
+    /// name of the text in messages.
     pub(super) fn row(&self, text: &[u8], path: &str, label: Option<&str>, source: &Arc<str>) -> Item {
         let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
         let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes: text, end };
@@ -85,7 +87,8 @@ impl Text {
         let text = raw.plain_text()?;
         let columns: Vec<_> = COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
         let messages = match &self.template {
-            // A template would add its own words to nothing, and that would be paid for.
+            // If the text were empty, the prompt would consist of the words of the template only, and it would be paid
+            // for.
             Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
             Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(text)?,
@@ -97,7 +100,7 @@ impl Text {
     }
 }
 
-/// Returns what the input says about a row.
+/// Returns the content of the row for outputs.
 fn input(text: &str, path: &str) -> InputRow {
     let (name, path, text) = (string_value(file_name(path)), string_value(path), string_value(text));
     InputRow::Json(format!("{{\"path\":{path},\"name\":{name},\"text\":{text}}}").into())
@@ -118,7 +121,7 @@ impl OneText {
     /// Begins the input called `name`. Its name is the row's label if `is_named`.
     ///
     /// # Errors
-    /// As of [`Text::new`].
+    /// The errors of [`Text::new`].
     pub(super) fn new(
         input: Box<dyn Read + Send>,
         name: &str,

@@ -1,6 +1,6 @@
 //! The rows of text files: each file is a row, and its path is the label.
 //!
-//! A file that can't be read is a broken row, so it costs no other row.
+//! A file that can't be read is a broken row and does not affect the other rows.
 
 use std::fs::File;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) struct TextFiles {
     text: Text,
     /// The place of the next file in the list.
     next: usize,
-    /// How long the files before it are, and one byte more for each.
+    /// The total length of the files before it, with one extra byte for each of them.
     offset: u64,
 }
 
@@ -28,13 +28,13 @@ impl TextFiles {
     /// Begins with the first file.
     ///
     /// # Errors
-    /// As of [`Text::new`].
+    /// The errors of [`Text::new`].
     pub(super) fn new(texts: Texts, options: &Options) -> Result<Self, SourceError> {
         let text = Text::new(texts.name(), options)?;
         Ok(Self { texts, text, next: 0, offset: 0 })
     }
 
-    /// Returns a file's text, or why it can't be used.
+    /// Returns a file's text, or the reason why it can't be used.
     fn load(&self, path: &Path, name: &str) -> Result<Vec<u8>, Fault> {
         let file = File::open(path).map_err(|error| Fault::new(format!("can't be opened: {error}")))?;
         let peeked = Peeked::new(name, Box::new(file)).map_err(fault)?;
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn each_file_is_a_row_and_one_that_can_not_be_read_costs_only_itself() {
+    fn each_file_is_a_row_and_an_unreadable_file_does_not_affect_others() {
         let folder = tempfile::tempdir().expect("there is room");
         let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("there is room");
         write("1.txt", "\u{feff}one\n".as_bytes());

@@ -1,7 +1,7 @@
-//! Text files of a folder, or of a pattern: which ones are read, in which order, and what is left out.
+//! Text files of a folder or a pattern: which files are read, in which order, and which are left out.
 //!
-//! Hidden files and folders are left out, and so is every link that leads out of the folder or to a folder. Only the
-//! list of names is in memory.
+//! Hidden files and folders are left out. Links to folders, and links that lead out of the folder, are left out too.
+//! Only the list of names is in memory.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -15,21 +15,22 @@ use super::names::name_list;
 use super::pattern::{Pattern, Reached};
 use super::{InputFormat, SourceError};
 
-/// Endings of text files.
+/// File name endings of text files.
 pub(crate) const TEXT_ENDINGS: [&str; 15] = [
     "txt", "text", "md", "markdown", "rst", "adoc", "asciidoc", "org", "tex", "html", "htm", "xml", "srt", "vtt", "eml",
 ];
 
-/// Endings of files of rows.
+/// File name endings of files that contain rows.
 pub(super) const ROW_ENDINGS: [&str; 8] = ["jsonl", "ndjson", "json", "csv", "tsv", "tab", "parquet", "xlsx"];
 
-/// Returns whether a file name has one of these endings, before the ending of a compressed file.
+/// Returns whether a file name has one of these endings. The ending of a compressed file is ignored: `a.txt.gz` ends in
+/// `txt`.
 pub(super) fn ends_in(name: &str, endings: &[&str]) -> bool {
     let ending = Compression::name_inside(name).rsplit_once('.').map(|(_, ending)| ending);
     ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// Text files of a folder or a pattern, a row each. Cheap to clone.
+/// Text files of a folder or a pattern. Each file is a row. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
     name: Arc<str>,
@@ -41,7 +42,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Returns what was typed.
+    /// Returns the folder or pattern as the user typed it.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -51,7 +52,7 @@ impl Texts {
         &self.pattern.root
     }
 
-    /// Returns the path of a file for people, with `/` on every system.
+    /// Returns the path of a file for messages, with `/` on every system.
     pub(super) fn shown(&self, label: &str) -> String {
         shown(self.root(), label)
     }
@@ -66,12 +67,12 @@ impl Texts {
         &self.files
     }
 
-    /// Returns what is left out, for people; `None` when nothing is.
+    /// Returns which files are left out, for messages; `None` when none are.
     pub(crate) fn left_out(&self) -> Option<String> {
         (*self.left_out != LeftOut::default()).then(|| self.left_out.to_string())
     }
 
-    /// Returns whether the next run would read a file that is written at `path`.
+    /// Returns whether a file written at `path` would be an input of the next run.
     pub(crate) fn would_take(&self, path: &Path) -> bool {
         let root = if self.root().as_os_str().is_empty() { Path::new(".") } else { self.root() };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -90,26 +91,27 @@ fn shown(root: &Path, label: &str) -> String {
     if root.is_empty() || root.ends_with('/') { format!("{root}{label}") } else { format!("{root}/{label}") }
 }
 
-/// What a typed path stands for.
+/// What a path on the command line means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expanded {
     /// One file, or anything else with this path.
     Itself,
-    /// Files that are inputs of their own.
+    /// Files, each of which is a separate input.
     Files(Vec<PathBuf>),
     /// Text files, which are one input.
     Texts(Texts),
 }
 
-/// Returns what a typed path stands for. A relative path starts at `working_folder`.
+/// Returns what a path on the command line means. A relative path starts at `working_folder`.
 ///
-/// A folder stands for the text files in it and below. A pattern stands for the text files that fit. If none of those is
-/// a text file, or if `format` is that of files with rows, it stands for all files that fit, as inputs of their own.
+/// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. If no
+/// text file matches it, or if `format` is a format of files with rows, a pattern means all files that match it, and
+/// each is a separate input.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].
 pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) -> Result<Expanded, SourceError> {
-    // Without a slash at the end.
+    // This removes a slash at the end.
     let path: &Path = &path.components().collect::<PathBuf>();
     let name = path.display().to_string();
     let typed = working_folder.join(path);
@@ -141,7 +143,7 @@ pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) ->
     Ok(Expanded::Texts(Texts { name: name.into(), pattern, takes_any_ending, files, left_out }))
 }
 
-/// Returns the error of a folder without a text file that can be read.
+/// Returns the error for a folder without a readable text file.
 fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) -> SourceError {
     if *left_out == LeftOut::default() {
         let problem = "is an empty folder".to_owned();
@@ -155,10 +157,10 @@ fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) ->
             format!("text files are those that end in {endings}; with --format text every file is one")
         }
     };
-    SourceError::NoTexts { name, problem: format!("is a folder without text files, it holds {left_out}"), remedy }
+    SourceError::NoTexts { name, problem: format!("is a folder without text files; it contains {left_out}"), remedy }
 }
 
-/// A file that fits a pattern.
+/// A file that matches a pattern.
 #[derive(Clone, Debug)]
 struct File {
     label: Box<str>,
@@ -166,14 +168,14 @@ struct File {
     is_outside: bool,
 }
 
-/// What a walk found.
+/// The files that a walk found.
 struct Walked {
     /// In natural order.
     files: Vec<File>,
     left_out: LeftOut,
 }
 
-/// Finds the files that fit a pattern.
+/// Finds the files that match a pattern.
 fn walk(pattern: &Pattern, working_folder: &Path) -> Result<Walked, SourceError> {
     let root = working_folder.join(&pattern.root);
     let root = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
@@ -218,7 +220,7 @@ fn walk(pattern: &Pattern, working_folder: &Path) -> Result<Walked, SourceError>
     Ok(Walked { files, left_out })
 }
 
-/// Compares two paths so that `file2` comes before `file10`, and what is in a folder stays together.
+/// Compares two paths. `file2` comes before `file10`, and the files of a folder stay together.
 fn natural(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one.as_bytes(), other.as_bytes());
     while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
@@ -238,7 +240,7 @@ fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// Returns the number that a text begins with, without leading zeros, and the rest of it.
+/// Splits off the number at the beginning of a text. Returns it without leading zeros, and the rest of the text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let zeros = text[..end].iter().take_while(|byte| **byte == b'0').count();
@@ -257,7 +259,7 @@ enum Kind {
     Link,
 }
 
-/// Files that are left out: for each reason how many, and the first of them.
+/// The files that are left out. For each reason: how many there are, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     others: (u64, String),
@@ -298,7 +300,7 @@ impl fmt::Display for LeftOut {
 mod tests {
     use super::*;
 
-    /// A folder with files; those that end in a slash are folders.
+    /// Makes a folder with these files.
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("there is room");
         for file in files {
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_a_folder_come_in_natural_order_with_paths_from_it() {
+    fn the_texts_of_a_folder_come_in_natural_order_with_paths_relative_to_it() {
         let folder = folder(&["d/file10.txt", "d/file2.txt", "d/File1.TXT", "d/b/x.md", "d/b/007.rst", "d/b/7.rst.gz"]);
 
         for typed in ["d", "d/", "./d"] {
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_gives_paths_from_its_fixed_part() {
+    fn a_pattern_gives_paths_relative_to_its_fixed_part() {
         let folder = folder(&["d/e/a.txt", "d/e/f/b.md", "d/e/f/c.txt", "d/g.txt", "h.txt"]);
 
         assert_eq!(labels("d/e/*.txt", folder.path()), ["a.txt"]);
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted_with_an_example() {
+    fn files_left_out_are_counted_and_one_is_named() {
         let folder = folder(&["d/a.txt", "d/b.csv", "d/a.png", "d/.hidden.txt", "d/.git/config", "d/sub/.x.txt"]);
 
         let left_out = texts("d", folder.path(), InputFormat::Auto).left_out();
@@ -387,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_texts_says_what_it_holds_and_what_to_do() {
+    fn the_error_for_a_folder_without_texts_says_what_is_in_it_and_what_to_do() {
         let folder = folder(&["rows/b.csv", "rows/a.jsonl.gz", "rows/c.png", "images/a.png"]);
         fs::create_dir(folder.path().join("empty")).expect("there is room");
 
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_files_with_rows_gives_inputs_of_their_own() {
+    fn each_file_with_rows_that_matches_a_pattern_is_a_separate_input() {
         let folder = folder(&["d/p10.csv", "d/p2.csv", "d/a.txt"]);
         let files = |typed: &str, format| match expand(Path::new(typed), folder.path(), format) {
             Ok(Expanded::Files(files)) => files,
@@ -419,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_the_next_run_would_read_is_known() {
+    fn output_files_that_the_next_run_would_read_are_recognized() {
         let folder = folder(&["d/a.txt", "d/sub/b.txt", "e/c.txt"]);
         let at = |name: &str| folder.path().join(name);
         let all = texts(&at("d").display().to_string(), folder.path(), InputFormat::Auto);

@@ -1,7 +1,8 @@
 //! Chooses the proxy for the server, once, from the usual environment variables.
 //!
 //! The HTTP client reads no variable itself: it gets the same `Proxy` whose address is shown to people. If the variable
-//! that decides can't be used, this is an error, because a user who set it does not want a direct connection.
+//! that names the proxy has a value that can't be used, this is an error, because a user who set it does not want a
+//! direct connection.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If it is not set, `ALL_PROXY`
 //!   is used. The upper-case name of a variable is read first. If it is set but empty, the lower-case name is ignored.
@@ -10,8 +11,8 @@
 //!   or `*` for all servers.
 //! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program, in which the header
 //!   `Proxy:` of a stranger's request sets `HTTP_PROXY`.
-//! - This machine is never reached through a proxy.
-//! - On macOS and Windows the system's settings are used if no variable decides.
+//! - No proxy is used for this machine.
+//! - On macOS and Windows, the system's settings are used if none of these variables is set.
 //!
 //! The crate hyper-util implements the rules of `NO_PROXY` and of these systems. reqwest uses the same crate.
 
@@ -69,8 +70,8 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The variable that decides about the proxy can't be used. No part of its value is shown, because it may contain a
-/// password.
+/// The variable that names the proxy, or `NO_PROXY`, has a value that can't be used. No part of the value is shown,
+/// because it may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} can't be used ({fault}): give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
@@ -112,7 +113,7 @@ const CGI: &str = "REQUEST_METHOD";
 /// variable.
 ///
 /// # Errors
-/// When the variable that decides can't be used.
+/// When the variable that names the proxy, or `NO_PROXY`, has a value that can't be used.
 pub fn proxy_for<'a>(
     base_url: &BaseUrl,
     variable: impl Fn(&str) -> Option<&'a OsStr>,

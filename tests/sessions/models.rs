@@ -1,8 +1,8 @@
-//! Models that rows name: those of other vendors, misspelt ones, and `--map-model`.
+//! Models that rows name: models of other vendors, misspelt models, and `--map-model`.
 
 use crate::support::*;
 
-/// Returns rows of an OpenAI batch file: `r0`, `r1`, … with these models.
+/// Returns rows of an OpenAI batch file, called `r0`, `r1` and so on. They have these models.
 fn foreign(models: &[&str]) -> String {
     let row = |(at, model): (usize, &&str)| {
         let body =
@@ -13,7 +13,7 @@ fn foreign(models: &[&str]) -> String {
 }
 
 #[test]
-fn a_file_of_another_vendor_is_answered_with_a_mapped_model() {
+fn a_file_for_another_vendor_is_answered_by_a_mapped_model() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("batch.jsonl", &foreign(&["gpt-4o-mini", "gpt-4o-mini", "gpt-4o", "claude-haiku-4-5"]));
@@ -56,7 +56,7 @@ fn failed_rows_are_resumed_with_the_mapped_model() {
 }
 
 #[test]
-fn models_of_other_vendors_are_refused_by_the_api_and_not_by_a_gateway() {
+fn models_of_other_vendors_are_refused_for_the_api_and_accepted_for_a_gateway() {
     let folder = Folder::new();
     let gateway = Api::quick();
     folder.write("batch.jsonl", &foreign(&["gpt-4o-mini", "gpt-4o-mini", "gemini-2.0-flash", "claude-haiku-4-5"]));
@@ -78,7 +78,7 @@ fn models_of_other_vendors_are_refused_by_the_api_and_not_by_a_gateway() {
 }
 
 #[test]
-fn rows_of_a_pipe_that_name_another_vendor_cost_only_themselves() {
+fn rows_of_a_pipe_that_name_another_vendor_do_not_affect_others() {
     let folder = Folder::new();
 
     let said = feed(folder.command(&["run", "--simulate"]), &foreign(&["claude-haiku-4-5", "gpt-4o"]));
@@ -88,7 +88,7 @@ fn rows_of_a_pipe_that_name_another_vendor_cost_only_themselves() {
 }
 
 #[test]
-fn a_misspelt_model_is_one_warning_with_the_nearest_names() {
+fn a_misspelt_model_causes_one_warning_with_the_nearest_names() {
     let folder = Folder::new();
     folder.write("batch.jsonl", &foreign(&["claude-haku-4-5"; 12]));
 

@@ -1,8 +1,8 @@
 //! Texts of any kind reach the API byte for byte, and the answers come back byte for byte, in every format.
 //!
-//! The server looks up each request by its bytes, so one that was changed on the way is not found. The outputs are read
-//! by the few lines below, which share no code with the program. `.ci/judges` does the same with many more rows, with
-//! Parquet and Excel, and with readers that others wrote.
+//! The server looks up each request by its bytes, so a request that was changed on the way is not found. The outputs
+//! are read by the short readers below, which share no code with the program. `.ci/judges` makes the same test with
+//! many more rows, with Parquet and Excel, and with readers from other authors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
@@ -19,11 +19,11 @@ use crate::support::*;
 /// A row, and its answer.
 struct Row {
     label: String,
-    /// What the server finds it by: the body, or the text of its prompt.
+    /// The key by which the server finds the row: the body, or the text of its prompt.
     asked: String,
-    /// Its cells, or a text and a number that are not sent.
+    /// The cells of the row. For a JSON row: a text and a number that are not sent.
     cells: Vec<String>,
-    /// The answer as the server sends it, and its text.
+    /// The answer as the server sends it, and the text in it.
     message: String,
     text: String,
 }
@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-/// A server that knows its rows. It refuses a request that is none of them.
+/// A server that knows all rows. It refuses a request that belongs to none of them.
 struct Server {
     hostile: Hostile,
     arrived: Arc<Vec<AtomicU32>>,
@@ -61,7 +61,7 @@ struct Server {
 }
 
 impl Server {
-    /// `asked` returns what a row is found by in a body.
+    /// `asked` returns the key of a row from the body of its request.
     fn new(rows: &[Row], asked: fn(&[u8]) -> String) -> Self {
         let known: HashMap<String, usize> = rows.iter().enumerate().map(|(at, row)| (row.asked.clone(), at)).collect();
         assert_eq!(known.len(), rows.len(), "rows differ");
@@ -133,8 +133,8 @@ fn tables_arrive_byte_for_byte_and_so_do_their_answers() {
     }
 }
 
-/// Runs an input, checks what arrives, makes every output, and checks what comes back. `asked` returns what the server
-/// finds a row by in a body.
+/// Runs an input and checks the requests that arrive. Then makes every output and checks its content. `asked` returns
+/// the key of a row from the body of its request.
 #[track_caller]
 fn round_trip(input: &str, content: &str, rows: &[Row], asked: fn(&[u8]) -> String) {
     let folder = Folder::new();
@@ -145,7 +145,7 @@ fn round_trip(input: &str, content: &str, rows: &[Row], asked: fn(&[u8]) -> Stri
     assert_outputs(&folder, rows);
 }
 
-/// Returns a row in the shape of Message Batches, and its line. Its members are in any order.
+/// Returns a row in the shape of Message Batches, and its line. Its members are in a random order.
 fn json_row(at: usize, random: &mut fastrand::Rng) -> (Row, String) {
     let name = |name: &str| format!("\"{name}\"");
     let label = format!("{}{at}", text(random));
@@ -171,15 +171,15 @@ fn json_row(at: usize, random: &mut fastrand::Rng) -> (Row, String) {
     (Row::new(label, body, vec![note, number], random), object(&members, ":") + ["\n", "\r\n"][at % 2])
 }
 
-/// Returns a row of a table. Its cells are texts. A table with a NUL byte is refused as one that is not text, so only its
-/// answer can have one.
+/// Returns a row of a table. Its cells are texts. A table with a NUL byte is refused because it is not text. So only
+/// the answer can have a NUL byte.
 fn table_row(at: usize, random: &mut fastrand::Rng) -> Row {
     let mut cell = || text(random).replace('\0', "\u{1}");
     let (label, prompt, note) = (format!("{}{at}", cell()), format!("{}{at}{}", cell(), cell()), cell());
     Row::new(label, prompt, vec![note, number(random)], random)
 }
 
-/// Makes every output of the run, and compares what it holds.
+/// Makes every output of the run, and compares its content with the expected content.
 #[track_caller]
 fn assert_outputs(folder: &Folder, rows: &[Row]) {
     assert_journal(&folder.read("out.jsonl"), rows);
@@ -194,7 +194,7 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     folder.run(&["results", "out.jsonl", "-o", "o.jsonl.gz", "--fields", fields, "--order", "input"]).ends_with(0);
     let lines = unpacked(folder, "o.jsonl.gz");
     let cells = |line: &str| -> Vec<String> {
-        // The names of the fields are in the order of their letters.
+        // The map sorts its members by name, and the fields above are in the same order.
         let cells = members(line).into_values();
         cells.map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())).collect()
     };
@@ -204,7 +204,7 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     let lines = unpacked(folder, "o.txt.zst");
     let read: Vec<_> = lines.split_terminator('\n').map(|line| vec![unescaped(line)]).collect();
     assert_rows("o.txt.zst", &read, &texts);
-    // A NUL within a text can't be told from the one at its end. So all bytes are compared, and not the texts.
+    // A NUL byte inside a text looks like the NUL byte at its end. So all bytes are compared, and not the single texts.
     folder.run(&["results", "out.jsonl", "-o", "o.txt", "--null", "--order", "input"]).ends_with(0);
     let all: String = rows.iter().map(|row| row.text.clone() + "\0").collect();
     assert!(folder.read("o.txt") == all, "o.txt with --null");
@@ -218,7 +218,7 @@ fn assert_rows(output: &str, found: &[Vec<String>], expected: &[Vec<String>]) {
     assert!(differing.is_none(), "{output}: {differing:?}");
 }
 
-/// Checks that each line of the results file holds the answer byte for byte.
+/// Checks that each line of the results file contains the answer, byte for byte.
 #[track_caller]
 fn assert_journal(results: &str, rows: &[Row]) {
     let by_label: HashMap<&str, &Row> = rows.iter().map(|row| (&*row.label, row)).collect();
@@ -231,7 +231,7 @@ fn assert_journal(results: &str, rows: &[Row]) {
     }
 }
 
-/// Returns the members of an object, with their values as they are written.
+/// Returns the members of an object. Their values stay as they are written.
 fn members(line: &str) -> BTreeMap<String, Box<RawValue>> {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
@@ -244,7 +244,7 @@ fn record(cells: &[String], delimiter: &str) -> String {
     quoted.join(delimiter) + "\r\n"
 }
 
-/// Reads the records of a table as RFC 4180 has it, with line feeds at their ends.
+/// Reads the records of a table by RFC 4180. Each record ends in a line feed.
 fn records(table: &str, delimiter: char) -> Vec<Vec<String>> {
     let mut records = vec![vec![String::new()]];
     let mut is_quoted = false;
@@ -281,7 +281,7 @@ fn unescaped(line: &str) -> String {
     text
 }
 
-/// Compresses bytes as the name of their file says.
+/// Compresses bytes if the ending of the file name asks for it.
 fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
     match name.rsplit('.').next() {
         Some("gz") => {

@@ -1,4 +1,4 @@
-//! Outputs that are made from the results: tables and texts, at the end of a run and by `results`.
+//! Outputs that are made from the results: tables and texts. They are made at the end of a run or by `results`.
 
 use std::process::Stdio;
 
@@ -70,7 +70,7 @@ fn results_makes_the_same_table_from_any_file_of_the_run() {
 fn rows_without_a_label_get_their_own_answers_back() {
     let folder = Folder::new();
     let api = Api::quick();
-    // Equal rows are told apart by how many of them came before.
+    // Equal rows are distinguished by how many equal rows come before them.
     let rows: String = (0..40).map(|at| format!("{{\"prompt\":\"Say {}.\",\"nr\":{at}}}\n", at % 7)).collect();
     folder.write("rows.jsonl", &rows);
     let fields = "input.nr,id,text";
@@ -84,7 +84,7 @@ fn rows_without_a_label_get_their_own_answers_back() {
     assert!(table[1..].iter().all(|row| row[2] == answers[&row[1]]));
     folder.run(&["results", "rows.jsonl", "-o", "again.csv", "--fields", fields]).ends_with(0);
     assert_eq!(folder.read("again.csv"), folder.read("o.csv"));
-    // A row that was put in front moves the lines of all others; they are still recognized by what they ask.
+    // A new row at the beginning moves the lines of all others. They are nevertheless recognized by their requests.
     folder.write("rows.jsonl", &format!("\"New.\"\n{rows}"));
     folder.run(&["results", "o.csv", "-o", "moved.csv", "--fields", fields]).ends_with(0);
     assert_eq!(folder.read("moved.csv"), folder.read("o.csv"));
@@ -176,7 +176,7 @@ fn results_works_while_a_run_goes_on_and_after_it_was_killed() {
     let rows = |said: &Said| records(&said.ends_with(0).out).len() as u64 - 1;
     assert!(rows(&during) >= 20 && rows(&after) >= rows(&during));
     assert_eq!(rows(&after), whole_lines(&folder.path("o.csv.results.jsonl")));
-    assert!(!folder.path("o.csv").exists(), "a half-made output never has its name");
+    assert!(!folder.path("o.csv").exists(), "an unfinished output never has the final name");
     std::fs::remove_dir_all(folder.path("o.csv.results.jsonl.run")).expect("it is there");
     let without = folder.run(&["results", "o.csv.results.jsonl", "--output-format", "csv", "--order", "done"]);
     assert_eq!(rows(&without), rows(&after), "the answers are not in the run folder");
@@ -198,7 +198,7 @@ fn without_the_run_folder_an_output_is_not_taken_for_the_input() {
 }
 
 #[test]
-fn an_output_that_is_not_ours_is_not_written_over() {
+fn an_output_of_another_program_is_not_overwritten() {
     let folder = tickets();
     let api = Api::quick();
     folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);

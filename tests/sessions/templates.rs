@@ -1,4 +1,4 @@
-//! Templates over tables: several turns, system prompts with columns, and columns that hold JSON.
+//! Templates for tables: several turns, system prompts with columns, and columns that contain JSON.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::support::*;
 const TICKETS: &str =
     "id,lang,body,items\n7,Thai,\"Say \"\"hi\"\"\",\"[{\"\"name\"\":\"\"Tea\"\"},{\"\"name\"\":\"\"Milk\"\"}]\"\n";
 
-/// Returns the lines of the error log of a run whose rows all fail: they show the requests as they were sent.
+/// Makes a run in which all rows fail. Returns the lines of its error log, which show the requests as they were sent.
 fn requests(folder: &Folder, args: &[&str]) -> Vec<Value> {
     let api = Api::with_faults(r#"{"rules":[{"status":400}]}"#);
     folder.run_at(&api, &[&["run"], args, &["-o", "out.jsonl", "--fresh", "--halt", "never"]].concat()).ends_with(3);
@@ -18,7 +18,7 @@ fn requests(folder: &Folder, args: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn a_list_of_messages_is_filled_in_turn_by_turn_and_resumed_by_its_filled_in_request() {
+fn each_turn_of_a_list_is_filled_in_and_answers_are_found_by_the_filled_in_request() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("tickets.csv", TICKETS);
@@ -67,7 +67,7 @@ fn a_system_prompt_without_columns_is_sent_byte_for_byte() {
 }
 
 #[test]
-fn mistakes_in_templates_are_told_before_any_row() {
+fn mistakes_in_templates_are_reported_before_any_row() {
     let folder = Folder::new();
     folder.write("tickets.csv", TICKETS);
     folder
@@ -82,7 +82,7 @@ fn mistakes_in_templates_are_told_before_any_row() {
 }
 
 #[test]
-fn a_cell_that_is_not_json_costs_only_its_row() {
+fn a_cell_that_is_not_json_breaks_only_its_row() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("tickets.csv", &format!("{TICKETS}8,Thai,b,\"[1,\"\n9,Thai,c,none\n10,Thai,d,\n"));
@@ -99,7 +99,7 @@ fn a_cell_that_is_not_json_costs_only_its_row() {
 }
 
 #[test]
-fn the_chat_of_the_fixtures_fits_the_tickets() {
+fn the_chat_template_in_the_fixtures_works_with_the_tickets() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let (tickets, chat) = (fixtures.join("tickets.csv"), format!("@{}", fixtures.join("chat.json").display()));
     let folder = Folder::new();

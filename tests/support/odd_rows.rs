@@ -1,5 +1,5 @@
-//! Random texts and JSON values of every kind that can be written down: all planes of Unicode, control characters,
-//! numbers that no machine type holds, and members in any order.
+//! Random texts and JSON values of all kinds. They have characters from all planes of Unicode, control characters,
+//! numbers that fit no machine type, and members in a random order.
 
 use std::fmt::Write as _;
 
@@ -66,7 +66,7 @@ pub fn text(random: &mut fastrand::Rng) -> String {
     })
 }
 
-/// Returns a character of a random plane. Half surrogates are no characters.
+/// Returns a character of a random plane. Half of a surrogate pair is never returned, because it is not a character.
 fn of_any_plane(random: &mut fastrand::Rng) -> char {
     let plane = random.u32(0..17) << 16;
     let ends = [0xfffd, 0xfffe, 0xffff, 0];
@@ -83,7 +83,7 @@ pub fn number(random: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns a text as JSON: every character as it is or escaped, in one of the ways that JSON has.
+/// Returns a text as JSON. Each character is written as it is or is escaped, in one of the ways that JSON allows.
 pub fn quoted(text: &str, random: &mut fastrand::Rng) -> String {
     let mut json = String::from("\"");
     for char in text.chars() {
@@ -106,7 +106,7 @@ fn escaped(char: char, is_upper: bool, json: &mut String) {
     }
 }
 
-/// Returns a JSON value with nested members. White space and the order of members are as they come.
+/// Returns a JSON value with nested members. White space and the order of members are random.
 pub fn value(random: &mut fastrand::Rng, depth: u32) -> String {
     match random.u8(0..if depth == 0 { 3 } else { 5 }) {
         0 => number(random),
@@ -126,7 +126,7 @@ pub fn value(random: &mut fastrand::Rng, depth: u32) -> String {
     }
 }
 
-/// Returns an object of these members. Names are JSON already.
+/// Returns an object of these members. The names must be JSON strings already.
 pub fn object(members: &[(String, String)], colon: &str) -> String {
     let members: Vec<String> = members.iter().map(|(name, value)| format!("{name}{colon}{value}")).collect();
     format!("{{{}}}", members.join(","))

@@ -121,7 +121,7 @@ impl<W: World> Player<W> {
         self.most_in_flight = self.most_in_flight.max(self.ends.len());
     }
 
-    /// Ends the attempt whose end comes first. For half of the attempts, a head comes before the end.
+    /// Ends the attempt that ends first. For half of the attempts, a head comes before the end.
     fn end_first(&mut self) {
         let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
         let row = self.rows.remove(&ticket);

@@ -10,7 +10,7 @@ use super::support::{Made, cells, keeping, line, read, table};
 
 #[test]
 fn the_rows_before_damage_are_kept() {
-    // Row groups of two rows. The damage is in the third.
+    // Each row group has two rows. The damage is in the third row group.
     let whole = read(&table("every-type.gzip.parquet"), &keeping());
     let mut bytes = std::fs::read(table("every-type.gzip.parquet")).expect("a fixture");
     let at = bytes.len() * 45 / 100;
@@ -26,7 +26,7 @@ fn the_rows_before_damage_are_kept() {
 }
 
 #[test]
-fn a_file_that_was_cut_says_so() {
+fn the_error_for_a_cut_file_says_where_it_is_damaged() {
     let good = std::fs::read(table("every-type.snappy.parquet")).expect("a fixture");
     for length in [4, 11, 100, good.len() - 1] {
         let cut = Made::new(&good[..length], "parquet");
@@ -36,10 +36,11 @@ fn a_file_that_was_cut_says_so() {
     let sheet = std::fs::read(table("sheets.xlsx")).expect("a fixture");
     let cut = Made::new(&sheet[..sheet.len() / 2], "xlsx");
     let error = open(&Input::File(cut.path()), &keeping()).expect_err("no directory").to_string();
-    assert!(error.contains("it is no whole .xlsx file"), "{error}");
+    assert!(error.contains("it is not a complete .xlsx file"), "{error}");
 }
 
-/// How much memory the tests may ask for, used or not. An allocation beyond it ends the program.
+/// How much memory the tests can allocate, including memory that is never used. An allocation above this limit ends the
+/// program.
 #[cfg(target_os = "linux")]
 const MOST_BYTES: u64 = 3 << 30;
 
@@ -70,7 +71,7 @@ fn mutated_files_never_panic_hang_or_take_much_memory() {
             ends[end] += 1;
         }
     }
-    // Refused at once, damaged later on, and read to the end.
+    // The three ends: refused at the start, damaged later on, and read to the end.
     assert!(ends.iter().all(|count| *count > 400), "mutations of one kind only: {ends:?}");
 }
 
@@ -91,12 +92,12 @@ fn crafted_sheets_are_refused_before_they_take_memory() {
 }
 
 #[test]
-fn cells_that_lie_far_apart_or_share_a_long_text_take_no_more_than_they_are() {
+fn cells_that_are_far_apart_or_share_a_long_text_take_little_memory() {
     limit_memory();
     let header = "<row r=\"1\"><c r=\"A1\" t=\"str\"><v>prompt</v></c></row>";
     let sheet = |rows: &str| format!("<worksheet><sheetData>{header}{rows}</sheetData></worksheet>");
 
-    // Seventeen billion places lie between the first and the last cell of a sheet.
+    // There are seventeen billion places between the first and the last cell of a sheet.
     let last = "<row r=\"1048576\"><c r=\"A1048576\" t=\"str\"><v>x</v></c><c r=\"XFD1048576\"><v>1</v></c></row>";
     let far = Made::new(&with_parts(&[("xl/worksheets/sheet1.xml", &sheet(last))]), "xlsx");
     let items = read(&far.path(), &keeping());
@@ -111,7 +112,7 @@ fn cells_that_lie_far_apart_or_share_a_long_text_take_no_more_than_they_are() {
     assert!(error.contains("too much text"), "{error}");
 }
 
-/// Makes an allocation of an absurd size fail, which ends the program.
+/// Limits the memory of the process. An allocation of an absurd size then fails and ends the program.
 fn limit_memory() {
     #[cfg(target_os = "linux")]
     {
@@ -121,8 +122,8 @@ fn limit_memory() {
     }
 }
 
-/// Returns a file with a few bits or bytes changed: most often in its first half, where the pages of a Parquet file are,
-/// and else in the second, where its footer is.
+/// Returns a file with a few bits or bytes changed. Most changes are in the first half, where the pages of a Parquet
+/// file are. The others are in the second half, where its footer is.
 fn mutated(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
     let (middle, end) = (bytes.len() * 45 / 100, bytes.len() - 8);
@@ -141,7 +142,8 @@ fn mutated(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// Returns an archive of parts, of which the text of one is changed. It is not packed, which takes most of the time.
+/// Returns an archive of these parts. The text of one part is changed. The archive is not packed, because packing would
+/// take most of the time of the test.
 fn with_mutated_part(parts: &[(String, Vec<u8>)], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut parts = parts.to_vec();
     let chosen = random.usize(0..parts.len());
@@ -149,7 +151,7 @@ fn with_mutated_part(parts: &[(String, Vec<u8>)], random: &mut fastrand::Rng) ->
     zipped(&parts, CompressionMethod::Stored)
 }
 
-/// Returns `fixtures/tables/sheets.xlsx` with other or more parts.
+/// Returns `fixtures/tables/sheets.xlsx` with some parts replaced or added.
 fn with_parts(changed: &[(&str, &str)]) -> Vec<u8> {
     let mut parts = parts(&std::fs::read(table("sheets.xlsx")).expect("a fixture"));
     parts.retain(|(name, _)| changed.iter().all(|(changed, _)| changed != name));

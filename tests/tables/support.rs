@@ -22,7 +22,7 @@ pub fn read(path: &Path, options: &Options) -> Vec<Item> {
     reader.collect::<Result<_, _>>().expect("the file is sound")
 }
 
-/// Returns the cells of a row: `T:` and a text, or `J:` and a JSON value.
+/// Returns the cells of a row. A text has `T:` in front, and a JSON value has `J:`.
 pub fn cells(item: &Item) -> Vec<Option<String>> {
     let input = match item {
         Item::Row(row) => &row.input,
@@ -58,7 +58,7 @@ pub fn messages(row: &Row) -> String {
     row.params.get("messages").expect("every row has messages").to_owned()
 }
 
-/// A file that a test makes, removed at its end.
+/// A file that a test makes. It is removed at the end of the test.
 pub struct Made(tempfile::NamedTempFile);
 
 impl Made {

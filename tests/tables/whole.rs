@@ -1,4 +1,4 @@
-//! Files as other programs write them.
+//! Undamaged files, as other programs write them.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn a_csv_a_parquet_file_and_a_sheet_with_the_same_cells_give_the_same_rows() {
     assert_eq!(rows("tickets.xlsx"), expected);
 }
 
-/// The cells of `fixtures/tables/every-type.*.parquet`, column by column, as pyarrow was given them.
+/// The cells of `fixtures/tables/every-type.*.parquet`, column by column. pyarrow made the files from these values.
 const EVERY_TYPE: [(&str, [&str; 5]); 25] = [
     ("id", ["J:1", "J:2", "J:3", "J:4", "J:5"]),
     ("prompt", ["T:plain", "T:", "T:é 漢 𝄞 \0 end", "", "T:a\nb \"c\""]),
@@ -54,7 +54,7 @@ const EVERY_TYPE: [(&str, [&str; 5]); 25] = [
     ("sizes", [r#"J:{"s":1,"m":2}"#, "J:{}", "", r#"J:{"l":null}"#, r#"J:{"x":5}"#]),
     ("codes", [r#"J:{"1":"one"}"#, "J:{}", "", r#"J:{"2":null}"#, r#"J:{"3":"t"}"#]),
     ("raw", ["T:text", "T:", "", "T:ü", "T:z"]),
-    // Bytes that are no text are missing, as long as the column is not sent.
+    // Bytes that are not text count as missing, as long as the column is not sent.
     ("blob", ["", "T:ok", "", "", "T:fine"]),
     ("fixed", ["T:abcd", "T:efgh", "", "T:ijkl", "T:mnop"]),
     ("kind", ["T:red", "T:blue", "", "T:red", "T:red"]),
@@ -72,7 +72,7 @@ fn values_of_every_type_are_read_in_every_encoding() {
             assert_eq!(found.len(), EVERY_TYPE.len());
             for ((column, expected), found) in EVERY_TYPE.iter().zip(&found) {
                 let mut expected = expected[at].to_owned();
-                // Moments of 96 bits don't say whether they are of UTC.
+                // Moments of 96 bits don't say whether they are in UTC.
                 if name == "int96" && *column == "at" {
                     expected = expected.replace('Z', "");
                 }
@@ -83,7 +83,7 @@ fn values_of_every_type_are_read_in_every_encoding() {
 }
 
 #[test]
-fn a_value_that_is_no_text_breaks_its_row_where_it_is_sent() {
+fn a_value_that_is_not_text_breaks_its_row_if_its_column_is_sent() {
     let items = read(&table("every-type.snappy.parquet"), &with_template("{{blob}}|{{id}}"));
 
     assert_eq!(broken(&items[0]).message, "has a column blob that holds bytes that are not text");
@@ -94,7 +94,7 @@ fn a_value_that_is_no_text_breaks_its_row_where_it_is_sent() {
 }
 
 #[test]
-fn a_file_can_be_read_from_any_row_on() {
+fn reading_a_file_can_begin_at_any_row() {
     for name in ["every-type.gzip.parquet", "every-type.delta.parquet", "every-type.int96.parquet", "sheets.xlsx"] {
         let (path, options) = (table(name), keeping());
         let mut rows = Vec::new();
@@ -147,7 +147,7 @@ fn a_sheet_is_read_as_excel_shows_it() {
 }
 
 #[test]
-fn another_sheet_is_read_by_its_name() {
+fn another_sheet_can_be_read_by_its_name() {
     let sheet = |name: &str| Options { sheet: Some(name.to_owned()), ..Options::default() };
     let opened = |name: &str| open(&Input::File(table("sheets.xlsx")), &sheet(name));
 
@@ -166,7 +166,7 @@ fn another_sheet_is_read_by_its_name() {
 }
 
 #[test]
-fn a_sheet_may_come_from_a_pipe_and_a_parquet_file_may_not() {
+fn a_sheet_can_come_from_a_pipe_and_a_parquet_file_can_not() {
     let piped = |format, name: &str| {
         let bytes = std::fs::read(Path::new("fixtures").join(name)).expect("a fixture");
         Reader::from_read("stdin", format, Box::new(Cursor::new(bytes)), &with_template("{{body}}"))

@@ -149,10 +149,10 @@ pub(crate) fn field(text: &str) -> Result<Field, String> {
 
 /// Parses `KEY=JSON`.
 pub(crate) fn param(text: &str) -> Result<Param, String> {
-    let (name, value) = text.split_once('=').ok_or("give KEY=JSON, as temperature=0.5")?;
+    let (name, value) = text.split_once('=').ok_or("give KEY=JSON, such as temperature=0.5")?;
     let name = name.trim();
     match name {
-        "" => return Err("give KEY=JSON, as temperature=0.5".to_owned()),
+        "" => return Err("give KEY=JSON, such as temperature=0.5".to_owned()),
         "model" | "system" | "max_tokens" | "stream" => {
             return Err(format!("use --{} for this one", name.replace('_', "-")));
         }

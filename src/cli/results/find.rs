@@ -15,7 +15,7 @@ pub(crate) struct Files {
     pub(crate) results: Option<PathBuf>,
     /// The error log.
     pub(crate) errors: Option<PathBuf>,
-    /// The name itself, if it is neither the results nor the log. It may be the input.
+    /// The path that the user named, if it is neither the results file nor the error log. It may be the input.
     pub(crate) named: Option<PathBuf>,
 }
 
@@ -92,7 +92,7 @@ fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(listed).into_iter().flatten().take(MOST_FILES).flatten();
         for results in entries.filter_map(|entry| results_of_folder(Path::new(&entry.file_name()))) {
             let results = folder.join(results);
-            // If the folder can't be read, this is not the run that the user means.
+            // If the manifest can't be read, this is not the run that the user means.
             let Ok(Some(manifest)) = read_manifest(&with_suffix(&results, ".run"), disk) else { continue };
             let is_input = |recorded: &Path| recorded.canonicalize().is_ok_and(|recorded| recorded == wanted);
             let has_input =
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_folder_names_its_results() {
+    fn a_run_folder_leads_to_its_results() {
         assert_eq!(results_of_folder(Path::new("d/o.jsonl.run")), Some("d/o.jsonl".into()));
         assert_eq!(results_of_folder(Path::new("letters")), None);
     }

@@ -1,4 +1,4 @@
-//! The input of an earlier run, as its run folder recorded it.
+//! The input of an earlier run, as recorded in its run folder.
 //!
 //! A run folder may come from another person. So an input that it names is read only if it is inside the working
 //! folder or the folder of the results. Every other input must be named with `--input`.
@@ -64,16 +64,16 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input }, notes))
 }
 
-/// Returns whether a file can be the input of results, when only its name says so. It is older than they are. An output
-/// that was made from them has such a name too, and is newer.
+/// Returns whether a file with the right name can be the input of a run. It must be older than the results. An output
+/// made from the results can have the same name, but it is newer.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     let modified = |path: &Path| world.resolve(path).metadata().and_then(|found| found.modified()).ok();
     let (named, results) = (modified(named), results.and_then(modified));
     named.is_some_and(|named| results.is_none_or(|results| named < results))
 }
 
-/// Returns the inputs and how they are read. Rows without a label are recognized by what they ask, which needs the
-/// settings of the run.
+/// Returns the inputs and how they are read. Rows without a label are recognized by their requests. The settings of the
+/// run are needed to make these.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -92,7 +92,7 @@ enum Recorded {
     Spool(Input),
 }
 
-/// Returns the inputs that a run folder names, if all of them are there and may be read.
+/// Returns the inputs that a run folder names, if all of them exist and this program is allowed to read them.
 fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -> Option<Recorded> {
     let beside = results.map(folder_of).unwrap_or(Path::new(""));
     let roots: Vec<PathBuf> =
@@ -100,7 +100,7 @@ fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -
     let find = |recorded: &str| {
         let candidates = [PathBuf::from(recorded), beside.join(recorded)];
         candidates.into_iter().find(|path| {
-            // Of a pattern, the folders before it count.
+            // For a pattern, the folders before its first `*` or `?` are checked.
             let mut existing = world.resolve(path);
             while existing.to_string_lossy().contains(['*', '?', '[']) && !existing.exists() && existing.pop() {}
             let whole = existing.canonicalize();

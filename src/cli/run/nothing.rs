@@ -57,7 +57,7 @@ impl NewRun<'_> {
         self.say(&said);
         if recovered.dead_in_flight > 0 {
             let answers = plural(recovered.dead_in_flight, "answer", "answers");
-            self.say(&format!("{answers} possibly billed twice by an earlier run that was cut short"));
+            self.say(&format!("{answers} possibly billed twice because an earlier run was cut short"));
         }
         match self.start {
             Start::Resume if self.unreadable > 0 => self.say(&format!(

@@ -16,7 +16,11 @@ impl NewRun<'_> {
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;
-            let remedy = if are_paths { "; the ids of texts are paths: name the folder above all of them" } else { "" };
+            let remedy = if are_paths {
+                "; the id of a text file is its path inside the given folder: give one folder that contains all of them"
+            } else {
+                ""
+            };
             bail!("{duplicate}{remedy}");
         }
         if survey.rows > 0 && survey.unusable == survey.rows && self.start != Start::Resume {

@@ -108,8 +108,8 @@ impl<'a> Cursor<'a> {
         self.json.get(start + 1..self.at - 1)
     }
 
-    /// Reads a string and returns it with its quotes. It does not check what is between them, so it is only for text that
-    /// was checked before. For a long text, it is several times as fast as [`Cursor::string`].
+    /// Reads a string and returns it with its quotes. The text between the quotes is not checked, so this is only for
+    /// text that was checked before. For long strings, it is several times as fast as [`Cursor::string`].
     #[inline]
     pub(crate) fn checked_string(&mut self) -> Option<&'a [u8]> {
         let start = self.at;

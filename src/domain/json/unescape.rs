@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::inside_quotes;
 
-/// Returns the text of a JSON string, which is given with its quotes; `None` for anything else.
+/// Returns the text of a JSON string. `json` includes the quotes. `None` if it is not a string.
 ///
-/// Only text with escapes is copied. What is no character becomes U+FFFD: an escape of half a character without its
-/// other half, and bytes that are not UTF-8.
+/// The text is copied only if it has escapes. Anything that is not a character becomes U+FFFD: an escape of half a
+/// character without the other half, or bytes that are not UTF-8.
 pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     let inside = lossy(inside_quotes(json)?);
     if !inside.as_bytes().contains(&b'\\') {
@@ -25,7 +25,7 @@ pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
-/// Returns bytes as text. Checking them is most of the work for long text, so it is done many bytes at a time.
+/// Returns bytes as text. For long text, checking the bytes is most of the work, so many bytes are checked at a time.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
@@ -45,7 +45,7 @@ fn escape(rest: &[u8]) -> Option<(char, usize)> {
     Some((char, 1))
 }
 
-/// Reads `uXXXX`, or the two of a pair.
+/// Reads `uXXXX`, or two of them that form a surrogate pair.
 fn unicode(rest: &[u8]) -> Option<(char, usize)> {
     let first = unit(rest)?;
     if let Some(char) = char::from_u32(first.into()) {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_what_the_parser_reads() {
+    fn text_equals_the_result_of_the_parser() {
         let seed = 7;
         let mut random = fastrand::Rng::with_seed(seed);
         const PIECES: [&str; 14] = [
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_is_replaced_and_other_values_are_no_text() {
+    fn half_a_character_is_replaced_and_other_values_are_not_text() {
         assert_eq!(unescaped(br#""a\ud83db""#).as_deref(), Some("a\u{fffd}b"));
         assert_eq!(unescaped(br#""\ud83d\ud83d\ude00""#).as_deref(), Some("\u{fffd}😀"));
         assert_eq!(unescaped(br#""\ude00\n""#).as_deref(), Some("\u{fffd}\n"));

@@ -7,7 +7,7 @@ use crate::export::output::whole_file;
 use crate::journal::MemDisk;
 use crate::source::{Input, Options};
 
-/// A line of an answer with a label.
+/// The results line of an answer with this label.
 fn answer(label: &str, quality: &str, text: &str) -> String {
     let text = serde_json::Value::from(text);
     format!(
@@ -146,7 +146,7 @@ fn whole_lines_are_copied_as_they_are() {
 }
 
 #[test]
-fn a_broken_row_and_a_repeated_label_are_found_by_their_place() {
+fn rows_that_are_broken_or_have_a_repeated_label_are_found_by_their_place() {
     let place = Place::new(&[answer("1", "ok", "one")], &[]);
     let input = place.input("t.csv", "id,subject\n1,a\n2,b,c\n1,d\n");
     let name = input.display().to_string();
@@ -160,7 +160,7 @@ fn a_broken_row_and_a_repeated_label_are_found_by_their_place() {
 }
 
 #[test]
-fn without_settings_an_unnamed_row_is_found_by_its_place() {
+fn without_settings_an_unnamed_row_is_found_by_its_line() {
     let folder = usual();
     let input = folder.input("t.jsonl", "\"one\"\n{\"id\":\"2\",\"prompt\":\"two\"}\n\"three\"\n");
     let place = |line: u32| format!("{}:{line}", input.display());
@@ -176,7 +176,7 @@ fn without_settings_an_unnamed_row_is_found_by_its_place() {
 }
 
 #[test]
-fn columns_of_the_input_keep_their_names_and_ours_give_way() {
+fn columns_of_the_input_keep_their_names_and_ours_are_renamed() {
     let place = Place::new(&[answer("1", "ok", "one")], &[]);
     let input = place.input("t.csv", "id,text,_text,error\n1,a,b,c\n");
 

@@ -140,7 +140,7 @@ pub trait Disk: Send + Sync {
     /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.
     ///
     /// # Errors
-    /// A [`Refusal`] if the file or folder may not be used; any other error of the system.
+    /// A [`Refusal`] if this program is not allowed to use the file or folder, and any other error of the system.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
     /// Returns whether `path` is a folder that can hold outputs. Symbolic links are followed.

@@ -1,4 +1,4 @@
-//! Finds out where the lines of a file are, so that they can be read again.
+//! Finds the places of the lines in a file, so that the lines can be read again later.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -15,20 +15,21 @@ use crate::sink::Log;
 /// A line of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// A hash of what its row is known by. A broken row is identified by its input and line.
+    /// A hash of the property that identifies its row, see [`KnownBy`]. A broken row is always identified by its input
+    /// and line.
     pub(crate) label: u64,
-    /// How good the answer is; `Ok` for a failure.
+    /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
     /// Offset of its first byte.
     pub(crate) offset: u64,
 }
 
-/// What rows are known by.
+/// The property that identifies rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KnownBy {
-    /// Their identity: the label of a named row, what an unnamed row asks.
+    /// Their identity: the label of a named row, or the request of an unnamed row.
     Identity,
-    /// The label in their line: for an unnamed row its input and line.
+    /// The label in their line. For an unnamed row, this is its input and line.
     Label,
 }
 

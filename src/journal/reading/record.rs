@@ -33,7 +33,7 @@ impl<T> Parsed<T> {
 /// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
-    /// The label in the line. That of an unnamed row is its input and line.
+    /// The label in the line. An unnamed row has its input and line as label.
     pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,
@@ -58,7 +58,7 @@ pub(crate) struct ErrorRecord {
     pub(super) is_unsent: bool,
     /// Whether the line contains a row that can be run again. Otherwise it contains the text of a broken row.
     pub(super) is_row: bool,
-    /// The label in the line. That of an unnamed or broken row is its input and line, such as `in.csv:7`.
+    /// The label in the line. An unnamed or broken row has its input and line as label, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
     /// Id of the run that wrote it.

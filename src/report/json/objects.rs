@@ -187,7 +187,7 @@ pub(crate) struct Progress {
     rows_per_minute: Option<f64>,
     /// Seconds left; null on a pipe, at first, and while the run waits.
     eta_s: Option<f64>,
-    /// What the run waits for, if no time left can be given; otherwise null.
+    /// What the run waits for, if the remaining time can't be estimated; otherwise null.
     waiting_for: Option<&'static str>,
     /// Uncached input tokens, cache writes included.
     input_tokens: u64,

@@ -321,7 +321,10 @@ impl Write for Printer {
         terminal.feed(parts.next().unwrap_or_default());
         for part in parts {
             let is_cleared_screen = terminal.cursor().position() == Some((0, 0)) && terminal.size().0 > 1;
-            assert!(!is_cleared_screen || std::thread::panicking(), "some terminals keep what is erased so: {text:?}");
+            assert!(
+                !is_cleared_screen || std::thread::panicking(),
+                "some terminals keep text that is erased in this way: {text:?}"
+            );
             terminal.feed("\x1b[J");
             terminal.feed(part);
         }

@@ -1,12 +1,12 @@
 //! The places in the input that are read in turn.
 //!
 //! The survey divides the rows to be sent into about a thousand blocks. For each block, it keeps the place where the
-//! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether it
-//! saves time to read from several of these places in turn.
+//! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether
+//! reading alternately from several of these places saves time.
 //!
-//! In its turn, a place gives its rows up to and including the next row to be sent. A place ends exactly where the
-//! next one begins. If it does not, the file has changed since the survey. The reading then stops, because one row
-//! could be taken for another.
+//! Each time a place is read, it gives its rows up to and including the next row to be sent. A place ends exactly where
+//! the next place begins. If it does not, the file has changed since the survey. Reading then stops, because one row
+//! could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. So an input with such rows is
 //! read from the first row to the last.
@@ -34,7 +34,7 @@ impl Layout {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // Blocks have been merged in pairs, and after that a new one was begun.
+            // Blocks have been merged in pairs, and after that a new block was begun.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }
@@ -50,7 +50,8 @@ impl Layout {
     }
 }
 
-/// Places of an input that are read in turn. There are at least two. They are in the order of the file.
+/// The places at which an input is read alternately: a part at one place, then a part at the next. There are at least
+/// two. They are in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places {
     starts: Vec<RowPlace>,
@@ -68,7 +69,7 @@ impl Places {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 
-    /// Returns a reading for each place. It ends at the first row of the next place.
+    /// Returns a reading for each place. A reading ends at the first row of the next place.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
             // Rows before the first row to be sent also belong to the first place.

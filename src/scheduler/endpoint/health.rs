@@ -14,7 +14,7 @@ use crate::clock::Instant;
 /// After this many faults without an answer between them, an endpoint is assumed to fail. By default, a row may have at
 /// least as many faults before it fails. Otherwise the last row of a run could be blamed for an outage.
 const FAULTS: u32 = 8;
-/// The same number for the time shortly after an outage: until [`RELAPSE`] has passed since its end.
+/// The same number for the time shortly after an outage, until [`RELAPSE`] has passed since its end.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(crate) struct Health {
     /// Whether anything ever came back from it, even an error.
     was_reached: bool,
     faults_in_a_row: u32,
-    /// The moment since which all faults were [`Sign::Unclear`].
+    /// The start of the period in which every fault was [`Sign::Unclear`].
     unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
@@ -71,12 +71,14 @@ impl Health {
         self.was_reached
     }
 
-    /// Returns the moment since which the rows may have caused all faults.
+    /// Returns the start of the period in which every fault was [`Sign::Unclear`], so the rows may have caused all of
+    /// them.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
-    /// Returns the moment since which nothing has worked; `None` if no fault, or only one, came after the last answer.
+    /// Returns the start of the period in which nothing has worked; `None` if no fault, or only one, came after the
+    /// last answer.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
@@ -137,7 +139,7 @@ impl Health {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long nothing may work before the endpoint is given up: at most `most`.
+    /// Returns how long the endpoint may fail before it is given up. It is never longer than `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }

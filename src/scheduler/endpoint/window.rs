@@ -30,7 +30,7 @@ use super::cap::Cap;
 
 /// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// The window is cut when there are this many overloads more than a fifth of the answers. For a large window, the
+/// The window is cut if the number of overloads exceeds a fifth of the answers by this number. For a large window, the
 /// number is the window's size divided by `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;

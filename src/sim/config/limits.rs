@@ -63,7 +63,7 @@ pub enum OutputRule {
 pub struct Acceleration {
     /// Input tokens that every minute may use.
     pub floor: u64,
-    /// How many more input tokens a minute may use than the minute before.
+    /// By how many input tokens the use may grow from one minute to the next.
     pub step: u64,
 }
 

@@ -37,13 +37,13 @@
 //! **For whom**:
 //! - `share` (0 to 1, default 1) is the part of the requests that the rule applies to. The shares of several rules do
 //!   not overlap while they add up to less than 1.
-//! - `draw` says what decides whether a request belongs to the share. With `"row"` (the default), the seed and the
-//!   content of the request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt
-//!   is drawn separately.
+//! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
+//!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt is drawn
+//!   separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
 //! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
 //! - `models` selects requests for these models.
-//! - `arrivals` selects requests by their numbers, in order of arrival from 1.
+//! - `arrivals` selects requests by their numbers. Requests are numbered from 1 as they arrive.
 //!
 //! The first rule that matches wins.
 //!

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The faults to inject.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    /// Seed that decides which requests belong to a share; `None` uses the simulator's seed.
+    /// The seed for choosing the requests of a share; `None` uses the simulator's seed.
     pub seed: Option<u64>,
     /// The rules; the first that matches wins.
     pub rules: Vec<FaultRule>,
@@ -18,7 +18,7 @@ pub struct FaultRule {
     pub fault: Fault,
     /// The part of the requests that the rule applies to, from 0 to 1.
     pub share: f64,
-    /// What decides whether a request belongs to that part.
+    /// How the requests of that part are chosen.
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
@@ -26,7 +26,7 @@ pub struct FaultRule {
     pub contains: Vec<String>,
     /// Only requests for these models; empty for all.
     pub models: Vec<String>,
-    /// Only the requests with these numbers, in order of arrival from 1; empty for all.
+    /// Only requests with these numbers; empty for all. Requests are numbered from 1 as they arrive.
     pub arrivals: Vec<u64>,
     /// The rule applies from this time on, counted from the start.
     pub from: Duration,
@@ -54,13 +54,13 @@ impl FaultRule {
     }
 }
 
-/// What decides whether a request belongs to a share.
+/// How the requests of a share are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// The content of the request: all attempts of a row are treated the same way.
+    /// By the content of the request: all attempts of a row are treated the same way.
     #[default]
     Row,
-    /// Chance: each attempt is drawn separately.
+    /// By chance: each attempt is drawn separately.
     Attempt,
 }
 
@@ -79,7 +79,7 @@ pub enum Fault {
         /// The part, from 0 to 1.
         at: f64,
     },
-    /// After a part of the body nothing more comes; or nothing comes at all, not even the head.
+    /// The response stops after a part of the body, or nothing comes at all, not even the head.
     Stall {
         /// The part that comes, from 0 to 1; `None` if not even the head comes.
         at: Option<f64>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// Units of one token (or of one request).
+/// The number of units in one token (or in one request).
 pub(super) const TOKEN: i128 = 60_000_000_000 << 16;
 /// One token per minute, in units per nanosecond.
 const PER_MINUTE: i128 = 1 << 16;

@@ -62,7 +62,7 @@ pub(super) struct Refusal {
 /// What a request takes from the limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// Its estimated input, without tokens that do not count.
+    /// The part of its estimated input that counts towards the limit, in tokens.
     pub input: u64,
     /// `max_tokens`.
     pub max_tokens: u64,
@@ -219,7 +219,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how much too early a request is, if its client was told to wait.
+    /// Returns by how much a request is too early, if its client was told to wait.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }

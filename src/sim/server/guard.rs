@@ -107,8 +107,8 @@ fn shown(bytes: &[u8]) -> String {
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program on this machine. `null` can be any page, so the result for it is
-/// false.
+/// Returns whether an origin is a page or program on this machine. Any page can have the origin `null`, so the result
+/// for it is false.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;

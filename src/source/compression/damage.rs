@@ -1,4 +1,4 @@
-//! Damage of a compressed input, as an error of a reader.
+//! Damage of a compressed input, as an `io::Error`.
 
 use std::fmt;
 use std::io;
@@ -8,12 +8,12 @@ use std::io;
 pub(in crate::source) struct Damage(String);
 
 impl Damage {
-    /// Returns the error of a reader.
+    /// Returns the damage as an [`io::Error`].
     pub(super) fn error(what: impl Into<String>) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, Self(what.into()))
     }
 
-    /// Returns what is damaged; `None` for an error of another kind.
+    /// Returns what is damaged; `None` if the error has another cause.
     pub(in crate::source) fn of(error: &io::Error) -> Option<&str> {
         error.get_ref()?.downcast_ref::<Self>().map(|Self(what)| &**what)
     }

@@ -8,11 +8,11 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// How far back deflate refers. The decoder works in a buffer of this size. It is always given room up to the end of
-/// its buffer, so nothing that it has unpacked stays there when it meets damage.
+/// How far back deflate data can refer, in bytes. The decoder works in a buffer of this size. It is always given room
+/// up to the end of the buffer, so when it finds damage, everything unpacked before has already been handed over.
 const WINDOW: usize = 32 << 10;
 
-/// Parts of the header that may follow its first ten bytes.
+/// Flags for the optional parts of the header, which come after its first ten bytes.
 const HAS_CHECKSUM: u8 = 1 << 1;
 const HAS_EXTRA: u8 = 1 << 2;
 const HAS_NAME: u8 = 1 << 3;
@@ -22,7 +22,7 @@ const RESERVED: u8 = 0b1110_0000;
 /// Size of the read buffer.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// What comes next.
+/// The part of a member that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Header,
@@ -31,7 +31,7 @@ enum Next {
     End,
 }
 
-/// The bytes that gzip members were made from, one member after another.
+/// A reader of the unpacked bytes of gzip members, one member after another.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
     inflate: Decompress,
@@ -39,11 +39,11 @@ pub(super) struct Unpacked<R> {
     next: Next,
     /// Whether no member has begun yet.
     is_first: bool,
-    /// Unpacked bytes, and which of them were not given out yet.
+    /// Unpacked bytes, and the range of those that were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// Found behind the unpacked bytes.
+    /// Damage after the unpacked bytes. It is returned when they are used up.
     damage: Option<io::Error>,
 }
 
@@ -62,7 +62,7 @@ impl<R: Read> Unpacked<R> {
         }
     }
 
-    /// Reads on until there are unpacked bytes, or the input ends.
+    /// Reads until there are unpacked bytes, or until the input ends.
     fn fill(&mut self) -> io::Result<()> {
         while self.given == self.filled && self.next != Next::End {
             self.next = match self.next {
@@ -75,14 +75,14 @@ impl<R: Read> Unpacked<R> {
         Ok(())
     }
 
-    /// Reads the header of a member; the input may end before it.
+    /// Reads the header of a member, if there is another member.
     fn header(&mut self) -> io::Result<Next> {
         if !self.is_first && self.is_padding()? {
             return Ok(Next::End);
         }
         let [id1, id2, method, flags, ..] = self.bytes::<10>()?;
         if (id1, id2) != (0x1f, 0x8b) {
-            return Err(Damage::error("what follows the gzip data is not gzip"));
+            return Err(Damage::error("the bytes after the gzip data are not gzip"));
         }
         if method != 8 || flags & RESERVED != 0 {
             return Err(Damage::error("its gzip header is wrong"));
@@ -120,11 +120,11 @@ impl<R: Read> Unpacked<R> {
         match status {
             Ok(Status::StreamEnd) => Ok(Next::Trailer),
             Ok(Status::Ok | Status::BufError) => Ok(Next::Body),
-            Err(_) => Err(Damage::error("its gzip data are wrong here")),
+            Err(_) => Err(Damage::error("its gzip data is wrong here")),
         }
     }
 
-    /// Reads what follows a member: its checksum and its length.
+    /// Reads the end of a member: its checksum and its length.
     fn trailer(&mut self) -> io::Result<Next> {
         let (sum, length) = (self.bytes::<4>()?, self.bytes::<4>()?);
         if u32::from_le_bytes(sum) != self.crc.sum() || u32::from_le_bytes(length) != self.crc.amount() {
@@ -133,7 +133,7 @@ impl<R: Read> Unpacked<R> {
         Ok(Next::Header)
     }
 
-    /// Reads over zeros. Returns whether nothing else follows; tapes and some archives are filled up so.
+    /// Skips zeros, with which tapes and some archives are padded. Returns whether nothing else follows.
     fn is_padding(&mut self) -> io::Result<bool> {
         loop {
             let input = fill_buf(&mut self.input)?;
@@ -181,7 +181,7 @@ impl<R: Read> Read for Unpacked<R> {
 }
 
 fn ends_early() -> io::Error {
-    Damage::error("its gzip data end too early")
+    Damage::error("its gzip data ends too early")
 }
 
 fn fill_buf<R: Read>(input: &mut BufReader<R>) -> io::Result<&[u8]> {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_a_header_is_read_over() {
+    fn every_optional_part_of_a_header_is_skipped() {
         let body = &pack(b"text")[10..];
         let header = b"\x1f\x8b\x08\x1e\0\0\0\0\0\x03\x02\0abname\0comment\0\0\0";
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_unpacked_before_damage_is_given_out() {
+    fn bytes_before_damage_are_returned() {
         for count in [100, 20_000] {
             assert_salvage(&rows(count), &pack(&rows(count)), |packed| Box::new(Unpacked::new(packed)));
         }
@@ -244,15 +244,15 @@ mod tests {
         };
         let end = whole.len();
         for (packed, what) in [
-            (whole[..5].to_vec(), "end too early"),
-            (whole[..end - 1].to_vec(), "end too early"),
+            (whole[..5].to_vec(), "ends too early"),
+            (whole[..end - 1].to_vec(), "ends too early"),
             (changed(2, 7), "header is wrong"),
             (changed(3, 0x80), "header is wrong"),
             (changed(10, 0xff), "wrong here"),
             (changed(end - 8, !whole[end - 8]), "checksum does not match"),
             (changed(end - 1, 1), "checksum does not match"),
             ([&whole[..], b"more"].concat(), "too early"),
-            ([&whole[..], b"more than ten bytes"].concat(), "is not gzip"),
+            ([&whole[..], b"more than ten bytes"].concat(), "are not gzip"),
         ] {
             let (_, damage) = unpack(Unpacked::new(&*packed));
 

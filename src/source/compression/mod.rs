@@ -1,11 +1,11 @@
-//! Compressed inputs: gzip and zstd, found by their first bytes and unpacked while they are read.
+//! Compressed inputs: gzip and zstd. They are recognized by their first bytes and unpacked while they are read.
 //!
-//! What was unpacked before a damaged place is given out in whole, so that no row before it is lost. The readers that
-//! the two crates have drop what they unpacked in the call that meets the damage, which may be all of a small file. So
-//! [`gzip`] and [`zstd`] call the decoders of the crates themselves.
+//! All bytes before a damaged place are returned, so that no row before it is lost. The two crates also have readers,
+//! but these drop the bytes that they unpacked in the same call that finds the damage. In a small file, that can be all
+//! bytes. So [`gzip`] and [`zstd`] don't use these readers and call the decoders directly.
 //!
-//! Memory is bounded: gzip needs 32 KiB of what came before, and zstd the window of the frame, which may be at most
-//! [`zstd::MAX_WINDOW_LOG`].
+//! Memory is bounded: gzip needs the last 32 KiB of the unpacked data. zstd needs the window of the frame, whose size
+//! is limited by [`zstd::MAX_WINDOW_LOG`].
 
 mod damage;
 mod gzip;
@@ -20,9 +20,9 @@ pub(super) use self::damage::Damage;
 /// How an input is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Compression {
-    /// gzip, one member or several.
+    /// gzip, with one member or more.
     Gzip,
-    /// zstd, one frame or several.
+    /// zstd, with one frame or more.
     Zstd,
 }
 
@@ -35,12 +35,12 @@ impl Compression {
         }
     }
 
-    /// Returns how an input with these first bytes is compressed; `None` for one that is not.
+    /// Returns how an input with these first bytes is compressed; `None` if it is not.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            // A frame that is skipped; some packers write it before the first one.
+            // A skippable frame. Some packers write one before the first frame with data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
@@ -55,7 +55,7 @@ impl Compression {
             || MAGIC.iter().any(|magic| head.len() < magic.len() && magic.starts_with(head))
     }
 
-    /// Returns the bytes that `input` was made from.
+    /// Returns a reader of the unpacked bytes of `input`.
     pub(super) fn unpack(self, input: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         match self {
             Self::Gzip => Box::new(gzip::Unpacked::new(input)),
@@ -63,7 +63,7 @@ impl Compression {
         }
     }
 
-    /// Returns a file's name without the ending of a compressed file.
+    /// Returns a file's name without the ending that shows its compression.
     pub(super) fn name_inside(name: &str) -> &str {
         match name.rsplit_once('.') {
             Some((stem, ending)) if ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) => stem,
@@ -72,5 +72,5 @@ impl Compression {
     }
 }
 
-/// Endings of compressed files.
+/// File name endings of compressed files.
 const ENDINGS: [&str; 4] = ["gz", "gzip", "zst", "zstd"];

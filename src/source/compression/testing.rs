@@ -11,16 +11,16 @@ pub(super) fn rows(count: u64) -> Vec<u8> {
     (0..count).map(row).collect::<String>().into_bytes()
 }
 
-/// Returns what a reader gives, and what is damaged after it.
+/// Returns the bytes of a reader, and the damage that ends them.
 pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
     let mut unpacked = Vec::new();
     let end = reader.read_to_end(&mut unpacked);
     (unpacked, end.err().map(|error| Damage::of(&error).expect("memory can be read").to_owned()))
 }
 
-/// Asserts that what comes before a damaged place is given out, whether the rest is missing or wrong.
+/// Asserts that the bytes before a damaged place are returned, no matter whether the rest is missing or wrong.
 ///
-/// A block of zstd can only be unpacked as a whole. So as much as a block may be lost.
+/// A zstd block can only be unpacked as a whole. So up to one block can be lost.
 pub(super) fn assert_salvage(text: &[u8], packed: &[u8], unpacked: impl Fn(Box<dyn Read + '_>) -> Box<dyn Read + '_>) {
     const BLOCK: usize = 128 << 10;
     let share = |part: usize| text.len() * part / 10;

@@ -6,30 +6,30 @@ use ::zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuff
 
 use super::damage::Damage;
 
-/// The most memory that unpacking may need, as a power of two in bytes: 128 MiB. This is the limit of the tool zstd
-/// too, and only `--long` or `--ultra` makes files that need so much.
+/// The most memory that unpacking may need, as a power of two in bytes: 128 MiB. The zstd tool has the same limit. Only
+/// its options `--long` and `--ultra` make files that need more.
 pub(super) const MAX_WINDOW_LOG: u32 = 27;
 
 /// Size of the read buffer.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Room for a block, which is the largest part that the decoder gives out at once.
+/// Room for a block. It is the largest part that the decoder returns in one call.
 const BLOCK: usize = 128 << 10;
 
-/// How many bytes the decoder is given at the start of a frame: fewer than any frame has.
+/// How many bytes the decoder gets at the start of a frame. Every frame is longer.
 const FIRST: usize = 5;
 
-/// The bytes that zstd frames were made from, one frame after another.
+/// A reader of the unpacked bytes of zstd frames, one frame after another.
 ///
-/// The decoder is given only as much as it asks for, which is never more than one block. So nothing that it has
-/// unpacked is lost when it meets damage.
+/// The decoder gets only as many bytes as it asks for, which is never more than one block. So when it finds damage,
+/// nothing that it unpacked before is lost.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
     decoder: io::Result<Decoder<'static>>,
-    /// How many bytes the decoder asks for.
+    /// How many bytes the decoder asks for next.
     wanted: usize,
     is_in_frame: bool,
-    /// Unpacked bytes, and which of them were not given out yet.
+    /// Unpacked bytes, and the range of those that were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
@@ -52,7 +52,7 @@ impl<R: Read> Unpacked<R> {
         }
     }
 
-    /// Reads on until there are unpacked bytes. Returns whether there are any; there are none at the end.
+    /// Reads until there are unpacked bytes. Returns `false` at the end of the input.
     fn fill(&mut self) -> io::Result<bool> {
         let decoder = self.decoder.as_mut().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
         while self.given == self.filled {
@@ -62,7 +62,7 @@ impl<R: Read> Unpacked<R> {
                 Err(error) => return Err(error),
             };
             if input.is_empty() {
-                return if self.is_in_frame { Err(Damage::error("its zstd data end too early")) } else { Ok(false) };
+                return if self.is_in_frame { Err(Damage::error("its zstd data ends too early")) } else { Ok(false) };
             }
             let mut part = InBuffer::around(&input[..input.len().min(self.wanted)]);
             let mut room = OutBuffer::around(&mut self.unpacked[..]);
@@ -100,7 +100,7 @@ fn damage(error: &io::Error) -> io::Error {
         "Restored data doesn't match checksum" => {
             Damage::error("its checksum does not match, so what was read before may be wrong too")
         }
-        _ => Damage::error(format!("its zstd data are wrong here ({what})")),
+        _ => Damage::error(format!("its zstd data is wrong here ({what})")),
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_unpacked_before_damage_is_given_out() {
+    fn bytes_before_damage_are_returned() {
         let text = rows(40_000);
         assert_salvage(&text, &pack(&text), |packed| Box::new(Unpacked::new(packed)));
     }
@@ -147,8 +147,8 @@ mod tests {
             packed
         };
         for (packed, what) in [
-            (whole[..5].to_vec(), "end too early"),
-            (whole[..whole.len() - 1].to_vec(), "end too early"),
+            (whole[..5].to_vec(), "ends too early"),
+            (whole[..whole.len() - 1].to_vec(), "ends too early"),
             (changed(whole.len() - 2), "checksum does not match"),
             ([&whole[..], b"more"].concat(), "wrong here"),
         ] {

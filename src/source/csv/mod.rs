@@ -1,4 +1,4 @@
-//! CSV and TSV: a header, then one record a row. The only user of the csv crate.
+//! CSV and TSV: a header, and then one record for each row. The only user of the csv crate.
 //!
 //! The meaning of columns is in [`super::header`]. [`Splitter`] cuts the input into records, and the csv crate parses
 //! one record at a time. The module of [`Splitter`] says why.
@@ -20,13 +20,13 @@ use super::{Options, SourceError};
 /// An input of records.
 pub(super) struct Csv {
     parser: Parser,
-    /// `None` when the input is empty.
+    /// The header; `None` when the input is empty.
     header: Option<Header>,
     template: Option<Template>,
 }
 
 impl Csv {
-    /// Begins the input called `input` and reads its header.
+    /// Starts to read the input called `input`: reads its header.
     ///
     /// # Errors
     /// A fault of the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],
@@ -84,8 +84,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
     }
 }
 
-/// Returns the separator that a header uses: a tab or `;` if the header has one outside quotes and no comma there; else
-/// a comma.
+/// Returns the separator that a header uses. It is a tab or `;` if the header has one of them outside quotes, but no
+/// comma outside quotes. Otherwise it is a comma.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn named_columns_are_used_and_others_are_carried_along() {
+    fn columns_with_known_names_are_used_and_others_are_kept() {
         let text = "custom_id,prompt,system,model,max_tokens,note\na1,Hi,Be brief,m,50,=1+1\n,Ho,,,,\n";
 
         let found = items("t.csv", text, &Options::default());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_do_not_work_stop_the_input() {
+    fn unusable_headers_stop_the_input() {
         let error = |text: &str, options: &Options| reader("t.csv", text, options).expect_err(text).to_string();
         let id = Options { id_column: Some("nr".to_owned()), ..Options::default() };
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_records_cost_only_themselves() {
+    fn a_broken_record_does_not_affect_others() {
         let mut text = b"id,prompt,max_tokens\n1,a,\n2,b\n3,c,1,x\n4,\xff,\n5,e,-1\n6,\"\",\n7,\0,\n".to_vec();
         text.extend_from_slice(b"8,h,\n9,\"open,\n10,x,\n");
 
@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_keeps_its_label_where_its_cells_are_known() {
+    fn a_broken_record_keeps_its_label_if_it_could_be_split_into_cells() {
         let row = broken("t.csv", "id,prompt\nx7,\" \"\n", &Options::default());
 
         assert_eq!(row.custom_id.as_deref(), Some("x7"));
     }
 
     #[test]
-    fn an_empty_input_has_no_rows_and_no_fault() {
+    fn an_empty_input_has_no_rows_and_no_faults() {
         for text in ["", "\u{feff}", "\r\n\n"] {
             assert_eq!(items("t.csv", text, &Options::default()).len(), 0);
         }

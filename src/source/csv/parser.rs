@@ -6,7 +6,8 @@ use super::super::raw::Fault;
 
 /// The csv crate's reader, fed one record at a time.
 ///
-/// It is made once: making one builds the tables of its automaton, which takes longer than a record.
+/// It is reused for all records, because creating a reader takes longer than parsing a record: the tables of its
+/// automaton are built.
 pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,
@@ -20,7 +21,7 @@ impl Parser {
         Self { delimiter, reader: reader(delimiter), record: csv::StringRecord::new(), is_parsed: false }
     }
 
-    /// Returns the record that was parsed last; `None` when the last could not be parsed, or was forgotten.
+    /// Returns the record that was parsed last; `None` if it could not be parsed, or if it was forgotten.
     pub(super) fn last(&self) -> Option<&csv::StringRecord> {
         self.is_parsed.then_some(&self.record)
     }
@@ -37,8 +38,8 @@ impl Parser {
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // The parser sees the end of the record at another place than the splitter. The rest must not get into the
-            // next record.
+            // The parser and the splitter disagree about where the record ends. The rest must not get into the next
+            // record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }
@@ -114,7 +115,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn records_are_those_that_the_csv_crate_finds_in_the_whole(
+        fn records_equal_those_that_the_csv_crate_finds_in_the_whole(
             tokens in proptest::collection::vec(proptest::sample::select(vec!["a", ",", "\"", "\n", "\r\n"]), 0..40)
         ) {
             let text = tokens.concat();
@@ -129,7 +130,7 @@ mod tests {
         }
     }
 
-    /// Returns the records, and whether one more ended inside quotes.
+    /// Returns the records, and whether the last one is incomplete because a quote is not closed.
     fn split_and_parse(text: &str) -> (Vec<csv::StringRecord>, bool) {
         let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
         let mut splitter = Splitter::new("test".into(), input, Cut::Records(b','), 1 << 20, 0);

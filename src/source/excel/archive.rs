@@ -1,7 +1,7 @@
 //! Checks an `.xlsx` file, which is a zip archive of XML files, before calamine reads it.
 //!
-//! Everything is unpacked once, and only counted: what an archive says about sizes need not be true. The list of shared
-//! texts is looked into as well, because calamine allocates for as many as it claims to have.
+//! The sizes that an archive states can be wrong. So everything is unpacked once, and only its bytes are counted. The
+//! list of shared texts is also parsed, because calamine allocates for as many texts as the list claims to have.
 
 use std::io::{Cursor, Read};
 
@@ -9,28 +9,28 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// How much of an `.xlsx` file is read, packed and unpacked. A sheet of a million rows and ten columns unpacks to some
-/// 600 MB.
+/// The most bytes of an `.xlsx` file, first packed, then unpacked. A sheet of a million rows and ten columns has about
+/// 600 MB when it is unpacked.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// How many bytes the shared texts may have, and any part that is no sheet.
+/// The most bytes of the shared texts, and of any other part that is not a sheet.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 
-/// The most files in an archive; each sheet has one or two.
+/// The most files in an archive. Each sheet has one or two.
 const MAX_FILES: usize = 10_000;
 
-/// The fewest bytes of a shared text: `<si/>`.
+/// The length of the shortest shared text, which is `<si/>`.
 const MIN_TEXT_BYTES: u64 = 5;
 
-/// The most shared texts, each of which takes 24 bytes beside its text.
+/// The most shared texts. Each of them takes 24 bytes in addition to its text.
 const MAX_TEXTS: u64 = 16 << 20;
 
 /// Checks the sizes of everything in an archive.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut archive =
-        ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("it is no whole .xlsx file: {error}"))?;
+        ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("it is not a complete .xlsx file: {error}"))?;
     if archive.len() > MAX_FILES {
         return Err(format!("it has more than {MAX_FILES} parts"));
     }
@@ -58,12 +58,12 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns how many bytes there are, up to one more than `most`.
+/// Returns how many bytes there are. Counting stops at `most + 1`.
 fn count(part: impl Read, most: u64) -> std::io::Result<u64> {
     std::io::copy(&mut part.take(most + 1), &mut std::io::sink())
 }
 
-/// Checks how many shared texts there are, and how many are claimed.
+/// Checks how many shared texts there are, and how many the list claims to have.
 fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
     let too_many = || "it claims more shared texts than it has".to_owned();
     let mut reader = Reader::from_reader(std::io::BufReader::new(part));
@@ -75,7 +75,8 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
         buffer.clear();
         match reader.read_event_into(&mut buffer) {
             Ok(Event::Start(start)) if start.local_name().as_ref() == "sst" => {
-                // Duplicates need not be looked for, which takes long for many attributes.
+                // The check for duplicate attributes is off, because it is slow for many attributes and not needed
+                // here.
                 for attribute in start.attributes().with_checks(false).flatten() {
                     let claimed: Option<u64> = std::str::from_utf8(attribute.value.as_ref().as_ref())
                         .ok()
@@ -93,7 +94,7 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
                     return Err(format!("it has more than {MAX_TEXTS} shared texts"));
                 }
             }
-            // What is wrong with the XML is found again by calamine.
+            // Errors in the XML are ignored here. calamine finds and reports them.
             Ok(Event::Eof) | Err(_) => return Ok(()),
             Ok(_) => {}
         }

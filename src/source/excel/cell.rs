@@ -1,7 +1,7 @@
-//! What a cell of a sheet holds.
+//! Turns a cell of a sheet into a cell of the input.
 //!
-//! Numbers are JSON numbers, whole ones without a point, and dates and times are text in the form of ISO 8601: Excel
-//! keeps them as numbers with a format. A duration is hours, minutes and seconds, as Excel shows it.
+//! Numbers are JSON numbers. Whole numbers have no decimal point. Excel stores dates and times as numbers with a
+//! format. Here they are text in the form of ISO 8601. A duration is hours, minutes and seconds, as Excel shows it.
 
 use calamine::{DataRef, ExcelDateTime};
 
@@ -23,7 +23,7 @@ pub(super) fn cell(data: &DataRef<'_>) -> Result<InputCell, String> {
     })
 }
 
-/// From this size on not every whole number has a floating-point number of its own.
+/// From this size on, some whole numbers have no exact floating-point number.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn float(number: f64) -> InputCell {
@@ -55,7 +55,7 @@ fn clock(millis: f64, is_duration: bool) -> String {
     let sign = if millis < 0.0 { "-" } else { "" };
     let all = millis.abs() as u64;
     let (hours, minutes, seconds, millis) = (all / 3_600_000, all / 60_000 % 60, all / 1_000 % 60, all % 1_000);
-    // A time a fraction of a millisecond before midnight rounds up to it.
+    // A time less than half a millisecond before midnight is rounded up to midnight, which is 0 hours.
     let hours = if is_duration { hours } else { hours % 24 };
     match millis {
         0 => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),

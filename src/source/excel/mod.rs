@@ -1,13 +1,15 @@
-//! Excel files (`.xlsx`): one sheet, whose first row that is not empty names the columns.
+//! Excel files (`.xlsx`). One sheet is read. Its first non-empty row names the columns.
 //!
-//! calamine reads the cells. It keeps all texts of the workbook in memory, so a sheet is read whole when it is opened,
-//! and from standard input as well. How large it may be is bounded: the file ([`archive`]), the number of its cells and
-//! the bytes of its texts.
+//! calamine reads the cells. It keeps all texts of the workbook in memory. So the whole sheet is read when it is
+//! opened, and it can also come from standard input. There are limits for the size of the file ([`archive`]), the
+//! number of cells and the bytes of their texts.
 //!
-//! A row's `line` is its number in the sheet, as Excel shows it; empty rows are not rows. Its `byte_offset` is where it
-//! would be if all rows had the same length. Cells beyond the last named
-//! column are left out. Of merged cells the first has the value, and the others are missing. A cell that shows an error,
-//! such as `#N/A`, breaks its row if its column is sent or is the label; elsewhere it is missing.
+//! A row's `line` is its number in the sheet, as Excel shows it. Empty rows are skipped. The rows of a sheet have no
+//! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
+//!
+//! Cells to the right of the last named column are left out. The value of merged cells is in the first of them, and the
+//! others are missing. If a cell shows an error, such as `#N/A`, its row is broken when the cell's column is sent or is
+//! the label. In any other column, such a cell is missing.
 
 mod archive;
 mod cell;
@@ -22,11 +24,11 @@ use super::names::{found_list, short};
 use super::table::{Record, Table};
 use super::{InputCell, InputFormat, Position, SourceError};
 
-/// The most cells that are not empty, and the most bytes of their texts.
+/// The most non-empty cells, and the most bytes of their texts.
 const MAX_CELLS: usize = 16 << 20;
 const MAX_TEXT_BYTES: usize = 512 << 20;
 
-/// The most columns that Excel has.
+/// The most columns of a sheet in Excel.
 const MAX_COLUMNS: u32 = 16_384;
 
 /// The most cells of all rows, empty ones included.
@@ -35,9 +37,9 @@ const MAX_PLACES: u64 = 1 << 28;
 /// A sheet.
 pub(super) struct Excel {
     columns: Vec<Arc<str>>,
-    /// All cells below the header that are not empty, by row and column.
+    /// All non-empty cells below the header, sorted by row and column.
     cells: Vec<Placed>,
-    /// The number of the next one.
+    /// The index of the next cell.
     next: usize,
     /// The average length of a row, in bytes.
     row_bytes: u64,
@@ -52,7 +54,7 @@ struct Placed {
 }
 
 impl Excel {
-    /// Reads a sheet: the one of this name, or the first.
+    /// Reads the sheet of this name, or the first visible sheet.
     ///
     /// # Errors
     /// [`SourceError::Damaged`], [`SourceError::NoSheet`], [`SourceError::NoHeader`], and [`SourceError::Read`].
@@ -79,7 +81,7 @@ impl Excel {
     }
 
     fn of_cells(mut cells: Vec<Placed>, name: &str, sheet: &str) -> Result<Self, SourceError> {
-        // They are in order but in odd files. Of several cells at one place the last counts.
+        // Cells are in order, except in unusual files. If several cells have the same place, the last one is used.
         cells.sort_by_key(|cell| (cell.row, cell.column));
         cells.reverse();
         cells.dedup_by_key(|cell| (cell.row, cell.column));
@@ -149,7 +151,7 @@ impl Table for Excel {
 /// Why a sheet can't be read.
 enum Fault {
     Damaged(String),
-    /// There is no such sheet; these are there.
+    /// There is no such sheet. The text lists the sheets that exist.
     NoSheet(String),
 }
 
@@ -159,7 +161,7 @@ impl From<String> for Fault {
     }
 }
 
-/// Reads all cells of a sheet that are not empty, and returns the sheet's name with them.
+/// Reads all non-empty cells of a sheet. Returns the sheet's name and the cells.
 fn cells(bytes: Vec<u8>, sheet: Option<&str>) -> Result<(String, Vec<Placed>), Fault> {
     let damaged = |error: calamine::XlsxError| Fault::Damaged(error.to_string());
     let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(damaged)?;
@@ -187,7 +189,7 @@ fn sheet_name<R: Read + std::io::Seek>(workbook: &Xlsx<R>, asked: Option<&str>) 
     let sheets = || workbook.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet);
     let found = match asked {
         Some(asked) => sheets().find(|sheet| sheet.name == asked),
-        // Hidden sheets hold lists for other sheets, as a rule.
+        // Hidden sheets usually contain lists for other sheets.
         None => sheets().find(|sheet| sheet.visible == SheetVisible::Visible).or_else(|| sheets().next()),
     };
     match found {

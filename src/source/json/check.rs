@@ -1,5 +1,5 @@
-//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. Some JSON is valid for the
-//! parser and still can't be used; that is refused too.
+//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. JSON that is valid for the
+//! parser but can't be used is refused too.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::super::raw::Fault;
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, lone_surrogate};
 use crate::domain::{Params, shortened};
 
-/// Deepest nesting of a row, and of its line in the error log: the usual bound of JSON parsers.
+/// The deepest nesting of a row, and of its line in the error log. JSON parsers usually have this limit.
 pub(super) const MAX_DEPTH: usize = DEEPEST as usize;
 
 pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
@@ -49,7 +49,8 @@ pub(super) fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault::at(column - 1, message)
 }
 
-/// Refuses parameters that are nested too deep for a line of the error log, where they are two levels deeper.
+/// Refuses parameters that would be nested too deep in the error log. There they are two levels deeper than in the
+/// request.
 pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     let is_deep = |value: &RawValue| !is_within_depth(value.get().as_bytes(), DEEPEST - 2);
     match params.0.iter().find(|(_, value)| is_deep(value)) {
@@ -58,7 +59,8 @@ pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     }
 }
 
-/// Finds valid JSON that parsers or the API refuse. Returns the number of opening brackets, including those in strings.
+/// Refuses valid JSON that common parsers or the API would refuse. Returns the number of opening brackets, including
+/// brackets in strings.
 ///
 /// Most rows have too few brackets to be nested too deep, and many have no escapes. Counting both is much faster than
 /// tracking strings.
@@ -78,10 +80,10 @@ pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     Ok(openings)
 }
 
-/// Returns how many opening brackets and how many backslashes there are, in strings or out of them.
+/// Returns how many opening brackets and how many backslashes there are, inside and outside of strings.
 fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
-    // The counters are single bytes, so that the compiler can handle sixteen at once. A chunk is too short to overflow
-    // a byte.
+    // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. A chunk is so
+    // short that a byte can't overflow.
     let of_chunk = |chunk: &[u8]| {
         let openings = chunk.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
         let escapes = chunk.iter().map(|&byte| u8::from(byte == b'\\')).sum::<u8>();

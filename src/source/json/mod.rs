@@ -1,8 +1,8 @@
-//! JSON as rows need it: the members of one object as raw text, in order, checked once.
+//! Reads the members of one JSON object as raw text, in order, and checks them once.
 //!
 //! Values are cut out but not interpreted: they are sent to the API byte for byte. This module also finds valid JSON
 //! that still can't be used: nesting too deep for parsers, escapes of half a character, and a name used twice.
-//! `serde_json::Value` was not an option, since it loses order, spelling and repeated names.
+//! `serde_json::Value` can't be used here, because it loses the order, the spelling and repeated names.
 
 mod check;
 mod object;
@@ -28,7 +28,7 @@ pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     Ok(value)
 }
 
-/// Reads the members of an object that was already checked as part of a line; `None` when it is not an object.
+/// Reads the members of a value that was already checked as part of a line; `None` if it is not an object.
 pub(super) fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
     let mut members = Vec::new();
     let mut json = serde_json::Deserializer::from_str(value.get());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_names_are_refused_by_name() {
+    fn a_repeated_name_is_refused_and_the_message_names_it() {
         let many: String = (0..50).map(|n| format!("\"n{n}\":0,")).collect();
 
         assert!(read(r#"{"a":1,"\u0061":2}"#).expect_err("twice").message.contains("name a twice"));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_fault_stays() {
+    fn members_read_before_a_fault_are_kept() {
         let mut object = Object::default();
 
         let fault = object.read(r#"{"custom_id":"a","prompt":}"#, ParamsMember::Open);

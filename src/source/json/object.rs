@@ -1,4 +1,4 @@
-//! Objects, as rows need them: members in order, values as raw text.
+//! Reads JSON objects: their members in order, with values as raw text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,39 +10,39 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// Levels of nesting that a row can gain in the error log: in the short shapes and in other services' shapes, values
-/// are less deep than in `params`.
+/// How many levels deeper a value can be in the error log than in its row. In the short shapes and in the shapes of
+/// other services, values are less deep than in `params`.
 const GAINED: usize = 4;
 
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// A line's object, parsed one level deep; its `params` two levels, so that no byte is scanned twice.
+/// The object of a line. Its members are parsed, and also the members of `params`, so that no byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
-    /// Whether it has enough brackets to be too deep as an entry of the error log.
+    /// Whether it has so many brackets that it could be nested too deep in the error log.
     pub may_be_deep: bool,
 }
 
 /// A value that should be an object.
 #[derive(Debug)]
 pub(in crate::source) enum Nested<'a> {
-    /// It is one.
+    /// It is an object.
     Object(Vec<Member<'a>>),
-    /// It is something else. This is its kind, with its article.
+    /// It is something else. The text is its kind with an article, such as `an array`.
     Other(&'static str),
 }
 
-/// Whether the members of `params` are parsed.
+/// How the member `params` is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum ParamsMember {
     /// Its members are parsed.
     Open,
-    /// It is a value like any other.
+    /// It is a value like any other member.
     Closed,
 }
 
@@ -57,8 +57,8 @@ impl<'a> Object<'a> {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object and nothing after it. Members read before a fault stay in `self`, so that a broken row still
-    /// has its label.
+    /// Reads one object and nothing after it. Members that were read before a fault stay in `self`, so that a broken
+    /// row keeps its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
@@ -76,7 +76,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The most members of a row or of its `params`: far above any real row, and a bound on memory.
+/// The most members of a row or of its `params`. It limits the memory, and is far above the number in any real row.
 const MAX_MEMBERS: usize = 10_000;
 
 /// Reads the members of a row.
@@ -188,7 +188,7 @@ impl<'a> Visitor<'a> for NestedVisitor {
     }
 }
 
-/// Reads a name without copying it where it has no escapes.
+/// Reads a name. It is copied only if it contains escapes.
 struct Name;
 
 impl<'a> DeserializeSeed<'a> for Name {

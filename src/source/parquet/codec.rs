@@ -1,7 +1,7 @@
-//! Decompresses pages, never to more than their headers say.
+//! Decompresses pages. The result is never longer than the page header says.
 //!
-//! The parquet crate trusts a page to unpack to the size in its header; some of its codecs read on to the end of what
-//! was packed, however much that is. Here the size is a limit.
+//! The parquet crate relies on a page to unpack to the size in its header. Some of its codecs unpack everything,
+//! however long it is. Here that size is a limit.
 
 use std::io::Read;
 
@@ -14,7 +14,7 @@ pub(super) fn is_known(compression: Compression) -> bool {
     matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_))
 }
 
-/// Appends what `packed` unpacks to, which is exactly `bytes` long.
+/// Unpacks `packed` and appends the result to `into`. It must be exactly `bytes` long.
 pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
     let begin = into.len();
     match compression {
@@ -27,7 +27,8 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
         Compression::GZIP(_) => limited(flate2::read::MultiGzDecoder::new(packed), bytes, into)?,
         Compression::ZSTD(_) => {
             let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(|_| damaged())?;
-            // What is unpacked at once is limited by the size of the page, not by the window that the data claims.
+            // The memory for unpacking is limited by the size of the page, not by the window that the data claims to
+            // need.
             decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| damaged())?;
             limited(decoder, bytes, into)?;
         }
@@ -36,11 +37,11 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
     if into.len() - begin == bytes { Ok(()) } else { Err(damaged()) }
 }
 
-/// The largest window of zstd, as a power of two: 128 MiB, which is what zstd itself accepts without being asked.
+/// The largest window of zstd, as a power of two: 128 MiB. This is what zstd accepts by default.
 const MAX_WINDOW_LOG: u32 = 27;
 
 fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
-    // One byte more shows that there is more.
+    // One byte more is read, to notice data that is longer than it should be.
     packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
 }
 
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_unpacks_to_its_size_and_to_nothing_else() {
+    fn a_page_must_unpack_to_exactly_its_size() {
         let text = b"page ".repeat(1_000);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(&text).expect("memory can be written");

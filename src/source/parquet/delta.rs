@@ -1,12 +1,13 @@
-//! Byte arrays written as lengths or as changes become plain byte arrays.
+//! Turns byte arrays that are written as lengths or as changes into plain byte arrays.
 //!
-//! The parquet crate allocates as many lengths as such a page claims, and values that share a beginning may take far
-//! more memory than their page. Here both are bounded: no more values than the page has, and no more bytes than asked.
-//! Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
+//! The parquet crate allocates as many lengths as such a page claims to have. Values that share a beginning can take
+//! far more memory than their page. This module limits both: it returns no more values than the page has, and no more
+//! bytes than the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`,
+//! `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;
 
-/// Returns values written as `DELTA_LENGTH_BYTE_ARRAY` in the encoding `PLAIN`, at most this many values and bytes.
+/// Converts values from `DELTA_LENGTH_BYTE_ARRAY` to `PLAIN`: at most `most_values` values and `most_bytes` bytes.
 pub(super) fn plain_of_lengths(page: &[u8], most_values: usize, most_bytes: usize) -> Result<Vec<u8>, Damage> {
     let (lengths, rest) = ints(page, most_values)?;
     let mut plain = Vec::with_capacity((page.len() + 4 * lengths.len()).min(most_bytes));
@@ -19,8 +20,8 @@ pub(super) fn plain_of_lengths(page: &[u8], most_values: usize, most_bytes: usiz
     Ok(plain)
 }
 
-/// Returns values written as `DELTA_BYTE_ARRAY` in the encoding `PLAIN`, at most this many values and bytes. Values of a
-/// fixed length have no length before them.
+/// Converts values from `DELTA_BYTE_ARRAY` to `PLAIN`: at most `most_values` values and `most_bytes` bytes. If values
+/// have a fixed length, no length is written before them.
 pub(super) fn plain_of_changes(
     page: &[u8],
     most_values: usize,
@@ -79,7 +80,8 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     }
     let per_mini = usize::try_from(per_block / blocks).map_err(|_| damaged())?;
     let blocks = usize::try_from(blocks).map_err(|_| damaged())?;
-    // A number takes no byte when all are equal, so what is allocated grows with what is read.
+    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No room is
+    // reserved: the list grows as numbers are read.
     let mut numbers = Vec::new();
     if count > 0 {
         numbers.push(first);
@@ -106,7 +108,7 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     Ok((numbers, &bytes[bits.at..]))
 }
 
-/// Returns the number of `width` bits that begins at a bit, the lowest bit first.
+/// Returns the number that begins at this bit and has `width` bits, the lowest bit first.
 fn number_at(packed: &[u8], bit: usize, width: usize) -> u64 {
     let mut number = 0_u128;
     let (first, last) = (bit / 8, (bit + width).div_ceil(8));
@@ -180,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn values_that_grow_from_each_other_are_bounded() {
-        // A text of a thousand bytes, and then 127 values that are the same again.
+    fn values_that_repeat_a_beginning_are_bounded() {
+        // A text of a thousand bytes, and then 127 equal values.
         let prefixes = [0x80, 1, 4, 0x80, 1, 0, 0xd0, 15, 0, 0, 0, 0];
         let mut page = Vec::from(prefixes);
-        // The block's least difference is 1000 once only: written here with one wide difference and 126 of zero.
+        // In both lists of lengths, only the first difference is not zero.
         page.truncate(6);
         page.extend([0, 16, 16, 16, 16]);
         page.extend((0..128_u16).flat_map(|at| if at == 0 { 1000_u16 } else { 0 }.to_le_bytes()));

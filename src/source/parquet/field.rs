@@ -1,8 +1,9 @@
-//! A column as the file names it: a primitive value, or a list, map or structure of them.
+//! A column of the file. Its values are primitive values, or lists, maps or structures of other values.
 //!
-//! Values of a nested column lie in several leaves. Each leaf has, for each of its slots, how much of the path from the
-//! root is there (definition level), and which list around it goes on (repetition level). Source: the Parquet format,
-//! "Nested Encoding" and "Nested Types" with its rules for files of old writers.
+//! The values of a nested column are stored in several leaves. Each slot of a leaf has two levels. The definition level
+//! says how much of the path from the root to the value is present. The repetition level says which enclosing list the
+//! value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for files of
+//! old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;
@@ -19,11 +20,12 @@ use crate::domain::MAX_BODY_BYTES;
 pub(super) enum Field {
     /// A primitive value.
     Leaf(usize),
-    /// Something that may be missing: it is there from this definition level on.
+    /// A field that may be missing. It is present if the definition level is at least this number.
     Optional(i16, Box<Field>),
-    /// Any number of elements: there is one from this definition level on, and another for this repetition level.
+    /// Any number of elements. There is at least one if the definition level is at least `definition`. A slot with the
+    /// repetition level `repetition` begins another element.
     List { definition: i16, repetition: i16, element: Box<Field> },
-    /// Any number of keys with their values, levels as for a list.
+    /// Any number of keys with their values. The levels mean the same as for a list.
     Map { definition: i16, repetition: i16, key: Box<Field>, value: Box<Field> },
     /// Named parts, in order.
     Struct(Vec<(String, Field)>),
@@ -35,7 +37,7 @@ impl Field {
         Builder { leaves }.node(node, 0, 0)
     }
 
-    /// Returns the first leaf, whose levels tell what is there.
+    /// Returns the first leaf. Its levels show what is present.
     fn first(&self) -> usize {
         match self {
             Self::Leaf(leaf) => *leaf,
@@ -69,7 +71,7 @@ impl Field {
         }
     }
 
-    /// Passes one slot of each leaf, which is missing.
+    /// Skips one slot of each leaf. The slot has no value.
     fn pass(&self, leaves: &mut [Leaf]) {
         match self {
             Self::Leaf(leaf) => leaves[*leaf].pass(),
@@ -163,8 +165,8 @@ impl Field {
 /// The leaves of a file while the cells of a row are taken.
 pub(super) struct Taking<'a> {
     pub(super) leaves: &'a mut [Leaf],
-    /// What is wrong with a value of the row. The other values are taken all the same, so that the next row begins at
-    /// the right place.
+    /// What is wrong with a value of the row. The other values of the row are nevertheless taken, so that the next row
+    /// begins at the right place.
     pub(super) fault: Option<Unshown>,
 }
 
@@ -173,7 +175,7 @@ impl Taking<'_> {
         self.leaves[leaf].definition().ok_or_else(|| Damage::new("a column has fewer values than rows"))
     }
 
-    /// Takes a value; `None` for one that can't be shown.
+    /// Takes a value; `None` if it can't be shown.
     fn take(&mut self, leaf: usize) -> Result<Option<Shown<'_>>, Damage> {
         match self.leaves[leaf].take()? {
             Ok(Shown::Text(text)) if text.len() > MAX_CELL_BYTES => {
@@ -191,7 +193,7 @@ impl Taking<'_> {
 
 const TOO_LONG: Unshown = "is longer than the API takes";
 
-/// The longest text of a cell: twice what a request may have, since escapes make JSON longer than its text.
+/// The longest text of a cell, in bytes: twice the limit of a request, because escapes make JSON longer than its text.
 const MAX_CELL_BYTES: usize = 2 * MAX_BODY_BYTES;
 
 struct Builder<'a> {
@@ -199,7 +201,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Returns the field of a node below these levels.
+    /// Returns the field of a node. The levels are those of the node around it.
     fn node(&mut self, node: &Type, definition: i16, repetition: i16) -> Field {
         match repetition_of(node) {
             Repetition::REQUIRED => self.inner(node, definition, repetition),
@@ -207,7 +209,7 @@ impl Builder<'_> {
                 let inner = self.inner(node, definition + 1, repetition);
                 Field::Optional(definition + 1, Box::new(inner))
             }
-            // A list without a group around it.
+            // A list that is not wrapped in a group.
             Repetition::REPEATED => {
                 let (definition, repetition) = (definition + 1, repetition + 1);
                 Field::List { definition, repetition, element: Box::new(self.inner(node, definition, repetition)) }

@@ -1,9 +1,9 @@
 //! Reads the footer of a Parquet file: its schema, and where its columns are.
 //!
-//! The parquet crate decodes the footer. Before, it is read once to see that nothing in it makes the crate take more
-//! memory or stack than the footer's size allows: the crate allocates for the number of children that a group claims,
-//! and descends as deep as groups are nested. It trusts each field to have the type that the format says, so the types
-//! are checked too.
+//! The parquet crate decodes the footer. Before that, this module reads the footer once, to make sure that the crate
+//! takes no more memory or stack than the footer's size allows. The check is needed because the crate allocates for as
+//! many children as a group claims to have, and recurses as deep as groups are nested. The crate also relies on each
+//! field to have the type that the format prescribes, so the types are checked too.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,16 +14,16 @@ use super::super::guard::guarded;
 use super::damage::Damage;
 use super::thrift::{BINARIES, INTS, STRUCTS, Thrift, Value};
 
-/// The longest footer that is read. One of a file with fifty columns and a thousand row groups has 8 MB.
+/// The longest footer that is read. The footer of a file with fifty columns and a thousand row groups has 8 MB.
 const MAX_FOOTER_BYTES: u64 = 32 << 20;
 
 /// The most nodes of a schema.
 const MAX_NODES: usize = 20_000;
 
-/// How deep columns may be nested, the root not counted.
+/// How deep columns may be nested below the root.
 pub(super) const MAX_NESTED: usize = 64;
 
-/// What begins and ends a file.
+/// The first and the last bytes of a file.
 const MAGIC: [u8; 4] = *b"PAR1";
 
 /// Reads the footer of a file.
@@ -50,10 +50,10 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
     }
     let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
     if footer + 12 > length {
-        return Err(Damage::new("its footer is longer than the file"));
+        return Err(Damage::new("its Parquet footer is longer than the file"));
     }
     if footer > MAX_FOOTER_BYTES {
-        return Err(Damage::new(format!("its footer has more than {} MiB", MAX_FOOTER_BYTES >> 20)));
+        return Err(Damage::new(format!("its Parquet footer has more than {} MiB", MAX_FOOTER_BYTES >> 20)));
     }
     file.seek(SeekFrom::Start(length - 8 - footer))?;
     let mut bytes = vec![0; footer as usize];
@@ -61,9 +61,11 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
     Ok(bytes)
 }
 
-/// The types of fields by the numbers of the structs around them, in the order of the fields from 1: `i` whole number,
-/// `y` byte, `t` boolean, `b` string, `s` struct, and lists of whole numbers `I`, strings `B` and structs `S`. A dot
-/// stands for a field of any type.
+/// The types of the fields of each struct. An entry has two parts:
+///
+/// - the field numbers that lead to the struct, from the outermost;
+/// - a letter for each of its fields, beginning with field 1: `i` whole number, `y` byte, `t` boolean, `b` string, `s`
+///   struct, `I` list of whole numbers, `B` list of strings, `S` list of structs.
 const TYPES: [(&[i16], &str); 18] = [
     (&[], "iSiSSbSsb"),
     (&[2], "iiibiiiiis"),
@@ -85,7 +87,7 @@ const TYPES: [(&[i16], &str); 18] = [
     (&[4, 4], "itt"),
 ];
 
-/// Reads a footer to see that the parquet crate can decode it within bounds.
+/// Checks that the parquet crate can decode a footer without taking too much memory or stack.
 fn check(footer: &[u8]) -> Result<(), Damage> {
     let mut schema = Schema::default();
     Thrift::new(footer).visit(&mut |path, value| {
@@ -126,14 +128,14 @@ fn check_type(path: &[i16], value: Value) -> Result<(), Damage> {
     if *expected == found { Ok(()) } else { Err(damaged()) }
 }
 
-/// The nodes of a schema, which come in the order of the tree, each group with the number of its children.
+/// The nodes of a schema. Each node comes before its children, and a group says how many children it has.
 #[derive(Debug, Default)]
 struct Schema {
-    /// How many nodes the list has; `None` before it.
+    /// How many nodes the list has; `None` before the list begins.
     nodes: Option<usize>,
     seen: usize,
     leaves: usize,
-    /// How many children are still to come, of each group around the next node.
+    /// For each group that encloses the next node: how many of its children are still to come.
     open: Vec<usize>,
     /// Whether the last node is a group.
     is_group: bool,
@@ -196,14 +198,14 @@ impl Schema {
 }
 
 fn damaged() -> Damage {
-    Damage::new("its footer can't be read")
+    Damage::new("its Parquet footer can't be read")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A field: its type, and its number as the step from the field before, then its value.
+    /// Returns a field that is a list of structs. `step` is its number minus the number of the field before it.
     fn list(step: u8, elements: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![step << 4 | 9, 0xf0 | STRUCTS];
         bytes.extend(varint(elements.len() as u64));
@@ -221,7 +223,7 @@ mod tests {
         bytes
     }
 
-    /// A node of a schema: a group with this many children, or a column of texts.
+    /// Returns a node of a schema: a group with this many children, or a column of texts.
     fn node(children: Option<u64>) -> Vec<u8> {
         let name = [8, 1, b'n'];
         match children {
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_a_tree_whose_leaves_each_group_of_rows_has() {
+    fn a_schema_is_a_tree_and_each_row_group_has_all_its_leaves() {
         let nested = [node(Some(2)), node(None), node(Some(2)), node(None), node(None)];
 
         assert!(check(&footer(&nested, &[group(3), group(3)])).is_ok());
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_would_take_memory_or_stack_are_damage() {
+    fn claims_that_would_take_too_much_memory_or_stack_are_damage() {
         let many = footer(&[node(Some(1 << 31)), node(None)], &[]);
         let mut deep = vec![node(Some(1)); MAX_NESTED + 1];
         deep.push(node(None));
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_is_damage() {
-        // The schema as a number, which the parquet crate would read as a list all the same.
+        // The schema is a number here. The parquet crate would nevertheless read it as a list.
         assert!(check(&[0x15, 2, 0x15, 0x2c, 0]).is_err());
         assert!(check(&[0x15, 2, 0x19, 0x15, 2, 0]).is_err());
     }

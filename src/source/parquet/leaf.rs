@@ -1,4 +1,4 @@
-//! One column of primitive values: reads a batch of rows, and gives its values one by one.
+//! One column of primitive values. It is read in batches of rows, and its values are taken one by one.
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, get_column_reader};
@@ -9,7 +9,7 @@ use super::damage::Damage;
 use super::pages::Pages;
 use super::value::{self, Meaning, Shown, Unshown};
 
-/// The values of a batch, without those that are missing.
+/// The values of a batch. Missing values are left out.
 #[derive(Debug)]
 enum Values {
     Bool(Vec<bool>),
@@ -28,11 +28,12 @@ pub(super) struct Leaf {
     meaning: Meaning,
     reader: Option<ColumnReader>,
     values: Values,
-    /// For each value or missing value: how much of its path is there. Empty for a column where nothing can be missing.
+    /// The definition level of each slot: how much of the path to its value is present. A slot holds a value or stands
+    /// for a missing one. Empty for a column where nothing can be missing.
     definitions: Vec<i16>,
-    /// For each of them: which list it continues. Empty for a column without lists.
+    /// The repetition level of each slot: which list it continues. Empty for a column without lists.
     repetitions: Vec<i16>,
-    /// How many of them there are in the batch, and how many were taken.
+    /// How many slots the batch has, and how many of them were taken.
     slots: usize,
     slot: usize,
     /// How many values were taken.
@@ -83,7 +84,7 @@ impl Leaf {
         if skipped == rows { Ok(()) } else { Err(too_few()) }
     }
 
-    /// Reads the next rows in place of the last batch.
+    /// Reads the next rows. They replace the last batch.
     pub(super) fn read(&mut self, rows: usize) -> Result<(), Damage> {
         self.definitions.clear();
         self.repetitions.clear();
@@ -109,7 +110,7 @@ impl Leaf {
         if read == rows { Ok(()) } else { Err(too_few()) }
     }
 
-    /// Returns how much of the path to the next value is there; `None` after the last.
+    /// Returns how much of the path to the next value is present; `None` after the last value.
     pub(super) fn definition(&self) -> Option<i16> {
         if self.slot >= self.slots {
             return None;
@@ -125,12 +126,12 @@ impl Leaf {
         self.repetitions.get(self.slot).copied().unwrap_or(0)
     }
 
-    /// Passes a missing value.
+    /// Skips a missing value.
     pub(super) fn pass(&mut self) {
         self.slot += 1;
     }
 
-    /// Takes the next value, which is there.
+    /// Takes the next value, which must not be missing.
     pub(super) fn take(&mut self) -> Result<Result<Shown<'_>, Unshown>, Damage> {
         let at = self.value;
         self.slot += 1;

@@ -1,14 +1,16 @@
-//! Parquet files: a row for each row of the file, cells by the names of its columns.
+//! Parquet files. Each row of the file is a row of the input, and its cells have the names of the file's columns.
 //!
-//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Everything that decides how
-//! much memory that takes is read and checked here first: what the footer claims, and each page ([`pages`], [`codec`],
-//! [`delta`]). A file is read a batch of rows at a time, from one page of each column; row groups of any size are fine.
+//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Before that, everything that
+//! affects the memory for decoding is read and checked here: the claims of the footer, and each page ([`pages`],
+//! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
+//! can have any size.
 //!
-//! A row's `line` is its number in the file, from 1. Its bytes lie in as many places as there are columns, so its
-//! `byte_offset` is where it would be if all rows had the same length. Reading can begin at any row.
+//! A row's `line` is its number in the file, from 1. The bytes of a row are in as many places as there are columns, so
+//! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
-//! Values are shown as [`value`] says; lists, maps and structures are JSON ([`field`]). A value that can't be shown
-//! breaks its row if its column is sent or is the label; elsewhere it is missing. Damage ends the reading: the rows before it are kept.
+//! Values are shown as [`value`] says. Lists, maps and structures are JSON ([`field`]). If a value can't be shown, its
+//! row is broken when the value's column is sent or is the label. In any other column, such a value is missing. Reading
+//! stops at damage, and the rows before it are kept.
 
 mod codec;
 mod damage;
@@ -33,14 +35,14 @@ use super::guard::guarded;
 use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
-/// The most rows for each byte of a file. A column of equal values takes few bytes for a million rows, but prompts are
-/// not equal: a file beyond this is a trap.
+/// The most rows for each byte of a file. A column of equal values takes few bytes for a million rows, but prompts
+/// differ from each other. So a file with more rows per byte was made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
-/// The longest average row that is believed.
+/// The longest average row, in bytes. If a file claims a longer one, this value is used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
-/// How many bytes of values are decoded at a time, and at most how many rows.
+/// How many bytes of values, and how many rows, are decoded at a time at most.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 256;
 
@@ -53,14 +55,14 @@ pub(super) struct Parquet {
     fields: Vec<Field>,
     leaves: Vec<Leaf>,
     budget: Arc<Budget>,
-    /// The row group after the one that is read.
+    /// The number of the row group after the current one.
     next_group: usize,
     /// How many rows of the group are not decoded yet.
     left_in_group: u64,
-    /// How many rows of the batch were not taken yet.
+    /// How many rows of the batch are not taken yet.
     left_in_batch: u64,
     batch_rows: u64,
-    /// The number of the next row, from 0, and of all rows.
+    /// The number of the next row, from 0, and how many rows the file has.
     row: u64,
     rows: u64,
     /// The average length of a row, in bytes.
@@ -71,7 +73,7 @@ impl Parquet {
     /// Opens a file and reads its footer.
     ///
     /// # Errors
-    /// [`SourceError::Damaged`] if there is no footer that can be read.
+    /// [`SourceError::Damaged`] if the footer is missing or can't be read.
     pub(super) fn new(mut file: File, name: &Arc<str>) -> Result<Self, SourceError> {
         let read = footer::read(&mut file).and_then(|metadata| {
             let rows = rows_of(&metadata, file.metadata()?.len())?;
@@ -105,7 +107,7 @@ impl Parquet {
         &self.columns
     }
 
-    /// Begins the next row group, of which the first rows are left out.
+    /// Begins the next row group, and skips its first `skipped` rows.
     fn begin_group(&mut self, skipped: u64) -> Result<(), Damage> {
         let group = self.metadata.row_group(self.next_group);
         let rows = group.num_rows() as u64;
@@ -161,7 +163,7 @@ impl Parquet {
         Position { line: row + 1, byte_offset: row.saturating_mul(self.row_bytes) }
     }
 
-    /// Ends the reading, and says after which row.
+    /// Stops the reading. Returns the error, which says after which row the damage is.
     fn damaged(&mut self, damage: Damage) -> SourceError {
         let row = std::mem::replace(&mut self.row, self.rows);
         damage.after_row(&self.name, row)
@@ -203,7 +205,7 @@ impl Table for Parquet {
     }
 }
 
-/// Returns how many bytes a row group says to have.
+/// Returns how many bytes a row group claims to have.
 fn bytes_of(group: &RowGroupMetaData) -> u64 {
     u64::try_from(group.total_byte_size()).unwrap_or(0)
 }
@@ -234,7 +236,7 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A dictionary, if there is one, comes first. Some writers say 0 where there is none.
+    // A dictionary, if there is one, comes first. Some writers write 0 if there is no dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

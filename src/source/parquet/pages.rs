@@ -1,7 +1,8 @@
 //! Reads the pages of a column chunk, within bounds.
 //!
-//! Stands in for the page reader of the parquet crate, which allocates what a page claims. Every size is checked
-//! against the chunk, and what the pages of all columns hold at one time against a [`Budget`].
+//! It replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need. Here
+//! every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one time
+//! must fit into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,26 +18,27 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// How many bytes the pages of a file may hold at one time. A file is usually read with one page of each column, and
-/// pages are a megabyte each.
+/// The most bytes that the pages of a file may hold at one time. Usually one page of each column is in memory, and a
+/// page has about a megabyte.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
 /// The most bytes of one page.
 const MAX_PAGE_BYTES: usize = 256 << 20;
 
-/// The longest page header; statistics of long texts make headers long.
+/// The longest page header, in bytes. Headers are long if they contain statistics of long texts.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
-/// How many values one batch of rows may have in one column, which only lists can exceed.
+/// The most values that one batch of rows may have in one column. Only columns of lists can exceed it.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
-/// The most values of one page; old writers put a row group of 64 Mi rows without values into one page.
+/// The most values of one page. It is this high because old writers put a whole row group of 64 Mi rows into one page
+/// if all values are missing.
 const MAX_PAGE_VALUES: usize = 1 << 26;
 
-/// The most values of a page that holds the lengths of its values.
+/// The most values of a page in an encoding that stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
-/// What the pages of one file hold.
+/// The memory that the pages of one file hold.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     held_bytes: AtomicUsize,
@@ -59,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the budget, given back when it is dropped.
+/// A part of the budget. Dropping it gives the part back.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
@@ -72,7 +74,7 @@ impl Drop for Held {
     }
 }
 
-/// The bytes of a page, with their part of the budget.
+/// The bytes of a page, and the part of the budget that they use.
 struct PageBytes {
     bytes: Vec<u8>,
     _held: Held,
@@ -93,9 +95,9 @@ pub(super) struct Chunk {
     pub(super) bytes: u64,
     pub(super) compression: Compression,
     pub(super) physical: Type,
-    /// The length of a value of a fixed length.
+    /// The length of each value if the column has values of a fixed length.
     pub(super) type_length: usize,
-    /// The highest repetition level, above 0 for lists, and the highest definition level.
+    /// The highest repetition level and the highest definition level. The former is above 0 only for lists.
     pub(super) max_levels: [i16; 2],
 }
 
@@ -104,7 +106,7 @@ pub(super) struct Pages {
     file: Arc<Mutex<File>>,
     budget: Arc<Budget>,
     chunk: Chunk,
-    /// Offset of what comes next in the file, and how much of the chunk is left.
+    /// The offset of the next byte to read, and how much of the chunk is left.
     at: u64,
     left: u64,
     next: Option<Header>,
@@ -123,7 +125,7 @@ impl Pages {
         Ok(read)
     }
 
-    /// Reads the header of the next page, and leaves it to be read with its page.
+    /// Reads the header of the next page ahead. It is kept until its page is read.
     fn header(&mut self) -> Result<Option<Header>> {
         if self.next.is_some() || self.left == 0 {
             return Ok(self.next);
@@ -171,7 +173,7 @@ impl Pages {
             let is_held = header.values.checked_mul(smallest.max(1)).is_some_and(|bytes| bytes <= header.bytes);
             return if is_held { Ok(()) } else { Err(too_many()) };
         }
-        // A block of 128 values takes five bytes at least.
+        // A block of 128 values takes at least five bytes.
         let most_delta = header.bytes.saturating_mul(32).saturating_add(128).min(MAX_DELTA_VALUES);
         if header.values > MAX_PAGE_VALUES || (header.is_delta() && header.values > most_delta) {
             return Err(too_many());
@@ -208,7 +210,7 @@ impl Pages {
             true => {
                 let mut bytes = Vec::with_capacity(header.bytes);
                 bytes.extend_from_slice(&packed[..levels]);
-                // Levels alone may be all that there is, and nothing was packed then.
+                // A page may consist of levels only. Then there is nothing to unpack.
                 if header.bytes > levels || packed.len() > levels {
                     codec::unpack(self.chunk.compression, &packed[levels..], header.bytes - levels, &mut bytes)?;
                 }
@@ -221,7 +223,7 @@ impl Pages {
         header.page(Bytes::from_owner(PageBytes { bytes, _held: held }))
     }
 
-    /// Returns a page of lengths or changes as a page of plain values.
+    /// Turns a page of lengths or changes into a page of plain values.
     fn plain(&self, header: Header, bytes: &[u8]) -> Result<Page> {
         let levels = self.levels_end(&header, bytes)?;
         let values = &bytes[levels..];
@@ -299,7 +301,7 @@ impl PageReader for Pages {
     }
 }
 
-/// What a page is.
+/// The kind of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Data,
@@ -314,7 +316,7 @@ struct Header {
     kind: Kind,
     bytes: usize,
     packed_bytes: usize,
-    /// The checksum of its packed bytes; some writers leave it out.
+    /// The checksum of its packed bytes. Some writers leave it out.
     checksum: Option<u32>,
     values: usize,
     nulls: usize,
@@ -328,10 +330,10 @@ struct Header {
 }
 
 impl Header {
-    /// Reads a header, and returns how long it is.
+    /// Reads a header. Also returns its length.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
-        // By the numbers of the field, and of the field within it.
+        // The first index is the number of a field. The second is the number of a field inside it.
         let mut found = [[None; 8]; 9];
         thrift.visit(&mut |path, value| {
             let number = match value {
@@ -458,7 +460,8 @@ mod tests {
 
     use super::*;
 
-    /// A field of a header: its step from the field before, and a number.
+    /// Returns a field of a header. `step` is its number minus the number of the field before it, and `number` is its
+    /// value.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {
@@ -497,7 +500,7 @@ mod tests {
     };
 
     #[test]
-    fn pages_are_read_and_skipped_in_order_and_give_back_what_they_hold() {
+    fn pages_are_read_or_skipped_in_order_and_give_back_their_memory() {
         let bytes =
             [page(2, 5, 1, 0, b"\x01\0\0\0a"), page(0, 5, 1, 0, b"\x01\0\0\0b"), page(0, 3, 9, 8, b"cde")].concat();
         let (mut found, budget) = pages(&bytes, TEXTS);
@@ -516,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_whose_checksum_is_another_is_damage() {
+    fn a_page_with_a_wrong_checksum_is_damage() {
         let with_checksum = |checksum: u32| {
             let head = [int(1, 0), int(1, 5), int(1, 5), int(1, u64::from(checksum)), vec![0x1c]].concat();
             let within = [int(1, 1), int(1, 0), int(1, 3), int(1, 3), vec![0, 0]].concat();
@@ -529,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_claim_more_than_they_have_are_damage() {
+    fn pages_that_claim_more_than_they_contain_are_damage() {
         let zeros = zstd::bulk::compress(&vec![0; 1 << 20], 3).expect("it can be packed");
         let zstd = Chunk { compression: Compression::ZSTD(Default::default()), ..TEXTS };
         let lists = Chunk { max_levels: [1, 1], ..TEXTS };
@@ -553,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_pages_hold_together_is_bounded() {
+    fn the_memory_of_all_pages_together_is_bounded() {
         let zeros = zstd::bulk::compress(&vec![0; 200 << 20], 3).expect("it can be packed");
         let one = page(0, 200 << 20, 1, 0, &zeros);
         let (mut found, _) =

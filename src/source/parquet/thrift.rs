@@ -1,12 +1,12 @@
 //! Reads the compact Thrift encoding of page headers and of the footer, within bounds.
 //!
-//! The parquet crate reads the footer; this reading before it finds what would make the crate take too much memory or
-//! stack. Page headers are read here only. Source: the Thrift compact protocol specification, and `parquet.thrift` of
-//! the Parquet format.
+//! The parquet crate reads the footer. This module reads it first and refuses what would make the crate take too much
+//! memory or stack. Page headers are read by this module only. Source: the Thrift compact protocol specification, and
+//! `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 
-/// How deep structs may be nested; the format has seven levels.
+/// How deep structs may be nested. The Parquet format needs seven levels.
 const MAX_DEPTH: usize = 16;
 
 /// A value.
@@ -22,21 +22,22 @@ pub(super) enum Value {
     Double,
     /// A string.
     Binary,
-    /// A list of this many elements begins. The byte is the kind of its elements.
+    /// A list begins. It has this many elements, and the byte is their kind.
     List(usize, u8),
-    /// A struct begins that is a field.
+    /// A struct begins. It is the value of a field.
     Struct,
-    /// A struct begins that is an element of a list.
+    /// A struct begins. It is an element of a list.
     Element,
 }
 
-/// Kinds of elements of lists, as the protocol numbers them.
+/// The kinds of list elements, with the numbers that the protocol gives them.
 pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// Called with the numbers of the fields around a value and of its own, from the outermost, and the value. Fields of the
-/// structs of a list have the number of the list before their own; elements that are no structs are not shown.
+/// Called for each value with two arguments: field numbers and the value. The field numbers are those of the enclosing
+/// fields, from the outermost to the innermost, and then the value's own. A field of a struct in a list is enclosed by
+/// the field of the list. Elements of lists are left out unless they are structs.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.
@@ -101,7 +102,7 @@ impl<'a> Thrift<'a> {
             15 => self.length()?,
             count => usize::from(count),
         };
-        // Every element takes a byte at least.
+        // Every element takes at least one byte.
         if count > self.bytes.len() - self.at {
             return Err(cut());
         }
@@ -121,13 +122,13 @@ impl<'a> Thrift<'a> {
         Ok(())
     }
 
-    /// Skips a value that needs no more than that.
+    /// Skips a value whose content does not matter.
     fn skip(&mut self, kind: u8) -> Result<Value, Damage> {
         let (length, value) = match kind {
             3 => (1, Value::Byte),
             7 => (8, Value::Double),
             8 => (self.length()?, Value::Binary),
-            // Maps, and lists of lists, are not in the format.
+            // The Parquet format has no maps and no lists of lists.
             _ => return Err(cut()),
         };
         if length > self.bytes.len() - self.at {
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_claims_more_than_there_is_is_damaged() {
+    fn a_value_that_claims_more_bytes_than_there_are_is_damaged() {
         for bytes in [
             &[0x15][..],
             &[0x18, 0xff, 0xff, 0xff, 0xff, 0x7f],

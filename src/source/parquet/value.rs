@@ -1,8 +1,8 @@
-//! What a value of a Parquet column is as a cell.
+//! Turns a value of a Parquet column into a cell.
 //!
-//! Texts are text. Numbers and booleans are JSON, exact, and floating-point numbers as short as they can be read back.
-//! Dates and times are text in the form of ISO 8601; a time that is not one of UTC has no zone. Numbers that JSON does
-//! not have (NaN, inf) are text.
+//! Texts are text. Numbers and booleans are JSON and exact. A floating-point number is written with as few digits as
+//! are needed to read the same number back. Dates and times are text in the form of ISO 8601; a time that is not in UTC
+//! has no zone. Numbers that JSON does not have (NaN, inf) are text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,14 +15,14 @@ use parquet::schema::types::ColumnDescriptor;
 /// What the values of a column mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// As their physical type says; bytes should be text.
+    /// What their physical type says. Bytes should be text.
     Plain,
     Unsigned,
     Decimal(usize),
     Date,
     /// A time of day, in this many parts of a second.
     Time(i64),
-    /// A moment, in this many parts of a second, and whether it is one of UTC.
+    /// A moment, in this many parts of a second, and whether it is in UTC.
     Timestamp(i64, bool),
     Uuid,
     Half,
@@ -77,7 +77,7 @@ pub(super) enum Shown<'a> {
     Json(String),
 }
 
-/// Why a value can't be shown, after the name of its column.
+/// Why a value can't be shown. In messages, this text follows the name of the column.
 pub(super) type Unshown = &'static str;
 
 pub(super) fn boolean(value: bool) -> Shown<'static> {
@@ -104,7 +104,7 @@ pub(super) fn single(value: f32) -> Shown<'static> {
     float(value.is_finite(), format_args!("{value:?}"))
 }
 
-/// Floating-point numbers of Rust are JSON, unless they are not finite.
+/// Rust writes finite floating-point numbers as JSON does. Others become text.
 fn float(is_finite: bool, text: std::fmt::Arguments<'_>) -> Shown<'static> {
     let text = text.to_string();
     if is_finite { Shown::Json(text) } else { Shown::Text(text.into()) }
@@ -126,10 +126,11 @@ pub(super) fn bytes(value: &[u8], meaning: Meaning) -> Result<Shown<'_>, Unshown
 const OUT_OF_RANGE: Unshown = "holds a date that no calendar has";
 const WRONG_LENGTH: Unshown = "holds a value of a wrong length";
 
-/// The longest decimal number, in bytes; the format's own numbers have 16.
+/// The most bytes of a decimal number that is read. The common decimals, of 38 digits, have 16.
 const MAX_DECIMAL_BYTES: usize = 64;
 
-/// Writes a whole number in two's complement, the highest byte first, with this many digits after the point.
+/// Writes a whole number as a decimal number with `scale` digits after the point. The bytes are in two's complement,
+/// the highest byte first.
 fn decimal(bytes: &[u8], scale: usize) -> Result<String, Unshown> {
     if bytes.is_empty() || bytes.len() > MAX_DECIMAL_BYTES || scale > 3 * MAX_DECIMAL_BYTES {
         return Err(WRONG_LENGTH);
@@ -164,7 +165,7 @@ fn decimal(bytes: &[u8], scale: usize) -> Result<String, Unshown> {
 }
 
 fn date(days: i64) -> Option<String> {
-    // Dates are counted in 32 bits, and years end at 9999 in ISO 8601.
+    // Parquet counts days in 32 bits, but in ISO 8601 the last year is 9999.
     let days = Span::new().try_days(days).ok()?;
     Date::constant(1970, 1, 1).checked_add(days).ok().map(|date| date.to_string())
 }
@@ -185,7 +186,7 @@ fn duration(value: i64, parts: i64) -> SignedDuration {
     SignedDuration::new(value.div_euclid(parts), nanos as i32)
 }
 
-/// Writes a moment of 96 bits: nanoseconds of a day, and the number of the day by the Julian calendar.
+/// Writes a moment of 96 bits: the nanoseconds since midnight, and the Julian day number.
 pub(super) fn julian(words: &[u32]) -> Result<Shown<'static>, Unshown> {
     let &[low, high, day] = words else { return Err(WRONG_LENGTH) };
     let nanos = i64::try_from(u64::from(high) << 32 | u64::from(low)).map_err(|_| OUT_OF_RANGE)?;
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_text_or_nothing() {
+    fn bytes_must_be_text() {
         assert_eq!(bytes("é\0𝄞".as_bytes(), Meaning::Plain), Ok(text("é\0𝄞")));
         assert!(bytes(b"\xff", Meaning::Plain).is_err());
         let uuid: Vec<u8> = (0..16).collect();

@@ -1,12 +1,13 @@
-//! Columns that hold JSON. In a CSV file every cell is text, so a list in a cell is text too.
+//! Columns that contain JSON. In a CSV file every cell is text, so a list in a cell is text too.
 //!
-//! `{{ items }}` always writes the cell as it is. Two things read the JSON in it: the filter `fromjson` (also
-//! `from_json`), and a loop straight over the column: `{% for item in items %}`. A loop over the characters of a cell is
-//! never meant, and would make a wrong prompt that is paid for. So a cell that is looped over must be a JSON list or
-//! object, or empty; `{% for c in word|list %}` loops over characters. Values of JSON rows that are not text have their
-//! types already, and both leave them as they are.
+//! `{{ items }}` always writes the cell as it is. The JSON in the cell is read in two cases: by the filter `fromjson`
+//! (also `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
-//! The engine has no place for such a rule, so [`with_json_loops`] adds a filter to the source of each such loop.
+//! Such a loop never goes over the characters of a cell. Nobody means that, and it would make a wrong prompt that is
+//! paid for. So the cell must be a JSON list or object, or empty. To loop over characters, write `{% for c in word|list
+//! %}`. In JSON rows, values other than text already have their types. The filter and the loop leave them as they are.
+//!
+//! The engine has no setting for this rule, so [`with_json_loops`] adds a filter to the source of each such loop.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -50,7 +51,7 @@ fn looped(state: &State<'_, '_>, value: Value) -> Result<Value, minijinja::Error
     }
 }
 
-/// Reads a text as JSON, if the fuel that is left pays for it. Blank text is nothing, as JSON's null is.
+/// Reads a text as JSON, if there is enough fuel left. Blank text is treated like JSON's null.
 fn read(state: &State<'_, '_>, text: &str) -> Result<Value, Unread> {
     if text.trim().is_empty() {
         return Ok(Value::from(()));
@@ -80,14 +81,14 @@ impl Unread {
     }
 }
 
-/// What reads a text as JSON.
+/// The part of a template that reads a text as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Filter,
     Loop,
 }
 
-/// A text that had to be JSON.
+/// A text that should be JSON and is not.
 #[derive(Clone, Debug)]
 pub(super) struct NotJson {
     pub text: String,
@@ -104,7 +105,7 @@ impl fmt::Display for NotJson {
 impl std::error::Error for NotJson {}
 
 impl NotJson {
-    /// Returns the error of a row in which this is the text of `column`, as the template names it.
+    /// Returns the error for a row whose column `column` has this text. The name is written as in the template.
     pub(super) fn of_column(&self, column: &str) -> TemplateError {
         let (how, hint) = match self.used {
             Use::Filter => ("reads it with fromjson", String::new()),
@@ -114,13 +115,13 @@ impl NotJson {
     }
 }
 
-/// Returns the text that had to be JSON, if that is what the error is about.
+/// Returns the text that should be JSON, if this is the cause of the error.
 pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Returns the source in which loops straight over a column read the JSON in it. `names` are the columns that the
-/// source names directly.
+/// Changes the source so that loops directly over a column read the JSON in it. Returns the new source. `names` are the
+/// columns that the source names directly.
 pub(super) fn with_json_loops(
     text: &str,
     config: &SyntaxConfig,
@@ -134,7 +135,8 @@ pub(super) fn with_json_loops(
     Ok(changed)
 }
 
-/// Returns where the columns end that loops go straight over, as offsets in the source.
+/// Finds the loops that go directly over a column. Returns where the names of these columns end, as offsets in the
+/// source.
 fn ends_of_columns(tokens: &[(Token<'_>, Span)], names: &BTreeSet<String>) -> Vec<usize> {
     let mut ends = Vec::new();
     for (at, _) in tokens.iter().enumerate() {
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_has_to_be_json_and_is_not_names_its_column() {
+    fn the_error_for_a_cell_that_should_be_json_names_its_column() {
         for (text, message) in [
             ("{% for c in word %}{{ c }}{% endfor %}", "has a column word that is not JSON (expected value"),
             ("{% for c in word %}{% endfor %}", "and the template loops over it; word|list loops over its characters"),

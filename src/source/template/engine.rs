@@ -31,8 +31,8 @@ pub(super) struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Returns the name of a text inside the environment. It has no file extension, since the engine would choose an
-/// escaping by it.
+/// Returns the name of a text inside the environment. It has no file extension, because the engine would choose a way
+/// of escaping by the extension.
 pub(super) fn name(at: usize) -> String {
     at.to_string()
 }
@@ -75,8 +75,8 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
     }
 }
 
-/// Returns a value as JSON, if the fuel that is left pays for its length: a short list may contain the same long list
-/// many times.
+/// Returns a value as JSON, if there is enough fuel left for its length. Even a short list can be long as JSON, because
+/// it can contain the same long list many times.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));

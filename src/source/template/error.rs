@@ -1,4 +1,4 @@
-//! Errors of a template, and the bounds that their messages name.
+//! Errors of a template, and the limits that their messages name.
 
 use std::fmt;
 
@@ -6,20 +6,21 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template may make: more than the API accepts, and a bound for loops that do not end.
+/// The longest prompt that a template may make, in bytes. It is more than the API accepts, and it stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// Fuel for one row. A unit pays for one step, or for 64 bytes. It is enough to fill three prompts of the largest size,
-/// or to loop about ten times over a list of ten thousand items. At most 128 MB can be in memory at once.
+/// Fuel for one row. One unit is used for each step and for each 64 bytes. It is enough to fill three prompts of the
+/// largest size, or to loop about ten times over a list of ten thousand items. At most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// Bytes that one unit of fuel pays for.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
-/// Bytes of JSON that one unit of fuel pays for: they take longer to read and write than to copy.
+/// Bytes of JSON that one unit of fuel pays for. It is a smaller number because reading and writing JSON takes longer
+/// than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// A line of a template. In a list of messages, each text has lines of its own.
+/// A line of a template. In a list of messages, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The message of the list, from 1; `None` when the template is one text.
@@ -81,14 +82,14 @@ pub enum TemplateError {
     /// It names columns that a row does not have.
     #[error("has no {missing}, which {by} names (found: {columns})")]
     MissingColumn {
-        /// Who names them: the template or `--system`.
+        /// What names them: the template or `--system`.
         by: &'static str,
         /// The names, with commas between them.
         missing: String,
         /// The columns there are, with commas between them.
         columns: String,
     },
-    /// A column is read as JSON and is not JSON.
+    /// The template reads a column as JSON, but the column does not contain JSON.
     #[error("has a column {column} that {what}, and the template {how}{hint}")]
     NotJson {
         /// The column, or what was read instead of a column.
@@ -100,7 +101,7 @@ pub enum TemplateError {
         /// What to do, as the end of the sentence.
         hint: String,
     },
-    /// A text that must not be empty is.
+    /// The prompt, a message or the system prompt is empty after filling in.
     #[error("gives an empty {what} when filled into {by}")]
     Empty {
         /// Which text: "prompt", "message 2" or "system prompt".
@@ -128,7 +129,7 @@ pub enum TemplateError {
 }
 
 impl TemplateError {
-    /// Returns the error as one of a text in a message of the list; the first message is 1.
+    /// Returns the same error with the number of the message that contains the text. The first message is 1.
     pub(super) fn of_message(mut self, message: Option<usize>) -> Self {
         if let Self::Syntax { line, .. } | Self::NoSuch { line, .. } | Self::Fill { line, .. } = &mut self {
             line.message = message;

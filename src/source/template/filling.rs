@@ -38,7 +38,7 @@ impl Template {
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
                 Err(error) => return Err(in_message(self.explain(&error, columns))),
             }
-            // Each text begins with all of the fuel, so a row may burn twice the fuel at most.
+            // The engine gives each text the full fuel, so a row can use at most twice the fuel.
             if burnt > FUEL {
                 return Err(TemplateError::TooMuch);
             }
@@ -90,7 +90,7 @@ impl Cell<'_> {
     fn value(&self) -> Value {
         match self {
             Self::Text(text) => Value::from(*text),
-            // A number that is too large for a floating-point number stays as it was written.
+            // A number that is too large for a floating-point number is kept as text, as it was written.
             Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
         }
     }

@@ -1,8 +1,8 @@
-//! Lists of messages as templates: several turns of a conversation, written as the JSON of `messages`.
+//! Templates that are lists of messages: several turns of a conversation, written as the JSON of `messages`.
 //!
-//! Each text in a `content` that contains `{{`, `{%` or `{#` is a template of its own. Everything else stays as it is
+//! Each text in a `content` is a separate template if it contains `{{`, `{%` or `{#`. Everything else stays as it is
 //! written: roles, the names of members, types of blocks, numbers, other texts. The list is checked before any row is
-//! read: a list that the API would surely refuse would be refused for each row.
+//! read, because a list that the API refuses would be refused again for each row.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use super::error::TemplateError;
 use super::uses::{Placeholder, placeholders};
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, kind, lone_surrogate, raw_value};
 
-/// The most texts of a list that are filled in.
+/// The highest number of texts in a list that are filled in.
 const MAX_TEXTS: usize = 1_000;
 
 /// Roles that a message may have.
@@ -33,18 +33,18 @@ pub(super) struct Messages {
 pub(super) struct Text {
     /// The text.
     pub text: String,
-    /// Its message, from 1.
+    /// The number of its message, from 1.
     pub message: usize,
-    /// Whether the API refuses the request when it is empty.
+    /// Whether the API would refuse the request if this text were empty.
     pub is_needed: bool,
 }
 
 /// A part of the list.
 #[derive(Debug)]
 enum Node {
-    /// As it was written.
+    /// A part that stays as it was written.
     Fixed(Box<RawValue>),
-    /// One of the texts that are filled in.
+    /// A text that is filled in. The number is its index in `texts`.
     Filled(usize),
     List(Vec<Node>),
     Object(Vec<(Box<str>, Node)>),
@@ -53,8 +53,8 @@ enum Node {
 impl Messages {
     /// Reads a template that is a list of messages; `None` when the text is not such a list.
     ///
-    /// A list has at least one object with a `role`. A text that looks like a list and is not JSON is an error: it
-    /// would be sent as a prompt full of brackets.
+    /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, that
+    /// is an error. Otherwise it would be sent as a prompt full of brackets.
     pub(super) fn read(text: &str) -> Option<Result<Self, TemplateError>> {
         let inner = text.trim().strip_prefix('[')?.trim_start();
         if !inner.strip_prefix('{')?.trim_start().starts_with('"') {
@@ -112,7 +112,7 @@ impl Messages {
         if find("content").is_none() {
             return Err(wrong(format!("message {number} has no `content`")));
         }
-        // The API accepts an empty answer at the end: the model goes on from there.
+        // The API accepts an empty assistant message at the end. The model continues it.
         let may_be_empty = place.is_last && role == "assistant";
         let content = |node: &mut Self, value| node.content(value, number, may_be_empty);
         let members = members.into_iter().map(|(name, value)| {
@@ -162,7 +162,7 @@ impl Messages {
         Ok(Node::Object(members.collect::<Result<_, TemplateError>>()?))
     }
 
-    /// Reads a text that must not be empty when it `is_needed`.
+    /// Reads a text. If `is_needed`, it must not be empty.
     fn needed_text(&mut self, value: &str, number: usize, is_needed: bool) -> Result<Node, TemplateError> {
         match string(value) {
             Some(text) if is_needed && text.trim().is_empty() => Err(empty(number)),
@@ -249,7 +249,7 @@ fn fixed(json: &str) -> Node {
     Node::Fixed(raw_value(json.to_owned()))
 }
 
-/// Refuses valid JSON that the API or the parsers of others refuse.
+/// Refuses valid JSON that the API or common parsers would refuse.
 fn check_text(text: &str) -> Result<(), TemplateError> {
     if !is_within_depth(text.as_bytes(), DEEPEST - 2) {
         return Err(wrong(format!("it is nested more than {} levels deep", DEEPEST - 2)));
@@ -271,8 +271,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. It is written from values: JSON text made by hand would be parsed once
-/// more for each row.
+/// A part of the list with its texts filled in. It is serialized from values. JSON text made by hand would have to be
+/// parsed once more for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_text_is_filled_in_and_all_else_stays_as_it_is_written() {
+    fn each_text_is_filled_in_and_everything_else_stays_as_it_is_written() {
         let text = r#" [
           {"role": "user", "content": "Say \u0022{{ word }}\u0022"},
           {"role": "assistant", "content": [{"type": "text", "text": "{% for i in items %}{{ i }}\n{% endfor %}",
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_columns_and_placeholders_of_all_texts_count_together() {
+    fn columns_and_placeholders_are_collected_from_all_texts() {
         let template = Template::parse(
             r#"[{"role":"user","content":"{{ a }} {x}"},{"role":"assistant","content":"{y}"},
                 {"role":"user","content":"{{ row['b c'] }}{{ a }}"}]"#,
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_are_no_messages_are_plain_text() {
+    fn lists_without_messages_are_plain_text() {
         for text in [
             r#"["{{ a }}", "b"]"#,
             r#"[{"name": "{{ a }}"}]"#,
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn all_texts_of_a_list_share_the_fuel_and_the_room() {
+    fn all_texts_of_a_list_share_the_fuel_and_the_size_limit() {
         let text = |content: &str| {
             let message = format!(r#"{{"role":"user","content":"{content}"}}"#);
             format!("[{}]", vec![message; 8].join(","))

@@ -1,30 +1,30 @@
-//! The shape of a template's source: refused before it is parsed when it is too large or too deep.
+//! Checks the size and the depth of a template's source before it is parsed.
 //!
 //! The parser itself limits how deep brackets and blocks are nested. But in a chain, each operator, filter, call and
 //! `elif` also adds a level to the syntax tree, and the parser walks that tree by recursion. So the tokens are counted
 //! before parsing, which needs no recursion. The limits are far above any template that people write.
 //!
-//! Parsing runs on a thread of its own with [`PARSER_STACK_BYTES`] of stack: an accepted template needs a fifth of
-//! that, even in a build without optimization.
+//! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
+//! of that, even in a build without optimization.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::error::{TemplateError, syntax};
 
-/// The longest source.
+/// The longest source, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// The most signs and words in one tag that may each add a level to the parser's tree.
+/// The highest number of tokens in one tag that can make the parser's tree deeper. Each of them can add one level.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// The most places in a template that may put a value into a list or an object. Loops keep no state, so values are not
+/// How many places in a template can put a value into a list or an object. Loops keep no state, so values are never
 /// nested deeper than this number. The depth matters because showing, comparing and freeing a value use recursion too.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
-/// `elif` tags; each is nested in the one before.
+/// The most `elif` tags. In the syntax tree, each is nested in the one before it.
 const MAX_ELIFS: usize = 500;
 
-/// Stack of the thread that parses.
+/// The stack size of the thread that parses.
 pub(super) const PARSER_STACK_BYTES: usize = 32 << 20;
 
 /// Refuses a source that is too large or too deep to parse or to fill.
@@ -73,7 +73,7 @@ fn refused(line: usize, message: String) -> TemplateError {
     TemplateError::Syntax { line: line.max(1).into(), message }
 }
 
-/// Returns whether a token may be a level of the tree. A word may, since `and`, `not` and `is` are words.
+/// Returns whether a token can add a level to the tree. Words can, because `and`, `not` and `is` are words.
 fn may_nest(token: &Token<'_>) -> bool {
     match token {
         Token::TemplateData(_)
@@ -155,7 +155,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // It may fail to be filled in, as long as it ends with a result or an error.
+                    // Filling in can fail here, as long as it ends with a result or an error.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

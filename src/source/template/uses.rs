@@ -1,5 +1,5 @@
-//! Finds in a template's tokens what it uses: filters, tests, and columns named through `row`. Also finds placeholders
-//! of other template languages in its plain text, which are not filled in.
+//! Finds what a template uses: filters, tests, and columns named through `row`. Also finds placeholders of other
+//! template languages in its plain text. These are not filled in.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(super) struct Uses {
     pub tests: Vec<(String, usize)>,
     /// Columns named through `row`.
     pub row_columns: BTreeSet<String>,
-    /// Whether `row` is used as a whole, so that any column may be meant.
+    /// Whether `row` is used as a whole. If so, any column can be used.
     pub is_whole_row: bool,
     /// Placeholders in the syntax of other template languages.
     pub placeholders: Vec<Placeholder>,
@@ -30,9 +30,9 @@ pub(super) struct Uses {
 /// A placeholder in the syntax of another template language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placeholder {
-    /// As it was written: `{body}`.
+    /// The placeholder as it was written, such as `{body}`.
     pub written: String,
-    /// The column that is meant: `body`.
+    /// The column that is meant, such as `body`.
     pub column: String,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn of(text: &str, config: &SyntaxConfig) -> Result<Uses, TemplateErro
     Ok(uses)
 }
 
-/// How placeholders of other kinds begin and end, and whether they may contain blanks; longer ones first.
+/// How placeholders of other languages begin and end, and whether they may contain blanks. The longer forms come first.
 const FORMS: [(&str, &str, bool); 12] = [
     ("<%=", "%>", true),
     ("${", "}", true),
@@ -94,7 +94,7 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// Returns the placeholders of other kinds in a plain text, each once.
+/// Returns the placeholders of other languages in a plain text, without repetitions.
 pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
@@ -102,7 +102,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
         at += step;
         let here = FORMS.iter().find_map(|form| placeholder(&text[at..], *form)).or_else(|| dollar(&text[at..]));
         match here {
-            // In a raw block these brackets are wanted as text.
+            // In a raw block, these brackets are meant as text.
             Some(placeholder) if text[at + placeholder.written.len()..].starts_with('}') => {
                 at += placeholder.written.len() + 1;
             }
@@ -148,10 +148,10 @@ fn is_name(text: &str) -> bool {
 /// How many bytes of a source are searched for a misspelt placeholder.
 const LOOKED_AT: usize = 64 << 10;
 
-/// Returns the first place in a source that can't be parsed where the author probably meant `{{body}}`: `{{body}`,
-/// `{{{body}}}`, `{% body %}`, `{{ first name }}`.
+/// Searches a source that can't be parsed. Returns the first place where the author probably meant `{{body}}` but wrote
+/// something like `{{body}`, `{{{body}}}`, `{% body %}` or `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
-    // Longer sources are written by programs, and a hint does not help a program.
+    // Longer sources are written by programs, which have no use for a hint.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_of_other_kinds_are_found_as_they_were_written() {
+    fn placeholders_of_other_languages_are_found_as_they_were_written() {
         for (text, column) in [
             ("{body}", "body"),
             ("{ body }", "body"),

@@ -16,7 +16,7 @@ use super::{Seen, Size};
 /// Number of rows in runs where each call is made to fail in turn. Each file then has a third of the calls that it has
 /// with [`ROWS`] rows.
 const STRUCK_ROWS: usize = 60;
-/// When a loop over every N takes longer than this, only every fourth N is tried from there on. The page says so.
+/// If a loop over every N takes longer than this, only every fourth N is tried after that. The page says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The result of making calls fail.
@@ -30,8 +30,7 @@ pub struct Struck {
     pub thinned: u64,
 }
 
-/// Makes the N-th call on each file fail, in each way. Only every `every`-th N is tried. N grows until a run ends
-/// before its N-th call.
+/// Makes the N-th call on each file fail, in each way. N grows by `every` until a run ends before its N-th call.
 pub fn at_every_call(every: usize) -> Struck {
     let begun = Instant::now();
     let mut all = Struck::default();
@@ -57,7 +56,7 @@ fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     for command in place.whole_way(&api) {
         let log = place.path("strace.log");
         let strace = meddled(&command, &place, point, &format!("error={error}"), nth);
-        // The log shows whether the fault happened, because not every fault ends a run.
+        // Not every fault ends a run. So the log has to be read to know whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
         let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");

@@ -1,6 +1,6 @@
-//! Kills the real program while it makes an output from the results: by `results`, and by a `run` that has nothing left
-//! to send. The output is never half-made under its own name, the next command makes it whole, and the results and the
-//! error log never change, whatever is deleted of the run folder.
+//! Kills the real program while it makes an output from the results. The output is made by `results`, or by a `run`
+//! that has nothing left to send. An unfinished output never has the final name, and the next command makes the
+//! complete output. The results and the error log never change, even if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ const ERRORS: &str = "out.csv.errors.jsonl";
 /// The content of an output before it is made again.
 const OLD: &[u8] = b"an earlier output\n";
 
-/// The names of outputs, and the commands that make them. `run` has failed rows and so ends with code 3.
+/// The names of outputs, and the commands that make them. `run` ends with code 3, because some rows have failed.
 const COMMANDS: [(&str, &[&str]); 6] = [
     ("out.csv", &["run", "in.jsonl"]),
     ("made.csv", &["results", RESULTS, "--input", "in.jsonl"]),
@@ -33,16 +33,16 @@ const COMMANDS: [(&str, &[&str]); 6] = [
 /// System calls on an output while it is made.
 const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", "rename,renameat,renameat2"];
 
-/// What a loop of kills saw.
+/// The counts of a loop of kills.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kills {
     /// Kills that hit a living process.
     pub kills: u64,
-    /// How often the output kept its old state: it was missing, or it had the old content.
+    /// How often the output was still in the old state: missing, or with the old content.
     pub old: u64,
-    /// How often it was whole already.
+    /// How often the output was already complete.
     pub whole: u64,
-    /// How often a half-made file lay beside it.
+    /// How often there was an unfinished file in the same folder.
     pub unfinished: u64,
 }
 
@@ -99,7 +99,7 @@ impl Made {
         self.place.path(&format!("{}.unfinished", make.name))
     }
 
-    /// Puts the output into the state before the command: it is missing, or it has the old content.
+    /// Restores the state before the command: the output is missing, or it has the old content.
     fn put(&self, make: &Make, exists: bool) {
         let path = self.place.path(make.name);
         match exists {
@@ -136,7 +136,7 @@ impl Made {
         assert!(is(ERRORS, &self.errors), "{what}: the error log changed");
     }
 
-    /// Deletes all of the run folder, or one of its files, or nothing.
+    /// Deletes the whole run folder, or one of its files, or nothing.
     fn delete(&self, random: &mut fastrand::Rng) {
         let folder = self.place.path(&format!("{RESULTS}.run"));
         let files = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -148,7 +148,7 @@ impl Made {
         }
     }
 
-    /// Checks that every row of the input is in the results or in the error log, read without the run folder's help.
+    /// Checks that every row of the input is in the results or in the error log. They are read without the run folder.
     fn assert_answers(&self, what: &str) {
         let args = ["results", RESULTS, "--order", "done", "--fields", "id", "--output-format", "text"];
         let output = self.place.bare(&args).output().expect("the program can be started");

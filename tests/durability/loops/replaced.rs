@@ -71,7 +71,7 @@ fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, w
     answers
 }
 
-/// Returns the output tokens that the lines and the run folder count.
+/// Returns the sum of the output tokens in the result lines and in the run folder's manifest.
 fn tokens(place: &Place) -> u64 {
     let text = fs::read_to_string(place.path("out.jsonl")).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));

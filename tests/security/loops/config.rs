@@ -442,8 +442,8 @@ fn caps() -> String {
     format!("{tried} combinations (none, flag, variable, file, profile; folder's file and its profile)")
 }
 
-/// Files of other programs that contain a secret. The test makes the configuration file in the folder a link to each of
-/// them.
+/// Files with a secret in them, as other programs write them. The test makes the configuration file in the folder a
+/// link to each of them.
 #[cfg(unix)]
 const SYNTAXES: [&str; 24] = [
     "S",

@@ -42,7 +42,7 @@ fn is_json(text: &[u8]) -> bool {
 }
 
 #[test]
-fn a_string_that_was_checked_is_read_as_any_string() {
+fn a_checked_string_is_read_like_any_other_string() {
     for text in [r#""""#, r#""a""#, r#""a\"b\\" "#, r#""\\","#, r#""é\u0041 long enough for more than one piece""#] {
         let (mut one, mut other) = (Cursor::new(text.as_bytes()), Cursor::new(text.as_bytes()));
 

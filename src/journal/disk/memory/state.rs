@@ -27,12 +27,14 @@ pub(super) struct State {
 pub(super) enum Fault {
     /// This change fails, and the others work.
     Once { at: u64, kind: io::ErrorKind },
-    /// This change and all later ones fail. If it is a write, its first `written` bytes are still written.
+    /// This change and all later ones fail. If this change is a write, its first `written` bytes are written before it
+    /// fails.
     Death { at: u64, written: usize },
 }
 
 impl State {
-    /// Counts a change. If this change must fail, returns the error and how many of its bytes are still written.
+    /// Counts a change. If this change must fail, returns the error, and how many bytes of the change are written
+    /// before it fails.
     pub(super) fn change(&mut self) -> Result<(), (io::Error, usize)> {
         let now = self.changes;
         self.changes += 1;

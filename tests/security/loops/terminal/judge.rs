@@ -1,10 +1,10 @@
-//! Checks everything that the program shows against the list of what a terminal may be sent.
+//! Checks that everything the program shows is on the list of what may be sent to a terminal.
 //!
 //! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. These are
 //! the colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and the
-//! sequences that redraw the live lines in place (erase what follows, cursor up a line, wrapping off and on). None of
-//! the strings that the tests pass in contains one of these sequences in full. So if the output has one, the program
-//! wrote it.
+//! sequences that redraw the live lines in place (erase what follows, cursor up a line, wrapping off and on). The tests
+//! pass in strings, but no string contains one of these sequences in full. So if the output has one, the program wrote
+//! it.
 
 /// The beginning of a forged line. If a line of the output begins with this, a string that was passed in made that
 /// line.

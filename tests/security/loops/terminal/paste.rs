@@ -184,7 +184,7 @@ fn command_in(said: &str, begins: &str, at: &str) -> String {
     line[line.find(begins).expect("it was found")..].to_owned()
 }
 
-/// Returns the argument that means a file with this name. It never looks like a flag.
+/// Returns the argument for a file with this name. The argument never looks like a flag.
 fn as_file(name: &OsString) -> OsString {
     let is_flag = name.as_bytes().starts_with(b"-");
     if is_flag { [OsString::from("./"), name.clone()].into_iter().collect() } else { name.clone() }
