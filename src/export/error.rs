@@ -60,7 +60,6 @@ pub(crate) enum ExportError {
         count: usize,
     },
     /// This build can't write Parquet.
-    #[cfg(not(feature = "tables"))]
     #[error(
         "this build can't write Parquet: install one that can with cargo install --path . --locked --features tables, or \
          choose csv, tsv or jsonl"
