@@ -88,14 +88,14 @@ impl Projection {
         if exists(output) && !journal.is_some_and(exists) {
             if line_kind(output, disk)? == Some(LineKind::Result) {
                 bail!(
-                    "{} holds the results of an earlier run as JSON lines: rename it to {} to go on with them, or name \
+                    "{} holds the results of an earlier run as JSON lines: rename it to {} to continue that run, or name \
                      another output with -o",
                     output.display(),
                     journal.map(|path| path.display().to_string()).unwrap_or_default()
                 );
             }
             bail!(
-                "{} exists, and its results file {} does not: it would be written over. Remove it, or name another output \
+                "{} exists, and its results file {} does not: it would be overwritten. Remove it, or name another output \
                  with -o",
                 output.display(),
                 journal.map(|path| path.display().to_string()).unwrap_or_default()

@@ -36,11 +36,11 @@ pub(crate) enum ExportError {
     },
     /// The input is needed, but it is not known.
     #[error(
-        "{why} need the input of {results}, which is not known here: name it with --input FILE, or leave them out with \
+        "the input of {results} is needed for {why}, but it is not known here: name it with --input FILE, or do without it: \
          --order done --fields id,text,error"
     )]
     NoInput {
-        /// What needs the input.
+        /// What the input is needed for.
         why: &'static str,
         /// The results.
         results: String,

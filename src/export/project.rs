@@ -155,8 +155,8 @@ pub(crate) fn project(
     }
     for run in runs.iter().filter(|run| run.input.is_none()) {
         let why = match request.order {
-            Order::Input => "the order of the input",
-            Order::Done if request.names_input() => "the columns of the input",
+            Order::Input => "the order of the rows",
+            Order::Done if request.names_input() => "its columns",
             Order::Done => continue,
         };
         let results = run.results.as_ref().or(run.errors.as_ref());

@@ -93,8 +93,8 @@ pub enum SourceError {
     },
     /// It is a Parquet file, but not a regular file: a pipe, or compressed.
     #[error(
-        "{name}: a Parquet file can't be read from a pipe or a packed file, since its directory is at its end; save it \
-         unpacked, and name the file"
+        "{name}: a Parquet file can't be read from a pipe or a compressed file, because its directory is at its end; save \
+         it uncompressed, and name the file"
     )]
     NotAFile {
         /// The input as given.
@@ -119,7 +119,7 @@ pub enum SourceError {
         remedy: &'static str,
     },
     /// A line or a CSV record does not end.
-    #[error("{name}: what begins on line {line} is longer than {} GiB; {remedy}", bytes >> 30)]
+    #[error("{name}: the row that begins on line {line} is longer than {} GiB; {remedy}", bytes >> 30)]
     Endless {
         /// The input as given.
         name: String,
@@ -201,7 +201,7 @@ pub enum SourceError {
     },
     /// There is neither a prompt column nor a template.
     #[error(
-        "{name}: has no column `prompt` (columns: {columns}); rename one to `prompt`, or say how to ask with a \
+        "{name}: has no column `prompt` (columns: {columns}); rename one to `prompt`, or make the prompt with a \
          template: -t '{{{{{example}}}}}'"
     )]
     NoPromptColumn {

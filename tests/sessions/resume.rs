@@ -290,7 +290,7 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let went_on = folder.run(&["run", "prompts.jsonl", "--tier", "2", "--simulate", "-o", "out.jsonl"]);
     let resumed = folder.run(&["resume", "out.errors.jsonl", "--simulate"]);
 
-    went_on.ends_with(3).tells(&["7 done by earlier runs", "4 of them by an earlier run"]);
+    went_on.ends_with(3).tells(&["7 done by earlier runs", "4 of them because an earlier run"]);
     resumed.ends_with(0);
     let results = folder.read("out.jsonl");
     assert!(results.starts_with(&before), "what was answered stays as it was");

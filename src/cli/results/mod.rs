@@ -18,7 +18,7 @@ use super::projection::{Projection, Target};
 use super::say;
 use crate::export::{Include, Made, Run};
 use crate::journal::{Disk, RealDisk, RunPaths};
-use crate::report::text::{count, escape, plural};
+use crate::report::text::{escape, plural};
 use crate::source;
 
 pub(crate) use self::find::Files;
@@ -68,8 +68,8 @@ pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
     let mut said = format!("{}: {}", projection.name(), plural(made.rows, "row", "rows"));
     if made.not_in_input > 0 {
         said.push_str(&format!(
-            " (without {} of the results file that the input does not have any more)",
-            count(made.not_in_input)
+            " ({} of the results file left out: no longer in the input)",
+            plural(made.not_in_input, "row", "rows")
         ));
     }
     said
