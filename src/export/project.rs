@@ -115,7 +115,7 @@ impl Request {
     }
 
     /// Returns whether lines are copied unchanged. Otherwise cells are made from them.
-    fn copies_lines(&self) -> bool {
+    pub(crate) fn copies_lines(&self) -> bool {
         self.form.format == OutputFormat::Jsonl && self.fields.is_none()
     }
 

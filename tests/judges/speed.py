@@ -129,7 +129,7 @@ def main():
     csv.field_size_limit(sys.maxsize)
     if not (args.work / "p.results.jsonl").exists():
         make_rows(args.work, args.rows)
-    ours = [str(args.binary.resolve()), "results", "p.jsonl", "-o", "ours.csv"]
+    ours = [str(args.binary.resolve()), "results", "p.results.jsonl", "--input", "p.jsonl", "-o", "ours.csv"]
     programs = {
         "claude-batch": (ours, args.runs),
         "DuckDB": ([sys.executable, "-c", DUCKDB], args.runs),

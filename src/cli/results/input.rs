@@ -31,7 +31,7 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
         None => None,
     };
     let mut notes = Vec::new();
-    let shown = |results: &Option<PathBuf>| results.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let shown = |path: Option<&PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
     let path = folder.as_deref().map(|folder| manifest_path(folder).display().to_string()).unwrap_or_default();
     let rows = manifest.as_ref().map(|manifest| rows_taken_back(&manifest.rows, &path)).transpose()?;
     let has_settings = manifest.as_ref().is_some_and(|manifest| !manifest.rows.is_empty());
@@ -44,19 +44,19 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
         (Some(manifest), []) => match recorded_inputs(manifest, results.as_deref(), world) {
             Some(Recorded::Paths(paths)) => read(&paths)?,
             Some(Recorded::Spool(input)) => vec![input],
-            None => {
-                notes.push(format!(
-                    "the input of {} is not here, so its columns and its order are not known; name it with --input",
-                    shown(&results)
-                ));
-                Vec::new()
-            }
+            None => Vec::new(),
         },
         (None, []) => match named.filter(|named| is_input_of(named, results.as_deref(), world)) {
             Some(named) => read(&[named])?,
             None => Vec::new(),
         },
     };
+    if inputs.is_empty() {
+        notes.push(format!(
+            "the input of {} is not known here, so its columns and its order are missing; name it with --input",
+            shown(results.as_ref().or(errors.as_ref()))
+        ));
+    }
     let input = match inputs.as_slice() {
         [] => None,
         inputs => Some(run_input(inputs, &config, has_settings)?),

@@ -41,10 +41,10 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     if !args.input.is_empty() && found.len() > 1 {
         bail!("--input belongs to one run, but {} are named", found.len());
     }
-    let mut runs = Vec::new();
+    let (mut runs, mut all_notes) = (Vec::new(), Vec::new());
     for files in found {
         let (run, notes) = run_of(files, args, world, &disk)?;
-        notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
+        all_notes.extend(notes);
         runs.push(run);
     }
     let target = match &args.output {
@@ -55,6 +55,10 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
         runs.iter().all(|run| run.input.as_ref().is_some_and(|input| input.inputs.iter().all(source::is_seekable)));
     let include = Some(Include::of(&args.include)).filter(|_| !args.include.is_empty());
     let projection = Projection::of_results(&config.form, target, include, is_known)?;
+    // Whole lines are the same with and without the input.
+    if !projection.request.copies_lines() {
+        all_notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
+    }
     check(&projection, &runs, &disk)?;
     let made = projection.make(&disk, &runs)?;
     if projection.target != Target::Stdout {
