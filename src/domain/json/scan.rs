@@ -88,17 +88,36 @@ pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
             PIECE => at += PIECE,
             more => return Some(at + more),
         }
+        // Most strings end in their first piece. A long string is searched in steps of four pieces, which is faster.
+        while let Some(four) = bytes.get(at..)?.first_chunk() {
+            match special_of_four(four) {
+                0 => at += 4 * PIECE,
+                marks => return Some(at + marks.trailing_zeros() as usize),
+            }
+        }
     }
 }
 
 /// Returns the position of the first special byte in a piece, or the piece's length.
 #[inline]
 fn first_special(piece: &[u8; PIECE]) -> usize {
+    (special_of(piece) | (1 << PIECE)).trailing_zeros() as usize
+}
+
+/// Returns one bit for each byte of a piece. The bit is set if the byte is special.
+#[inline]
+fn special_of(piece: &[u8; PIECE]) -> u32 {
     let piece = u8x16::new(*piece);
     let is = |byte| piece.simd_eq(u8x16::splat(byte));
     let is_control = piece.min(u8x16::splat(b' ' - 1)).simd_eq(piece);
-    let marks = (is(b'"') | is(b'\\') | is_control).to_bitmask();
-    (marks | (1 << PIECE)).trailing_zeros() as usize
+    (is(b'"') | is(b'\\') | is_control).to_bitmask()
+}
+
+/// Returns one bit for each byte of four pieces, as [`special_of`] does for one piece.
+#[inline]
+fn special_of_four(four: &[u8; 4 * PIECE]) -> u64 {
+    let (pieces, _) = four.as_chunks();
+    pieces.iter().zip([0, 16, 32, 48]).fold(0, |marks, (piece, shift)| marks | (u64::from(special_of(piece)) << shift))
 }
 
 /// Returns the last bytes of a text as a piece of full length. The rest of the piece is filled with a letter that is
@@ -164,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_first_special_byte_is_found_at_every_position() {
-        for length in 0..90 {
+        for length in 0..150 {
             for byte in 0..=u8::MAX {
                 let mut text = vec![b'!'; length];
                 text.push(byte);
