@@ -24,11 +24,30 @@ pub(crate) struct RunInput {
     pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
 }
 
+/// What is known of a row, to find its line in the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownRow {
+    /// The label of its identity; `None` for a row that can't be read.
+    pub(crate) label: Option<u64>,
+    /// Its input and line.
+    origin: Origin,
+}
+
+impl KnownRow {
+    /// Returns what `find` finds for its label. If that is nothing, returns what it finds for the label that is made of
+    /// the input and the line: a row has it if it was broken, or if an earlier row had the same label.
+    pub(crate) fn found<T>(&self, mut find: impl FnMut(u64) -> Option<T>) -> Option<T> {
+        self.label.and_then(&mut find).or_else(|| {
+            let place = format!("{}:{}", self.origin.source, self.origin.line);
+            find(RowId::named(&place, None).label)
+        })
+    }
+}
+
 /// A row of the input.
 pub(crate) struct InputLine<'a> {
-    /// The labels under which its line may be in the journal. The first comes from the identity of the row. The second
-    /// comes from its input and line, and is used if the row was broken or had the same label as an earlier row.
-    pub(crate) labels: [Option<u64>; 2],
+    /// What is known of it.
+    pub(crate) known: KnownRow,
     input: Option<InputRow>,
     wanted: &'a [Wanted],
 }
@@ -135,8 +154,8 @@ impl RunInput {
                     item => item,
                 };
                 read += 1;
-                let (labels, input) = rows.identified(item);
-                each(&InputLine { labels, input, wanted: &wanted })?;
+                let (known, input) = rows.identified(item);
+                each(&InputLine { known, input, wanted: &wanted })?;
             }
         }
         Ok(())
@@ -183,14 +202,12 @@ impl Rows<'_> {
         }
     }
 
-    fn identified(&mut self, item: Item) -> ([Option<u64>; 2], Option<InputRow>) {
+    fn identified(&mut self, item: Item) -> (KnownRow, Option<InputRow>) {
         self.index += 1;
-        let place = |origin: &Origin| RowId::named(&format!("{}:{}", origin.source, origin.line), None).label;
         match item {
-            Item::Broken(row) => ([None, Some(place(&row.origin))], row.input),
+            Item::Broken(row) => (KnownRow { label: None, origin: row.origin }, row.input),
             Item::Row(mut row) => {
-                let input = row.input.take();
-                let place = place(&row.origin);
+                let (input, origin) = (row.input.take(), row.origin.clone());
                 let label = match (&row.custom_id, &row.error, &mut self.planner) {
                     (Some(custom_id), None, _) | (Some(custom_id), Some(_), None) => {
                         Some(RowId::named(custom_id, None).label)
@@ -198,7 +215,7 @@ impl Rows<'_> {
                     (_, _, Some(planner)) => Some(planner.identify(*row, JobId(self.index - 1)).row.label),
                     (None, _, None) => None,
                 };
-                ([label, Some(place)], input)
+                (KnownRow { label, origin }, input)
             }
         }
     }

@@ -7,7 +7,7 @@ use super::error::ExportError;
 use super::fields::{Field, Of};
 use super::form::{Form, OutputFormat};
 use super::index::{Include, Index, JournalFiles, Place};
-use super::input::RunInput;
+use super::input::{KnownRow, RunInput};
 use super::json_lines::JsonLines;
 use super::line::{Line, Needed, value, within};
 use super::lines::Lines;
@@ -285,7 +285,7 @@ impl<'f> RowWriter<'f> {
         let mut sorter = Sorter::default();
         let mut record = Vec::new();
         input.each(&wanted, |row| {
-            let place = row.labels.iter().flatten().find_map(|label| index.find(*label));
+            let place = row.known.found(|label| index.find(label));
             let Some(place) = place.filter(|place| place.is_in(include)) else { return Ok(()) };
             match request.order {
                 Order::Input => self.write(lines, place, row.cells()),
@@ -310,11 +310,11 @@ impl<'f> RowWriter<'f> {
         lines: &mut Lines<'_>,
         include: Include,
     ) -> Result<(), ExportError> {
-        let mut waiting: Vec<[Option<u64>; 2]> = Vec::with_capacity(AT_ONCE);
-        let mut write = |waiting: &mut Vec<[Option<u64>; 2]>| -> Result<(), ExportError> {
-            index.fetch(waiting.iter().filter_map(|labels| labels[0]));
-            for labels in waiting.drain(..) {
-                let place = labels.iter().flatten().find_map(|label| index.find(*label));
+        let mut waiting: Vec<KnownRow> = Vec::with_capacity(AT_ONCE);
+        let mut write = |waiting: &mut Vec<KnownRow>| -> Result<(), ExportError> {
+            index.fetch(waiting.iter().filter_map(|row| row.label));
+            for row in waiting.drain(..) {
+                let place = row.found(|label| index.find(label));
                 if let Some(place) = place.filter(|place| place.is_in(include)) {
                     self.write(lines, place, std::iter::empty())?;
                 }
@@ -322,7 +322,7 @@ impl<'f> RowWriter<'f> {
             Ok(())
         };
         input.each(&[], |row| {
-            waiting.push(row.labels);
+            waiting.push(row.known.clone());
             if waiting.len() == AT_ONCE { write(&mut waiting) } else { Ok(()) }
         })?;
         write(&mut waiting)
