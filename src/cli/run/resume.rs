@@ -13,8 +13,8 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
-/// Reads all logs before any of them is run, so that nothing is changed if one of them is refused. A single log is
-/// only read when it is run.
+/// Reads all logs before any of them is run, so that nothing is changed if one of them is refused. If there is only one
+/// log, it is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -48,7 +48,7 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
         ),
         JournalError::OtherResults { path, line, results } => {
             let whose = output.map_or_else(
-                || "not of the same results as the lines before (error.results)".to_owned(),
+                || "but the lines before it belong to other results (error.results)".to_owned(),
                 |output| format!("not of -o {} (error.results)", output.display()),
             );
             anyhow!(
