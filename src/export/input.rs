@@ -91,7 +91,7 @@ impl RunInput {
     /// [`ExportError::Source`].
     pub(crate) fn all_columns(&self) -> Result<Option<Vec<String>>, ExportError> {
         for input in &self.inputs {
-            // A pipe has been read already, or will be.
+            // A pipe can be read only once, and the run reads it.
             if !source::is_seekable(input)
                 || source::open(input, &self.options.clone().without_prompts())?.header().is_none()
             {

@@ -6,7 +6,7 @@ use super::new_run::NewRun;
 use crate::domain::ErrorClass;
 use crate::report::{Stats, Verbosity, failures};
 
-/// Rows in the error log, by class.
+/// How many rows of each class are in the error log.
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {

@@ -61,8 +61,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Writes the rows that are still pending, closes the files, and returns the rows in the error log. If closing
-    /// fails, this becomes the reason why the run stopped, unless there is already a reason.
+    /// If the pending rows were kept, writes them to the error log. Then closes the files, and returns how many rows
+    /// the error log contains, by class. If closing fails, this becomes the reason why the run stopped, unless there is
+    /// already a reason.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;

@@ -22,7 +22,7 @@ const LOOKS: u32 = 100;
 /// How much memory one row may add, in KiB. With the largest prompt and all its fuel, a template can use half of this.
 const MOST_KIB: u64 = 512 << 10;
 
-/// Watches a template until the program ends: whether filling in a row takes too long.
+/// Watches a template until the program ends. If filling in a row takes too long or too much memory, ends the program.
 pub(super) fn watch(template: Template, name: String) -> std::io::Result<()> {
     thread::Builder::new().name("template".to_owned()).spawn(move || guard(&template, &name)).map(drop)
 }

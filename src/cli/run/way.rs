@@ -57,7 +57,7 @@ impl Way {
         Ok(way)
     }
 
-    /// Returns the text of the first line of a run that describes the server and the way to it.
+    /// Returns the server and the way to it as text, for the first line that a run prints.
     pub(super) fn words(&self, origin: &str) -> String {
         match self.parts.is_empty() {
             true => origin.to_owned(),
@@ -70,7 +70,7 @@ impl Way {
 /// certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
-/// Returns the variables, with their values, that give other certificates to trust than the system's.
+/// Returns the variables by which the user replaces the system's trusted certificates, with their values.
 ///
 /// The library ignores files that it can't read. It would then trust no certificates, or only those of the other
 /// variable. So both variables are checked here. One readable folder is enough, because a list of folders often
