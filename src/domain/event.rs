@@ -170,7 +170,7 @@ pub enum EventBody {
     },
     /// A message that a person should see once.
     Warned(String),
-    /// A message that answers a person, or one about the format that was recognized in a stream of rows.
+    /// The answer to a signal of the user, or the format that was recognized in a stream of rows.
     Noted(String),
     /// From now on, no requests are sent. The run only waits for the requests in flight.
     Draining {

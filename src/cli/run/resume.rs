@@ -52,8 +52,8 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
                 |output| format!("not of -o {} (error.results)", output.display()),
             );
             anyhow!(
-                "line {line} of {} is a failure of {}, {whose}: name its own results with -o, or send its rows as new \
-                 ones by naming it as the input of run",
+                "line {line} of {} is a failure of {}, {whose}: name the results of this log with -o, or send its \
+                 rows as new ones: name the log as the input of run",
                 path.display(),
                 quoted(&results)
             )

@@ -19,7 +19,7 @@ const OVERLAP: usize = 4 * 1024;
 /// Replaces every decoded character beyond ASCII. No secret contains it.
 const OTHER: u8 = 0xff;
 
-/// Kinds of escapes. A text may be escaped several times, each time with another kind.
+/// Kinds of escapes. A text may be escaped several times, each time with any kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
@@ -51,8 +51,8 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view first, and then the views that result if its escapes are decoded, kind by kind, in every order
-    /// of the kinds. Returns at most `most` views.
+    /// Returns this view first, and then the decoded views. Each decodes one more kind of escapes than a view before
+    /// it, so every order of the kinds is tried. Returns at most `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();

@@ -100,7 +100,7 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // Since the check, something else got this name. The refusal says what it is.
+                // After the check, the name was given to something else. The refusal says what it is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
