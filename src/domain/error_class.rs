@@ -78,7 +78,7 @@ impl ErrorClass {
         }
     }
 
-    /// Reads a name back.
+    /// Returns the class with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }

@@ -90,7 +90,8 @@ impl RateLimits {
     }
 }
 
-/// A group of models that share one set of limits, by its name in the catalog (`haiku-4.5`, `opus-4.x`).
+/// The name of a group of models in the catalog (`haiku-4.5`, `opus-4.x`). The models of a group share one set of
+/// limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelClass(pub Arc<str>);
 

@@ -1,4 +1,4 @@
-//! Finds the results file and the error log of a run by the name of one of its files.
+//! Finds the results file and the error log of a run. The user names only one file of the run.
 
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,8 @@
 //!   some orders of the kinds are tried.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
-//! characters, and a secret with fewer than eight characters. Removing such a short secret would only garble the text.
+//! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
+//! so removing it would only damage the text.
 //!
 //! The content of an answer stays as it was sent, because it must be the model's own words, byte for byte.
 //!

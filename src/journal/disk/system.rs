@@ -1,6 +1,6 @@
 //! The differences between operating systems, for `real.rs`: owners, links, modes, and who else can open a file.
 //!
-//! If the system can't tell owners and modes, every file counts as the user's own and as private.
+//! If the system does not report owners and modes, every file counts as private and as the user's own.
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::*;
