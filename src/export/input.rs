@@ -85,7 +85,8 @@ impl RunInput {
         Ok(columns)
     }
 
-    /// Returns the columns that the headers name; `None` if an input has no header, so that its rows may have any members.
+    /// Returns the columns that the headers name. Returns `None` if an input has no header, because its rows may then
+    /// have any members.
     ///
     /// # Errors
     /// [`ExportError::Source`].

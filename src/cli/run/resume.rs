@@ -18,8 +18,8 @@ use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
-            "-o -: with resume, -o names the results file of the logs; if a run wrote to standard output, leave out -o to \
-             do the same"
+            "-o -: with resume, -o names the results file of the logs; if a run wrote to standard output, leave out \
+             -o to do the same"
         );
     }
     match args.errors.as_slice() {
