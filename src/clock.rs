@@ -1,14 +1,14 @@
 //! Time: the instants that are passed to the core, and the clock that makes them.
 //!
-//! Owns [`Instant`], which the core computes with, and [`RunClock`], the only reader of the machine's clocks for
-//! scheduling. The core never sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time
-//! is paused, as in tests, a run is on virtual time.
+//! The core computes with [`Instant`]. For scheduling, only [`RunClock`] reads the machine's clocks. The core never
+//! sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time is paused, as in tests, a
+//! run uses virtual time.
 
 use std::time::Duration;
 
 /// A moment of a run, in nanoseconds since the run began.
 ///
-/// Units and ranges: 0 to about 584 years. Arithmetic saturates.
+/// Range: 0 to about 584 years. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 

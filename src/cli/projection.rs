@@ -40,8 +40,8 @@ const RESULTS: &str = ".results.jsonl";
 impl Projection {
     /// Returns the projection that a run makes at its end; `None` if the results file is the output.
     ///
-    /// `unnamed` is the results file of the run if no output is named. `is_seekable` says whether the input can be
-    /// read again.
+    /// `unnamed` is the results file that the run has if the user names no output. `is_seekable` says whether the input
+    /// can be read again.
     ///
     /// # Errors
     /// The name of the output does not fit its format.
@@ -63,7 +63,8 @@ impl Projection {
         Ok((!is_plain).then_some(Self { target, request }))
     }
 
-    /// Returns the results file of a run with this projection; `None` if the run has its usual results file.
+    /// Returns the results file that a run with this projection gets; `None` if the projection does not change where a
+    /// run puts its results.
     pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
         match (&self.target, &config.output) {
             (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),
@@ -72,8 +73,8 @@ impl Projection {
         }
     }
 
-    /// Checks that the output can be written. It must be neither a file of the run nor a file that this program did not
-    /// make.
+    /// Checks that the output can be written. It must not be a file of the run. If it exists already, this program must
+    /// have made it.
     ///
     /// # Errors
     /// The message names the output, and says what to do.
@@ -82,7 +83,7 @@ impl Projection {
         RunPaths::given(Some(output.clone()), paths.errors.clone()).check_output(inputs, disk)?;
         let journal = paths.results.as_deref();
         if journal.is_some_and(|results| results == output || disk.is_same_file(results, output)) {
-            bail!("the output {} is the results file of the run: name another one with -o", output.display());
+            bail!("the output {} is the results file of the run: name another output with -o", output.display());
         }
         let exists = |path: &Path| matches!(disk.kind(path), Ok(Some(_)));
         if exists(output) && !journal.is_some_and(exists) {

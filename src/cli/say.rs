@@ -4,9 +4,9 @@
 //! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line
 //! breaks are escaped too. So it can't look like a line of this program.
 //!
-//! Nothing in this module panics, in contrast to the standard library's macros when the stream is full or closed. A
-//! message that can't be shown does not end a run. Standard output is different, because it carries the result of a
-//! command. If its reader has closed it, the reader has seen enough; any other failure to write is an error.
+//! Nothing in this module panics. The standard library's macros do panic if the stream is full or closed. A message
+//! that can't be shown does not end a run. Standard output is different, because it carries the result of a command. It
+//! is no error if the reader has closed it, because the reader has seen enough. Any other failure to write is an error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -19,8 +19,8 @@ use crate::report::text::{escape, escape_lines};
 
 /// The beginning of a key of the API.
 const KEY_BEGINS: &str = "sk-ant-";
-/// The fewest characters that follow the beginning of a key. A shorter text is not a key, but part of a sentence about
-/// keys.
+/// A key has at least this many characters after its beginning. A shorter text is not a key, but part of a sentence
+/// about keys.
 const KEY_REST: usize = 8;
 
 /// An error: standard output could not be written.
@@ -69,7 +69,8 @@ pub(crate) fn progress() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
 
-/// Returns standard output for results. They are written byte for byte, or escaped if it is a terminal.
+/// Returns standard output for results. If it is a terminal, results are escaped; otherwise they are written byte for
+/// byte.
 pub(crate) fn results() -> Box<dyn Write + Send> {
     let stream = io::stdout();
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }

@@ -1,13 +1,13 @@
 //! Commands that users paste into a shell. They are quoted so that they keep their meaning and are safe to print.
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Any other word is put in single quotes. A
-//! word with a control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'`, with octal
-//! numbers for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this. Older shells read a
-//! wrong name, but do not run anything else. On Windows, names can't contain these characters, and double quotes are
+//! word with a control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'`, with octal numbers
+//! for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this. An older shell takes the word for
+//! another name, but it runs no other command. On Windows, names can't contain these characters, and double quotes are
 //! enough.
 //!
-//! The value of a `--header` may be a secret. In a printed command, it is replaced by [`HIDDEN`], which the program
-//! refuses.
+//! The value of a `--header` may be a secret. In a printed command, [`HIDDEN`] is in its place, and the program refuses
+//! this text as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -60,7 +60,7 @@ fn is_plain(word: &str) -> bool {
     !word.is_empty() && !word.starts_with('=') && word.bytes().all(is_plain)
 }
 
-/// Returns whether a character may be changed when it is copied from a terminal.
+/// Returns whether copying from a terminal can change or lose this character.
 fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }

@@ -53,7 +53,7 @@ impl Simulator {
                 let _ = ready_in.send(Err(error));
             }
         })?;
-        let url = ready.recv().map_err(|_| anyhow!("the simulator ended before it began"))??;
+        let url = ready.recv().map_err(|_| anyhow!("the simulator ended before it was ready"))??;
         Ok(Self { url, stop: Some(stop), thread: Some(thread) })
     }
 

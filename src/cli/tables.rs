@@ -67,7 +67,7 @@ pub(crate) fn limits(args: &LimitsArgs) -> Result<Exit> {
         rows.try_for_each(|(row, limits)| say::out(&limits_row(row, limits)))?;
         say::out("")?;
     }
-    say::out("The limits that the API reports with each answer replace these.")?;
+    say::out("A run replaces these limits with those that the API reports in its answers.")?;
     Ok(Exit::Done)
 }
 

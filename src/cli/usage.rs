@@ -1,7 +1,8 @@
 //! The command line as clap parses it, and the texts that clap prints: help, version, errors.
 //!
-//! clap's messages repeat arguments as they were typed, so arguments are escaped in this module first. clap advises to
-//! put an argument after `--`; this advice is left out for arguments that would need quotes in a shell.
+//! clap's messages repeat arguments as they were typed, so this module escapes the arguments in a message before it is
+//! printed. clap advises to put an argument after `--`; this advice is left out for arguments that would need quotes in
+//! a shell.
 
 use std::ffi::OsString;
 
@@ -20,7 +21,8 @@ const NAME: &str = "claude-batch";
 /// Returns the command line.
 ///
 /// # Errors
-/// There is no command to run, because help or an error has been printed. The error says how the program ends.
+/// There is no command to run, because help or an error has been printed. The error contains the exit code of the
+/// program, or the failure to print.
 pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args = std::env::args_os().skip(1);
     Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
@@ -54,7 +56,8 @@ fn harmless(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Returns a value that an error repeats, escaped; `None` if it is not text or comes from clap itself.
+/// Returns the escaped form of a value that an error repeats; `None` if the value is not text or comes from clap
+/// itself.
 fn shown(value: &ContextValue) -> Option<ContextValue> {
     match value {
         ContextValue::String(text) => Some(ContextValue::String(escape(text).into_owned())),

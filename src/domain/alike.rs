@@ -3,7 +3,7 @@
 /// The highest number of different faults that are kept. Rows with other faults are only counted.
 const MOST: usize = 20;
 
-/// How much of a message is compared, in bytes. Only lists of names make messages longer than this.
+/// How much of a message is compared, in bytes. Only messages with lists of names are longer.
 const COMPARED: usize = 1_000;
 
 /// Faults, grouped by their messages. The values from the rows are ignored. Memory is bounded.

@@ -12,27 +12,28 @@ use super::{Cost, Expense, PoolId, Request, Terms};
 /// A request for a row, where it is sent, and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request, without its wire form. The first ask of a row shares the bytes of [`super::Job::request`].
+    /// The request, before the provider gives it the form in which it is sent. The first ask of a row shares the bytes
+    /// of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
     /// The terms of the request.
     pub terms: Terms,
-    /// The route. Its provider and account name the endpoint; the whole id names the pool of limits there that the
-    /// request counts against.
+    /// The route. Provider and account identify the endpoint. The whole id identifies the limits of this endpoint that
+    /// the request uses up.
     pub pool: Arc<PoolId>,
-    /// The estimated cost: one request, the input that the statistics of its text predict, and `max_tokens` as output.
-    /// It assumes that no input is cached, and does not use what the run has learned.
+    /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
+    /// output tokens. The estimate assumes that no input is cached, and does not use what the run has learned.
     pub cost: Cost,
     /// The cost of one answer to this request; `None` when its model has no price. It is computed from the request, so
     /// a policy that changes the request must compute it anew.
     pub expense: Option<Expense>,
-    /// The most output tokens that the answer may have.
+    /// How many output tokens the answer may have at most.
     pub max_tokens: u32,
     /// Rows with the same number share their predictions. They have the same template, system prompt and `max_tokens`,
     /// so their answers have similar lengths.
     pub template: u64,
-    /// Length of the request body in bytes, without what the provider adds before the body is sent.
+    /// Length of the request body in bytes, before the provider adds anything to it.
     pub body_bytes: u32,
     /// Why the request is sent.
     pub purpose: Purpose,

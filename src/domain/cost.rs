@@ -90,7 +90,7 @@ impl Usage {
         self.limited_input_tokens().saturating_add(self.cache_read_tokens)
     }
 
-    /// Returns the input that counts against the input limit: all but cache reads.
+    /// Returns how many input tokens count against the input limit. Tokens read from a cache do not count.
     pub fn limited_input_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.cache_write_5m_tokens).saturating_add(self.cache_write_1h_tokens)
     }
@@ -123,7 +123,7 @@ pub enum Caching {
     Hour,
 }
 
-/// The most that one paid answer to a request can use.
+/// The upper limits of what one paid answer to a request can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageBound {
     /// Input tokens, cached or not.
@@ -215,8 +215,8 @@ impl AddAssign for Money {
 }
 
 impl fmt::Display for Money {
-    /// Shows dollars: with two decimal places from one dollar up, with four below one dollar. An amount that four
-    /// places can't show appears as `<$0.0001`.
+    /// Shows dollars. Amounts of one dollar or more have two decimal places, smaller amounts have four. An amount that
+    /// is too small for four places appears as `<$0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
         match dollars {

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum ErrorClass {
     /// The row itself can't be sent: it is not JSON, has no prompt, or repeats a label.
     InvalidInput,
-    /// A rate limit outlasted `--retry-for`.
+    /// A rate limit refused the row for longer than `--retry-for`.
     RateLimit,
     /// The service was overloaded for longer than `--retry-for`.
     Overloaded,
@@ -31,7 +31,7 @@ pub enum ErrorClass {
     Truncated,
     /// The status was 200, but the body is not a whole answer.
     InvalidOutput,
-    /// The run ended before the row did.
+    /// The run ended before the row was finished.
     Canceled,
     /// A batch expired before the row was answered.
     Expired,
@@ -78,13 +78,13 @@ impl ErrorClass {
         }
     }
 
-    /// Reads a name back.
+    /// Returns the class with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
 
-    /// Returns whether another run may succeed with a row that failed with this class, if the row is not changed. Use
-    /// it only where nothing but the class is known.
+    /// Returns whether a row that failed with this class may succeed in another run without a change. Use it only where
+    /// the class is all that is known.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

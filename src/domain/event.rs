@@ -27,8 +27,8 @@ pub struct PoolStatus {
     pub pool: PoolId,
     /// The limits that apply at this moment.
     pub limits: RateLimits,
-    /// How full each bucket is, as a share of a minute's limit, 0 to 1, in the order of [`Dimension::ALL`]; `None`
-    /// where there is no limit.
+    /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
+    /// The order is that of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
     /// How much longer the pool is held; `None` when it is not held.
     pub held_for: Option<Duration>,
@@ -36,12 +36,12 @@ pub struct PoolStatus {
     pub ready: usize,
 }
 
-/// A row that failed for good, as it is shown to people as an example.
+/// A row that failed and is not tried again. It is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
     /// Its label. For a row without a label, the place where it was read.
     pub label: String,
-    /// The HTTP status that came last, if one did.
+    /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,
     /// The last message about it. The message and the label are shortened, because many such rows may wait for the
     /// disk.
@@ -116,12 +116,11 @@ pub enum EventBody {
         /// The time from the first send to the answer.
         latency: Duration,
     },
-    /// A row failed for good, and its line is on disk.
+    /// A row failed and is not tried again. Its line is on disk.
     Failed {
         /// The class of the failure.
         class: ErrorClass,
-        /// The row, and the last message about it. It is in a box for the same reason as the reason in
-        /// [`EventBody::Ended`].
+        /// The row, and the last message about it. Both are in a box to keep events small, see [`EventBody::Ended`].
         row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
@@ -152,7 +151,7 @@ pub enum EventBody {
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,
-        /// The bucket that was empty, where the response says.
+        /// The bucket that was empty; `None` if the response does not say which.
         dimension: Option<Dimension>,
     },
     /// A response reported another limit than the one in force, and the limit was changed.
@@ -171,9 +170,9 @@ pub enum EventBody {
     },
     /// A message that a person should see once.
     Warned(String),
-    /// The answer to something a person asked for, or what a stream of rows was recognized as.
+    /// The answer to a signal of the user, or the format that was recognized in a stream of rows.
     Noted(String),
-    /// No more requests are sent. Requests in flight are finished.
+    /// From now on, no requests are sent. The run only waits for the requests in flight.
     Draining {
         /// How many requests are in flight.
         in_flight: usize,
@@ -184,10 +183,10 @@ pub enum EventBody {
     Ended {
         /// Rows that were read and have no result yet.
         pending: u64,
-        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a box, because thousands of
-        /// small events may wait for the disk, and each takes as much memory as the largest variant.
+        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a box to keep events small:
+        /// thousands of them may wait for the disk, and each takes as much memory as the largest variant.
         reason: Option<Box<HaltReason>>,
-        /// For each reason, the share of the run's time in which it held up the run. The largest share comes first.
+        /// Why the run had to wait: each reason, and its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
         /// How long the run took.
         elapsed: Duration,

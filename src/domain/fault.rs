@@ -2,7 +2,7 @@
 //! are written to.
 //!
 //! These types are passed from the place of the failure to the place where the message for people is made. The code
-//! between never has to read a message to find out what happened.
+//! between these places never has to read a message to find out what happened.
 
 /// What went wrong on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,7 @@ pub enum WireErrorKind {
     Timeout,
     /// Nothing came for longer than `--idle-timeout`.
     Idle,
-    /// The connection broke after the request may have been sent.
+    /// The connection broke, and the request may already have been sent.
     Broken,
     /// The body is larger than allowed.
     TooLarge,
@@ -54,7 +54,7 @@ pub struct WriteFault {
     pub message: String,
 }
 
-/// What lines are written to.
+/// The kind of target that lines are written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
     /// A file: the results, the error log, or a file of the run folder.
@@ -63,10 +63,10 @@ pub enum WriteTarget {
     StandardOutput,
 }
 
-/// What is wrong with the place that lines are written to.
+/// What is wrong with the target of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteCause {
-    /// The disk, a quota or a size limit is full.
+    /// The disk is full, or a quota or size limit is reached.
     Full,
     /// The reader of the pipe has closed it.
     ReaderGone,

@@ -9,7 +9,7 @@ use super::{ErrorClass, Failure, WriteFault};
 pub enum HaltReason {
     /// The key is wrong, or nothing is permitted with it (401, or 403 before any success).
     Key(Failure),
-    /// Several rows in a row were forbidden (403).
+    /// The API forbade several consecutive rows (403).
     Forbidden(Failure),
     /// There is a problem with billing, credit or a spend cap, or the organization is on hold.
     Account(Failure),
@@ -35,8 +35,8 @@ pub enum HaltReason {
     },
     /// The endpoint can't be reached or answers nothing but faults.
     Endpoint(Failure),
-    /// So many rows failed that the `--halt` rule stops the run: the first ten rows failed in the same way, or a number
-    /// or a share of rows failed.
+    /// So many rows failed that the `--halt` rule stops the run. Depending on the rule, the first ten rows failed in
+    /// the same way, or the number or share of failed rows is too large.
     AllFail {
         /// How many rows failed.
         rows: u64,
@@ -51,7 +51,7 @@ pub enum HaltReason {
     Disk(WriteFault),
     /// The run was interrupted by INT, TERM or HUP. The signal is given by its number.
     Signal(i32),
-    /// A limit the user set: requests, tokens, time or cost.
+    /// A limit that the user set is reached: requests, tokens, time or cost.
     Budget(String),
 }
 

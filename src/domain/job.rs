@@ -32,16 +32,17 @@ pub struct Job {
     pub identity: Identity,
     /// The identity, reduced to 16 bytes.
     pub row: RowId,
-    /// The row's request: its own parameters, and the parameters from flags that the row does not have itself. It
-    /// always has `model` and `max_tokens`. It never has `stream`, because the runner decides whether an answer is
-    /// streamed. The key is computed from this request, and an error entry contains it.
+    /// The row's request. It consists of the row's own parameters, and of the parameters from flags for which the row
+    /// has no value of its own. It always has `model` and `max_tokens`. It never has `stream`, because the runner
+    /// decides whether an answer is streamed. The key is computed from this request. If the row fails, the request is
+    /// part of its entry in the error log.
     pub request: Request,
     /// Fields that are kept with the row but not sent: the members of one JSON object, as raw values.
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
-    /// The row's position among all rows of the run that read it first. It counts from 0, without blank lines. It
-    /// differs from `id` only for a row from an error log, which keeps the position that it had in its first run.
+    /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. It differs
+    /// from `id` only for a row from an error log, which keeps the position that it had in its first run.
     pub index: u64,
 }
 
@@ -52,7 +53,7 @@ impl Job {
     }
 }
 
-/// A job together with the request that is sent for it next. This is what the scheduler takes.
+/// A job together with the request that is sent for it next. The scheduler schedules these.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.

@@ -11,7 +11,7 @@ use super::Dimension;
 pub enum Tier {
     /// The run begins with the strictest preset in use, and adopts the limits that responses report.
     Auto,
-    /// The program sets no limits itself. Limits in response headers apply all the same.
+    /// The program sets no limits itself. But limits in response headers do apply.
     None,
     /// Tier 1 (until 2026-06-25).
     One,
@@ -90,7 +90,8 @@ impl RateLimits {
     }
 }
 
-/// A group of models that share one set of limits. It holds the group's name in the catalog (`haiku-4.5`, `opus-4.x`).
+/// The name of a group of models in the catalog (`haiku-4.5`, `opus-4.x`). The models of a group share one set of
+/// limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelClass(pub Arc<str>);
 

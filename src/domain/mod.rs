@@ -1,7 +1,7 @@
 //! The words of the program: jobs, costs, limits, outcomes, events.
 //!
-//! This module is plain data, with the rules that hold for it. It knows no file, socket, clock or foreign protocol.
-//! Every other module may use it. It uses no other module, except for [`crate::clock::Instant`].
+//! This module contains plain data and the rules for these data. It uses no file, socket, clock or protocol. Every
+//! other module may use it. It uses no other module, except for [`crate::clock::Instant`].
 
 mod alike;
 mod ask;

@@ -72,8 +72,8 @@ impl Outcome {
         sum
     }
 
-    /// Returns the cost of all attempts; `None` for a model without a price. The price of each attempt depends on the
-    /// length of its own prompt, not on their sum.
+    /// Returns the cost of all attempts; `None` for a model without a price. The price of an attempt depends on the
+    /// length of its own prompt, not on the sum over all attempts.
     pub fn cost(&self) -> Option<Money> {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }

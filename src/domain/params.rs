@@ -7,8 +7,9 @@ use super::json::{write_json_str, write_on_one_line};
 
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values are never parsed and written again. So number spelling, key order and escapes inside them reach the API byte
-/// for byte. Prompt caching needs this, because equal prefixes must have equal bytes. Names are unique.
+/// Values stay as they were written; nothing parses them and writes them anew. So number spelling, key order and
+/// escapes inside them reach the API byte for byte. Prompt caching needs this, because equal prefixes must have equal
+/// bytes. Names are unique.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
@@ -18,7 +19,7 @@ impl Params {
         self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
     }
 
-    /// Sets a parameter. An existing parameter keeps its place; another one is added at the end.
+    /// Sets a parameter. An existing parameter keeps its place; a new one is added at the end.
     pub fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(own, _)| &**own == name) {
             Some((_, own)) => *own = value,
@@ -47,8 +48,8 @@ impl Params {
     }
 }
 
-/// The parameters of a request. The defaults for parameters that the row does not have come first, in their order. The
-/// row's own parameters follow, in their order.
+/// The parameters of a request. First come the defaults, but only those that the row does not override. Then come the
+/// row's own parameters. Each group keeps its order.
 ///
 /// [`Params`] without defaults can be used as well.
 #[derive(Clone, Copy, Debug)]

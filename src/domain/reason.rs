@@ -15,15 +15,15 @@ pub enum Reason {
     Ramp,
     /// A failing endpoint is being probed.
     Probe,
-    /// All remaining rows wait for the beginning of another row's answer.
+    /// All remaining rows wait until the answer of another row begins.
     Gate,
     /// All remaining rows wait for their next try.
     Backoff,
-    /// The budget has no room until something in flight settles.
+    /// The requests in flight may use up the rest of the budget. The run waits for their answers.
     Budget,
     /// The next row of the input has not been read yet.
     Input,
-    /// The rows in flight take all the memory that rows may take.
+    /// The rows in flight use all the memory that is available for rows.
     Memory,
     /// Results wait for the disk.
     Disk,

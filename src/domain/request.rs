@@ -10,7 +10,7 @@ use super::{Merged, Speed};
 /// Source: API documentation, "Errors", request size limits (2026-10).
 pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
 
-/// Returns words for a request's size and the largest size allowed: `40.0 MB, above the API's 32 MB`.
+/// Returns a text with a request's size and the largest size allowed: `40.0 MB, above the API's 32 MB`.
 pub(crate) fn too_large_words(body_bytes: usize) -> String {
     let megabytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     format!("{:.1} MB, above the API's {} MB", megabytes(body_bytes), megabytes(MAX_BODY_BYTES))

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
-/// The most characters of one id, name or value in a message.
+/// How many characters of one id, name or value a message shows at most.
 const MOST: usize = 200;
 
 /// Returns a text for a message: its first 200 characters, with `…` after them if there are more.
@@ -21,7 +21,7 @@ pub fn quoted(text: &str) -> String {
 
 /// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
 ///
-/// Many errors repeat their cause in their own text. A cause that the text already ends with is not added again.
+/// Many errors repeat their cause at the end of their own text. Such a cause is not added again.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();

@@ -45,7 +45,8 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The request is forbidden (403). Before any success, the key is the cause. After a success, the row is.
+    /// The request is forbidden (403). If no request has succeeded before, the key is the cause. Otherwise the row is
+    /// the cause.
     Forbidden(Failure),
     /// The model is unknown or retired (404). Its rows are set aside.
     NoModel(Failure),

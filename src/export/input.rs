@@ -104,13 +104,14 @@ impl RunInput {
         Ok(columns)
     }
 
-    /// Returns the columns that the headers name; `None` if an input has no header, so that its rows may have any members.
+    /// Returns the columns that the headers name. Returns `None` if an input has no header, because its rows may then
+    /// have any members.
     ///
     /// # Errors
     /// [`ExportError::Source`].
     pub(crate) fn all_columns(&self) -> Result<Option<Vec<String>>, ExportError> {
         for input in &self.inputs {
-            // A pipe has been read already, or will be.
+            // A pipe can be read only once, and the run reads it.
             if !source::is_seekable(input)
                 || source::open(input, &self.options.clone().without_prompts())?.header().is_none()
             {

@@ -9,7 +9,7 @@ use crate::domain::json::{Cursor, DEEPEST, unescaped};
 /// Which members of a line are needed. The others are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent, for more than its text.
+    /// The message that the API sent. It is needed for all its fields except the text, which is always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,

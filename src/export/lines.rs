@@ -11,7 +11,7 @@ use crate::sink::Log;
 
 /// Length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
-/// How many pages are kept for each file. The rows that are in flight at one time take far less than this.
+/// How many pages are kept for each file. The lines of all rows in flight at one time need far fewer pages.
 const PAGES: usize = 64;
 
 /// The lines of a journal.

@@ -1,8 +1,8 @@
 //! Projections: the answers of runs as CSV, TSV, text, Parquet or JSON lines, with chosen fields and in a chosen order.
 //!
-//! Only the journal stores answers safely. A projection is made from it as a whole, at the end of a run or by
-//! `results`, and can always be made again. So nothing here needs to survive a crash. The file gets its name only when
-//! it is complete (`output.rs`).
+//! Only the journal stores answers safely. A projection is made from the journal, at the end of a run or by `results`.
+//! It can always be made again. So nothing here needs to survive a crash. The file gets its name only when it is
+//! complete (`output.rs`).
 //!
 //! ```text
 //! results, error log ─► index: label ─► place of the row's latest line

@@ -152,7 +152,7 @@ fn lock(disk: &dyn Disk, path: &Path, unfinished: &Path) -> Result<Box<dyn DiskF
             LockAttempt::Held => return Err(busy()),
             LockAttempt::Locked | LockAttempt::Unsupported => {}
         }
-        // Between opening and locking, another command may have finished the file and given it its name.
+        // Between opening and locking, another command may have finished and renamed this file.
         if file.is_at(unfinished).map_err(DiskFailure::of("look at", unfinished))? {
             file.truncate(0).map_err(DiskFailure::of("cut", unfinished))?;
             return Ok(file);

@@ -2,7 +2,7 @@
 //!
 //! Rows are collected until they fill a row group. Then its columns are compressed and written one after another. A
 //! group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so the memory does not grow with the table.
-//! Text is UTF-8, a missing value is null, and an empty text is an empty text.
+//! Text is UTF-8, a missing value becomes null, and an empty text stays an empty text.
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use parquet::schema::types::Type;
 use super::output::Output;
 use super::{Column, ColumnKind, TableWriter, Value};
 
-/// The most bytes of values in a row group, not counting its last row.
+/// How many bytes of values fill a row group. Its last row may exceed this.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// The most rows in a row group. This limit is needed because missing values take no bytes.
+/// How many rows a row group can have. This limit is needed because missing values take no bytes.
 const GROUP_ROWS: usize = 128 * 1024;
 
 /// Starts a Parquet file.

@@ -51,8 +51,8 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of rows.
     pub(crate) order: Order,
-    /// Which rows are written; `None` for the default. By default, all rows are written. If lines are copied, only
-    /// those of answers are.
+    /// Which rows are written; `None` for the default. By default, all rows are written. But if lines are copied, only
+    /// the lines of answers are written.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas stay as they are.
     pub(crate) raw_cells: bool,
@@ -92,7 +92,7 @@ impl Request {
         }
     }
 
-    /// Checks that columns of the input that fields name are there. Rows without a header may have any.
+    /// Checks that the input has every column that a field needs. Rows without a header may have any columns.
     ///
     /// # Errors
     /// [`ExportError::NoColumn`]; [`ExportError::Source`].
@@ -222,9 +222,9 @@ const AT_ONCE: usize = 256;
 /// Writes rows to an output.
 struct RowWriter<'f> {
     fields: &'f [Field],
-    /// The columns of the input that fields name, in the order of these fields.
+    /// The columns of the input that are needed for the fields, in the order of the fields.
     wanted: Vec<String>,
-    /// The members of a line that fields name.
+    /// The members of a line that are needed for the fields.
     needed: Needed,
     kind: Kind,
     rows: u64,

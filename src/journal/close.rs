@@ -30,7 +30,7 @@ pub struct Closed {
 }
 
 impl Journal {
-    /// Ends the run: makes all lines durable, removes lines that no longer count from both files, and empties the
+    /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, and empties the
     /// slots.
     ///
     /// With `keeps_slots`, the slots stay as if the process had died. Use it if requests were aborted: they may have

@@ -1,4 +1,4 @@
-//! Finds the results file and the error log of a run by the name of one of its files.
+//! Finds the results file and the error log of a run. The user names only one file of the run.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::journal::{
 /// The files of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Files {
-    /// The results file; `None` for a run to standard output.
+    /// The results file; `None` if the run wrote its results to standard output.
     pub(crate) results: Option<PathBuf>,
     /// The error log.
     pub(crate) errors: Option<PathBuf>,
@@ -79,7 +79,7 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
     matches!(disk.kind(path), Ok(Some(FileKind::Folder)))
 }
 
-/// The most files of a folder that are checked for runs.
+/// How many files of a folder are checked at most, to find runs.
 const MOST_FILES: usize = 10_000;
 
 /// Returns the results of runs that recorded this input. They are searched for in the input's folder and in the

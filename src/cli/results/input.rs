@@ -72,8 +72,8 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     named.is_some_and(|named| results.is_none_or(|results| named < results))
 }
 
-/// Returns the inputs and how they are read. Rows without a label are recognized by their requests. The settings of the
-/// run are needed to make these.
+/// Returns the inputs and how they are read. Rows without a label are recognized by their requests. To make these
+/// requests, the settings of the run are needed.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -118,7 +118,7 @@ fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -
     }
 }
 
-/// Returns whether the file at this path can't be read twice. A folder of text files can be.
+/// Returns whether the path leads to a file that can't be read twice. A folder of text files can be read twice.
 fn is_pipe(path: &Path) -> bool {
     path.exists() && !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
 }

@@ -32,7 +32,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let mut found: Vec<Files> = Vec::new();
     for path in &args.runs {
         let files = find::find(path, &disk)?;
-        // If the user names a log together with its results, it replaces their default log.
+        // If the user names results and their log, this log is used instead of the default log of the results.
         match found.iter_mut().find(|own| own.results.is_some() && own.results == files.results) {
             Some(own) => own.errors = files.errors.or(own.errors.take()),
             None => found.push(files),

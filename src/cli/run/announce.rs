@@ -85,8 +85,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the places in the input that are read in turn. `None` if this saves no time under the first limits of
-    /// the run.
+    /// Returns the places in the input at which the run reads alternately. Returns `None` if this saves no time under
+    /// the limits with which the run begins.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
         survey.layout.advise(&survey.repeats, &limits_of)
@@ -110,7 +110,7 @@ impl NewRun<'_> {
     }
 
     fn must_ask(&self, survey: Option<&Survey>) -> bool {
-        // A limit from a file in the working folder does not replace the question.
+        // The user is asked even if a file in the working folder sets a cost limit.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
         let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
         let expense = survey.and_then(|survey| expense(&survey.models));

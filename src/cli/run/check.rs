@@ -21,7 +21,8 @@ impl NewRun<'_> {
         Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks all settings that a part of the run would refuse, before any part is made. Returns the catalog.
+    /// Checks the settings of the parts of the run before any part is made. Refuses what a part would refuse. Returns
+    /// the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
@@ -41,7 +42,7 @@ impl NewRun<'_> {
         Ok(catalog)
     }
 
-    /// Returns the key; `None` for a run with the simulator or a dry run, which need no key.
+    /// Returns the key; `None` for a dry run and for a run with the simulator, because both need no key.
     pub(super) fn key(&self) -> Result<Option<Credential>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);

@@ -6,12 +6,12 @@ use super::new_run::NewRun;
 use crate::domain::ErrorClass;
 use crate::report::{Stats, Verbosity, failures};
 
-/// Rows in the error log, by class.
+/// How many rows of each class are in the error log.
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
-    /// Returns the command that runs failed rows again, limited to rows that may succeed unchanged; `None` if there
-    /// are no such rows.
+    /// Returns the command that runs failed rows again. It selects only rows that may succeed without a change. Returns
+    /// `None` if there are no such rows.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<String> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();

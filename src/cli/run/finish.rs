@@ -49,20 +49,21 @@ impl NewRun<'_> {
         })
     }
 
-    /// Reports an input error if the run got fewer rows than were counted before it.
+    /// Reports an input error if the run read fewer rows than were counted before the run.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
         let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending));
         if missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
             finish.input_error = Some(format!(
-                "{} changed while it was read: {} of those counted at the start are missing",
+                "{} changed while it was read: {} fewer than were counted at the start",
                 self.input_names(),
                 plural(missing, "row", "rows")
             ));
         }
     }
 
-    /// Writes the pending rows that were kept, closes the files, and returns the rows in the error log. If closing
-    /// fails, this becomes the reason why the run stopped, unless there is already a reason.
+    /// If the pending rows were kept, writes them to the error log. Then closes the files, and returns how many rows
+    /// the error log contains, by class. If closing fails, this becomes the reason why the run stopped, unless there is
+    /// already a reason.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;
@@ -99,7 +100,7 @@ impl NewRun<'_> {
         self.tell(&format!("claude-batch: {message}; correct it and run the same command{again} to resume"));
     }
 
-    /// Returns the values that are named in the explanation of a stop.
+    /// Returns the values that the explanation of a stop contains.
     fn place(&self, resume: Option<String>) -> Place {
         let server = parts::base_url(&self.config).ok().filter(|_| !self.config.simulate);
         Place {

@@ -1,8 +1,8 @@
 //! The commands `run` and `resume`, from settings to the exit code.
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
-//! order matters: first, everything that can be wrong with the command line is checked. Then the input is read. Only
-//! after that, files are created and the key is fetched. Only the loop sends requests ([`crate::runner`]).
+//! order matters: first, everything that can be wrong with the command line is checked. Then the input is read. Files
+//! are created and the key is fetched only after that. Only the loop sends requests ([`crate::runner`]).
 
 mod announce;
 mod check;
@@ -44,7 +44,7 @@ use output::recorded_output;
 use resume::{check_logs, disk, read_log};
 use send::Ready;
 
-/// Answers every prompt of the inputs, or resumes an earlier run on the same results.
+/// Answers every prompt of the inputs, or resumes an earlier run that has the same results file.
 pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let config = Config::of_run(args, world)?;
     let name = parts::run_id();

@@ -21,16 +21,16 @@ use crate::runner::{EarlySignals, Progress};
 /// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
     pub(super) config: Config,
-    /// Reads the settings again. Flags and environment are those at the start of the program, files are those at the
-    /// time of the call.
+    /// Reads the settings again. Flags and environment are the same as at the start of the program, but files are read
+    /// anew at each call.
     pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
     pub(super) world: &'a World,
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. If so, the input is read only once, and only after the files of the
-    /// run, because each reading of ten million rows takes a while. The key is fetched after that, because there may
-    /// be nothing left to send.
+    /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read,
+    /// only once, because reading ten million rows takes a while. The key is fetched last, because there may be nothing
+    /// left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.
@@ -109,8 +109,8 @@ impl<'a> NewRun<'a> {
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
 
-    /// Returns how many open files a request in flight needs. If the simulator is in this process, it has the other
-    /// end of each connection.
+    /// Returns how many open files a request in flight needs. If the simulator is in this process, the process has both
+    /// ends of each connection.
     pub(super) fn files_of_request(&self) -> usize {
         if self.config.simulate { 2 } else { 1 }
     }

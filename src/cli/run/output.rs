@@ -57,7 +57,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the output from the results. Rows without an answer are missing in it.
+    /// Makes the output from the results. It does not contain rows without an answer.
     pub(super) fn make_output(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Result<()> {
         let Some(projection) = self.projection.as_ref().filter(|_| !self.config.dry_run) else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
@@ -95,7 +95,7 @@ impl NewRun<'_> {
         Run { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), input: Some(input) }
     }
 
-    /// Returns the run whose failed rows were run again. Its input is the one that it recorded.
+    /// Returns the run whose failed rows were run again. Its input is the input that its run folder records.
     fn resumed_run(&self, disk: &dyn Disk) -> Result<Run> {
         let files = Files { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), named: None };
         let (run, notes) = run_of(files, &ResultsArgs::default(), self.world, disk)?;
@@ -104,7 +104,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the output that the run of these results makes, as recorded in its folder. `resume` makes it again.
+/// Returns the output of the run that wrote these results, as its run folder records it. `resume` makes the output
+/// again.
 ///
 /// # Errors
 /// The run folder can't be read, or contains something that no run records.

@@ -13,12 +13,13 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
-/// Reads all logs before any of them is run, so that nothing is changed if one of them is refused. A single log is
-/// only read when it is run.
+/// Reads all logs before any of them is run, so that nothing is changed if one of them is refused. If there is only one
+/// log, it is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
-            "-o -: with resume, -o names the results file of the logs; without it the rows of a pipe go to standard output"
+            "-o -: with resume, -o names the results file of the logs; if a run wrote to standard output, leave out \
+             -o to do the same"
         );
     }
     match args.errors.as_slice() {
@@ -48,12 +49,12 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
         ),
         JournalError::OtherResults { path, line, results } => {
             let whose = output.map_or_else(
-                || "not of the same results as the lines before (error.results)".to_owned(),
+                || "but the lines before it belong to other results (error.results)".to_owned(),
                 |output| format!("not of -o {} (error.results)", output.display()),
             );
             anyhow!(
-                "line {line} of {} is a failure of {}, {whose}: name its own results with -o, or send its rows as new \
-                 ones by naming it as the input of run",
+                "line {line} of {} is a failure of {}, {whose}: name the results of this log with -o, or send its \
+                 rows as new ones: name the log as the input of run",
                 path.display(),
                 quoted(&results)
             )

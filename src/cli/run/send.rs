@@ -20,7 +20,7 @@ use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
 
-/// The most rows in the channel between the reader and the loop.
+/// How many rows the channel between the reader and the loop can hold.
 const FEED: usize = 256;
 
 /// Values that only the loop needs.
@@ -85,8 +85,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the server or the simulator. From now on, the message of a panic is printed without the secrets
-    /// that are sent.
+    /// Connects to the server or the simulator. From now on, messages of panics are printed without the secrets of the
+    /// requests.
     fn transport(
         &self,
         simulator: Option<&Simulator>,
@@ -97,8 +97,8 @@ impl NewRun<'_> {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(&self.config)?,
         };
-        // The simulator's key is too short to be hidden like a secret: messages of the simulator may contain the same
-        // text.
+        // The simulator's key is so short that it is not hidden like a secret. Messages of the simulator may contain
+        // the same text by chance.
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: self.way.proxy.clone(),

@@ -67,7 +67,9 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
         return Ok(());
     }
     let Some(unpriced) = unpriced else {
-        bail!("max-cost must be given at the start of a run from a pipe: its rows may have no known price");
+        bail!(
+            "if the rows come from a pipe, max-cost must be given at the start of the run: their price may be unknown"
+        );
     };
     match unpriced {
         Some(model) => bail!("max-cost needs a price for {}: give it with --prices", escape(model)),

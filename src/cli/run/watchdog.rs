@@ -1,9 +1,9 @@
 //! Ends the program if it takes too long to fill one row into the template.
 //!
-//! The fuel limit of the template engine bounds the work of a template, with one exception: if a value contains the
-//! same list many times, writing it out or comparing it is a single step. A thread can't be stopped from outside, so
-//! the program ends as if it had been killed. This loses nothing: all answers are on disk, and the same command
-//! resumes the run.
+//! The template engine limits the work of a template by fuel, with one exception. A value may contain the same list
+//! many times; writing or comparing such a value counts as a single step, although it takes long. A thread can't be
+//! stopped from outside, so the program ends as if it had been killed. This loses nothing: all answers are on disk, and
+//! the same command resumes the run.
 //!
 //! The watchdog counts its checks instead of measuring time: there are no checks while the program is suspended or the
 //! machine sleeps.
@@ -17,13 +17,12 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The most checks during one row. Together they take ten seconds, ten times as long as the fuel allows.
+/// How many checks one row may last. All of them together take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
-/// The most memory that one row can add, in KiB. It is twice as much as the template can use within its fuel, with the
-/// largest prompt.
+/// How much memory one row may add, in KiB. With the largest prompt and all its fuel, a template can use half of this.
 const MOST_KIB: u64 = 512 << 10;
 
-/// Watches the rows that are filled into a template until the program ends.
+/// Watches a template until the program ends. If filling in a row takes too long or too much memory, ends the program.
 pub(super) fn watch(template: Template, name: String) -> std::io::Result<()> {
     thread::Builder::new().name("template".to_owned()).spawn(move || guard(&template, &name)).map(drop)
 }

@@ -57,7 +57,7 @@ impl Way {
         Ok(way)
     }
 
-    /// Returns the text by which the first line names the server and the way to it.
+    /// Returns the server and the way to it as text, for the first line that a run prints.
     pub(super) fn words(&self, origin: &str) -> String {
         match self.parts.is_empty() {
             true => origin.to_owned(),
@@ -70,7 +70,7 @@ impl Way {
 /// certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
-/// Returns the variables that name certificates to trust instead of the system's, with their values.
+/// Returns the variables by which the user replaces the system's trusted certificates, with their values.
 ///
 /// The library ignores files that it can't read. It would then trust no certificates, or only those of the other
 /// variable. So both variables are checked here. One readable folder is enough, because a list of folders often

@@ -84,7 +84,7 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the limit changes of one flag. A factor is converted to numbers for each class.
+/// Returns how one flag changes the limits. A factor is converted to numbers for each class.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;
@@ -109,7 +109,7 @@ fn check_class(class: &ModelClass, models: &[SimModel]) -> Result<()> {
     let known = classes(models);
     if !known.iter().any(|(own, _)| *own == class) {
         let names: Vec<&str> = known.iter().map(|(class, _)| &*class.0).collect();
-        bail!("no model has the class {class}; there are {}", names.join(", "));
+        bail!("no model has the class {class}; the classes are {}", names.join(", "));
     }
     Ok(())
 }

@@ -183,7 +183,8 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Returns the position of the first bracket in valid JSON that is nested deeper than `deepest` levels.
+    /// The text must be valid JSON. Returns the position of its first bracket that is nested deeper than `deepest`
+    /// levels.
     pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
         let mut depth = 0;
         loop {

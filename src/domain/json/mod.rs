@@ -1,6 +1,6 @@
 //! Reads raw JSON text with a cursor, writes JSON, and keeps JSON on one line.
 //!
-//! The program never uses most of an answer, or most of a line of results: that part only has to be valid JSON. So it
+//! The program uses only a small part of an answer or of a line of results. The rest only has to be valid JSON, so it
 //! is checked but not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259
 //! accepts, up to a depth of [`DEEPEST`]. When it does not accept a text, callers give the text to the parser, which
 //! also makes the error message. Like the parser, the cursor does not check whether skipped text is UTF-8.

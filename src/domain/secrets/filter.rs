@@ -1,10 +1,10 @@
 //! Checks quickly whether a text may contain a secret.
 //!
-//! A run is five bytes in a row. Only every n-th position of a text is checked; n is the stride. Parts of a secret
-//! below a minimum length are not searched for. The stride is so small that every longer part contains a run that
-//! begins at a checked position, wherever the part begins. The run at a checked position is looked up in a table. If
-//! the table has it, the run is searched for in the list of all runs of the secrets. A typical answer has only about
-//! fifty positions to check, so four are looked up before the first branch.
+//! A run is five consecutive bytes. Only every n-th position of a text is checked; n is the stride. A part of a secret
+//! is searched for only if it has a minimum length. The stride is so small that each such part contains a run that
+//! begins at a checked position, wherever the part begins. Each run at a checked position is looked up in a table. If
+//! the table contains the run, it is then searched for in the list of all runs of the secrets. A typical answer has
+//! only about fifty positions to check, so four are looked up before the first branch.
 
 use zeroize::Zeroizing;
 

@@ -1,4 +1,4 @@
-//! A text with its escapes decoded. For each byte, it knows the place in the original text that the byte comes from.
+//! A text with its escapes decoded. For each byte, the view knows where in the original text the byte comes from.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
@@ -13,13 +13,13 @@ pub(super) const VIEWS: usize = 40;
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
 const PIECE: usize = 16 * 1024;
-/// How many bytes of a piece are also in the next piece. That is more than a part of a secret takes with three layers
-/// of escapes.
+/// How many bytes of a piece are also in the next piece. A part of a secret is shorter than this, even with three
+/// layers of escapes.
 const OVERLAP: usize = 4 * 1024;
 /// Replaces every decoded character beyond ASCII. No secret contains it.
 const OTHER: u8 = 0xff;
 
-/// Kinds of escapes. A text may be escaped in several kinds, one after another.
+/// Kinds of escapes. A text may be escaped several times, each time with any kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
@@ -51,8 +51,8 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view, and after it the views that come from decoding it with the kinds of escapes in every order.
-    /// It stops after `most` views.
+    /// Returns this view first, and then the decoded views. Each decodes one more kind of escapes than a view before
+    /// it, so every order of the kinds is tried. Returns at most `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();
@@ -69,7 +69,7 @@ impl View {
         })
     }
 
-    /// Returns the view with its escapes of a kind decoded once; `None` when it has none.
+    /// Decodes the escapes of one kind once, and returns the result; `None` when the view has no such escapes.
     fn decoded(&self, kind: Kind) -> Option<Self> {
         self.bytes.contains(&kind.first()).then_some(())?;
         let mut decoded = Self { bytes: Vec::with_capacity(self.bytes.len()), sources: Vec::new() };

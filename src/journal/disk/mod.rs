@@ -52,7 +52,7 @@ pub enum OpenMode {
 }
 
 impl OpenMode {
-    /// For finding out whether another run uses the file. On Windows, opening a file for writing replaces a lock.
+    /// For finding out whether another run uses the file. On Windows, a file that is open for writing counts as locked.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
@@ -117,7 +117,7 @@ pub trait DiskFile: Send + Sync {
     /// still read the file.
     ///
     /// # Errors
-    /// What the system reports, except for "held" and "unsupported".
+    /// What the system reports. "Held" and "unsupported" are not errors, but results.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
     /// Returns whether `path` leads to this very file; symbolic links are followed. Returns false if nothing exists

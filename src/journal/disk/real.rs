@@ -5,8 +5,8 @@
 //! some devices do something as soon as they are opened.
 //!
 //! On Windows, a file that one process has open for writing can't be opened for writing by another process. The other
-//! process can still read, rename and replace it. This takes the place of locks, because a lock on Windows would also
-//! keep people from reading their results.
+//! process can still read, rename and replace it. So no locks are used on Windows. There, a lock would also prevent
+//! people from reading their results.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -100,7 +100,7 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // The name now leads to something else than at the check. The refusal says what that is.
+                // After the check, the name was given to something else. The refusal says what it is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;

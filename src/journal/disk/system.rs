@@ -1,6 +1,6 @@
 //! The differences between operating systems, for `real.rs`: owners, links, modes, and who else can open a file.
 //!
-//! If the system can't tell owners and modes, every file counts as the user's own and as private.
+//! If the system does not report owners and modes, every file counts as private and as the user's own.
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::*;
@@ -19,8 +19,8 @@ mod unix {
 
     use crate::journal::disk::trust::Facts;
 
-    /// Returns options for reading. A file that is opened with them is not opened through a symbolic link. Opening
-    /// does not wait for the writer of a FIFO, and does not make a terminal the controlling terminal.
+    /// Returns options for reading. Opening with them does not follow a symbolic link, does not wait for the writer of
+    /// a FIFO, and does not make a terminal the controlling terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -183,7 +183,7 @@ mod elsewhere {
         is_same(opened, path)
     }
 
-    /// Returns `false`: on this system it can't be found out which file standard output is.
+    /// Returns `false`: this system can't tell which file standard output goes to.
     pub(crate) fn is_standard_output(_path: Option<&Path>) -> io::Result<bool> {
         Ok(false)
     }

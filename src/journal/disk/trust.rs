@@ -14,8 +14,8 @@
 //! | the user's own file or folder to which others have rights | made private, with a note | |
 //!
 //! For root, too, a file of another user does not count as the user's own. A folder that a group can write to is
-//! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit keeps
-//! users from removing each other's files. That is enough, because files that another user made are not used.
+//! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit prevents
+//! users from removing the files of other users. That is enough, because files that another user made are not used.
 //!
 //! Pure.
 

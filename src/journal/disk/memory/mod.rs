@@ -1,11 +1,11 @@
 //! A disk in memory, for runs in virtual time and for tests of faults.
 //!
-//! Every operation can be made to fail, or to be the last one. Two events are different:
+//! A test can make any operation fail, or make the process die at it. Two events are different:
 //!
-//! - A death of the process keeps everything that was written.
-//! - A loss of power keeps everything that was synced. Each later write is kept, lost, cut at a multiple of 512 bytes
-//!   or replaced by zeros. What happens to a write does not depend on the order of the writes. Of the later changes to
-//!   names, only the first few are kept.
+//! - After a death of the process, everything that was written is still there.
+//! - After a loss of power, everything that was synced is still there. Each later write is kept, lost, cut at a
+//!   multiple of 512 bytes or replaced by zeros. What happens to a write does not depend on the order of the writes. Of
+//!   the later changes to names, only the first few are kept.
 //!
 //! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
 //! caller.

@@ -15,7 +15,7 @@ pub(super) struct State {
     pub(super) files: Vec<Inode>,
     pub(super) names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
-    /// Changes to names whose folder has not been synced since, oldest first.
+    /// Changes to names since the last sync of their folder, oldest first.
     name_changes: Vec<(PathBuf, Option<usize>)>,
     /// How many changes were tried.
     pub(super) changes: u64,
