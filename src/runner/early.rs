@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             format!("{first:?}"),
             format!("{:?}", Some(again)),
-            "a request that came before the run is carried out when the run begins"
+            "what was asked for before the run is done when the run begins"
         );
     }
 }

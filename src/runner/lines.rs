@@ -49,7 +49,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Counts rows whose lines could not be written as pending.
+    /// If the lines of rows could not be written, counts these rows as pending.
     pub(super) fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len();
         // Some of these lines are answers. They were paid for, and are lost.

@@ -1,4 +1,4 @@
-//! JSON objects as ordered members with raw values. Streams are folded with these.
+//! JSON objects as ordered members with raw values. The code that folds streams uses them.
 
 use std::fmt;
 
