@@ -59,10 +59,12 @@ fn limit_advice(stats: &Stats, bound: Dimension) -> String {
     match next_limit(stats, bound) {
         Some((factor, next)) if factor < NOTHING_GAINED => {
             let next = Reason::Limit(next).name();
-            format!("a higher tier, which raises all limits: otherwise {next} would be the next limit at once")
+            format!(
+                "a higher tier, which raises all limits: if only one limit rose, {next} would limit the run at once"
+            )
         }
         Some((factor, next)) => {
-            format!("{remedy}: up to {factor:.1} times as fast, until {} are the limit", Reason::Limit(next).name())
+            format!("{remedy}: up to {factor:.1} times as fast, until {} limit the run", Reason::Limit(next).name())
         }
         None => remedy.to_owned(),
     }
@@ -101,9 +103,9 @@ mod tests {
         let output = output.expect("it was bound");
         assert_eq!(
             output,
-            "a higher tier, or shorter answers: up to 3.0 times as fast, until input tokens per minute are the limit"
+            "a higher tier, or shorter answers: up to 3.0 times as fast, until input tokens per minute limit the run"
         );
-        assert!(input.expect("it was bound").contains("output tokens per minute would be the next limit"));
+        assert!(input.expect("it was bound").contains("output tokens per minute would limit the run"));
     }
 
     #[test]

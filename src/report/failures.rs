@@ -76,8 +76,8 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each class,
-/// the largest class first.
+/// Some rows of an error log can't succeed unchanged. Returns what to change in these rows. There is a line for each
+/// class, the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();

@@ -96,9 +96,9 @@ impl Stats {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
 
-    /// Returns how many seconds the remaining rows will take at the recent rate. By this rate alone, the result is zero
-    /// or less if the run should already be over. The result is never less than:
-    /// - the time that the limits allow for average rows; otherwise a burst at the start would promise an end within
+    /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
+    /// be over. The result is never shorter than either of these times:
+    /// - the time that average rows need under the limits; otherwise a burst at the start would promise an end within
     ///   seconds
     /// - the time for which held rows have to wait
     ///
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that can hold a run up, with the text for what the run is then waiting for.
+    /// Every reason that can slow a run down, with the text for what the run is then waiting for.
     const REASONS: [(Reason, &str); 14] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),

@@ -43,7 +43,7 @@ pub struct Ending {
     pub pending: u64,
     /// Why the run ended; `None` if it ended because the input ended.
     pub halt: Option<HaltReason>,
-    /// The reasons that held the run up, each with its share of the run's time, the largest share first.
+    /// The reasons that slowed the run down, each with its share of the run's time, the largest share first.
     pub reasons: Vec<(Reason, f64)>,
     /// How long the run took.
     pub elapsed: Duration,

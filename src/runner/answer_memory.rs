@@ -144,8 +144,7 @@ impl Drop for AnswerShare {
     }
 }
 
-/// An answer that waits. It is counted from the creation of this value until the value is dropped, so it is also
-/// uncounted when its task is aborted.
+/// An answer that waits. It counts until this value is dropped, which also happens when its task is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {

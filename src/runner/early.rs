@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             format!("{first:?}"),
             format!("{:?}", Some(again)),
-            "what was asked for before the run is done when the run begins"
+            "when the run begins, it does what was asked for earlier"
         );
     }
 }

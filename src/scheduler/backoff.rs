@@ -34,7 +34,7 @@ impl Backoff {
     }
 }
 
-/// Returns a hold with its jitter. Jitter adds up to a tenth and never shortens a hold.
+/// Returns a hold with its jitter. Jitter makes a hold longer by at most a tenth, and never makes it shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }

@@ -168,7 +168,7 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The members of a request that offer tools.
+/// The members in which a request offers tools.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]

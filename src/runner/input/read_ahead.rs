@@ -13,9 +13,9 @@ use super::InputPlan;
 use super::reading::{Read, Reading};
 use crate::runner::Progress;
 
-/// The most items in a bundle.
+/// The highest number of items in a bundle.
 const ITEMS: usize = 128;
-/// Bytes of rows in a bundle. It ends with the item that reaches this size.
+/// The size of a bundle, in bytes of rows. A bundle ends with the item that reaches this size.
 const BYTES: usize = 64 << 10;
 /// Number of bundles between the threads.
 const BUNDLES: usize = 2;
