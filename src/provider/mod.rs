@@ -1,8 +1,8 @@
-//! Providers: they make a request from a job, and a reply from a response.
+//! Providers: a provider turns a job into a request, and a response into a reply.
 //!
-//! Pure: it takes bytes and returns values. It owns the wire form of each API and decides what replies mean. It knows
-//! nothing of sockets, limits or files. There is one folder for each provider. The provider's header names, error types
-//! and error codes appear only in that folder.
+//! This module is pure: bytes go in, and values come out. It owns the wire form of each API and decides what replies
+//! mean. It knows nothing of sockets, limits or files. There is one folder for each provider. The provider's header
+//! names, error types and error codes appear only in that folder.
 
 pub mod anthropic;
 mod wire;
@@ -30,8 +30,8 @@ pub struct HeadNews {
 pub enum Reply {
     /// A whole answer.
     Message(Message),
-    /// An error from the API, or from a gateway before it. It is reported by the status, or as an event inside a
-    /// stream.
+    /// An error from the API, or from a gateway in front of the API. The status of the response shows it, or an event
+    /// inside a stream does.
     Error {
         /// The error. Its `status` is the status of the head: 200 for an error inside a stream.
         failure: Failure,
@@ -56,17 +56,18 @@ pub enum Reply {
 
 /// Makes a reply from the pieces of a body. Each response has its own decoder.
 pub trait Decoder: Send {
-    /// Takes the next piece of the body, of any length.
+    /// Reads the next piece of the body, which may have any length.
     ///
     /// Returns `true` when the reply is complete and nothing more needs to be read.
     fn push(&mut self, chunk: &[u8]) -> bool;
 
-    /// Takes the next piece in the same way as [`Decoder::push`], without copying it if possible.
+    /// Does the same as [`Decoder::push`]. If possible, the piece is not copied.
     fn push_bytes(&mut self, chunk: Bytes) -> bool {
         self.push(&chunk)
     }
 
-    /// Returns roughly how many bytes of memory the body takes, including the memory that it will need at its end.
+    /// Returns roughly how many bytes of memory the body uses, including the memory that it will need when it is
+    /// complete.
     ///
     /// For a stream this is a small part of the bytes received.
     fn held_bytes(&self) -> usize;
@@ -87,8 +88,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The head decides, not the request, because a server may
-    /// answer with plain JSON when a stream was asked for.
+    /// Returns the decoder for a response with this head. The choice depends on the head and not on the request,
+    /// because a server may answer with plain JSON although the request asks for a stream.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.

@@ -1,8 +1,8 @@
-//! Finds out what would have made a run faster, based on the reason that held it up most.
+//! Finds out what would have made a run faster. This depends on the reason that slowed the run down most.
 //!
-//! With one pool, it computes how much faster the run would be with a higher limit, until the next limit holds it up.
-//! This is based on how much of each limit the run used. With several pools nothing is computed, because the events
-//! count usage over all pools together.
+//! With one pool, it computes how much faster the run would be with a higher limit, up to the speed that the next limit
+//! allows. It computes this from the share of each limit that the run used. With several pools nothing is computed,
+//! because the events count usage over all pools together.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::domain::{Dimension, Reason};
 
 /// A run that is shorter than this gets no advice, because the start takes most of its time.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// If a reason held the run up for a smaller share of its time than this, there is no advice about it.
+/// If a reason slowed the run down for a smaller share of its time than this, there is no advice about the reason.
 const WORTH_IT: f64 = 0.2;
-/// If a higher limit would make the run faster by less than this factor, it is not advised: the next limit would hold
-/// the run up immediately.
+/// If a higher limit would make the run faster by less than this factor, it is not advised, because the next limit
+/// would slow the run down immediately.
 const NOTHING_GAINED: f64 = 1.05;
 
-/// Returns what would have made the run faster, as text after "with"; `None` if no setting would have done so.
-/// `fixed_window` is the concurrency that the user asked for.
+/// Returns what would have made the run faster, as text that follows the word "with"; `None` if no setting would have
+/// made it faster. `fixed_window` is the concurrency that the user asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
     // Every run has to wait for its last answers.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
@@ -42,9 +42,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
         Reason::Gate => "quicker answers to the rows that others wait for".to_owned(),
         Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),
-        Reason::Budget => {
-            "a higher --max-cost: rows waited until other rows had ended and cost less than reserved".to_owned()
-        }
+        Reason::Budget => "a higher --max-cost: rows waited for money that was reserved for other rows".to_owned(),
         Reason::Input => "a source that gives rows more quickly".to_owned(),
         Reason::Memory => "shorter rows: the rows in flight use all the memory for rows (64 MB)".to_owned(),
         Reason::Disk => "a quicker disk for the results".to_owned(),
@@ -61,17 +59,19 @@ fn limit_advice(stats: &Stats, bound: Dimension) -> String {
     match next_limit(stats, bound) {
         Some((factor, next)) if factor < NOTHING_GAINED => {
             let next = Reason::Limit(next).name();
-            format!("a higher tier, which raises all limits: otherwise {next} would bind immediately")
+            format!(
+                "a higher tier, which raises all limits: if only one limit rose, {next} would limit the run at once"
+            )
         }
         Some((factor, next)) => {
-            format!("{remedy}: up to {factor:.1} times as fast, until {} bind", Reason::Limit(next).name())
+            format!("{remedy}: up to {factor:.1} times as fast, until {} limit the run", Reason::Limit(next).name())
         }
         None => remedy.to_owned(),
     }
 }
 
-/// Returns which limit of the only pool would hold the run up next, and by which factor the run can be faster until
-/// then.
+/// Returns the limit of the only pool that would slow the run down next, and how many times as fast the run can be
+/// until it reaches that limit.
 fn next_limit(stats: &Stats, bound: Dimension) -> Option<(f64, Dimension)> {
     let [(_, limits)] = stats.limits.as_slice() else { return None };
     let used = |dimension| match dimension {
@@ -103,9 +103,9 @@ mod tests {
         let output = output.expect("it was bound");
         assert_eq!(
             output,
-            "a higher tier, or shorter answers: up to 3.0 times as fast, until input tokens per minute bind"
+            "a higher tier, or shorter answers: up to 3.0 times as fast, until input tokens per minute limit the run"
         );
-        assert!(input.expect("it was bound").contains("output tokens per minute would bind immediately"));
+        assert!(input.expect("it was bound").contains("output tokens per minute would limit the run"));
     }
 
     #[test]

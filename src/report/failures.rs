@@ -21,8 +21,9 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
 const FAULTS: usize = 3;
 
 /// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500,
-/// "Internal server error"`. If rows of a class failed for several reasons, each has an example and a count. After five
-/// classes the rest are only counted. The failure that stopped the run is left out, since it is explained elsewhere.
+/// "Internal server error"`. If rows of a class failed for several reasons, each has an example and a count. Only five
+/// classes are shown in this way; the others are only counted. The failure that stopped the run is left out, since it
+/// is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
@@ -35,7 +36,7 @@ pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     reasons
 }
 
-/// Returns the reasons why rows of one class failed, the commonest first.
+/// Returns the reasons why rows of one class failed, the most common first.
 fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     let groups = failed.faults.by_size();
     if let [only] = &groups[..] {
@@ -43,7 +44,7 @@ fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     }
     let example = |group: &&Group<FailedRow>| match group.rows {
         1 => format!("{class}: {}", words(&group.first)),
-        // The count comes first: the end of a long line is cut.
+        // The count comes first, because the end of a long line is cut off.
         rows => format!("{class}: {} rows like {}", count(rows), words(&group.first)),
     };
     let mut reasons: Vec<_> = groups.iter().take(FAULTS).map(example).collect();
@@ -75,8 +76,8 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each class,
-/// the largest class first.
+/// Some rows of an error log can't succeed unchanged. Returns what to change in these rows. There is a line for each
+/// class, the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();

@@ -2,8 +2,8 @@
 //!
 //! It sets the place and the width of the bar. The code that draws the block fills the bar.
 //!
-//! A line consists of parts. If they do not all fit, parts are first shortened and then left out, the least important
-//! ones first. A line is never too wide, so a terminal never wraps it.
+//! A line consists of parts. If not all parts fit, some are shortened. If that is not enough, some are left out. The
+//! least important parts are shortened and left out first. A line is never too wide, so a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
@@ -34,7 +34,7 @@ struct Part {
     short: String,
     /// Parts with a higher rank are dropped later.
     rank: u8,
-    /// The separator before it. The first part of a line has none.
+    /// The separator before it. The first part of a line has no separator.
     joint: &'static str,
     style: Style,
     /// Whether it is only the space for the bar.
@@ -163,7 +163,7 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     parts
 }
 
-/// Returns the fill level of one bucket. The bucket that holds the run up is dropped last.
+/// Returns the fill level of one bucket. If the line is too long, the bucket that slows the run down is left out last.
 fn gauge(pool: &PoolStatus, dimension: Dimension, reason: Reason) -> Option<Part> {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let level = pool.level[dimension.index()]?.clamp(0.0, 1.0);

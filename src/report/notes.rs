@@ -82,8 +82,8 @@ impl Notes {
         }
     }
 
-    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. How long it lasts
-    /// and when the next try is, is shown by the progress.
+    /// Returns the note for an outage: when it begins, when its fault changes, and when it is over. The progress line
+    /// shows how long the outage has lasted and when the next try is.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;

@@ -14,7 +14,8 @@ pub enum ProgressKind {
     /// Live lines on a terminal whose lines can be redrawn, plain lines elsewhere.
     #[default]
     Auto,
-    /// Live lines. If standard error is not a terminal, or a terminal that can't redraw lines: plain lines.
+    /// Live lines. Plain lines are shown instead if standard error is not a terminal or its terminal can't redraw
+    /// lines.
     Tty,
     /// A plain line every few seconds.
     Plain,

@@ -12,7 +12,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::Reason;
 
-/// The shortest pause without a finished row after which the run says what it waits for.
+/// If no row finishes for a time, the run says what it waits for. This time is never shorter than this value.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.
@@ -26,9 +26,9 @@ pub(crate) enum Outlook {
     Waiting {
         /// The reason for the wait, for scripts.
         reason: Reason,
-        /// The reason for the wait, as text after "waiting for".
+        /// The reason for the wait, as text that follows "waiting for".
         what: String,
-        /// How long no row has finished.
+        /// The time since a row last finished; before the first row, the time since the start of the run.
         idle: Duration,
     },
 }
@@ -66,7 +66,7 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run waits only for the disk. If this takes long, it says so.
+            // The run waits only for the disk. The outlook says so only if this takes long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // In these cases, the pace so far says nothing about the remaining rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
@@ -86,7 +86,7 @@ impl Stats {
         }
     }
 
-    /// Returns how long no row has finished.
+    /// Returns the time since a row last finished; before the first row, the time since the start of the run.
     fn idle(&self) -> Duration {
         let since = self.pace.last_at().or(self.started_at);
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
@@ -96,9 +96,9 @@ impl Stats {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
 
-    /// Returns how many seconds the remaining rows will take at the recent rate. The result is zero or less if the run
-    /// should already be over, but it is never less than:
-    /// - the time that the limits allow for average rows; otherwise a burst at the start would promise an end within
+    /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
+    /// be over. The result is never shorter than either of these times:
+    /// - the time that average rows need under the limits; otherwise a burst at the start would promise an end within
     ///   seconds
     /// - the time for which held rows have to wait
     ///
@@ -134,7 +134,7 @@ fn waiting(standing: &Standing, idle: Duration) -> Outlook {
     Outlook::Waiting { reason: standing.reason, what: what(standing), idle }
 }
 
-/// Returns what a run waits for, as text after "waiting for".
+/// Returns what a run waits for, as text that follows "waiting for".
 fn what(standing: &Standing) -> String {
     let more =
         |span: Duration| if span.is_zero() { String::new() } else { format!(" ({} more)", rough_duration(span)) };
@@ -153,7 +153,7 @@ fn what(standing: &Standing) -> String {
             let rows = plural(backoffs.rows as u64, "row", "rows");
             format!("the next try of {rows}{}", more(backoffs.first_in))
         }
-        Reason::Budget => "answers that free money for more rows".to_owned(),
+        Reason::Budget => "money that is reserved for other rows".to_owned(),
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that can hold a run up, with the text for what the run is then waiting for.
+    /// Every reason that can slow a run down, with the text for what the run is then waiting for.
     const REASONS: [(Reason, &str); 14] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
@@ -185,7 +185,7 @@ mod tests {
         (Reason::Probe, "the endpoint to work again"),
         (Reason::Gate, "rows that other rows wait for"),
         (Reason::Backoff, "the next try of 2 rows (7 s more)"),
-        (Reason::Budget, "answers that free money for more rows"),
+        (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
         (Reason::Draining, "the last 3 answers"),
@@ -348,8 +348,8 @@ mod tests {
         stats
     }
 
-    /// Returns a status with one pool and two rows that wait for their next try. The pool has no limits. It is held
-    /// for `held` seconds.
+    /// Returns a status with one pool and two rows that wait for their next try. The pool has no limits. Its hold lasts
+    /// `held` seconds.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

@@ -13,14 +13,14 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 /// whole run would stay wrong for hours after a limit changed, and a fixed minute would be too short for rows that
 /// take several minutes.
 ///
-/// The mean size of a row is taken over the whole run: limits don't change it, and over a minute it varies at random
-/// by a tenth. If a token limit slows the run down, the time left is computed from this mean size and the recent
-/// tokens, because the limit keeps the flow of tokens steady.
+/// The mean size of a row is that of the whole run, because limits don't change it. The mean of a single minute would
+/// vary at random by a tenth. If a token limit slows the run down, the time left is computed from this mean size and
+/// the recent tokens, because the limit keeps the flow of tokens steady.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
     pub(super) rows: u64,
-    /// Input that counts against limits, and output, of the recent rows.
+    /// Tokens of the recent rows: the input that counts against limits, and the output.
     tokens: [u64; 2],
     /// Rows of the whole run.
     all_rows: u64,
@@ -69,9 +69,9 @@ impl Pace {
         }
     }
 
-    /// Returns the size of the recent rows as a multiple of the average row of the run, in tokens of the binding
-    /// limit. It is 1 if no token limit holds the run up. If the recent rows had had the average size, the number of
-    /// rows in the same time would have been larger by this factor.
+    /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. Sizes are counted in
+    /// tokens of the limit that slows the run down. The result is 1 if no token limit does so. With rows of mean size,
+    /// this many times as many rows would have finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =

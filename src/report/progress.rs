@@ -6,10 +6,10 @@
 //! lines are drawn no more than ten times per second, measured by the times of the events.
 //!
 //! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So
-//! it does not matter how a change of size affected the lines. When their width changes, some terminals wrap lines
+//! it does not matter how a change of size affected the lines. When the width changes, some terminals wrap the lines
 //! again and others cut them off; in both cases the cursor stays with its text. The alternative would be to leave the
-//! cursor after the last line. A drawing would then have to move it up by the number of rows that the lines take.
-//! After a change of size this number is unknown, and moving up too far would erase other text above.
+//! cursor after the last line. A drawing would then have to move it up by the number of rows that the lines take. After
+//! a change of size this number is unknown, and moving up too far would erase other text above.
 //!
 //! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off, but
 //! they still take the number of rows that was counted. Each line ends with a line break, so no terminal joins two

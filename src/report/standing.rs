@@ -41,9 +41,9 @@ fn room(pool: &PoolStatus) -> f64 {
 pub struct Ending {
     /// Rows that were read and are still pending.
     pub pending: u64,
-    /// Why the run ended, unless it ended because the input did.
+    /// Why the run ended; `None` if it ended because the input ended.
     pub halt: Option<HaltReason>,
-    /// The reasons that held the run up, each with its share of the run's time, the largest share first.
+    /// The reasons that slowed the run down, each with its share of the run's time, the largest share first.
     pub reasons: Vec<(Reason, f64)>,
     /// How long the run took.
     pub elapsed: Duration,

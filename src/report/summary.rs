@@ -40,7 +40,7 @@ pub(crate) struct SummaryContext {
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
-    /// The most requests at the same time, if the user set a number.
+    /// The highest number of requests at the same time, if the user set one.
     pub concurrency: Option<usize>,
     /// Whether the run used the simulator.
     pub is_simulated: bool,
@@ -133,7 +133,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // Nothing that held up a run of less than a second could be changed.
+    // After a run of less than a second, no reason is shown, because the user could not change it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));

@@ -43,7 +43,7 @@ pub struct FailedRows {
     pub rows: u64,
     /// How many of them, unchanged, may succeed in another run.
     pub retryable: u64,
-    /// What went wrong, counted; each fault with the first row that failed so.
+    /// Their faults. Each fault has a count and the first row that failed with it.
     pub faults: Alike<FailedRow>,
 }
 

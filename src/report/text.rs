@@ -19,7 +19,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns `text` with everything that could control a terminal shown as an escape.
 ///
-/// Shape: control characters and line breaks become `\n` or `\u{1b}`. Everything else stays unchanged.
+/// Control characters and line breaks become escapes such as `\n` and `\u{1b}`. Everything else stays unchanged.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_steering)
 }
@@ -53,7 +53,7 @@ pub(crate) fn is_steering(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the columns that `text` takes. It must not contain colour codes.
+/// Returns how many columns `text` fills. The text must not contain colour codes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }

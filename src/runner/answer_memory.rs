@@ -5,9 +5,9 @@
 //! flight if that is more.
 //!
 //! Below the limit, every answer is read as it comes, so slow streams of long answers don't wait for each other. Above
-//! the limit, only one answer is read on, whatever its size: it is exempt. The others wait and are not read. Their
-//! servers notice this because the buffers of the network fill up. So even answers of the largest size succeed, one
-//! after the other.
+//! the limit, only one answer continues to be read, whatever its size. This answer is exempt from the limit. The others
+//! wait and are not read. Their servers notice this because the buffers of the network fill up. So even answers of the
+//! largest size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
 //! - An answer keeps its share until its line has been written to the operating system. So lines for a slow reader are
@@ -24,12 +24,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Bytes of answers that are read in parallel. Of 4, 8, 16 and 32 MiB, only this value keeps a run with 16 requests in
-/// flight within 64 MB against hostile servers. The 64 MB contain one answer of 32 MiB, these bytes, and the bytes
-/// that the client reads ahead.
+/// How many bytes of answers can be in memory before answers wait for each other. Against hostile servers, a run with
+/// 16 requests in flight stays within 64 MB with this value, but not with 8, 16 or 32 MiB. The 64 MB contain one answer
+/// of 32 MiB, these bytes, and the bytes that the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// Bytes that each request in flight adds to the limit, from the 17th on. The bytes of a stream count twice, and on
-/// average half of a stream has arrived. So streams of 80,000 tokens each don't wait.
+/// Each request in flight adds this many bytes to the limit, beginning with the 17th request. The bytes of a stream
+/// count twice, and on average half of a stream has arrived. So streams of 80,000 tokens each don't wait.
 const EACH_BYTES: usize = 256 << 10;
 /// Bytes of each answer that are not counted. Nearly all answers are shorter.
 const FREE_BYTES: usize = 64 << 10;
@@ -91,7 +91,7 @@ impl AnswerShare {
         let _waiting = Waiting::new(&memory);
         loop {
             let freed = memory.freed.notified();
-            // If memory is freed after this check, this wakes the future above, so no wake-up is missed.
+            // The future above exists before this check, so it also wakes when memory is freed after the check.
             if self.may_read() {
                 return;
             }
@@ -144,7 +144,7 @@ impl Drop for AnswerShare {
     }
 }
 
-/// Counts an answer that is waiting. When it is dropped, the answer no longer counts, even if its task is aborted.
+/// An answer that waits. It counts until this value is dropped, which also happens when its task is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {

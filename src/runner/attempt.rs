@@ -78,7 +78,7 @@ impl<T: Transport> Attempt<T> {
         let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut end).await.err();
         let reply = decoder.finish(exchange.head(), &request);
         let mut verdict = match fault {
-            // If the status is an error, it stays that error even if the body broke off.
+            // If the status means an error, the verdict is about that error, even if the body broke off.
             Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
             Some(_) | None => provider.judge(exchange.head(), reply, &signals),
         };
@@ -138,7 +138,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds the usage to the verdict on a broken answer, as far as it is known.
+/// Adds the usage to the verdict on a broken answer, as far as the usage is known.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(
             format!("{first:?}"),
             format!("{:?}", Some(again)),
-            "a request that came before the run is carried out when the run begins"
+            "when the run begins, it does what was asked for earlier"
         );
     }
 }

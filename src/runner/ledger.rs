@@ -20,7 +20,8 @@ pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
     (Box::new(move |commit| _ = commits_in.send(commit)), commits)
 }
 
-/// Takes lines and marks. The lines have consecutive numbers (`seq`). [`Commit::UpTo`] reports them in that order.
+/// Receives lines and marks. The lines have consecutive numbers (`seq`), and [`Commit::UpTo`] reports lines in the
+/// order of their numbers.
 pub trait Ledger {
     /// Notes that a request for a row is about to be sent.
     ///
@@ -35,13 +36,13 @@ pub trait Ledger {
     /// keeps its mark, which is then the mark of the next request.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
-    /// Takes the line of a finished row. The row's mark stays until the line is on disk.
+    /// Writes the line of a finished row. The row's mark stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
-    /// Takes the line of a row that is not sent.
+    /// Writes the line of a row that is not sent.
     fn write_rejected(&mut self, seq: u64, rejected: &Rejected);
 
-    /// Takes the line of a row that can't be used.
+    /// Writes the line of a row that can't be used.
     fn write_broken(&mut self, seq: u64, broken: &BrokenRow);
 
     /// Notes that every line up to `seq` is on disk.
@@ -74,7 +75,7 @@ pub struct JournalLedger {
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
-    /// Slots of rows whose request has ended and which will send another request.
+    /// Slots of rows whose last request has ended, and for which another request will be sent.
     kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by their `seq`.
     unsynced: VecDeque<(u64, Slot)>,
@@ -179,5 +180,5 @@ impl Ledger for JournalLedger {
     }
 }
 
-/// Ignores a failure, because the journal itself reports it: as a failed commit, or when it is closed.
+/// Ignores a failure, because the journal itself reports it: as a failed commit, or when the journal is closed.
 fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

@@ -7,7 +7,7 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// Bytes of lines that can wait for the disk before sending stops. At forty thousand rows per second, it takes a fifth
+/// When lines of this many bytes wait for the disk, sending stops. At forty thousand rows per second, it takes a fifth
 /// of a second to reach this limit; at the limits of an account, it would take hours. A power failure can lose these
 /// lines. Lines for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
@@ -49,7 +49,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Counts rows whose lines could not be written as pending.
+    /// If the lines of rows could not be written, counts these rows as pending.
     pub(super) fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len();
         // Some of these lines are answers. They were paid for, and are lost.

@@ -2,12 +2,12 @@
 //!
 //! [`drive`] runs the one loop. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and all
 //! attempts report over one channel. The loop knows no format, no socket and no file: rows come over a channel
-//! ([`Incoming`]), requests go through a [`Transport`](crate::transport::Transport), lines go to a [`Ledger`]. So
-//! tests can do whole runs in virtual time, with all three in memory.
+//! ([`Incoming`]), requests go through a [`Transport`](crate::transport::Transport), lines go to a [`Ledger`]. In
+//! tests, all three are in memory, so tests can play whole runs in virtual time.
 //!
 //! The files:
 //! - `turns`: the loop. Each turn takes rows (`rows`), sends what the scheduler allows (`sending`), then waits for
-//!   what comes first: the end of an attempt (`outcomes`), lines on disk (`lines`), an interrupt (`halting`).
+//!   whatever happens first: the end of an attempt (`outcomes`), lines on disk (`lines`), an interrupt (`halting`).
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
 //!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.

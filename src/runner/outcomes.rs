@@ -1,4 +1,5 @@
-//! Handles the reports of attempts: response heads go to the scheduler, and ends become lines.
+//! Handles the reports of attempts: heads of responses are passed to the scheduler, and the ends of attempts become
+//! lines.
 
 use super::answer_memory::AnswerShare;
 use super::attempt::{End, Head, Report};
@@ -36,8 +37,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.events.show(EventBody::Retried { class, limit, maybe_paid });
             }
             Next::NoRow => {}
-            // The answer so far was paid for, but it is in no line. The mark stays, so that it is counted after a
-            // crash.
+            // The answer so far was paid for, but no line contains it. The mark stays, so that the next run counts the
+            // answer if this run crashes.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::Pending(planned) => {
                 self.finish.aborted += u64::from(is_abort);

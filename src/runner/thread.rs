@@ -4,19 +4,19 @@
 //! the operating system, although the report comes from the same thread.
 //!
 //! Rejected:
-//! - A second thread for sockets: it needs a third more CPU, and is not faster.
-//! - A pause of up to 2 ms before each wait, so that one turn takes the answers of several wake-ups. At 200 ms of
-//!   latency it needs a fifth more CPU, because after a pause the data of a turn is no longer in the caches. It also
-//!   gains little: a server's own timers make answers come together anyway.
+//! - A second thread for sockets: it needs a third more CPU time, and is not faster.
+//! - A pause of up to 2 ms before each wait, so that one turn handles the answers of several wake-ups. At 200 ms of
+//!   latency it needs a fifth more CPU time, because after a pause the data of a turn is no longer in the caches. It
+//!   also gains little: a server's own timers make answers come together anyway.
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
-/// The most sockets that are handled in one turn of the runtime. An answer passes through five tasks on its way to the
-/// next request. If hundreds of answers were handled together, the data of the first task would no longer be in the
-/// caches when the last task needs it. Of 8, 16, 32, 64 and 1,024 (the default), this value gave the highest rate, a
-/// tenth above the default.
+/// How many sockets one turn of the runtime handles at most. An answer passes through five tasks on its way to the next
+/// request. If hundreds of answers were handled together, the data of the first task would no longer be in the caches
+/// when the last task needs it. Of 8, 16, 32, 64 and 1,024 (the default), this value gave the highest rate, a tenth
+/// above the default.
 const SOCKETS_A_TURN: usize = 16;
 
 /// A runtime on the thread that creates it.

@@ -22,7 +22,7 @@ use crate::transport::Transport;
 
 /// How often the reporter receives the state of the run.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// The most reports of attempts that are handled before the scheduler is polled again.
+/// After this many reports of attempts, the scheduler is polled again even if more reports wait.
 const REPORTS: usize = 256;
 
 /// The channels on which the loop receives messages.

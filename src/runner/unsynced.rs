@@ -25,7 +25,7 @@ struct Unsynced {
 }
 
 impl UnsyncedLines {
-    /// Takes the event of the next line. Returns the number of the line.
+    /// Adds the next line, with its event. Returns the number of the line.
     pub(super) fn push(&mut self, event: EventBody) -> u64 {
         self.last_seq += 1;
         self.lines.push_back(Unsynced { seq: self.last_seq, event, job: None, share: None });

@@ -2,18 +2,17 @@
 //!
 //! The scheduler asks for rows until enough rows wait. With one pool, twice the window is enough. With several pools,
 //! thousands of rows are needed, so that every pool has rows of its own. Rows may be large, so their bytes count as
-//! well. All rows that wait or are in flight take at most [`MOST_BYTES`] plus the size of one row. Small rows never
-//! reach this limit.
+//! well. All rows that wait or are in flight have at most [`MOST_BYTES`] bytes together, plus the size of one row.
+//! Small rows never reach this limit.
 //!
-//! Rows are asked for as long as the rows that are held take fewer than [`MOST_BYTES`]. So one row always fits,
-//! whatever its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the
-//! limit.
+//! The scheduler stops asking for rows when the rows that it has reach [`MOST_BYTES`]. So one row always fits, whatever
+//! its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the limit.
 //!
-//! All pools share these bytes. If a pool is held or has low limits, its rows may use up all the bytes. In that case no
-//! more rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for ever:
-//! each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows of
-//! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that the
-//! rows come mixed.
+//! All pools share these bytes. If a pool must pause or has low limits, its rows may use up all the bytes. In that case
+//! no more rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for
+//! ever: each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows
+//! of one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that
+//! the rows come mixed.
 //!
 //! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip rows of
 //! one pool to read rows of another.
@@ -23,14 +22,14 @@ use crate::domain::Planned;
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// How many rows the scheduler wants to have waiting, as a minimum: first with one pool, then with several pools.
+/// The scheduler wants at least this many waiting rows: the first number with one pool, the second with several pools.
 const LOOKAHEAD: usize = 64;
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// How many rows that have not met a fault are kept ready for an endpoint that fails.
+/// While an endpoint fails, this many rows that have not failed are kept ready to probe it.
 const PROBES: usize = 4;
-/// The most bytes of rows that wait or are in flight. The reader holds up to a third of this in addition, so there are
-/// 64 MiB of rows in all. 48 MiB are 250 rows of 200 kB, or 12 million tokens. That is more than twice the uncached
-/// input that the highest tier accepts in a minute.
+/// When the rows that wait or are in flight have this many bytes, no more rows are read. The reader holds up to a third
+/// of this in addition, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12 million tokens.
+/// That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
@@ -60,12 +59,12 @@ impl Scheduler {
         self.waiting() + self.in_flight() > 0
     }
 
-    /// Returns whether the rows that are held take all the bytes that rows may take.
+    /// Returns whether the rows in the scheduler use all the bytes that rows may use.
     pub(super) fn is_full(&self) -> bool {
         self.row_bytes >= MOST_BYTES
     }
 
-    /// Counts the bytes of a new row, and makes its entry.
+    /// Counts the bytes of a new row. Returns the entry for the row.
     pub(super) fn count_in(&mut self, planned: Planned) -> Entry {
         let entry = Entry::new(planned);
         self.row_bytes += entry.bytes;

@@ -67,7 +67,7 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Handles a 403: what the request asks is forbidden for the key, or only for this row.
+    /// Handles a 403: either the key is not allowed to send any such request, or only this row is forbidden.
     pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.endpoints[end.endpoint].access.on_forbidden() {
@@ -77,8 +77,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. The run halts for
-    /// this reason once all its other rows have ended.
+    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. The run halts because
+    /// of the 404 when all its other rows have ended.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();

@@ -34,12 +34,12 @@ impl Backoff {
     }
 }
 
-/// Returns a hold with its jitter. Jitter adds up to a tenth and never shortens a hold.
+/// Returns a hold with its jitter. Jitter makes a hold longer by at most a tenth, and never makes it shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Returns a hold with its jitter, for a refusal that names no waiting time. The result is never longer than the
+/// Returns a hold with its jitter, for a refusal that gives no waiting time. The result is never longer than the
 /// longest hold of this kind.
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)

@@ -15,7 +15,7 @@
 //! a row is sent alone after each of three canaries. The rows are the cause only if all three rows fail.
 //!
 //! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it in the same way
-//! as to a row. When they have no room, it is not sent. No line is written for a canary.
+//! as to a row. When the limits or the budget have no room, it is not sent. No line is written for a canary.
 //!
 //! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run no such rows were
 //! left. So an outage at the end put good rows into the error log.

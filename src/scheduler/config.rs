@@ -14,7 +14,7 @@ use super::halt::HaltRule;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
     /// The first rows of each pool and rows with a large `max_tokens` ask for a stream. If the streams of the endpoint
-    /// can't be read, no row does.
+    /// can't be read, no row asks for one.
     #[default]
     Auto,
     /// Always.
@@ -37,7 +37,8 @@ pub struct Config {
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
     /// Endpoints that are known from the start. An endpoint that is not listed is added with its first row. The list
-    /// matters when the only endpoint that had rows so far halts: the run goes on if another endpoint is known.
+    /// matters if only one endpoint has had rows so far and that endpoint halts. The run then continues only if another
+    /// endpoint is known.
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window with which each endpoint begins.
     pub window: Window,

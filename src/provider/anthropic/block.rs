@@ -23,7 +23,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Makes a block from the members with which it starts.
+    /// Returns a new block. Its members are those in the event that starts the block.
     pub(super) fn new(members: Params) -> Self {
         Self { members, ..Self::default() }
     }
@@ -63,7 +63,8 @@ impl Block {
         Ok(bytes)
     }
 
-    /// Returns the growing string of a member. It begins with the value at the start of the block.
+    /// Returns the growing string of a member. At first, the string is the value that the member had when the block
+    /// started.
     fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {
@@ -170,7 +171,7 @@ fn citations(started_with: Option<&str>, added: &[Box<RawValue>]) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
-/// Sets the members of `over` in `under`. A null never replaces a value: it means that nothing changed.
+/// Copies the members of `over` into `under`. A null never replaces a value: it means that nothing changed.
 pub(super) fn overlay(under: &mut Params, over: Params) -> Result<(), String> {
     for (name, value) in over.0 {
         if value.get() != "null" || under.get(&name).is_none() {

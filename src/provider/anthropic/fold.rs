@@ -1,9 +1,9 @@
 //! Folds the events of a stream into one message.
 //!
-//! The folded message has the shape of a whole answer. Its members are those of the message in `message_start`, in
-//! their order; the content blocks, the stop reason and the usage are filled in. Strings are joined in their escaped
-//! form and never decoded. So the result has the server's own spelling. A character whose escaped halves came in two
-//! deltas becomes whole.
+//! The folded message has the shape of a whole answer. It has the members of the message in `message_start`, in the
+//! same order; the content blocks, the stop reason and the usage are filled in. Strings are joined in their escaped
+//! form and never decoded. So the result has the server's own spelling. If two deltas each carry one half of an escaped
+//! character, the result has the whole character.
 //!
 //! One rule folds nearly all deltas: a string is appended to the block's member of the same name, and any other value
 //! replaces that member. So deltas of unknown types are kept. There are two exceptions: `input_json_delta` carries a
@@ -21,10 +21,10 @@ use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
 /// The longest message that is folded, in bytes. At the end both the parts and the whole message are in memory, so a
-/// message needs twice its size. The longest answers of any model are a tenth as long.
+/// message needs memory of twice its size. The longest real answers of any model have a tenth of this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
-/// The most content blocks of a message. There must be a maximum, because a block takes more memory than the event that
-/// begins it. Real answers have tens of blocks.
+/// How many content blocks a message may have. There must be a maximum, because a block takes more memory than the
+/// event that begins it. Real answers have tens of blocks.
 const MOST_BLOCKS: usize = 10_000;
 
 /// How a stream ended.
@@ -33,8 +33,7 @@ pub(super) enum End {
     Stop,
     /// With an `error` event. This is its data.
     Error(Vec<u8>),
-    /// It is another kind of stream: it has an event or member that the API's streams do not have, or do not have at
-    /// this place.
+    /// It is not a stream of this API: an event or a member is unknown there, or is in a wrong place.
     Broken(String),
 }
 
@@ -63,7 +62,7 @@ pub(super) struct Fold {
     held_bytes: usize,
 }
 
-/// Events that may only come after `message_start`.
+/// Events that are allowed only after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
 /// Memory that a content block takes in addition to its members.
@@ -107,8 +106,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // A usage that is not an object is kept unchanged, unless message_delta has a usage. A message without a stream
-        // is treated in the same way.
+        // A usage that is not an object is kept unchanged, unless message_delta has a usage. The same is done with a
+        // message that was not streamed.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),

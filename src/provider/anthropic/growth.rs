@@ -1,8 +1,9 @@
 //! The memory of an answer while the answer arrives.
 //!
-//! A buffer that doubles its size takes up to twice the size of its content, and three times while its content is
-//! moved. It also leaves free memory in pieces of many sizes, which allocators return to the system late. So bytes are
-//! collected in pieces of one size and joined at the end. The next answer uses the same pieces again.
+//! A buffer that doubles its size uses up to twice as much memory as its content needs, and three times as much while
+//! the content is moved. The buffers that it frees have many different sizes, and allocators return such memory to the
+//! system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses the same
+//! pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
 //! gives memory only for the bytes that are written. Only one answer of a run at a time becomes so large, and the next
@@ -18,8 +19,8 @@ use crate::domain::json::put_on_one_line;
 
 /// Length of every piece. Only the first piece starts smaller and grows to this length.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer with more bytes than this is large. The part of the memory that answers share has the same size, so only
-/// one answer at a time grows far above it.
+/// An answer with more bytes than this is large. All answers of a run share memory of this size, so only one answer at
+/// a time can become much larger than this.
 const LARGE_BYTES: usize = 4 << 20;
 /// How much memory a large answer reserves: enough for the largest body that is read by default, and a little more.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
@@ -34,7 +35,7 @@ static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 /// its parts are in memory.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// Bytes that can be appended to.
+/// Bytes to which more bytes can be appended.
 #[derive(Default)]
 pub(super) struct Growing {
     /// Full pieces, in order.
@@ -114,7 +115,7 @@ impl Drop for Growing {
     }
 }
 
-/// The memory of a large answer that the caller holds.
+/// The memory of a large answer, while the caller has the answer.
 struct Large(Vec<u8>);
 
 impl AsRef<[u8]> for Large {
@@ -151,7 +152,8 @@ pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     bytes_of(message)
 }
 
-/// Returns bytes without copying them. Large memory is used again after the bytes are dropped.
+/// Returns bytes without copying them. If the memory is large, the next large answer uses it after these bytes are
+/// dropped.
 fn bytes_of(memory: Vec<u8>) -> Bytes {
     if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }

@@ -5,8 +5,8 @@
 //! knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a 403 before
 //! any success means.
 //!
-//! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table that
-//! `tests/policy.rs` spells out row by row.
+//! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
+//! rows are listed in `tests/policy.rs`.
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers with 407, and this proxy lets no request through.
+        // Only a proxy answers with 407. A proxy that does so lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -127,8 +127,8 @@ fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration
     is_other_spend_limit || says_so
 }
 
-/// Distinguishes the kinds of 429 as far as one response allows. The scheduler knows whether its own buckets had room,
-/// and corrects `Concurrency` if needed.
+/// Returns the kind of a 429, as far as a single response shows it. The scheduler knows whether its own buckets had
+/// room, and corrects `Concurrency` if needed.
 fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
     let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
         LimitKind::Acceleration
@@ -154,7 +154,7 @@ fn class_of_fault(status: u16) -> ErrorClass {
 /// Returns whether the API may be processing the request although a gateway gave up on it.
 ///
 /// The API's own errors have a type, and a request that ends with one is not billed. A gateway's page does not say
-/// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed it on.
+/// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the request on.
 fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }

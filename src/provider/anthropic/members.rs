@@ -1,4 +1,4 @@
-//! JSON objects as ordered members with raw values. Streams are folded with these.
+//! JSON objects as ordered members with raw values. The code that folds streams uses them.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The most members of an object. The objects of a stream have tens of members. Far more would be an attack: look-ups
-/// are linear, so they would become slow.
+/// The highest number of members of an object. The objects of a stream have tens of members. Far more would be an
+/// attack: look-ups are linear, so they would become slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without parsing its values.

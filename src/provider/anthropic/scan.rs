@@ -1,8 +1,9 @@
-//! The fast way to read a whole message: one pass that checks that it is JSON and reads the members that matter.
+//! The fast way to read a whole message: a single pass checks that the message is JSON and reads the members that
+//! matter.
 //!
 //! It reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in texts
 //! that matter, repeated members, deep nesting, and anything that is not a message. The parser ([`super::shape`]) reads
-//! such answers. A message that both can read gives the same result with both; a test checks this. An accepted message
+//! such answers. If both can read a message, both return the same result; a test checks this. An accepted message
 //! becomes part of a line of results, so it must be valid JSON. The caller checks whether its strings are UTF-8.
 
 use std::ops::Range;
@@ -15,7 +16,7 @@ use crate::domain::{Quality, Usage};
 /// The deepest nesting that is scanned. Answers with deeper values are parsed.
 const DEEPEST: u32 = 64;
 
-/// Members of a request that can add tools without naming them.
+/// Members of a request that can add tools whose names are not in the request.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
 /// The facts about a message. The strings that were read have no escapes.
@@ -50,8 +51,8 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
 
 /// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// Returns the first called tool that is not offered, if there is one. Returns `None` if the request does not have the
-/// usual form.
+/// Returns `Some(Some(name))` with the first called tool that is not offered, and `Some(None)` if all are offered.
+/// Returns `None` if the request does not have the usual form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };

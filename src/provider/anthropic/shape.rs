@@ -50,7 +50,7 @@ use crate::domain::{Quality, Request, Usage, quoted};
 
 /// The deepest nesting of a message that is kept. A line of results adds two levels around the message, and common
 /// parsers accept at most [`DEEPEST`] levels in all. An answer that can't be read back is of no use. The API's own
-/// answers are a tenth as deep.
+/// answers have a tenth of this depth.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// Why an answer is refused.
@@ -86,7 +86,7 @@ impl Shape<'_> {
         self.usage.and_then(|raw| usage::read(raw.get()))
     }
 
-    /// Judges the message by the table. `json` is the whole message, and `asked` is the request that it answers.
+    /// Judges the message by the table. `json` is the whole message, and `asked` is the request that was sent.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
         if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
             let why =
@@ -168,7 +168,7 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The members of a request that offer tools.
+/// The members in which a request offers tools.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]

@@ -2,8 +2,8 @@
 //!
 //! This file cuts bytes into events. [`Fold`] puts the events together.
 //!
-//! Rejected: reading `event:` lines. The data of each event names the type of the event, and some proxies drop these
-//! lines.
+//! Rejected: reading `event:` lines. They are not needed, because the data of each event contains the event's type.
+//! Some proxies also drop these lines.
 
 use bytes::Bytes;
 
@@ -87,8 +87,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Takes bytes up to the end of the next line. Returns how many bytes it took, and an event's data when an event is
-    /// complete.
+    /// Reads bytes up to the end of the next line. Returns how many bytes it read, and the data of an event if the line
+    /// completes the event.
     fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);

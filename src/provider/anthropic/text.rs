@@ -17,8 +17,8 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 ///
 /// A server may send back what it received. So everything that begins like a key is removed from its messages, even
 /// other people's keys. The exact key that was sent is removed later, in every encoding and from every text
-/// ([`crate::domain::Secrets`]). If a text is cut off inside the key here, the later step finds the rest of the key if
-/// it has at least twelve characters.
+/// ([`crate::domain::Secrets`]). If the text is cut here in the middle of the key, a part of the key stays. The later
+/// step finds this part if it has at least twelve characters.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {

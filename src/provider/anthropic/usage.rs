@@ -35,7 +35,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Takes a member of the usage object that is not an object itself.
+    /// Stores the count of a member of the usage object. The member's value is not an object.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,
@@ -46,12 +46,12 @@ impl Counts {
         }
     }
 
-    /// Begins the member `cache_creation`.
+    /// Must be called when the member `cache_creation` begins.
     pub(super) fn begin_split(&mut self) {
         (self.split_5m, self.split_1h) = (0, 0);
     }
 
-    /// Takes a member of `cache_creation`.
+    /// Stores the count of a member of `cache_creation`.
     pub(super) fn note_split(&mut self, name: &[u8], count: u64) {
         match name {
             b"ephemeral_5m_input_tokens" => self.split_5m = count,
@@ -60,12 +60,12 @@ impl Counts {
         }
     }
 
-    /// Begins the member `server_tool_use`.
+    /// Must be called when the member `server_tool_use` begins.
     pub(super) fn begin_tools(&mut self) {
         self.web_searches = 0;
     }
 
-    /// Takes a member of `server_tool_use`.
+    /// Stores the count of a member of `server_tool_use`.
     pub(super) fn note_tool(&mut self, name: &[u8], count: u64) {
         if name == b"web_search_requests" {
             self.web_searches = count;
@@ -103,13 +103,13 @@ pub(super) fn count(json: &[u8]) -> u64 {
     capped(number.unwrap_or(0))
 }
 
-/// Returns the count, but at most 2³²−1. No answer uses more of anything.
+/// Returns the count, but at most 2³²−1. No real count is higher.
 pub(super) fn capped(count: u64) -> u64 {
     count.min(u64::from(u32::MAX))
 }
 
 /// Passes each member of an object to `each`; `None` when the text is not an object. This runs for every answer, so it
-/// does not take the time to build a tree.
+/// builds no tree of the JSON: that would be slower.
 fn visit(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(Members(each)).ok()?;

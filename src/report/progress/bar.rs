@@ -10,10 +10,10 @@
 //! erases other text above the block. It also fills each line with blanks up to the edge. When the terminal becomes
 //! narrower, every line therefore wraps.
 //!
-//! Only [`Bar::draw`] draws: no thread ticks. The draw target has no limit on how often it draws, so no drawing is
-//! dropped; `Progress` decides how often to draw. [`line`](crate::report::line) decides which parts fit, because the
-//! keys of indicatif's templates do not drop the least important part first. It also sets the colours, because
-//! indicatif would use the environment to decide about colours, and the run has already decided.
+//! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on how often it draws, so
+//! no drawing is dropped; `Progress` decides how often to draw. [`line`](crate::report::line) decides which parts fit,
+//! because the keys of indicatif's templates do not drop the least important part first. It also sets the colours,
+//! because indicatif would use the environment to decide about colours, and the run has already decided.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

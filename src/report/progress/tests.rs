@@ -90,8 +90,8 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
     }
 }
 
-/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, which wraps both lines into two rows,
-/// and grows back.
+/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so each of the two lines fills two rows.
+/// Then it grows back.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     let mut screen = Screen::new(80, 24, Breaks::Anew);

@@ -15,7 +15,7 @@ pub enum Incoming {
     Broken(Box<BrokenRow>),
     /// The number of rows that were skipped because an earlier run has finished them.
     Skipped(u64),
-    /// What a stream was recognized as.
+    /// The name of a stream, and the format that the program recognized in it.
     Recognized(String),
     /// A warning for the user.
     Warning(String),

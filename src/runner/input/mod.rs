@@ -1,8 +1,8 @@
-//! The input of a run. If possible, all of it is surveyed first. Then it is passed row by row to the loop.
+//! The input of a run. If possible, the whole input is surveyed first. Then its rows are passed to the loop one by one.
 //!
-//! A row passes through these files: `reading` reads it and knows its place, `planned_rows` plans it, [`feed`] decides
-//! what is done with it, and `row_sender` sends it over a bounded channel. All of this runs on a thread of its own.
-//! The channel is bounded in rows and in bytes, and a full channel stops the reader. So memory does not grow with the
+//! A row passes through these files: `reading` reads it and finds its place, `planned_rows` plans it, [`feed`] decides
+//! what is done with it, and `row_sender` sends it over a bounded channel. All of this runs on a thread of its own. The
+//! channel is bounded in rows and in bytes, and a full channel stops the reader. So memory does not grow with the
 //! length of the input or of its rows.
 //!
 //! If an input can be read twice, it is read twice. In the first reading ([`survey`]), all rows are read and planned,
@@ -44,7 +44,7 @@ pub struct InputPlan {
     pub options: Options,
     /// How many rows are left out at the start.
     pub skip: u64,
-    /// The most rows that are read after those that are left out.
+    /// The highest number of rows to read. Rows that are left out are not counted here.
     pub limit: Option<u64>,
 }
 

@@ -4,7 +4,7 @@
 //! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether
 //! reading alternately from several of these places saves time.
 //!
-//! Each time a place is read, it gives its rows up to and including the next row to be sent. A place ends exactly where
+//! In each turn of a place, its rows are read up to and including the next row to be sent. A place ends exactly where
 //! the next place begins. If it does not, the file has changed since the survey. Reading then stops, because one row
 //! could be mistaken for another.
 //!
@@ -64,7 +64,8 @@ impl Places {
         self.starts.len()
     }
 
-    /// Returns the share of the time that the run is expected to save compared with the written order, from 0 to 1.
+    /// Returns the share of the time that the run is expected to save compared with reading from the first row to the
+    /// last. The share is from 0 to 1.
     pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }

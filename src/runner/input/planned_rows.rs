@@ -11,24 +11,24 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// What a stream that was just opened was recognized as.
+    /// If a stream has just been opened: its name, and the format that the program recognized in it.
     pub(super) recognized: Option<String>,
     /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
-    /// The input, counted from 0; of no meaning at the end of an input.
+    /// The number of the input, from 0. At the end of an input, this number means nothing.
     pub(super) input: usize,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowFate>,
-    /// The pair of `--map-model` that replaced its model.
+    /// If `--map-model` replaced the row's model: the number of the pair that did so.
     pub(super) mapped: Option<usize>,
 }
 
 /// What happens to a row that was read.
 #[derive(Debug)]
 pub(super) enum RowFate {
-    /// Nothing: an earlier run has finished it. The row was not measured.
+    /// It is skipped, because an earlier run has finished it. The row was not measured.
     Done(Box<Identified>),
-    /// It can be sent. The state says what earlier runs know about it.
+    /// It can be sent. The [`RowState`] says what earlier runs know about it.
     Planned(RowPlace, Planned, RowState),
     /// It is not sent, because it can't succeed.
     Rejected(Box<Rejected>),

@@ -13,9 +13,9 @@ use super::InputPlan;
 use super::reading::{Read, Reading};
 use crate::runner::Progress;
 
-/// The most items in a bundle.
+/// The highest number of items in a bundle.
 const ITEMS: usize = 128;
-/// Bytes of rows in a bundle. It ends with the item that reaches this size.
+/// The size of a bundle, in bytes of rows. A bundle ends with the item that reaches this size.
 const BYTES: usize = 64 << 10;
 /// Number of bundles between the threads.
 const BUNDLES: usize = 2;
@@ -35,7 +35,7 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // The receiver is gone if it met an error or was asked to end. Then it needs nothing more.
+            // The receiver is gone if it met an error or was asked to end. In both cases it needs no more rows.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }
@@ -47,7 +47,7 @@ pub(super) fn read_ahead<'scope>(
     }
 }
 
-/// Returns the next items. There are none at the end, or when the survey is asked to end.
+/// Returns the next items. The list is empty at the end, or when the survey is asked to end.
 fn bundle_of(reading: &mut Reading, progress: &Progress) -> Vec<Given> {
     let (mut bundle, mut bytes) = (Vec::with_capacity(ITEMS), 0);
     for given in reading.by_ref() {

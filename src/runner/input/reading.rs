@@ -18,7 +18,7 @@ pub(super) struct RowPlace {
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// What a stream that was just opened was recognized as.
+    /// If a stream has just been opened: its name, and the format that the program recognized in it.
     pub(super) recognized: Option<String>,
     /// Warnings about the part of the input before the row, or at the end of an input.
     pub(super) warnings: Vec<String>,
@@ -54,7 +54,7 @@ impl Reading {
         }
     }
 
-    /// Reads the next row, or reads to the end of an input with warnings.
+    /// Reads the next row. If an input ends first and there are warnings, returns the warnings without a row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
@@ -62,7 +62,7 @@ impl Reading {
                 Some(reader) => reader,
                 None => {
                     let reader = open(input, &self.plan.options, self.begin.take())?;
-                    // The others were recognized before the run.
+                    // The formats of all other inputs were recognized before the run.
                     self.recognized =
                         (!source::is_seekable(input)).then(|| format!("{}: {}", reader.name(), reader.kind()));
                     self.reader.insert(reader)

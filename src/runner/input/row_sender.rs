@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 
-/// The most bytes of rows in the channel; one row always fits. The loop holds up to three times as many bytes.
+/// How many bytes of rows the channel can contain. A single row may be larger than this. The loop holds up to three
+/// times as many bytes.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.
@@ -44,14 +45,15 @@ impl Last {
         self.bytes += bytes;
     }
 
-    /// Forgets all but the last `rows`.
+    /// Forgets all rows except the last `rows` rows.
     fn keep(&mut self, rows: usize) {
         while self.sizes.len() > rows {
             self.bytes -= self.sizes.pop_front().unwrap_or_default();
         }
     }
 
-    /// Forgets the oldest rows until the others take no more than `bytes`. Returns the number of rows that are left.
+    /// Forgets the oldest rows until the remaining rows have at most `bytes` bytes. Returns the number of rows that are
+    /// left.
     fn keep_bytes(&mut self, bytes: usize) -> usize {
         while self.bytes > bytes {
             self.keep(self.sizes.len() - 1);
@@ -65,7 +67,7 @@ impl<'a> RowSender<'a> {
         Self { rows, permits: None, last: Last::default(), skipped: 0 }
     }
 
-    /// Counts a skipped row. Returns whether the loop is still there.
+    /// Counts a skipped row. Returns whether the loop still receives items.
     pub(super) fn skip(&mut self) -> bool {
         const TOLD_AT_ONCE: u64 = 256;
         self.skipped += 1;
@@ -120,7 +122,8 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Waits until this many slots of the channel are free, and takes them. Returns whether the loop is still there.
+    /// Waits until this many slots of the channel are free, and reserves them. Returns whether the loop still receives
+    /// items.
     fn wait_for_free(&mut self, slots: usize) -> bool {
         self.permits = wait_for(self.rows.reserve_many(slots)).ok();
         self.permits.is_some()

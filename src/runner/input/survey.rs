@@ -26,7 +26,7 @@ pub struct Survey {
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
     pub(crate) unusable: u64,
-    /// What is wrong with these, counted; each fault with the first row that has it: where it is, and its message.
+    /// The faults of these rows. Each fault has a count, and the place and the message of the first row with it.
     pub(crate) faults: Alike<String>,
     /// The first of these rows: where each one is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Survey {
     pub(crate) changed: u64,
     /// The first of these rows.
     pub(crate) first_changed: Option<String>,
-    /// How many of the rows to be sent have the same request as the first of them.
+    /// How many of the rows to be sent have the same request as the first row to be sent.
     pub(crate) same: u64,
     /// The key of the first row to be sent. It is compared with the keys of the others.
     first_key: Option<JobKey>,
@@ -54,11 +54,11 @@ pub struct Survey {
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
-    /// What streams were recognized as.
+    /// The streams, and the formats that the program recognized in them.
     pub(crate) recognized: Vec<String>,
     /// Warnings, without repetitions.
     pub(crate) warnings: Vec<String>,
-    /// The damage at which the input ends early, in words. The counts are those of the rows before it.
+    /// A description of the damage, if damage ends the input early. The counts include only the rows before the damage.
     pub(crate) damage: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct ModelSum {
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// The cost of their answers, without the rows that have no price.
+    /// The cost of their answers. Rows without a price are not included.
     pub(crate) expense: Expense,
     /// Rows without a price.
     pub(crate) unpriced: u64,
@@ -77,7 +77,7 @@ pub(crate) struct ModelSum {
 
 /// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
 ///
-/// If `progress` asks it to end, it ends early, with incomplete counts.
+/// If `progress` asks the survey to end, the survey ends early, and its counts are incomplete.
 ///
 /// # Errors
 /// The first [`SourceError`]. Damage after the first row ends the survey without an error.
@@ -161,7 +161,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether reading an input can start in the middle, without reading the part before.
+/// Returns whether reading an input can start in the middle, so that the part before is not read.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
     // A stream must not be opened twice: a named pipe would wait for another writer.
     source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// After this many forbidden requests in a row, with no answer between them, the endpoint is assumed to forbid
-/// everything.
+/// After this many forbidden requests with no answer between them, the endpoint is assumed to forbid everything.
 const FORBIDDEN: u32 = 3;
 
 /// What is known of the models of an endpoint and of the rights of our key.
@@ -60,7 +59,7 @@ impl Access {
         self.missing.contains(model)
     }
 
-    /// Returns the models that it does not have, in the order of their names.
+    /// Returns the models that the endpoint does not have, in the order of their names.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
         self.missing.iter().map(|model| &**model)
     }

@@ -11,7 +11,8 @@
 
 use crate::clock::Instant;
 
-/// The row causes a fault only if fewer than this many other faults came for each answer since the row's last fault.
+/// The faults and the answers since the row's last fault are counted. The row is the cause only if there are fewer than
+/// this many faults for each answer.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who causes a fault.
