@@ -68,7 +68,7 @@ fn reached<'s>(module: &'s [String], uses: &BTreeMap<&'s [String], BTreeSet<&'s 
     reached
 }
 
-// The rule must be able to fail, and must not report a fault where there is none.
+// The rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
 

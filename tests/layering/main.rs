@@ -1,4 +1,4 @@
-//! Checks the architecture: which module may use which other module, what the core may name, and where each foreign
+//! Checks the architecture: which module may use which other module, what the core may use, and where each foreign
 //! crate is used. Also checks that files are short, that there are no import cycles, and that each dependency is used.
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:

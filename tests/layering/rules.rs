@@ -153,7 +153,7 @@ fn names_a_numbered_issue(line: &str) -> bool {
     })
 }
 
-// Each rule must be able to fail, and must not report a fault where there is none.
+// Each rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
 

@@ -97,7 +97,7 @@ impl Judge {
 
 /// The result of a run.
 pub struct Judgement {
-    /// How the run's loop says that it ended.
+    /// How the run ended, according to its loop.
     pub finish: Finish,
     /// The counts of its rows.
     pub stats: Stats,

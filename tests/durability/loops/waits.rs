@@ -72,7 +72,8 @@ pub struct Outage {
     pub rate: f64,
     /// Requests per row over the whole run.
     pub amplification: f64,
-    /// Seconds from the end of the outage until the rate over ten seconds is nine tenths of the rate before.
+    /// Seconds from the end of the outage until the rate is nine tenths of the rate before the outage. The rate is
+    /// measured over ten seconds.
     pub back_after_s: u64,
     /// Refusals by the limits.
     pub refused: u64,
