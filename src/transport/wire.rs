@@ -32,8 +32,8 @@ pub trait Exchange: Send {
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
-    /// Waits for `room` without reading. This wait does not count as silence of the server, but it counts for the time
-    /// limit of the whole request.
+    /// Waits until `room` is ready, and reads nothing in this time. This wait does not count as silence of the server,
+    /// but it counts for the time limit of the whole request.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].

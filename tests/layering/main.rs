@@ -208,8 +208,8 @@ fn project() -> &'static [Source] {
     &PROJECT
 }
 
-/// Reads all Rust files below a folder. Returns the path of each from that folder, with `/`, and its text, sorted by
-/// path.
+/// Reads all Rust files below a folder. Returns the path and the text of each file, sorted by path. The paths are
+/// relative to that folder, with `/`.
 fn files_below(folder: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,4 +1,4 @@
-//! The rules: finds each breach in a source, with file and line.
+//! Applies the rules. Finds each breach of a rule in a source, with file and line.
 
 use std::fmt;
 

@@ -127,7 +127,8 @@ pub const STREAMS: (&[&str], &[&str]) = (
 );
 
 /// Words of the Messages API (types and codes of errors, names of headers), and the folders that may contain them. Only
-/// the provider decides what a reply means. Case does not matter; longer words, comments and tests count too.
+/// the provider decides what a reply means. Case does not matter. The words also count inside longer words, in comments
+/// and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",

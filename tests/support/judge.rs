@@ -24,7 +24,7 @@ use super::gateway::Gateway;
 use super::scenario::{Kind, Order, Scenario, Server};
 use super::seen::{Hidden, Log, Seen, Watched, WatchedLedger, Watcher};
 
-/// What a run measured, by name.
+/// The measures of a run, by name.
 pub type Measures = BTreeMap<&'static str, f64>;
 
 /// Runs a scenario with one seed, on `rows` rows.

@@ -201,7 +201,7 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were reported; `None` for the end of one.
+    /// The outages that were reported; `None` stands for the end of an outage.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 

@@ -32,7 +32,7 @@ pub struct Whole {
     pub reasons: Vec<(Reason, f64)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were reported; `None` for the end of one.
+    /// The outages that were reported; `None` stands for the end of an outage.
     pub outages: Vec<Option<Outage>>,
     /// The simulated API, with its records.
     pub model: Arc<Mutex<Model>>,

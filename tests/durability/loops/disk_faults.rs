@@ -24,7 +24,7 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 pub struct Struck {
     /// Faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. Each was tried at every call number, up to one that no run reached.
+    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, until the runs made fewer calls.
     pub kinds: u64,
     /// Combinations for which some call numbers were skipped.
     pub thinned: u64,

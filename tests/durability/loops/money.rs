@@ -59,7 +59,7 @@ pub fn a_kill_is_counted_with_or_without_the_flag() {
     }
 }
 
-/// An endpoint that does not speak TLS at an `https` URL stops the run before any request is sent. Every row stays
+/// If the server at an `https` URL does not use TLS, the run stops before it sends any request. Every row stays
 /// pending.
 pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
     let (api, place) = (Api::start(SILENT), Place::with_rows(20));

@@ -104,7 +104,7 @@ impl Api {
         lock(&self.model).books().billed_calls
     }
 
-    /// Returns how many complete answers were sent for a body that had been answered before.
+    /// Returns how many complete answers were sent to requests whose body had been answered before.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }

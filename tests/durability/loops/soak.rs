@@ -76,7 +76,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     format!(r#"{{"seed":{},"rules":[{}]}}"#, random.u32(..), rules.trim_end_matches(','))
 }
 
-/// Lets a run with faults go on for this many virtual hours.
+/// Runs with random faults for this many virtual hours.
 pub fn soak(seed: u64, hours: u64) -> Soaked {
     let begun = Stopwatch::start();
     let mut random = fastrand::Rng::with_seed(seed);

@@ -1,5 +1,5 @@
-//! Checks that a run waits as long as servers ask. `retry-after` comes in every valid form and with nonsense values, and
-//! there are outages.
+//! Checks that a run waits as long as servers ask. `retry-after` has every valid form, or a value that makes no sense.
+//! There are also outages.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub fn assert_nonsense_is_survived() {
     }
 }
 
-/// An outage as a run saw it.
+/// What was measured in a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
     /// Requests a minute during the outage, as a share of the rate before it. The first half minute is left out.

@@ -1,4 +1,4 @@
-//! A `claude-batch.toml` in the working folder, and the user's own one, written by somebody else.
+//! Configuration files that somebody else wrote: `claude-batch.toml` in the working folder, and the file of the user.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -65,7 +65,7 @@ enum Place {
     RunFolder,
     /// A file in the run folder, by name.
     Inside(&'static str),
-    /// The log that `resume` is given.
+    /// The log that `resume` reads.
     Resumed,
     /// `simulate --journal`.
     SimJournal,
@@ -464,8 +464,8 @@ fn race_of_openings(size: Size) -> Seen {
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
             while !is_over.load(Ordering::Relaxed) {
-                // Renaming replaces the file in one step. The program may have checked our file, and then opens the
-                // other one.
+                // Renaming replaces the file in one step. So the program can check our file, and then open the other
+                // thing.
                 fs::write(&next, "").expect("it can be written");
                 fs::rename(&next, &path).expect("it is ours");
                 fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next).expect("it can be linked");

@@ -24,7 +24,7 @@ pub struct Place {
     pub play: fn(&Folder, &[Nasty], usize) -> Shown,
 }
 
-/// Strings that fit into one argument, variable or message.
+/// How many strings fit into one argument, variable or message.
 const JOINED: usize = 25;
 /// The longest string in an argument or a variable.
 const LONG: usize = 3_000;

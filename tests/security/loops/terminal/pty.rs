@@ -17,7 +17,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// Columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
-/// With this many columns, the program never breaks a line. So if a line begins with a mark, a string made that line.
+/// With this many columns, the program never breaks a line. So if a line begins with a mark, the line comes from a
+/// string.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
