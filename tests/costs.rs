@@ -202,7 +202,7 @@ fn text(random: &mut fastrand::Rng) -> String {
     piece.repeat(bytes.div_ceil(piece.len()))
 }
 
-// ---- the dearest usage ----------------------------------------------------------------------------------------------
+// ---- the most expensive usage ---------------------------------------------------------------------------------------
 
 /// The most that a prompt can use: one token for each byte of text. Only a prompt with cache marks can use the cache.
 struct Prompt {

@@ -314,7 +314,8 @@ fn nested(depth: usize, random: &mut fastrand::Rng) -> String {
     format!("{open}1{close}")
 }
 
-/// Rows with deep nesting in any member. The program writes lines for them that it can read and run again.
+/// Rows with deep nesting in any member. Common parsers can read the lines that the program writes for them, and the
+/// program can run these rows again.
 fn nested_rows(size: Size) -> Seen {
     let seed = 19;
     let mut random = fastrand::Rng::with_seed(seed);

@@ -1,4 +1,4 @@
-//! Two runs on related outputs. Either one of the runs is refused, or nothing is lost.
+//! Two runs on related outputs. Nothing is lost: a run that would disturb the other is refused.
 //!
 //! Every relation that names and files allow is tried. No matter when the runs begin, each row of a run that was not
 //! refused must be in exactly one line of all files that are left at the end.
