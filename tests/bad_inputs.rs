@@ -1,7 +1,7 @@
-//! Runs the program with bad inputs. Each must give a clear message, must not hang, and must not cost another row its
-//! request.
+//! Runs the program with bad inputs. Each must give a clear message. The program must not hang, and must still send all
+//! good rows.
 //!
-//! `tests/inputs.rs` tests the message for each broken row, and the corner cases of CSV, closer to the code.
+//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. It calls the library directly.
 #![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]

@@ -1,5 +1,5 @@
-//! Checks the stated cost bounds. No answer that the simulated API bills may cost more than the bound that was stated
-//! before the request was sent, and no usage that a request can have may cost more.
+//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. No bill of the
+//! simulated API, and no usage that is possible for the request, may cost more than this bound.
 //!
 //! There are two judges. One is the simulator, which counts tokens and money with its own code. The other is the most
 //! expensive usage that is possible: one token for each byte of text, written to the cache with the longest lifetime
@@ -202,9 +202,9 @@ fn text(random: &mut fastrand::Rng) -> String {
     piece.repeat(bytes.div_ceil(piece.len()))
 }
 
-// ---- the dearest usage ----------------------------------------------------------------------------------------------
+// ---- the most expensive usage ---------------------------------------------------------------------------------------
 
-/// The most that a prompt can use: one token for each byte of text. As many tokens are in the cache as its marks allow.
+/// The most that a prompt can use: one token for each byte of text. Only a prompt with cache marks can use the cache.
 struct Prompt {
     most_tokens: u64,
     is_marked: bool,
@@ -245,8 +245,8 @@ impl Prompt {
     }
 }
 
-/// Returns the number of bytes in all texts of a value, including the names of members. A picture counts as `picture`,
-/// and a document counts as more than a whole window.
+/// Returns the number of bytes in all texts of a value, including the names of members. A picture counts as `picture`
+/// bytes. A document that is not text counts as more than a whole context window.
 fn bytes(value: &Value, picture: u64) -> u64 {
     match value {
         Value::Object(block) if block.get("type") == Some(&json!("image")) => picture,

@@ -655,7 +655,7 @@ impl Server {
         transport(self.config())
     }
 
-    /// Makes the server send this to each client that connects, before it reads anything.
+    /// Makes the server send this to each client that connects. The server sends it before it reads anything.
     fn speak_first(&self, greeting: &[u8]) {
         self.log.lock().expect("no test panics in it").greeting = greeting.to_vec();
     }
@@ -752,7 +752,7 @@ fn tls_server() -> String {
     format!("https://{address}")
 }
 
-/// Returns a config whose time limits no test reaches, unless the test sets its own.
+/// Returns a config with time limits so long that no test reaches them. A test can set its own.
 fn config(url: &str) -> HttpConfig {
     let base_url = parse_base_url(url, false).expect("a URL that is allowed");
     let mut config = HttpConfig::new(base_url, Credential::ApiKey(KEY.into()));

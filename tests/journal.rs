@@ -1,8 +1,8 @@
 //! Tests the promises of the journal at every point: each write fails once, the process dies at each change, and a file
 //! is cut at each byte.
 //!
-//! The rule is simple: each row that was reported as done must have exactly one complete line in the files. When the
-//! same command is given again, it must end with exactly one line for each row.
+//! The rule is simple: each row that was reported as done must have exactly one complete line in the files. After the
+//! same command is run again, each row must have exactly one line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -485,7 +485,8 @@ fn changed(id: u64) -> Job {
     job
 }
 
-/// Asserts that no answer and no cost is lost. Asserts that the command, given again, ends with one line for each row.
+/// Asserts that no answer and no cost is lost. Runs the same command again, and asserts that each row then has one
+/// line.
 fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     let found = all_keys(disk);
     for id in 0..ROWS {
@@ -984,7 +985,7 @@ fn check_kept(disk: &MemDisk, committed: &BTreeSet<String>, at: u64) {
     assert!(lost.is_empty(), "at {at}: {lost:?} were reported and are gone");
 }
 
-/// Runs the same command again on a disk that works, and asserts that it ends with each row once.
+/// Runs the same command again on a disk that works, and asserts that each row then has one line.
 fn finish(disk: &MemDisk, at: u64) {
     let reported = run(disk, "again", FAILS);
 

@@ -346,7 +346,7 @@ fn odd_answers_are_kept_or_refused_as_the_table_says_both_plain_and_streamed() {
     assert!(of(Fate::Refused) > 600 && of(Fate::Paused) > 60, "{seen:?}");
 }
 
-/// What becomes of an answer.
+/// Returns the result of an answer: it is kept, refused or not finished.
 fn fate_of(exchange: &Exchange, reply: &Reply) -> Fate {
     match exchange::provider().judge(&exchange.head, reply.clone(), &RateSignals::default()) {
         Verdict::Answered(message) => Fate::Kept(message.quality.name()),

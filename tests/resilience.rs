@@ -1,8 +1,8 @@
 //! Random runs through trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models
 //! that do not exist, endpoints that die.
 //!
-//! In all cases a run ends by itself and says why. Each good row is answered; if the endpoint is given up, the row may
-//! be pending instead. Each bad row is in the error log. `RUNS=2000 cargo test --test resilience` tries 2,000 runs.
+//! In all cases a run ends by itself and says why. Each good row is answered; if the run gives up the endpoint, the row
+//! may be pending instead. Each bad row is in the error log. `RUNS=2000 cargo test --test resilience` tries 2,000 runs.
 //!
 //! An outage ends before the time of `--retry-for` is over, or it never ends. Known exception: of the first 2,000 runs,
 //! one (568) puts a good row into the log. In that run, half of the rows always fail. A gateway that hides its limits
@@ -83,7 +83,7 @@ impl Case {
         }
     }
 
-    /// Returns whether an outage never ends. Then the run should give the endpoint up.
+    /// Returns whether an outage never ends. Then the run should give up the endpoint.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }

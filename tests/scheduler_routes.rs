@@ -177,7 +177,8 @@ struct SeveralEndpoints {
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// For each row behind a gate, its leader. The entry is removed when the leader's head or end has come.
+    /// For each row behind a gate, its leader. The entry is removed when the leader's head has arrived, or when the
+    /// leader has ended.
     behind: BTreeMap<u64, u64>,
     faults: f64,
     halts: f64,

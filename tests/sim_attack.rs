@@ -1,4 +1,4 @@
-//! Sends the simulated API requests that nobody should send. Every answer must be one that the API could give.
+//! Sends bad and odd requests to the simulated API. Every answer must be one that the real API could give.
 #![cfg(feature = "sim")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -345,8 +345,8 @@ fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static st
     Answer { status: head.status, request_id, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
-/// Checks an answer. A good answer is JSON. A bad one has the shape of the API's errors, and its body has the request
-/// id of the head.
+/// Checks an answer. A good answer is JSON. An error has the shape of the API's errors, and its body contains the same
+/// request id as its head.
 fn is_of_the_api(answer: &Answer) -> Result<(), TestCaseError> {
     prop_assert!(answer.body.is_object(), "{:?}", answer);
     prop_assert!(answer.request_id.starts_with("req_"), "{:?}", answer);

@@ -1,6 +1,6 @@
 //! Timers that are reused.
 //!
-//! A new timer for each request would be inserted into the runtime's timer wheel, and nearly always removed before it
+//! If each request had a new timer, the runtime would add it to its timer wheel, and nearly always remove it before it
 //! fires. Moving an existing timer to a later moment only changes a number.
 
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The unused timers. There are never more timers than were used at the same time.
+/// The unused timers. Their number is at most the largest number that was in use at once.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 

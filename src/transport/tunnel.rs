@@ -1,5 +1,5 @@
-//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error without naming it, so the error is
-//! recognized by its type.
+//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error and does not export its type by name.
+//! So the type is taken from a trait.
 
 use std::error::Error as StdError;
 

@@ -14,8 +14,8 @@ use crate::provider::{ReplyHead, WireRequest};
 pub struct WireError {
     /// The kind of the failure.
     pub kind: WireErrorKind,
-    /// Whether the request may have reached the server (and been billed). It is `false` only when the request certainly
-    /// has not.
+    /// Whether the request may have reached the server (and been billed). `false` means that it certainly has not
+    /// reached the server.
     pub maybe_sent: bool,
     /// A message for people. It may contain text from a server or a proxy.
     pub message: String,
@@ -32,8 +32,8 @@ pub trait Exchange: Send {
     /// Any [`WireError`]; `maybe_sent` is always true here.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
-    /// Waits for `room` without reading. This wait does not count as silence of the server, but it counts for the time
-    /// limit of the whole request.
+    /// Waits until `room` is ready, and reads nothing in this time. This wait does not count as silence of the server,
+    /// but it counts for the time limit of the whole request.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].
@@ -46,8 +46,9 @@ pub trait Exchange: Send {
 
     /// Reads the rest of a body whose content is complete, so that its connection can be used again.
     ///
-    /// Call it when a decoder needs no more, because the last event of a stream is not the end of its body. It returns
-    /// no error. If the rest does not come soon, it stops reading, and the connection is closed.
+    /// Call it when a decoder has what it needs. More bytes can follow: the last event of a stream is not the end of
+    /// its body. It returns no error. If the rest does not come soon, the function stops reading, and the connection is
+    /// closed.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -64,7 +65,7 @@ pub trait Transport: Send + Sync + 'static {
     /// Any [`WireError`] except `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
-    /// Returns the secrets that were sent so far. They must not be shown if a server sends them back.
+    /// Returns the secrets that were sent so far. If a server sends them back, they must not be shown.
     fn secrets(&self) -> Arc<Secrets> {
         Secrets::none().clone()
     }

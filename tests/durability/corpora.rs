@@ -6,7 +6,7 @@ use std::path::Path;
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-/// Changes, cuts, doubles and joins bytes. The result still resembles the original.
+/// Mutates an input: it replaces, inserts, repeats or removes bytes. The result still resembles the original.
 fn mutate(data: &mut Vec<u8>, others: &[Vec<u8>], random: &mut fastrand::Rng) {
     const TOKENS: [&[u8]; 12] =
         [b"\"", b"{", b"}", b"\n", b"\\ud800", b"\0\0\0\0", b",", b"1e999", b"\xff", b"\r\n", b"data: ", b":"];
@@ -40,7 +40,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     targets::TARGETS.into_iter().map(|(name, _)| name)
 }
 
-/// Runs every target over its corpus and over `changed` changed inputs. Returns the number of all inputs.
+/// Runs every target over its corpus and over `changed` mutated inputs. Returns the total number of inputs.
 pub fn run_all(changed: u64, seed: u64) -> u64 {
     let mut tried = 0;
     for (name, target) in targets::TARGETS {

@@ -54,7 +54,7 @@ pub fn provider() -> Anthropic {
     Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers")
 }
 
-/// The request that the recorded replies answer: it offers the tools that they call.
+/// The request for all recorded replies. It offers the tools that the replies call.
 pub fn asked() -> Request {
     let tools = r#"[{"name":"get_weather","input_schema":{}},{"name":"now"},{"type":"custom","name":"save"}]"#;
     let tools = serde_json::value::RawValue::from_string(tools.to_owned()).expect("it is JSON");

@@ -1,5 +1,5 @@
-//! Odd answers: random changes to a good answer, each sent plain and as a stream, with the result that each should
-//! have.
+//! Odd answers, made by random changes to a good answer. Each is sent plain and as a stream, and has an expected
+//! result.
 //!
 //! [`fate`] computes the expected result from a parsed tree, and shares no code with the program. Both follow the table
 //! in `provider::anthropic::shape`.

@@ -1,7 +1,8 @@
 //! The fuzz targets: each function takes any bytes and asserts what must be true for all inputs.
 //!
-//! `tests/durability` runs them on the corpus and on mutations of it by a seeded mutator. `cargo fuzz` runs them for a
-//! long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery, headers, sse, config).
+//! `tests/durability` runs them on the corpus, and on inputs that a seeded mutator makes from the corpus. `cargo fuzz`
+//! runs them for a long time: `cargo +nightly fuzz run --fuzz-dir tests/fuzz jsonl` (or csv, recovery, headers, sse,
+//! config).
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ pub fn csv(data: &[u8]) {
 /// The catalog is read once, because reading it takes longer than running one input.
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
 
-/// Reads and plans all rows. Returns how many there were; `None` when the whole input was refused.
+/// Reads and plans all rows. Returns the number of rows; `None` when the whole input was refused.
 fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
     let reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-/// Says whether a word can begin with `c`.
+/// Returns whether a word can begin with `c`.
 pub fn is_word_start(c: char) -> bool {
     c == '_' || c.is_alphabetic()
 }
 
-/// Says whether a word can contain `c`.
+/// Returns whether a word can contain `c`.
 pub fn is_word_part(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
@@ -45,7 +45,7 @@ fn blank_end(chars: &[char], at: usize) -> usize {
     .min(chars.len())
 }
 
-/// Says whether the `r` at `at` belongs to a prefix `br"` or `cr"`.
+/// Returns whether the `r` at `at` belongs to a prefix `br"` or `cr"`.
 fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
@@ -91,8 +91,7 @@ fn raw_string_end(chars: &[char], at: usize) -> usize {
     find(chars, open + 1, is_close) + 1 + hashes
 }
 
-/// Blanks the items under `#[cfg(test)]`. Returns the code, and the names of those modules declared there that have
-/// their own file.
+/// Blanks the items under `#[cfg(test)]`. Returns the code, and the names of modules that these items declare as files.
 pub fn without_test_items(code: String) -> (String, Vec<String>) {
     let mut chars: Vec<char> = code.chars().collect();
     let mut modules = Vec::new();
@@ -106,7 +105,8 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The range of an item ends before its last line break, so the item has one line more than line breaks.
+    // The range of an item ends before its last line break. So its number of lines is its number of line breaks plus
+    // one.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)

@@ -26,13 +26,13 @@ pub fn listed(manifest: &str, kind: Kind) -> BTreeSet<String> {
     tables.flat_map(toml::Table::keys).map(|name| name.replace('-', "_")).collect()
 }
 
-/// Returns the dependencies that none of the sources names.
+/// Returns the dependencies that no source mentions.
 pub fn unused(dependencies: &BTreeSet<String>, sources: &[Source]) -> Vec<String> {
     let is_named = |dependency: &&String| sources.iter().any(|source| source.names_crate(dependency));
     dependencies.iter().filter(|dependency| !is_named(dependency)).cloned().collect()
 }
 
-// The rule must be able to fail, and must not report a fault where there is none.
+// The rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Checks the architecture: which module may use which other module, what the core may name, and where each foreign
+//! Checks the architecture: which module may use which other module, what the core may use, and where each foreign
 //! crate is used. Also checks that files are short, that there are no import cycles, and that each dependency is used.
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:
@@ -208,8 +208,8 @@ fn project() -> &'static [Source] {
     &PROJECT
 }
 
-/// Reads all Rust files below a folder. Returns the path of each from that folder, with `/`, and its text, sorted by
-/// path.
+/// Reads all Rust files below a folder. Returns the path and the text of each file, sorted by path. The paths are
+/// relative to that folder, with `/`.
 fn files_below(folder: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,10 +1,10 @@
-//! Checks the tables of `src/lib.rs` that show where things are: everything that a row names must exist.
+//! Checks the tables of `src/lib.rs` that show where things are: everything that a row mentions must exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Returns the names in the tables of a module doc that do not exist. `read` returns the text of a file, or of all
-/// files in a folder; `None` if the path is neither.
+/// Checks the names in the tables of a module doc. Returns those names that stand for nothing in the project. `read`
+/// returns the text of a file, or of all files in a folder; `None` if the path is neither.
 pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for row in doc.lines().filter(|line| line.starts_with("//! |")) {
@@ -33,7 +33,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c != '_' && !c.is_alphanumeric())
 }
 
-// The rule must be able to fail, and must not report a fault where there is none.
+// The rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
 

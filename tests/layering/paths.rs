@@ -14,8 +14,8 @@ pub struct Source {
     pub module: Vec<String>,
     /// Every path in its code.
     pub paths: Vec<SourcePath>,
-    /// Names that mean a module of this project in this file. The module is declared here, or imported from `crate`,
-    /// `self` or `super`.
+    /// Names that refer to a module of this project when they are used in this file. The module is declared here, or
+    /// imported from `crate`, `self` or `super`.
     pub local_names: BTreeSet<String>,
     /// Names of the modules declared here.
     pub children: BTreeSet<String>,
@@ -64,7 +64,7 @@ impl Source {
         self.own_test_modules.iter().map(with).collect()
     }
 
-    /// Returns the top-level module of the library that a path leads to; `None` for a path to elsewhere.
+    /// Returns the top-level module of the library that a path leads to; `None` if it leads outside the library.
     pub fn used_module(&self, path: &SourcePath) -> Option<String> {
         match path.first() {
             "crate" | "claude_batch" | "self" | "super" => self.whole(path)?.into_iter().next(),
@@ -72,7 +72,7 @@ impl Source {
         }
     }
 
-    /// Returns a path from the root of the library; `None` for a path to elsewhere.
+    /// Returns a path from the root of the library; `None` if it leads outside the library.
     pub fn whole(&self, path: &SourcePath) -> Option<Vec<String>> {
         let segments = &path.segments;
         match path.first() {
@@ -91,7 +91,7 @@ impl Source {
         }
     }
 
-    /// Says whether a path leads into this foreign crate.
+    /// Returns whether a path leads into this foreign crate.
     pub fn names_crate(&self, krate: &str) -> bool {
         let is_ours = self.local_names.contains(krate);
         let leads_there = |path: &SourcePath| path.first() == krate && (path.is_absolute || !is_ours);
@@ -215,7 +215,7 @@ fn paths(tokens: &[Token]) -> Vec<SourcePath> {
             let first = paths.len();
             at = read_path(tokens, at, Vec::new(), words[0] == "::", &mut paths);
             match words {
-                // Not uses: the name of a declared module, and the visibility of an item.
+                // The name of a declared module and the visibility of an item are not uses.
                 ["mod", ..] | ["(", "pub", ..] | ["in", "(", "pub", ..] => paths.truncate(first),
                 ["use", "pub", ..] | ["use", ")", _, "(", "pub"] => {
                     paths[first..].iter_mut().for_each(|path| path.is_export = true);

@@ -1,4 +1,4 @@
-//! Public functions that nothing outside the library names.
+//! Public functions that are not mentioned anywhere outside the library.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
         .collect()
 }
 
-// The rule must be able to fail, and must not report a fault where there is none.
+// The rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
     use crate::paths::words;

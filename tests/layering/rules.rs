@@ -1,4 +1,4 @@
-//! The rules: finds each breach in a source, with file and line.
+//! Applies the rules. Finds each breach of a rule in a source, with file and line.
 
 use std::fmt;
 
@@ -153,7 +153,7 @@ fn names_a_numbered_issue(line: &str) -> bool {
     })
 }
 
-// Each rule must be able to fail, and must not report a fault where there is none.
+// Each rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Checks the sizes of files. Lines of tests do not count.
 
-/// The most lines that a file may have.
+/// The largest number of lines that a file may have.
 const MOST_LINES: usize = 500;
 /// Nine of ten files have at most this many lines.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
@@ -22,7 +22,7 @@ pub fn size_faults(sizes: &[(String, usize)]) -> Vec<String> {
     faults
 }
 
-// The rule must be able to fail, and must not report a fault where there is none.
+// The rule must find each fault, and must report nothing where there is no fault.
 mod tests {
     use super::*;
     use crate::code::lines_without_tests;

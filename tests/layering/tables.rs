@@ -61,7 +61,7 @@ pub const MODULES: &[Module] = &[
     ),
 ];
 
-/// Uses within one layer, which are all intended: the using module, then the used one.
+/// Pairs of modules in one layer: the first module uses the second. All these uses are intended.
 pub const SAME_LAYER: &[(&str, &str)] = &[
     ("domain", "clock"),
     ("catalog", "domain"),
@@ -74,17 +74,17 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
 /// What the program's own file may use of the library.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
-/// The modules that get everything from outside: time, bytes and random numbers.
+/// The modules that get time, bytes and random numbers only from their callers.
 pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "answer", "classify", "catalog"];
 
-/// Paths that the core must not name, by their first segments.
+/// The first segments of paths that the core must not use.
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
 /// Names that the core must not use, no matter where they come from: each reads a clock.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
-/// Foreign crates with a home: a file, or a folder with its slash.
+/// Foreign crates, and the places where each may be used: a file, or a folder with a slash at the end.
 pub const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("calamine", &["source/excel/"]),
@@ -115,7 +115,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
 pub const PRINTING: (&[&str], &[&str]) =
     (&["print", "println", "eprint", "eprintln", "dbg"], &["cli/say.rs", "report/"]);
 
-/// The streams that those macros write to, and the files that may name them:
+/// The streams that those macros write to, and the files that may use these streams:
 ///
 /// - `say.rs` prints everything meant for people.
 /// - `world.rs` checks whether the streams are terminals.
@@ -127,7 +127,8 @@ pub const STREAMS: (&[&str], &[&str]) = (
 );
 
 /// Words of the Messages API (types and codes of errors, names of headers), and the folders that may contain them. Only
-/// the provider decides what a reply means. Case does not matter; longer words, comments and tests count too.
+/// the provider decides what a reply means. Case does not matter. The words also count inside longer words, in comments
+/// and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",

@@ -1,7 +1,7 @@
 //! The promises about security: a small part of each loop, mostly with the real program.
 //!
 //! `cargo bench --bench security -- full` runs the full loops and writes the page `benches/SECURITY.md`. `loops/` has
-//! one file for each class of attack, with its tables, its generators and its lines of the page.
+//! one file for each class of attack. It contains the tables, the generators, and the lines for the page.
 #![cfg(feature = "sim")]
 
 #[path = "../support/hostile.rs"]
@@ -23,7 +23,7 @@ fn holds(name: &str) {
     assert!(!page(Size::Share).is_empty(), "{name} tried nothing");
 }
 
-/// Makes a test of each loop, so that the loops run in parallel and each has its own name.
+/// Makes one test for each loop. So the loops run in parallel, and each has its own name.
 macro_rules! tests {
     ($($test:ident: $name:literal,)*) => {
         $(

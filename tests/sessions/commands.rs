@@ -9,7 +9,8 @@ const ROWS: usize = 6;
 /// One row fails once, and works when it is tried again.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 500, "contains": "number 0.", "times": 1}]}"#;
 
-/// The command that the user typed, the variables that name the API, and the path of the results.
+/// The command that the user typed, the environment variables (for the key and the server), and the path of the
+/// results.
 struct Case<'a> {
     args: &'a [&'a str],
     variables: &'a [(&'a str, &'a str)],
@@ -35,7 +36,7 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             variables: &[key],
             results: "o ut.jsonl",
         },
-        // The environment names a different server from the typed command.
+        // The environment and the typed command give different servers.
         Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
         // All settings are in the environment.
         Case {
@@ -100,7 +101,7 @@ fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
     folder.write("claude-batch.toml", "tier = \"4\"\n");
     folder.write("its conf.toml", &format!("[profile.\"at night\"]\nbase-url = \"{}\"\n", api.url));
     let filled = |text: &str| text.replace("URL", &api.url);
-    // Only an argument that is exactly `URL` is replaced: names of variables contain this text too.
+    // Only an argument that is exactly `URL` is replaced, because names of variables contain `URL` too.
     let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
     // Rows are sent one after the other, so that the failing row has failed before the limit is reached.
     let window = if case.args.contains(&"-c2") { None } else { Some("-c1") };
@@ -201,7 +202,7 @@ fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let mut shell = Command::new("sh");
     shell.args(["-c", text]).env("PATH", std::env::join_paths(path).expect("a path"));
     as_there(&mut shell, like);
-    // If a command has lost its server, it must not reach another one.
+    // If a printed command lacks the server of its run, it must not reach the default server.
     shell.env("HTTPS_PROXY", "http://127.0.0.1:9");
     feed(shell, input.unwrap_or_default())
 }

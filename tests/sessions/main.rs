@@ -1,7 +1,7 @@
 //! Whole sessions of the program: the typed command, the output, the files, and the exit code.
 //!
-//! The real program runs against the simulated API on the loopback address. No test waits for time to pass: if a moment
-//! matters, the API's books show when it has come.
+//! The real program runs against the simulated API on the loopback address. No test waits for a fixed time. If a test
+//! needs a certain moment, it waits until the API's records show that moment.
 
 #![cfg(feature = "sim")]
 

@@ -1,4 +1,4 @@
-//! Outputs that are closed, that fill up, or that somebody watches.
+//! Outputs: closed ones, full ones, and terminals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -141,7 +141,8 @@ fn quiet_prints_nothing_if_a_run_goes_well() {
     assert_eq!(again.ends_with(0).err, "");
 }
 
-/// The table gives, for each way to end with `--quiet`, what standard error contains, and on how many lines.
+/// For each way in which a run with `--quiet` can end, the table gives the content of standard error and its number of
+/// lines.
 #[test]
 fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
     let faults = r#"{"rules": [

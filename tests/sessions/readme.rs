@@ -119,7 +119,7 @@ fn shell(folder: &Folder, api: &Api, block: &str) -> std::process::Command {
         format!("{}:{}", program.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
     let own = folder.command_at(api, &[]);
     let mut command = std::process::Command::new("sh");
-    // A job with failed rows does not end its block.
+    // If rows fail, the program ends with code 3, but the rest of the block still runs.
     let script = format!("\n{block}").replace("\nclaude-batch ", "\nrun ").replace("| claude-batch ", "| run ");
     command.args(["-euc", &format!("run() {{ claude-batch \"$@\" || [ $? = 3 ]; }}{script}")]);
     own.get_envs().for_each(|(name, value)| match value {
@@ -130,7 +130,7 @@ fn shell(folder: &Folder, api: &Api, block: &str) -> std::process::Command {
     command
 }
 
-/// Copies the fixtures that the README names, and folders of them.
+/// Copies the fixtures that the README uses, including `letters`.
 fn copy_fixtures(folder: &Folder) {
     let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     for sub in ["", "letters"] {
@@ -145,7 +145,7 @@ fn copy_fixtures(folder: &Folder) {
     }
 }
 
-/// Returns how many lines the error log has whose path begins so.
+/// Returns the number of lines in the error logs whose paths begin with `beginning`.
 fn lines_of_log(folder: &Folder, beginning: &str) -> usize {
     let all = folder.contents();
     let root = folder.path("");

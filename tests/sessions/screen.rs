@@ -12,7 +12,7 @@ use crate::pty::{Pty, ended, shown};
 use crate::support::*;
 
 const ROWS: u16 = 24;
-/// The sizes that the terminal takes one after the other, in columns and rows.
+/// The sizes of the terminal, in columns and rows. The test sets one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
 /// After this many redraws, at least one was made at the latest size.
 const DRAWINGS: usize = 3;
@@ -112,8 +112,8 @@ impl Window {
         }
     }
 
-    /// Returns the text above the block. Waits for the first answer, which shows the limits: nothing more is printed
-    /// above the block after that.
+    /// Returns the text above the block. First waits until the limits are printed, after the first answer. Nothing is
+    /// printed above the block after that.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {

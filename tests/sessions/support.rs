@@ -191,7 +191,8 @@ impl Api {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take about this long, up to a half more or less.
+    /// Returns an API whose answers take about this long: between two thirds of this time and one and a half times as
+    /// long.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }

@@ -17,7 +17,7 @@ pub struct Account<'a> {
     pub in_order: Vec<&'a Answer>,
     /// The sum of what was used.
     pub used: [f64; 3],
-    /// What other clients took in bursts until the last row.
+    /// What other clients used in bursts until the last row.
     pub others: [f64; 3],
     /// The server's levels at the end.
     pub levels: [f64; 3],
@@ -26,9 +26,10 @@ pub struct Account<'a> {
 impl Account<'_> {
     /// Returns the least time, and the dimension that decides it.
     ///
-    /// Requests and input tokens are taken when the server accepts a row. So a row can end only after the limits have
-    /// allowed this row and all rows before it, plus its own latency. Output tokens are taken while they are produced.
-    /// So at the end the limits have allowed all of them, except for the debt that the server permits.
+    /// Requests and input tokens are counted when the server accepts a row. So a row is accepted only when the limits
+    /// have allowed this row and all rows before it, and it ends after its own latency. Output tokens are counted while
+    /// they are produced. So at the end the limits have allowed all of them, except for the debt that the server
+    /// permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];
@@ -57,7 +58,8 @@ impl Account<'_> {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));
         let capacity = (f64::from(self.limits[at]) * self.server.burst_s[at] / 60.0).max(1.0);
-        // Of what other clients took in bursts, only the total is known. So each row counts a proportional part.
+        // The bursts of other clients are known only as a total. So a proportional part of the total is added to each
+        // row.
         let others = self.others[at] * used / self.used[at].max(1.0);
         let mut left = used + others - capacity;
         let (mut from, mut limits) = (0.0, self.limits);
@@ -73,11 +75,11 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for this much input under the acceleration limit. Under that limit, one minute can use
-/// `floor` tokens, or `step` tokens more than the minute before.
+/// Returns the least time for this much input under the acceleration limit. Under that limit, one minute can use `step`
+/// tokens more than the minute before, or `floor` tokens if that is more.
 ///
 /// Each minute uses as much as the limit and the bucket allow. The last minute uses the rest as soon as the bucket
-/// holds it.
+/// contains that many tokens.
 pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
     let (limit, capacity) = (f64::from(server.limits[1]), f64::from(server.limits[1]) * server.burst_s[1] / 60.0);

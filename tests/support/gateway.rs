@@ -31,7 +31,7 @@ pub struct Gateway {
     pub hides: Hides,
 }
 
-/// A response as the gateway passes it on.
+/// A response that has passed through the gateway.
 pub struct HandedOn<E> {
     inner: E,
     head: ReplyHead,

@@ -28,7 +28,7 @@ pub enum Then {
     Close,
 }
 
-/// The server. It stops taking connections when it is dropped.
+/// The server. When it is dropped, it stops accepting connections.
 pub struct Hostile {
     /// Its base URL.
     pub url: String,

@@ -24,7 +24,7 @@ use super::gateway::Gateway;
 use super::scenario::{Kind, Order, Scenario, Server};
 use super::seen::{Hidden, Log, Seen, Watched, WatchedLedger, Watcher};
 
-/// What a run measured, by name.
+/// The measures of a run, by name.
 pub type Measures = BTreeMap<&'static str, f64>;
 
 /// Runs a scenario with one seed, on `rows` rows.
@@ -100,7 +100,7 @@ fn watched(scenario: &Scenario, inner: SimTransport, model: Arc<Mutex<Model>>, l
     Watched { inner, log, taken_by_others, repeats: scenario.server.repeats }
 }
 
-/// Lifts the cap on open requests during the run, if the scenario says so.
+/// Removes the limit on open requests during the run, if the scenario says so.
 fn lift_cap(scenario: &Scenario, model: Arc<Mutex<Model>>, clock: RunClock) {
     let Some(at) = scenario.server.cap_lifted_at_s.and_then(|at| clock.deadline(super::at(at))) else { return };
     tokio::spawn(async move {
@@ -299,15 +299,15 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // Until the cap is lifted, it decides the time. After that, the limits decide it.
+            // Until the limit on open requests is removed, it decides the time. After that, the rate limits decide it.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
         }
     }
 
-    /// Measures the error of the remaining time that was shown at three moments: when a twentieth of the rows was done,
-    /// when a twentieth of the time had passed, and a minute after a change.
+    /// Measures how wrong the shown remaining time was at three moments: when a twentieth of the rows was done, when a
+    /// twentieth of the time had passed, and a minute after a change.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
@@ -321,7 +321,7 @@ impl Judge<'_> {
         measures.extend(all.into_iter().filter_map(|(name, shown)| Some((name, error(shown?)))));
     }
 
-    /// Measures how long it takes, after the cap was lifted, until the rate reaches the limits again.
+    /// Measures the time from the removal of the limit on open requests until the rate reaches the rate limits.
     fn lifted(&self, measures: &mut Measures) {
         let Some(lifted) = self.scenario.server.cap_lifted_at_s else { return };
         let (_, binding) = self.bound();
@@ -349,7 +349,7 @@ impl Judge<'_> {
         measures.insert("slowest_pool", self.levels.keys().map(of_bound).fold(0.0, f64::max));
     }
 
-    /// Measures how a run that was stopped early ended.
+    /// Measures the end of a run that was stopped early.
     fn end(&self, measures: &mut Measures) {
         let halted = self.finish.halted.as_ref();
         let first_429 =
@@ -385,7 +385,7 @@ impl Judge<'_> {
             let inside = self.between(from, to);
             inside.iter().map(|answer| amount(answer.usage, dimension)).sum()
         };
-        // An answer arrives one round trip after the server took its tokens.
+        // The server counts the tokens of an answer one round trip before the answer arrives.
         let (mut from, mut least) = (self.round_trip(), f64::INFINITY);
         while from + span <= end {
             least = least.min(used(from, from + span) / (rate * span));
@@ -416,9 +416,9 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row, from when they were read. From each wait, it
-    /// subtracts the time that the small rows ahead need at the limit. It divides the rest by the number of big rows
-    /// ahead plus one.
+    /// Measures the longest wait of a small row and of a big row. A row's wait begins when the row is read. From each
+    /// wait, it subtracts the time that the small rows ahead need at the limit. It divides the rest by the number of
+    /// big rows ahead plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

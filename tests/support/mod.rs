@@ -70,7 +70,7 @@ pub fn pool_id(class: &str) -> PoolId {
     PoolId { provider: "anthropic".into(), account: "".into(), class: ModelClass(class.into()), speed: Speed::Standard }
 }
 
-/// Returns the settings of a scheduler: the given ones, and otherwise the defaults of the command line.
+/// Returns the settings of a scheduler. All settings except the given ones are the defaults of the command line.
 pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     Config {
         limits_of: Box::new(move |_| limits),
@@ -103,7 +103,7 @@ pub struct MemLedger {
     pub answered: Vec<String>,
     /// Labels and classes of failed rows, in the order written.
     pub failed: Vec<(String, claude_batch::domain::ErrorClass)>,
-    /// Attempts of all finished rows.
+    /// The total number of attempts for all finished rows.
     pub attempts: usize,
     marks: std::collections::BTreeMap<claude_batch::scheduler::Ticket, String>,
 }
@@ -201,7 +201,7 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were reported; `None` for the end of one.
+    /// The outages that were reported; `None` stands for the end of an outage.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 

@@ -1,7 +1,7 @@
 //! Loops that test a promise, and the page that shows their results. Each loop has a small and a full size.
 //!
-//! A loop asserts what must hold and returns what it saw. A test runs a part of each loop. A bench runs all loops in
-//! full and writes their lines to a page in `benches/`.
+//! A loop asserts what must be true, and returns what it saw. A test runs a part of each loop. A bench runs all loops
+//! in full and writes their lines to a page in `benches/`.
 
 #![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 
@@ -48,7 +48,7 @@ impl Seen {
     }
 }
 
-/// A loop: its name, and the function that makes its lines of the page.
+/// A loop: its name, and the function that makes its lines for the page.
 pub type Loop = (&'static str, fn(Size) -> Vec<Seen>);
 
 /// A page of `benches/` and the loops that make it.

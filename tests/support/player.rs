@@ -25,7 +25,7 @@ pub trait World {
     /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary.
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
-    /// Notes that an answer to a row has begun, or that the row has ended.
+    /// Is called when an answer to a row has begun, or when the row has ended.
     fn on_answered_or_ended(&mut self, _row: u64) {}
 }
 
@@ -40,7 +40,7 @@ pub struct Player<W> {
     /// Rows that are finished, and rows that are left for a later run.
     pub finished: BTreeSet<u64>,
     pub pending: BTreeSet<u64>,
-    /// The most requests that were in flight at once, canaries included.
+    /// The largest number of requests that were in flight at once, including canaries.
     pub most_in_flight: usize,
     longest: Duration,
     ends: BinaryHeap<Reverse<(Instant, u64, Ticket)>>,
@@ -121,7 +121,7 @@ impl<W: World> Player<W> {
         self.most_in_flight = self.most_in_flight.max(self.ends.len());
     }
 
-    /// Ends the attempt that ends first. For half of the attempts, a head comes before the end.
+    /// Ends one attempt: the one that is due next. For half of the attempts, the head arrives before the end.
     fn end_first(&mut self) {
         let Some(Reverse((_, _, ticket))) = self.ends.pop() else { return };
         let row = self.rows.remove(&ticket);

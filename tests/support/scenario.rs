@@ -38,7 +38,7 @@ pub struct Scenario {
     /// How many seeds the whole table uses.
     #[serde(default = "twenty")]
     pub seeds: u64,
-    /// Rows of the short run that every test run makes.
+    /// The number of rows in the short run, which is part of the normal tests.
     pub short_rows: Option<usize>,
     /// For each measure, by name: the least and the greatest value that are allowed.
     pub expect: BTreeMap<String, [f64; 2]>,
@@ -54,7 +54,7 @@ fn twenty() -> u64 {
 pub struct Server {
     /// Requests, input and output tokens a minute.
     pub limits: [u32; 3],
-    /// The burst of each limit, in seconds: how long the limit takes to refill it.
+    /// The burst of each limit, as the number of seconds that the limit needs to refill it.
     pub burst_s: [f64; 3],
     /// Time to the first token.
     pub first_token_s: f64,
@@ -82,11 +82,11 @@ pub struct Server {
     pub faults: serde_json::Value,
     /// Floor and step of the acceleration limit, in input tokens a minute.
     pub acceleration: Option<[u64; 2]>,
-    /// The most requests that may be open at once.
+    /// How many requests may be open at once.
     pub max_concurrent: Option<u32>,
-    /// When that cap is lifted.
+    /// When the limit on open requests is removed.
     pub cap_lifted_at_s: Option<f64>,
-    /// The limits of models that have other limits.
+    /// The limits of those models that do not have the limits above.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
@@ -128,9 +128,9 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Other {
-    /// How much of each limit it takes, in thousandths.
+    /// How much of each limit it uses, in thousandths.
     pub permille: u32,
-    /// The time between its bursts. Without it, the client takes a steady share.
+    /// The time between its bursts. Without it, the client uses a constant share.
     pub every_s: Option<f64>,
 }
 

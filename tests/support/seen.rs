@@ -62,7 +62,7 @@ pub struct Seen {
     pub eta: Option<(f64, f64)>,
     /// For each second: the time, and the remaining time that was shown.
     pub etas: Vec<(f64, f64)>,
-    /// When the last accepted request was sent, and what others had taken in bursts until then.
+    /// When the last accepted request was sent, and what other clients had used in bursts until then.
     pub last_let_in: (f64, [f64; 3]),
     /// Why the run stopped before its end.
     pub halted: Option<HaltReason>,
@@ -70,9 +70,9 @@ pub struct Seen {
     pub levels: Option<(f64, [f64; 3])>,
     /// How long it took.
     pub elapsed: f64,
-    /// Attempts of all finished rows.
+    /// The total number of attempts for all finished rows.
     pub attempts: usize,
-    /// Lines that were not yet written to the operating system.
+    /// Lines that were not yet handed to the operating system.
     pub unwritten: usize,
     /// The largest number of such lines when a request was sent.
     pub most_unwritten: usize,
@@ -108,7 +108,7 @@ pub struct Watched {
     pub inner: Gateway,
     /// Where it logs.
     pub log: Log,
-    /// Returns what others have taken in bursts so far.
+    /// Returns what other clients have used in bursts so far.
     pub taken_by_others: Box<dyn Fn() -> [f64; 3] + Send + Sync>,
     /// Whether it acts as a proxy that sends each request two or three times.
     pub repeats: bool,

@@ -18,7 +18,7 @@ use super::{Counts, MemLedger};
 
 /// The result of a whole run.
 pub struct Whole {
-    /// How the run's loop says that it ended.
+    /// How the run ended, according to its loop.
     pub finish: Finish,
     /// What was written.
     pub ledger: MemLedger,
@@ -28,17 +28,17 @@ pub struct Whole {
     pub sent: u64,
     /// Attempts that ended in a 429.
     pub limited: u64,
-    /// What held the run back, each reason with its share of the time.
+    /// The reasons why the run could not go faster, each with its share of the time.
     pub reasons: Vec<(Reason, f64)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// Outages as they were reported; `None` for the end of one.
+    /// The outages that were reported; `None` stands for the end of an outage.
     pub outages: Vec<Option<Outage>>,
-    /// The simulated API, with its books.
+    /// The simulated API, with its records.
     pub model: Arc<Mutex<Model>>,
 }
 
-/// A row as [`whole_run`] takes it.
+/// A row for [`whole_run`].
 #[derive(Clone, Debug)]
 pub struct WholeRow {
     /// Model and pool.

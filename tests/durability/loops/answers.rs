@@ -17,8 +17,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Place};
 use super::{Seen, Size};
 
-/// Makes the lines of `cases` answers and checks each: it is one line with the bytes that the server sent. The first
-/// answer is 32 MB long.
+/// Makes a line from each of `cases` answers. Checks that it is one line and contains the bytes that the server sent.
+/// The first answer is 32 MB long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),

@@ -64,7 +64,8 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     all
 }
 
-/// Lets the process die up to five times in a row, at random changes of starts, runs and resumes.
+/// Lets the process die up to five times in a row. Each death is at a random change to the disk, during a start, a run
+/// or a resume.
 pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     let expected = undisturbed(rows);
     let mut random = fastrand::Rng::with_seed(seed);

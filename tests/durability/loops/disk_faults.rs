@@ -24,7 +24,7 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 pub struct Struck {
     /// Faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. Each was tried at every call number until a run ended before its fault came.
+    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, until the runs made fewer calls.
     pub kinds: u64,
     /// Combinations for which some call numbers were skipped.
     pub thinned: u64,
@@ -48,7 +48,7 @@ pub fn at_every_call(every: usize) -> Struck {
     all
 }
 
-/// Makes the `nth` call fail, in a run or, when the run makes fewer calls, in one of the `resume`s after it. Afterwards
+/// Makes the `nth` call of a run fail. If the run makes fewer calls, tries the `resume`s after it instead. Afterwards
 /// the rows are finished without faults. Returns `false` when no command makes that many calls.
 fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(STRUCK_ROWS));
@@ -153,14 +153,14 @@ pub fn closed_pipe() {
     assert_eq!(status.code(), Some(7));
 }
 
-/// A slow reader gets every line complete and once.
+/// A slow reader gets every line once, and each line is complete.
 pub fn slow_pipe() {
     let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
     let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
     let mut pipe = child.stdout.take().expect("it is piped");
     let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
     loop {
-        // This sleep is the slowness under test. It does not wait for anything.
+        // This sleep makes the reader slow. It does not wait for an event.
         std::thread::sleep(Duration::from_millis(2));
         match pipe.read(&mut piece).expect("it can be read") {
             0 => break,

@@ -1,5 +1,5 @@
-//! Whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that notes
-//! when each request is sent and which refusals came back.
+//! Whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
+//! records when each request is sent and which refusals came back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ pub struct Seen {
     hold_until: Instant,
 }
 
-/// A transport that notes all requests and replies. It knows only one pool, so after a refusal all requests have to
+/// A transport that records all requests and replies. It knows only one pool, so after a refusal all requests have to
 /// wait.
 struct Judge {
     inside: SimTransport,
@@ -97,7 +97,7 @@ impl Judge {
 
 /// The result of a run.
 pub struct Judgement {
-    /// How the run's loop says that it ended.
+    /// How the run ended, according to its loop.
     pub finish: Finish,
     /// The counts of its rows.
     pub stats: Stats,

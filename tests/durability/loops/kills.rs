@@ -110,7 +110,7 @@ impl Patient {
 /// Kills a command after a time. Returns whether it was still running.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
-    // This sleep chooses the moment of the kill. It does not wait for anything.
+    // This sleep chooses the moment of the kill. It does not wait for an event.
     std::thread::sleep(moment);
     let is_alive = child.try_wait().expect("it can be asked").is_none();
     child.kill().expect("it can be killed");
@@ -248,12 +248,13 @@ pub fn at_every_change(every: u64) -> Deaths {
 
 /// Returns the lines of this loop for the page.
 ///
-/// A row's slot is filled before the row is sent and freed after its line is synced. The line is handed to the system
-/// before another row is sent in its place. So two things hold at each kill, and both are asserted. Answers that were
-/// produced and not written are never more than the requests in flight. The next start reports all of them.
+/// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
+/// the line to the system before it reuses the slot for another row. So two things hold at each kill, and both are
+/// asserted. The number of answers that were produced but not written is at most the number of requests in flight. The
+/// next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
-    // Calls on files come in groups, so strace has only about 160 different points. The other kills are at random
-    // moments.
+    // The program makes its calls on files in groups. So strace can kill it at only about 160 different points. The
+    // other kills are at random moments.
     let random = at_random_moments(size.pick(10, 400), 1);
     let again = again_and_again(size.pick(6, 200), 2);
     let mut all = random;

@@ -1,7 +1,7 @@
 //! The loops that test the promises about durability and faults. Each has a small and a full size.
 //!
-//! A loop asserts what must hold and returns what it saw. `tests/durability/main.rs` runs a part of each loop with the
-//! other tests. `benches/durability.rs` runs all of them and writes what they saw to `benches/DURABILITY.md`.
+//! A loop asserts what must be true, and returns what it saw. `tests/durability/main.rs` runs a part of each loop with
+//! the other tests. `benches/durability.rs` runs all of them and writes what they saw to `benches/DURABILITY.md`.
 
 #![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 

@@ -1,4 +1,4 @@
-//! Attempts that may have been billed although no answer was kept are counted in the summary and in the files.
+//! Some attempts may have been billed, but their answers are lost. The summary and the files must count these attempts.
 
 use std::fs;
 
@@ -13,8 +13,7 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// The first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// Ambiguous attempts that are tried again are counted in the summary and in the lines. The API's own count is the
-/// same.
+/// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number.
 pub fn retried_attempts_are_counted() {
     let (api, place) = (Api::start(BROKEN), Place::with_rows(20));
 
@@ -25,7 +24,7 @@ pub fn retried_attempts_are_counted() {
     assert_eq!(sum_of(&place, "out.jsonl", "meta"), 2);
 }
 
-/// With `--no-retry-ambiguous` such rows fail, and their entries say so. `resume` sends them again when asked to.
+/// With `--no-retry-ambiguous` such rows fail, and their entries say so. `resume` sends them again.
 pub fn attempts_that_are_not_retried_are_counted() {
     let (api, place) = (Api::start(BROKEN), Place::with_rows(20));
 
@@ -60,7 +59,7 @@ pub fn a_kill_is_counted_with_or_without_the_flag() {
     }
 }
 
-/// An endpoint that does not speak TLS at an `https` URL stops the run before any request is sent. Every row stays
+/// If the server at an `https` URL does not use TLS, the run stops before it sends any request. Every row stays
 /// pending.
 pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
     let (api, place) = (Api::start(SILENT), Place::with_rows(20));

@@ -79,7 +79,7 @@ impl Made {
         if args[0] == "run" { self.place.command(&self.api, &args) } else { self.place.bare(&args) }
     }
 
-    /// Makes an output undisturbed.
+    /// Makes an output without a kill.
     fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
         let begun = Instant::now();
         let ended = Outcome::of(self.command(name, args));
@@ -192,7 +192,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
             for nth in 1.. {
                 let existed = random.bool();
                 made.put(&make, existed);
-                // strace needs a name that lives as long as the program.
+                // `Point` needs a `'static` name.
                 let point = Point { calls, file: unfinished.clone().leak() };
                 let command = made.command(make.name, make.args);
                 let ended = Outcome::of(meddled(&command, &made.place, point, "signal=SIGKILL", nth));

@@ -1,7 +1,8 @@
-//! Losses of power: what was synced is still there, and all other states of the files are recovered from.
+//! Losses of power: what was synced is still there, and the program recovers from every state of the other files.
 //!
-//! The journal runs with its threads, as in the program, so several groups of lines are on their way to the disk at the
-//! loss. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512 bytes, or zeroed.
+//! The journal runs with its threads, as in the program, so several groups of lines are on their way to the disk when
+//! the power is lost. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512
+//! bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,8 +20,8 @@ const ROWS: u64 = 48;
 
 /// Tries losses of power at random changes of runs. Returns how many states of the disk were checked.
 ///
-/// Each state is opened and must hold every row that was reported. For one state in `finished`, the run is also resumed
-/// until every row is answered.
+/// Each state is opened, and must contain every row that was reported. In one of every `finished` states, the run is
+/// also resumed until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 /// Rows of an input.
 pub const ROWS: usize = 200;
-/// Most requests in flight.
+/// The largest number of requests in flight.
 pub const IN_FLIGHT: usize = 16;
 
 /// The simulated API on a socket, on a thread of its own.
@@ -104,7 +104,7 @@ impl Api {
         lock(&self.model).books().billed_calls
     }
 
-    /// Returns how many complete answers were sent for a body that had been answered before.
+    /// Returns how many complete answers were sent to requests whose body had been answered before.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }
@@ -152,21 +152,21 @@ impl Place {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
-    /// Returns a run and two `resume`s that answer the failed rows. The first `resume` takes only one class, so other
-    /// rows stay in the log.
+    /// Returns a run and two `resume`s that answer the failed rows. The first `resume` sends only the rows of one error
+    /// class, so other rows stay in the log.
     pub fn whole_way(&self, api: &Api) -> [Command; 3] {
         let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
         [self.run(api), self.command(api, &of_class), self.resume(api)]
     }
 
-    /// The program with these arguments, quiet, against `api`.
+    /// The program with these arguments and `-q`, against `api`.
     pub fn command(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.loud(api, args);
         command.arg("-q");
         command
     }
 
-    /// The same, but not quiet.
+    /// The same, but without `-q`.
     pub fn loud(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.bare(args);
         command.args(["--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);

@@ -1,5 +1,5 @@
-//! What a second run does when something has changed since the first. Each case is tried with the real program and has
-//! its documented answer.
+//! What a second run does when something has changed since the first. Each case runs the real program, which must do
+//! what the documentation says.
 
 use std::fs;
 

@@ -15,7 +15,7 @@ use super::judged::run;
 use super::{Seen, Size};
 use crate::support;
 
-/// Most requests in flight.
+/// The largest number of requests in flight.
 const MOST: usize = 256;
 
 /// What a soak saw.
@@ -33,7 +33,7 @@ pub struct Soaked {
     pub seconds: f64,
 }
 
-/// Returns a fault plan with many phases. Each phase has its own kinds of faults and their shares.
+/// Returns a fault plan with many phases. Each phase has its own kinds of faults, and a share for each kind.
 fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     let mut rules = String::new();
     let kinds = [
@@ -76,7 +76,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     format!(r#"{{"seed":{},"rules":[{}]}}"#, random.u32(..), rules.trim_end_matches(','))
 }
 
-/// Soaks a run for this many virtual hours.
+/// Runs with random faults for this many virtual hours.
 pub fn soak(seed: u64, hours: u64) -> Soaked {
     let begun = Stopwatch::start();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -111,13 +111,12 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
     assert_eq!(run.seen.early, 0, "{what}");
-    // (5): the window is never exceeded; (6): attempts are bounded; (7): counts equal lines.
+    // (5): the window is never exceeded; (6): attempts are bounded; (7): the counts are equal to the numbers of lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): a silence is at most as long as the longest wait, the slowest probe and the longest silence of a server
-    // together.
+    // (8): no silence is longer than this sum: the longest wait, the slowest probe and the longest silence of a server.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): requests that were charged and have no line are reported.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
@@ -166,7 +165,7 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for the page. Every seed is tried, also after one that breaks an invariant.
+/// Returns the lines of this loop for the page. If a seed breaks an invariant, the other seeds are still tried.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

@@ -1,5 +1,5 @@
-//! Whole runs on virtual time: the real loop, scheduler and journal against the simulated API. The disk can fail, or
-//! the process die, at any change.
+//! Whole runs on virtual time: the real loop, scheduler and journal against the simulated API. At any change, the disk
+//! can fail or the process can die.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,25 +31,25 @@ use crate::support;
 pub const RESULTS: &str = "d/out.jsonl";
 /// The error log.
 pub const ERRORS: &str = "d/out.errors.jsonl";
-/// Most requests in flight.
+/// The largest number of requests in flight that is allowed.
 pub const IN_FLIGHT: usize = 16;
 
 /// The result of a run.
 #[derive(Debug, Default)]
 pub struct Virtual {
-    /// Why the journal could not be opened, if so.
+    /// Why the journal could not be opened; `None` if it was opened.
     pub refused: Option<String>,
-    /// How the run's loop says that it ended.
+    /// How the run ended, according to its loop.
     pub finish: Finish,
     /// Labels of the rows whose lines were reported durable.
     pub reported: BTreeSet<String>,
-    /// What closing said; `None` when it failed.
+    /// What closing the journal returned; `None` when closing failed.
     pub closed: Option<Closed>,
     /// Rows in flight at an earlier death, as found at the start.
     pub dead_in_flight: u64,
     /// Number of charged calls for each row.
     pub billed: BTreeMap<String, u64>,
-    /// Most requests in flight at once.
+    /// The largest number of requests that were in flight at once.
     pub most_in_flight: u64,
 }
 
@@ -62,7 +62,7 @@ pub struct Load {
     pub faults: &'static str,
 }
 
-/// Rows that say "tenth" fail once, so that the error log, its compaction and `resume` have something to do.
+/// Rows that contain "tenth" fail once, so that the error log, its compaction and `resume` have something to do.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 /// Nothing goes wrong.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;

@@ -1,5 +1,5 @@
-//! Checks that a run waits as long as servers ask. `retry-after` comes in every valid form and with nonsense values, and
-//! there are outages.
+//! Checks that a run waits as long as servers ask. `retry-after` has every valid form, or a value that makes no sense.
+//! There are also outages.
 
 use std::time::Duration;
 
@@ -65,14 +65,15 @@ pub fn assert_nonsense_is_survived() {
     }
 }
 
-/// An outage as a run saw it.
+/// What was measured in a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
     /// Requests a minute during the outage, as a share of the rate before it. The first half minute is left out.
     pub rate: f64,
     /// Requests per row over the whole run.
     pub amplification: f64,
-    /// Seconds from the end of the outage until the rate over ten seconds is nine tenths of the rate before.
+    /// Seconds from the end of the outage until the rate is nine tenths of the rate before the outage. The rate is
+    /// measured over ten seconds.
     pub back_after_s: u64,
     /// Refusals by the limits.
     pub refused: u64,

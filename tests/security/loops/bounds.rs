@@ -1,5 +1,5 @@
-//! Inputs without end or without rows, templates that never end, names of megabytes, and deep nesting. Nothing panics,
-//! hangs or uses up the machine, and common parsers can read every line that is written.
+//! Inputs without end or without rows, templates that never end, names of megabytes, and deep nesting. The program does
+//! not panic, does not hang and does not use up the memory. Common parsers can read every line that it writes.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// A case that takes longer than this hangs. Every case takes less, also without optimization on a busy machine.
+/// If a case takes longer than this, it counts as hanging. Every case takes less, even without optimization and on a
+/// busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Returns the lines of this loop for the page.
@@ -26,7 +27,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Asserts that the program ended by itself, said little, and did not panic.
+/// Asserts that the program ended by itself, printed little, and did not panic.
 #[track_caller]
 fn assert_tame(what: &str, said: &Said, begun: Instant) {
     let Said { code, err, .. } = said;
@@ -239,7 +240,7 @@ fn templates(size: Size) -> Seen {
 
 // Names.
 
-/// Ids, and names of models, columns and members, of any length and in every shape of a row.
+/// Ids, and names of models, columns and members. They have any length, and are tried in every shape of a row.
 fn names(size: Size) -> Seen {
     let lengths = size.pick(vec![200, 10_000, 1 << 20], vec![199, 200, 201, 10_000, 65_000, 65_600, 1 << 20, 10 << 20]);
     let mut tried = 0;
@@ -313,7 +314,8 @@ fn nested(depth: usize, random: &mut fastrand::Rng) -> String {
     format!("{open}1{close}")
 }
 
-/// Rows that are nested in every place. The lines written for them can be read, and the program can run them again.
+/// Rows with deep nesting in any member. Common parsers can read the lines that the program writes for them, and the
+/// program can run these rows again.
 fn nested_rows(size: Size) -> Seen {
     let seed = 19;
     let mut random = fastrand::Rng::with_seed(seed);
@@ -364,8 +366,8 @@ fn nested_rows(size: Size) -> Seen {
     )
 }
 
-/// Answers with nested values in every place, whole and streamed. Each gives a result line that common parsers can
-/// read, or counts as broken.
+/// Answers with deep nesting in any member, whole and streamed. For each answer, the program writes a result line that
+/// common parsers can read, or counts the answer as broken.
 fn nested_answers(size: Size) -> Seen {
     let depths =
         size.pick(vec![1, 100, 120, 125, 130, 100_000], (1..=140).chain([1_000, 100_000, 1_000_000]).collect());

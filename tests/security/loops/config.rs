@@ -1,4 +1,4 @@
-//! A `claude-batch.toml` in the working folder, and the user's own one, written by somebody else.
+//! Configuration files that somebody else wrote: `claude-batch.toml` in the working folder, and the file of the user.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -49,7 +49,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     ]
 }
 
-/// A working folder below a folder with a secret, and a home.
+/// A home, and a working folder. The folder above the working folder contains a secret.
 struct Place {
     root: tempfile::TempDir,
     world: World,
@@ -98,7 +98,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text is JSON")
 }
 
-/// Values that fit one flag or another.
+/// Values, each of which is valid for some flag.
 const VALUES: [&str; 26] = [
     "true",
     "false",
@@ -442,8 +442,8 @@ fn caps() -> String {
     format!("{tried} combinations (none, flag, variable, file, profile; folder's file and its profile)")
 }
 
-/// Files with a secret in them, as other programs write them. The test makes the configuration file in the folder a
-/// link to each of them.
+/// Contents of files with a secret, as other programs write them. The configuration file in the folder is a link to a
+/// file that has each of these contents in turn.
 #[cfg(unix)]
 const SYNTAXES: [&str; 24] = [
     "S",

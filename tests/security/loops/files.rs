@@ -2,7 +2,7 @@
 //! of folder. Also things that are put there after the program checked a path and before it opens the file.
 //!
 //! The judge shares no code with the program. It knows who made what. It checks that nothing outside was changed, that
-//! nothing planted was used, and that no file of ours was left open to others.
+//! nothing planted was used, and that other users can't open any file that the program left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -25,7 +25,8 @@ use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
-/// A run that takes longer than this hangs. No run here takes a second, but a busy machine is slower.
+/// If a run takes longer than this, it counts as hanging. Each run takes less than a second, but a busy machine is
+/// slower.
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
@@ -64,7 +65,7 @@ enum Place {
     RunFolder,
     /// A file in the run folder, by name.
     Inside(&'static str),
-    /// The log that `resume` is given.
+    /// The log that `resume` reads.
     Resumed,
     /// `simulate --journal`.
     SimJournal,
@@ -463,8 +464,8 @@ fn race_of_openings(size: Size) -> Seen {
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
             while !is_over.load(Ordering::Relaxed) {
-                // Renaming replaces the file in one step. It replaces a file of ours, which the check before the
-                // opening saw.
+                // Renaming replaces the file in one step. So the program can check our file, and then open the other
+                // thing.
                 fs::write(&next, "").expect("it can be written");
                 fs::rename(&next, &path).expect("it is ours");
                 fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next).expect("it can be linked");
@@ -543,7 +544,7 @@ fn race_of_runs(size: Size) -> Seen {
                     true => while !run.exists() && !is_over.load(Ordering::Relaxed) {},
                     false => (0..spins).for_each(|_| std::hint::spin_loop()),
                 }
-                // Nothing that exists is replaced, because a user can't do that in a sticky folder.
+                // The trap does not replace an existing file, because another user can't do that in a sticky folder.
                 !path.exists() && link_in_place(&trap, &path)
             });
             command.stdin(Stdio::null());
@@ -583,7 +584,7 @@ fn race_of_runs(size: Size) -> Seen {
     )
 }
 
-/// Puts a thing at a path where nothing is, in one step.
+/// Moves a thing to a path where nothing is, in one step.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();

@@ -46,11 +46,11 @@ const MODES: [&[&str]; 8] = [
 
 /// One attempt for each row, and no stop when many rows fail.
 const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
-/// A run with these flags waits for nothing.
+/// A run with these flags never waits before a retry.
 const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
 
-/// Runs the program against a server whose every response finishes its row: no row is retried. Returns how many
-/// responses there were.
+/// Runs the program against a server. Each of the server's responses finishes its row, so no row is retried. Returns
+/// how many responses there were.
 fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
     // Each fault is followed by an answer. Many faults in a row would be an outage, and the program would stop sending
     // rows.
@@ -121,7 +121,7 @@ fn command(folder: &Folder, server: &Hostile, key: &Key, args: &[&str]) -> Comma
     command
 }
 
-/// Asserts that a key is nowhere in what a run printed and left.
+/// Asserts that a key is not in the output of a run, and not in the files that the run left.
 #[track_caller]
 fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
     for (place, text) in [("standard output", &said.out), ("standard error", &said.err)] {
@@ -183,7 +183,7 @@ fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Each part of the key that has twelve characters, in the fields whose text the program mostly keeps.
+/// Parts of the key that are twelve characters long. They are sent in those fields whose text the program mostly keeps.
 fn pieces_of_it(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
@@ -284,7 +284,7 @@ fn from_commands_and_files(_keys: &[Key]) -> Seen {
     Seen::new("keys of commands and files", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// The messages that signals cause while a request hangs.
+/// The messages that the program prints when it gets a signal while a request hangs.
 #[cfg(unix)]
 fn signals(keys: &[Key]) -> Seen {
     let mut sent = 0;

@@ -1,7 +1,7 @@
-//! Two runs on related outputs: nothing is lost, or the second is refused.
+//! Two runs on related outputs. Nothing is lost: a run that would disturb the other is refused.
 //!
-//! The outputs are related in every way that names and files allow. No matter when the runs begin, each row of a run
-//! that was not refused must be in exactly one line of all files that are left at the end.
+//! Every relation that names and files allow is tried. No matter when the runs begin, each row of a run that was not
+//! refused must be in exactly one line of all files that are left at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -115,7 +115,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // This sleep makes the moment that is tested. It does not wait for anything.
+        // This sleep makes the moment that is tested. It does not wait for an event.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -306,7 +306,7 @@ fn replacements(size: Size) -> Seen {
                     let start = if random.bool() { Start::Resume } else { Start::Continue };
                     match open(&format!("t{thread}-{number}"), start) {
                         Ok((mut journal, _)) => {
-                            // The second entry replaces the first, since both are of one row.
+                            // The second entry replaces the first, since both belong to the same row.
                             journal.append_broken(&row, Instant::ZERO, 1).expect("the disk works");
                             std::thread::yield_now();
                             journal.append_broken(&row, Instant::ZERO, 2).expect("the disk works");
@@ -392,7 +392,7 @@ fn table() -> Seen {
     folder.write("a.jsonl", &rows('a'));
     folder.write("b.jsonl", &rows('b'));
 
-    // An empty log, locked by a run.
+    // An empty log that a run has locked.
     let mut held = folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("it starts");
     slow.wait_for_requests(1);
     let names = ["out.jsonl", "./out.jsonl", "out.results.jsonl", "x.jsonl"];

@@ -18,11 +18,11 @@ const ENDLESS: usize = 40 << 20;
 /// The size of an answer in the short version. It is large enough to show whether many answers are in memory at the
 /// same time: sixteen of them take twice the allowed memory.
 const SHORT: usize = 5 << 20;
-/// The most memory above that of a plain run, with 16 requests in flight.
+/// How much more memory than a plain run the program may use, with 16 requests in flight.
 const MOST_OVER_KIB: u64 = 64 << 10;
-/// The most memory in all, with 64 requests in flight.
+/// How much memory the program may use in total, with 64 requests in flight.
 const MOST_KIB: u64 = 300 << 10;
-/// A run that takes longer than this hangs.
+/// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(180);
 
 /// A kind of server: its name, whether its answers are good, and how it writes an answer of about this many bytes.
@@ -276,7 +276,7 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
                 child.wait().expect("it ends");
                 return (None, peak);
             }
-            // This sleep sets how often memory is measured. It does not wait for anything.
+            // This sleep sets how often memory is measured. It does not wait for an event.
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }
@@ -300,7 +300,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let ran = run(&server.url, at_once, name.contains("stream"));
 
     let is_good = *answers == Answers::Good;
-    // A row that would be retried stays for the next run, since the test allows one request for each row.
+    // The test allows only one request for each row. So a row that would be retried is left for the next run.
     let codes: &[i32] = if is_good { &[0] } else { &[3, 4, 6] };
     let is_ended = ran.code.is_some_and(|code| codes.contains(&code));
     assert!(is_ended, "{name}, {at_once} at once, {:?} after {:.1?}: {}", ran.code, ran.took, ran.err);
@@ -316,7 +316,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     ran
 }
 
-/// Runs the program against servers that answer briefly. Returns the peak memory.
+/// Runs the program against a server that sends short answers. Returns the peak memory.
 fn plain_kib(at_once: usize) -> u64 {
     let server = Hostile::always(response(200, &[], message("").as_bytes()));
     let ran = run(&server.url, at_once, false);
@@ -368,7 +368,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// Tries all kinds. Returns the highest peak memory, and the name of its kind.
+/// Tries all kinds. Returns the highest peak memory, and the name of the kind that caused it.
 fn worst_of(kinds: &[&Kind], at_once: usize, bytes: usize, most_kib: u64) -> (u64, &'static str) {
     let all = kinds.iter().map(|kind| {
         let ran = against(kind, at_once, bytes);

@@ -1,4 +1,4 @@
-//! One file for each class of attack. A loop asserts what must hold and returns what it saw.
+//! One file for each class of attack. A loop asserts what must be true, and returns what it saw.
 
 mod bounds;
 mod config;

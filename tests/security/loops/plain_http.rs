@@ -292,7 +292,7 @@ fn resolved(_size: Size) -> String {
 enum Way {
     Proxy,
     Direct,
-    /// Exit code 2, and a message that names this variable.
+    /// Exit code 2, and a message that contains the name of this variable.
     Error(&'static str),
 }
 

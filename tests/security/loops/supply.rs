@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// The most lines that `cargo tree` may print, the program itself included.
+/// The largest number of lines that `cargo tree` may print, including the program itself.
 const MOST_CRATES: usize = 225;
 
 pub fn page(_: Size) -> Vec<Seen> {

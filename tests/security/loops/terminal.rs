@@ -33,7 +33,7 @@ fn looked_at(size: Size) -> Vec<Seen> {
     side_by_side(places::PLACES, |place| tried(place, count))
 }
 
-/// Runs a function on each item, four items at a time, because programs mostly wait for one another.
+/// Runs a function on each item, four items at a time, because the programs spend most of the time waiting.
 #[cfg(unix)]
 fn side_by_side<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
     use std::sync::Mutex;

@@ -1,9 +1,9 @@
 //! Run folders, error logs and results files that somebody else made. Nothing in them may redirect a request, allow
 //! something, start a program or spend money.
 //!
-//! Each try has a folder of its own. The folder contains a finished run with failures in `work`, a neighbouring folder
-//! that must not change, and a command that leaves a mark when it is run. There are two servers: requests may reach the
-//! one that the user named; every hostile value names the other one.
+//! Each try has its own folder. It contains `work` (with a finished run in which rows failed), a neighbouring folder
+//! that must not change, and a command that leaves a mark when it is run. There are two servers. The user chose the
+//! first, so requests may reach it. Every hostile value leads to the second, so no request may reach that one.
 
 mod mutate;
 mod names;
@@ -24,7 +24,7 @@ use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, Said};
 use mutate::Mutator;
 
-/// A run that takes longer than this hangs.
+/// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The flags that a run records. Every other flag is refused in a manifest.
 const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
@@ -65,7 +65,7 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     Seen::new("a manifest with a setting that no run records", "refused by name, 0 requests, 0 programs run", seen)
 }
 
-/// Tries names of results in an error log.
+/// Tries error logs that contain a hostile name of a results file.
 fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let tricks = names::names(&place.root());
@@ -139,7 +139,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     )
 }
 
-/// Returns whether a refusal names a file of the run, and the place of the mistake in it.
+/// Returns whether the text of a refusal contains the name of a file of the run, and says where in it the mistake is.
 fn names_its_place(text: &str) -> bool {
     let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
     let places = ["line ", "settings.", "origin", "format version ", "the first is ", "larger than", ".jsonl:"];

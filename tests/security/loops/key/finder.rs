@@ -1,5 +1,5 @@
-//! Finds a key in a program's output and files: it decodes them in every way in which a server can spell the key. It
-//! shares no code with the code that removes keys, which mostly encodes the key instead.
+//! Finds a key in a program's output and files: it undoes every way in which a server can spell the key. It shares no
+//! code with the code that removes keys, which mostly encodes the key instead.
 
 use std::collections::HashSet;
 

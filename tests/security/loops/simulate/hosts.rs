@@ -98,7 +98,7 @@ fn local_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     (name + &port(rng)).into_bytes()
 }
 
-/// Returns a host that does not mean this machine, although many of these hosts look as if they did.
+/// Returns a host that is not this machine. Many of these hosts look like names of this machine.
 fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     let local = String::from_utf8(local_host(rng)).expect("it is ASCII");
     let name = local.split(':').next().filter(|name| !name.starts_with('[')).unwrap_or("localhost").to_owned();
@@ -129,7 +129,7 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // The byte is put inside the name. There it makes a different name, which is never a name of this machine.
+        // The byte is put inside the name. The new name is never a name of this machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }
@@ -193,7 +193,7 @@ fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, 
             }
         }
     }
-    // A reset would clear the books, so it is sent before the requests that are counted.
+    // A reset clears the simulator's records, so it is sent before the requests that are counted.
     let local = |rng: &mut fastrand::Rng| {
         let origin = String::from_utf8(local_origin(rng)).expect("it is ASCII");
         format!("host: localhost\r\nconnection: close\r\norigin: {origin}\r\nsec-fetch-site: same-site")
@@ -224,7 +224,7 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
             let scheme = pick(rng, &["file://", "chrome-extension://", "data:", "", "//", "ws://", "http:/"]);
             [scheme.as_bytes(), &local_host(rng)].concat()
         }
-        // In this test, header lines are text. The hosts above test bytes beyond ASCII.
+        // In this test, header lines are text. `foreign_host` can return bytes that are not ASCII, so they are removed.
         _ => {
             [b"https://".to_vec(), foreign_host(rng).into_iter().filter(u8::is_ascii).collect(), b"x".to_vec()].concat()
         }

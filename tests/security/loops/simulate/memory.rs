@@ -185,7 +185,7 @@ fn many_heads(size: Size) -> Seen {
     let begin = |long: usize| {
         let mut stream = connect(simulator.address);
         let head = format!("GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(long));
-        // The server may refuse a head that is too long before it is sent completely.
+        // If the head is too long, the server may refuse it before all of it is sent.
         let _ = stream.write_all(head.as_bytes());
         stream
     };

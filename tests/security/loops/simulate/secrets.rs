@@ -1,4 +1,4 @@
-//! The simulator writes down no key and no prompt.
+//! The simulator does not write keys or prompts anywhere.
 
 use super::super::super::page::{Seen, Size};
 use super::wire::{Simulator, ask, message_of, prompt};

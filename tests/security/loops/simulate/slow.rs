@@ -16,7 +16,7 @@ use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
 /// How long the server in this process lets a client be silent.
 const QUIET: Duration = Duration::from_millis(300);
-/// How much later than the bounds a connection may be closed, because the machine is shared.
+/// How long after its bound the server may close a connection. The machine is shared, so the server can be late.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub fn page(size: Size) -> Vec<Seen> {

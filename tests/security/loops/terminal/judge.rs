@@ -1,13 +1,13 @@
 //! Checks that everything the program shows is on the list of what may be sent to a terminal.
 //!
-//! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. These are
-//! the colours of its progress and of clap's messages (reset, bold, underline, and the four colours in use), and the
-//! sequences that redraw the live lines in place (erase what follows, cursor up a line, wrapping off and on). The tests
-//! pass in strings, but no string contains one of these sequences in full. So if the output has one, the program wrote
-//! it.
+//! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. Some of
+//! these sequences set the colours of the progress and of clap's messages: reset, bold, underline, and four colours.
+//! The others redraw the live lines in place: erase what follows, move the cursor up a line, turn wrapping off and on.
+//! The tests give strings to the program, but no string contains a whole sequence of the list. So if the output
+//! contains one, the program itself wrote it.
 
-/// The beginning of a forged line. If a line of the output begins with this, a string that was passed in made that
-/// line.
+/// The beginning of a forged line. If a line of the output begins with this, the line comes from a string that a test
+/// gave to the program.
 pub const FORGED: &str = "FORGED";
 
 /// The program's own sequences, without the escape character.
@@ -42,9 +42,9 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     None
 }
 
-/// Returns whether a terminal does more with a character than show it. This is true for control characters, and for
-/// characters that change the direction of text, are invisible, or break lines. It uses the tables of Unicode, not the
-/// program's own list.
+/// Returns whether a terminal does something other than show the character. This is true for control characters, and
+/// for characters that change the direction of text, are invisible, or break lines. It uses the tables of Unicode, not
+/// the program's own list.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

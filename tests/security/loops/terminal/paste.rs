@@ -58,7 +58,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![Seen::new("printed commands that are pasted", "the arguments that were meant, and nothing else run", seen)]
 }
 
-/// Makes the program print commands that contain one name, and pastes them.
+/// Lets the program print commands that contain one name, and pastes these commands.
 fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (name, text) = (name(&mut rng, number), text(&mut rng));
@@ -75,8 +75,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A command as it was printed, and the arguments it must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that are carried over. The command names the results file if
-/// the log can't name it, because its name contains something that a log must not contain.
+/// Returns the arguments that resume a log, with the flags that the command repeats. Some names of results files
+/// contain something that a log must not contain. Then the command itself contains the name of the results file.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
@@ -87,7 +87,8 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
     args
 }
 
-/// Runs until a rule stops the run, then until the run ends, and then once more. Each of these prints commands.
+/// Starts up to three runs: the first is stopped by a rule, the second runs to its end, and the third repeats the
+/// second. Each prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     // The row that fails comes first, so that it is in the log no matter when the run stops.
@@ -224,7 +225,7 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
     }
 }
 
-/// Returns the arguments that a command passes when a shell runs it; `None` if that shell is not there.
+/// Returns the arguments that a command passes when a shell runs it; `None` if that shell is not installed.
 fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, programs: &Path) -> Option<Vec<OsString>> {
     let written = folder.path("written");
     let _ = fs::remove_file(&written);

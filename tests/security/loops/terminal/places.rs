@@ -16,7 +16,7 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place: how many strings one run of the program takes, how long each can be, and how they get there.
+/// A place: how many strings one run of the program can get there, how long each can be, and how they get there.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,
@@ -24,7 +24,7 @@ pub struct Place {
     pub play: fn(&Folder, &[Nasty], usize) -> Shown,
 }
 
-/// Strings that fit into one argument, variable or message.
+/// How many strings fit into one argument, variable or message.
 const JOINED: usize = 25;
 /// The longest string in an argument or a variable.
 const LONG: usize = 3_000;
@@ -373,7 +373,7 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
 
 fn exchange(address: &str, request: &[u8]) {
     let mut connection = TcpStream::connect(address).expect("it listens");
-    // The server may refuse the request and close the connection while it is sent.
+    // While the request is sent, the server may refuse it and close the connection.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());
 }
@@ -399,8 +399,8 @@ fn joined(strings: &[Nasty]) -> OsString {
     OsString::from_vec(strings.iter().map(|string| string.bytes.clone()).collect::<Vec<_>>().join(&b'_'))
 }
 
-/// Joins the strings into one argument. The argument is valid text, except in every fifth turn: the program does not
-/// look further at bytes that are not text.
+/// Joins the strings into one argument. In every fifth turn, the argument may be bytes that are not text. The program
+/// does not parse such bytes, so in the other turns the argument is valid text.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// A program that takes longer than this hangs.
+/// If a program takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// Columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
-/// So many columns that the program never breaks a line. A line that begins with a mark was therefore made by a string.
+/// With this many columns, the program never breaks a line. So if a line begins with a mark, the line comes from a
+/// string.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
@@ -47,7 +48,7 @@ impl Pty {
         Self { ours, theirs }
     }
 
-    /// Returns the program's end, for one of its streams.
+    /// Returns the program's end of the terminal, to use for one of the program's streams.
     pub fn stream(&self) -> Stdio {
         self.theirs.try_clone().expect("it can be opened again").into()
     }

@@ -32,7 +32,7 @@ const SEQUENCES: &[&str] = &[
     "\u{1b}[200~", "\u{1b}[201~", "\u{1b}[3;J", "\u{1b}[9999999999999999999A", "\u{1b}[31;5m",
 ];
 
-/// Bytes that are not valid UTF-8. Some decoders take some of them for control characters.
+/// Bytes that are not valid UTF-8. Some decoders read some of them as control characters.
 #[rustfmt::skip]
 const NO_TEXT: &[&[u8]] = &[
     b"\x9b2J", b"\x9d0;t\x9c", b"\x90", b"\x80", b"\xff", b"\xfe\xff", b"\xc0\x9b", b"\xc1\x9b", b"\xe0\x80\x9b",
@@ -57,8 +57,8 @@ const HARMLESS: &[&str] = &[
     "\u{10ffff}", "\u{e000}",
 ];
 
-/// Returns `count` strings of at most `longest` bytes. Each begins with its mark. After that, the first pieces are used
-/// in rotation.
+/// Returns `count` strings of at most `longest` bytes. Each begins with its mark, and then has the piece that `first`
+/// returns.
 pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty> {
     (0..count).map(|number| one(rng, number, longest)).collect()
 }
@@ -76,7 +76,8 @@ fn one(rng: &mut fastrand::Rng, number: usize, longest: usize) -> Nasty {
     Nasty { mark, bytes }
 }
 
-/// Returns the first piece of the string with this number. All the pieces are used in rotation.
+/// Returns the first piece of the string with this number. Successive numbers go through all pieces, and then start
+/// again.
 fn first(number: usize) -> Vec<u8> {
     let controls = (1..=0x1fu8).chain([0x7f]).map(|byte| vec![byte]);
     let c1 = (0x80..=0x9fu8).map(|byte| char::from(byte).to_string().into_bytes());

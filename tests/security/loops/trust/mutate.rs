@@ -40,13 +40,13 @@ impl Mutator {
         Self { random: fastrand::Rng::with_seed(seed), evil: evil.to_owned(), root: root.to_owned(), raw: Vec::new() }
     }
 
-    /// Changes one to three of the files of a run. Returns which files, and how.
+    /// Makes one to three changes to the files of a run. Returns a description of each change.
     pub fn change(&mut self, work: &Path) -> Vec<String> {
         let changes = self.random.usize(1..=3);
         (0..changes).map(|_| self.change_one(work)).collect()
     }
 
-    /// Returns the arguments of a command that reads them.
+    /// Returns the arguments of a command that reads the files of a run.
     pub fn call(&mut self) -> Vec<&'static str> {
         match self.random.u8(0..10) {
             0..6 => vec!["resume", "out.errors.jsonl"],

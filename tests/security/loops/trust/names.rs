@@ -1,4 +1,4 @@
-//! Names of results in an error log that do not lead to a results file beside it.
+//! Names of results files that an error log must not contain: they do not lead to a file in the log's own folder.
 
 use std::path::Path;
 
