@@ -4,9 +4,9 @@ use crate::domain::{Alike, Group};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// The most broken rows that `check` shows one by one; the rest are counted.
+/// How many broken rows `check` shows one by one; the rest are counted.
 pub(super) const SHOWN: usize = 20;
-/// The most faults that are listed before a run.
+/// How many faults are listed before a run.
 const BEFORE_A_RUN: usize = 5;
 
 /// Returns the commonest fault as the end of a sentence, for example: `the commonest problem: p.jsonl:7: has an empty
