@@ -1,4 +1,4 @@
-//! The messages before a run about its inputs: their formats, and which columns are sent.
+//! Makes the messages that are printed before a run about its inputs: their formats, and which columns are sent.
 
 use std::collections::BTreeSet;
 

@@ -45,7 +45,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     }))
 }
 
-/// Returns what is read, and how.
+/// Returns which inputs are read, and how.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),

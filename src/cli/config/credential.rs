@@ -76,7 +76,9 @@ impl KeySource {
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
-            let both = world.variable(AUTH_TOKEN)?.map(|_| format!("both {API_KEY} and {AUTH_TOKEN} are set; {API_KEY} is used"));
+            let both = world
+                .variable(AUTH_TOKEN)?
+                .map(|_| format!("both {API_KEY} and {AUTH_TOKEN} are set; {API_KEY} is used"));
             let key = checked(world.variable(API_KEY)?.unwrap_or_default(), API_KEY)?;
             Ok((Credential::ApiKey(key), both.into_iter().collect()))
         }
