@@ -2,7 +2,8 @@
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
 //! time and the length of its output are limited, and the variables that contain a key are not passed on to it. Its
-//! standard error is shown only if it fails: only the last line, and without any word that could be a key.
+//! standard error is shown only if it fails or takes too long: only the last line, and without any word that could be a
+//! key.
 //!
 //! The command stays in the process group of this program. So it can ask the user at the terminal, and Ctrl-C ends it
 //! too. On systems with `/proc`, the processes that the command started are found by their parent ids.
