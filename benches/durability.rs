@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
 //! are written into the page. If names of loops follow (`-- full kills power`), only those loops run, and the lines of
-//! the others stay as they are. If a loop finds a violation, its line in the page says so, and the other loops run all
-//! the same.
+//! the others stay as they are. If a loop finds a violation, its line in the page says so, and the other loops still
+//! run.
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;
@@ -116,7 +116,7 @@ Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 
-/// Returns the table of changes, and what a second run does after each of them.
+/// Returns a table that shows, for each change, what a second run does after it.
 fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
     format!(

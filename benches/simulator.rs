@@ -20,8 +20,8 @@ use claude_batch::sim::server::SimServer;
 use claude_batch::sim::transport::lock;
 use http::{HeaderMap, HeaderValue, Method};
 
-/// Number of answers in the soak. The simulator's books can tell at most a million request bodies apart, so the second
-/// million arrives when the books are full.
+/// Number of answers in the soak. The simulator's records can distinguish at most a million request bodies. So the
+/// records are already full when the second million arrives.
 const SOAK: u64 = 2_000_000;
 /// Number of answers over HTTP.
 const SERVED: u64 = 60_000;
@@ -150,13 +150,13 @@ fn request(number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns how many whole answers a text has. Each answer ends with the end of its usage.
+/// Returns how many whole answers a text contains. It counts the end of the usage, which each whole answer has once.
 fn answers(text: &[u8]) -> u64 {
     const END: &[u8] = br#""inference_geo":"global"}}"#;
     text.windows(END.len()).filter(|window| *window == END).count() as u64
 }
 
-/// Gives many answers and prints how much the memory of the process grew.
+/// Lets the model give many answers, and prints how much the memory of the process grew.
 fn soak() {
     let mut model = Model::new(config());
     let headers = headers();

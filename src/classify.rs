@@ -1,7 +1,7 @@
 //! What a failure on the wire means for its row and the run.
 //!
-//! Pure and total. It is the same for every provider, because no reply came, and only the form of replies differs. The
-//! provider decides what a reply means ([`crate::provider::Provider::judge`]).
+//! Pure and total. This does not depend on the provider: providers differ only in the form of their replies, and here
+//! no reply came. The provider decides what a reply means ([`crate::provider::Provider::judge`]).
 //!
 //! A body can break off after a head with an error status. In that case, callers finish the decoder and judge the error
 //! that it returns, because the status says more than the broken connection. After a 200 head, the failure on the wire

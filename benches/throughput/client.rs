@@ -38,7 +38,7 @@ use super::files::{self, prompt_of};
 use super::in_process::InProcess;
 use super::measure::Seen;
 
-/// How many rows may wait between reader and loop, as in the program.
+/// How many rows can wait between reader and loop. The program has the same number.
 pub const FEED: usize = 256;
 /// One million.
 const MILLION: u64 = 1_000_000;
@@ -126,8 +126,8 @@ pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Resu
     runner(&url, input, folder, at_once)
 }
 
-/// Runs `input` through the library, with answers that are made in this process. Also returns the rows per second in
-/// each million of rows.
+/// Runs `input` through the library, with answers that are made in this process. Also returns the rows per second for
+/// each million rows.
 ///
 /// Without `input`, rows come from standard input.
 pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Result<(Seen, Vec<f64>)> {
@@ -151,7 +151,7 @@ fn http(url: &str, at_once: usize) -> io::Result<HttpTransport> {
     HttpTransport::new(config).map_err(io::Error::other)
 }
 
-/// Returns a planner as the program makes it without any flags.
+/// Returns the planner that the program makes if no flag is given.
 pub fn planner(catalog: &Arc<Catalog>) -> Planner {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
@@ -168,7 +168,7 @@ struct Run<'a> {
     folder: &'a Path,
     origin: &'a str,
     window: Window,
-    /// Whether results go to a file. If not, they are made and thrown away.
+    /// Whether results are written to a file. If not, they are made and then dropped.
     is_kept: bool,
 }
 
@@ -269,7 +269,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
     }
 }
 
-/// Notes how fast each million of rows was answered.
+/// Records how fast each million rows was answered.
 #[derive(Default)]
 struct Pace {
     rows: u64,

@@ -116,7 +116,7 @@ fn raise_open_files() {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        // If the limit can't be raised, it is used as it is.
+        // If the limit can't be raised, the current limit is used.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
 }
@@ -291,7 +291,7 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures how a resumed run reads the results of the first run, before anything else.
+/// Measures the first step of a resumed run: it reads the results of the first run.
 fn recover_results(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 1_000_000;
     for chars in [40, 1_200] {

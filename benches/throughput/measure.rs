@@ -15,7 +15,7 @@ pub struct Seen {
     pub secs: f64,
     /// CPU time of the process, in seconds.
     pub cpu_secs: f64,
-    /// The most memory it held, in kB.
+    /// Its peak memory, in kB.
     pub peak_kb: u64,
 }
 
@@ -74,7 +74,7 @@ pub fn watched(command: &mut Command, rows: u64) -> io::Result<Seen> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let elapsed = started.elapsed();
-    // The CPU time of a process that has ended can be read until the process is waited for.
+    // The process has ended, but its CPU time can still be read: `wait` has not been called yet.
     let (cpu_secs, _) = usage(&folder_of(&child));
     let status = child.wait()?;
     if !status.success() {

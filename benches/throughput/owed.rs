@@ -1,9 +1,9 @@
-//! The work that no runner can leave out, over a plain client and without anything else.
+//! Does only the work that no runner can leave out, over a plain client.
 //!
-//! One thread reads and plans rows. Before more rows are sent, the answers that have come are written, and so is a mark
-//! for each row that is sent next. Another thread syncs. There is no scheduler. Answers are not parsed, and a line is
-//! the answer's bytes as they came. So the difference between the bare loop and `owed` is the cost of the promises. The
-//! difference between `owed` and the runner is the cost of the runner's code.
+//! One thread reads and plans rows. Before it sends more rows, the loop writes the answers that have arrived, and a
+//! mark for each row that it sends next. Another thread syncs. There is no scheduler. Answers are not parsed: each line
+//! contains the bytes of an answer as they came. So the difference between the bare loop and `owed` is the cost of the
+//! promises. The difference between `owed` and the runner is the cost of the runner's code.
 
 use std::io;
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::measure::Seen;
 
 /// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// A mark, with as many bytes as in the program.
+/// A mark. It has as many bytes as a mark of the program.
 const MARK: [u8; 24] = [1; 24];
 
 /// Sends the rows of `input`, with `at_once` of them in flight.
@@ -42,8 +42,8 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let syncer = std::thread::spawn(move || sync_until(&is_over, &*lines));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // This is a task, as the runner's loop is. Otherwise `block_on` would run the future itself, and each wake-up would
-    // need a system call.
+    // This runs as a task, like the runner's loop. Otherwise `block_on` would run the future itself, and each wake-up
+    // would need a system call.
     let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
     let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
     drop(over);
@@ -95,7 +95,7 @@ async fn answer_all(
         tokio::spawn(async move {
             loop {
                 let answer = client.answer(desks[at].take().await).await;
-                // Nobody listens after the last answer.
+                // After the last answer, there is no receiver any more.
                 let _ = answers.send((at, answer));
             }
         });

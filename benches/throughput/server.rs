@@ -1,8 +1,8 @@
 //! A server that uses as little CPU time as possible: it reads a request, waits if it is told to, and writes one fixed
 //! answer.
 //!
-//! It uses no HTTP library, so that mostly the client is measured. It runs in a process of its own. It ends with its
-//! parent process, because its standard input is a pipe that the parent holds open.
+//! It uses no HTTP library, so that the measured time is mostly the time of the client. It runs in a process of its
+//! own. It ends with its parent process, because its standard input is a pipe that the parent holds open.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};

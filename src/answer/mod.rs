@@ -5,8 +5,8 @@
 //! that a policy returns, within the limits of the request's route and the budget. The journal keeps one line for the
 //! row, with the usage and cost of all its attempts.
 //!
-//! A policy does not decide about the first request of a row, which comes from the row itself. Nor does it decide about
-//! a retry after a limit or a fault, which sends the same request again.
+//! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
+//! about a retry after a limit or a fault: the same request is sent again.
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 
@@ -15,7 +15,7 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
-    /// A failure that another try of the same request can't repair.
+    /// A failure. It would come again if the same request were sent again.
     Failure {
         /// The class of the failure.
         class: ErrorClass,
@@ -29,7 +29,8 @@ pub enum Came<'a> {
 /// What to do next.
 #[derive(Debug)]
 pub enum Then {
-    /// Keep the result: an answer answers the row, a failure fails it, and a halted row stays pending.
+    /// Keep the result: after an answer the row is answered, after a failure it has failed, and after a halt it stays
+    /// pending.
     Keep,
     /// The row fails with this class and failure.
     Fail {

@@ -1,9 +1,9 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
-//! It owns the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
-//! `fields.rs` and `vendors.rs`, each with its date and source. It knows no file, clock or request. Callers pass a
-//! price file as text. They pass the date when they ask whether a model has retired since the data were checked
-//! (`Model::is_retired_on`).
+//! It contains the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
+//! `fields.rs` and `vendors.rs`, each with its date and source. It reads no file and no clock, and knows nothing about
+//! requests. Callers pass a price file as text. To find out whether a model has retired since the data were checked,
+//! they pass today's date (`Model::is_retired_on`).
 //!
 //! Invariants:
 //! - The class, ids and prices of every model come from the files.
@@ -11,7 +11,7 @@
 //! - The price steps of a model begin at 0 and rise.
 //! - The cost of an unknown model is unknown (`None`). It is never guessed.
 //!
-//! The limits in the catalog are only a first guess. Limits that responses report replace them.
+//! The limits in the catalog are only a first guess. The limits in responses replace them.
 
 mod data;
 mod fields;
@@ -51,8 +51,8 @@ impl Catalog {
     /// Returns the catalog that is built into the program. This takes about a millisecond, even in a build without
     /// optimization.
     pub fn builtin() -> Self {
-        let raw: data::RawModels = toml::from_str(data::MODELS).expect("a test holds that the built-in models parse");
-        let tiers: data::RawTiers = toml::from_str(data::TIERS).expect("a test holds that the built-in tiers parse");
+        let raw: data::RawModels = toml::from_str(data::MODELS).expect("a test checks that the built-in models parse");
+        let tiers: data::RawTiers = toml::from_str(data::TIERS).expect("a test checks that the built-in tiers parse");
         let models: Vec<Model> = raw.model.into_iter().map(Model::from).collect();
         Self {
             by_name: index(&models),
@@ -77,9 +77,9 @@ impl Catalog {
     ///   [`Catalog::price_date`] becomes `custom`.
     /// - One `[[price]]` entry follows for each model and prompt length. It has `model`, and `input` and `output` in
     ///   dollars per million tokens.
-    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. Without them, they are 1.25, 2 and 0.1
-    ///   times the input price.
-    /// - An entry may have `above`: a prompt length in tokens, above which its prices apply.
+    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. If one of them is missing, it is 1.25, 2
+    ///   or 0.1 times the input price.
+    /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer.
     ///
     /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the
     /// catalog does not know.
@@ -165,8 +165,8 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have with any model of the catalog and at any speed.
-    /// It is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have, whichever model of the catalog gives it, at any
+    /// speed. It is for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));

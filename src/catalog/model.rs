@@ -84,8 +84,8 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// Used for a model without published figures. These are the figures of models 4.5 and 4.6, which are the larger of
-    /// the two common pairs.
+    /// Used for a model without published figures. These are the figures of models 4.5 and 4.6. Most models have one of
+    /// two pairs of figures, and this is the larger pair.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 

@@ -73,10 +73,10 @@ impl Prices {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }
 
-    /// Returns the highest cost on these terms of an answer within `bound`.
+    /// Returns the highest cost that an answer within `bound` can have on these terms.
     ///
     /// The prompt may be shorter than its bound. So each kind of token is counted at its highest price among the steps
-    /// that may apply. Every input token counts as the most expensive kind that it can be.
+    /// that may apply. Every input token is counted as the most expensive kind of input token that is possible.
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =

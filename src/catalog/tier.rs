@@ -13,13 +13,13 @@ pub struct TierTable {
     pub date: String,
     /// Where it was published and how long it was valid.
     pub source: String,
-    /// The most that an organization of this tier can spend in a calendar month, in dollars.
+    /// How many dollars an organization of this tier can spend in a calendar month.
     pub monthly_cap_usd: u32,
     /// Requests per minute to `count_tokens`. They do not count against the limits for messages.
     pub count_tokens_rpm: u32,
     /// Requests per minute to the batch endpoints.
     pub batch_rpm: u32,
-    /// The most batch requests that may wait for processing.
+    /// How many batch requests may wait for processing.
     pub batch_queue: u32,
     rows: Vec<(ModelClass, RateLimits)>,
 }

@@ -2,9 +2,9 @@
 //!
 //! Every flag is optional and has no default here. The defaults are in [`super::config`]: a default here would look
 //! like a choice of the user and override the configuration file. The flags are also the keys of `claude-batch.toml`
-//! and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of this table read all three. (clap's
-//! own `env` is not used. It reads the process's variables, which tests can't set, and its errors can't say which
-//! variable is wrong.)
+//! and, with the prefix `CLAUDE_BATCH_`, the environment variables. All three are read by the same parsers: those of
+//! the flags. (clap's own `env` is not used. It reads the process's variables, which tests can't set, and its errors
+//! can't say which variable is wrong.)
 //!
 //! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
 //! the user this. It does not print the value.
@@ -197,10 +197,10 @@ pub struct ResultsArgs {
     pub output: Option<PathBuf>,
     #[command(flatten)]
     form: FormArgs,
-    /// Only these rows: ok, truncated, refused, failed [default: all; for whole lines all but failed]
+    /// Only these rows: ok, truncated, refused, failed [default: all; for JSON lines without --fields: all but failed]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::KINDS))]
     pub include: Vec<RowKind>,
-    /// Input of the run, where it is not found by itself; repeatable
+    /// Input of the run, if it is not found without this flag; repeatable
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub input: Vec<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The messages before a run about its inputs: their formats, and which columns are sent.
+//! Makes the messages that are printed before a run about its inputs: their formats, and which columns are sent.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,8 @@ struct Group {
 /// Returns a line for each kind of input, followed by warnings about placeholders that are not filled in. Each warning
 /// comes only once.
 ///
-/// The inputs have been read before. If one can't be read now, the run will say so when it reads it.
+/// The inputs were already read once. If one of them can't be read now, nothing is said here: the run will read it
+/// again and report the error.
 pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut groups: Vec<Group> = Vec::new();
@@ -66,8 +67,8 @@ fn unfilled(groups: &[Group], template: Option<&Template>, system: Option<&str>)
     warnings.map(|text| format!("warning: {}", escape(&text))).collect()
 }
 
-/// Returns notes about a template that is a list of messages, and about a system prompt that is a template. Both could
-/// also be meant as plain text.
+/// Returns notes about a template that is a list of messages, and about a system prompt that is a template. The user
+/// may have meant either of them as plain text.
 pub(super) fn of_templates(plan: &InputPlan) -> Vec<String> {
     let messages = plan.options.template.as_ref().and_then(Template::messages);
     let messages = messages.map(|count| {
@@ -110,7 +111,7 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
 /// Returns warnings about column names in brackets in a system text, which is not a template.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
-    // Angle brackets cause no warning, because prompts contain tags.
+    // Angle brackets cause no warning, because prompts often contain tags.
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);

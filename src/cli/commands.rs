@@ -52,8 +52,8 @@ impl Commands {
         shell::ours(args)
     }
 
-    /// Returns the command that runs the failed rows of these files again. `only` limits it to some failure classes,
-    /// in the form of `--only`.
+    /// Returns the command that runs the failed rows of these files again. `only` limits the command to some failure
+    /// classes; it is the value for `--only`.
     pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {

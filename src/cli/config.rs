@@ -60,7 +60,7 @@ pub struct SourceConfig {
     pub sheet: Option<String>,
     /// The text of the template. It may have been read from a file.
     pub template_text: Option<String>,
-    /// The most rows to read, not counting those that `skip` leaves out.
+    /// How many rows to read at most. Rows that `skip` leaves out do not count.
     pub limit: Option<u64>,
     /// The number of rows to leave out at the start.
     pub skip: u64,
@@ -110,11 +110,11 @@ pub struct Config {
     pub limits: RateLimits,
     /// The share of the limits that is left unused.
     pub headroom: Headroom,
-    /// The most requests in flight.
+    /// How many requests may be in flight.
     pub concurrency: Concurrency,
     /// Whether HTTP/2 is used.
     pub http2: bool,
-    /// The most retries of a request.
+    /// How often a request is retried at most.
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
     pub retry_for: Duration,
@@ -126,15 +126,15 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// When failures stop the run.
     pub halt: HaltRule,
-    /// The longest time for requests in flight after a signal; `None` for the default of each signal.
+    /// How long requests in flight may take after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
-    /// The most money for these results, over all runs.
+    /// How much these results may cost in all their runs together.
     pub max_cost: Option<Money>,
     /// Whether the user set `max_cost`. If not, a file in the working folder may have set it.
     pub has_own_max_cost: bool,
-    /// The most requests that the run sends.
+    /// How many requests the run sends at most.
     pub max_requests: Option<u64>,
-    /// The longest time for the run.
+    /// How long the run may take.
     pub max_time: Option<Duration>,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
@@ -174,7 +174,7 @@ pub struct Config {
     pub is_colored: bool,
     /// When results are forced to disk.
     pub fsync: Fsync,
-    /// Which owners' files are used.
+    /// Whose files may be used.
     pub owners: Owners,
     /// Warnings to print before the run. Each is printed once.
     pub warnings: Vec<String>,
@@ -189,7 +189,7 @@ const MAX_RETRIES: u32 = 8;
 const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`: the same as in the API's own clients.
 const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. The API sends a ping within streams far more often.
+/// `--idle-timeout`. In a stream, the API sends pings much more often than once a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `--api-version`. All models and parameters accept this version.
 const API_VERSION: &str = "2023-06-01";
@@ -213,8 +213,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that
-    /// is resumed: they override files, and are overridden by flags and environment.
+    /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that is
+    /// resumed: they override files, but flags and the environment override them.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -236,8 +236,8 @@ impl Config {
         Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
 
-    /// Returns the settings of `results`. `recorded` contains the settings that decided how the run read its rows and what
-    /// it asked for each of them. Only typed flags override them.
+    /// Returns the settings of `results`. `recorded` contains the settings of the run that decided how rows were read
+    /// and which requests were made from them. Only typed flags override them.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -264,7 +264,7 @@ impl Config {
         }
     }
 
-    /// Returns which owners' files are used. This must be known before a run folder is read.
+    /// Returns whose files may be used. This must be known before a run folder is read.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].

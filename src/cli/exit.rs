@@ -46,7 +46,7 @@ pub enum Exit {
     Endpoint,
     /// Results could not be written.
     Output,
-    /// Interrupted by this signal. Requests in flight were waited for.
+    /// Interrupted by this signal. Before it ended, the program waited for the requests in flight.
     Interrupted(i32),
 }
 
@@ -66,7 +66,7 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends. If something stopped the run, that decides; otherwise it depends on whether rows
+    /// Returns how a run ends. If something stopped the run, the reason decides. Otherwise it depends on whether rows
     /// failed, in this run or in earlier ones.
     pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
         match halt {

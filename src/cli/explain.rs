@@ -11,7 +11,7 @@ use super::shell;
 /// Path of the Messages endpoint, below the base URL.
 const MESSAGES: &str = "/v1/messages";
 
-/// The server, the proxy and the command that are named in the explanation of a stop.
+/// What the explanation of a stop names: the server, the proxy, and the command to run next.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The base URL.
@@ -27,7 +27,7 @@ pub(crate) struct Place {
 pub(crate) enum Next {
     /// With the same command. The summary shows it.
     Same,
-    /// With the same command, but without its `--fresh`.
+    /// With the same command, but without `--fresh`.
     WithoutFresh,
     /// With this command. It reads the rows of a pipe from the error log.
     Resume(String),
@@ -151,7 +151,7 @@ fn origin(server: &str) -> &str {
     server[host..].find('/').map_or(server, |at| &server[..host + at])
 }
 
-/// Explains that nothing worked at an endpoint for too long, based on its last failure.
+/// Explains that all requests to an endpoint failed for too long. The explanation depends on the last failure.
 fn endpoint(failure: &Failure, place: &Place) -> String {
     let (next, server, said) = (place.next.words(), escape(&place.server), said(failure));
     match (failure.wire, failure.status) {
@@ -172,7 +172,7 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
              use --stream on; then {next}."
         ),
         (Some(WireErrorKind::TooLarge), _) => {
-            format!("{server} sends more than an answer can hold{said}. Check --base-url, then {next}.")
+            format!("{server} sends answers that are too large{said}. Check --base-url, then {next}.")
         }
         (Some(WireErrorKind::Broken), _) => format!(
             "{server} takes requests and breaks the connection{said}. Check the network, proxies and --base-url, then \
@@ -195,8 +195,8 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
 fn disk(fault: &WriteFault, place: &Place) -> String {
     let (message, next) = (escape(&fault.message), place.next.words());
     let lost = match place.next {
-        // Rows of a pipe that are not in the log are stored nowhere else.
-        Next::Resume(_) => "rows that the log does not hold have to be piped in again",
+        // The rows came from a pipe. If a row is not in the log, it is not stored anywhere.
+        Next::Resume(_) => "rows that are not in the log have to be piped in again",
         Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
     };
     match (fault.target, fault.cause) {
@@ -319,7 +319,7 @@ pub(super) mod tests {
         endpoint: Broken: the endpoint breaks connections
           https://api.example takes requests and breaks the connection ("it broke"). Check the network, proxies and --base-url, then run the same command.
         endpoint: TooLarge: the endpoint's answers are too large
-          https://api.example sends more than an answer can hold ("it broke"). Check --base-url, then run the same command.
+          https://api.example sends answers that are too large ("it broke"). Check --base-url, then run the same command.
         "#);
     }
 

@@ -4,9 +4,9 @@ use crate::domain::{Alike, Group};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// The most broken rows that `check` shows one by one; the rest are counted.
+/// How many broken rows `check` shows one by one; the rest are counted.
 pub(super) const SHOWN: usize = 20;
-/// The most faults that are listed before a run.
+/// How many faults are listed before a run.
 const BEFORE_A_RUN: usize = 5;
 
 /// Returns the commonest fault as the end of a sentence, for example: `the commonest problem: p.jsonl:7: has an empty
@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines before a run about rows that can't be sent: one line if they all have the same fault, or else one
-/// line for each fault.
+/// Returns the lines that are printed before a run about rows that can't be sent: one line if they all have the same
+/// fault, or else one line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));

@@ -4,8 +4,8 @@ use secrecy::SecretString;
 
 use super::config::Config;
 
-/// Header values that are shorter than this are names and switches. Hiding them would only make the messages of
-/// servers hard to read.
+/// Header values that are shorter than this are names and switches, not secrets. If they were hidden, messages of
+/// servers would be hard to read.
 const SHORTEST_HEADER: usize = 12;
 
 /// Asks the system not to write core dumps. On Linux, also asks it to keep other processes of the same user from

@@ -1,8 +1,8 @@
-//! The messages before a run about the models that its rows name: models that `--map-model` replaces, models that the
-//! catalog does not know, and models of other vendors.
+//! Makes the messages that are printed before a run about the models of its rows: models that `--map-model` replaces,
+//! models that the catalog does not know, and models of other vendors.
 //!
 //! If the catalog does not know a name, it may belong to a newer model or to a gateway. So such rows are sent, and one
-//! warning for each name says how many rows name it. A run is refused only if a model surely belongs to another vendor
+//! warning for each name says how many rows have it. A run is refused only if a model surely belongs to another vendor
 //! and requests go to the Claude API itself, because such rows surely fail there.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// The most models that a message names.
+/// How many models a message names at most.
 const SHOWN: usize = 5;
 
 /// Returns notes about `--map-model`, and warnings about models that the catalog does not know.
@@ -112,7 +112,7 @@ fn remedy<'a>(models: impl IntoIterator<Item = &'a str>) -> String {
         let from = if is_plain(from) { from } else { "NAME" };
         format!("--map-model {from}={to}")
     });
-    format!("say which model answers such rows: {}", flags.collect::<Vec<_>>().join(" "))
+    format!("choose a model of the API for such rows: {}", flags.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

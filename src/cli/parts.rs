@@ -27,11 +27,11 @@ use crate::transport::{BaseUrl, parse_base_url};
 const API: &str = "https://api.anthropic.com";
 /// The name of the provider in records.
 pub(crate) const PROVIDER: &str = "anthropic";
-/// The most requests in flight, if the user does not choose a number.
+/// How many requests may be in flight if the user does not choose a number.
 const WIDEST: usize = 1_000;
-/// The fewest files that are reserved for uses other than connections: journal, inputs, terminal, libraries.
+/// At least this many files are reserved for uses other than connections: journal, inputs, terminal, libraries.
 const OTHER_FILES: usize = 64;
-/// The part of the system's limit on open files that is reserved for other files: an eighth. The HTTP client's pool
+/// An eighth of the system's limit on open files is reserved for uses other than connections. The HTTP client's pool
 /// opens more connections than needed. With 4,000 requests in parallel and a limit of 4,096 files, a run had 83
 /// failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
@@ -45,7 +45,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     }))
 }
 
-/// Returns what is read, and how.
+/// Returns which inputs are read, and how.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
     let template = match &config.source.template_text {
         Some(text) => Some(Template::parse(text).context("--template")?),
@@ -74,7 +74,7 @@ pub(crate) fn input_of(given: &InputArg) -> Input {
     }
 }
 
-/// Returns the path of an input that has one.
+/// Returns the path of an input; `None` if it has none.
 pub(crate) fn path_of(input: &Input) -> Option<&Path> {
     match input {
         Input::File(path) | Input::Spooled { path, .. } => Some(path),
@@ -120,7 +120,7 @@ pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str)
     Ok(paths)
 }
 
-/// Refuses a file to be written that the next run would read as an input.
+/// Refuses the path of an output if the next run would read that file as an input.
 pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
     for input in &config.inputs {
         if let InputArg::Texts(texts) = input
@@ -136,8 +136,8 @@ pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the results file of a run whose output is not named; `None` if results go to standard output, or if the run
-/// must name its output.
+/// Returns the results file of a run whose output is not named; `None` if results go to standard output, or if the user
+/// must name the output.
 pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
     let is_single = config.inputs.len() == 1 && !config.inputs.contains(&InputArg::Stdin);
     RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results
@@ -151,8 +151,8 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
     }
 }
 
-/// Returns whether requests go to the Claude API itself, or to the simulator, which stands for it. Gateways have models
-/// of their own.
+/// Returns whether requests go to the Claude API itself, or to the simulator, which has the same models. Gateways have
+/// models of their own.
 pub(crate) fn is_api(config: &Config) -> bool {
     config.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }

@@ -79,7 +79,7 @@ fn an_error_log_that_can_not_be_written_is_not_called_standard_output() {
     full.ends_with(7).tells(&[
         "stopped (results can't be written)",
         ".errors.jsonl: File too large",
-        "rows that the log does not hold have to be piped in again",
+        "rows that are not in the log have to be piped in again",
     ]);
     assert!(!full.err.contains("tandard output could not be written"), "{}", full.err);
 }

@@ -349,8 +349,8 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// The file and the command are two ways to give the key. So if a higher layer has one of them, it replaces both
-    /// of a lower layer.
+    /// The file and the command are two ways to give the key. So if a higher layer has one of them, both settings of a
+    /// lower layer are ignored.
     fn over(self, lower: Self) -> Self {
         if self.is_set() { self } else { lower }
     }
@@ -364,7 +364,7 @@ impl KeyArgs {
 }
 
 impl StorageArgs {
-    /// Returns which owners' files are used.
+    /// Returns whose files may be used.
     pub(crate) fn owners(&self) -> Owners {
         match self.trust_owner {
             Some(true) => Owners::Any,

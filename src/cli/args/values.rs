@@ -1,4 +1,4 @@
-//! The values of flags, and the names of values that have names.
+//! The values of flags, and the names by which some of them are typed.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub enum Headroom {
     Percent(f64),
 }
 
-/// The most requests in flight (`--concurrency`).
+/// How many requests may be in flight (`--concurrency`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Concurrency {
     /// As many as rate and latency require.
@@ -88,7 +88,7 @@ pub struct Header {
 #[derive(Clone, Debug)]
 pub(crate) enum Refused {}
 
-/// Pairs all values of a type with their names.
+/// Makes a list of all values of a type, each with its name.
 macro_rules! named {
     ($kind:ty) => {{
         let mut pairs = [("", <$kind>::ALL[0]); <$kind>::ALL.len()];

@@ -71,7 +71,7 @@ impl BaseUrl {
 fn checked(given: &str, from: &str, allow_http: bool) -> Result<(transport::BaseUrl, Option<String>)> {
     let url = parse_base_url(given, allow_http).with_context(|| from.to_owned())?;
     let has_version = given.trim().trim_end_matches('/').ends_with("/v1");
-    Ok((url, has_version.then(|| format!("{from}: /v1 is added by the program and was left out"))))
+    Ok((url, has_version.then(|| format!("{from}: /v1 at the end is not needed and was removed; the program adds it"))))
 }
 
 #[cfg(test)]

@@ -76,7 +76,9 @@ impl KeySource {
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
-            let both = world.variable(AUTH_TOKEN)?.map(|_| format!("{API_KEY} is used; {AUTH_TOKEN} is set too"));
+            let both = world
+                .variable(AUTH_TOKEN)?
+                .map(|_| format!("both {API_KEY} and {AUTH_TOKEN} are set; {API_KEY} is used"));
             let key = checked(world.variable(API_KEY)?.unwrap_or_default(), API_KEY)?;
             Ok((Credential::ApiKey(key), both.into_iter().collect()))
         }
@@ -112,7 +114,8 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
-/// Returns the content of a file. A thread reads it, because reading a pipe that nobody writes to never ends.
+/// Returns the content of a file. A separate thread reads it: if it is a pipe and nobody writes to it, reading never
+/// ends.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
     // After an error, the thread may still be running. It ends with the program.

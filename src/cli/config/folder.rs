@@ -1,9 +1,9 @@
 //! The settings that a `claude-batch.toml` in the working folder can contain.
 //!
 //! Somebody else may have written the file: it may come from a cloned repository, or be in a folder where others can
-//! write. So a list names the settings that it can contain. For every other setting, there is an error with its name.
-//! The file can shape requests, slow a run down or stop it early. It can't decide where the key comes from or where it
-//! is sent, start a program, answer a question, or choose where a file is written.
+//! write. So it can contain only the settings on a list. Any other setting is an error, and the message names it. The
+//! file can shape requests, slow a run down or stop it early. It can't decide where the key comes from or where it is
+//! sent, start a program, answer a question, or choose where a file is written.
 //!
 //! A test checks that each flag is in one of the lists. A name that is in none of them is refused.
 
@@ -40,7 +40,7 @@ pub const REFUSED: [&str; 40] = [
     "limit",
     "skip",
     "strict",
-    // It changes models that rows name, and so what they cost.
+    // It changes the models of rows, and so the cost of the rows.
     "map-model",
     "param",
     "stream",

@@ -2,11 +2,11 @@
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
 //! time and the length of its output are limited, and the variables that contain a key are not passed on to it. Its
-//! standard error is not shown. Only if it fails, the last line of its standard error is shown, without any word that
-//! could be a key.
+//! standard error is shown only if it fails or takes too long: only the last line, and without any word that could be a
+//! key.
 //!
-//! The command stays in the process group of this program. So it can ask the user at the terminal, and Ctrl-C reaches
-//! it. On systems with `/proc`, the processes that the command started are found by their parent ids.
+//! The command stays in the process group of this program. So it can ask the user at the terminal, and Ctrl-C ends it
+//! too. On systems with `/proc`, the processes that the command started are found by their parent ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -19,11 +19,11 @@ use zeroize::Zeroizing;
 
 use super::world::{SECRET_VARIABLES, World};
 
-/// The most bytes of a key or token.
+/// How many bytes a key or token may have.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How many bytes of standard error are kept, counted from its end.
 const KEPT_BYTES: usize = 4 * 1024;
-/// The most characters of a line of standard error that are shown.
+/// How many characters of a line of standard error are shown at most.
 const LONGEST_LINE: usize = 200;
 /// A word of at least this length with letters and digits may be a key, or part of a key.
 const SHORTEST_KEY_WORD: usize = 12;
@@ -102,7 +102,7 @@ impl Running {
 
     fn kill(&mut self) {
         let started = descendants(self.child.id());
-        // Both may already have ended.
+        // All these processes may already have ended.
         let _ = self.child.kill();
         end_all(&started);
         let _ = self.child.wait();
@@ -127,7 +127,7 @@ fn without_key(word: &str) -> &str {
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
 }
 
-/// Reads no more than one byte beyond the most bytes of a key, into memory that is never reallocated.
+/// Reads at most one byte more than a key may have, into memory that is never reallocated.
 pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;

@@ -63,8 +63,8 @@ impl Layers {
     }
 }
 
-/// Removes the caps from the settings of a file in the working folder. Caps don't override each other like layers: the
-/// lowest cap counts.
+/// Removes the caps from the settings of a file in the working folder. For caps, the order of the layers does not
+/// matter: the lowest cap counts.
 fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     let mut caps = MoneyArgs::default();
     for file in files.iter_mut().filter(|file| file.trust == Trust::Folder) {

@@ -1,15 +1,15 @@
 //! Files that must be checked when they are opened, because a stranger may have put them there or given their path.
 //!
-//! A configuration file that the user did not name is read only if it is an ordinary file of a reasonable size:
-//! reading a FIFO could wait forever, and opening a device can have side effects. A link is followed, because a
-//! project may use the same file in several folders. The content of the file is trusted as much as the folder that
-//! contains the link.
+//! A configuration file that the user did not name is read only if it is an ordinary file of a reasonable size: reading
+//! a FIFO could wait forever, and opening a device can have side effects. A link is followed, because a project may use
+//! the same file in several folders. The content of the file is trusted as if the file itself were in the folder of the
+//! link.
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
-//! folder. Each folder of the path is opened from the folder before it, never through a link. The checks and the
-//! reading then use the opened file, not its path. (Systems without these Unix calls check each part of the path
-//! before the file is opened.) A file with a second name (a hard link) is refused, because the other name may be
-//! outside the folder.
+//! folder. The folders of the path are opened one after the other, each inside the one before it, and never through a
+//! link. The checks and the reading then use the opened file, not its path. (Systems without these Unix calls check
+//! each part of the path before the file is opened.) A file with a second name (a hard link) is refused, because the
+//! other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail};
 
-/// The most bytes of a configuration file.
+/// How many bytes a configuration file may have.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A configuration file that was found.
@@ -34,7 +34,7 @@ pub(super) struct Opened {
 /// Returns the configuration file at `path`; `None` if there is no such file.
 ///
 /// # Errors
-/// It can't be read, or is not an ordinary file of a reasonable size. The error shows nothing of its content.
+/// It can't be read, is not an ordinary file, or is too large. The error shows nothing of its content.
 pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
@@ -57,8 +57,8 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
 /// Returns the text of a file inside `folder`.
 ///
 /// # Errors
-/// The path leads out of the folder, is hidden or goes through a link; or the file is not an ordinary file of at most
-/// `most` bytes.
+/// The path leads out of the folder, is hidden or goes through a link; the file is not an ordinary file; or it has more
+/// than `most` bytes.
 pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     let mut names = Vec::new();
     for part in path.components() {
@@ -140,8 +140,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // This check only makes the message better. If the file is changed after the check, the open call still
-        // refuses it because of its flags.
+        // This check only makes the message better. If the file is replaced after the check, the flags of the open call
+        // still refuse a link or a file of another kind.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }

@@ -9,16 +9,16 @@ use super::file_layer::Trust;
 use super::folder::{self, ABOUT_THE_KEY};
 use crate::cli::args::values::Text;
 
-/// The beginning of the variable names of settings.
+/// Environment variables for settings begin with this.
 pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
 
-/// Keys whose values are paths. These are relative to the file that contains them.
+/// Keys whose values are paths. A path is relative to the folder of the configuration file.
 const PATHS: [&str; 4] = ["prices", "simulate-faults", "ca-file", "api-key-file"];
 
 /// Keys whose values can be `@` followed by a path.
 const TEXTS: [&str; 2] = ["template", "system"];
 
-/// Returns the variable name of a setting.
+/// Returns the name of the environment variable for a setting.
 pub(super) fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.replace('-', "_").to_uppercase())
 }
@@ -26,7 +26,7 @@ pub(super) fn variable(name: &str) -> String {
 /// A flag.
 pub(super) struct Flag {
     pub(super) name: String,
-    /// Whether the flag exists only to refuse every value and say why.
+    /// Whether the flag exists only to refuse every value and to tell the user why.
     pub(super) is_hidden: bool,
 }
 
@@ -62,7 +62,7 @@ impl Place<'_> {
         match &self.writers {
             Some(writers) if ABOUT_THE_KEY.contains(&name.as_str()) => {
                 bail!(
-                    "{}: {name} is not taken from a file that may not be yours: {writers} (--trust-owner takes it for yours)",
+                    "{}: {name} is not taken from a file that may not be yours: {writers} (--trust-owner treats it as yours)",
                     self.at(key)
                 )
             }
@@ -70,7 +70,7 @@ impl Place<'_> {
         }
     }
 
-    /// Marks the file of a text: it must be inside the working folder.
+    /// If the text comes from a file, marks it: that file must be inside the working folder.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });

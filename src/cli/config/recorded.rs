@@ -1,10 +1,9 @@
 //! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! The same table is used for both, so `resume` uses only settings that were recorded. The table contains settings
-//! that shape requests or decide how fast they are sent. It contains no setting that could redirect requests,
-//! authorize something, run a program or spend money, because the folder may come from another person. For any other
-//! setting in a manifest, there is an error with its name. It is not ignored, because somebody must have put it there.
-//! ignored, because somebody must have put it there.
+//! The same table is used for both, so `resume` uses only settings that were recorded. The table contains settings that
+//! shape requests or decide how fast they are sent. It contains no setting that could redirect requests, authorize
+//! something, run a program or spend money, because the folder may come from another person. Any other setting in a
+//! manifest is an error, and the message names it. It is not ignored, because somebody must have put it there.
 
 use std::path::Path;
 
@@ -26,7 +25,7 @@ struct Recorded {
     of: fn(&Config) -> Option<Value>,
     /// Returns a recorded value in the form in which it is typed; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,
-    /// The kind of its recorded value, with its article ("a number").
+    /// The kind of its recorded value, with an article ("a number").
     kind: &'static str,
 }
 
@@ -58,12 +57,12 @@ const TABLE: [Recorded; 7] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// The most bytes of a text, and the most texts in a list, that `resume` accepts. Header values of the API are far
-/// shorter.
+/// How many bytes a text may have, and how many texts a list may have, for `resume` to accept it. Header values of the
+/// API are far shorter.
 const MOST_BYTES: usize = 256;
 const MOST_TEXTS: usize = 100;
 
-/// The settings that decide how rows are read and what is asked for each of them. `results` needs them to recognize
+/// The settings that decide how rows are read and which requests are made from them. `results` needs them to recognize
 /// rows without a label.
 const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
@@ -140,7 +139,7 @@ const OUTPUT: [Recorded; 5] = [
     Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
 ];
 
-/// The most bytes of the texts in [`ROWS`]. If a run's texts are longer, it records none of them.
+/// How many bytes the settings in [`ROWS`] may have together. If they have more, the run records none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
 /// Returns the settings that decide how rows are read. They are recorded in the run's folder.
@@ -193,7 +192,7 @@ fn taken_back_of(table: &[Recorded], settings: &Map<String, Value>, path: &str) 
     for (name, value) in settings {
         let Some(row) = table.iter().find(|row| row.name == name) else { bail!("{path}: {}", refusal(name)) };
         let Some(texts) = (row.texts)(value) else {
-            bail!("{path}: settings.{name} is {} where {} should be: remove or correct it", kind(value), row.kind);
+            bail!("{path}: settings.{name} is {} and should be {}: remove or correct it", kind(value), row.kind);
         };
         let wrong = |message| anyhow!("{path}: settings.{name}: {message}; remove or correct it");
         taken = reader.parse(name, &texts).map_err(wrong)?.over(taken);
@@ -229,7 +228,7 @@ fn long_text(value: &Value) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-/// Returns a text in a form that is not taken for the name of a file.
+/// Returns a text in a form that the flag does not read as the name of a file.
 fn literal(value: &Value) -> Option<Vec<String>> {
     let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
     Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])
@@ -249,7 +248,7 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with its article. If a text or list is too long, the kind says so; otherwise it would
+/// Returns the kind of a value, with an article. If a text or list is too long, the kind says so; otherwise it would
 /// look like an accepted kind.
 fn kind(value: &Value) -> &'static str {
     match value {

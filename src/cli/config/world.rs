@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The most bytes of a file whose path is in a setting. Templates and certificates are far smaller. A file such as
-/// `/dev/zero` has no end.
+/// How many bytes a file may have if its path is in a setting. Templates and certificates are far smaller. A file such
+/// as `/dev/zero` has no end.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Variables that contain a key, or headers that may contain a key.
@@ -103,7 +103,7 @@ impl World {
     /// Returns the content of a file whose path is in a setting.
     ///
     /// # Errors
-    /// The file can't be read, or is larger than such a file can be.
+    /// The file can't be read, or is too large.
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.resolve(path))?;
