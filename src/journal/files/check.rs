@@ -50,8 +50,8 @@ impl RunPaths {
         Ok(())
     }
 
-    /// Checks that the file at [`RunPaths::results`] can be made, because this program makes it as a whole. It must
-    /// not be one of `inputs` or the error log.
+    /// Checks that this program can make the file at [`RunPaths::results`] as a whole. The file must not be one of
+    /// `inputs` or the error log.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],

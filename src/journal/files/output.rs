@@ -22,7 +22,8 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// How many times a file is opened again if it was replaced while it was being locked. Each time, another run ended.
+/// How many times a run tries to open and lock a file. A try fails if the file is replaced before it is locked, which
+/// happens when another run ends.
 const TRIES: u32 = 16;
 
 /// Why the files of a run are opened.
@@ -117,7 +118,7 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
             opened => opened.map_err(DiskFailure::of("open", path))?,
         };
-        // Before it is locked, another run may open the file and remove or replace it.
+        // Another run may have opened the new file before this lock, and may have removed or replaced it.
         Self::lock(file, path, log, notes)?.ok_or_else(appeared)
     }
 
@@ -246,9 +247,9 @@ fn locked(path: &Path, log: Log) -> JournalError {
     }
 }
 
-/// Opens a file to which the program appends by itself, with the same checks as for an output of a run.
+/// Opens a file for appending, with the same checks as for an output of a run.
 ///
-/// Returns the file, and the changes made to its rights as sentences for people.
+/// Returns the file. Also returns sentences for people that say how the rights of the file were changed.
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].

@@ -17,7 +17,7 @@
 //!
 //! After a failed write or sync, nothing is tried again. It is unknown what a failed sync left on the disk, and if a
 //! second sync succeeds, that proves nothing. The failure is reported once, and every later line is refused. There is
-//! one exception: after standard output has failed, the error log still takes lines, because rows that were read from
+//! one exception: after standard output has failed, the error log still accepts lines, because rows that were read from
 //! a pipe are stored nowhere else.
 //!
 //! Rejected: a separate thread that writes files. The run's loop would never wait for the disk. But when that thread
