@@ -30,7 +30,7 @@ pub enum JournalError {
     },
     /// Something that is not a regular file is at the path of an output.
     #[error(
-        "the output {} is {what}: name a file, or - for standard output, which a shell can send there with >",
+        "the output {} is {what}: name a file, or name - for standard output and redirect it with > in the shell",
         path.display()
     )]
     NotAFile {
@@ -238,7 +238,7 @@ mod tests {
         2 inputs need one output: name it with -o FILE
         the output o.jsonl is the input i.jsonl: name another with -o or --errors
         o.jsonl can't hold both results and errors: name another error log with --errors
-        the output o.jsonl is a folder: name a file, or - for standard output, which a shell can send there with >
+        the output o.jsonl is a folder: name a file, or name - for standard output and redirect it with > in the shell
         o.jsonl is a symbolic link, which could lead anywhere: remove it, or name another file
         another run or user created o.jsonl while this run was starting: run the same command again
         another program keeps replacing o.jsonl: stop it, or name another file

@@ -200,7 +200,7 @@ impl Journal {
         Ok(self.slots.flush()?)
     }
 
-    /// From this call on, makes lines durable as soon as possible. The run calls it when it waits for nothing else.
+    /// From this call on, makes lines durable as soon as possible. The run calls this when it only waits for its lines.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }

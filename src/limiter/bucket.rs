@@ -74,8 +74,8 @@ impl Bucket {
 
     /// Takes `n` tokens, or returns when to ask again.
     ///
-    /// If `n` is above the burst, the tokens are taken once the bucket is full, and leave it in debt. So such a request
-    /// is sent as well, and the next requests wait until the debt is repaid.
+    /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
+    /// such a request is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
     /// The instant at which `n` tokens can be taken, if nothing else is taken before that.

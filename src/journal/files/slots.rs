@@ -25,8 +25,8 @@ use crate::domain::RowId;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// At most this many bytes of the file are read. They hold over a hundred thousand slots, and at most a tenth as many
-/// requests are in flight.
+/// At most this many bytes of the file are read. This is enough for a hundred thousand slots. At most a tenth of them
+/// are needed at the same time.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the opening.
