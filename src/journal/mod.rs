@@ -100,7 +100,7 @@ use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
 
-/// The open journal of a run. The module describes its guarantees.
+/// The open journal of a run. Its guarantees are described at the top of this module.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     paths: RunPaths,

@@ -245,7 +245,7 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// Plays a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
+    /// Simulates a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
     /// with a burst of one. Returns how many requests were let in and how many were refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);

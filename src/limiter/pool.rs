@@ -229,8 +229,8 @@ impl Pool {
     /// shortened.
     ///
     /// The server says when this one request will fit, but not whether others will fit as well. So the levels are set
-    /// to what this request needs, and later heads raise them. Otherwise all waiting rows would use the refill of the
-    /// hold in one burst.
+    /// to what this request needs, and later heads raise them. Otherwise the waiting rows would use everything that
+    /// refilled during the hold in one burst.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));

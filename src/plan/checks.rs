@@ -1,7 +1,7 @@
 //! Finds rows that certainly can't work, before anything is sent.
 //!
-//! Only rows that are certain to fail are rejected. A row that may work is sent, because the API knows best, and it
-//! accepts more over time.
+//! Only rows that are certain to fail are rejected. A row that may work is sent, because only the API knows what it
+//! accepts, and it accepts more over time.
 
 use std::fmt::Write;
 

@@ -233,7 +233,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns for how long a mark asks to cache.
+/// Returns for how long a cache mark asks the API to cache.
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,

@@ -10,8 +10,8 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks that the outputs can be created or opened, without changing anything.
     ///
-    /// No output may be one of `inputs`, except that `resume` reads the error log that it writes. The content of the
-    /// files is checked when the journal is opened.
+    /// An output must not be one of `inputs`. The only exception is the error log of `resume`, which is read and
+    /// written. The content of the files is checked when the journal is opened.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],

@@ -2,8 +2,8 @@
 //!
 //! A lock on a name is not enough: two runs can share an error log, or reach the same file by different names. So each
 //! file is locked itself, in addition to the run folder (`lock.rs`). The lock applies to the opened file. Another run
-//! may have replaced or removed that file in the meantime, so the name is checked again after locking. If a locked
-//! file is replaced, the new file is locked before it gets the name ([`Output::replace`]).
+//! may have replaced or removed that file in the meantime, so the name is checked again after locking. If a locked file
+//! is replaced, the new file is locked before it gets the name of the old one ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in
 //! between, it is not used.
@@ -153,7 +153,8 @@ impl Output {
 }
 
 impl ExistingOutputs {
-    /// Opens the existing outputs. None of them may be one of `inputs`, except that `resume` reads its error log.
+    /// Opens the existing outputs. An output must not be one of `inputs`. The only exception is the error log of
+    /// `resume`, which is read and written.
     ///
     /// # Errors
     /// The errors of [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].

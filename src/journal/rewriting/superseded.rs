@@ -8,9 +8,9 @@
 //! results are read at the start. For each answer of this run, the set of done rows shows whether its row had an answer
 //! before. If no row has several lines, nothing is read and nothing is written.
 //!
-//! The results are replaced as a whole. So a death at any step leaves the old file or the new one, and both mean the
-//! same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program dies
-//! between the two steps, these charges are counted twice. For a budget, that is the safe error.
+//! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. Both
+//! mean the same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program
+//! dies between the two steps, these charges are counted twice. For a budget, that is the safe error.
 //!
 //! A line whose key has an unknown format is kept, because it is not known whether its row is named.
 
