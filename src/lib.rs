@@ -1,5 +1,5 @@
-//! Runs a file of prompts through the Claude Messages API at the limit an organization has, and resumes where it
-//! stopped.
+//! Runs a file of prompts through the Claude Messages API, as fast as an organization's limits allow. A run that was
+//! stopped can be resumed.
 //!
 //! ```text
 //! source ─► plan ─► scheduler(limiter) ─► attempt: provider.encode ─► transport ─► provider.decode ─► provider.judge
@@ -15,9 +15,9 @@
 //! Attempts report to it over one channel.
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
-//! transport, journal, report` < `runner, export, sim` < `cli`. Each layer uses only the layers to its left. `sim` never
-//! uses `limiter` or `scheduler`, because it is used to test them. `tests/layering` checks all this. It also checks that
-//! no files use each other in a circle.
+//! transport, journal, report` < `runner, export, sim` < `cli`. Each layer uses only the layers to its left. `sim`
+//! never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all this. It also
+//! checks that no files use each other in a circle.
 //!
 //! # A row from file to line
 //!
@@ -76,7 +76,7 @@
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | what is asked next for a row | `answer/mod.rs` | |
 //!
-//! Every change of what a user sees also has a line in README.md or CHANGELOG.md.
+//! Every change that users can see also needs a line in README.md or CHANGELOG.md.
 
 // Every `pub` item must be visible outside of the crate. This lint is set here and not for all targets, because nothing
 // in a test or a bench is visible outside.

@@ -1,4 +1,5 @@
-//! What a run would find, for a dry run. A dry run is refused in the same cases as the run, and changes nothing.
+//! Reads what a run would find, for a dry run. A dry run is refused in the same cases as the run, and changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,9 +23,8 @@ pub(crate) struct Inspected {
 }
 
 impl Journal {
-    /// Reads the files that a run would open, without locking or changing them.
-    /// `inputs` and `origin` are the ones that the run would use.
-    /// `inputs` and `origin` are those of the run.
+    /// Reads the files that a run would open, without locking or changing them. `inputs` and `origin` are those of the
+    /// run.
     ///
     /// # Errors
     /// The errors of [`Journal::open`], except faults that only a write can show.

@@ -30,13 +30,13 @@ pub enum JournalError {
     },
     /// Something that is not a regular file is at the path of an output.
     #[error(
-        "the output {} is {what}: name a file, or - for standard output, which a shell can send there with >",
+        "the output {} is {what}: name a file, or name - for standard output and redirect it with > in the shell",
         path.display()
     )]
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What is there, with its article.
+        /// What is at this path, such as `a folder`.
         what: &'static str,
     },
     /// The run needs this file or folder, but is not allowed to use it.
@@ -56,13 +56,13 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// Each time it is checked, the name of an output leads to another file.
+    /// The path of an output leads to a different file at each check.
     #[error("another program keeps replacing {}: stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
         path: PathBuf,
     },
-    /// Standard output goes to a file that the run reads, or to which it also writes by name.
+    /// Standard output goes to a file that the run also uses as an input or as the error log.
     #[error("standard output goes to {what}, and results would be mixed into it: send standard output to another file")]
     StandardOutput {
         /// That file, in words.
@@ -85,7 +85,7 @@ pub enum JournalError {
         /// The path of the file.
         path: PathBuf,
     },
-    /// Between lines of this program, there is a line that this program did not write.
+    /// A line between lines of this program is from another program.
     #[error(
         "line {line} of {} is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
         path.display()
@@ -132,7 +132,7 @@ pub enum JournalError {
         /// The results file that the line names.
         results: String,
     },
-    /// An error log names a results file that this program does not use.
+    /// An error log refers to a results file that must not be used, such as one in another folder.
     #[error(
         "line {line} of {} names the results file {} (error.results), which is {what}: only a results file in the folder \
          of the log is used; name the file with -o RESULTS",
@@ -146,7 +146,7 @@ pub enum JournalError {
         line: u64,
         /// The name in the log.
         found: String,
-        /// What that name is, with its article.
+        /// What that name is, such as `the name of a device`.
         what: &'static str,
     },
     /// A manifest can't be read.
@@ -205,10 +205,10 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// The most characters of a text from a file that a message shows.
+/// A message shows at most this many characters of a text from a file.
 const SHOWN_CHARS: usize = 100;
 
-/// Returns a text from a file in quotes, escaped, and shortened if it is long.
+/// Puts a text from a file into quotes and escapes it. A long text is shortened.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {
@@ -238,7 +238,7 @@ mod tests {
         2 inputs need one output: name it with -o FILE
         the output o.jsonl is the input i.jsonl: name another with -o or --errors
         o.jsonl can't hold both results and errors: name another error log with --errors
-        the output o.jsonl is a folder: name a file, or - for standard output, which a shell can send there with >
+        the output o.jsonl is a folder: name a file, or name - for standard output and redirect it with > in the shell
         o.jsonl is a symbolic link, which could lead anywhere: remove it, or name another file
         another run or user created o.jsonl while this run was starting: run the same command again
         another program keeps replacing o.jsonl: stop it, or name another file

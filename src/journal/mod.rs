@@ -1,8 +1,8 @@
 //! The journal: a row that is done stays done.
 //!
-//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from
-//! the first check of their names to the last sync. It knows nothing about scheduling, and it knows only the identity
-//! of a request. Lines are made in [`crate::sink`].
+//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
+//! first check of their names to the last sync. It knows nothing about scheduling. Of a request, it knows only the
+//! identity. Lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -40,9 +40,9 @@
 //!
 //! Invariants:
 //! - A row is done when its line is synced. It is not reported as done before that ([`Commit::UpTo`]).
-//! - Files are only appended to, with two exceptions: repair can cut them, and repair, compaction and the removal of
-//!   superseded answers can replace them as a whole. Files of other programs are never changed. Foreign bytes at the
-//!   end of a file are copied to another file before they are removed.
+//! - A run only appends to its files, with two exceptions: repair can cut a file, and repair, compaction and the
+//!   removal of superseded answers can replace a file as a whole. Files of other programs are never changed. Foreign
+//!   bytes at the end of a file are copied to another file before they are removed.
 //! - Only files of this user are used. Each file is checked after it was opened (`disk/trust.rs`). A run locks its
 //!   files before it reads them, and keeps the locks until it ends (`files/output.rs`).
 //! - Repair, compaction and closing can be repeated if the process dies during any step.
@@ -100,7 +100,7 @@ use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
 
-/// The open journal of a run. The module describes its guarantees.
+/// The open journal of a run. Its guarantees are described at the top of this module.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     paths: RunPaths,
@@ -119,7 +119,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Takes the outcome of a job. Returns the log to which its line goes.
+    /// Appends the line of a job's outcome. Returns the log that the line is for.
     ///
     /// The row is done when a commit with `seq` or a higher number is reported. Numbers must never decrease.
     ///
@@ -193,14 +193,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Disk`] if slots can't be written. In that case, requests that were marked since the last call
-    /// must not be sent. A failure to write lines is reported as a commit.
+    /// must not be sent. A failure to write lines is not returned: it is reported as [`Commit::Failed`].
     pub fn flush(&mut self) -> Result<(), JournalError> {
-        // A failure is reported once, as a commit.
+        // A failure is reported once, as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
     }
 
-    /// Makes lines durable as soon as possible from this call on, because the run only waits for them.
+    /// From this call on, makes lines durable as soon as possible. The run calls this when it only waits for its lines.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
@@ -210,7 +210,8 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many of the appended bytes may only be in memory so far: standard output can have a slow reader.
+    /// Returns how many of the appended bytes may not be written yet. They can be many if standard output has a slow
+    /// reader.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }

@@ -1,4 +1,4 @@
-//! Opens a journal: finds the files by their names, and returns a journal that takes lines.
+//! Opens a journal: finds the files by their names, and returns a journal that is ready for lines.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub struct JournalOptions {
     pub inputs: Vec<PathBuf>,
     /// Id of this run: unique, ASCII, at most 48 bytes, fit for a file name.
     pub run: Arc<str>,
-    /// Turns instants into times of day.
+    /// Converts instants of the run to dates and times.
     pub clock: RunClock,
     /// Date of the price table.
     pub price_date: Option<Arc<str>>,
@@ -99,8 +99,8 @@ impl Journal {
 
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &UnclosedRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
-    // The rows of an error log contain their own parameters. So with `resume`, the manifest keeps what it says about the
-    // input and the output of the run that began the results.
+    // The rows of an error log contain their own parameters. So `resume` does not change these parts of the manifest:
+    // they still describe the input and the output of the run that began the results.
     let given = match before.filter(|_| start == Start::Resume).cloned() {
         None => given,
         Some(Manifest { inputs, shape, rows, output, .. }) => Manifest { inputs, shape, rows, output, ..given },

@@ -27,7 +27,7 @@ pub struct Recovered {
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// Rows that were in flight when the last run died and that have no line. They may have been billed.
-    /// `totals.maybe_paid` counts them too, once.
+    /// `totals.maybe_paid` includes each of them once.
     pub dead_in_flight: u64,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Recovery<'a> {
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether a run of this program used this folder before. If so, its manifest exists.
+    /// Whether the run folder has a manifest, which means that a run of this program has used it.
     is_known: bool,
     /// The lock of the run folder, unless this is a dry run or results go to standard output.
     pub(crate) lock: Option<Lock>,

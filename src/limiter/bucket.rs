@@ -1,8 +1,8 @@
 //! A token bucket for one dimension of a limit. Its level can be corrected.
 //!
-//! The crate governor decides with the algorithm GCRA whether tokens can be taken. This file owns the state that
-//! governor uses. So tokens can be refunded, and the level can be put into debt, clamped and rescaled. No other file
-//! uses governor.
+//! The crate `governor` decides with the algorithm GCRA whether tokens can be taken. This file owns the state that
+//! `governor` uses. So tokens can be refunded, and the level can be put into debt, clamped and rescaled. No other file
+//! uses `governor`.
 //!
 //! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
 //! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. So if the TAT is in the past, the
@@ -74,8 +74,8 @@ impl Bucket {
 
     /// Takes `n` tokens, or returns when to ask again.
     ///
-    /// If `n` is above the burst, the tokens are taken once the bucket is full, and leave it in debt. So such a request
-    /// is sent as well, and the next requests wait until the debt is repaid.
+    /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
+    /// such a request is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
     /// The instant at which `n` tokens can be taken, if nothing else is taken before that.

@@ -1,4 +1,4 @@
-//! One dimension of a pool: its limit, its bucket, and what was learned about the server's bucket behind it.
+//! One dimension of a pool: its limit, its bucket, and what was learned about the server's own bucket.
 //!
 //! The preset limit applies until a response head reports another limit. Heads can lower a limit that was given by
 //! hand, but never raise it. A rate that was learned from refusals replaces these limits while it is lower.
@@ -54,8 +54,8 @@ pub(super) struct DimensionState {
 struct Learned {
     /// The limit that it replaces, if there was one.
     replaced: Option<u32>,
-    /// The learned rate, divided by the limit of the bucket. The limit is a whole number; the share makes up for the
-    /// rounding.
+    /// The learned rate, divided by the limit of the bucket. The limit is rounded to a whole number, and this share
+    /// corrects the rounding.
     share: f64,
 }
 
@@ -126,7 +126,7 @@ impl DimensionState {
         }
     }
 
-    /// Gives the tokens of a request that is not sent back to the bucket.
+    /// Puts tokens back into the bucket, because their request is not sent.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {

@@ -30,7 +30,7 @@ pub(super) struct UnusedShare {
 }
 
 impl UnusedShare {
-    /// Returns the share to begin with.
+    /// Returns the share at the start of a run.
     pub(super) fn new(headroom: Headroom) -> Self {
         match headroom {
             Headroom::Auto => Self { share: AT_START, is_fixed: false },
@@ -51,7 +51,7 @@ impl UnusedShare {
         !self.is_fixed
     }
 
-    /// Lowers the share by as much as it falls in this time.
+    /// Lowers the share, which falls with time. `passed` is the time for which it falls.
     pub(super) fn decay(&mut self, passed: Duration) {
         if !self.is_fixed && self.share > 0.0 {
             let share = self.share * (-passed.as_secs_f64() / DECAY.as_secs_f64()).exp();

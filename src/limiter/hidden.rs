@@ -1,9 +1,9 @@
 //! Hidden limits: no header shows them, so they are learned from refusals.
 //!
-//! A gateway may have limits of its own and not show them: its 429 has no headers, or it turns refusals into 500. The
-//! gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit allows,
-//! whatever its burst is. The limit is computed from two refusals that are ten seconds to a minute apart. It is
-//! computed for requests and for input tokens, because a refusal does not say which of the two ran out.
+//! A gateway may have limits of its own and not show them: its 429 has no headers, or it sends a 500 in place of a 429.
+//! The gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit
+//! allows, whatever its burst is. The limit is computed from two refusals that are ten seconds to a minute apart. It is
+//! computed for requests and for input tokens, because a refusal does not say which of these two limits was reached.
 //!
 //! After that, the pool sends a little less than the limit that was found, and its rate rises. Near the limit it rises
 //! slowly. The longer nothing is refused, the faster it rises. So if the limit that was found is too low, or the
@@ -12,7 +12,7 @@
 //!
 //! Faults are a sign of a limit only if fewer of them come when less is sent. So when more than a fifth of the attempts
 //! meet a fault, a trial begins: for a while, the pool sends only as much as was answered before. If the share of
-//! faults does not fall to half, the pool returns to the former rate and starts no trial for five minutes.
+//! faults does not fall to half of its value, the pool returns to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Cost;
 
-/// A limit is computed from what was accepted in at least `LEAST` and at most `LONGEST`. At least `LEAST_LET_IN`
-/// requests must be among it.
+/// A limit is computed from the requests that were accepted within a period. The period is at least `LEAST` and at most
+/// `LONGEST`, and at least `LEAST_LET_IN` requests must be accepted in it.
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_LET_IN: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
@@ -130,7 +130,7 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault is.
+    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault counts as one.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -161,7 +161,7 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets faults that came too long ago to compute a rate from them.
+    /// Forgets old faults: no rate can be computed from faults that came too long ago.
     fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
@@ -245,7 +245,7 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// Plays a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
+    /// Simulates a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
     /// with a burst of one. Returns how many requests were let in and how many were refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
@@ -304,7 +304,7 @@ mod tests {
         }
 
         // Half of the attempts meet a fault, however much is sent.
-        assert!(tried <= TRIED, "{tried} were taken for refusals");
+        assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }
 

@@ -1,9 +1,9 @@
-//! Rate limits: buckets that can be settled, and pools of them.
+//! Rate limits: buckets that can be settled, and pools of buckets.
 //!
 //! Pure: callers pass `now`. It owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits, holds.
 //! It knows nothing of queues, windows, retries or the wire.
 //!
-//! A [`Bucket`] is a token bucket. The crate governor decides with the algorithm GCRA what the bucket lets through. A
+//! A [`Bucket`] is a token bucket. The crate `governor` decides with the algorithm GCRA what the bucket lets through. A
 //! `DimensionState` (`dimension`) is a bucket, together with what was learned about the server's own bucket. A [`Pool`]
 //! is all dimensions of one [`PoolId`](crate::domain::PoolId): a request is admitted by all of them or by none.
 

@@ -1,9 +1,9 @@
-//! All dimensions of one pool: a request is admitted by all or by none. When it ends, it is settled to what it really
-//! used.
+//! All dimensions of one pool: a request is admitted by all or by none. When a request ends, its reservation is
+//! replaced by what it really used.
 //!
-//! Owns the dimensions, the hold and the headroom. Limits come from three sources. Presets: heads may raise and lower
-//! them. Numbers given by hand: heads may only lower them. And the heads themselves. The file `dimension` decides what
-//! a head changes in a dimension.
+//! Owns the dimensions, the hold and the headroom. Limits come from presets, from numbers given by hand, and from
+//! response heads. A head may raise or reduce a preset, but may only reduce a number given by hand. The file
+//! `dimension` decides what a head changes in a dimension.
 //!
 //! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
 
@@ -28,8 +28,8 @@ const HIDDEN_AFTER: u32 = 20;
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length or more counts as trouble: the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// The shares of the limits that are left unused: first after a 429 for a rate limit, then after a 429 for
-/// acceleration.
+/// The shares of the limits that are left unused after a 429. One is for a 429 because of a rate limit, the other for a
+/// 429 because of acceleration.
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// The shortest time between two adjustments of the buckets' rates to headroom and drift. They are not adjusted for
@@ -42,7 +42,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// How many holds in a row had a length that the server did not give.
+    /// The number of consecutive holds for which the server gave no length.
     refusals_in_a_row: u32,
     /// A limit that the server does not report, learned from refusals.
     hidden: Hidden,
@@ -229,8 +229,8 @@ impl Pool {
     /// shortened.
     ///
     /// The server says when this one request will fit, but not whether others will fit as well. So the levels are set
-    /// to what this request needs, and later heads raise them. Otherwise all waiting rows would use the refill of the
-    /// hold in one burst.
+    /// to what this request needs, and later heads raise them. Otherwise the waiting rows would use everything that
+    /// refilled during the hold in one burst.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -239,8 +239,9 @@ impl Pool {
         }
     }
 
-    /// Returns how long to hold when the server does not say: 1 s, or the time that a learned limit needs for one and a
-    /// half requests if that is longer. The time doubles while the server keeps refusing, up to 60 s.
+    /// Returns how long to hold when the server does not say how long. This is 1 s, or the time in which a learned
+    /// limit allows one and a half requests, whichever is longer. The time doubles while the server keeps refusing, up
+    /// to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -345,7 +346,7 @@ mod tests {
             }
         }
 
-        assert!((240..=310).contains(&sent), "{sent} in half a minute: 500 were ours by the limit alone");
+        assert!((240..=310).contains(&sent), "{sent} sent in half a minute; the limit alone allows 500");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Learns how long it takes to produce output.
 //!
-//! A reservation takes all output of an answer when the request is sent, but the server counts the output while it is
+//! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
 //! produced. Meanwhile the limit refills. So only the part of the remaining output that exceeds this refill has to be
 //! reserved. If all of the output were counted immediately, long answers would seem to exhaust a server with a small
 //! burst, although it has room for them. With answers of 2,400 tokens and a burst of five seconds, that cost three
@@ -31,8 +31,8 @@ impl Production {
         }
     }
 
-    /// Returns how many of the `reserved` tokens the refill will not cover. The server has not counted these tokens
-    /// yet. Until it has, the limit refills by `per_second`.
+    /// Returns how many of the `reserved` tokens the refill will not cover. The server has not counted the reserved
+    /// tokens yet. While it counts them, the limit refills by `per_second`.
     ///
     /// The computation assumes that on average, half of the output in flight is not produced yet and half of its time
     /// is left.

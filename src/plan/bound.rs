@@ -1,5 +1,4 @@
-//! The most that one paid answer to a request can use. This is the figure shown as "at most", and the amount that a
-//! budget reserves.
+//! An upper bound for what one paid answer to a request can use. It is shown as "at most", and a budget reserves it.
 //!
 //! The bound for input is its number of bytes, never the estimate, because no tokenizer makes more tokens than bytes.
 //! Two more facts matter. The API adds hidden prompts for tools and output formats. And it refuses a prompt that is
@@ -17,8 +16,8 @@ use crate::domain::{Caching, Merged, UsageBound};
 /// An upper bound for a hidden prompt. The largest published one for tools has 804 tokens. Hidden prompts for output
 /// formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// The most turns of a request: those that the API takes on its own before it ends the answer with `pause_turn`, plus
-/// the last turn.
+/// The largest number of turns of a request: those that the API takes on its own before it ends the answer with
+/// `pause_turn`, plus the last turn.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
@@ -31,7 +30,7 @@ const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"me
 /// Members that let the API take several turns for one request.
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 
-/// The most that one answer can use.
+/// An upper bound for what one answer can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
@@ -39,10 +38,11 @@ pub(super) struct Bound {
     pub may_fall_back: bool,
 }
 
-/// The most models that a request may fall back to. Source: API reference, "Messages", `fallbacks` (2026-10).
+/// The largest number of models that a request may fall back to. Source: API reference, "Messages", `fallbacks`
+/// (2026-10).
 pub(super) const FALLBACKS: u64 = 3;
 
-/// Returns the most that one paid answer can use. `estimate` belongs to the same request.
+/// Returns an upper bound for what one paid answer can use. `estimate` belongs to the same request.
 pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>, max_tokens: u32) -> Bound {
     let tools = Tools::of(params.get("tools").unwrap_or_default().as_bytes());
     let forms = u64::from(has(params, "output_format")) + u64::from(says(params, "output_config", "format"));
@@ -72,11 +72,11 @@ fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
 /// The tools of a request.
 #[derive(Default)]
 struct Tools {
-    /// The most hidden prompts that the tools add.
+    /// The largest number of hidden prompts that the tools can add.
     hidden: u64,
     /// Whether the API runs at least one of the tools.
     are_served: bool,
-    /// The most calls of the tools that the API runs; `None` if one of these tools has no limit.
+    /// How often the API can call the tools that it runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
     /// The sum of the limits on web searches, and whether there is a search tool without a limit.
     searches: u64,
@@ -117,13 +117,13 @@ impl Tools {
         }
     }
 
-    /// Returns the most turns that the API takes on its own; `None` when it only answers.
+    /// Returns the largest number of turns that the API takes on its own; `None` when it only answers.
     fn turns(&self) -> Option<u64> {
         let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
         self.are_served.then_some(turns)
     }
 
-    /// Returns the most web searches. Each search takes some of the output tokens.
+    /// Returns the largest number of web searches. Each search uses some of the output tokens.
     fn searches(&self, output_tokens: u64) -> u64 {
         let by_output = output_tokens / LEAST_CALL_TOKENS + 1;
         match (self.has_endless_search, self.searches) {
@@ -144,8 +144,8 @@ impl<'a> Tool<'a> {
     /// Used for a value that may be any tool. It counts as the most expensive tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool. Returns `None` when a name in it has escapes, because they may spell any name, or when the tool is
-    /// nested too deep.
+    /// Reads a tool. Returns `None` when the tool is nested too deep, or when a name in it has escapes, because they
+    /// may spell any name.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {

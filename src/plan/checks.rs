@@ -1,7 +1,7 @@
 //! Finds rows that certainly can't work, before anything is sent.
 //!
-//! Only rows that are certain to fail are rejected. A row that may work is sent, because the API knows best, and it
-//! accepts more over time.
+//! Only rows that are certain to fail are rejected. A row that may work is sent, because only the API knows what it
+//! accepts, and it accepts more over time.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, too_large_words};
 /// (2026-10).
 const MAX_MESSAGES: u32 = 100_000;
 
-/// The longest name of a model that is accepted. It is several times as long as any existing name.
+/// The longest model name that is accepted, in bytes. It is several times as long as any existing name.
 const MAX_MODEL_BYTES: usize = 256;
 
 /// What is wrong with a row.

@@ -18,7 +18,7 @@ pub struct Estimate {
     pub tokens: u32,
     /// The number of entries of `messages`.
     pub messages: u32,
-    /// The most input tokens that the request's own content can take: one for every byte of text, and the highest
+    /// An upper bound for the input tokens of the request's own content: one for every byte of text, and the highest
     /// possible count for pictures and documents. Hidden prompts are not included, nor are texts that the API fetches
     /// itself.
     pub most_tokens: u64,
@@ -44,7 +44,7 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
     }
 }
 
-/// Returns a lower bound for the tokens of the request's text. Pictures and documents count nothing.
+/// Returns a lower bound for the tokens of the request's text. Pictures and documents count as zero.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
     Walk::over(named(params), &Scale::FLOOR).tokens()
 }
@@ -297,7 +297,7 @@ pub(super) mod tests {
         let estimate = estimate(&params, TokenizerFamily::Old, PROMPT);
 
         assert!(estimate.tokens > 50_000);
-        assert_eq!(estimate.caching, Caching::Hour, "what is not read may hold a mark");
+        assert_eq!(estimate.caching, Caching::Hour, "a part that is not read may contain a mark");
     }
 
     pub(crate) fn any_json() -> impl Strategy<Value = serde_json::Value> {

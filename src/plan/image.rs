@@ -2,7 +2,7 @@
 
 use crate::domain::json::special;
 
-/// The longest edge and the most tokens of one picture for a model. Larger pictures are scaled down.
+/// A model's limits for one picture: its longest edge and its number of tokens. Larger pictures are scaled down.
 ///
 /// Source: API documentation, "Vision" (2026-08-22).
 #[derive(Clone, Copy, Debug)]

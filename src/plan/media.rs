@@ -5,9 +5,9 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
 /// This many bytes of a PDF count as one page. A page of text has 20 to 50 kB, and a scanned page has 100 kB or more.
 const PDF_PAGE_BYTES: usize = 60_000;
-/// The API accepts no PDF with more pages. Source: API documentation, "PDF support" (2026-08-22).
+/// The largest number of pages in a PDF that the API accepts. Source: API documentation, "PDF support" (2026-08-22).
 const MOST_PDF_PAGES: usize = 600;
-/// The most text tokens of a PDF page. The source is the same as for `MOST_PDF_PAGES`.
+/// The largest number of text tokens in a PDF page. The source is the same as for `MOST_PDF_PAGES`.
 const MOST_PAGE_TEXT_TOKENS: u64 = 3000;
 /// The number of pages that is assumed for a document that is given only by its address or id.
 const REMOTE_PAGES: usize = 10;

@@ -12,9 +12,9 @@
 //!   `Notice`.
 //!
 //! Rejected:
-//! - Parsing each row into a tree. It takes three times the memory and has a tenth of the speed of reading the raw
-//!   text.
-//! - A list of allowed parameters. The API gets new ones faster than this program.
+//! - Parsing each row into a tree. This needs three times as much memory as reading the raw text, and ten times as
+//!   long.
+//! - A list of allowed parameters. New parameters come to the API faster than to this program.
 
 mod bound;
 mod census;
@@ -58,7 +58,7 @@ pub struct RequestDefaults {
     pub max_tokens: Option<u32>,
     /// `--param`, in order.
     pub params: Params,
-    /// `--map-model`. It changes rows as well, not only what they leave out.
+    /// `--map-model`. Unlike the other defaults, it also changes rows that name a model themselves.
     pub model_map: ModelMap,
 }
 

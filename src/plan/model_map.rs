@@ -22,7 +22,7 @@ impl ModelMap {
         let model = string_value(&self.0[at].1);
         match own.get("model") {
             Some(_) => own.set("model", model),
-            // The model is the first member of a request, as it is in the defaults.
+            // The model comes first in a request. It also comes first in the defaults.
             None => own.0.insert(0, ("model".into(), model)),
         }
         Some(at)

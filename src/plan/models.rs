@@ -12,11 +12,12 @@ use super::unknown::UnknownModel;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
-/// The most models of a run, because each has its own limits, statistics and warnings. If there are more, the names are
-/// surely other data in the wrong place.
+/// The largest number of models in a run. It is limited because each model has its own limits, statistics and warnings.
+/// If there are more names, they are surely not names of models.
 const MAX_MODELS: usize = 1_000;
 
-/// The facts about each model. They are found by the JSON text of its name, so that a row needs no allocation.
+/// The facts about each model. They are looked up by the JSON text of the model's name, so that a row needs no
+/// allocation.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,

@@ -36,7 +36,7 @@ pub struct Planner {
     defaults: Params,
     dialect: Dialect,
     model_map: ModelMap,
-    /// The pair of `model_map` that replaced the model of the row identified last.
+    /// The pair of `model_map` that replaced the model of the last identified row.
     mapped: Option<usize>,
     keys: KeyMaker,
     models: Models,
@@ -241,7 +241,7 @@ impl Planner {
     }
 }
 
-/// Finds the cost of a row and the pool that it counts against, and checks that the row can work.
+/// Finds the cost and the pool of a row, and checks that the row can work.
 fn measured(
     params: Merged<'_>,
     body_bytes: usize,

@@ -1,4 +1,4 @@
-//! Templates: rows whose answers have a similar length.
+//! Templates: groups of rows whose answers have a similar length.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

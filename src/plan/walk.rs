@@ -8,8 +8,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
 /// How deep blocks inside blocks are read. The API nests three levels. Deeper content counts as plain text.
 const MOST_DEPTH: u32 = 8;
-/// The number of bytes that count for the tokens that the API adds around a whole request. Around each message, the API
-/// adds fewer tokens than the JSON has bytes there, so messages need no such addition.
+/// The API adds tokens around a whole request. This many bytes count for them. The API also adds tokens around each
+/// message, but these are fewer than the bytes of JSON around the message, so no bytes are added for them.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// Parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
@@ -27,7 +27,7 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// How many tokens each part of a request counts for.
+/// How many tokens are counted for each part of a request.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
@@ -55,10 +55,10 @@ pub(super) struct Walk<'s> {
     /// Tokens of everything else.
     pub other: u64,
     pub messages: u32,
-    /// The bytes of everything that may be part of a prompt, as it is written.
+    /// The number of bytes, as written, of everything that may be part of a prompt.
     pub bytes: u64,
-    /// How many of these bytes are not text: the data of pictures and documents, and the bytes that escapes have in
-    /// addition to the text that they mean.
+    /// How many of these bytes are not text: the data of pictures and documents, and the extra bytes of escapes, which
+    /// are longer than the text that they mean.
     pub left_out: u64,
     /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
@@ -66,7 +66,7 @@ pub(super) struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    /// Walks over members. A member is a name, as it is written between its quotes, and a value.
+    /// Walks over members. A member has a name, which is given as it is written between its quotes, and a value.
     pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
         #[cfg(test)]
         WALKS.set(WALKS.get() + 1);
@@ -104,8 +104,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested deeper than a row may be. So it counts as it is written, and as if it contained
-                // every cache mark.
+                // The value is nested deeper than a row may be. So all its text counts, as it is written. It also
+                // counts as if it contained every cache mark.
                 (walk.text, walk.other, walk.left_out) = (text, other, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -233,7 +233,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns for how long a mark asks to cache.
+/// Returns for how long a cache mark asks the API to cache.
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,

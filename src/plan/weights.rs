@@ -1,12 +1,12 @@
 //! The weight of each byte of text, in tokens. It depends on the byte and on the class of the byte before it.
 //!
-//! No tokenizer is published, so tokens are estimated by statistics. The start of a word weighs most of a token, and
-//! each further letter a little. In a run of blanks, digits or punctuation, each byte after the first weighs less. In
-//! other writing systems, the first UTF-8 byte of each character has the weight of the character. So it is enough to
-//! look at pairs of bytes, with one fast look-up in a table for each byte. The figures are fitted to published ratios.
-//! Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new one. Code has about 2.8,
-//! and Chinese and Japanese have about 1.0. The estimates are more often too high than too low. A run corrects them
-//! within tens of answers, with the usage that the API reports.
+//! No tokenizer is published, so tokens are estimated by statistics. The start of a word counts for most of a token,
+//! and each further letter for a small part. In a series of blanks, digits or punctuation, each byte after the first
+//! weighs less. In other writing systems, the first UTF-8 byte of each character has the weight of the character. So it
+//! is enough to look at pairs of bytes, with one fast look-up in a table for each byte. The figures are fitted to
+//! published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new one.
+//! Code has about 2.8, and Chinese and Japanese have about 1.0. The estimates are more often too high than too low. A
+//! run corrects them within tens of answers, with the usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
@@ -30,8 +30,8 @@ static OLD_TABLE: Table = build(Kind::Old);
 /// The new tokenizer: about 1.28 times as many tokens for ASCII, 1.04 times for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
-/// A lower bound: no real text takes fewer tokens. Six bytes count as one token. Repeated blanks and signs count
-/// nothing.
+/// A lower bound: no real text takes fewer tokens. Six bytes count as one token. Repeated blanks and signs count as
+/// zero.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
 
@@ -67,8 +67,8 @@ pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64
     sum
 }
 
-/// Returns the weight of the content of a JSON string, with its escapes decoded. Also returns a lower bound for how
-/// many bytes longer the content is than the decoded text.
+/// Returns the weight of the content of a JSON string, with its escapes decoded. Also returns a lower bound for the
+/// number of bytes that the escapes add.
 pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class) -> (u64, u64) {
     let (mut sum, mut surplus) = (0, 0);
     let mut rest = body;
@@ -80,7 +80,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // A string can't contain an unescaped quote. If there is one all the same, it counts as a sign.
+            // A string can't contain an unescaped quote. If there is one nevertheless, it counts as a sign.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum += weigh(weights, &rest[..run], previous);
             rest = &rest[run..];
@@ -89,8 +89,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     (sum, surplus)
 }
 
-/// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. Half of a
-/// surrogate pair may be alone. In that case it counts as a character of three bytes.
+/// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. One half of a
+/// surrogate pair can occur without the other half. It then counts as a character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
         0..0x80 => 1,

@@ -10,8 +10,8 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks that the outputs can be created or opened, without changing anything.
     ///
-    /// No output may be one of `inputs`, except that `resume` reads the error log that it writes. The content of the
-    /// files is checked when the journal is opened.
+    /// An output must not be one of `inputs`. The only exception is the error log of `resume`, which is read and
+    /// written. The content of the files is checked when the journal is opened.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
@@ -50,8 +50,8 @@ impl RunPaths {
         Ok(())
     }
 
-    /// Checks that the file at [`RunPaths::results`] can be made, because this program makes it as a whole. It must
-    /// not be one of `inputs` or the error log.
+    /// Checks that this program can make the file at [`RunPaths::results`] as a whole. The file must not be one of
+    /// `inputs` or the error log.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],

@@ -1,8 +1,8 @@
 //! The lock of the run folder: one run at a time for one results file.
 //!
 //! The lock is on a file named `lock`, which exists before the results do. A file named `holder` next to it contains
-//! the process id of the run. Results and error log have locks of their own ([`super::output`]), because other names
-//! can lead to them. When a process dies, the system frees its locks, so there are no stale locks.
+//! the process id of the run. Results and error log have locks of their own ([`super::output`]), because these files
+//! can also be reached by other names. When a process dies, the system frees its locks, so there are no stale locks.
 //!
 //! The file `lock` is never removed. If it were, two runs could lock two different files of this name. If a person
 //! removes the whole folder, the locks on the outputs still protect them.

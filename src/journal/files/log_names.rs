@@ -1,14 +1,14 @@
 //! The names of results files that an error log may contain: only names of files in the folder of the log.
 
-/// Names of devices on some systems. With any extension, they still mean the device.
+/// Names of devices on some systems. A name with an extension also means the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// Beginnings of device names: on some systems, each of them followed by a digit is a device.
+/// Beginnings of device names. On some systems, such a beginning with a digit after it is the name of a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// Length of the longest file name.
 const NAME_BYTES: usize = 255;
 
-/// Returns what is wrong with a name, with its article; `None` if it is a valid name for a file in the folder of the
-/// log.
+/// Returns what an invalid name is, such as `a folder`; `None` for a name that a file in the folder of the log can
+/// have.
 ///
 /// The rule is nearly the same on all systems, because a log may come from another system.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {

@@ -1,7 +1,8 @@
 //! The manifest, which describes a run. It is the file `manifest.json` in the run folder.
 //!
 //! The file is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the lines
-//! disagree, the lines are right. If the manifest is lost, only convenience and the sums of removed lines are lost.
+//! disagree, the lines are right. If the manifest is lost, only three things are lost: the recorded settings, the sums
+//! of removed lines, and the check that the server is the same.
 //!
 //! A run folder may come from another person, so a manifest is not trusted:
 //! - Its size is bounded.
@@ -25,12 +26,12 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. Parsing a malicious text
-/// takes up to thirty times as much memory.
+/// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. To parse a malicious
+/// manifest, up to thirty times its size is needed in memory.
 const MOST_BYTES: u64 = 4 << 20;
-/// The most bytes of an origin. It is limited because messages show it.
+/// An origin has at most this many bytes. It is limited because messages show it.
 const ORIGIN_BYTES: usize = 512;
-/// The most characters that are shown of a parser message. It is limited because the message may quote the file.
+/// At most this many characters of a parser message are shown. They are limited because the message may quote the file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.
@@ -57,8 +58,8 @@ pub struct Manifest {
     /// base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// The settings that decide how rows were read and what was asked for each, by the names of their flags. They are
-    /// not checked here.
+    /// The settings that decide how rows are read and how requests are made from them, by the names of their flags.
+    /// They are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.
@@ -67,11 +68,12 @@ pub struct Manifest {
     /// Sums that include removed lines.
     #[serde(default)]
     pub carried: Carried,
-    /// How many times the run folder was opened. Slots contain the number of the opening that they belong to.
+    /// How many runs have opened the run folder. The file of slots contains the number of the opening in which its
+    /// slots were filled.
     #[serde(default)]
     pub opening: u64,
-    /// The last opening whose requests in flight are counted in `carried`. Requests stay in flight if the process
-    /// dies.
+    /// Number of the last opening that is counted: if its process died with requests in flight, `carried` includes
+    /// these requests.
     #[serde(default)]
     pub counted_opening: u64,
 }

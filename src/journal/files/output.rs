@@ -2,8 +2,8 @@
 //!
 //! A lock on a name is not enough: two runs can share an error log, or reach the same file by different names. So each
 //! file is locked itself, in addition to the run folder (`lock.rs`). The lock applies to the opened file. Another run
-//! may have replaced or removed that file in the meantime, so the name is checked again after locking. If a locked
-//! file is replaced, the new file is locked before it gets the name ([`Output::replace`]).
+//! may have replaced or removed that file in the meantime, so the name is checked again after locking. If a locked file
+//! is replaced, the new file is locked before it gets the name of the old one ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in
 //! between, it is not used.
@@ -22,7 +22,8 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// How many times a file is opened again if it was replaced while it was being locked. Each time, another run ended.
+/// How many times a run tries to open and lock a file. A try fails if the file is replaced before it is locked, which
+/// happens when another run ends.
 const TRIES: u32 = 16;
 
 /// Why the files of a run are opened.
@@ -117,7 +118,7 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
             opened => opened.map_err(DiskFailure::of("open", path))?,
         };
-        // Before it is locked, another run may open the file and remove or replace it.
+        // Another run may have opened the new file before this lock, and may have removed or replaced it.
         Self::lock(file, path, log, notes)?.ok_or_else(appeared)
     }
 
@@ -152,7 +153,8 @@ impl Output {
 }
 
 impl ExistingOutputs {
-    /// Opens the existing outputs. None of them may be one of `inputs`, except that `resume` reads its error log.
+    /// Opens the existing outputs. An output must not be one of `inputs`. The only exception is the error log of
+    /// `resume`, which is read and written.
     ///
     /// # Errors
     /// The errors of [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
@@ -246,9 +248,9 @@ fn locked(path: &Path, log: Log) -> JournalError {
     }
 }
 
-/// Opens a file to which the program appends by itself, with the same checks as for an output of a run.
+/// Opens a file for appending, with the same checks as for an output of a run.
 ///
-/// Returns the file, and the changes made to its rights as sentences for people.
+/// Returns the file. Also returns sentences for people that say how the rights of the file were changed.
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].

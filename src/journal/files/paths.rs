@@ -68,7 +68,7 @@ impl RunPaths {
         Ok(Self { results, errors })
     }
 
-    /// Returns the paths of a run with these inputs if no output is named; `None` for several inputs.
+    /// Returns the paths of a run that has these inputs and no `--output`; `None` for several inputs.
     pub(crate) fn of_input(inputs: &[PathBuf], is_simulated: bool) -> Option<Self> {
         let request = PathRequest { inputs, has_stdin: false, output: None, errors: None, is_simulated, run: "" };
         Self::resolve(&request).ok()
@@ -89,8 +89,8 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the path of the copy of a piped input, for an output that needs the input again; `None` without a run
-    /// folder.
+    /// Returns the path of the copy of a piped input; `None` without a run folder. The copy is for an output that needs
+    /// the input again.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }

@@ -1,9 +1,9 @@
 //! Slots record which requests are in flight. If a run dies, the next run counts these requests: they may have been
 //! billed.
 //!
-//! Owns the file `inflight` in the run folder. It begins with a head that names the run. After the head come slots of
-//! 64 bytes, one for each request in flight. A slot is filled before its request is sent, so it survives the death of
-//! the process. It is free again when the line of its row is durable.
+//! Owns the file `inflight` in the run folder. It begins with a head that contains the id of the run. After the head
+//! come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent, so it survives
+//! the death of the process. It is free again when the line of its row is durable.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
 //! cost as much as sending the request. A request must not be sent before its slot is flushed.
@@ -25,8 +25,8 @@ use crate::domain::RowId;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// The most bytes of the file that are read. They are enough for a hundred thousand slots, ten times the most requests
-/// in flight.
+/// At most this many bytes of the file are read. This is enough for a hundred thousand slots. At most a tenth of them
+/// are needed at the same time.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the opening.
@@ -52,7 +52,7 @@ pub(crate) struct Slots {
 /// The slots of a run that did not close its journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnclosedRun {
-    /// Number of the opening that the slots belong to; 0 if there are none.
+    /// Number of the opening in which the slots were filled; 0 if there are no slots.
     pub(crate) opening: u64,
     /// Id of the run, cut to the length that fits into the head.
     pub(crate) run: String,
@@ -94,7 +94,8 @@ impl Slots {
         self.free.push(Reverse(slot.0));
     }
 
-    /// Frees a slot whose row has a durable line. The file may keep its content, because the next run finds the line.
+    /// Frees a slot whose row has a durable line. The slot's content may stay in the file, because the next run finds
+    /// the line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots[place(slot.0)].fill(0);
         self.free.push(Reverse(slot.0));
@@ -184,7 +185,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Returns the checksum of a slot. The checksum in an empty or half-written slot is a different one.
+/// Returns the checksum of a slot. An empty or half-written slot contains a different checksum.
 fn checksum(row: RowId) -> u64 {
     row.label ^ row.key.rotate_left(32) ^ 0x736c_6f74_6f6b_2121
 }

@@ -18,16 +18,16 @@ use std::sync::{Mutex, PoisonError};
 use super::lines::Line;
 use crate::journal::disk::DiskFile;
 
-/// Length of a block. It fits into the cache of a core, but is long enough that taking a block costs little in
-/// comparison.
+/// Length of a block. A block fits into the cache of a core. It is so long that the cost of starting a block is small
+/// in comparison.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// Blocks in a round, per thread.
 const BLOCKS_OF_ROUND: u64 = 30;
-/// The most threads that read. More would not be faster, because the disk is the limit.
+/// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// Bytes read at a time beyond the end of a block, to complete its last line.
+/// If the last line of a block ends beyond the block, its rest is read in steps of at least this many bytes.
 const BEHIND_BYTES: usize = 64 << 10;
-/// The most memory that a buffer keeps after a huge line.
+/// After a huge line, a buffer keeps at most this much memory.
 const KEPT_BYTES: usize = 4 << 20;
 
 /// How a file is cut into blocks, and by how many threads it is read.
@@ -113,7 +113,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Reads on until the end of the last line. Returns whether the line has a line break.
+    /// Continues to read, up to the end of the last line. Returns whether the line has a line break.
     fn read_rest_of_line(&mut self, file: &dyn DiskFile, from: u64) -> io::Result<bool> {
         loop {
             let before = self.length;

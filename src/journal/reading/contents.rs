@@ -29,12 +29,12 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
-    /// Rows that were in flight when the last run died, without those for which a line has been found.
+    /// Rows that were in flight when the last run died. A row is removed when a line of it is found.
     pub(crate) in_flight: HashSet<RowId>,
 }
 
 impl Contents {
-    /// Reads the error log. Call this before reading the results, because answers in the results remove failures.
+    /// Reads the error log. Call this before the results are read, because answers in the results remove failures.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
@@ -130,8 +130,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// Returns the results that an entry names if they are not the results of this run. Entries of a run to standard
-/// output name no results. With `resume`, such entries belong to this run.
+/// Returns the results that an entry names if they are not the results of this run. If a run writes results to standard
+/// output, its entries name no results. With `resume`, such entries belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,

@@ -1,10 +1,10 @@
-//! The set of done rows: which rows have an answer and which have failed. Takes 16 bytes for each answered row.
+//! The set of done rows: which rows have an answer and which have failed. It needs 16 bytes for each answered row.
 //!
 //! The latest line of a row counts. If a row was changed and run again, only its latest answer is used.
 //!
-//! The rows are kept in parts, by the first bits of their labels, which are hashes. Each part grows and is sorted
-//! separately. So no growing or sorting needs the memory of the whole set a second time, and several threads can sort
-//! parts in parallel.
+//! The rows are divided into parts. Labels are hashes, and the first bits of a label choose the part. Each part grows
+//! and is sorted separately. So extra memory is needed only for single parts, never for the whole set, and several
+//! threads can sort parts in parallel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,8 +47,8 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Takes an estimate of the number of rows. Memory for that many rows is reserved in one step, instead of being
-    /// doubled again and again.
+    /// Sets the estimated number of rows. Memory for that many rows is reserved in one step, instead of being doubled
+    /// again and again.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
     }
@@ -113,8 +113,8 @@ fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
 /// What earlier runs did with each row.
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
-    /// The rows in parts, sorted by label, with one row per label. An empty set has no parts. The parts are shared
-    /// because ten million rows take 160 MB.
+    /// The rows in parts, sorted by label, with one row per label. An empty set has no parts. Copies of the set share
+    /// the parts, because ten million rows need 160 MB.
     answered: Arc<[Vec<RowId>]>,
     len: usize,
     failed: Arc<HashMap<u64, (u64, ErrorClass)>>,
@@ -153,9 +153,9 @@ impl DoneSet {
     /// Returns the answered row of a label.
     ///
     /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
-    /// can be estimated from its value. There are three estimates. After each of them, about the square root of the
-    /// rows remains to be searched. With ten million rows, a binary search alone would wait for memory about twenty
-    /// times. A wrong estimate only costs time.
+    /// can be estimated from its value. There are three estimates. Each reduces the `n` rows that have to be searched
+    /// to a few times `√n`. With ten million rows, a binary search alone would wait for memory about twenty times. A
+    /// wrong estimate only costs time.
     fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

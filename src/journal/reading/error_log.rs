@@ -36,7 +36,8 @@ type Named = (u64, Option<String>);
 ///
 /// # Errors
 /// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if it is not an error log.
-/// - [`JournalError::OtherResults`] if an entry belongs to other results than `output`, or than the first entry.
+/// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or does not belong to the same results as
+///   the first entry.
 /// - [`JournalError::ResultsElsewhere`] if the log names a file outside its folder.
 /// - [`JournalError::Refused`], [`JournalError::Disk`].
 pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
@@ -96,8 +97,8 @@ fn beside(
     Err(JournalError::ResultsElsewhere { path: path.to_owned(), line, found: name, what })
 }
 
-/// Returns true if a run has written these results, or if `log` is the default name of their error log. Without these
-/// signs, an empty or missing file may be any file.
+/// Returns true if the results are not empty, if they have a run folder, or if `log` is the default name of their error
+/// log. Otherwise, there is no sign that a run has written them.
 fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFailure> {
     let is_run = || {
         let folder = RunPaths::given(Some(results.to_owned()), log.to_owned()).folder();

@@ -1,7 +1,7 @@
 //! Reads result lines in exactly the form that [`crate::sink`] writes, without a JSON parser.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
-//! module checks that order byte by byte, skips the answer, and takes the members that recovery needs.
+//! module checks that order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
 //! It returns `None` for every other line: one with another order of members, with an escape in the label, rewritten
 //! by another tool, or damaged. Such a line is parsed by the JSON parser ([`super::parse`]). If this module returns a

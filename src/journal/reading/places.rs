@@ -42,7 +42,7 @@ pub(crate) enum LineKind {
     Error,
 }
 
-/// The most bytes of the first line that are read. A longer line does not count as a line of this program.
+/// At most this many bytes of the first line are read. A longer line does not count as a line of this program.
 const FIRST_BYTES: u64 = 64 << 20;
 
 /// Returns the kind of the first line of a file; `None` if this program did not write it, or if the file is empty.

@@ -32,7 +32,7 @@ pub(crate) struct Scan {
     pub(crate) lacks_break: bool,
     /// Damaged parts with records after them.
     pub(crate) holes: Vec<Range<u64>>,
-    /// What follows the last record; `None` if nothing does.
+    /// What follows the last record; `None` if the file ends there.
     pub(crate) tail: Option<Tail>,
 }
 
@@ -54,13 +54,13 @@ impl Scan {
     }
 }
 
-/// Damaged lines. If a record follows them, they become a hole; if the file ends after them, they become its tail.
+/// Damaged lines. They become a hole if a record follows them, and the tail of the file if no record follows.
 struct Bad {
     from: u64,
     /// The number of the first line, from 1.
     line: u64,
     tail: Tail,
-    /// Whether each line contains zero bytes, which means that a loss of power undid a write.
+    /// Whether each line contains zero bytes. If so, a loss of power undid a write.
     is_undone_write: bool,
 }
 
@@ -308,7 +308,7 @@ mod tests {
         ];
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..500 {
-            // In half of the cases there are no foreign lines. Otherwise the scan would often stop at the beginning.
+            // Half of the cases have no foreign lines, because a scan often stops at the first foreign line.
             let kinds = if random.bool() { 7 } else { pieces.len() };
             let content: Vec<u8> =
                 (0..random.usize(0..12)).flat_map(|_| pieces[random.usize(0..kinds)].to_vec()).collect();

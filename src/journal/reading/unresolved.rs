@@ -43,7 +43,7 @@ pub(crate) struct Unresolved {
 }
 
 impl Unresolved {
-    /// Takes an entry from the log. It replaces an earlier entry of the same row.
+    /// Adds an entry that was read from the log. It replaces an earlier entry of the same row.
     pub(crate) fn read(&mut self, record: &ErrorRecord, offset: u64) {
         let entry = Entry {
             key: record.row.key,
@@ -58,7 +58,7 @@ impl Unresolved {
         self.rows.insert(record.row.label, entry);
     }
 
-    /// Takes an entry that this run is writing at `offset`. It replaces an earlier entry of the same row.
+    /// Adds an entry that this run is writing at `offset`. It replaces an earlier entry of the same row.
     pub(crate) fn append(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, offset: u64) {
         let entry = Entry {
             key: row.key,
@@ -73,7 +73,8 @@ impl Unresolved {
         self.rows.insert(row.label, entry);
     }
 
-    /// Takes an answer from the results, in the order of the lines. The last answer of a row counts.
+    /// Notes an answer that was read from the results. Call it in the order of the lines, because the last answer of a
+    /// row counts.
     pub(crate) fn note_answer(&mut self, row: RowId, ended_at: Option<jiff::Timestamp>) {
         if let Some(entry) = self.rows.get_mut(&row.label) {
             entry.answer = Some((row.key, ended_at));
@@ -120,8 +121,8 @@ impl Unresolved {
         }
     }
 
-    /// Returns the offsets of the rows that can be run again. If `only` is not empty, returns only those of its
-    /// classes.
+    /// Returns the offsets of the rows that can be run again. If `only` is not empty, rows of other classes are left
+    /// out.
     pub(crate) fn row_offsets(&self, only: &[ErrorClass]) -> HashSet<u64> {
         let is_wanted = |entry: &&Entry| entry.is_row && (only.is_empty() || only.contains(&entry.class));
         self.rows.values().filter(is_wanted).map(|entry| entry.offset).collect()

@@ -1,8 +1,8 @@
 //! Compaction: removes entries that no longer count from the error log.
 //!
-//! The log is replaced as a whole. So a death at any step leaves the old log or the compacted log, and both mean the
-//! same. Before the log is replaced, the charges of the removed entries are passed to `carry`. If the program dies
-//! between the two steps, these charges are counted twice. For a budget, that is the safe error.
+//! The log is replaced as a whole. So if the process dies at any step, the old log or the compacted log remains. Both
+//! mean the same. Before the log is replaced, the charges of the removed entries are passed to `carry`. If the program
+//! dies between the two steps, these charges are counted twice. For a budget, that is the safe error.
 
 use std::collections::HashMap;
 use std::sync::Arc;

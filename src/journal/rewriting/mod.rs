@@ -7,8 +7,8 @@
 //! | `superseded.rs` | removes answers that were replaced by later ones | at the end |
 //! | `copy.rs` | copies lines and parts of files, for the other modules and for the input of `resume` | |
 //!
-//! A file is changed only by cutting off its end, or by replacing it as a whole. So after a death at any step, the
-//! file means the same as before the change or as after it.
+//! A file is changed only by cutting off its end, or by replacing it as a whole. So if the process dies at any step,
+//! the file has its old meaning or its new one.
 
 mod compact;
 mod copy;

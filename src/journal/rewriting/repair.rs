@@ -55,7 +55,7 @@ pub(crate) fn repair(
         notes.push(format!("added the missing line break at the end of {}", path.display()));
         file.write_at(b"\n", end).map_err(DiskFailure::of("write", path))?;
     }
-    // Lines that a dead run wrote but did not sync count as done from now on.
+    // A dead run may have written lines without syncing them. From now on, these lines count as done.
     file.sync().map_err(DiskFailure::of("sync", path))?;
     sync_name(disk, path)
 }
@@ -69,7 +69,7 @@ fn remove_holes(disk: &dyn Disk, output: &mut Output, scan: &Scan) -> Result<(),
             to = copy_range(&*file, &path, from..hole.start, copy, to)?;
             from = hole.end;
         }
-        // The tail is copied too. It is removed later, in the same way as without holes.
+        // The tail is copied too. `repair` removes it later.
         copy_range(&*file, &path, from..scan.size, copy, to).map(|_| ())
     })
 }

@@ -4,13 +4,13 @@
 //! A named row gets a second answer if its request was changed and it was run again. A failure does not supersede an
 //! answer: the paid answer stays until there is another answer.
 //!
-//! The rows with several lines are known without reading the file again: reading the results at the start finds such
-//! rows of earlier runs, and each answer of this run is looked up in the set of done rows. If no row has several
-//! lines, nothing is read and nothing is written.
+//! To find the rows with several lines, the file is not read again. Such rows of earlier runs are found when the
+//! results are read at the start. For each answer of this run, the set of done rows shows whether its row had an answer
+//! before. If no row has several lines, nothing is read and nothing is written.
 //!
-//! The results are replaced as a whole. So a death at any step leaves the old file or the new one, and both mean the
-//! same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program dies
-//! between the two steps, these charges are counted twice. For a budget, that is the safe error.
+//! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. Both
+//! mean the same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program
+//! dies between the two steps, these charges are counted twice. For a budget, that is the safe error.
 //!
 //! A line whose key has an unknown format is kept, because it is not known whether its row is named.
 
@@ -27,8 +27,8 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order. Some labels are in it more than once. A label takes only eight
-    /// bytes, which matters because ten million rows may have changed.
+    /// Labels of rows with several lines, in any order. The same label can occur more than once. A label takes only
+    /// eight bytes, which matters because ten million rows may have changed.
     labels: Vec<u64>,
 }
 
@@ -38,7 +38,7 @@ impl Superseded {
         Self { done, labels }
     }
 
-    /// Takes an answer that this run is writing.
+    /// Notes that this run is writing an answer for the row.
     pub(crate) fn note_answer(&mut self, row: RowId) {
         if self.done.has_answer(row.label) {
             self.labels.push(row.label);

@@ -17,7 +17,8 @@ pub enum Fsync {
 /// Which threads write and sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threading {
-    /// The caller writes files, and another thread syncs them. Standard output is written by a thread of its own.
+    /// The caller writes files, and another thread syncs them. If results go to standard output, a third thread writes
+    /// them and the error log.
     #[default]
     Thread,
     /// The caller writes and syncs each line before `append` returns. This is for runs in virtual time: their clock

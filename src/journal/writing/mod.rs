@@ -17,13 +17,13 @@
 //!
 //! After a failed write or sync, nothing is tried again. It is unknown what a failed sync left on the disk, and if a
 //! second sync succeeds, that proves nothing. The failure is reported once, and every later line is refused. There is
-//! one exception: after standard output has failed, the error log still takes lines, because rows that were read from
+//! one exception: after standard output has failed, the error log still accepts lines, because rows that were read from
 //! a pipe are stored nowhere else.
 //!
-//! Rejected: a separate thread that writes files. The run's loop would never wait for the disk. But when that thread
-//! does not get to run, answers pile up while more requests are sent: in a test with 16 requests in flight, a death
-//! lost 34 answers. A write takes two microseconds per turn, which is less than waking a thread. And the loop waits
-//! for the same disk anyway, to write the slots before each request.
+//! Rejected: a separate thread that writes files. The run's loop would never wait for the disk. But if that thread has
+//! to wait for a core, more and more answers wait in memory while requests are sent. In a test with 16 requests in
+//! flight, 34 answers were lost when the process died. A write takes two microseconds per turn, which is less than
+//! waking a thread. And the loop waits for the same disk anyway, to write the slots before each request.
 
 mod commit;
 mod stdout;

@@ -14,12 +14,12 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time from the beginning of one write to the beginning of the next. Without it, each turn of the loop would need a
-/// thread switch and a system call, a quarter of the cost of sending its requests.
+/// Time from the beginning of one write to the beginning of the next. Without this pause, each turn of the loop would
+/// need a thread switch and a system call. Together, they cost a quarter as much as sending the requests of the turn.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 /// If at least this many bytes wait (about two hundred lines), a write begins immediately.
 const WRITE_BYTES: usize = 256 << 10;
-/// The most memory that a group keeps after a huge answer.
+/// After a huge answer, a group keeps at most this much memory.
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The thread that writes to standard output, and its queue.
@@ -80,12 +80,12 @@ struct Queue {
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next write is due.
     is_asleep: bool,
-    /// Whether the error log takes lines although standard output has failed.
+    /// Whether the error log still accepts lines after standard output has failed.
     takes_errors: bool,
 }
 
 impl Stdout {
-    /// Starts the thread. It tells `syncer` what it has written, and that it has ended.
+    /// Starts the thread. The thread reports to `syncer` what it has written, and when it ends.
     ///
     /// # Errors
     /// The system's error if no thread can be started.

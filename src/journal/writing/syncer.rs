@@ -4,7 +4,7 @@
 //! lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines durable. A sync begins
 //! sooner if there is much to sync, or if the run is only waiting for its lines.
 //!
-//! After a failed write or sync, no more lines are taken. Lines that were written before a failed write are still
+//! After a failed write or sync, no more lines are accepted. Lines that were written before a failed write are still
 //! synced and reported. After that, the failure is reported, once.
 
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl SyncThread {
 pub(super) struct Syncer {
     state: Mutex<State>,
     wake: Condvar,
-    /// Bytes that were taken and are not yet durable.
+    /// Bytes that were accepted and are not yet durable.
     backlog: AtomicUsize,
 }
 
@@ -88,7 +88,7 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Counts bytes that were taken and will be written later.
+    /// Counts bytes that were accepted and will be written later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -112,7 +112,7 @@ impl Syncer {
         }
     }
 
-    /// Returns how many bytes were taken and are not yet durable.
+    /// Returns how many bytes were accepted and are not yet durable.
     pub(super) fn backlog_bytes(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
     }
@@ -196,7 +196,7 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<
     thread.map_err(DiskFailure::of("start the writer of", Path::new("results")))
 }
 
-/// Turns a panic of its thread into a failure. Otherwise the journal would take lines that never become durable.
+/// Turns a panic of its thread into a failure. Otherwise the journal would accept lines that never become durable.
 pub(super) struct PanicGuard<'a>(pub(super) &'a Syncer, pub(super) &'static str);
 
 impl Drop for PanicGuard<'_> {

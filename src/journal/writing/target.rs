@@ -56,7 +56,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Writes lines to the system. They can be split into parts; even a single line can be in several parts.
+    /// Writes lines to the system. `parts` can split the lines anywhere, even inside a line.
     pub(super) fn write(&mut self, log: Log, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         let target = match log {
             Log::Results => &mut self.results,
@@ -79,7 +79,7 @@ impl Targets {
         self.sync(Log::Errors)
     }
 
-    /// Returns whether the error log can still take lines after this failure. That is so if only standard output has
+    /// Returns whether the error log still accepts lines after this failure. It does if only standard output has
     /// failed.
     pub(super) fn log_still_works(&self, failure: &DiskFailure) -> bool {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput

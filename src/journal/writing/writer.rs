@@ -14,11 +14,11 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// The most bytes that wait. For a write of this size, the cost of the system call itself does not matter. In a turn
-/// with huge answers, the limit keeps most of them from being in memory twice.
+/// At most this many bytes wait. For a write of this size, the cost of the system call itself does not matter. Because
+/// of the limit, most answers are in memory only once, even in a turn with huge answers.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Takes lines and makes them durable.
+/// Accepts lines and makes them durable.
 pub(crate) struct Writer {
     mode: Mode,
     /// Lines that wait for the next flush. All belong to the same log.
@@ -60,8 +60,8 @@ impl Writer {
         Ok(Self { mode, lines: Vec::new(), log: Log::Results, up_to: 0 })
     }
 
-    /// Takes a line: `render` adds it to the bytes that it is given. The line is durable when a commit with `seq` or a
-    /// higher number is reported. Numbers must never decrease.
+    /// Appends a line: `render` writes it to the end of the buffer that it receives. The line is durable when a commit
+    /// with `seq` or a higher number is reported. Numbers must never decrease.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -75,7 +75,7 @@ impl Writer {
         earlier.and(own)
     }
 
-    /// Takes a line, in parts, that is too long to be copied. It is written immediately.
+    /// Appends a line that is too long to be copied, so it is given in parts. It is written immediately.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -94,7 +94,7 @@ impl Writer {
             return Ok(());
         }
         let done = self.mode.write(self.log, &[&self.lines], self.up_to);
-        // A writer that refuses lines has failed for good, so keeping the lines would be useless.
+        // After a failure, the writer never accepts lines again, so keeping the lines would be useless.
         self.lines.clear();
         self.lines.shrink_to(2 * MOST_BYTES);
         done
@@ -121,7 +121,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many of the appended bytes may only be in memory so far.
+    /// Returns how many of the appended bytes may not be written yet.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),
@@ -142,7 +142,7 @@ impl Writer {
 impl Drop for Writer {
     /// Writes the waiting lines and makes them durable, even after a panic of the run's loop.
     fn drop(&mut self) {
-        // A failure has been reported as a commit.
+        // A failure is reported as `Commit::Failed`.
         let _ = self.flush();
         let _ = self.mode.stop();
     }
@@ -243,8 +243,8 @@ mod tests {
         }
     }
 
-    /// A standard output whose reader takes one write when the test allows it, and is then closed. Without a receiver,
-    /// the reader takes no write.
+    /// Standard output whose reader leaves. One write succeeds, when the test allows it. After that write, or without a
+    /// receiver, each write fails.
     struct LeavingReader(Option<Receiver<()>>, Sender<()>);
 
     impl io::Write for LeavingReader {

@@ -14,14 +14,14 @@
 //! refusal shows that the shadow is wrong.
 //!
 //! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
-//! produced. So the output that answers in flight have yet to produce lowers the level only by the part that the refill
-//! will not cover in time (`production`).
+//! produced. Output that is not produced yet lowers the level only by the part that the refill will not cover in time
+//! (`production`).
 //!
 //! Rejected:
 //! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice,
 //!   which caused thousands of refusals.
-//! - Clamping tokens to the rounded figure. On average it is half a thousand too low, so runs with small limits took
-//!   1.5 times as long.
+//! - Clamping tokens to the rounded figure. This figure is half a thousand too low on average, so runs with small
+//!   limits took 1.5 times as long.
 //! - A burst of a whole minute from the start. 800 rows had 1,154 refusals from a server with a burst of a second.
 
 use std::time::Duration;
@@ -45,10 +45,10 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// How much a head may raise the level towards the shadow, in the same unit. It is less, because the shadow may be
 /// wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// How long the level of a dimension is not raised after a refusal.
+/// After a refusal, the level of the dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// While other clients use the limit as well, at most this part of a minute's limit is kept back: 1/180, which is what
-/// the limit gives in a third of a second.
+/// While other clients use the limit as well, a margin is kept back. It is at most 1/180 of a minute's limit, which is
+/// what the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// What a head says about one dimension, and what is known about its request.
@@ -154,7 +154,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.least_burst).max(1), now);
     }
 
-    /// Sets the level that the dimension has at the end of a hold to what the refused request needs.
+    /// Sets the level for the end of a hold: it will be as much as the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

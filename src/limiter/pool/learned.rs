@@ -39,7 +39,7 @@ impl Pool {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether faults may be hidden refusals. Rows are not to blame for such faults.
+    /// Returns whether faults may be hidden refusals. Such faults are not caused by the rows.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
