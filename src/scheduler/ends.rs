@@ -1,4 +1,4 @@
-//! Handles the reports of attempts: their heads and ends.
+//! Handles what callers report about an attempt: the head of its response, and its end.
 
 use crate::clock::Instant;
 use crate::domain::{
@@ -123,11 +123,12 @@ impl Scheduler {
 }
 
 /// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
-/// request. If the request may have been processed without an answer, it is also the input and a part of the output.
+/// request. If the server may have processed the request although no answer came, it is one request, the input and a
+/// part of the output.
 ///
 /// An answer that broke off does not say how much output it used, and it may have broken off anywhere. So half of the
-/// predicted output counts as used. Otherwise the rows of such answers are sent again too early, and are refused for
-/// their output later.
+/// predicted output counts as used. If it did not count, the rows of such answers would be sent again too early, and
+/// the output limit would refuse them.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {

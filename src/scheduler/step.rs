@@ -46,7 +46,7 @@ pub enum Next {
     Again {
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit, when that was the reason.
+        /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
