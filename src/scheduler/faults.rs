@@ -2,9 +2,9 @@
 //!
 //! A fault that the row causes itself ([`Blame`]) uses up one of its tries. After the last try, the row goes into the
 //! error log. A fault whose cause is unknown counts for the row only while the endpoint seems to work. While the
-//! endpoint seems to fail, no such fault counts for a row. The endpoint is then probed (`endpoint::health`). The probe
-//! is a canary (`canary`) and a row that failed least often, in turn. Probing ends when something is answered, or when
-//! the endpoint is given up and its rows are left pending.
+//! endpoint seems to fail, no such fault counts for a row. The endpoint is then probed (`endpoint::health`). The probes
+//! are, in turn, a canary (`canary`) and one of the rows that failed least often. Probing ends when something is
+//! answered, or when the endpoint is given up and its rows are left pending.
 //!
 //! If the canary shows nothing, the cause may stay unclear at the end of a run: all rows that are left have failed, and
 //! either they or the endpoint may be the cause. If the endpoint gave no sign of an outage (a 503, a 529, a refused

@@ -12,8 +12,8 @@ use super::prediction::Prediction;
 
 /// The next probe is chosen among this many rows.
 const PROBED: usize = 1024;
-/// Requests with a larger `max_tokens` are always streamed. Without a stream, the call would be silent for more than
-/// ten minutes.
+/// Requests with a `max_tokens` above this number are always streamed. Without a stream, the call would be silent for
+/// more than ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;

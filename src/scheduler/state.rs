@@ -48,7 +48,7 @@ pub struct Scheduler {
     pub(super) is_unknown_end_told: bool,
     /// Why nothing is sent, and since when.
     pub(super) bound_by: Option<(Reason, Instant)>,
-    /// How long each reason has held up the run.
+    /// How long each reason has delayed the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
     pub(super) rng: fastrand::Rng,
 }

@@ -51,7 +51,7 @@ pub enum Next {
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
-    /// Another request is sent for the row. Its answers so far were paid for, and no line keeps them yet.
+    /// Another request is sent for the row. The answers to the row so far were paid for, and no line contains them yet.
     More {
         /// The row.
         job: JobId,

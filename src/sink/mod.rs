@@ -1,8 +1,8 @@
 //! The lines of finished rows in the results file and in the error log.
 //!
-//! Pure: values in, bytes out. Owns the shape of both kinds of line. It knows nothing about files, order or
-//! durability; that is the part of [`crate::journal`]. Each kind of line has a file of its own, and `json.rs` writes
-//! the bytes.
+//! Pure: it turns values into bytes. Owns the shape of both kinds of line. It knows nothing about files, order or
+//! durability; [`crate::journal`] handles them. Each kind of line has a file of its own, and `json.rs` writes the
+//! bytes.
 //!
 //! Invariants:
 //! - Every function appends exactly one line.

@@ -128,7 +128,7 @@ impl Health {
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Ends probing although nothing has been answered: rows are sent as usual.
+    /// Stops probing although nothing has been answered. From now on, rows are sent as usual.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };

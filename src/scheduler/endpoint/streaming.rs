@@ -75,7 +75,7 @@ mod tests {
     }
 
     /// Notes these ends one after another. Returns two things: the positions of the ends that led to a message, and
-    /// whether streams are given up at last.
+    /// whether streams are given up at the end.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();

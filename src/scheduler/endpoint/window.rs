@@ -5,8 +5,8 @@
 //! each answer, which doubles it in a round trip. So it reaches the size that a rate limit needs (rate times latency)
 //! without computing it. If no rate limit holds the run back, the window grows only as long as throughput grows with
 //! it. When more than a fifth of the answers are overloaded, the window is cut, at most once in a round trip. Within a
-//! minute it is back at nine tenths of the last good size. After a refusal for too many requests at the same time, it
-//! is bounded by the number of requests that were in flight and not refused ([`Cap`]).
+//! minute, the window is back at nine tenths of the last good size. After a refusal for too many requests at the same
+//! time, the window is bounded by the number of requests that were in flight and not refused ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers are overloaded. An overload adds four, any other answer
 //! subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers are overloaded, the sum
@@ -37,8 +37,8 @@ const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. Any other answer subtracts one.
 const OVERLOAD: usize = 4;
 /// How much an answer adds to the window. The first number applies until the window has been too large for the first
-/// time, the second one after that. With doubling from the start, a short file of 200 rows took a fifth more round
-/// trips.
+/// time. After that, the second number applies. With doubling from the start, a short file of 200 rows took a fifth
+/// more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// A cut leaves this share of the window's size.

@@ -191,7 +191,7 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response. `usual` is its status if the rule does not name a status.
+    /// Returns the error response. `usual` is its status if the rule has no status.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct FaultPlan {
     /// The seed for choosing the requests of a share; `None` uses the simulator's seed.
     pub seed: Option<u64>,
-    /// The rules; the first that matches wins.
+    /// The rules. The first rule that matches a request is applied.
     pub rules: Vec<FaultRule>,
 }
 
@@ -71,7 +71,7 @@ pub enum Fault {
     Status(StatusFault),
     /// The connection breaks before the head.
     ResetBefore {
-        /// Whether the call ran and is billed anyway.
+        /// Whether the call runs and is billed although no answer comes.
         is_billed: bool,
     },
     /// The connection breaks after a part of the body.
@@ -98,7 +98,7 @@ pub enum Fault {
     },
     /// An error event inside a stream.
     ErrorEvent {
-        /// The part of the answer before it, from 0 to 1.
+        /// The part of the answer that comes before the event, from 0 to 1.
         at: f64,
         /// `error.type`.
         kind: String,
@@ -166,6 +166,6 @@ pub enum RetryAfter {
     Absent,
     /// This text.
     Text(String),
-    /// A date that is this far ahead.
+    /// A date that is this far in the future.
     Date(Duration),
 }

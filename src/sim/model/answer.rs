@@ -85,7 +85,7 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// The most tokens that an answer can have by the simulator's own counter, and what sets that limit.
+/// How many tokens an answer can have by the simulator's own counter, and the stop reason of an answer with that many.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,

@@ -158,7 +158,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A body of pieces of these lengths.
+    /// A body that comes in pieces of these lengths.
     struct Pieces {
         lengths: VecDeque<usize>,
         is_endless: bool,
