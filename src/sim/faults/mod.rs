@@ -36,7 +36,7 @@
 //!
 //! **For whom**:
 //! - `share` (0 to 1, default 1) is the part of the requests that the rule applies to. As long as the shares of all
-//!   rules add up to less than 1, each share consists of other requests.
+//!   rules add up to less than 1, no request belongs to two shares.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
 //!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt is drawn
 //!   separately.

@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Counts one request of an account whose only limit is on requests.
+    /// Counts one request of an account that has only a request limit, or returns the refusal.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };

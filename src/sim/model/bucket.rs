@@ -1,4 +1,4 @@
-//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. It is drained at once or
+//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. It is drained in one step or
 //! gradually.
 //!
 //! Owns a level and two rates. Invariants: all numbers are whole, so the level stays exact, however long the run is.
@@ -133,7 +133,7 @@ impl Bucket {
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` thousandths of a minute's limit at once, but not more than the bucket contains. Returns the
+    /// Takes `permille` thousandths of a minute's limit in one step, but not more than the bucket contains. Returns the
     /// units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;

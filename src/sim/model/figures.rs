@@ -46,8 +46,8 @@ impl Model {
         Stats { seconds, books: self.books.figures(), limits }
     }
 
-    /// Returns the level of a limit at `now`, in tokens; `None` if there is no such limit. It is for an API with only
-    /// one organization.
+    /// Returns the level of a limit at `now`, in tokens; `None` if there is no such limit. The API must have only one
+    /// organization.
     pub fn level(&mut self, model: &str, dimension: Dimension, now: Instant) -> Option<f64> {
         self.advance(now);
         let class = self.class_of[*self.models.get(model)?];
@@ -55,7 +55,7 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
     }
 
-    /// Returns how many tokens of a limit other clients have taken in bursts so far. It is for an API with only one
+    /// Returns how many tokens of a limit other clients have taken in bursts so far. The API must have only one
     /// organization.
     pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
         let class = self.models.get(model).map(|&at| self.class_of[at]);

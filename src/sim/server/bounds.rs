@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection can be open without a request: before the first request, between two requests, or while a
-    /// head arrives. Clients keep unused connections for a shorter time, so they close them first.
+    /// head arrives. A client keeps an unused connection for a shorter time, so the client closes it first.
     pub quiet: Duration,
     /// How long a body can take to arrive.
     pub body: Duration,
