@@ -145,8 +145,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget: its cost if it was answered, and the whole reservation if it may
-/// have been billed although no answer is kept.
+/// Returns how much an attempt takes from the budget. If it was answered, this is its cost. If it may have been billed
+/// although no answer is kept, it is the whole reservation.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),

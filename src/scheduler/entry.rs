@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// Faults that may have been hidden refusals.
     pub(super) maybe_refused: u32,
-    /// The start of the first try that left the row waiting, whatever the reason.
+    /// The start of the first try that ended with a wait, whatever the reason.
     pub(super) waiting_since: Option<Instant>,
     /// How often the row was refused or met a fault. Rows with fewer turns are tried first.
     pub(super) turns: u32,

@@ -1,4 +1,4 @@
-//! Predicts how many tokens a request will really use. It learns from answers, for each pool and template.
+//! Predicts how many tokens a request will really use. It learns from answers, separately for each pool and template.
 //!
 //! The predicted output is a quantile of real lengths. Limits count only tokens that are produced, and `max_tokens`
 //! says little about their number. The predicted input is the estimate from the text, multiplied by the learned ratio

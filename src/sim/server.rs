@@ -1,7 +1,7 @@
 //! The simulated API over HTTP: the same model, with sockets.
 //!
-//! Only this part uses the HTTP server library. Owns connections, and breaks them when a fault says so. A reset before
-//! the head and a reset inside the body both end the connection with a TCP reset. Clients can't make it use more
+//! Only this part uses the HTTP server library. Owns connections, and breaks them when a fault says so. An injected
+//! break of the connection, before the head or inside the body, is a TCP reset. Clients can't make it use more
 //! resources than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
 //!
 //! It accepts connections in its own loop instead of using a web framework, because frameworks offer no time limit for

@@ -182,10 +182,10 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an amount in the form that [`write_usd`] writes; `None` for any other text.
+/// Reads an amount in the form that [`write_usd`] writes, or with an exponent; `None` for any other text.
 ///
-/// Digits below a pico-dollar are cut off. Amounts with an exponent are also accepted, because other tools write them
-/// when they rewrite a file. They are rounded to the nearest pico-dollar.
+/// Digits below a pico-dollar are cut off. Amounts with an exponent are accepted because other tools write them when
+/// they rewrite a file. Such amounts are rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {

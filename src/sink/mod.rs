@@ -9,11 +9,11 @@
 //! - A line is one JSON object, ends in `\n` and contains no other line break.
 //! - The API's answer is copied byte for byte (except line breaks outside strings).
 //!
-//! **Extra members.** A row can have members that are not sent. They are written into its error line at the top level,
-//! under their own names, as in an input row. So reading the line gives the same row again, however often it fails. If
-//! such a name already has a meaning in the line (`params`, `error`, …; a CSV column can have this name), it gets a
-//! leading underscore. We decided against one member `extra` for all of them: it would be nested deeper after each
-//! failure.
+//! **Extra members.** A row can have members that are not sent. They are written into the row's error line at the top
+//! level, under their own names, as in an input row. So reading the line gives the same row again, however often the
+//! row fails. If such a name already has a meaning in the line (`params`, `error`, …; a CSV column can have this name),
+//! it gets a leading underscore. We decided against one member `extra` for all of them: it would be nested deeper after
+//! each failure.
 
 mod context;
 mod error;

@@ -57,7 +57,7 @@ pub(super) struct Endpoint {
     /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// Counts of how attempts ended.
+    /// How many attempts ended in which way.
     pub(super) tally: Tally,
     /// The canary that probes it.
     pub(super) canary: CanaryState,

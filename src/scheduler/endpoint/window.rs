@@ -19,8 +19,8 @@
 //! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
 //!   changes, and it shrinks just when there is a burst to use.
 //! - The share of overloads in the last 20 answers. When 10 % of the answers are overloaded at random, more than a
-//!   fifth are overloaded in one of 25 such samples. So runs with harmless overload mostly had a cut window, and took
-//!   1.19 to 1.44 times the lower bound.
+//!   fifth are overloaded in one of 25 such samples. So in runs with harmless overload, the window was mostly cut.
+//!   These runs took 1.19 to 1.44 times the lower bound.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ struct Epoch {
 }
 
 impl Window {
-    /// Returns a window of exactly `size`, at least 1.
+    /// Returns a window whose size is always `size`, or 1 if `size` is 0.
     pub fn fixed(size: usize) -> Self {
         Self { is_fixed: true, ..Self::sized(size.max(1), size.max(1)) }
     }
@@ -158,7 +158,7 @@ impl Window {
         }
     }
 
-    /// Notes that a request sent at `sent_at` was answered with an overload; returns whether the window was cut.
+    /// Notes an overload. The overloaded request was sent at `sent_at`. Returns whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         if now < self.no_cut_until {
             return false;

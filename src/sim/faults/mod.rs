@@ -1,6 +1,6 @@
 //! Injected faults: what goes wrong, for whom and when.
 //!
-//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in it. The model
+//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. The model
 //! decides which rule applies to a request.
 //!
 //! A fault file is one JSON object:

@@ -22,11 +22,12 @@ pub struct FaultRule {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
-    /// Only requests whose body contains one of these; empty for all.
+    /// Only requests whose body contains one of these texts; all requests if there is no text.
     pub contains: Vec<String>,
-    /// Only requests for these models; empty for all.
+    /// Only requests for these models; all requests if there is no model.
     pub models: Vec<String>,
-    /// Only requests with these numbers; empty for all. Requests are numbered from 1 as they arrive.
+    /// Only requests with these numbers; all requests if there is no number. Requests are numbered from 1 as they
+    /// arrive.
     pub arrivals: Vec<u64>,
     /// The rule applies from this time on, counted from the start.
     pub from: Duration,
@@ -91,7 +92,7 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// The body is cut short, but ends without a connection error, as a complete body does.
+    /// The body ends too early, but without a connection error, like a complete body.
     Truncated {
         /// The part that is sent, from 0 to 1.
         at: f64,

@@ -53,7 +53,7 @@ pub(super) enum OutBlock {
 }
 
 impl OutBlock {
-    /// Returns the tokens of the block by the simulator's own counter.
+    /// Returns how many tokens the block has, by the simulator's own counter.
     pub(super) fn tokens(&self) -> u64 {
         match self {
             Self::Thinking(passage) | Self::Text(passage) => passage.tokens,

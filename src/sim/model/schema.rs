@@ -185,7 +185,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Returns about how many bytes a value has as JSON.
+/// Returns approximately how many bytes a value has as JSON.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,

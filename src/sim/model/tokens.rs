@@ -19,7 +19,7 @@ const LETTERS: u64 = 6;
 /// The maximum number of digits in one token.
 const DIGITS: u64 = 3;
 
-/// Returns the tokens of a text.
+/// Returns the number of tokens of a text.
 pub(super) fn of_text(text: &str) -> u64 {
     let mut counter = Counter::default();
     let bytes = text.as_bytes();
