@@ -1,4 +1,4 @@
-//! Handles the reports of attempts: their heads and ends.
+//! Handles what callers report about an attempt: the head of its response, and its end.
 
 use crate::clock::Instant;
 use crate::domain::{
@@ -123,11 +123,12 @@ impl Scheduler {
 }
 
 /// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
-/// request. If the request may have been processed without an answer, it is also the input and a part of the output.
+/// request. If the server may have processed the request although no answer came, it is one request, the input and a
+/// part of the output.
 ///
 /// An answer that broke off does not say how much output it used, and it may have broken off anywhere. So half of the
-/// predicted output counts as used. Otherwise the rows of such answers are sent again too early, and are refused for
-/// their output later.
+/// predicted output counts as used. If it did not count, the rows of such answers would be sent again too early, and
+/// the output limit would refuse them.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -144,8 +145,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget: its cost if it was answered, and the whole reservation if it may
-/// have been billed although no answer is kept.
+/// Returns how much an attempt takes from the budget. If it was answered, this is its cost. If it may have been billed
+/// although no answer is kept, it is the whole reservation.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),

@@ -10,19 +10,19 @@ use super::step::GateId;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) planned: Planned,
-    /// How many bytes of the memory for rows `planned` takes.
+    /// How many bytes `planned` adds to the memory for rows.
     pub(super) bytes: usize,
     pub(super) attempts: Vec<AttemptRecord>,
-    /// How many tries of the current request counted.
+    /// How many tries the current request has used up.
     pub(super) tries: u32,
     pub(super) overloads: u32,
     /// Faults that may have been hidden refusals.
     pub(super) maybe_refused: u32,
-    /// The start of the first try that left the row waiting, whatever the reason.
+    /// The start of the first try that ended with a wait, whatever the reason.
     pub(super) waiting_since: Option<Instant>,
     /// How often the row was refused or met a fault. Rows with fewer turns are tried first.
     pub(super) turns: u32,
-    /// The tally of its endpoint when this row last met a fault.
+    /// The endpoint's counts at the moment of the row's last fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether its request asks for a stream, once that is decided.
     pub(super) wants_stream: Option<bool>,

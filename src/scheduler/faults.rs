@@ -2,17 +2,17 @@
 //!
 //! A fault that the row causes itself ([`Blame`]) uses up one of its tries. After the last try, the row goes into the
 //! error log. A fault whose cause is unknown counts for the row only while the endpoint seems to work. While the
-//! endpoint seems to fail, no such fault counts for a row. The endpoint is then probed (`endpoint::health`), in turn
-//! with a canary (`canary`) and with the rows that failed least often. Probing ends when something is answered, or when
-//! the endpoint is given up and its rows are left pending.
+//! endpoint seems to fail, no such fault counts for a row. The endpoint is then probed (`endpoint::health`). The probes
+//! are, in turn, a canary (`canary`) and one of the rows that failed least often. Probing ends when something is
+//! answered, or when the endpoint is given up and its rows are left pending.
 //!
 //! If the canary shows nothing, the cause may stay unclear at the end of a run: all rows that are left have failed, and
 //! either they or the endpoint may be the cause. If the endpoint gave no sign of an outage (a 503, a 529, a refused
 //! connection), the run waits for a tenth of the time that it has taken so far, but at least for a minute and a half.
 //! After that, each row that is left has one more try, and a fault of that try counts for the row.
 //!
-//! A row may wait for `--retry-for` in total, for any reasons. The time counts from the start of its first wait, or
-//! from the end of the endpoint's last outage if that is later.
+//! A row may wait for `--retry-for` in total, whatever the reasons are. The time counts from the start of its first
+//! wait, or from the end of the endpoint's last outage if that is later.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use super::step::Next;
 
 /// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If the faults of a row may be hidden refusals, only one of this many faults counts for the row.
+/// If the faults of a row may be hidden refusals, only one in this many faults counts for the row.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
 /// When all rows that are left have failed, the run waits for the endpoint for this long, or for this part of the run's
 /// time so far, whichever is longer.
@@ -144,9 +144,9 @@ impl Scheduler {
         blame
     }
 
-    /// Returns when a row is tried again: after `delay`, but not later than the end of the wait that is allowed for the
-    /// row. Returns `None` when that time is over, or when the server asks for a longer wait. While the endpoint fails,
-    /// or was never reached, no row is given up.
+    /// Returns when a row is tried again: after `delay`, but no later than the moment until which the row may wait.
+    /// Returns `None` if that moment has passed, or if the server asks for a longer wait. While the endpoint fails, or
+    /// was never reached, no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,

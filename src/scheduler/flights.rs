@@ -7,7 +7,7 @@ use crate::limiter::Reservation;
 use super::entry::Entry;
 use super::step::Ticket;
 
-/// The request of an attempt: a row's or a canary's.
+/// What an attempt sends: the request of a row, or a canary.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are rows: a box for each would cost an allocation")]
 pub(super) enum Sent {
@@ -54,7 +54,7 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
-/// The end of an attempt, without its row.
+/// What is known about an attempt when it ends, except its row.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) pool: usize,

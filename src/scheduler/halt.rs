@@ -1,4 +1,4 @@
-//! When failing rows stop the run: the `--halt` rule.
+//! The `--halt` rule, which decides when failing rows stop the run.
 
 use crate::domain::{ErrorClass, Failure, HaltReason};
 
@@ -42,7 +42,7 @@ impl Halt {
         self.finished += 1;
     }
 
-    /// Counts a failed row. Returns why the run stops, if it does.
+    /// Counts a failed row. If the run stops, returns why.
     ///
     /// A row that failed because of the server or the connection says nothing about the other rows. The default rule
     /// does not count it.

@@ -25,7 +25,7 @@
 //! (`gate`).
 //!
 //! A row's request stays the same in all its tries, byte for byte. Whether it asks for a stream is decided at the first
-//! try. It changes only if streams of the endpoint can't be read (`endpoint::streaming`).
+//! try. This decision changes only if streams of the endpoint can't be read (`endpoint::streaming`).
 //!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
 //! an endpoint, and may send another request for the row, to the same endpoint or to another.

@@ -3,16 +3,16 @@
 //! A file may have phases, for example because it is sorted by length. In each phase, one limit holds the run back, and
 //! the others are not used fully. For example, a file with three phases took 2.05 times the lower bound. The same rows
 //! in mixed order took 1.00 times the lower bound. A cheap first pass gathers the sizes of rows ([`Sizes`]).
-//! [`Sizes::advise`] computes how much time it saves to read the file from several places in turn.
+//! [`Sizes::advise`] computes how much time is saved if the file is read from several places in turn.
 //!
 //! Models can also make phases: while all rows of one model are sent, the limits of the other models are not used.
 //!
-//! Pure. It knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded, however long the
-//! input is.
+//! Pure. This module knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded, however long
+//! the input is.
 //!
-//! A gain of less than a twentieth is not worth another order. The written order has advantages: rows that share a
-//! prompt prefix are often neighbours and profit from the cache, and people like to see their file answered from the
-//! top.
+//! If another order gains less than a twentieth, the written order is kept. The written order has advantages: rows that
+//! share a prompt prefix are often neighbours and profit from the cache, and people like to see their file answered
+//! from the top.
 //!
 //! Rejected:
 //! - A random order. It needs a seek for each row.
@@ -20,12 +20,13 @@
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
-/// The most blocks of rows. A sum is kept for each block. The longer the input, the more rows are in a block.
+/// The maximum number of blocks of rows. A sum is kept for each block. The longer the input, the more rows are in a
+/// block.
 const BLOCKS: usize = 1024;
-/// The most places that are read in turn. Each place needs an open file position and a buffer.
+/// The maximum number of places that are read in turn. Each place needs an open file position and a buffer.
 const PLACES: usize = 64;
-/// Another order is used from this gain on. The gain is the time in the written order divided by the time in the other
-/// order.
+/// Another order is used if its gain is at least this much. The gain is the time in the written order divided by the
+/// time in the other order.
 const WORTH_IT: f64 = 1.05;
 /// Changes that are faster than this do not matter, because buckets even them out.
 const SPAN_SECS: f64 = 120.0;
@@ -101,12 +102,12 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // The fewest places with at least 98% of the best gain.
+        // The smallest number of places that reaches at least 98% of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns how long the limits make a run take when blocks are read from this many places in turn. In each span,
+    /// Returns how long a run takes under these limits if blocks are read from this many places in turn. In each span,
     /// the limit that needs the most time decides.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
@@ -163,7 +164,7 @@ impl ReadingOrder {
         (0..places).map(|place| rows * place / places).collect()
     }
 
-    /// Returns the numbers of all rows in reading order. They count from 0, and each number comes once.
+    /// Returns the numbers of all rows in reading order. The numbers start at 0, and each number occurs once.
     pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
         let places = self.places();
         let start = move |place| rows * place / places;
@@ -241,7 +242,7 @@ mod tests {
         let (order, gain) = both.advise(&|_| LIMITS);
 
         assert!(matches!(order, ReadingOrder::Interleaved { .. }), "{order:?}");
-        assert!((1.75..=2.0).contains(&gain), "each limit is used half of the time as written: {gain}");
+        assert!((1.75..=2.0).contains(&gain), "in the written order, each limit is used half of the time: {gain}");
     }
 
     #[test]

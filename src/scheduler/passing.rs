@@ -9,10 +9,10 @@
 //! row is bounded, however many rows pass.
 //!
 //! Rejected:
-//! - Half of the refill for small rows. A big row then waits for two fills of its bucket, and a little longer because
-//!   of the headroom.
+//! - Half of the refill for small rows. A big row then waits until its bucket has refilled twice, and a little longer
+//!   because of the headroom.
 //! - Letting rows pass only with tokens that the big row does not need. While it waits, there are no such tokens.
-//! - A queue for each size. The answers would not come in roughly the order of the input.
+//! - A queue for each size. The answers would no longer come roughly in the order of the input.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ use super::pool::{Passing, PoolState};
 
 /// The share of the refill that the rows behind a big row may take.
 const SHARE: f64 = 0.25;
-/// A row is big when it needs more than this many seconds' worth of the limit.
+/// A row is big when its tokens take longer than this many seconds to refill.
 const BIG_SECONDS: f64 = 5.0;
 /// A row may pass if it needs at most a quarter of the tokens that the big row needs.
 const SMALL_PART: u32 = 4;
-/// How many rows are searched for one that may pass.
+/// How many rows are checked to find one that may pass.
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns when the rows behind the big row may take `more` tokens.
+    /// Returns the moment from which the rows behind the big row may take another `more` tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)

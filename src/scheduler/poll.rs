@@ -99,7 +99,7 @@ impl Scheduler {
             match endpoint.check(next_wake, now) {
                 None => is_any_open = true,
                 Some((until, reason)) => {
-                    // A row whose wait ends may be for another endpoint.
+                    // The next row that is tried again may be for another endpoint.
                     let until = if is_only { until } else { until.min(next_wake) };
                     if soonest.is_none_or(|(at, _)| until < at) {
                         soonest = Some((until, reason));
@@ -152,7 +152,7 @@ impl Scheduler {
             Room::Yes => {}
             refused => {
                 state.pool.settle(reservation, Cost::default(), false, now);
-                // When a request in flight costs less than was reserved for it, money becomes free.
+                // If a request in flight costs less than was reserved for it, the rest of the money can be used again.
                 let may_get_some = self.in_flight() > 0 && self.config.budget.max_cost.is_some();
                 if let Room::Never(why) = refused
                     && !may_get_some

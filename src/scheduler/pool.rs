@@ -12,8 +12,8 @@ use super::prediction::Prediction;
 
 /// The next probe is chosen among this many rows.
 const PROBED: usize = 1024;
-/// Requests with a larger `max_tokens` are always streamed. Without a stream, the call would be silent for more than
-/// ten minutes.
+/// Requests with a `max_tokens` above this number are always streamed. Without a stream, the call would be silent for
+/// more than ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
@@ -40,7 +40,7 @@ pub(super) struct PoolState {
 pub(super) struct Passing {
     pub(super) since: Instant,
     pub(super) dimension: Dimension,
-    /// How many tokens the rows that passed have taken.
+    /// How many tokens have been taken by the rows that passed.
     pub(super) taken: u64,
 }
 
@@ -50,15 +50,15 @@ impl PoolState {
         Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
     }
 
-    /// Returns the position of the best row to probe a failing endpoint with: of the rows with the fewest turns, the
-    /// first one.
+    /// Returns the position of the row that is sent as the next probe of a failing endpoint. It is the first of the
+    /// rows with the fewest turns.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Decides whether a request asks for a stream. Call it once for each request, because all tries of a request do
-    /// the same.
+    /// Decides whether a request asks for a stream. Call it once for each request, because the decision is the same for
+    /// all tries of a request.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

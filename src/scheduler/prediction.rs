@@ -1,8 +1,8 @@
-//! Predicts how many tokens a request will really use. It learns from answers, for each pool and template.
+//! Predicts how many tokens a request will really use. It learns from answers, separately for each pool and template.
 //!
 //! The predicted output is a quantile of real lengths. Limits count only tokens that are produced, and `max_tokens`
 //! says little about their number. The predicted input is the estimate from the text, multiplied by the learned ratio
-//! of real to estimated tokens. The ratio makes up for differences between tokenizers and for the share that is read
+//! of real to estimated tokens. The ratio corrects for differences between tokenizers and for the share that is read
 //! from cache. Both figures are learned for each template, because the rows of a template share their writing system,
 //! language and cached prefix. For the first rows of a template, the figures of the whole pool are used.
 //!
@@ -22,7 +22,7 @@ const TEMPLATES: usize = 1024;
 /// The quantile of real output that is reserved. It is a little above the middle, so most answers use less than was
 /// reserved.
 const QUANTILE: f64 = 0.6;
-/// The predicted output tokens of a row as long as no answer is known.
+/// How many output tokens are predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;
 /// The lengths of a template are used once it has this many answers.
 const ENOUGH: u32 = 10;

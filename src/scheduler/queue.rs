@@ -16,13 +16,13 @@ use super::step::GateId;
 const REACH: usize = 8;
 
 impl Scheduler {
-    /// Takes a row. A row that this run can't answer any more is set aside immediately.
+    /// Accepts a row from the input. A row that this run can't answer any more is set aside immediately.
     pub fn offer(&mut self, planned: Planned, now: Instant) {
         let entry = self.count_in(planned);
         self.queue_last(entry, now);
     }
 
-    /// Takes a row that other rows will wait for, and returns the gate to put those rows behind.
+    /// Accepts a row that other rows will wait for. Returns the gate behind which those rows must be put.
     pub fn offer_leader(&mut self, planned: Planned, now: Instant) -> GateId {
         let gate = self.gates.make();
         let entry = Entry { leads: Some(gate), ..self.count_in(planned) };
@@ -30,7 +30,7 @@ impl Scheduler {
         gate
     }
 
-    /// Takes a row that waits behind a gate. If the gate has already opened, the row is queued.
+    /// Accepts a row that waits behind a gate. If the gate has already opened, the row is queued.
     pub fn offer_behind(&mut self, planned: Planned, gate: GateId, now: Instant) {
         let entry = self.count_in(planned);
         let entry = if self.halted.is_none() { self.gates.put_behind(entry, gate) } else { Some(entry) };

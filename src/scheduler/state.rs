@@ -48,7 +48,7 @@ pub struct Scheduler {
     pub(super) is_unknown_end_told: bool,
     /// Why nothing is sent, and since when.
     pub(super) bound_by: Option<(Reason, Instant)>,
-    /// How long each reason has held up the run.
+    /// How long each reason has delayed the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
     pub(super) rng: fastrand::Rng,
 }
@@ -89,13 +89,13 @@ impl Scheduler {
         self.halted.as_ref()
     }
 
-    /// Returns what an attempt sends, for a row or as a canary.
+    /// Returns the request that an attempt sends. It is the request of a row, or a canary.
     ///
     /// # Panics
     /// When the ticket is not in flight.
     pub(crate) fn ask(&self, ticket: Ticket) -> &Ask {
         let flight = self.flights.get(ticket);
-        flight.expect("a ticket is asked for while its attempt is in flight").ask()
+        flight.expect("the attempt with this ticket is in flight").ask()
     }
 
     /// Returns the row of an attempt, with the request that was sent for it.
@@ -104,7 +104,7 @@ impl Scheduler {
     /// When the ticket is not in flight, or belongs to a canary.
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights.get(ticket);
-        let row = flight.expect("a ticket is asked for while its attempt is in flight").row();
+        let row = flight.expect("the attempt with this ticket is in flight").row();
         &row.expect("a canary has no row").planned
     }
 
@@ -139,8 +139,8 @@ impl Scheduler {
         self.config.budget.spent
     }
 
-    /// Returns the amounts that are reserved and not settled: first, for each pool, the amounts that the server has not
-    /// counted yet; second, the money. All are zero when nothing is in flight.
+    /// Returns what is reserved and not yet settled. The first value contains, for each pool, the amounts that the
+    /// server has not counted yet. The second value is the money. All amounts are zero when nothing is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }

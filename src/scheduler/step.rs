@@ -46,12 +46,12 @@ pub enum Next {
     Again {
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit, when that was the reason.
+        /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
-    /// Another request is sent for the row. Its answers so far were paid for, and no line keeps them yet.
+    /// Another request is sent for the row. The answers to the row so far were paid for, and no line contains them yet.
     More {
         /// The row.
         job: JobId,

@@ -1,4 +1,5 @@
-//! Tests of the whole scheduler, with instants made by hand. Random histories are in `tests/scheduler_model.rs`.
+//! Tests of the whole scheduler. The tests themselves choose all instants. Random histories are in
+//! `tests/scheduler_model.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -280,7 +281,7 @@ fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there()
     let (mut now, mut pending) = (Instant::ZERO, 0);
     while scheduler.halted().is_none() {
         let tickets = dispatched(&mut scheduler, now);
-        // Resolving a name can take as long as this.
+        // Resolving a name can take this long.
         now = now + Duration::from_millis(1_500);
         for ticket in tickets {
             let next = scheduler.on_end(ticket, refused(), now);
@@ -332,7 +333,7 @@ fn an_outage_is_reported_with_its_fault_its_length_and_the_next_try_until_someth
         scheduler.on_end(probe, answer(), now);
 
         let first = told.first().expect("it was told").0;
-        assert!(first <= Instant::from_secs(3), "{rows} rows: first told at {first:?}");
+        assert!(first <= Instant::from_secs(3), "{rows} rows: first reported at {first:?}");
         assert!(told.iter().all(|(at, outage)| outage.lasted == at.since(Instant::from_secs(1))), "{told:?}");
         assert!(told.iter().all(|(_, outage)| outage.fault.status == Some(529)), "{told:?}");
         assert!(told.iter().any(|(_, outage)| outage.next_try.is_some()), "{told:?}");
@@ -525,7 +526,7 @@ fn a_budget_waits_for_requests_in_flight_before_it_stops_the_run() {
     }
 
     assert!(matches!(scheduler.halted(), Some(HaltReason::Budget(_))));
-    assert_eq!(finished, 151, "the last row starts while 1,000 of 2,500 are left");
+    assert_eq!(finished, 151, "a row starts only if at least 1,000 of the 2,500 are left");
     assert!(scheduler.spent() <= Money(2500));
 }
 
@@ -593,8 +594,12 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
     let next = scheduler.on_end(tickets[0], answered(half), now);
 
     let Next::Finished(outcome) = next else { panic!("it was answered") };
-    assert_eq!(outcome.usage().prompt_tokens(), 120_000, "together they lie above the step of 100,000");
-    // Twice 60,000 at $0.10 a million.
+    assert_eq!(
+        outcome.usage().prompt_tokens(),
+        120_000,
+        "together, the two prompts are above the price step of 100,000 tokens"
+    );
+    // Two prompts of 60,000 tokens each, at $0.10 per million.
     assert_eq!(outcome.cost(), Some(Money::from_dollars(0.012)));
 }
 
@@ -640,7 +645,7 @@ fn config_with_step() -> Config {
 fn a_head_raises_a_level_towards_the_remaining_amount_of_the_server() {
     let mut scheduler = scheduler_with(1000, config(RateLimits::new(1000, 450_000, 90_000), 500));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
-    assert_eq!(tickets.len(), 15, "a second's worth of output by the first prediction");
+    assert_eq!(tickets.len(), 15, "the output limit of one second, divided by the predicted output of a row");
     let signals = RateSignals {
         requests: LimitSignal { limit: Some(1000), remaining: Some(990) },
         input_tokens: LimitSignal { limit: Some(450_000), remaining: Some(449_000) },
@@ -653,7 +658,7 @@ fn a_head_raises_a_level_towards_the_remaining_amount_of_the_server() {
     assert_eq!(
         dispatched(&mut scheduler, Instant::ZERO).len(),
         92,
-        "eight times what the first eight took, four times the rest"
+        "eight times as many as the first eight rows, and four times as many as the other seven"
     );
 }
 
@@ -720,7 +725,7 @@ fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
 
     let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("it is sent").1;
     let passed = sent.iter().filter(|(label, second)| label == "small" && *second < at("big")).count();
-    assert!((50..=70).contains(&at("big")), "four thirds of 50 s at most, after {} s", at("big"));
-    assert!((20..=40).contains(&passed), "{passed} of the 33 that a quarter of the limit allows");
+    assert!((50..=70).contains(&at("big")), "it is sent after at most four thirds of 50 s, here after {} s", at("big"));
+    assert!((20..=40).contains(&passed), "{passed} rows passed; a quarter of the limit allows 33");
     assert_eq!(sent.len(), 203);
 }

@@ -12,8 +12,8 @@ use super::state::Scheduler;
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    /// Notes why nothing is sent. Code outside the scheduler calls it for causes that the scheduler does not know, for
-    /// example a slow disk.
+    /// Notes why nothing is sent. Code outside the scheduler calls this method for causes that the scheduler does not
+    /// know, for example a slow disk.
     pub fn bind(&mut self, reason: Reason, now: Instant) {
         if let Some((last, since)) = self.bound_by.replace((reason, now)) {
             *self.bound_for.entry(last).or_default() += now.since(since);
@@ -84,7 +84,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns for each reason the share of the time in which it held up the run. The largest share comes first.
+    /// Returns, for each reason, in what share of the time it delayed the run. The largest share comes first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
         let share = |(&reason, time): (&Reason, &Duration)| (reason, time.as_secs_f64() / total.max(1e-9));

@@ -2,8 +2,8 @@
 //!
 //! It tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts of `plan`.
 //! [`model`] is a plain state machine that is given `now`. [`transport`] runs it in process on the run's clock, and
-//! `server` runs it over sockets (feature `sim`). [`config`] holds all settings, [`faults`] the faults that can be
-//! injected, [`presets`] the models.
+//! `server` runs it over sockets (feature `sim`). [`config`] holds all settings. [`faults`] holds the faults that can
+//! be injected. [`presets`] holds the models.
 //!
 //! Message Batches are not served: they would be another endpoint with limits of its own, and would not count against
 //! the limits of Messages.
@@ -50,7 +50,7 @@
 //! | does a refused request count against the request limit | no; [`config::SimConfig::refused_uses_request`] |
 //! | a prompt larger than the burst | is admitted when the bucket is full, and leaves it below zero |
 //! | `retry-after` when output is exhausted | the time after which the level would be above zero if no more output were produced |
-//! | several limits exhausted | the one that takes longest is named |
+//! | several limits exhausted | the error is about the one that takes longest to recover |
 //! | growth limit | a minute may use as much as the minute before it, and one step more; [`config::Acceleration`] |
 //! | the client of a plain call leaves | the call runs to its end and is charged |
 //! | the client of a stream leaves | output stops at that moment; what was produced is charged |
@@ -79,7 +79,7 @@
 //!   image counts 1,500), the hidden prompt for tools by model (346 for all).
 //! - Limits: the `tokens` headers never show the limit of a workspace; priority and fast headers; the end of a spend
 //!   cap at the start of a month; spend limits that a user sets (refusals for them can be injected).
-//! - Caching: the effects of web search, citations, images and speed on it.
+//! - Caching: the effects that web search, citations, images and speed have on the cache.
 
 pub mod config;
 pub mod faults;

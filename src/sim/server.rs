@@ -1,8 +1,8 @@
 //! The simulated API over HTTP: the same model, with sockets.
 //!
-//! The only part that uses the HTTP server. Owns connections, and breaks them when a fault says so. A reset before the
-//! head and a reset inside the body both end the connection with a TCP reset. Clients can't make it use more resources
-//! than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
+//! Only this part uses the HTTP server library. Owns connections, and breaks them when a fault says so. An injected
+//! break of the connection, before the head or inside the body, is a TCP reset. Clients can't make it use more
+//! resources than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
 //!
 //! It accepts connections in its own loop instead of using a web framework, because frameworks offer no time limit for
 //! receiving a head. The server has one handler, so it needs no routing.
@@ -147,7 +147,7 @@ struct Stage {
     answers: Budget,
 }
 
-/// Accepts connections while fewer than the most allowed are open.
+/// Accepts connections as long as fewer than the allowed number are open.
 async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(stage.bounds.head_bytes);
@@ -165,14 +165,15 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     }
 }
 
-/// Serves one connection until it ends. Errors are ignored: they mean that the client left or that a fault broke it.
+/// Serves one connection until it ends. Errors are ignored: they mean that the client left, or that a fault broke the
+/// connection.
 async fn attend(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without delay. If this setting fails, they only come later.
+    // Small pieces of a stream must be sent without delay. If this can't be set, the pieces still come, but later.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -208,7 +209,7 @@ async fn answer(
     Ok(play(arrival, &stage, open).await)
 }
 
-/// Returns the simulator's answer to a request about itself; `None` for any other request.
+/// If a request is about the simulator itself, returns the answer. Returns `None` for any other request.
 fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
     match (parts.uri.path(), &parts.method) {
         (STATS, &Method::GET) => Some(text(&lock(&stage.model).stats(stage.clock.now()))),

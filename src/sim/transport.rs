@@ -1,7 +1,7 @@
 //! The simulated API without sockets: the same model, in the same process, on the run's own clock.
 //!
-//! Waits until the times that the model gives. With paused tokio time, a whole run takes place in virtual time.
-//! Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
+//! Everything happens at the times that the model gives. With paused tokio time, a whole run takes place in virtual
+//! time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +61,7 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits until `at` and for the way back to the client, but no longer than the client's own time limit.
+    /// Waits until data sent at `at` has reached the client, but no longer than the client itself waits.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());
@@ -170,7 +170,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call that tells the model when it ends, in any case.
+/// A call that tells the model when it ends, however it ends.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -215,7 +215,11 @@ mod tests {
         let body = exchange.chunk().await.expect("bytes").expect("a body");
 
         assert_eq!(exchange.head().status, 200);
-        assert_eq!(clock.now(), Instant::from_millis(2_000), "a second to the first token, a second for 100");
+        assert_eq!(
+            clock.now(),
+            Instant::from_millis(2_000),
+            "one second to the first token, and one second for 100 tokens"
+        );
         assert!(body.starts_with(b"{\"id\":\"msg_01"));
         assert!(exchange.chunk().await.expect("the end").is_none());
         assert_eq!(lock(&transport.model).books().in_flight, 0);

@@ -10,7 +10,7 @@ use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
 
-/// Names with a meaning of their own in the line. No extra member may have one of these names.
+/// Names that have a meaning of their own in an error line. No extra member may have one of these names.
 const RESERVED: [&str; 10] =
     ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
 

@@ -49,7 +49,7 @@ fn first_change(class: ErrorClass, status: Option<u16>) -> &'static str {
             "correct the name of the model or --base-url: the API did not find what this row asks for"
         }
         (ErrorClass::InvalidRequest, Some(405 | 415)) => {
-            "correct --base-url: this address does not take requests for messages"
+            "correct --base-url: this address does not accept requests for messages"
         }
         (ErrorClass::InvalidRequest, _) => "correct the parameters of this row: the API refuses it as it is",
         (ErrorClass::TooLarge, _) => "shorten or split the prompt: the request is too large for the API",

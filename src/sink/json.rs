@@ -6,7 +6,7 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// A member's name in the form in which it is written: with a comma before it, in quotes, with a colon after it. The
-/// compiler builds it, so writing each of the twenty-five names of a line is one copy of constant length.
+/// compiler builds it. So each of the twenty-five names of a line is written with one copy of constant length.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -138,7 +138,7 @@ impl<'a> Object<'a> {
         write_on_one_line(json, self.member(name));
     }
 
-    /// Writes a value that is already JSON like [`Object::json`], under any name.
+    /// Does the same as [`Object::json`], but for any name.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
         write_on_one_line(json, self.foreign_member(name));
     }
@@ -182,10 +182,10 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an amount in the form that [`write_usd`] writes; `None` for any other text.
+/// Reads an amount in the form that [`write_usd`] writes, or with an exponent; `None` for any other text.
 ///
-/// Digits below a pico-dollar are cut off. Amounts with an exponent are also accepted, because other tools write them
-/// when they rewrite a file. They are rounded to the nearest pico-dollar.
+/// Digits below a pico-dollar are cut off. Amounts with an exponent are accepted because other tools write them when
+/// they rewrite a file. Such amounts are rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {

@@ -1,19 +1,19 @@
 //! The lines of finished rows in the results file and in the error log.
 //!
-//! Pure: values in, bytes out. Owns the shape of both kinds of line. It knows nothing about files, order or
-//! durability; that is the part of [`crate::journal`]. Each kind of line has a file of its own, and `json.rs` writes
-//! the bytes.
+//! Pure: it turns values into bytes. Owns the shape of both kinds of line. It knows nothing about files, order or
+//! durability; [`crate::journal`] handles them. Each kind of line has a file of its own, and `json.rs` writes the
+//! bytes.
 //!
 //! Invariants:
 //! - Every function appends exactly one line.
 //! - A line is one JSON object, ends in `\n` and contains no other line break.
 //! - The API's answer is copied byte for byte (except line breaks outside strings).
 //!
-//! **Extra members.** A row can have members that are not sent. They are written into its error line at the top level,
-//! under their own names, as in an input row. So reading the line gives the same row again, however often it fails. If
-//! such a name already has a meaning in the line (`params`, `error`, …; a CSV column can have this name), it gets a
-//! leading underscore. We decided against one member `extra` for all of them: it would be nested deeper after each
-//! failure.
+//! **Extra members.** A row can have members that are not sent. They are written into the row's error line at the top
+//! level, under their own names, as in an input row. So reading the line gives the same row again, however often the
+//! row fails. If such a name already has a meaning in the line (`params`, `error`, …; a CSV column can have this name),
+//! it gets a leading underscore. We decided against one member `extra` for all of them: it would be nested deeper after
+//! each failure.
 
 mod context;
 mod error;

@@ -1,4 +1,4 @@
-//! Recognizes an input: its format, which of its columns are sent in requests, and which are not.
+//! Recognizes an input: its format, the columns that are sent in requests, and the columns that are not sent.
 //!
 //! For CSV, the header shows the columns. For JSON, they are taken from the first rows.
 
@@ -37,8 +37,8 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
     Ok(Some(Recognized { kind, columns }))
 }
 
-/// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. The
-/// others are request fields.
+/// Returns the columns of the first JSON rows. Without a template, a member is a column only if it is not sent. All
+/// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
     // The columns of a row can be seen without filling in the template.
     let template = options.template.as_ref().map(|_| Template::plain());

@@ -1,20 +1,21 @@
 //! Decides whether the endpoint works at all.
 //!
-//! After eight faults with no answer between them, the endpoint is assumed to fail, and not the rows. From then on, one
-//! probe at a time is sent, at growing intervals, and faults do not count for rows. The first answer ends this. So an
-//! outage costs a few requests per minute, however large the window is, and no row loses its tries. If the endpoint
-//! fails again within a minute after the outage, fewer faults are enough: three, plus one for each answer since the
-//! outage. So an endpoint that answers one request in ten counts as failing. An endpoint that answers every second
-//! request does not.
+//! After eight faults with no answer between them, the endpoint is assumed to be the cause, and not the rows. From then
+//! on, one probe at a time is sent, at growing intervals, and faults do not count for rows. The first answer ends the
+//! outage. So an outage costs a few requests per minute, however large the window is, and rows keep their tries. If the
+//! endpoint fails again within a minute after the outage, fewer faults are enough: three, plus one for each answer
+//! since the outage. So an endpoint that answers one request in ten counts as failing. An endpoint that answers every
+//! second request does not count as failing.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// After this many faults without an answer between them, an endpoint is assumed to fail. By default, a row may have at
-/// least as many faults before it fails. Otherwise the last row of a run could be blamed for an outage.
+/// After this many faults without an answer between them, an endpoint is assumed to fail. With the default
+/// `--max-retries`, a row has at least this many faults before it fails. If it failed earlier, the last row of a run
+/// could be blamed for an outage.
 const FAULTS: u32 = 8;
-/// The same number for the time shortly after an outage, until [`RELAPSE`] has passed since its end.
+/// The number of faults that is enough shortly after an outage: until [`RELAPSE`] has passed since the outage ended.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ const SLOWEST_PROBE: Duration = Duration::from_secs(10);
 /// An endpoint that was never reached is given up after this time: its name or address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
-/// What a fault says of the endpoint.
+/// What a fault shows about the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
     /// No connection was possible: the name can't be resolved, or nothing listens at the address.
@@ -37,7 +38,7 @@ pub(crate) enum Sign {
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     has_worked: bool,
-    /// Whether anything ever came back from it, even an error.
+    /// Whether the endpoint was ever reached. An error or a broken connection also counts.
     was_reached: bool,
     faults_in_a_row: u32,
     /// The start of the period in which every fault was [`Sign::Unclear`].
@@ -66,7 +67,7 @@ impl Health {
         self.has_worked
     }
 
-    /// Returns whether anything ever came back from it, even an error.
+    /// Returns whether the endpoint was ever reached. An error or a broken connection also counts.
     pub(crate) fn was_reached(&self) -> bool {
         self.was_reached
     }
@@ -77,8 +78,7 @@ impl Health {
         self.unclear_since
     }
 
-    /// Returns the start of the period in which nothing has worked; `None` if no fault, or only one, came after the
-    /// last answer.
+    /// Returns since when nothing has worked. Returns `None` if there was at most one fault since the last answer.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
@@ -88,7 +88,7 @@ impl Health {
         self.probe_at
     }
 
-    /// Returns when the last outage ended; the start of the run when there was none.
+    /// Returns when the last outage ended. If there was no outage, returns the start of the run.
     pub(crate) fn recovered_at(&self) -> Instant {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
@@ -120,7 +120,7 @@ impl Health {
         }
     }
 
-    /// Starts probing anew, at short intervals, although a request was answered.
+    /// Starts to probe again, at short intervals, although a request was answered.
     pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
@@ -128,18 +128,18 @@ impl Health {
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Ends probing although nothing has been answered: rows are sent as usual.
+    /// Stops probing although nothing has been answered. From now on, rows are sent as usual.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
     }
 
-    /// Returns how long nothing has worked; `None` while the faults may be chance.
+    /// Returns how long nothing has worked; `None` if there are too few faults to tell.
     pub(crate) fn failing_for(&self, now: Instant) -> Option<Duration> {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long the endpoint may fail before it is given up. It is never longer than `most`.
+    /// Returns how long the endpoint may fail before it is given up. This time is at most `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }
@@ -177,7 +177,11 @@ mod tests {
         (0..3).for_each(|_| fault(&mut health, 3));
 
         assert!(health.is_failing());
-        assert_eq!(health.probe_at(), Instant::from_secs(7), "the interval grows from that of the first outage");
+        assert_eq!(
+            health.probe_at(),
+            Instant::from_secs(7),
+            "the first interval is twice the last interval of the first outage"
+        );
     }
 
     #[test]

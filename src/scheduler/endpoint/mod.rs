@@ -33,7 +33,7 @@ pub use window::Window;
 pub struct EndpointId {
     /// The provider that answers.
     pub provider: Arc<str>,
-    /// The account that is used there.
+    /// The account at that provider.
     pub account: Arc<str>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Endpoint {
     /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// Counts of how attempts ended.
+    /// How many attempts ended in which way.
     pub(super) tally: Tally,
     /// The canary that probes it.
     pub(super) canary: CanaryState,
@@ -90,7 +90,7 @@ impl Endpoint {
         }
     }
 
-    /// Notes whether requests may be sent to the endpoint at this moment. If not, returns until when, and why.
+    /// Notes whether requests may be sent to the endpoint at this moment. If not, returns when to check again, and why.
     /// `next_wake` is the moment when the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);

@@ -8,7 +8,7 @@ use crate::clock::Instant;
 use crate::domain::{Ask, Cost, Params, Purpose, Request, Terms};
 
 const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// More input tokens than the request really uses, so that the limits and the budget are kept.
+/// The input tokens to reserve for a canary. A canary really uses fewer, so it never exceeds the limits or the budget.
 const INPUT_TOKENS: u32 = 20;
 
 /// What an endpoint knows of its canary.
@@ -20,7 +20,7 @@ pub(crate) struct CanaryState {
     pub(crate) not_before: Instant,
     /// Whether the next probe is a row.
     pub(crate) is_rows_turn: bool,
-    /// Whether a canary has failed in the same way as the rows since the last answer.
+    /// Whether, since the last answer, a canary has failed in the same way as the rows.
     pub(crate) fails_alike: bool,
     /// Whether a canary was rejected. Then no canary is sent to that model again.
     pub(crate) is_useless: bool,
@@ -52,7 +52,7 @@ impl CanaryState {
 
 /// Returns the canary for the request of a row.
 fn canary_of(ask: &Ask) -> Ask {
-    let raw = |json: String| RawValue::from_string(json).expect("a quoted name and literals are JSON");
+    let raw = |json: String| RawValue::from_string(json).expect("a quoted name and fixed JSON texts are valid JSON");
     let model = serde_json::Value::from(&*ask.model).to_string();
     let members = [("model", model), ("max_tokens", "1".to_owned()), ("messages", MESSAGES.to_owned())];
     let request = Request::of(&Params(members.into_iter().map(|(name, value)| (name.into(), raw(value))).collect()));

@@ -1,4 +1,4 @@
-//! Limits the retries at an endpoint: it may have at most a fixed number more retries than successes.
+//! Limits the retries at an endpoint: they may exceed the successes by at most a fixed number.
 
 /// How many more retries than successes each endpoint may have.
 const MOST: f64 = 100.0;
@@ -17,12 +17,12 @@ impl Default for RetryQuota {
 }
 
 impl RetryQuota {
-    /// Adds the retries that one success is worth.
+    /// Adds the retries for one success.
     pub(crate) fn on_success(&mut self) {
         self.0 = (self.0 + PER_SUCCESS).min(MOST);
     }
 
-    /// Takes one retry; returns whether there was one.
+    /// Uses up one retry; returns whether one was left.
     pub(crate) fn take(&mut self) -> bool {
         let has_one = self.0 >= 1.0;
         if has_one {

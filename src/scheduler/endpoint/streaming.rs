@@ -74,8 +74,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Returns the positions of the ends after which a message came, and whether streams are given up after all of
-    /// them.
+    /// Notes these ends one after another. Returns two things: the positions of the ends that led to a message, and
+    /// whether streams are given up at the end.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();

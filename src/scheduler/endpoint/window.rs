@@ -5,22 +5,22 @@
 //! each answer, which doubles it in a round trip. So it reaches the size that a rate limit needs (rate times latency)
 //! without computing it. If no rate limit holds the run back, the window grows only as long as throughput grows with
 //! it. When more than a fifth of the answers are overloaded, the window is cut, at most once in a round trip. Within a
-//! minute it is back at nine tenths of the last good size. After a refusal for too many requests at the same time, it
-//! is bounded by the number of requests that were in flight and not refused ([`Cap`]).
+//! minute, the window is back at nine tenths of the last good size. After a refusal for too many requests at the same
+//! time, the window is bounded by the number of requests that were in flight and not refused ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers are overloaded. An overload adds four, any other answer
-//! subtracts one, and the sum never falls below zero. The sum stays near zero while fewer than a fifth of the answers
-//! are overloaded, and grows while more are. The window is cut when the sum is worth eight overloads, or as many
-//! overloads as an eighth of the window if that is more. The sum gets there with eight overloads in a row, or with 32
-//! answers of which 40 % are overloaded. If 10 % are overloaded at random, this happens once in tens of thousands of
-//! answers.
+//! subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers are overloaded, the sum
+//! stays near zero. While more than a fifth are overloaded, it grows. The window is cut when the sum reaches what eight
+//! overloads add to it. For a window larger than 64, the number is an eighth of the window instead of eight. Eight
+//! overloads in a row are enough for a cut, and so are 32 answers of which 40 % are overloaded. If 10 % are overloaded
+//! at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
-//! - A window computed as measured rate times measured latency. It follows both too late, and shrinks just when there
-//!   is a burst to use.
+//! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
+//!   changes, and it shrinks just when there is a burst to use.
 //! - The share of overloads in the last 20 answers. When 10 % of the answers are overloaded at random, more than a
-//!   fifth are overloaded in one of 25 such samples. So runs with harmless overload mostly had a cut window, and took
-//!   1.19 to 1.44 times the lower bound.
+//!   fifth are overloaded in one of 25 such samples. So in runs with harmless overload, the window was mostly cut.
+//!   These runs took 1.19 to 1.44 times the lower bound.
 
 use std::time::Duration;
 
@@ -37,15 +37,15 @@ const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. Any other answer subtracts one.
 const OVERLOAD: usize = 4;
 /// How much an answer adds to the window. The first number applies until the window has been too large for the first
-/// time, the second one after that. With doubling from the start, a short file of 200 rows took a fifth more round
-/// trips.
+/// time. After that, the second number applies. With doubling from the start, a short file of 200 rows took a fifth
+/// more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// A cut leaves this share of the window's size.
 const CUT: f64 = 0.7;
 /// How long it takes from a cut until the window is back at nine tenths of the last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// When throughput did not grow, growth is tried again after this time.
+/// If growth did not raise throughput, the window tries to grow again after this time.
 const REPROBE: Duration = Duration::from_secs(5);
 
 /// The concurrency window.
@@ -76,7 +76,7 @@ struct Recovery {
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// The epoch ends after this many answers: the size of the window when the epoch began.
+    /// The epoch ends after this many answers: as many as the size of the window when the epoch began.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,
@@ -84,7 +84,7 @@ struct Epoch {
 }
 
 impl Window {
-    /// Returns a window of exactly `size`, at least 1.
+    /// Returns a window whose size is always `size`, or 1 if `size` is 0.
     pub fn fixed(size: usize) -> Self {
         Self { is_fixed: true, ..Self::sized(size.max(1), size.max(1)) }
     }
@@ -158,7 +158,7 @@ impl Window {
         }
     }
 
-    /// Notes that a request sent at `sent_at` was answered with an overload; returns whether the window was cut.
+    /// Notes an overload. The overloaded request was sent at `sent_at`. Returns whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         if now < self.no_cut_until {
             return false;
@@ -174,7 +174,7 @@ impl Window {
     /// Notes a refusal for too many requests at the same time. The request was sent at `sent_at`, and `in_flight`
     /// others were open when the refusal came.
     ///
-    /// The window later tries, from time to time, whether the server allows more.
+    /// Later, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
@@ -189,7 +189,7 @@ impl Window {
         self.size >= self.cap.most()
     }
 
-    /// Starts small again after an outage. With the answers that come, the window grows back to its former size.
+    /// Starts small again after an outage. As answers come, the window grows back to its former size.
     pub(crate) fn restart(&mut self, now: Instant) {
         let to = self.recovery.map_or(self.size, |recovery| recovery.to.max(self.size));
         self.recovery = Some(Recovery { from: 2.min(to), to, since: now });
@@ -222,8 +222,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares throughput with the throughput of the last window that was clearly smaller. Goes back to that window
-    /// when growth did not help.
+    /// Compares the throughput with the throughput at the last window size that was clearly smaller. If growth did not
+    /// help, goes back to that size.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);

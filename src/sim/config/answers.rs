@@ -55,12 +55,12 @@ impl Default for OutputLengths {
     }
 }
 
-/// Shares of the answers that do not end with `end_turn`. Each is from 0 to 1.
+/// How often answers end with something other than `end_turn`. Each value is a share, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
     /// Answers that end with `refusal`, before any output.
     pub refusal: f64,
-    /// Answers that end with `stop_sequence`, among requests that name stop sequences.
+    /// Answers that end with `stop_sequence`, among requests with stop sequences.
     pub stop_sequence: f64,
     /// Answers that end with `tool_use`, among requests that have tools and let the model choose.
     pub tool_use: f64,

@@ -57,13 +57,13 @@ pub enum OutputRule {
     MaxTokensUpFront,
 }
 
-/// Limit on how fast the input of a model class may grow: each minute may use up to `step` tokens more than the minute
-/// before, and `floor` tokens in any case.
+/// Limit on how fast the input of a model class may grow: a minute may use at most `step` tokens more than the minute
+/// before. `floor` tokens are always allowed, even if that is more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
-    /// Input tokens that every minute may use.
+    /// Input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// By how many input tokens the use may grow from one minute to the next.
+    /// How many more input tokens a minute may use than the minute before.
     pub step: u64,
 }
 
@@ -74,7 +74,7 @@ pub struct LimitChange {
     pub at: Instant,
     /// The class whose limits change; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// The new limits. A dimension without a limit here keeps its old one.
+    /// The new limits. A dimension without a limit here keeps its old limit.
     pub limits: RateLimits,
 }
 
@@ -98,7 +98,7 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// Spread evenly over time.
     Steady,
-    /// In bursts: at this interval, it takes its share of a minute's limit in one go, or the rest if the bucket
-    /// contains less.
+    /// In bursts: at this interval, it takes its share of a minute's limit in one step. If the bucket contains less, it
+    /// takes what is left.
     Bursts(Duration),
 }

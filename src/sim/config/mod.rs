@@ -26,7 +26,7 @@ pub struct SimConfig {
     pub models: Vec<SimModel>,
     /// What it does with requests for other models.
     pub unknown_models: UnknownModels,
-    /// Limit on requests per minute to `count_tokens`, which is separate from all other limits.
+    /// Limit on the requests to `count_tokens` per minute. It is separate from all other limits.
     pub count_tokens_rpm: Option<u32>,
     /// How much of each limit can be used in one burst.
     pub bursts: Bursts,
@@ -42,14 +42,15 @@ pub struct SimConfig {
     pub output_rule: OutputRule,
     /// Whether a request that is refused with 429 counts against the request limit. Unconfirmed for the API.
     pub refused_uses_request: bool,
-    /// Factor between the usage that answers report and the simulator's own token count. With 1.3, usage is 30 %
-    /// higher than that count.
+    /// The usage in an answer is the simulator's own token count times this factor. With 1.3, usage is 30 % higher than
+    /// that count.
     pub token_skew: f64,
-    /// The estimate of the input that counts at the start, divided by the real input.
+    /// When a call starts, an estimate of its input counts: the real input times this factor.
     pub estimate_skew: f64,
     /// Limit on the increase of input tokens from minute to minute.
     pub acceleration: Option<Acceleration>,
-    /// The most open requests of an organization. Any further request gets a 429 without rate headers.
+    /// How many requests of an organization can be open at the same time. Any further request gets a 429 without rate
+    /// headers.
     pub max_concurrent: Option<u32>,
     /// The spend cap. Once it is reached, every request gets a 429.
     pub spend_cap: Option<Money>,

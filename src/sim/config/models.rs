@@ -7,7 +7,7 @@ use crate::domain::{ModelClass, Money, RateLimits};
 /// A model as the simulator knows it.
 #[derive(Clone, Debug)]
 pub struct SimModel {
-    /// Full id, as answers name it: `claude-haiku-4-5-20251001`.
+    /// Full id, as in answers: `claude-haiku-4-5-20251001`.
     pub id: Arc<str>,
     /// Other names: `claude-haiku-4-5`.
     pub aliases: Vec<Arc<str>>,
@@ -21,18 +21,18 @@ pub struct SimModel {
     pub class: ModelClass,
     /// The limits of its class.
     pub limits: RateLimits,
-    /// The most tokens that a prompt can have.
+    /// The maximum number of tokens in a prompt.
     pub context_tokens: u64,
-    /// The most tokens that an answer can have.
+    /// The maximum number of tokens in an answer.
     pub max_output_tokens: u64,
-    /// The fewest tokens that a cached prefix can have.
+    /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
     /// Whether cache reads count against the input limit, as with the oldest models.
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
-    /// The prices of a long prompt: one with more than this many tokens, cached ones included. They apply to all its
-    /// tokens.
+    /// The prices of a call with a long prompt: more than this many tokens, cached ones included. They apply to all
+    /// tokens of the call.
     pub long_price: Option<(u64, SimPrice)>,
     /// The features that it accepts.
     pub traits: ModelTraits,
@@ -88,6 +88,7 @@ pub enum UnknownModels {
     /// The answer is a 404, as with the API.
     #[default]
     NotFound,
-    /// The request is served as by the first model of the list, but under its own model name and in its own class.
+    /// The request is served like a request for the first model of the list. But it keeps its own model name, and it
+    /// has its own class.
     LikeTheFirst,
 }

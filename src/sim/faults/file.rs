@@ -1,4 +1,4 @@
-//! Reads a fault file. Every error names the line, and the field if there is one.
+//! Reads a fault file. Every error contains the line, and the field if there is one.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct FaultFileError {
 }
 
 impl FaultPlan {
-    /// Reads the text of a fault file. Messages use `name` for the file.
+    /// Reads the text of a fault file. In messages, the file is called `name`.
     ///
     /// # Errors
     /// `FaultFileError` for broken JSON, an unknown field or a value out of range.
@@ -191,7 +191,7 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response. `usual` is its status if the rule does not name a status.
+    /// Returns the error response. `usual` is its status if the rule has no status.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

@@ -1,6 +1,6 @@
 //! Injected faults: what goes wrong, for whom and when.
 //!
-//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in it. The model
+//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. The model
 //! decides which rule applies to a request.
 //!
 //! A fault file is one JSON object:
@@ -35,8 +35,8 @@
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
 //! **For whom**:
-//! - `share` (0 to 1, default 1) is the part of the requests that the rule applies to. The shares of several rules do
-//!   not overlap while they add up to less than 1.
+//! - `share` (0 to 1, default 1) is the part of the requests that the rule applies to. As long as the shares of all
+//!   rules add up to less than 1, no request belongs to two shares.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
 //!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt is drawn
 //!   separately.
@@ -45,18 +45,19 @@
 //! - `models` selects requests for these models.
 //! - `arrivals` selects requests by their numbers. Requests are numbered from 1 as they arrive.
 //!
-//! The first rule that matches wins.
+//! The first rule that matches is applied.
 //!
 //! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how often the rule may apply.
 //!
 //! **How**, for `status`:
 //! - `type`, `message` and `error_code` set these fields of the error.
 //! - `body` is `"json"`, `"html"` or `"empty"`.
-//! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds
-//!   ahead; or `null` for no header. By default a 429 has `1` and other statuses have no header.
+//! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds in the
+//!   future; or `null` for no header. By default a 429 has `1` and other statuses have no header.
 //! - `retry_after_ms` and `should_retry` set the headers of those names.
 //!
-//! A request that gets an error response or `reset_before` from a rule never reaches the limits and is not billed.
+//! Some requests never reach the limits and are not billed: those that get an error response from a rule, and those
+//! that get `reset_before` without `"billed": true`.
 
 mod file;
 mod rule;

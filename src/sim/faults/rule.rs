@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct FaultPlan {
     /// The seed for choosing the requests of a share; `None` uses the simulator's seed.
     pub seed: Option<u64>,
-    /// The rules; the first that matches wins.
+    /// The rules. The first rule that matches a request is applied.
     pub rules: Vec<FaultRule>,
 }
 
@@ -22,11 +22,12 @@ pub struct FaultRule {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
-    /// Only requests whose body contains one of these; empty for all.
+    /// Only requests whose body contains one of these texts; all requests if there is no text.
     pub contains: Vec<String>,
-    /// Only requests for these models; empty for all.
+    /// Only requests for these models; all requests if there is no model.
     pub models: Vec<String>,
-    /// Only requests with these numbers; empty for all. Requests are numbered from 1 as they arrive.
+    /// Only requests with these numbers; all requests if there is no number. Requests are numbered from 1 as they
+    /// arrive.
     pub arrivals: Vec<u64>,
     /// The rule applies from this time on, counted from the start.
     pub from: Duration,
@@ -71,7 +72,7 @@ pub enum Fault {
     Status(StatusFault),
     /// The connection breaks before the head.
     ResetBefore {
-        /// Whether the call ran and is billed anyway.
+        /// Whether the call runs and is billed although no answer comes.
         is_billed: bool,
     },
     /// The connection breaks after a part of the body.
@@ -91,14 +92,14 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// The body is cut short, but ends without a connection error, as a complete body does.
+    /// The body ends too early, but without a connection error, like a complete body.
     Truncated {
         /// The part that is sent, from 0 to 1.
         at: f64,
     },
     /// An error event inside a stream.
     ErrorEvent {
-        /// The part of the answer before it, from 0 to 1.
+        /// The part of the answer that comes before the event, from 0 to 1.
         at: f64,
         /// `error.type`.
         kind: String,
@@ -166,6 +167,6 @@ pub enum RetryAfter {
     Absent,
     /// This text.
     Text(String),
-    /// A date that is this far ahead.
+    /// A date that is this far in the future.
     Date(Duration),
 }

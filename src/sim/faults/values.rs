@@ -7,7 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::rule::{Draw, FaultBody, RetryAfter};
 
-/// Reads the value of the field `name`. An error names the field and keeps its line number.
+/// Reads the value of the field `name`. An error contains the name of the field and its line number.
 pub(super) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: &mut A, name: &str) -> Result<T, A::Error> {
     map.next_value().map_err(|error| de::Error::custom(format!("field `{name}`: {error}")))
 }

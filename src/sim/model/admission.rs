@@ -55,7 +55,7 @@ impl Model {
     }
 
     /// Admits a valid request and plans its answer, or returns the reason for refusing it.
-    #[expect(clippy::too_many_arguments, reason = "what a call is made of, all of it different")]
+    #[expect(clippy::too_many_arguments, reason = "a call needs all these different parts")]
     pub(super) fn admit(
         &mut self,
         request_id: &str,
@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Takes one request from an account that limits only requests.
+    /// Counts one request of an account that has only a request limit, or returns the refusal.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };

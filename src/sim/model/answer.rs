@@ -53,7 +53,7 @@ pub(super) enum OutBlock {
 }
 
 impl OutBlock {
-    /// Returns the tokens of the block by the simulator's own counter.
+    /// Returns how many tokens the block has, by the simulator's own counter.
     pub(super) fn tokens(&self) -> u64 {
         match self {
             Self::Thinking(passage) | Self::Text(passage) => passage.tokens,
@@ -85,7 +85,7 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// The most tokens that an answer can have by the simulator's own counter, and what sets that limit.
+/// How many tokens an answer can have by the simulator's own counter, and the stop reason of an answer with that many.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,

@@ -12,9 +12,9 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The most bodies, and the most ids, that have records of their own.
+/// The maximum number of bodies that have records of their own. The same maximum applies to ids.
 const KEPT: usize = 1_000_000;
-/// The most bytes that all those ids can have together.
+/// The maximum length of all those ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
@@ -47,13 +47,13 @@ pub struct Books {
     pub answered_again: u64,
     /// Requests that arrived although clients of their model class had been told to wait.
     pub too_early: u64,
-    /// The most milliseconds by which such a request was too early.
+    /// The largest number of milliseconds by which such a request was too early.
     pub too_early_ms: u64,
     /// When the first such request came, in seconds since the start.
     pub first_too_early_s: Option<f64>,
     /// Admitted calls that have not ended.
     pub in_flight: u64,
-    /// The most such calls at one moment.
+    /// The largest number of such calls at the same time.
     pub highest_in_flight: u64,
     /// Highest debt of an output bucket, in tokens.
     pub highest_output_debt: u64,

@@ -1,4 +1,4 @@
-//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. It is drained in one go or
+//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. It is drained in one step or
 //! gradually.
 //!
 //! Owns a level and two rates. Invariants: all numbers are whole, so the level stays exact, however long the run is.
@@ -107,7 +107,8 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until this bucket and `other` together contain as much as both capacities together.
+    /// Returns how long this bucket and `other` take until they contain, together, as much as the sum of their
+    /// capacities.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
@@ -117,7 +118,8 @@ impl Bucket {
         self.capacity - self.level
     }
 
-    /// Sets another limit and capacity. Debt stays; whatever the level has above the new capacity is lost.
+    /// Sets another limit and capacity. A level below zero stays as it is. A level above the new capacity is lowered to
+    /// the capacity.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);
@@ -131,7 +133,7 @@ impl Bucket {
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` thousandths of a minute's limit in one go, but only until the bucket is empty. Returns the
+    /// Takes `permille` thousandths of a minute's limit in one step, but not more than the bucket contains. Returns the
     /// units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
@@ -175,7 +177,11 @@ mod tests {
         bucket.take(25);
 
         assert_eq!(bucket.level(), -15 * TOKEN);
-        assert_eq!(bucket.seconds_for(bucket.shortfall(25)), 25, "15 to zero and 10 to full, at one a second");
+        assert_eq!(
+            bucket.seconds_for(bucket.shortfall(25)),
+            25,
+            "at one token a second: 15 s until it is at zero, and 10 s more until it is full"
+        );
     }
 
     #[test]

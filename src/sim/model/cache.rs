@@ -1,7 +1,7 @@
 //! Prompt caching, as documented: which part of a prompt is read from a cache, and which is written to it.
 //!
-//! Owns the cache entries. A prefix is identified by the hash of all its parts. It can be read as soon as the first
-//! response that wrote it has begun, and until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
+//! Owns the cache entries. A prefix is identified by the hash of all its parts. It can be read from the moment when the
+//! first response that writes it begins, until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::request::Part;
 
 /// How many blocks before a breakpoint are checked for a cache entry.
 const LOOK_BACK: usize = 20;
-/// The most entries that are kept; expired ones are removed first.
+/// The maximum number of entries. If there are more, expired ones are removed first.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.

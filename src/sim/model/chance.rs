@@ -14,7 +14,7 @@ pub(super) struct Struck<'a> {
     pub content: u64,
     /// Its body.
     pub body: &'a [u8],
-    /// The model's name, as the request has it.
+    /// The model's name, as in the request.
     pub model: &'a str,
     /// The number of the request since the start, from 1.
     pub arrival: u64,
@@ -32,7 +32,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_
     let since = struck.now.since(Instant::ZERO);
     let mut from = 0.0;
     for (at, rule) in plan.rules.iter().enumerate() {
-        // Shares do not overlap, so two rules of a tenth each apply to a fifth of the requests together.
+        // Shares do not overlap, so two rules with a share of a tenth each apply to a fifth of the requests in total.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
         let is_struck = is_drawn

@@ -60,7 +60,8 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Only limits that were used matter: any other bucket would be full within a minute anyway.
+            // Only limits that were used before matter. If a limit was not used, its bucket would be full again within
+            // a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

@@ -77,7 +77,7 @@ impl Model {
         self.books.highest_output_debt = self.books.highest_output_debt.max(debt);
     }
 
-    /// Charges a call. A refusal before any output is free.
+    /// Charges a call. A refusal is free if it comes before any output.
     fn bill(&mut self, ticket: u64) {
         let Some(call) = self.calls.get(&ticket).filter(|call| !call.is_free) else { return };
         let usage = call.usage();

@@ -90,8 +90,8 @@ fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     missing_at
 }
 
-/// Keeps whole events that together have about this part of the bytes; none at all for 0. Returns the time at which
-/// the first missing event would have come.
+/// Keeps the first events of a stream: as many as have about this part of the bytes, and none if the part is 0. Returns
+/// the time at which the first missing event would have come.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {
@@ -101,7 +101,7 @@ fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     moment
 }
 
-/// Takes the first event from a stream.
+/// Removes the first event of a stream.
 fn drop_start(steps: &mut Vec<Step>) {
     let Some(Step::Bytes { bytes, .. }) = steps.first_mut() else { return };
     if !bytes.starts_with(reply::MESSAGE_START) {
@@ -113,7 +113,7 @@ fn drop_start(steps: &mut Vec<Step>) {
     }
 }
 
-/// Takes the last event from a stream, or the closing brace from an object.
+/// Removes the last event of a stream, or the closing brace of an object.
 fn drop_end(steps: &mut [Step]) {
     let Some(Step::Bytes { bytes, .. }) = steps.last_mut() else { return };
     let end = if bytes.ends_with(reply::MESSAGE_STOP) { reply::MESSAGE_STOP.len() } else { 1 };

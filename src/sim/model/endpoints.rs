@@ -1,4 +1,5 @@
-//! The endpoints: check who sends a request and what it asks for, and pass it to the part that answers it.
+//! The endpoints. They check who sends a request and what it asks for. Then they pass the request to the part that
+//! answers it.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::request::Fields;
 use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
 
-/// The most unknown models that have classes of their own.
+/// The maximum number of unknown models that have classes of their own.
 const MAX_UNKNOWN: usize = 1000;
 
 /// The path at which clients check whether the API can be reached.
@@ -29,7 +30,7 @@ const ONE_MODEL: &str = "/v1/models/";
 /// The beginning of the keys of administrators.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
-/// The sender of a request, known by an accepted key.
+/// The sender of a request, identified by an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     /// The organization whose limits it uses.
@@ -183,8 +184,8 @@ fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
     Ok(version)
 }
 
-/// Refuses names that do not look like a beta, and names all of them in one message, as the API does. Which betas
-/// exist is not modelled.
+/// Refuses values that do not look like a beta. One message lists all of them, as in the API. The simulator does not
+/// know which betas exist.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
     let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());

@@ -22,7 +22,7 @@ pub struct Stats {
 /// How much of a limit was used.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Utilisation {
-    /// A number for the organization; 0 for the only one.
+    /// The number of the organization; 0 if there is only one organization.
     pub organization: u64,
     /// The class of models.
     pub class: String,
@@ -46,7 +46,8 @@ impl Model {
         Stats { seconds, books: self.books.figures(), limits }
     }
 
-    /// Returns the level of a limit of the only organization at `now`, in tokens; `None` if there is no such limit.
+    /// Returns the level of a limit at `now`, in tokens; `None` if there is no such limit. The API must have only one
+    /// organization.
     pub fn level(&mut self, model: &str, dimension: Dimension, now: Instant) -> Option<f64> {
         self.advance(now);
         let class = self.class_of[*self.models.get(model)?];
@@ -54,7 +55,8 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
     }
 
-    /// Returns how many tokens of a limit other clients of the only organization have taken in bursts so far.
+    /// Returns how many tokens of a limit other clients have taken in bursts so far. The API must have only one
+    /// organization.
     pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
         let class = self.models.get(model).map(|&at| self.class_of[at]);
         let account = class.and_then(|class| self.accounts.get(&(0, class)));

@@ -1,6 +1,6 @@
 //! A small stable hash: the same content has the same hash on every machine and with every compiler.
 //!
-//! It is not cryptographic. It only tells bodies apart and seeds random numbers.
+//! It is not cryptographic. It is used only to distinguish bodies and to seed random numbers.
 
 /// A 64-bit hash of the content so far.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl Hash {
         z ^ (z >> 31)
     }
 
-    /// Returns a number from 0 to below 1; such numbers are evenly distributed.
+    /// Returns a number that is at least 0 and less than 1. Such numbers are evenly distributed.
     pub(super) fn unit(self) -> f64 {
         (self.end() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -13,7 +13,7 @@ pub struct Line {
     pub method: String,
     /// The path.
     pub path: String,
-    /// The model, as the request names it.
+    /// The model's name in the request.
     pub model: Option<String>,
     /// A hash of the request's content, the same for all attempts of a row.
     pub body: Option<String>,

@@ -1,6 +1,6 @@
 //! The limits of one organization and model class, as the API keeps them.
 //!
-//! Owns the three buckets, the acceleration limit, and the waits that clients were told to keep. Source: API
+//! Owns the three buckets, the acceleration limit, and the times until which clients were told to wait. Source: API
 //! documentation, "Rate limits" (2026-08-22), except where a comment says "unconfirmed".
 
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub(super) struct Refusal {
     pub reason: Reason,
     /// The seconds after which the same request would be admitted if nobody else sends requests.
     pub retry_after: u64,
-    /// The limit that the message names.
+    /// The limit that the message mentions.
     pub limit: u64,
 }
 
@@ -112,7 +112,7 @@ impl ClassLimits {
         self.buckets().for_each(|bucket| bucket.advance(now));
     }
 
-    /// Sets other limits. A dimension without a new limit keeps its old one.
+    /// Sets other limits. A dimension without a new limit keeps its old limit.
     pub(super) fn set(&mut self, limits: RateLimits, now: Instant) {
         self.advance(now);
         let bursts = self.bursts;
@@ -133,7 +133,7 @@ impl ClassLimits {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
 
-    /// Takes another client's share of a minute's limit in one go.
+    /// Takes another client's share of a minute's limit in one step.
     pub(super) fn take_share(&mut self, permille: u32) {
         let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
             .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));
@@ -144,8 +144,8 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes a request and its input from the buckets, or returns the limit that is exhausted. Every bucket must be up
-    /// to date.
+    /// Takes what a request needs from the buckets. If a limit is exhausted, takes nothing and returns the refusal.
+    /// Every bucket must be up to date.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);
@@ -193,7 +193,7 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Refuses input that grows too fast in this minute. The refusal contains the seconds to the next minute and the
+    /// Refuses input that grows too fast in this minute. The refusal contains the seconds until the next minute and the
     /// current limit.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
@@ -232,7 +232,7 @@ impl ClassLimits {
         }
     }
 
-    /// Stops charging output at `units` per nanosecond, and charges `rest` more units.
+    /// Stops charging output at `units` per nanosecond, and charges another `rest` units.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);

@@ -12,9 +12,9 @@ use super::errors::ApiError;
 use super::hash::Hash;
 use super::state::{Model, TOKEN_COUNT};
 
-/// The number of models on a page if the request does not name one.
+/// The number of models on a page if the request does not give a number.
 const PAGE: usize = 20;
-/// The most models that a page can have.
+/// The maximum number of models on a page.
 const MAX_PAGE: usize = 1000;
 
 impl Model {
@@ -164,7 +164,7 @@ fn limit(query: Option<&str>) -> Result<usize, ApiError> {
     }
 }
 
-/// Returns a query parameter, with its escapes undone.
+/// Returns a query parameter, decoded.
 fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let value = query?.split('&').filter_map(|pair| pair.split_once('=')).find(|(own, _)| *own == name)?.1;
     let mut bytes = Vec::with_capacity(value.len());

@@ -31,7 +31,7 @@ impl ClassLimits {
     }
 }
 
-/// Returns the time at which a bucket is full, to whole seconds.
+/// Returns the time at which a bucket is full, rounded up to a whole second.
 fn reset(wall: jiff::Timestamp, full_in: Duration) -> HeaderValue {
     let second = wall.as_nanosecond() + i128::try_from(full_in.as_nanos()).unwrap_or(0);
     let second = i64::try_from((second + 999_999_999).div_euclid(1_000_000_000)).unwrap_or(i64::MAX);

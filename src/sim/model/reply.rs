@@ -14,9 +14,9 @@ pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-/// Approximately the most events over which an answer's text is spread.
+/// The approximate maximum number of events for an answer's text.
 const PIECES: u64 = 48;
-/// The fewest tokens that a piece has.
+/// The minimum number of tokens in a piece.
 const PIECE: u64 = 4;
 
 /// The parts of an answer that do not come from the model.
@@ -58,7 +58,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// How many tokens of the answer have been sent after these events.
+    /// How many tokens of the answer have been sent once these events are sent.
     pub tokens: u64,
 }
 

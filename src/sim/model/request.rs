@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
         (found.get() != "null").then_some(found)
     }
 
-    /// Reads a field as a type. `expected` completes the message "Input should be …".
+    /// Reads a field as a value of type `T`. `expected` completes the message "Input should be …".
     pub(super) fn read_as<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
         self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
     }
@@ -76,7 +76,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Parses a raw value as a type. An error names the field.
+/// Parses a raw value as a value of type `T`. An error names the field.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, expected: &str) -> Result<T, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid(format!("{name}: Input should be {expected}")))
 }
@@ -119,7 +119,7 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Refuses unknown kinds and lifetimes. Messages use `name` as the place of the breakpoint.
+    /// Refuses unknown kinds and lifetimes. Error messages give `name` as the place of the breakpoint.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
             (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),

@@ -7,12 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// From this depth on, optional members are left out and lists are empty. So a recursive schema ends.
+/// From this depth on, optional members are left out and lists are empty. So the value for a recursive schema is
+/// finite.
 const DEEP: u32 = 6;
 
-/// The most values that are made. The rest is `null`, so a schema can't ask for more than an answer can contain.
+/// The maximum number of values that are made. All further values are `null`, so a schema can't ask for more than an
+/// answer can contain.
 const MOST_VALUES: u32 = 20_000;
-/// The most items of a list and the most characters of a text, even if the schema asks for more.
+/// The maximum number of items in a list, and of characters in a text, even if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`, chosen by `seed`.
@@ -68,13 +70,13 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Copies a value from the schema. A large value counts as many values.
+    /// Copies a value from the schema. A large value counts as more than one value.
     fn copy(&mut self, value: &Value) -> Value {
         self.pay(weight(value));
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
     }
 
-    /// Counts bytes as values: a long text counts as many values.
+    /// Counts bytes as values: a long text counts as more than one value.
     fn pay(&mut self, bytes: usize) {
         self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }
@@ -183,7 +185,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Returns about how many bytes a value has as JSON.
+/// Returns approximately how many bytes a value has as JSON.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
@@ -216,8 +218,8 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the first alternative without members, items, references or further alternatives. If there is none, returns
-/// the first alternative.
+/// Returns the first simple alternative: one without members, items, references and further alternatives. If none is
+/// simple, returns the first alternative.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());

@@ -14,11 +14,12 @@ use super::call::Call;
 use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
-/// The most accounts (an organization and a class) that have limits of their own. Later organizations share limits.
+/// The maximum number of accounts (an organization and a class) that have limits of their own. Organizations that come
+/// later share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The organization whose limits are shared by all organizations that come after [`MAX_ACCOUNTS`].
+/// The organization whose limits are used by all organizations that come after the first [`MAX_ACCOUNTS`] accounts.
 const LATECOMERS: u64 = 1;
-/// The most calls that run at the same time, including calls whose clients have left.
+/// The maximum number of calls that run at the same time. Calls whose clients have left are included.
 const MAX_CALLS: usize = 100_000;
 /// The class of `count_tokens`, which has a limit of its own.
 pub(super) const TOKEN_COUNT: usize = 0;
@@ -105,7 +106,7 @@ impl Model {
         self.config.wall_start = wall_start;
     }
 
-    /// Sets how many requests can be open at the same time, from now on; `None` lifts the cap.
+    /// Sets how many requests can be open at the same time, from now on; `None` removes the cap.
     pub fn set_max_concurrent(&mut self, most: Option<u32>) {
         self.config.max_concurrent = most;
     }

@@ -14,12 +14,12 @@ pub(super) const PER_MESSAGE: u64 = 4;
 /// Source: API documentation, "Pricing", tool use (2026-08; 286 to 804 by model).
 pub(super) const TOOLS: u64 = 346;
 
-/// The most letters of one token.
+/// The maximum number of letters in one token.
 const LETTERS: u64 = 6;
-/// The most digits of one token.
+/// The maximum number of digits in one token.
 const DIGITS: u64 = 3;
 
-/// Returns the tokens of a text.
+/// Returns the number of tokens of a text.
 pub(super) fn of_text(text: &str) -> u64 {
     let mut counter = Counter::default();
     let bytes = text.as_bytes();
@@ -39,7 +39,7 @@ pub(super) fn of_text(text: &str) -> u64 {
     counter.tokens
 }
 
-/// Returns the number of tokens for a tokenizer that makes `skew` times as many tokens as `count`.
+/// Converts `count` to the tokens of another tokenizer, which makes `skew` times as many.
 pub(super) fn skewed(count: u64, skew: f64) -> u64 {
     if skew == 1.0 { count } else { (count as f64 * skew).ceil().max(0.0) as u64 }
 }
@@ -64,8 +64,8 @@ impl Counter {
         }
     }
 
-    /// Counts a character outside ASCII. East Asian characters and emoji are one token each; of the others, two make a
-    /// token.
+    /// Counts a character outside ASCII. An East Asian character or an emoji is one token. Any two other characters
+    /// outside ASCII are one token.
     fn wide(&mut self, wide: char) {
         self.end_run_of_ascii();
         if u32::from(wide) >= 0x2E80 {

@@ -12,8 +12,8 @@ use crate::domain::MAX_BODY_BYTES;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body. If a body can't be kept, the rest of it is read and dropped; otherwise the client could not read the
-/// answer.
+/// Reads a body. If a body can't be kept, the rest of it is read and dropped. If the rest were not read, the client
+/// could not read the answer.
 ///
 /// # Errors
 /// The reason why it could not be read: too large, too slow, broken off, or no room for it.
@@ -158,7 +158,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A body of pieces of these lengths.
+    /// A body that comes in pieces of these lengths.
     struct Pieces {
         lengths: VecDeque<usize>,
         is_endless: bool,

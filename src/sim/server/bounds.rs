@@ -8,17 +8,18 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection can be open without a request: before the first request, between two requests, or while a
-    /// head arrives. It is longer than clients keep unused connections, so the clients close them first.
+    /// head arrives. A client keeps an unused connection for a shorter time, so the client closes it first.
     pub quiet: Duration,
     /// How long a body can take to arrive.
     pub body: Duration,
-    /// The most connections at the same time. Further ones wait until one is closed.
+    /// The maximum number of open connections. Further connections wait until one is closed.
     pub connections: usize,
-    /// The most bytes of a request's head.
+    /// The maximum length of a request's head, in bytes.
     pub head_bytes: usize,
-    /// The most bytes of all bodies that are being received.
+    /// All bodies that are being received can have at most this many bytes together.
     pub body_bytes: usize,
-    /// The most bytes of all requests and answers in flight, without the bodies of the requests.
+    /// All requests and answers in flight can have at most this many bytes together. The bodies of the requests are not
+    /// counted.
     pub answer_bytes: usize,
 }
 
@@ -69,7 +70,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Takes bytes without checking that there is room. Call [`Budget::has_room`] first.
+    /// Adds bytes to this share without checking that there is room. Call [`Budget::has_room`] first.
     pub(super) fn take(&mut self, bytes: usize) {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;

@@ -39,7 +39,7 @@ impl Wire {
         Busy(self.clone())
     }
 
-    /// Returns the time since which no request is open; `None` while a request is open.
+    /// Returns since when no request has been open; `None` while a request is open.
     fn quiet_since(&self) -> Option<Instant> {
         let passed = Duration::from_millis(self.0.quiet_since_ms.load(Ordering::Relaxed));
         (self.0.open.load(Ordering::Relaxed) == 0).then(|| self.0.opened + passed)

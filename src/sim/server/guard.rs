@@ -1,8 +1,8 @@
 //! Which clients can use the simulator: programs on this machine, but no web pages.
 //!
 //! A web page can make a browser send requests to the loopback address in two ways:
-//! 1. The host name of the page may resolve to that address (DNS rebinding). The browser then takes the simulator for
-//!    a part of the page's site, and the `Host` header contains the page's host name. So the simulator answers only if
+//! 1. The host name of the page may resolve to that address (DNS rebinding). The browser then treats the simulator as a
+//!    part of the page's site, and the `Host` header contains the page's host name. So the simulator answers only if
 //!    `Host` is a name or an address that always means this machine.
 //! 2. The page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
 //!    cross-site`. It is refused, and no answer has a header that lets another site read it.
@@ -22,7 +22,7 @@ pub(super) const RESET: &str = "/__sim/reset";
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that forms can send.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-/// The most characters of a request that an answer quotes.
+/// The maximum number of characters of a request that are quoted in an answer.
 const SHOWN: usize = 80;
 
 /// Why a request is not answered.
@@ -91,7 +91,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
         OF_FORMS.iter().any(|form| kind.eq_ignore_ascii_case(form.as_bytes()))
     };
     if headers.get_all(CONTENT_TYPE).iter().any(is_of_form) {
-        let message = format!("{RESET} takes no form; leave the Content-Type away or send application/json");
+        let message = format!("{RESET} accepts no forms; send no Content-Type, or application/json");
         return Err(Refused { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
     }
     Ok(())

@@ -24,7 +24,7 @@ const FLUSH: Duration = Duration::from_millis(2);
 pub(super) struct Open {
     /// The connection over which the request came. It counts as in use.
     pub busy: Busy,
-    /// Its share of the bytes that can be in flight.
+    /// The request's share of the bytes that can be in flight.
     pub share: Share,
 }
 

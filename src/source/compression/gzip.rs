@@ -8,8 +8,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// How far back deflate data can refer, in bytes. The decoder works in a buffer of this size. It is always given room
-/// up to the end of the buffer, so when it finds damage, everything unpacked before has already been handed over.
+/// How far back deflate data can refer, in bytes. The decoder works in a buffer of this size. It may always write up to
+/// the end of the buffer. So when it finds damage, it has already returned everything that it unpacked before.
 const WINDOW: usize = 32 << 10;
 
 /// Flags for the optional parts of the header, which come after its first ten bytes.
@@ -43,7 +43,7 @@ pub(super) struct Unpacked<R> {
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// Damage after the unpacked bytes. It is returned when they are used up.
+    /// Damage after the unpacked bytes. It is returned after all of these bytes.
     damage: Option<io::Error>,
 }
 
@@ -133,7 +133,7 @@ impl<R: Read> Unpacked<R> {
         Ok(Next::Header)
     }
 
-    /// Skips zeros, with which tapes and some archives are padded. Returns whether nothing else follows.
+    /// Skips zeros, because tapes and some archives end with zeros as padding. Returns whether nothing else follows.
     fn is_padding(&mut self) -> io::Result<bool> {
         loop {
             let input = fill_buf(&mut self.input)?;

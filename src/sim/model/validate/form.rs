@@ -12,7 +12,7 @@ use crate::sim::model::request::{Fields, read_raw};
 /// The form that the answer must have.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sim::model) enum Form {
-    /// Text; or a tool call, if there are tools that it may use.
+    /// Text; or a tool call, if there are tools that the model may use.
     Free {
         /// Whether there are tools.
         has_tools: bool,

@@ -1,4 +1,5 @@
-//! The checks that the API makes on a body before it counts tokens. They lead to 400s and a 404.
+//! The checks that the API makes on a body before it counts tokens. A body that fails a check is answered with 400 or
+//! 404.
 //!
 //! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message was seen, the
 //! words are our own.
@@ -18,7 +19,7 @@ use super::request::{Fields, Part, Text};
 
 pub(super) use form::Form;
 
-/// The API version that first refuses sampling parameters.
+/// The first API version that refuses sampling parameters.
 pub(super) const VERSION_2026: &str = "2026-10-21";
 /// The versions of the API.
 pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_2026];
@@ -41,7 +42,7 @@ const COUNT_FIELDS: &[&str] = &[
     "thread",
 ];
 
-/// The most characters of a model's name and of `metadata.user_id`, as in the API.
+/// The maximum number of characters in a model's name and in `metadata.user_id`, as in the API.
 const LETTERS: usize = 256;
 /// The endpoint that reads the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(super) struct Prompt<'a> {
     pub stop_sequences: Vec<Cow<'a, str>>,
     /// The form that the answer must have.
     pub form: Form,
-    /// The most tokens that thinking may use.
+    /// The maximum number of tokens for thinking.
     pub thinking_budget: u64,
     /// Tokens of the prompt.
     pub tokens: u64,
@@ -160,7 +161,7 @@ fn sampling(fields: &Fields<'_>, traits: &ModelTraits, version: &str) -> Result<
     Ok(())
 }
 
-/// Returns the most tokens that thinking may use.
+/// Returns the maximum number of tokens for thinking.
 fn thinking(fields: &Fields<'_>, traits: &ModelTraits, max_tokens: u64) -> Result<u64, ApiError> {
     #[derive(Deserialize)]
     struct Thinking<'a> {

@@ -8,7 +8,7 @@ use crate::sim::model::hash::Hash;
 use crate::sim::model::request::{CacheControl, Count, Fields, Keep, Part, Parts, Turn, walk_content, walk_tools};
 use crate::sim::model::tokens;
 
-/// The most breakpoints that a request can have.
+/// The maximum number of breakpoints in a request.
 const BREAKPOINTS: usize = 4;
 
 /// Counts a prompt, and keeps its parts when it has a breakpoint.
