@@ -213,7 +213,7 @@ mod tests {
         for found in [lines, text] {
             assert!(found.is_err_and(|error| error.to_string().contains("--system names lnag")));
         }
-        assert_eq!(json, "has no lnag, which --system names (found: body, lang; did you mean lang?)");
+        assert_eq!(json, "has no lnag, which --system uses (found: body, lang; did you mean lang?)");
         assert_eq!(empty, "gives an empty system prompt when filled into --system");
     }
 

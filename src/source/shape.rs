@@ -29,7 +29,7 @@ pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 /// Returns the fault of a label that is too long.
 pub(super) fn label_too_long(name: &str) -> Fault {
     let most = MAX_LABEL_BYTES >> 10;
-    Fault::new(format!("has a {} of more than {most} KiB, too long for an id; name another with --id", short(name)))
+    Fault::new(format!("has a {} of more than {most} KiB, too long for an id; choose another with --id", short(name)))
 }
 
 /// Which member is the label.
@@ -64,7 +64,7 @@ impl Label {
         };
         let Some(value) = object.get(name) else {
             let found = found_list(object.members.iter().map(|(name, _)| &**name), &[name]);
-            return Err(Fault::new(format!("has no member {}, which --id names (found: {found})", short(name))));
+            return Err(Fault::new(format!("has no member {}, which --id asks for (found: {found})", short(name))));
         };
         match json::kind(value.get()) {
             "null" if self.asked.is_none() => Ok(None),
@@ -480,7 +480,7 @@ mod tests {
         let [Item::Broken(missing), Item::Row(_), Item::Broken(blank), Item::Broken(bare)] = &found[..] else {
             panic!("{found:?}")
         };
-        assert_eq!(missing.message, "has no title, which the template names (found: titel; did you mean titel?)");
+        assert_eq!(missing.message, "has no title, which the template uses (found: titel; did you mean titel?)");
         assert!(blank.message.contains("empty prompt"), "{}", blank.message);
         assert!(bare.message.contains("found: line, prompt"), "{}", bare.message);
     }

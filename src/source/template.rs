@@ -370,7 +370,7 @@ mod tests {
         let error = parse("{{text}} {{titel}}").render(&[("text", Cell::Text("x")), ("title", Cell::Text("y"))]);
 
         let message = error.expect_err("titel is missing").to_string();
-        assert_eq!(message, "has no titel, which the template names (found: text, title; did you mean title?)");
+        assert_eq!(message, "has no titel, which the template uses (found: text, title; did you mean title?)");
         assert!(parse("{{ row['nope'] }}").render(&[("text", Cell::Text("x"))]).is_err());
     }
 

@@ -80,7 +80,7 @@ pub enum TemplateError {
         nearest: String,
     },
     /// It names columns that a row does not have.
-    #[error("has no {missing}, which {by} names (found: {columns})")]
+    #[error("has no {missing}, which {by} uses (found: {columns})")]
     MissingColumn {
         /// What names them: the template or `--system`.
         by: &'static str,
