@@ -10,7 +10,8 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// How far a path below the root has matched a pattern: the numbers of the parts that may match its next name.
+/// How far a path below the root matches a pattern so far. Contains the numbers of the parts of the pattern that the
+/// path's next name may match.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
@@ -56,7 +57,7 @@ impl Pattern {
         reached.iter().any(|&at| is_last(at) && fits_part(&self.parts[at]))
     }
 
-    /// Adds the part after each `**`, because `**` also matches no folder at all.
+    /// Adds the part after each `**`, because `**` can also stand for no folder at all.
     fn with_skipped(&self, mut reached: Reached) -> Reached {
         let mut at = 0;
         while let Some(&part) = reached.get(at) {
@@ -74,7 +75,7 @@ impl Pattern {
 /// and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
-    // Where in the pattern and the name to continue when the last `*` must match one more byte.
+    // If the last `*` must match one more byte, matching continues at these places in the pattern and the name.
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {
         match (pattern.get(at), retry) {

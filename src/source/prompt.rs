@@ -14,14 +14,16 @@ use super::template::{Cell, Filled, Template};
 use crate::domain::json::is_filled_array;
 use crate::domain::{MAX_BODY_BYTES, Params, too_large_words};
 
-/// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
+/// Returns a value for `messages`: one user message with this content. `content` is a JSON string or an array of
+/// content blocks.
 pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
     #[derive(Serialize)]
     struct Message<'a> {
         role: &'static str,
         content: &'a RawValue,
     }
-    // The message is serialized from a value. JSON text made by hand would have to be parsed once more for each row.
+    // The message is serialized from a value. JSON text that is put together here would have to be parsed once more for
+    // each row.
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
@@ -41,7 +43,7 @@ pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)
     }
 }
 
-/// Sets `system` from a template filled with a row, unless the row has its own.
+/// Fills a template with a row and sets `system` to the result, unless the row has its own `system`.
 pub(super) fn set_templated_system(
     params: &mut Params,
     system: Option<&Template>,
