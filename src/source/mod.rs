@@ -87,7 +87,7 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// What the input says in this row, for outputs; only with [`Options::keeps_input`].
+    /// The whole row as it is in the input, for outputs; set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -110,7 +110,7 @@ pub struct BrokenRow {
     /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
     /// has no full stop.
     pub message: String,
-    /// What the input says in this row, as far as it could be read, for outputs; only with [`Options::keeps_input`].
+    /// The row as it is in the input, as far as it could be read, for outputs; set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 

@@ -10,8 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// How far a path below the root matches a pattern so far. Contains the numbers of the parts of the pattern that the
-/// path's next name may match.
+/// The parts of a pattern that the next name of a path below the root may match, as numbers.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {

@@ -1,7 +1,8 @@
 //! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have it too, and also `error`.
+//! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have this shape too, with `error` as
+//!   one more member.
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
 //!   (null counts as missing). All remaining members are kept with the row and not sent.
@@ -9,8 +10,9 @@
 //! With a template, every member is a column, and the prompt comes from the template. Members that are request fields
 //! are parameters as well, except that `prompt`, `messages` and `params` are columns only.
 //!
-//! A name must not be used twice in a row or in its `params`. Parsers differ on which value they use, and a paid answer
-//! to the wrong value is worse than an error entry. Names that are nested deeper are checked by the API.
+//! Two members of a row, or of its `params`, must not have the same name. Parsers differ on which of the two values
+//! they use, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are
+//! checked by the API.
 
 use serde_json::value::RawValue;
 
@@ -22,8 +24,8 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A label longer than
-/// this limit is surely other data under a wrong name, and it would be repeated in every line about its row.
+/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A longer label is
+/// surely other data under a wrong name. It would also be repeated in every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -48,8 +50,7 @@ impl Label {
     }
 
     fn is(&self, name: &str, object: &Object<'_>) -> bool {
-        // The name is compared first, because searching the whole row for the label for each member would take too
-        // long.
+        // The name is compared first, because it would take too long to search the whole row for each member.
         let may_be = match &self.asked {
             Some(asked) => asked == name,
             None => matches!(name, "custom_id" | "id"),

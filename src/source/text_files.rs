@@ -70,7 +70,7 @@ impl Rows for TextFiles {
     }
 }
 
-/// Returns an error of one file as the fault of its row.
+/// Turns the error of a file into the fault of its row.
 fn fault(error: SourceError) -> Fault {
     Fault::new(match error {
         SourceError::Binary { what, remedy, .. } => format!("looks like {what}, not like text in UTF-8; {remedy}"),

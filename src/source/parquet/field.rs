@@ -165,8 +165,8 @@ impl Field {
 /// The state of reading the cells of one row.
 pub(super) struct Taking<'a> {
     pub(super) leaves: &'a mut [Leaf],
-    /// What is wrong with a value of the row. The other values of the row are read even so, so that the next row begins
-    /// at the right place.
+    /// What is wrong with a value of the row. The other values of the row are read nevertheless, so that the next row
+    /// begins at the right place.
     pub(super) fault: Option<Unshown>,
 }
 
