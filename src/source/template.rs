@@ -1,8 +1,8 @@
 //! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
 //!
 //! Owns the rules for filling in a template. A name that is not a column is an error; it is never replaced by an empty
-//! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. For
-//! JSON's null nothing is written, as for an empty CSV cell. Other JSON values keep their types, so that `{% if %}` and
+//! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
+//! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
 //! `{% for %}` work on them, and are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
