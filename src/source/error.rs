@@ -38,7 +38,7 @@ pub enum SourceError {
     },
     /// It is a folder, but the given format is for files with rows.
     #[error(
-        "{name}: is a folder, but --format {format} needs files with rows; give them, as in: claude-batch run '{name}/*'"
+        "{name}: is a folder, but --format {format} is for files with rows; try: claude-batch run '{name}/*'"
     )]
     FolderFormat {
         /// The folder as given.
@@ -82,7 +82,7 @@ pub enum SourceError {
     },
     /// This build has no reader for the format.
     #[error(
-        "{name}: this build does not read {what}; take a release build, or build one that does from a clone with: \
+        "{name}: this build does not read {what}; use a release build, or a build from a clone with: \
          cargo install --path . --locked --features tables"
     )]
     NoReader {
@@ -156,7 +156,7 @@ pub enum SourceError {
     },
     /// Neither its name nor its content shows the format.
     #[error(
-        "{name}: its format is not clear from its name or its first line; say --format lines if each line is a prompt, \
+        "{name}: its format is not clear from its name or its first line; use --format lines if each line is a prompt, \
          --format text if all of it is one prompt, or --format jsonl, csv or tsv"
     )]
     UnknownFormat {

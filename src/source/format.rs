@@ -14,13 +14,13 @@ pub(super) trait Rows: Send {
     /// Returns the format, which is never [`InputFormat::Auto`].
     fn format(&self) -> InputFormat;
 
-    /// Returns the columns that a header names, grouped by what happens to them; `None` for a format without a header.
+    /// Returns the columns in the header, grouped by what happens to them; `None` for a format without a header.
     fn columns(&self) -> Option<Columns> {
         None
     }
 
-    /// Returns the names of all columns in the order of the input, empty names included; `None` for a format without a
-    /// header.
+    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
+    /// format without a header.
     fn header(&self) -> Option<&[Arc<str>]> {
         None
     }
@@ -56,17 +56,18 @@ pub(super) trait Rows: Send {
 
 /// The parser of a format whose rows are lines or CSV records.
 pub(super) trait Format: Send {
-    /// Returns the columns that a header names.
+    /// Returns the columns in the header, as [`Rows::columns`] does.
     fn columns(&self) -> Option<Columns> {
         None
     }
 
-    /// Returns the names of all columns that a header names.
+    /// Returns the names of all columns in the header.
     fn header(&self) -> Option<&[Arc<str>]> {
         None
     }
 
-    /// Parses a line or record that is not blank; `None` if it is not a row. Doubtful names are added to `warnings`.
+    /// Parses a line or record that is not blank. Returns `None` if it is not a row. Doubtful names are added to
+    /// `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
     /// Returns the content of `raw`, the row that was read last, for outputs. If the row is broken, returns only the

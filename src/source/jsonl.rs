@@ -43,7 +43,7 @@ impl Format for Jsonl {
 }
 
 impl Jsonl {
-    /// Begins an input.
+    /// Starts to read an input.
     pub(super) fn new(options: &Options) -> Self {
         let (label, template) = (Label { asked: options.id_column.clone() }, options.template.clone());
         let system = options.system.clone().filter(|_| template.is_some());
@@ -118,7 +118,7 @@ fn not_a_row(text: &str, first: usize) -> Fault {
         Ok(value) => Fault::at(first, format!("is {}; a row is an object or a string", json::kind(value.get()))),
         Err(mut fault) => {
             if text.as_bytes().get(first).is_some_and(u8::is_ascii_alphabetic) {
-                fault.message.push_str(" (for plain text say --format lines)");
+                fault.message.push_str(" (for plain text, use --format lines)");
             }
             fault
         }

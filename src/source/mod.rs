@@ -13,7 +13,7 @@
 //!
 //! A row's `line` is the number of its first line, from 1. Line feeds are counted, so blank lines count too. Byte
 //! offsets count every byte, including a byte order mark. A column is the number of a byte in the row's first line,
-//! from 1. A row's `index` is its position among the rows, from 0, without blank lines.
+//! from 1. A row's `index` is its position among the rows, from 0. Blank lines do not count.
 
 mod cells;
 mod columns;
@@ -81,7 +81,7 @@ pub struct Row {
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
-    /// Its own request parameters, in the order written, without defaults.
+    /// The row's own request parameters, in their order in the row. Defaults are not included.
     pub params: Params,
     /// Its other members, which are kept with the row and not sent.
     pub extra: Params,

@@ -70,7 +70,7 @@ impl Pattern {
     }
 }
 
-/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Takes linear space
+/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Needs linear space
 /// and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);

@@ -85,7 +85,7 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// How many rows were unusable so far, and the place and the fault of the first of them. `None` after the first
+    /// How many rows were unusable so far. For the first of these rows: its place and its fault. `None` after the first
     /// usable row.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
@@ -161,13 +161,13 @@ impl Reader {
         self.rows.is_random_access()
     }
 
-    /// Returns the columns that its header names; `None` for a format without one.
+    /// Returns the columns in the header, grouped by what happens to them; `None` for a format without a header.
     pub fn columns(&self) -> Option<Columns> {
         self.rows.columns()
     }
 
-    /// Returns the names of all columns in the order of the input, empty names included; `None` for a format without a
-    /// header.
+    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
+    /// format without a header.
     pub fn header(&self) -> Option<&[Arc<str>]> {
         self.rows.header()
     }

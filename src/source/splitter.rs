@@ -5,7 +5,7 @@
 //!
 //! It uses the rules of the CSV parser to find the end of a CSV record. So the length of every record is bounded, its
 //! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
-//! raw text, and with an unclosed quote it would take the rest of the input into memory.
+//! raw text, and with an unclosed quote it would read the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;

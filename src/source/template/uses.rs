@@ -94,7 +94,7 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// Returns the placeholders of other languages in a plain text, without repetitions.
+/// Returns the placeholders of other languages in a plain text. Each of them is returned only once.
 pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
