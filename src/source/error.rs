@@ -37,9 +37,7 @@ pub enum SourceError {
         remedy: String,
     },
     /// It is a folder, but the given format is for files with rows.
-    #[error(
-        "{name}: is a folder, but --format {format} is for files with rows; try: claude-batch run '{name}/*'"
-    )]
+    #[error("{name}: is a folder, but --format {format} is for files with rows; try: claude-batch run '{name}/*'")]
     FolderFormat {
         /// The folder as given.
         name: String,
@@ -93,8 +91,8 @@ pub enum SourceError {
     },
     /// It is a Parquet file that comes from a pipe or is compressed. Only a regular file can be read.
     #[error(
-        "{name}: a Parquet file can't be read from a pipe or a compressed file, because its directory is at its end; save \
-         it uncompressed, and name the file"
+        "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
+         it uncompressed, and give the path of the file"
     )]
     NotAFile {
         /// The input as given.
@@ -173,8 +171,8 @@ pub enum SourceError {
         /// What is wrong with it, after "the header".
         message: String,
     },
-    /// A sheet has no row that names its columns.
-    #[error("{name}: the sheet {sheet} is empty; its first row must name the columns")]
+    /// A sheet has no row with the names of its columns.
+    #[error("{name}: the sheet {sheet} is empty; its first row must contain the names of the columns")]
     NoHeader {
         /// The input as given.
         name: String,

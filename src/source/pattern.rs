@@ -33,12 +33,13 @@ impl Pattern {
         Self { root: root.to_owned(), parts: vec!["**".to_owned(), "*".to_owned()] }
     }
 
-    /// Returns the parts that may come next for a name directly in the root.
+    /// Returns the parts that a name directly in the root may match.
     pub(super) fn start(&self) -> Reached {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts that may come next inside the folder `name`. There are none when no file in it can match.
+    /// Returns the parts that a name inside the folder `name` may match. There are none if no file in this folder can
+    /// match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),

@@ -27,7 +27,7 @@ pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
-/// Returns one user message that says `text`; blank text is a fault.
+/// Returns one user message with this text. Blank text is a fault.
 pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new("has an empty prompt"));
@@ -35,7 +35,7 @@ pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
     Ok(user_message(&json::string_value(text)))
 }
 
-/// Returns the messages for a template filled with a row.
+/// Fills a template with a row, and returns the resulting messages.
 pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, Fault> {
     match template.fill(columns).map_err(|error| Fault::new(error.to_string()))? {
         Filled::Prompt(prompt) => Ok(user_message(&json::string_value(&prompt))),
@@ -80,7 +80,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     }
 }
 
-/// Refuses a `messages` member of the line `text` that contains no messages.
+/// Refuses a value of `messages` that contains no messages. `text` is the whole line.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
     if is_filled_array(messages.get().as_bytes()) {
         return Ok(());

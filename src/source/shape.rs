@@ -37,7 +37,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
 /// Which member is the label.
 #[derive(Debug)]
 pub(super) struct Label {
-    /// The member named by `--id`. If there is none, the label is `custom_id`, or else `id`.
+    /// The member that `--id` asks for. Without `--id`, the label is `custom_id`, or else `id`.
     pub asked: Option<String>,
 }
 

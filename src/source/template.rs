@@ -234,7 +234,7 @@ impl Template {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
 
-    /// Returns how a template names a column: by its name, or as `row["…"]` when the name contains spaces or
+    /// Returns how a column is written in a template: as its name, or as `row["…"]` if the name contains spaces or
     /// punctuation.
     pub(crate) fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -47,7 +47,7 @@ impl Texts {
         &self.name
     }
 
-    /// Returns the folder that labels are relative to; empty for the working folder.
+    /// Returns the folder where the paths in labels start; empty for the working folder.
     pub(crate) fn root(&self) -> &Path {
         &self.pattern.root
     }

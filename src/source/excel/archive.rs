@@ -1,7 +1,7 @@
 //! Checks an `.xlsx` file, which is a zip archive of XML files, before calamine reads it.
 //!
 //! The sizes that an archive states can be wrong. So everything is unpacked once, only to count its bytes. The list of
-//! shared texts is also parsed, because calamine allocates for as many texts as the list claims to have.
+//! shared texts is also parsed, because calamine allocates memory for as many texts as the list claims to have.
 
 use std::io::{Cursor, Read};
 

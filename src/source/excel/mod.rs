@@ -1,4 +1,4 @@
-//! Excel files (`.xlsx`). One sheet is read. Its first non-empty row names the columns.
+//! Excel files (`.xlsx`). One sheet is read. Its first non-empty row contains the names of the columns.
 //!
 //! calamine reads the cells. It keeps all texts of the workbook in memory. So the whole sheet is read when the file is
 //! opened. For the same reason, the file can also come from standard input. There are limits for the size of the file

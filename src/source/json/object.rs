@@ -57,7 +57,7 @@ impl<'a> Object<'a> {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object and nothing after it. Members that were read before a fault stay in `self`, so that a broken
+    /// Reads one object. Nothing may follow it. Members that were read before a fault stay in `self`, so that a broken
     /// row keeps its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
