@@ -191,7 +191,7 @@ impl Taking<'_> {
     }
 }
 
-const TOO_LONG: Unshown = "is longer than the API takes";
+const TOO_LONG: Unshown = "is longer than the API accepts";
 
 /// The longest text of a cell, in bytes: twice the limit of a request, because JSON can be longer than the text in it.
 const MAX_CELL_BYTES: usize = 2 * MAX_BODY_BYTES;
