@@ -190,8 +190,8 @@ impl Line<'_, '_> {
                 let line = self.line;
                 self.warnings.once("metadata", || {
                     format!(
-                        "`metadata` is not sent when it holds more than `user_id`, since the API takes no more; it \
-                         rides along (first on line {line})"
+                        "`metadata` is not sent if it contains more than `user_id`, because the API accepts only \
+                         that; it is kept with the row (first on line {line})"
                     )
                 });
             }
