@@ -87,7 +87,7 @@ fn a_broken_row_affects_no_other_row_and_its_message_names_the_place() {
         (14, Some(24), "has an empty `prompt`"),
         (15, None, "has both `prompt` and `messages`"),
         (16, Some(2), "this looks like Python"),
-        (17, Some(2), "for plain text say --format lines"),
+        (17, Some(2), "for plain text, use --format lines"),
     ];
 
     let found = items("broken-rows.jsonl");

@@ -15,7 +15,7 @@ pub enum SourceError {
         name: String,
     },
     /// It is a folder.
-    #[error("{name}: is a folder; name a file in it")]
+    #[error("{name}: is a folder; give the path of a file in it")]
     Directory {
         /// The input as given.
         name: String,
@@ -26,7 +26,7 @@ pub enum SourceError {
         /// The pattern as given.
         name: String,
     },
-    /// A folder or a pattern gives no text file.
+    /// There is no text file in a folder, or none that matches a pattern.
     #[error("{name}: {problem}; {remedy}")]
     NoTexts {
         /// The folder or pattern as given.
@@ -37,17 +37,15 @@ pub enum SourceError {
         remedy: String,
     },
     /// It is a folder, but the given format is for files with rows.
-    #[error(
-        "{name}: is a folder, and --format {format} reads files of rows; name them, as in: claude-batch run '{name}/*'"
-    )]
+    #[error("{name}: is a folder, but --format {format} is for files with rows; try: claude-batch run '{name}/*'")]
     FolderFormat {
         /// The folder as given.
         name: String,
         /// The format asked for.
         format: &'static str,
     },
-    /// It is a device, which has no rows or never ends.
-    #[error("{name}: is a device, not a file of rows; name a file, or use - to read standard input")]
+    /// It is a device. A device either has no rows or never ends.
+    #[error("{name}: is a device, not a file with rows; give a file, or use - to read standard input")]
     Device {
         /// The input as given.
         name: String,
@@ -82,25 +80,25 @@ pub enum SourceError {
     },
     /// This build has no reader for the format.
     #[error(
-        "{name}: this build does not read {what}; take a release build, or build one that does from a clone with: \
+        "{name}: this build does not read {what}; use a release build, or a build from a clone with: \
          cargo install --path . --locked --features tables"
     )]
     NoReader {
         /// The input as given.
         name: String,
-        /// What this build does not read, in the plural.
+        /// The files that this build can't read, in the plural.
         what: &'static str,
     },
-    /// It is a Parquet file, but not a regular file: a pipe, or compressed.
+    /// It is a Parquet file that comes from a pipe or is compressed. Only a regular file can be read.
     #[error(
-        "{name}: a Parquet file can't be read from a pipe or a compressed file, because its directory is at its end; save \
-         it uncompressed, and name the file"
+        "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
+         it uncompressed, and give the path of the file"
     )]
     NotAFile {
         /// The input as given.
         name: String,
     },
-    /// It changed while it was read: a row no longer begins where it did.
+    /// It changed while it was read: no row begins at the place where a row began before.
     #[error("{name}: changed while it was read: no row begins at line {line} any more")]
     Moved {
         /// The input as given.
@@ -137,14 +135,14 @@ pub enum SourceError {
         name: String,
         /// How many rows were read.
         rows: u64,
-        /// Where the first is, for example "line 7".
+        /// Where the first unusable row is, for example "line 7".
         place: String,
         /// What is wrong with it.
         message: String,
     },
     /// The input is one JSON document over several lines, or one array of rows.
     #[error(
-        "{name}: looks like {what}, not like one JSON value a line; convert it, for example with: jq -c {filter} FILE"
+        "{name}: looks like {what}, not like one JSON value per line; convert it, for example with: jq -c {filter} FILE"
     )]
     JsonDocument {
         /// The input as given.
@@ -156,7 +154,7 @@ pub enum SourceError {
     },
     /// Neither its name nor its content shows the format.
     #[error(
-        "{name}: its format is not clear from its name or its first line; say --format lines if each line is a prompt, \
+        "{name}: its format is not clear from its name or its first line; use --format lines if each line is a prompt, \
          --format text if all of it is one prompt, or --format jsonl, csv or tsv"
     )]
     UnknownFormat {
@@ -173,8 +171,8 @@ pub enum SourceError {
         /// What is wrong with it, after "the header".
         message: String,
     },
-    /// A sheet has no row that names its columns.
-    #[error("{name}: the sheet {sheet} is empty; its first row must name the columns")]
+    /// A sheet has no row with the names of its columns.
+    #[error("{name}: the sheet {sheet} is empty; its first row must contain the names of the columns")]
     NoHeader {
         /// The input as given.
         name: String,
@@ -188,7 +186,7 @@ pub enum SourceError {
         name: String,
         /// The name asked for.
         sheet: String,
-        /// The sheets there are, with commas between them.
+        /// The existing sheets, with commas between them.
         sheets: String,
     },
     /// Two columns have the same name.
@@ -207,7 +205,7 @@ pub enum SourceError {
     NoPromptColumn {
         /// The input as given.
         name: String,
-        /// The columns there are, with commas between them.
+        /// The existing columns, with commas between them.
         columns: String,
         /// A template expression that would work.
         example: String,
@@ -219,7 +217,7 @@ pub enum SourceError {
         name: String,
         /// The name asked for.
         column: String,
-        /// The columns there are, with commas between them.
+        /// The existing columns, with commas between them.
         columns: String,
     },
     /// `--system` is a template and names a column that does not exist.
@@ -230,9 +228,9 @@ pub enum SourceError {
     SystemColumn {
         /// The input as given.
         name: String,
-        /// The names asked for, quoted, with commas between them.
+        /// The missing names, quoted, with commas between them.
         missing: String,
-        /// The columns there are, with commas between them.
+        /// The existing columns, with commas between them.
         columns: String,
     },
     /// The template names a column that does not exist.
@@ -240,15 +238,15 @@ pub enum SourceError {
     TemplateColumn {
         /// The input as given.
         name: String,
-        /// The names asked for, quoted, with commas between them.
+        /// The missing names, quoted, with commas between them.
         missing: String,
-        /// The columns there are, with commas between them.
+        /// The existing columns, with commas between them.
         columns: String,
     },
 }
 
 impl SourceError {
-    /// Returns the error for a failed reading. `name` is the name of the input, and `line` is the line that was
+    /// Returns the error for a read that failed. `name` is the name of the input, and `line` is the line that was
     /// reached.
     pub(super) fn reading(name: &str, line: u64, source: io::Error) -> Self {
         let name = name.to_owned();

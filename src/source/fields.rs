@@ -54,7 +54,7 @@ pub(super) enum Within {
     Beside,
 }
 
-/// The names that were checked, and the warnings about them. Each name is warned about once.
+/// The names that were checked, and the warnings about them. There is only one warning about each name.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     judged: [Judged; 3],
@@ -68,8 +68,8 @@ const MAX_JUDGED: usize = 1000;
 #[derive(Debug, Default)]
 struct Judged {
     all: HashSet<Box<str>>,
-    /// The first of them. Most inputs have no other names, and comparing a name with so few is faster than computing
-    /// its hash.
+    /// The first of them. Most inputs have so few names that `first` contains all of them. Comparing a name with these
+    /// is faster than computing its hash.
     first: Vec<Box<str>>,
 }
 
@@ -114,7 +114,7 @@ impl Warnings {
         self.pending.push(message);
     }
 
-    /// Adds the warning `message`, once for each `name`.
+    /// Adds the warning `message`, but only once for each `name`.
     pub(super) fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
         if self.is_fresh(name, Within::Row) {
             self.pending.push(message());
@@ -126,7 +126,7 @@ impl Warnings {
         self.pending.push(message);
     }
 
-    /// Takes the warnings since the last call.
+    /// Removes and returns the warnings that were added since the last call.
     pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.pending)
     }

@@ -14,13 +14,13 @@ pub(super) trait Rows: Send {
     /// Returns the format, which is never [`InputFormat::Auto`].
     fn format(&self) -> InputFormat;
 
-    /// Returns the columns that a header names, grouped by what happens to them; `None` for a format without a header.
+    /// Returns the columns in the header, grouped by what happens to them; `None` for a format without a header.
     fn columns(&self) -> Option<Columns> {
         None
     }
 
-    /// Returns the names of all columns in the order of the input, empty names included; `None` for a format without a
-    /// header.
+    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
+    /// format without a header.
     fn header(&self) -> Option<&[Arc<str>]> {
         None
     }
@@ -36,7 +36,8 @@ pub(super) trait Rows: Send {
     /// Returns the next row; `None` after the last. The input is called `name`. Doubtful names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
-    /// Continues at a position from an earlier reading of the input. This reading must not be past that position yet.
+    /// Continues at a position that was found when the input was read before. This time, reading must not have passed
+    /// that position yet.
     ///
     /// # Errors
     /// [`SourceError::Moved`] when no row begins there any more.
@@ -53,30 +54,31 @@ pub(super) trait Rows: Send {
     }
 }
 
-/// A format whose rows are lines or CSV records: it parses them.
+/// The parser of a format whose rows are lines or CSV records.
 pub(super) trait Format: Send {
-    /// Returns the columns that a header names.
+    /// Returns the columns in the header, as [`Rows::columns`] does.
     fn columns(&self) -> Option<Columns> {
         None
     }
 
-    /// Returns the names of all columns that a header names.
+    /// Returns the names of all columns in the header.
     fn header(&self) -> Option<&[Arc<str>]> {
         None
     }
 
-    /// Parses a line or record that is not blank; `None` if it is not a row. Doubtful names are added to `warnings`.
+    /// Parses a line or record that is not blank. Returns `None` if it is not a row. Doubtful names are added to
+    /// `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns the content of `raw`, the row that was read last, for outputs. If the row is broken, it is as much as
-    /// could be read.
+    /// Returns the content of `raw`, the row that was read last, for outputs. If the row is broken, returns only the
+    /// part that could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 
 /// The columns of an input, grouped by what happens to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
-    /// The columns that a request is made from, in the order of the input.
+    /// The columns from which a request is made, in the order of the input.
     pub sent: Vec<String>,
     /// The column with the label.
     pub label: Option<String>,
@@ -92,7 +94,7 @@ impl Columns {
 }
 
 impl fmt::Display for Columns {
-    /// Writes `columns sent: subject, body; id is the label; not sent: date`, without the groups that are empty.
+    /// Writes `columns sent: subject, body; id is the label; not sent: date`. Empty groups are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| name_list(names.iter().map(String::as_str));
         let sent = (!self.sent.is_empty()).then(|| format!("columns sent: {}", list(&self.sent)));

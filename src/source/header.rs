@@ -30,7 +30,7 @@ pub(super) struct Header {
     system: Option<usize>,
     model: Option<usize>,
     max_tokens: Option<usize>,
-    /// `--system`, if it is filled in.
+    /// `--system`, if it is a template.
     system_template: Option<Template>,
     /// Whether only labels are read.
     labels_only: bool,
@@ -162,7 +162,7 @@ impl Header {
         Ok(Some(text.to_owned()))
     }
 
-    /// Takes the columns with known names.
+    /// Returns the parts of a row without a template. The columns with known names become its parameters.
     fn named<R: Record + ?Sized>(&self, record: &R) -> Result<Parts, Fault> {
         let mut params = Params::default();
         for column in [self.model, self.system] {
@@ -254,7 +254,7 @@ fn repeated(columns: &[Arc<str>]) -> Option<String> {
     (!repeated.is_empty()).then(|| name_list(repeated))
 }
 
-/// Returns the column that most likely contains the prompt text, in the way in which a template names it.
+/// Finds the column that most likely contains the prompt text. Returns its name as it must be written in a template.
 fn example(columns: &[Arc<str>]) -> String {
     let named = |wanted: &str| columns.iter().find(|column| column.eq_ignore_ascii_case(wanted));
     let likely = ["prompt", "text", "question", "body", "content", "message", "input"].into_iter().find_map(named);

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata that show, without reading an input file, whether it has changed.
+/// Metadata of an input file. They show whether the file has changed, and the file need not be read for this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.

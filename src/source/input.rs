@@ -23,7 +23,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// Returns the name shown: the path as given, or `stdin`.
+    /// Returns the name for messages: the path as given, or `stdin`.
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),

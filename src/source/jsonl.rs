@@ -1,7 +1,7 @@
 //! JSON lines: each line is a row, in one of five shapes (see [`super::shape`]).
 //!
-//! Owns two rules for all lines: a string is a prompt, and an entry that an earlier run wrote for a broken row is not a
-//! row. If a line is broken, its label is kept as far as it could be read.
+//! Owns two rules for all lines. A string is a prompt. An entry of the error log is not a row if an earlier run wrote
+//! it for a broken row. If a line is broken, its label is kept as far as it could be read.
 
 use super::Options;
 use super::cells::InputRow;
@@ -19,7 +19,7 @@ use crate::domain::Params;
 pub(super) struct Jsonl {
     label: Label,
     template: Option<Template>,
-    /// `--system`, if it is filled in.
+    /// `--system`, if it is a template and there is also a template for the prompt.
     system: Option<Template>,
     /// Whether only labels are read.
     labels_only: bool,
@@ -43,7 +43,7 @@ impl Format for Jsonl {
 }
 
 impl Jsonl {
-    /// Begins an input.
+    /// Starts to read an input.
     pub(super) fn new(options: &Options) -> Self {
         let (label, template) = (Label { asked: options.id_column.clone() }, options.template.clone());
         let system = options.system.clone().filter(|_| template.is_some());
@@ -88,7 +88,7 @@ impl Jsonl {
     fn bare_string(&self, text: &str) -> Result<Parts, Fault> {
         let prompt = json::read_string(text)?;
         if let Some(name) = &self.label.asked {
-            return Err(Fault::new(format!("is a string and so has no member {}, which --id names", short(name))));
+            return Err(Fault::new(format!("is a string and so has no member {}, which --id asks for", short(name))));
         }
         let columns = ["line", "prompt"].map(|name| (name, Cell::Text(&prompt)));
         let messages = match &self.template {
@@ -118,7 +118,7 @@ fn not_a_row(text: &str, first: usize) -> Fault {
         Ok(value) => Fault::at(first, format!("is {}; a row is an object or a string", json::kind(value.get()))),
         Err(mut fault) => {
             if text.as_bytes().get(first).is_some_and(u8::is_ascii_alphabetic) {
-                fault.message.push_str(" (for plain text say --format lines)");
+                fault.message.push_str(" (for plain text, use --format lines)");
             }
             fault
         }

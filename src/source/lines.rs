@@ -17,12 +17,12 @@ const COLUMNS: [&str; 2] = ["line", "prompt"];
 /// An input of plain lines.
 pub(super) struct Lines {
     template: Option<Template>,
-    /// `--system`, if it is filled in.
+    /// `--system`, if it is a template and there is also a template for the prompt.
     system: Option<Template>,
 }
 
 impl Lines {
-    /// Begins the input called `input`.
+    /// Starts to read the input called `input`.
     ///
     /// # Errors
     /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`], because a line has no other columns.

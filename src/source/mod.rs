@@ -1,19 +1,19 @@
-//! Inputs: files and pipes become rows.
+//! Inputs: reads rows from files and pipes.
 //!
 //! A [`Reader`] holds the `format::Rows` of its input. For formats whose rows are lines or CSV records these are
 //! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
-//! `lines`) parses it. To add a format, add a file and an arm in the reader.
+//! `lines`) parses it. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
-//! memory at a time, and never more than [`Options::max_line_bytes`] of it.
+//! memory at a time. If it is longer than [`Options::max_line_bytes`], only a part of it is in memory.
 //!
 //! A fault of a whole input is a [`SourceError`]. It is found before the first row if possible. A fault of one row is
 //! an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
 //! A row's `line` is the number of its first line, from 1. Line feeds are counted, so blank lines count too. Byte
-//! offsets count every byte, including a byte order mark. Columns count bytes from 1 within the row's first line. A
-//! row's `index` is its position among the rows, from 0, without blank lines.
+//! offsets count every byte, including a byte order mark. A column is the number of a byte in the row's first line,
+//! from 1. A row's `index` is its position among the rows, from 0. Blank lines do not count.
 
 mod cells;
 mod columns;
@@ -81,13 +81,13 @@ pub struct Row {
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
-    /// Its own request parameters, in the order written, without defaults.
+    /// The row's own request parameters, in their order in the row. Defaults are not included.
     pub params: Params,
     /// Its other members, which are kept with the row and not sent.
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// Its content in the input, for outputs; only with [`Options::keeps_input`].
+    /// The whole row as it is in the input, for outputs; set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -103,13 +103,14 @@ pub struct BrokenRow {
     pub custom_id: Option<String>,
     /// Column of the fault in its line, in bytes from 1, where known.
     pub column: Option<u64>,
-    /// Offset of the row's first byte in its input (after decompression).
+    /// Offset of the row's first byte in its input after decompression.
     pub byte_offset: u64,
     /// Its text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong and what to do. It is written to follow "line 7": it begins in lower case and has no full stop.
+    /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
+    /// has no full stop.
     pub message: String,
-    /// Its content in the input, as far as it could be read, for outputs; only with [`Options::keeps_input`].
+    /// The row as it is in the input, as far as it could be read, for outputs; set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -125,7 +126,7 @@ pub enum Item {
 /// How an input is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The format is chosen by the name's extension, or else by the first line.
+    /// The extension of the file's name decides. If it does not show the format, the first line decides.
     #[default]
     Auto,
     /// One JSON value per line.
@@ -145,7 +146,7 @@ pub enum InputFormat {
 }
 
 impl InputFormat {
-    /// Every format, in the order in which help lists them.
+    /// All formats, in the order of the help text.
     pub const ALL: [Self; 8] =
         [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines, Self::Text, Self::Parquet, Self::Excel];
 
@@ -185,26 +186,26 @@ pub struct Options {
     pub format: InputFormat,
     /// `--id`: the column or member with the label, instead of `custom_id` or `id`.
     pub id_column: Option<String>,
-    /// `--sheet`: the sheet of an Excel file that is read, instead of the first.
+    /// `--sheet`: which sheet of an Excel file is read. The default is the first visible sheet.
     pub sheet: Option<String>,
-    /// `-t`: makes the messages from columns or members.
+    /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// `--system`, if it is a template. It is filled in for rows that have columns. These are the rows of formats with
-    /// a header, and all rows if there is a `template`.
+    /// `--system`, if it is a template. It is filled in for each row that has columns. Rows of formats with a header
+    /// have columns. If there is a `template`, all rows have columns.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
-    /// Whether rows keep their content in the input ([`Row::input`]), for outputs with the input's columns.
+    /// Whether [`Row::input`] is set, for outputs with the input's columns.
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
     pub labels_only: bool,
-    /// Where a pipe is copied to while it is read, so that it can be read again.
+    /// The file to which a pipe is copied while it is read, so that its rows can be read again.
     pub spool: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        // Escapes make JSON longer than its text.
+        // JSON can be longer than the text in it, because of escapes.
         let (format, max_line_bytes) = (InputFormat::Auto, 2 * MAX_BODY_BYTES);
         Self {
             format,

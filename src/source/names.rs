@@ -15,7 +15,7 @@ pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
     shown.join(", ")
 }
 
-/// Returns [`name_list`], followed by the name that was probably meant if one of the names in `wrong` is a misspelling.
+/// Returns [`name_list`]. If a name in `wrong` looks misspelt, adds the name that was probably meant.
 pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[&str]) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let meant = wrong.iter().find_map(|wrong| nearest(wrong, names.iter().copied()));
@@ -38,15 +38,15 @@ pub(super) fn short(name: &str) -> String {
     if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
 }
 
-/// Returns whether `name` is a misspelling of `of`.
+/// Returns whether `name` looks like a misspelling of the name `of`.
 pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// The most names that are compared with a wrong name.
+/// How many names are compared with a wrong name at most.
 const MAX_COMPARED: usize = 200;
 
-/// Returns the name that was probably meant by a wrong name.
+/// Returns the name that was probably meant instead of a wrong name.
 pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted = plain(name);
     let names =
@@ -61,9 +61,9 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
 /// The highest number of similar names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
-/// Returns up to three names that may be meant by a wrong name, the nearest first. A name is also a candidate if one of
-/// the two names contains the other, for example `haiku` or a name with a vendor before it, or if both consist of the
-/// same words.
+/// Returns up to three names that may have been meant instead of a wrong name, the most similar first. A name is also a
+/// candidate if one of the two contains the other, or if both consist of the same words. For example, `haiku` is a part
+/// of a model's name.
 pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let wanted = plain(name);
     if name.len() > LONGEST_NAME || wanted.len() < 3 {
@@ -102,8 +102,8 @@ pub(super) fn is_near(one: &str, other: &str) -> bool {
     edits(one, other) <= allowed
 }
 
-/// Returns how many edits turn one name into the other. An edit is an insertion, a deletion, a change, or a swap of two
-/// neighbours (optimal string alignment).
+/// Returns how many edits turn one name into the other. An edit is an insertion, a deletion, a replacement, or a swap
+/// of two neighbours (optimal string alignment).
 fn edits(one: &str, other: &str) -> usize {
     let one: Vec<char> = one.chars().collect();
     let other: Vec<char> = other.chars().collect();

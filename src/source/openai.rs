@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
 //! Owns the mapping of a chat completion to a message request. If a parameter has no counterpart, the row is broken and
-//! the message names the parameter. The reason: if the parameter were left out, the answer would look like an answer to
-//! the whole request. Parameters whose value is a default that changes nothing are left out. Texts stay the same, byte
-//! for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! the message says which parameter it is. Without the parameter, the answer would look like an answer to the whole
+//! request, but would not be one. A parameter is left out if its value is a default that changes nothing. Texts stay
+//! the same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -151,7 +151,7 @@ fn chat_messages(text: &str, value: &RawValue, params: &mut Params) -> Result<()
     Ok(())
 }
 
-/// Returns the role that a message gets in the new request, and its content.
+/// Returns the role and the content of a message in the new request.
 fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a RawValue), Fault> {
     let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is not an object"))?;
     let (mut role, mut content) = (None, None);

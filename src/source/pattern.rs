@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// How far a path below the root has matched a pattern: the numbers of the parts that may match its next name.
+/// The parts of a pattern that the next name of a path below the root may match, as numbers.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
@@ -33,12 +33,13 @@ impl Pattern {
         Self { root: root.to_owned(), parts: vec!["**".to_owned(), "*".to_owned()] }
     }
 
-    /// Returns the parts that may come next for a name directly in the root.
+    /// Returns the parts that a name directly in the root may match.
     pub(super) fn start(&self) -> Reached {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts that may come next inside the folder `name`. There are none when no file in it can match.
+    /// Returns the parts that a name inside the folder `name` may match. There are none if no file in this folder can
+    /// match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),
@@ -56,7 +57,7 @@ impl Pattern {
         reached.iter().any(|&at| is_last(at) && fits_part(&self.parts[at]))
     }
 
-    /// Adds the part after each `**`, because `**` also matches no folder at all.
+    /// Adds the part after each `**`, because `**` can also stand for no folder at all.
     fn with_skipped(&self, mut reached: Reached) -> Reached {
         let mut at = 0;
         while let Some(&part) = reached.get(at) {
@@ -70,11 +71,11 @@ impl Pattern {
     }
 }
 
-/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Takes linear space
+/// Returns whether a name matches a pattern of `*` (any number of bytes) and `?` (any single byte). Needs linear space
 /// and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
-    // Where in the pattern and the name to continue when the last `*` must match one more byte.
+    // If the last `*` must match one more byte, matching continues at these places in the pattern and the name.
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {
         match (pattern.get(at), retry) {

@@ -14,18 +14,20 @@ use super::template::{Cell, Filled, Template};
 use crate::domain::json::is_filled_array;
 use crate::domain::{MAX_BODY_BYTES, Params, too_large_words};
 
-/// Returns one user message with `content`, a JSON string or array of content blocks, as the value of `messages`.
+/// Returns a value for `messages`: one user message with this content. `content` is a JSON string or an array of
+/// content blocks.
 pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
     #[derive(Serialize)]
     struct Message<'a> {
         role: &'static str,
         content: &'a RawValue,
     }
-    // The message is serialized from a value. JSON text made by hand would have to be parsed once more for each row.
+    // The message is serialized from a value. JSON text that is put together here would have to be parsed once more for
+    // each row.
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
-/// Returns one user message that says `text`; blank text is a fault.
+/// Returns one user message with this text. Blank text is a fault.
 pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new("has an empty prompt"));
@@ -33,7 +35,7 @@ pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
     Ok(user_message(&json::string_value(text)))
 }
 
-/// Returns the messages for a template filled with a row.
+/// Fills a template with a row, and returns the resulting messages.
 pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, Fault> {
     match template.fill(columns).map_err(|error| Fault::new(error.to_string()))? {
         Filled::Prompt(prompt) => Ok(user_message(&json::string_value(&prompt))),
@@ -41,7 +43,7 @@ pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)
     }
 }
 
-/// Sets `system` from a template filled with a row, unless the row has its own.
+/// Fills a template with a row and sets `system` to the result, unless the row has its own `system`.
 pub(super) fn set_templated_system(
     params: &mut Params,
     system: Option<&Template>,
@@ -78,7 +80,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     }
 }
 
-/// Refuses a `messages` member of the line `text` that contains no messages.
+/// Refuses a value of `messages` that contains no messages. `text` is the whole line.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
     if is_filled_array(messages.get().as_bytes()) {
         return Ok(());
@@ -213,7 +215,7 @@ mod tests {
         for found in [lines, text] {
             assert!(found.is_err_and(|error| error.to_string().contains("--system names lnag")));
         }
-        assert_eq!(json, "has no lnag, which --system names (found: body, lang; did you mean lang?)");
+        assert_eq!(json, "has no lnag, which --system uses (found: body, lang; did you mean lang?)");
         assert_eq!(empty, "gives an empty system prompt when filled into --system");
     }
 

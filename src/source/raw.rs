@@ -1,4 +1,5 @@
-//! Raw rows: the bytes of a line or of a CSV record, with their place in the input, and what can be wrong with them.
+//! Raw rows, and what can be wrong with them. A raw row is the bytes of a line or of a CSV record, with their place in
+//! the input.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub(super) struct RawRow<'a> {
     pub lines: u64,
     /// Offset of its first byte in the input.
     pub byte_offset: u64,
-    /// Its text without the line end. If the row is over the cap, only the first [`KEPT_BYTES`].
+    /// Its text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
     pub bytes: &'a [u8],
     /// How it ended.
     pub end: End,
@@ -42,7 +43,7 @@ impl<'a> RawRow<'a> {
         !matches!(self.end, End::OverCap(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Returns the row's text, if it is whole and UTF-8.
+    /// Returns the row's text. It is a fault if the row is incomplete or not in UTF-8.
     pub(super) fn text(&self) -> Result<&'a str, Fault> {
         match self.end {
             End::OverCap(most_bytes) => return Err(over_cap(most_bytes)),
@@ -61,8 +62,8 @@ impl<'a> RawRow<'a> {
         })
     }
 
-    /// Returns the row's text, if it also has no NUL bytes. In plain text, a NUL byte shows damage or a file of another
-    /// kind.
+    /// Returns the row's text as [`Self::text`] does. A NUL byte is a fault too, because in plain text it shows damage
+    /// or a file of another kind.
     pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {
@@ -107,7 +108,7 @@ impl<'a> RawRow<'a> {
 /// Returns the fault of a row with more than this many bytes.
 pub(super) fn over_cap(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
-    Fault::new(format!("is longer than {mib:.0} MiB, more than the API takes"))
+    Fault::new(format!("is longer than {mib:.0} MiB, more than the API accepts"))
 }
 
 /// A row without its place in the input.

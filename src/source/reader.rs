@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // This check comes before opening, because some systems open folders, and others refuse them without a clear
-    // reason.
+    // The path is checked before it is opened. If it is a folder, some systems open it, and others refuse it without a
+    // clear reason.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -57,7 +57,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     Ok(reader)
 }
 
-/// Opens a file as [`open`] does, and continues at a [`Reader::position`] from an earlier reading of the file.
+/// Opens a file as [`open`] does, and continues at a [`Reader::position`] that was found when the file was read before.
 ///
 /// # Errors
 /// Any [`SourceError`]; [`SourceError::Moved`] when no row begins at `position` any more.
@@ -85,7 +85,7 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// How many rows were unusable so far, and the place and the fault of the first of them. `None` after the first
+    /// How many rows were unusable so far. For the first of these rows: its place and its fault. `None` after the first
     /// usable row.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
@@ -147,7 +147,7 @@ impl Reader {
         self.rows.format()
     }
 
-    /// Returns the format and the compression, for people.
+    /// Returns the format and the compression, for messages.
     pub(crate) fn kind(&self) -> String {
         let words = self.format().words();
         match self.compression {
@@ -156,36 +156,36 @@ impl Reader {
         }
     }
 
-    /// Returns whether [`open_at`] is fast because it does not read the rows before the position.
+    /// Returns whether [`open_at`] can skip the rows before the position without reading them.
     pub(crate) fn is_random_access(&self) -> bool {
         self.rows.is_random_access()
     }
 
-    /// Returns the columns that its header names; `None` for a format without one.
+    /// Returns the columns in the header, grouped by what happens to them; `None` for a format without a header.
     pub fn columns(&self) -> Option<Columns> {
         self.rows.columns()
     }
 
-    /// Returns the names of all columns in the order of the input, empty names included; `None` for a format without a
-    /// header.
+    /// Returns the names of all columns, in the order of the input. Empty names are included. Returns `None` for a
+    /// format without a header.
     pub fn header(&self) -> Option<&[Arc<str>]> {
         self.rows.header()
     }
 
-    /// Returns where the next row begins, or the blank lines before it; `None` after the last.
+    /// Returns where the next row begins, or where the blank lines before it begin; `None` after the last row.
     pub fn position(&mut self) -> Option<Position> {
         if self.is_over { None } else { self.rows.position() }
     }
 
-    /// Stops reading before the end of the input. Adds the warnings that are found only at the end.
+    /// Stops reading before the end of the input. Adds the warnings that usually come at the end.
     pub fn end(&mut self) {
         self.is_over = true;
         self.check_unchanged();
     }
 
-    /// Takes the warnings since the last call. They are about names that look misspelt (once per name) and, at the end,
-    /// about a file that changed while it was read. Each begins with the input's name. They are in lower case and have
-    /// no full stop.
+    /// Removes and returns the warnings that were added since the last call. They are about names that look misspelt
+    /// (once per name) and, at the end, about a file that changed while it was read. Each begins with the input's name.
+    /// They are in lower case and have no full stop.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }
@@ -219,11 +219,11 @@ impl Reader {
         };
         let warning = match identity(&path) {
             Ok(after) if after == before => return,
-            Ok(after) if after.len == before.len => "was written to while it was read".to_owned(),
+            Ok(after) if after.len == before.len => "changed while it was read".to_owned(),
             Ok(after) => format!("changed from {} to {} bytes while it was read", before.len, after.len),
             Err(_) => "was removed while it was read".to_owned(),
         };
-        self.warnings.push(format!("{warning}; what came later may not have been seen"));
+        self.warnings.push(format!("{warning}; later changes may not have been read"));
     }
 }
 
@@ -245,7 +245,7 @@ impl Reader {
 impl Iterator for Reader {
     type Item = Result<Item, SourceError>;
 
-    /// Returns the next row. After an error or the end there is nothing more.
+    /// Returns the next row. After an error or the end, it always returns `None`.
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.read();
         self.is_over |= item.is_err();

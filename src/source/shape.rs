@@ -1,7 +1,8 @@
 //! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
 //!
 //! Owns the shapes:
-//! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have it too, and also `error`.
+//! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have this shape too, with `error` as
+//!   one more member.
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
 //!   (null counts as missing). All remaining members are kept with the row and not sent.
@@ -9,8 +10,9 @@
 //! With a template, every member is a column, and the prompt comes from the template. Members that are request fields
 //! are parameters as well, except that `prompt`, `messages` and `params` are columns only.
 //!
-//! A name must not be used twice in a row or in its `params`. Parsers differ on which value they use, and a paid answer
-//! to the wrong value is worse than an error entry. Names that are nested deeper are checked by the API.
+//! Two members of a row, or of its `params`, must not have the same name. Parsers differ on which of the two values
+//! they use, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are
+//! checked by the API.
 
 use serde_json::value::RawValue;
 
@@ -22,20 +24,20 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A label longer than
-/// this limit is surely other data under a wrong name, and it would be repeated in every line about its row.
+/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A longer label is
+/// surely other data under a wrong name. It would also be repeated in every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
 pub(super) fn label_too_long(name: &str) -> Fault {
     let most = MAX_LABEL_BYTES >> 10;
-    Fault::new(format!("has a {} of more than {most} KiB, too long for an id; name another with --id", short(name)))
+    Fault::new(format!("has a {} of more than {most} KiB, too long for an id; choose another with --id", short(name)))
 }
 
 /// Which member is the label.
 #[derive(Debug)]
 pub(super) struct Label {
-    /// The member named by `--id`. If there is none, the label is `custom_id`, or else `id`.
+    /// The member that `--id` asks for. Without `--id`, the label is `custom_id`, or else `id`.
     pub asked: Option<String>,
 }
 
@@ -48,8 +50,7 @@ impl Label {
     }
 
     fn is(&self, name: &str, object: &Object<'_>) -> bool {
-        // The name is compared first, because searching the whole row for the label for each member would take too
-        // long.
+        // The name is compared first, because it would take too long to search the whole row for each member.
         let may_be = match &self.asked {
             Some(asked) => asked == name,
             None => matches!(name, "custom_id" | "id"),
@@ -64,7 +65,7 @@ impl Label {
         };
         let Some(value) = object.get(name) else {
             let found = found_list(object.members.iter().map(|(name, _)| &**name), &[name]);
-            return Err(Fault::new(format!("has no member {}, which --id names (found: {found})", short(name))));
+            return Err(Fault::new(format!("has no member {}, which --id asks for (found: {found})", short(name))));
         };
         match json::kind(value.get()) {
             "null" if self.asked.is_none() => Ok(None),
@@ -189,8 +190,8 @@ impl Line<'_, '_> {
                 let line = self.line;
                 self.warnings.once("metadata", || {
                     format!(
-                        "`metadata` is not sent when it holds more than `user_id`, since the API takes no more; it \
-                         rides along (first on line {line})"
+                        "`metadata` is not sent if it contains more than `user_id`, because the API accepts only \
+                         that; it is kept with the row (first on line {line})"
                     )
                 });
             }
@@ -480,7 +481,7 @@ mod tests {
         let [Item::Broken(missing), Item::Row(_), Item::Broken(blank), Item::Broken(bare)] = &found[..] else {
             panic!("{found:?}")
         };
-        assert_eq!(missing.message, "has no title, which the template names (found: titel; did you mean titel?)");
+        assert_eq!(missing.message, "has no title, which the template uses (found: titel; did you mean titel?)");
         assert!(blank.message.contains("empty prompt"), "{}", blank.message);
         assert!(bare.message.contains("found: line, prompt"), "{}", bare.message);
     }

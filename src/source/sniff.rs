@@ -19,7 +19,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Peeked {
     /// The first bytes, without a byte order mark.
     pub head: Vec<u8>,
-    /// How many bytes were removed from the beginning: the length of the byte order mark, or 0.
+    /// How many bytes were removed from the beginning. It is the length of the byte order mark, or 0.
     pub skipped: u64,
     /// How the input was compressed. The other fields are about the unpacked bytes.
     pub compression: Option<Compression>,
@@ -92,7 +92,8 @@ fn has_first_line(head: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
 }
 
-/// File types that are often given by mistake. Each has its first bytes, its name, and advice on what to do.
+/// File types that are often given by mistake. An entry contains the first bytes of such a file, the name of the type,
+/// and what to do.
 ///
 /// Source: the specifications of the formats.
 const MAGIC: [(&[u8], &str, &str); 14] = [
@@ -130,7 +131,7 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
         _ => {}
     }
     if head.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
-        return Some(("a tar archive", "unpack it with: tar -xf FILE, and name the files or the folder in it"));
+        return Some(("a tar archive", "unpack it with: tar -xf FILE, and give the files or the folder in it"));
     }
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
@@ -149,11 +150,12 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// Chooses the format: the one that the user asked for, or else by the name's extension, or else by the first line.
 ///
-/// If nothing shows the format, the user must name it. A wrong guess would cost money: the lines of a text would be
-/// sent one by one, or all together as one prompt.
+/// If nothing shows the format, the user must set it. A wrong guess would cost money: the lines of a text would be sent
+/// one by one, or all together as one prompt.
 ///
 /// # Errors
-/// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] for JSON that is not in lines.
+/// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] if the input is JSON, but not with one value per
+/// line.
 pub(super) fn choose(asked: InputFormat, name: &str, peeked: &Peeked) -> Result<InputFormat, SourceError> {
     let (first, by_name) = (peeked.first_line(), by_extension(name));
     if is_table(&peeked.head) {

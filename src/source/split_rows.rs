@@ -25,7 +25,7 @@ pub(super) struct SplitRows<F> {
 
 impl<F: Format> SplitRows<F> {
     /// Returns the rows that `splitter` cuts out. With `keeps_input`, each row has its [`InputRow`]. `file` is the path
-    /// of the input if reading can begin in its middle.
+    /// of the input; `None` if reading can begin only at its start.
     pub(super) fn new(
         splitter: Splitter,
         format: F,

@@ -1,11 +1,11 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
 //! Owns line numbers, byte offsets and the cap on a row's length. Does not know the meaning of a row. A row over the
-//! cap is skipped without being held in memory. Only its first [`KEPT_BYTES`] are kept, for the error entry.
+//! cap is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
 //!
-//! It finds where a CSV record ends by the same rules as the CSV parser. So the length of every record is bounded, its
+//! It uses the rules of the CSV parser to find the end of a CSV record. So the length of every record is bounded, its
 //! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
-//! raw text, and with an unclosed quote it would take the rest of the input into memory.
+//! raw text, and with an unclosed quote it would read the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
 /// How much memory the row buffer keeps between rows: as much as the read buffer. There is a limit because up to 64
-/// places of a file are read alternately, each with two buffers.
+/// places of a file are read in turn, each with two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How many bytes of one row are skipped before the whole input is refused. In real files, no row is even a hundredth
@@ -47,8 +47,8 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at line 1. Rows have at most `most_bytes`. `skipped` is how many bytes (a byte order mark) were already
-    /// removed from `input`.
+    /// Begins at line 1. The longest row has `most_bytes`. `skipped` is the length of a byte order mark that was
+    /// already removed from `input`.
     pub(super) fn new(name: Arc<str>, input: Box<dyn Read + Send>, cut: Cut, most_bytes: usize, skipped: u64) -> Self {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
@@ -228,7 +228,7 @@ fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
 enum Quoting {
     /// At the start of a field: a quote opens it.
     FieldStart,
-    /// In a field without quotes, or after its closing quote: a quote is a character.
+    /// In a field without quotes, or after the closing quote of a field: a quote is a character.
     Plain,
     /// Inside quotes: a line end is a character.
     Quoted,

@@ -23,7 +23,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 struct Copied<R> {
     stream: R,
-    /// The copy; `None` after writing it failed.
+    /// The copy; `None` once a write to it has failed.
     copy: Option<File>,
     path: Box<Path>,
 }
@@ -35,8 +35,8 @@ impl<R: Read> Read for Copied<R> {
             && copy.write_all(&buffer[..read]).is_err()
         {
             self.copy = None;
-            // If the copy can't be removed either, it stays incomplete. Then the rows that it lacks are missing in the
-            // output.
+            // If the copy can't be removed either, an incomplete copy stays. The rows that are missing in it will be
+            // missing in the output too.
             let _ = std::fs::remove_file(&self.path);
         }
         Ok(read)

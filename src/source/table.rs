@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub(super) byte_offset: u64,
     /// A cell for each column.
     pub(super) cells: Vec<InputCell>,
-    /// Cells that could not be read and so count as missing. Each has the index of its column, and a message that
+    /// Cells that could not be read. They count as missing. Each has the index of its column, and a message that
     /// follows the column's name.
     pub(super) faults: Vec<(usize, String)>,
 }
@@ -38,7 +38,7 @@ pub(super) trait Table: Send {
     /// Returns the next row; `None` after the last.
     fn next(&mut self) -> Result<Option<Record>, SourceError>;
 
-    /// Continues at a position from an earlier reading. Returns whether a row begins there.
+    /// Continues at a position that was found when the table was read before. Returns whether a row begins there.
     fn seek(&mut self, position: Position) -> Result<bool, SourceError>;
 }
 
@@ -46,7 +46,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// For each column: whether it is sent or is the label.
+    /// For each column: whether it is used, which means that it is sent or is the label.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,

@@ -2,8 +2,8 @@
 //!
 //! Owns the rules for filling in a template. A name that is not a column is an error; it is never replaced by an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
-//! null is written as nothing, like an empty CSV cell. Other JSON values keep their types, so that `{% if %}` and `{%
-//! for %}` work on them, and are written as JSON.
+//! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
+//! `{% for %}` work on them, and are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -16,8 +16,8 @@
 //! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one turn
 //!   to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
-//! A template without a column would make the same prompt for every row, and each of them would be paid for. So it is
-//! refused before any row is read. A template with an unknown filter is refused too.
+//! A template without a column would make the same prompt for every row, and the user would pay for each of them. So
+//! such a template is refused before any row is read. A template with an unknown filter is refused too.
 //!
 //! The fuel does not limit values that contain the same list many times. A chain of assignments can make such a value.
 //! A watchdog uses [`Template::pulse`] to notice it.
@@ -191,7 +191,7 @@ impl Template {
         })
     }
 
-    /// Returns a number that is different for each row that is being filled in; `None` while no row is being filled in.
+    /// Returns a number while a row is being filled in, and `None` at all other times. Each row has a different number.
     ///
     /// The fuel of a row is used up after at most two seconds. A row that takes much longer will not finish in a useful
     /// time.
@@ -234,7 +234,7 @@ impl Template {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
 
-    /// Returns how a template names a column: by its name, or as `row["…"]` when the name contains spaces or
+    /// Returns how a column is written in a template: as its name, or as `row["…"]` if the name contains spaces or
     /// punctuation.
     pub(crate) fn expression(column: &str) -> String {
         let is_word = column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -313,7 +313,7 @@ fn remedy(placeholder: Option<&Placeholder>) -> String {
     }
 }
 
-/// Adds to an error a hint about what the author probably meant.
+/// Adds a hint to an error. The hint says what the author probably meant.
 fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     match (error, uses::misspelt(text)) {
         (TemplateError::Syntax { line, message }, Some(meant)) => {
@@ -323,7 +323,7 @@ fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     }
 }
 
-/// Returns the columns that a template names and an input does not have.
+/// Returns the columns that are named in a template but missing in an input.
 pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<Vec<&str>> {
     let missing: Vec<&str> = template.names().filter(|name| !has(name)).collect();
     (!missing.is_empty()).then_some(missing)
@@ -370,7 +370,7 @@ mod tests {
         let error = parse("{{text}} {{titel}}").render(&[("text", Cell::Text("x")), ("title", Cell::Text("y"))]);
 
         let message = error.expect_err("titel is missing").to_string();
-        assert_eq!(message, "has no titel, which the template names (found: text, title; did you mean title?)");
+        assert_eq!(message, "has no titel, which the template uses (found: text, title; did you mean title?)");
         assert!(parse("{{ row['nope'] }}").render(&[("text", Cell::Text("x"))]).is_err());
     }
 

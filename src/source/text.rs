@@ -21,14 +21,14 @@ const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 /// The settings for turning a text into a row.
 pub(super) struct Text {
     template: Option<Template>,
-    /// `--system`, if it is filled in.
+    /// `--system`, if it is a template and there is also a template for the prompt.
     system: Option<Template>,
     most_bytes: usize,
     keeps_input: bool,
 }
 
 impl Text {
-    /// Begins the input called `input`.
+    /// Starts to read the input called `input`.
     ///
     /// # Errors
     /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`], because a text has only the columns in
@@ -118,7 +118,7 @@ pub(super) struct OneText {
 }
 
 impl OneText {
-    /// Begins the input called `name`. Its name is the row's label if `is_named`.
+    /// Starts to read the input called `name`. If `is_named`, this name is also the label of the row.
     ///
     /// # Errors
     /// The errors of [`Text::new`].

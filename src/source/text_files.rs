@@ -20,7 +20,7 @@ pub(super) struct TextFiles {
     text: Text,
     /// The place of the next file in the list.
     next: usize,
-    /// The total length of the files before it, with one extra byte for each of them.
+    /// The total length of the files before it, plus one byte for each of these files.
     offset: u64,
 }
 
@@ -70,7 +70,7 @@ impl Rows for TextFiles {
     }
 }
 
-/// Returns an error of one file as the fault of its row.
+/// Turns the error of a file into the fault of its row.
 fn fault(error: SourceError) -> Fault {
     Fault::new(match error {
         SourceError::Binary { what, remedy, .. } => format!("looks like {what}, not like text in UTF-8; {remedy}"),

@@ -47,7 +47,7 @@ impl Texts {
         &self.name
     }
 
-    /// Returns the folder that labels are relative to; empty for the working folder.
+    /// Returns the folder where the paths in labels start; empty for the working folder.
     pub(crate) fn root(&self) -> &Path {
         &self.pattern.root
     }
@@ -104,9 +104,9 @@ pub(crate) enum Expanded {
 
 /// Returns what a path on the command line means. A relative path starts at `working_folder`.
 ///
-/// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. If no
-/// text file matches it, or if `format` is a format of files with rows, a pattern means all files that match it, and
-/// each is a separate input.
+/// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. There
+/// are two exceptions: none of the files that match is a text file, or `format` is for files with rows. Then the
+/// pattern means all files that match it, and each of them is a separate input.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].
@@ -147,14 +147,14 @@ pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) ->
 fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) -> SourceError {
     if *left_out == LeftOut::default() {
         let problem = "is an empty folder".to_owned();
-        return SourceError::NoTexts { name, problem, remedy: "name a folder of text files, or a file".to_owned() };
+        return SourceError::NoTexts { name, problem, remedy: "give a folder of text files, or a file".to_owned() };
     }
     let rows = others.iter().find(|file| ends_in(&file.label, &ROW_ENDINGS));
     let remedy = match rows {
-        Some(file) => format!("name its files, as in: claude-batch run {}", shown(folder, &file.label)),
+        Some(file) => format!("give its files, as in: claude-batch run {}", shown(folder, &file.label)),
         None => {
             let endings = name_list(TEXT_ENDINGS);
-            format!("text files are those that end in {endings}; with --format text every file is one")
+            format!("text files are those that end in {endings}; with --format text, every file counts as a text file")
         }
     };
     SourceError::NoTexts { name, problem: format!("is a folder without text files; it contains {left_out}"), remedy }
@@ -240,7 +240,8 @@ fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// Splits off the number at the beginning of a text. Returns it without leading zeros, and the rest of the text.
+/// Splits a text after the number at its beginning. Returns the number without its leading zeros, and then the rest of
+/// the text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let zeros = text[..end].iter().take_while(|byte| **byte == b'0').count();
@@ -259,7 +260,7 @@ enum Kind {
     Link,
 }
 
-/// The files that are left out. For each reason: how many there are, and the first of them.
+/// The files that are left out. For each reason: the number of files, and the first file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     others: (u64, String),

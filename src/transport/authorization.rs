@@ -1,9 +1,9 @@
-//! How requests are authorized: with a fixed key, or with a token that expires. A token is asked for before each
-//! request.
+//! How requests are authorized: with a fixed key, or with a token that expires. The transport asks for a token before
+//! each request.
 //!
-//! Once a credential has been sent, it is a secret. The transport notes each credential here before it sends it, so a
-//! source of tokens can't forget to do so. Only the last few tokens are kept, because we assume that a server sends
-//! back only tokens that it received while one of its answers was open.
+//! Each credential that is sent is kept here as a secret, to remove it from the texts of servers. The transport does
+//! this before it sends a credential, so a source of tokens can't forget it. Only the last few tokens are kept. We
+//! assume that an answer repeats only tokens that reached the server between the request and the end of this answer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +17,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are searched for in texts of servers: the current one and the last ones before it.
+/// How many credentials are kept, to find them in texts of servers. These are the current credential and the ones just
+/// before it.
 const KNOWN: usize = 8;
 
 /// Where the credential of each request comes from.
@@ -25,7 +26,7 @@ const KNOWN: usize = 8;
 pub enum Authorization {
     /// All requests have the same credential.
     Fixed(Arc<Credential>),
-    /// The credential is asked for before each request.
+    /// The source is asked for a credential before each request.
     Asked(Arc<dyn CredentialSource>),
 }
 
@@ -42,12 +43,12 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Returns the current credential. As long as the credential does not change, this must be the same `Arc`.
     ///
-    /// It is called for each request, and several calls may run at the same time. The time of a call counts for the
-    /// time limit of its request.
+    /// It is called for each request, and several calls may run at the same time. The time that a call takes is part of
+    /// the time limit of its request.
     ///
     /// # Errors
-    /// The reason why there is no credential, in words for people and without a secret. The request is not sent, and
-    /// its row is tried again.
+    /// The reason why there is no credential, as a message for people. It must not contain a secret. The request is not
+    /// sent, and its row is tried again.
     fn credential(&self) -> Asked<'_>;
 }
 
@@ -62,7 +63,7 @@ pub(super) struct Authorizer {
 /// The header that authorizes a request; `None` without a credential.
 type Header = Option<(HeaderName, HeaderValue)>;
 
-/// The credentials sent so far, the latest last.
+/// The last credentials that were sent, the oldest first.
 #[derive(Default)]
 struct Known {
     sent: VecDeque<(Arc<Credential>, Header)>,
@@ -86,7 +87,7 @@ impl Authorizer {
     /// Returns the header for a request that is about to be sent.
     ///
     /// # Errors
-    /// The reason why there is no credential, in words for people.
+    /// The reason why there is no credential, as a message for people.
     pub(super) async fn header(&self) -> Result<Header, String> {
         let header = match &self.source {
             Authorization::Fixed(credential) => self.header_of(credential),
@@ -111,7 +112,7 @@ impl Authorizer {
         Ok(header)
     }
 
-    /// Notes the credential that is about to be sent.
+    /// Records the credential that is about to be sent.
     fn note(&self, new: Option<(Arc<Credential>, Header)>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((credential, header)) = new {

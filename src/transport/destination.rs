@@ -1,8 +1,8 @@
 //! Recognizes addresses at which no API can be, whether they come from a base URL, a proxy's address or a resolver.
 //!
-//! If this program runs as part of a service, a stranger may choose the URL. Clouds offer the credentials of their
-//! machines at link-local addresses, and some at other fixed addresses. Several forms of IPv6 addresses contain an IPv4
-//! address. Such an address is judged by its IPv4 address.
+//! If this program runs as part of a service, a stranger may choose the URL. A cloud offers the credentials of its
+//! machines at a link-local address. Some clouds use other fixed addresses instead. Several forms of IPv6 addresses
+//! contain an IPv4 address. Such an address is judged by its IPv4 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -4,12 +4,12 @@
 //!
 //! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
-//! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` runs only after the
-//!   head, between pieces of the body. The reason is that a call without streaming is silent while the model works, and
-//!   its head comes when the whole answer is ready. The head of a stream comes early, and after that the server sends
-//!   pings while the model works.
-//! - Only after a failure to connect is it certain that nothing was sent. After any later failure, the request may have
-//!   reached the server and been billed.
+//! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` begins only after
+//!   the head. It limits the wait between two pieces of the body. The reason: without streaming, the server is silent
+//!   while the model works. It sends the head when the whole answer is ready. The head of a stream comes early, and
+//!   after that the server sends pings while the model works.
+//! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
+//!   the request and billed it.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
 //!   resolves names and checks each address.
 //! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from it.
@@ -54,10 +54,10 @@ pub(crate) use self::config::TransportError;
 pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
-/// The most requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the server's limit
-/// would wait in a queue while their time runs out.
+/// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
+/// server's limit would wait in a queue while their time runs out.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// The most bytes of an error's body that are read; no error needs more.
+/// The longest part of an error's body that is read, in bytes. No error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
 /// Sends requests over HTTP.
@@ -124,7 +124,7 @@ impl HttpTransport {
         Ok(url)
     }
 
-    /// Returns the request with its authorization. It fails if there is no authorization by `deadline`.
+    /// Returns the request with its authorization. Fails if there is no credential by `deadline`.
     async fn request(&self, request: WireRequest, deadline: Instant) -> Result<reqwest::Request, WireError> {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;

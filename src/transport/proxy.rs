@@ -1,16 +1,16 @@
 //! Chooses the proxy for the server, once, from the usual environment variables.
 //!
 //! The HTTP client reads no variable itself: it gets the same `Proxy` whose address is shown to people. If the variable
-//! that names the proxy has a value that can't be used, this is an error, because a user who set it does not want a
-//! direct connection.
+//! that names the proxy has a value that can't be used, this is an error, because a user who set the variable does not
+//! want a direct connection.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If it is not set, `ALL_PROXY`
 //!   is used. The upper-case name of a variable is read first. If it is set but empty, the lower-case name is ignored.
 //!   A value without a scheme means `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
 //!   or `*` for all servers.
-//! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program, in which the header
-//!   `Proxy:` of a stranger's request sets `HTTP_PROXY`.
+//! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program. There, `HTTP_PROXY`
+//!   contains the header `Proxy:` of a request, which may come from a stranger.
 //! - No proxy is used for this machine.
 //! - On macOS and Windows, the system's settings are used if none of these variables is set.
 //!
@@ -90,7 +90,7 @@ enum ProxyFault {
     Blank,
     #[error("it is not a URL: {0}")]
     NotAUrl(String),
-    #[error("SOCKS proxies are not supported, http and https ones are")]
+    #[error("SOCKS proxies are not supported; use an http or https proxy")]
     Socks,
     #[error("its scheme is neither http nor https")]
     Scheme,
@@ -151,7 +151,7 @@ pub(crate) enum PassedOverWhy {
     Cgi,
     /// The server is this machine.
     Loopback,
-    /// `NO_PROXY` names the server.
+    /// The server is in the list of `NO_PROXY`.
     Exempt,
     /// The variable is for servers of the other scheme, and no variable is set for the scheme of this server.
     OtherScheme,
@@ -187,8 +187,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Returns a variable that names a proxy, in case [`proxy_for`] returns no proxy. Returns `None` if no variable names a
-/// proxy.
+/// Returns a variable that names a proxy, although [`proxy_for`] returns no proxy. Returns `None` if there is no such
+/// variable.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
@@ -206,7 +206,8 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// Returns the value of the first of the two names that is set; `None` if that value is empty.
+/// Returns the first of the two names that is set, with its value. Returns `None` if neither is set, or if that value
+/// is empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())
@@ -263,7 +264,7 @@ fn unescaped(text: &str) -> String {
 }
 
 fn uri(base_url: &BaseUrl) -> Uri {
-    // If a host can't be part of a URI, NO_PROXY can't name it either.
+    // If a host can't be part of a URI, it can't be in the list of NO_PROXY either.
     base_url.join("/").parse().unwrap_or_default()
 }
 

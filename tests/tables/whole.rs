@@ -158,7 +158,10 @@ fn another_sheet_can_be_read_by_its_name() {
     let missing = opened("Secondsheet").expect_err("there is none").to_string();
     assert!(missing.contains("(sheets: Orders, \"Second sheet\", Empty; did you mean \"Second sheet\"?)"), "{missing}");
     let empty = opened("Empty").expect_err("it has no header").to_string();
-    assert!(empty.ends_with("the sheet Empty is empty; its first row must name the columns"), "{empty}");
+    assert!(
+        empty.ends_with("the sheet Empty is empty; its first row must contain the names of the columns"),
+        "{empty}"
+    );
 
     let csv = Options { sheet: Some("x".to_owned()), ..with_template("{{body}}") };
     let mut csv = open(&Input::File("fixtures/tickets.csv".into()), &csv).expect("a good file");

@@ -6,8 +6,8 @@ use ::zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuff
 
 use super::damage::Damage;
 
-/// The most memory that unpacking may need, as a power of two in bytes: 128 MiB. The zstd tool has the same limit. Only
-/// its options `--long` and `--ultra` make files that need more.
+/// The limit for the memory that unpacking may need, as a power of two in bytes: 128 MiB. The zstd tool has the same
+/// limit. Only its options `--long` and `--ultra` make files that need more.
 pub(super) const MAX_WINDOW_LOG: u32 = 27;
 
 /// Size of the read buffer.
@@ -21,7 +21,7 @@ const FIRST: usize = 5;
 
 /// A reader of the unpacked bytes of zstd frames, one frame after another.
 ///
-/// The decoder gets only as many bytes as it asks for, which is never more than one block. So when it finds damage,
+/// The decoder gets only as many bytes as it asks for. It never asks for more than one block. So when it finds damage,
 /// nothing that it unpacked before is lost.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
@@ -29,7 +29,7 @@ pub(super) struct Unpacked<R> {
     /// How many bytes the decoder asks for next.
     wanted: usize,
     is_in_frame: bool,
-    /// Unpacked bytes, and the range of those that were not returned yet.
+    /// Unpacked bytes, and which of them are still to be returned.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,

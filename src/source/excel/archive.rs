@@ -1,7 +1,7 @@
 //! Checks an `.xlsx` file, which is a zip archive of XML files, before calamine reads it.
 //!
-//! The sizes that an archive states can be wrong. So everything is unpacked once, and only its bytes are counted. The
-//! list of shared texts is also parsed, because calamine allocates for as many texts as the list claims to have.
+//! The sizes that an archive states can be wrong. So everything is unpacked once, only to count its bytes. The list of
+//! shared texts is also parsed, because calamine allocates memory for as many texts as the list claims to have.
 
 use std::io::{Cursor, Read};
 
@@ -9,22 +9,22 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// The most bytes of an `.xlsx` file, first packed, then unpacked. A sheet of a million rows and ten columns has about
-/// 600 MB when it is unpacked.
+/// The limits for the size of an `.xlsx` file in bytes: packed, and unpacked. A sheet of a million rows and ten columns
+/// has about 600 MB when it is unpacked.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The most bytes of the shared texts, and of any other part that is not a sheet.
+/// The limits for the size in bytes: of the shared texts, and of any other part that is neither a sheet nor an image.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 
-/// The most files in an archive. Each sheet has one or two.
+/// The highest number of files in an archive. Each sheet has one or two.
 const MAX_FILES: usize = 10_000;
 
 /// The length of the shortest shared text, which is `<si/>`.
 const MIN_TEXT_BYTES: u64 = 5;
 
-/// The most shared texts. Each of them takes 24 bytes in addition to its text.
+/// The highest number of shared texts. Each of them needs 24 bytes in addition to its text.
 const MAX_TEXTS: u64 = 16 << 20;
 
 /// Checks the sizes of everything in an archive.

@@ -1,15 +1,15 @@
-//! Excel files (`.xlsx`). One sheet is read. Its first non-empty row names the columns.
+//! Excel files (`.xlsx`). One sheet is read. Its first non-empty row contains the names of the columns.
 //!
-//! calamine reads the cells. It keeps all texts of the workbook in memory. So the whole sheet is read when it is
-//! opened, and it can also come from standard input. There are limits for the size of the file ([`archive`]), the
-//! number of cells and the bytes of their texts.
+//! calamine reads the cells. It keeps all texts of the workbook in memory. So the whole sheet is read when the file is
+//! opened. For the same reason, the file can also come from standard input. There are limits for the size of the file
+//! ([`archive`]), the number of cells and the bytes of their texts.
 //!
 //! A row's `line` is its number in the sheet, as Excel shows it. Empty rows are skipped. The rows of a sheet have no
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
 //!
-//! Cells to the right of the last named column are left out. The value of merged cells is in the first of them, and the
-//! others are missing. If a cell shows an error, such as `#N/A`, its row is broken when the cell's column is sent or is
-//! the label. In any other column, such a cell is missing.
+//! Cells to the right of the last named column are left out. If cells are merged, the first of them has the value, and
+//! the others count as missing. A cell can show an error, such as `#N/A`. In a column that is sent or is the label,
+//! such a cell makes its row broken. In any other column, it counts as missing.
 
 mod archive;
 mod cell;
@@ -24,20 +24,20 @@ use super::names::{found_list, short};
 use super::table::{Record, Table};
 use super::{InputCell, InputFormat, Position, SourceError};
 
-/// The most non-empty cells, and the most bytes of their texts.
+/// The highest number of non-empty cells, and the highest number of bytes of their texts.
 const MAX_CELLS: usize = 16 << 20;
 const MAX_TEXT_BYTES: usize = 512 << 20;
 
-/// The most columns of a sheet in Excel.
+/// The highest number of columns that Excel allows in a sheet.
 const MAX_COLUMNS: u32 = 16_384;
 
-/// The most cells of all rows, empty ones included.
+/// The highest number of cells in all rows together. Empty cells count too.
 const MAX_PLACES: u64 = 1 << 28;
 
 /// A sheet.
 pub(super) struct Excel {
     columns: Vec<Arc<str>>,
-    /// All non-empty cells below the header, sorted by row and column.
+    /// All non-empty cells below the header, sorted by row and then by column.
     cells: Vec<Placed>,
     /// The index of the next cell.
     next: usize,

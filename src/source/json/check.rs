@@ -21,12 +21,12 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The parser names the column before the faulty character.
+        // The column that the parser reports can lie before the faulty character.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();
     let hint = match rest {
-        _ if error.is_eof() => "; the line ends too early: one whole JSON value a line",
+        _ if error.is_eof() => "; the line ends too early: each line must be a complete JSON value",
         [b'N', b'a', b'N', ..] | [b'I', b'n', b'f', ..] => {
             "; NaN and Infinity are not JSON: leave them out or use null"
         }
@@ -42,9 +42,9 @@ pub(super) fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     let column = error.column().max(1);
     let rest = text.get(column - 1..).unwrap_or_default();
     let message = match rest.as_bytes().first() {
-        Some(b'{' | b'"' | b'[') => "has a second value after its first; write one row a line",
+        Some(b'{' | b'"' | b'[') => "has a second value after its first; write each row on its own line",
         Some(b',') => "has a comma after its value; rows are separated by line ends only",
-        _ => "has something after its value; write one row a line",
+        _ => "has something after its value; write each row on its own line",
     };
     Fault::at(column - 1, message)
 }
@@ -62,8 +62,8 @@ pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
 /// Refuses valid JSON that common parsers or the API would refuse. Returns the number of opening brackets, including
 /// brackets in strings.
 ///
-/// Most rows have too few brackets to be nested too deep, and many have no escapes. Counting both is much faster than
-/// tracking strings.
+/// Most rows have so few brackets that they can't be nested too deep, and many have no escapes. Counting brackets and
+/// backslashes is much faster than keeping track of strings.
 pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     let (openings, escapes) = openings_and_escapes(text.as_bytes());
     if openings > MAX_DEPTH

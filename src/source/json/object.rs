@@ -11,7 +11,7 @@ use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
 /// How many levels deeper a value can be in the error log than in its row. In the short shapes and in the shapes of
-/// other services, values are less deep than in `params`.
+/// other services, values are not as deep as in `params`.
 const GAINED: usize = 4;
 
 /// One member of an object.
@@ -33,7 +33,7 @@ pub(in crate::source) struct Object<'a> {
 pub(in crate::source) enum Nested<'a> {
     /// It is an object.
     Object(Vec<Member<'a>>),
-    /// It is something else. The text is its kind with an article, such as `an array`.
+    /// It is something else. The text says what it is, with an article, such as `an array`.
     Other(&'static str),
 }
 
@@ -52,12 +52,12 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 
-    /// Returns whether a member is there, `params` included.
+    /// Returns whether the object has this member. `params` counts as a member too.
     pub(in crate::source) fn has(&self, name: &str) -> bool {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object and nothing after it. Members that were read before a fault stay in `self`, so that a broken
+    /// Reads one object. Nothing may follow it. Members that were read before a fault stay in `self`, so that a broken
     /// row keeps its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
@@ -76,7 +76,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The most members of a row or of its `params`. It limits the memory, and is far above the number in any real row.
+/// The highest number of members in a row or in its `params`. This limits the memory. Real rows have far fewer members.
 const MAX_MEMBERS: usize = 10_000;
 
 /// Reads the members of a row.

@@ -1,7 +1,7 @@
 //! Decompresses pages. The result is never longer than the page header says.
 //!
-//! The parquet crate relies on a page to unpack to the size in its header. Some of its codecs unpack everything,
-//! however long it is. Here that size is a limit.
+//! The parquet crate relies on the size in a page's header. Some codecs of the crate unpack everything, even if it is
+//! much longer than that. In this module, that size is a limit.
 
 use std::io::Read;
 
@@ -14,7 +14,7 @@ pub(super) fn is_known(compression: Compression) -> bool {
     matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_))
 }
 
-/// Unpacks `packed` and appends the result to `into`. It must be exactly `bytes` long.
+/// Unpacks `packed` and appends the result to `into`. The result must be exactly `bytes` long.
 pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
     let begin = into.len();
     match compression {
@@ -41,7 +41,7 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
 const MAX_WINDOW_LOG: u32 = 27;
 
 fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
-    // One byte more is read, to notice data that is longer than it should be.
+    // One more byte is read, to notice if the data is too long.
     packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
 }
 

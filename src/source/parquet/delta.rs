@@ -1,8 +1,9 @@
-//! Turns byte arrays that are written as lengths or as changes into plain byte arrays.
+//! Decodes the byte arrays of a page that stores all lengths first, or that stores only how each value differs from the
+//! one before. The result is plain byte arrays.
 //!
-//! The parquet crate allocates as many lengths as such a page claims to have. Values that share a beginning can take
-//! far more memory than their page. This module limits both: it returns no more values than the page has, and no more
-//! bytes than the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`,
+//! The parquet crate allocates memory for as many lengths as such a page claims to have. Values with the same beginning
+//! can need far more memory than their page. This module limits both: it returns no more values than the page has, and
+//! no more bytes than the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`,
 //! `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;

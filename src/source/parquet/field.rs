@@ -48,7 +48,7 @@ impl Field {
         }
     }
 
-    /// Takes the field's cell of the next row.
+    /// Reads the field's cell of the next row.
     pub(super) fn cell(&self, row: &mut Taking<'_>) -> Result<InputCell, Damage> {
         match self {
             Self::Optional(level, inner) => match row.definition(self.first())? {
@@ -85,7 +85,7 @@ impl Field {
         }
     }
 
-    /// Takes the next value and writes it as JSON.
+    /// Reads the next value and writes it as JSON.
     fn write(&self, row: &mut Taking<'_>, text: &mut String) -> Result<(), Damage> {
         if text.len() > MAX_CELL_BYTES {
             row.fault = Some(TOO_LONG);
@@ -162,10 +162,10 @@ impl Field {
     }
 }
 
-/// The leaves of a file while the cells of a row are taken.
+/// The state of reading the cells of one row.
 pub(super) struct Taking<'a> {
     pub(super) leaves: &'a mut [Leaf],
-    /// What is wrong with a value of the row. The other values of the row are nevertheless taken, so that the next row
+    /// What is wrong with a value of the row. The other values of the row are read nevertheless, so that the next row
     /// begins at the right place.
     pub(super) fault: Option<Unshown>,
 }
@@ -175,7 +175,7 @@ impl Taking<'_> {
         self.leaves[leaf].definition().ok_or_else(|| Damage::new("a column has fewer values than rows"))
     }
 
-    /// Takes a value; `None` if it can't be shown.
+    /// Reads a value; `None` if it can't be shown.
     fn take(&mut self, leaf: usize) -> Result<Option<Shown<'_>>, Damage> {
         match self.leaves[leaf].take()? {
             Ok(Shown::Text(text)) if text.len() > MAX_CELL_BYTES => {
@@ -191,9 +191,9 @@ impl Taking<'_> {
     }
 }
 
-const TOO_LONG: Unshown = "is longer than the API takes";
+const TOO_LONG: Unshown = "is longer than the API accepts";
 
-/// The longest text of a cell, in bytes: twice the limit of a request, because escapes make JSON longer than its text.
+/// The longest text of a cell, in bytes: twice the limit of a request, because JSON can be longer than the text in it.
 const MAX_CELL_BYTES: usize = 2 * MAX_BODY_BYTES;
 
 struct Builder<'a> {

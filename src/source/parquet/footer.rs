@@ -1,9 +1,9 @@
 //! Reads the footer of a Parquet file: its schema, and where its columns are.
 //!
 //! The parquet crate decodes the footer. Before that, this module reads the footer once, to make sure that the crate
-//! takes no more memory or stack than the footer's size allows. The check is needed because the crate allocates for as
-//! many children as a group claims to have, and recurses as deep as groups are nested. The crate also relies on each
-//! field to have the type that the format prescribes, so the types are checked too.
+//! takes no more memory or stack than the footer's size allows. The check is needed because the crate allocates memory
+//! for as many children as a group claims to have, and its recursion is as deep as the groups are nested. The crate
+//! also expects that each field has the type that the format prescribes. So the types are checked too.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,10 +14,10 @@ use super::super::guard::guarded;
 use super::damage::Damage;
 use super::thrift::{BINARIES, INTS, STRUCTS, Thrift, Value};
 
-/// The longest footer that is read. The footer of a file with fifty columns and a thousand row groups has 8 MB.
+/// The longest footer that is read. For a file with fifty columns and a thousand row groups, the footer is 8 MB long.
 const MAX_FOOTER_BYTES: u64 = 32 << 20;
 
-/// The most nodes of a schema.
+/// The highest number of nodes in a schema.
 const MAX_NODES: usize = 20_000;
 
 /// How deep columns may be nested below the root.
@@ -46,7 +46,7 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
         return Err(Damage::new("it is encrypted, which is not supported"));
     }
     if magic != MAGIC {
-        return Err(Damage::new("its end is missing: it was not written or copied whole"));
+        return Err(Damage::new("its end is missing: it was not completely written or copied"));
     }
     let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
     if footer + 12 > length {

@@ -1,4 +1,4 @@
-//! One column of primitive values. It is read in batches of rows, and its values are taken one by one.
+//! One column of primitive values. It is decoded in batches of rows. The values of a batch are returned one by one.
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, get_column_reader};
@@ -33,10 +33,10 @@ pub(super) struct Leaf {
     definitions: Vec<i16>,
     /// The repetition level of each slot: which list it continues. Empty for a column without lists.
     repetitions: Vec<i16>,
-    /// How many slots the batch has, and how many of them were taken.
+    /// How many slots the batch has, and how many of them were used.
     slots: usize,
     slot: usize,
-    /// How many values were taken.
+    /// How many values were returned.
     value: usize,
 }
 
@@ -131,7 +131,7 @@ impl Leaf {
         self.slot += 1;
     }
 
-    /// Takes the next value, which must not be missing.
+    /// Returns the next value, which must not be missing.
     pub(super) fn take(&mut self) -> Result<Result<Shown<'_>, Unshown>, Damage> {
         let at = self.value;
         self.slot += 1;

@@ -5,12 +5,12 @@
 //! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
 //! can have any size.
 //!
-//! A row's `line` is its number in the file, from 1. The bytes of a row are in as many places as there are columns, so
+//! A row's `line` is its number in the file, from 1. The bytes of a row are in several places, one for each column. So
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
-//! Values are shown as [`value`] says. Lists, maps and structures are JSON ([`field`]). If a value can't be shown, its
-//! row is broken when the value's column is sent or is the label. In any other column, such a value is missing. Reading
-//! stops at damage, and the rows before it are kept.
+//! The module [`value`] says how values are shown. Lists, maps and structures are JSON ([`field`]). Some values can't
+//! be shown. In a column that is sent or is the label, such a value makes its row broken. In any other column, it
+//! counts as missing. Reading stops at damage, and the rows before it are kept.
 
 mod codec;
 mod damage;
@@ -35,14 +35,14 @@ use super::guard::guarded;
 use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
-/// The most rows for each byte of a file. A column of equal values takes few bytes for a million rows, but prompts
-/// differ from each other. So a file with more rows per byte was made to do harm.
+/// The limit for the number of rows per byte of a file. A column of equal values takes few bytes for a million rows,
+/// but prompts differ from each other. So a file with more rows per byte was surely made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
 /// The longest average row, in bytes. If a file claims a longer one, this value is used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
-/// How many bytes of values, and how many rows, are decoded at a time at most.
+/// The limits for one batch: how many bytes of values, and how many rows.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 256;
 
@@ -57,9 +57,9 @@ pub(super) struct Parquet {
     budget: Arc<Budget>,
     /// The number of the row group after the current one.
     next_group: usize,
-    /// How many rows of the group are not decoded yet.
+    /// How many rows of the group are still to be decoded.
     left_in_group: u64,
-    /// How many rows of the batch are not taken yet.
+    /// How many rows of the batch are still to be returned.
     left_in_batch: u64,
     batch_rows: u64,
     /// The number of the next row, from 0, and how many rows the file has.
@@ -163,7 +163,7 @@ impl Parquet {
         Position { line: row + 1, byte_offset: row.saturating_mul(self.row_bytes) }
     }
 
-    /// Stops the reading. Returns the error, which says after which row the damage is.
+    /// Stops the reading. The error that it returns says after which row the damage begins.
     fn damaged(&mut self, damage: Damage) -> SourceError {
         let row = std::mem::replace(&mut self.row, self.rows);
         damage.after_row(&self.name, row)

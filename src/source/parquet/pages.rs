@@ -18,27 +18,27 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// The most bytes that the pages of a file may hold at one time. Usually one page of each column is in memory, and a
-/// page has about a megabyte.
+/// How much memory the pages of a file may use at the same time, in bytes. Usually one page of each column is in
+/// memory, and its size is about a megabyte.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
-/// The most bytes of one page.
+/// The longest page, in bytes.
 const MAX_PAGE_BYTES: usize = 256 << 20;
 
 /// The longest page header, in bytes. Headers are long if they contain statistics of long texts.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
-/// The most values that one batch of rows may have in one column. Only columns of lists can exceed it.
+/// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed it.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
-/// The most values of one page. It is this high because old writers put a whole row group of 64 Mi rows into one page
-/// if all values are missing.
+/// The limit for the number of values in one page. It is this high because old writers put a whole row group of 64 Mi
+/// rows into one page if all values are missing.
 const MAX_PAGE_VALUES: usize = 1 << 26;
 
-/// The most values of a page in an encoding that stores the lengths of the values.
+/// The same limit for a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
-/// The memory that the pages of one file hold.
+/// How much memory the pages of one file use.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     held_bytes: AtomicUsize,
@@ -61,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the budget. Dropping it gives the part back.
+/// A part of the budget. When it is dropped, the part becomes free.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
@@ -125,7 +125,7 @@ impl Pages {
         Ok(read)
     }
 
-    /// Reads the header of the next page ahead. It is kept until its page is read.
+    /// Reads the next header before its page is needed. The header is kept until the page is read.
     fn header(&mut self) -> Result<Option<Header>> {
         if self.next.is_some() || self.left == 0 {
             return Ok(self.next);
@@ -185,7 +185,7 @@ impl Pages {
         }
     }
 
-    /// Reads and unpacks the page of a header.
+    /// Reads and unpacks the page that follows a header.
     fn page(&mut self, header: Header) -> Result<Page> {
         self.check(&header)?;
         // The values of a dictionary are kept as slices, which take 32 bytes each.
@@ -196,7 +196,7 @@ impl Pages {
             return Err(Damage::new("the file ends within a page").into());
         }
         if header.checksum.is_some_and(|checksum| checksum != crc32fast::hash(&packed)) {
-            return Err(Damage::new("the bytes of a page are not those that were written").into());
+            return Err(Damage::new("the checksum of a page does not match its bytes").into());
         }
         self.skip();
         let levels = header.definition_bytes.saturating_add(header.repetition_bytes);
@@ -223,7 +223,7 @@ impl Pages {
         header.page(Bytes::from_owner(PageBytes { bytes, _held: held }))
     }
 
-    /// Turns a page of lengths or changes into a page of plain values.
+    /// Converts a page with separate lengths or with differences into a page of plain values.
     fn plain(&self, header: Header, bytes: &[u8]) -> Result<Page> {
         let levels = self.levels_end(&header, bytes)?;
         let values = &bytes[levels..];
@@ -401,7 +401,7 @@ impl Header {
         Ok((page, thrift.read_bytes()))
     }
 
-    /// Returns whether the lengths of its values are written apart.
+    /// Returns whether the lengths of its values are stored separately from the values.
     fn is_delta(&self) -> bool {
         matches!(self.encoding, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY)
     }

@@ -1,8 +1,8 @@
 //! Reads the compact Thrift encoding of page headers and of the footer, within bounds.
 //!
-//! The parquet crate reads the footer. This module reads it first and refuses what would make the crate take too much
-//! memory or stack. Page headers are read by this module only. Source: the Thrift compact protocol specification, and
-//! `parquet.thrift` of the Parquet format.
+//! The parquet crate reads the footer. This module reads the footer first. It refuses a footer that would make the
+//! crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact protocol
+//! specification, and `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 

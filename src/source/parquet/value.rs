@@ -1,8 +1,8 @@
 //! Turns a value of a Parquet column into a cell.
 //!
-//! Texts are text. Numbers and booleans are JSON and exact. A floating-point number is written with as few digits as
-//! are needed to read the same number back. Dates and times are text in the form of ISO 8601; a time that is not in UTC
-//! has no zone. Numbers that JSON does not have (NaN, inf) are text.
+//! Texts are text. Numbers and booleans are written as JSON, without rounding. A floating-point number is written with
+//! as few digits as are needed to read the same number back. Dates and times are text in the form of ISO 8601; a time
+//! that is not in UTC has no zone. Numbers that JSON does not have (NaN, inf) are text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,14 +15,14 @@ use parquet::schema::types::ColumnDescriptor;
 /// What the values of a column mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// What their physical type says. Bytes should be text.
+    /// The physical type alone says what they mean. Bytes should be text.
     Plain,
     Unsigned,
     Decimal(usize),
     Date,
-    /// A time of day, in this many parts of a second.
+    /// A time of day. The number says how many units make a second.
     Time(i64),
-    /// A moment, in this many parts of a second, and whether it is in UTC.
+    /// A moment. The number says how many units make a second, and the flag says whether it is in UTC.
     Timestamp(i64, bool),
     Uuid,
     Half,
@@ -126,7 +126,7 @@ pub(super) fn bytes(value: &[u8], meaning: Meaning) -> Result<Shown<'_>, Unshown
 const OUT_OF_RANGE: Unshown = "holds a date that no calendar has";
 const WRONG_LENGTH: Unshown = "holds a value of a wrong length";
 
-/// The most bytes of a decimal number that is read. The common decimals, of 38 digits, have 16.
+/// The length of the longest decimal number that is accepted, in bytes. The usual decimals have 38 digits and 16 bytes.
 const MAX_DECIMAL_BYTES: usize = 64;
 
 /// Writes a whole number as a decimal number with `scale` digits after the point. The bytes are in two's complement,

@@ -21,7 +21,7 @@ use super::error::{JSON_BYTES_OF_FUEL, TemplateError};
 use super::uses::ROW;
 use crate::domain::shortened;
 
-/// The names of the filter that users write.
+/// The two names of the filter for users.
 const FROM_JSON: [&str; 2] = ["fromjson", "from_json"];
 /// The filter that is added to loops.
 const LOOPED: &str = "__looped";
@@ -88,7 +88,7 @@ enum Use {
     Loop,
 }
 
-/// A text that should be JSON and is not.
+/// A text that should be JSON but is not.
 #[derive(Clone, Debug)]
 pub(super) struct NotJson {
     pub text: String,
@@ -105,7 +105,8 @@ impl fmt::Display for NotJson {
 impl std::error::Error for NotJson {}
 
 impl NotJson {
-    /// Returns the error for a row whose column `column` has this text. The name is written as in the template.
+    /// Returns the error for a row with this text in the column `column`. The error shows the name of the column as it
+    /// is written in the template.
     pub(super) fn of_column(&self, column: &str) -> TemplateError {
         let (how, hint) = match self.used {
             Use::Filter => ("reads it with fromjson", String::new()),
@@ -120,8 +121,8 @@ pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Changes the source so that loops directly over a column read the JSON in it. Returns the new source. `names` are the
-/// columns that the source names directly.
+/// Changes the loops in the source that go directly over a column, so that they read the JSON in the column. Returns
+/// the new source. `names` are the columns that the source names directly.
 pub(super) fn with_json_loops(
     text: &str,
     config: &SyntaxConfig,

@@ -31,8 +31,8 @@ pub(super) struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Returns the name of a text inside the environment. It has no file extension, because the engine would choose a way
-/// of escaping by the extension.
+/// Returns the name of a text inside the environment. The name has no file extension, because the engine would choose a
+/// way of escaping by that extension.
 pub(super) fn name(at: usize) -> String {
     at.to_string()
 }

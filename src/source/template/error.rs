@@ -1,4 +1,4 @@
-//! Errors of a template, and the limits that their messages name.
+//! Errors of a template, and the limits that appear in their messages.
 
 use std::fmt;
 
@@ -9,21 +9,22 @@ use crate::domain::{MAX_BODY_BYTES, shortened};
 /// The longest prompt that a template may make, in bytes. It is more than the API accepts, and it stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// Fuel for one row. One unit is used for each step and for each 64 bytes. It is enough to fill three prompts of the
-/// largest size, or to loop about ten times over a list of ten thousand items. At most 128 MB can be in memory at once.
+/// Fuel for one row. One unit is used for each step and for each 64 bytes. All units together are enough to fill three
+/// prompts of the largest size, or to loop about ten times over a list of ten thousand items. At most 128 MB can be in
+/// memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
-/// Bytes that one unit of fuel pays for.
+/// How many bytes cost one unit of fuel.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
-/// Bytes of JSON that one unit of fuel pays for. It is a smaller number because reading and writing JSON takes longer
+/// How many bytes of JSON cost one unit of fuel. It is a smaller number because reading and writing JSON takes longer
 /// than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
 /// A line of a template. In a list of messages, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The message of the list, from 1; `None` when the template is one text.
+    /// The number of the message in the list, from 1; `None` when the template is one text.
     pub message: Option<usize>,
     /// The line, from 1.
     pub number: usize,
@@ -80,13 +81,13 @@ pub enum TemplateError {
         nearest: String,
     },
     /// It names columns that a row does not have.
-    #[error("has no {missing}, which {by} names (found: {columns})")]
+    #[error("has no {missing}, which {by} uses (found: {columns})")]
     MissingColumn {
-        /// What names them: the template or `--system`.
+        /// Where they are used: the template or `--system`.
         by: &'static str,
-        /// The names, with commas between them.
+        /// The missing columns, with commas between them.
         missing: String,
-        /// The columns there are, with commas between them.
+        /// The existing columns, with commas between them.
         columns: String,
     },
     /// The template reads a column as JSON, but the column does not contain JSON.

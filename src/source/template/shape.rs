@@ -2,7 +2,7 @@
 //!
 //! The parser itself limits how deep brackets and blocks are nested. But in a chain, each operator, filter, call and
 //! `elif` also adds a level to the syntax tree, and the parser walks that tree by recursion. So the tokens are counted
-//! before parsing, which needs no recursion. The limits are far above any template that people write.
+//! before parsing. Counting needs no recursion. The limits are far above any template that people write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
 //! of that, even in a build without optimization.
@@ -21,7 +21,7 @@ const MAX_TAG_SIGNS: usize = 2_000;
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
-/// The most `elif` tags. In the syntax tree, each is nested in the one before it.
+/// The highest number of `elif` tags. In the syntax tree, each of them is nested in the one before it.
 const MAX_ELIFS: usize = 500;
 
 /// The stack size of the thread that parses.

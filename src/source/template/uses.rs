@@ -32,7 +32,7 @@ pub(super) struct Uses {
 pub(crate) struct Placeholder {
     /// The placeholder as it was written, such as `{body}`.
     pub written: String,
-    /// The column that is meant, such as `body`.
+    /// The column that the author probably meant, such as `body`.
     pub column: String,
 }
 
@@ -94,7 +94,7 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// Returns the placeholders of other languages in a plain text, without repetitions.
+/// Returns the placeholders of other languages in a plain text. Each of them is returned only once.
 pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
@@ -118,7 +118,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     found
 }
 
-/// The most placeholders that are kept.
+/// The highest number of placeholders that are returned.
 const MOST: usize = 100;
 
 fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {
@@ -139,7 +139,8 @@ fn dollar(text: &str) -> Option<Placeholder> {
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
-/// Returns whether a text may be the name of a column: words, the first beginning with a letter.
+/// Returns whether a text may be the name of a column. It must consist of words, and the first word must begin with a
+/// letter.
 fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)

@@ -8,14 +8,14 @@ use super::names::Names;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an unused connection is kept. It is shorter than the idle limits of servers and load balancers (mostly 60
-/// s), so the other side has rarely closed a connection that is used again.
+/// How long an unused connection is kept. Servers and load balancers keep it longer (mostly 60 s). So the other side
+/// has usually not closed it yet when it is used again.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Builds a client. Nothing is sent.
 pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
-    // This fails when an earlier transport or the program has already installed a provider, which does no harm.
+    // This fails if an earlier transport or the program has already installed a provider. The failure does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))
@@ -42,8 +42,8 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
-        // Nothing is reached over TLS. So the system's certificates are not read: this takes a while, and a machine may
-        // have none.
+        // No connection uses TLS, so the system's certificates are not needed. Reading them takes a while, and a
+        // machine may have none.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

@@ -21,18 +21,17 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// The key, or where it comes from.
     pub authorization: Authorization,
-    /// Other secrets that are sent. They are removed from the texts of servers, in the same way as the key and the
-    /// password.
+    /// Other secrets that are sent. They are removed from the texts of servers, just as the key and the password are.
     pub also_secret: Vec<SecretString>,
     /// The longest time that a request may take, from its start to the last byte of the answer.
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The most requests that are in flight at the same time. It is also the most connections that are kept.
+    /// How many requests may be in flight at the same time, and how many unused connections are kept at most.
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of further authorities to trust, as PEM. The system's authorities are trusted in any case.
+    /// Certificates of authorities to trust in addition to the system's authorities, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether requests share connections over HTTP/2.
     pub http2: bool,

@@ -108,11 +108,12 @@ pub(super) fn went_silent(idle_timeout: Duration) -> WireError {
 }
 
 pub(super) fn too_large(max_bytes: usize) -> WireError {
-    let message = format!("the answer is larger than {max_bytes} bytes, the most that is read");
+    let message = format!("the answer is larger than {max_bytes} bytes, which is the limit");
     WireError { kind: WireErrorKind::TooLarge, maybe_sent: true, message }
 }
 
-/// Returns the innermost causes of a failure, without reqwest's own messages, which contain the URL.
+/// Returns the innermost causes of a failure. The messages of reqwest itself are left out, because they contain the
+/// URL.
 pub(super) fn described(error: &reqwest::Error) -> String {
     let first = chain(error).find(|cause| !is_wrapping(*cause));
     first.map_or_else(|| "the client gave no reason".to_owned(), causes)
@@ -128,8 +129,8 @@ fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }
 
-/// Returns whether a cause is a TLS error. For an I/O error, the error that it wraps is checked as well, because it is
-/// not among the sources.
+/// Returns whether a cause is a TLS error. An I/O error can wrap another error. That error is checked too, because
+/// `source` does not return it.
 fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))

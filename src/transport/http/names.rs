@@ -1,9 +1,9 @@
 //! Resolves the host names of connections.
 //!
-//! `localhost` and names below it mean this machine. They are not looked up, because plain `http` is allowed to them.
+//! `localhost` and names below it mean this machine. They are not looked up, because plain `http` may be used for them.
 //! The addresses of all other names are checked. The client connects only to addresses that were checked: it does not
-//! resolve the name again. If no API can be at one of the addresses of a name, all of them are refused and nothing is
-//! sent.
+//! resolve the name again. If a name has an address at which no API can be, all addresses of the name are refused, and
+//! nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

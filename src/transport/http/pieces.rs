@@ -16,7 +16,7 @@ use crate::provider::Body;
 /// A body of this size or more is sent in pieces.
 const LARGE_BYTES: usize = 16 << 10;
 
-/// Returns the body in the form that the client takes.
+/// Returns the body in the form that the client needs.
 pub(super) fn sent(body: Body) -> reqwest::Body {
     if body.len() < LARGE_BYTES || body.is_plain() {
         return body.into_bytes().into();
@@ -27,7 +27,7 @@ pub(super) fn sent(body: Body) -> reqwest::Body {
 
 struct Pieces {
     pieces: std::vec::IntoIter<Bytes>,
-    /// Bytes of the pieces that are left.
+    /// How many bytes the remaining pieces have.
     bytes: u64,
 }
 
