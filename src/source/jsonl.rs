@@ -11,9 +11,10 @@ use super::json::{self, Object, ParamsMember};
 use super::names::short;
 use super::prompt;
 use super::raw::{Fault, Parts, RawRow};
-use super::shape::{Label, Line};
+use super::shape::{Label, Line, MAX_LABEL_BYTES};
 use super::template::{Cell, Template};
 use crate::domain::Params;
+use crate::domain::json::{Cursor, DEEPEST};
 
 /// An input of JSON lines.
 pub(super) struct Jsonl {
@@ -64,6 +65,11 @@ impl Jsonl {
             _ => return Err(not_a_row(text, first)),
         }
 
+        if self.labels_only
+            && let Some(label) = self.quick_label(text)
+        {
+            return Ok(Some(Parts { custom_id: Some(label.to_owned()), ..Parts::default() }));
+        }
         let params = if self.template.is_some() { ParamsMember::Closed } else { ParamsMember::Open };
         object.read(text, params)?;
         if is_entry_of_broken_row(object) {
@@ -83,6 +89,27 @@ impl Jsonl {
             json::check_depth(&parts.params)?;
         }
         Ok(Some(parts))
+    }
+
+    /// Returns the label of a usual row without parsing the row: of an object whose only label is `custom_id` or `id`, a
+    /// text without escapes. `None` says nothing about the row.
+    fn quick_label<'a>(&self, text: &'a str) -> Option<&'a str> {
+        if self.label.asked.is_some() {
+            return None;
+        }
+        let mut label = None;
+        let mut at = Cursor::new(text.as_bytes());
+        at.plain_object(|at, name| match name {
+            b"custom_id" | b"id" if label.is_none() => {
+                label = Some(at.plain_string().filter(|label| !label.is_empty() && label.len() < MAX_LABEL_BYTES)?);
+                Some(())
+            }
+            // An entry of an error log needs more than its label.
+            b"custom_id" | b"id" | b"error" => None,
+            _ => at.skip_value(DEEPEST),
+        })?;
+        at.end()?;
+        std::str::from_utf8(label?).ok()
     }
 
     fn bare_string(&self, text: &str) -> Result<Parts, Fault> {
@@ -122,5 +149,42 @@ fn not_a_row(text: &str, first: usize) -> Fault {
             }
             fault
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Item;
+    use super::super::testing::items;
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_read_quickly_is_the_label_of_the_row() {
+        let lines = [
+            r#"{"custom_id":"a","prompt":"p"}"#,
+            r#" { "prompt" : "p" , "id" : "b\u0063" } "#,
+            r#"{"id":7,"prompt":"p"}"#,
+            r#"{"id":"x","custom_id":"y","prompt":"p"}"#,
+            r#"{"custom_id":null,"prompt":"p"}"#,
+            r#"{"prompt":"p"}"#,
+            r#""bare""#,
+            r#"{"custom_id":"c","params":{"messages":[{"role":"user","content":"p"}]},"error":{"occurrence":1}}"#,
+            r#"{"custom_id":"日本","prompt":"p"}"#,
+        ];
+        let text = lines.join("\n");
+        let labels = |options: &Options| -> Vec<Option<String>> {
+            let items = items("t.jsonl", &text, options).into_iter();
+            items
+                .map(|item| match item {
+                    Item::Row(row) => row.custom_id,
+                    Item::Broken(row) => panic!("{row:?}"),
+                })
+                .collect()
+        };
+
+        let quick = labels(&Options::default().without_prompts());
+
+        assert_eq!(quick, labels(&Options::default()));
+        assert_eq!(quick.iter().flatten().count(), 6);
     }
 }
