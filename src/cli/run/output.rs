@@ -13,7 +13,7 @@ use super::super::projection::{Projection, Target, failed};
 use super::super::results::{Files, made_words, run_of};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
-use crate::export::{Run, RunInput};
+use crate::export::{Order, Run, RunInput};
 use crate::journal::{Disk, RealDisk, Start, fault_of_name, manifest_path, read_manifest, with_suffix};
 use crate::plan::Repeats;
 use crate::report::text::escape;
@@ -22,7 +22,16 @@ use crate::source::{self, Input};
 impl NewRun<'_> {
     /// Checks that the output can be made.
     pub(super) fn check_output(&self) -> Result<()> {
-        let Some(projection) = &self.projection else { return Ok(()) };
+        let Some(projection) = &self.projection else {
+            let form = &self.config.form;
+            if !form.fields.is_empty() || form.order == Some(Order::Input) || form.raw_cells || form.null {
+                self.say(
+                    "note: the results file has whole lines, in the order in which rows end; name an output with -o, or \
+                     choose --output-format, for other fields or another order",
+                );
+            }
+            return Ok(());
+        };
         projection.request.check()?;
         let input = RunInput { inputs: self.plan.inputs.clone(), options: self.plan.options.clone(), planner: None };
         projection.request.check_columns(&input)?;
