@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use super::{Cost, Expense, PoolId, Request, Terms};
 
-/// A request for a row, where it is sent, and its expected cost.
+/// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request, before the provider gives it the form in which it is sent. The first ask of a row shares the bytes
-    /// of [`super::Job::request`].
+    /// The request. Before it is sent, the provider converts it to the form that the API expects. The first ask of a
+    /// row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
     /// The terms of the request.
     pub terms: Terms,
-    /// The route. Provider and account identify the endpoint. The whole id identifies the limits of this endpoint that
-    /// the request uses up.
+    /// The route. Provider and account identify the endpoint. The whole id identifies the limits that apply to the
+    /// request at this endpoint.
     pub pool: Arc<PoolId>,
     /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
     /// output tokens. The estimate assumes that no input is cached, and does not use what the run has learned.

@@ -123,7 +123,7 @@ pub enum Caching {
     Hour,
 }
 
-/// The upper limits of what one paid answer to a request can use.
+/// Upper limits: one paid answer to a request never uses more than this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageBound {
     /// Input tokens, cached or not.

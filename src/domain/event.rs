@@ -39,7 +39,7 @@ pub struct PoolStatus {
 /// A row that failed and is not tried again. It is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its label. For a row without a label, the place where it was read.
+    /// Its label. If the row has no label, this is the file and the line from which the row was read.
     pub label: String,
     /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,
@@ -140,8 +140,8 @@ pub enum EventBody {
         /// The state of each pool that has work.
         pools: Vec<PoolStatus>,
     },
-    /// The state of an outage. While the outage lasts, it is sent at the same interval as `Status`. `None` is sent
-    /// once, when the outage is over.
+    /// The state of an outage. While the outage lasts, this event is sent at the same interval as `Status`. `None` is
+    /// sent once, when the outage is over.
     Outage(Option<Box<Outage>>),
     /// A pool was held.
     Held {
@@ -154,7 +154,7 @@ pub enum EventBody {
         /// The bucket that was empty; `None` if the response does not say which.
         dimension: Option<Dimension>,
     },
-    /// A response reported another limit than the one in force, and the limit was changed.
+    /// A response reported a limit that differs from the current limit. So the current limit was changed.
     LimitsChanged {
         /// The pool.
         pool: PoolId,
@@ -170,7 +170,7 @@ pub enum EventBody {
     },
     /// A message that a person should see once.
     Warned(String),
-    /// The answer to a signal of the user, or the format that was recognized in a stream of rows.
+    /// A message that responds to a signal of the user, or tells which format a stream of rows has.
     Noted(String),
     /// From now on, no requests are sent. The run only waits for the requests in flight.
     Draining {

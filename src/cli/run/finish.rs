@@ -85,7 +85,7 @@ impl NewRun<'_> {
         if let Some(reason) = &finish.halted {
             let place = self.place(resume_command);
             let explained = explain(reason, &place);
-            // A line break inside a command would change the command when it is pasted.
+            // Wrapping adds line breaks, and a command with a line break in it does not work when the user pastes it.
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {

@@ -28,9 +28,9 @@ pub(super) struct NewRun<'a> {
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read,
-    /// only once, because reading ten million rows takes a while. The key is fetched last, because there may be nothing
-    /// left to send.
+    /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read.
+    /// It is read only once, because reading ten million rows takes a while. The key is fetched last, because there may
+    /// be nothing left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.

@@ -13,9 +13,10 @@
 //! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
 //! | the user's own file or folder to which others have rights | made private, with a note | |
 //!
-//! For root, too, a file of another user does not count as the user's own. A folder that a group can write to is
+//! The table applies to root too: root may not use a file of another user. A folder that a group can write to is
 //! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit prevents
-//! users from removing the files of other users. That is enough, because files that another user made are not used.
+//! users from removing the files of other users. It does not prevent them from adding files, but files of another user
+//! are not used.
 //!
 //! Pure.
 
