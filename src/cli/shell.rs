@@ -65,7 +65,7 @@ fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }
 
-/// Returns a word as `$'…'`. `!` becomes a number too, because an interactive bash would replace it by an earlier
+/// Returns a word as `$'…'`. `!` becomes a number too, because an interactive bash replaces `!` with an earlier
 /// command.
 fn in_numbers(word: &[u8]) -> String {
     let mut shown = "$'".to_owned();

@@ -110,8 +110,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// The longest time for which a request asks to cache parts of its input. It matters because writing to a cache costs
-/// more than plain input.
+/// A request can ask to cache parts of its input. This is the longest time that it asks for. The time matters, because
+/// writing to a cache costs more than plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.

@@ -120,7 +120,8 @@ pub enum EventBody {
     Failed {
         /// The class of the failure.
         class: ErrorClass,
-        /// The row, and the last message about it. Both are in a box to keep events small, see [`EventBody::Ended`].
+        /// The row, and the last message about it. Both are in a `Box`, so that events stay small: see
+        /// [`EventBody::Ended`].
         row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
@@ -183,8 +184,9 @@ pub enum EventBody {
     Ended {
         /// Rows that were read and have no result yet.
         pending: u64,
-        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a box to keep events small:
-        /// thousands of them may wait for the disk, and each takes as much memory as the largest variant.
+        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a `Box`, so that events stay
+        /// small. Thousands of events may wait for the disk, and each of them needs as much memory as the largest
+        /// variant.
         reason: Option<Box<HaltReason>>,
         /// Why the run had to wait: each reason, and its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,

@@ -43,7 +43,7 @@ pub(crate) enum Of {
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. If there is no path, it is an empty text.
+/// the path in the line of a failure, and the kind of the values. A missing path is an empty text.
 const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),

@@ -9,8 +9,8 @@ use crate::domain::json::{Cursor, DEEPEST, unescaped};
 /// Which members of a line are needed. The others are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. Every field of the message needs it, except for the text: the text is always
-    /// read.
+    /// The message that the API sent. It is needed for every field of the message except the text, because the text is
+    /// always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,

@@ -1,9 +1,9 @@
 //! Ends the program if filling one row into the template takes too long.
 //!
 //! The template engine limits the work of a template by fuel, with one exception. A value may contain the same list
-//! many times; writing or comparing such a value counts as a single step, although it takes long. A thread can't be
-//! stopped from outside, so the program ends as if it had been killed. This loses nothing: all answers are on disk, and
-//! the same command resumes the run.
+//! many times; writing or comparing such a value takes long, but counts as a single step. A thread can't be stopped
+//! from outside, so the program ends as if it had been killed. This loses nothing: all answers are on disk, and the
+//! same command resumes the run.
 //!
 //! The watchdog counts its checks instead of measuring time: there are no checks while the program is suspended or the
 //! machine sleeps.

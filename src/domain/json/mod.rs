@@ -1,4 +1,4 @@
-//! Reads raw JSON text with a cursor, writes JSON, and keeps JSON on one line.
+//! Reads raw JSON text with a cursor, writes JSON, and puts JSON on one line.
 //!
 //! The program uses only a small part of an answer or of a line of results. The rest only has to be valid JSON, so it
 //! is checked but not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259

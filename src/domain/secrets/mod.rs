@@ -37,7 +37,7 @@ use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
 /// A secret with fewer characters counts as a placeholder (`x`, `key`). It is not searched for.
 pub(crate) const SHORTEST: usize = 8;
-/// A part of a secret is removed only if it has at least this many characters.
+/// A part of a secret is removed if it has at least this many characters.
 const PART: usize = 12;
 /// What replaces a secret.
 const MARK: &str = "[key]";

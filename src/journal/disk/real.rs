@@ -106,8 +106,8 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // If a second name is being removed at this moment, the link count does not show it. In that case, this
-            // name leads to another file.
+            // If a second name is being removed at this moment, the link count no longer includes that name. In that
+            // case, this name leads to another file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -131,7 +131,7 @@ impl RealDisk {
     fn make_private(&self, file: &File, path: &Path) -> io::Result<()> {
         let too_open = |file: &File| Ok::<_, io::Error>(system::facts(&file.metadata()?).private_mode(system::user()));
         let Some(private) = too_open(file)? else { return Ok(()) };
-        // Some file systems store no modes. The mount options decide who can read their files.
+        // Some file systems store no modes. Then the mount options decide who can read the files.
         let is_done = system::set_mode(file, private).is_ok() && too_open(file)?.is_none();
         let mut made_private = self.made_private.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = if is_done { &mut made_private.done } else { &mut made_private.refused };
