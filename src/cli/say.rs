@@ -5,8 +5,9 @@
 //! breaks are escaped too. So it can't look like a line of this program.
 //!
 //! Nothing in this module panics. The standard library's macros do panic if the stream is full or closed. A message
-//! that can't be shown does not end a run. Standard output is different, because it carries the result of a command. It
-//! is no error if the reader has closed it, because the reader has seen enough. Any other failure to write is an error.
+//! that can't be shown does not end a run. Standard output is different, because it carries the result of a command. If
+//! the reader closes standard output, this is not an error: the reader has seen enough. Any other failure to write is
+//! an error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -104,7 +105,8 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides text that looks like a key. If a key was typed in the wrong place, an error message would repeat it.
+/// Hides text that looks like a key. Without this, an error message would repeat a key that the user typed in the wrong
+/// place.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);
     let mut shown = parts.next().unwrap_or_default().to_owned();

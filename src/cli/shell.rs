@@ -2,12 +2,12 @@
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Any other word is put in single quotes. A
 //! word with a control character, an unusual blank or bytes that are not UTF-8 is written as `$'…'`, with octal numbers
-//! for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this. An older shell takes the word for
-//! another name, but it runs no other command. On Windows, names can't contain these characters, and double quotes are
-//! enough.
+//! for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this. An older shell reads the word as
+//! a different name. Even then, the shell runs no other command. On Windows, names can't contain these characters, and
+//! double quotes are enough.
 //!
-//! The value of a `--header` may be a secret. In a printed command, [`HIDDEN`] is in its place, and the program refuses
-//! this text as a value.
+//! The value of a `--header` may be a secret. In a printed command, [`HIDDEN`] replaces the value. The program does not
+//! accept [`HIDDEN`] as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -65,7 +65,7 @@ fn is_lost_in_print(char: char) -> bool {
     is_steering(char) || (char.is_whitespace() && char != ' ')
 }
 
-/// Returns a word as `$'…'`. `!` becomes a number too, because an interactive bash would replace it by an earlier
+/// Returns a word as `$'…'`. `!` becomes a number too, because an interactive bash replaces `!` with an earlier
 /// command.
 fn in_numbers(word: &[u8]) -> String {
     let mut shown = "$'".to_owned();

@@ -126,8 +126,8 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> R
     Ok(())
 }
 
-/// Prints the address and how to use it in one write, because a script that starts the simulator waits for the first
-/// line.
+/// Prints the address and some commands that use it. All of this is a single write, because a script that starts the
+/// simulator waits for the first line.
 fn announce(url: &str, tier: Tier) {
     let tier = tier.name();
     let run = shell::ours(["run", "prompts.jsonl", "--tier", tier, "--base-url", url]);

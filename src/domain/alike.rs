@@ -30,7 +30,7 @@ impl<T> Default for Alike<T> {
 }
 
 impl<T> Alike<T> {
-    /// Counts a row with this message. `first` is called if it is the first row with such a message.
+    /// Counts a row with this message. If this is the first row with such a message, calls `first`.
     pub fn add(&mut self, message: &str, first: impl FnOnce() -> T) {
         let message = without_values(message);
         match self.groups.iter().position(|group| group.message == message) {

@@ -2,25 +2,25 @@
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
 //! request. The request that is sent may change. If an answer does not fit its schema, a request to repair it is sent.
-//! If an answer is truncated, a request with more room is sent. After a failure, the same request may be sent on
-//! another route. Each of these is a new `Ask` of the same job.
+//! If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request may be
+//! sent on another route. Each of these is a new `Ask` of the same job.
 
 use std::sync::Arc;
 
 use super::{Cost, Expense, PoolId, Request, Terms};
 
-/// A request for a row, where it is sent, and its expected cost.
+/// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request, before the provider gives it the form in which it is sent. The first ask of a row shares the bytes
-    /// of [`super::Job::request`].
+    /// The request. Before it is sent, the provider converts it to the form that the API expects. The first ask of a
+    /// row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
     /// The terms of the request.
     pub terms: Terms,
-    /// The route. Provider and account identify the endpoint. The whole id identifies the limits of this endpoint that
-    /// the request uses up.
+    /// The route. Provider and account identify the endpoint. The whole id identifies the limits that apply to the
+    /// request at this endpoint.
     pub pool: Arc<PoolId>,
     /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
     /// output tokens. The estimate assumes that no input is cached, and does not use what the run has learned.

@@ -110,8 +110,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// The longest time for which a request asks to cache parts of its input. It matters because writing to a cache costs
-/// more than plain input.
+/// A request can ask to cache parts of its input. This is the longest time that it asks for. The time matters, because
+/// writing to a cache costs more than plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -123,7 +123,7 @@ pub enum Caching {
     Hour,
 }
 
-/// The upper limits of what one paid answer to a request can use.
+/// Upper limits: one paid answer to a request never uses more than this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsageBound {
     /// Input tokens, cached or not.

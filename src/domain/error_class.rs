@@ -83,8 +83,8 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
 
-    /// Returns whether a row that failed with this class may succeed in another run without a change. Use it only where
-    /// the class is all that is known.
+    /// Returns whether a row that failed with this class may succeed in another run, even if nobody changes the row.
+    /// Call this only if nothing but the class is known.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

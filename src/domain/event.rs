@@ -39,7 +39,7 @@ pub struct PoolStatus {
 /// A row that failed and is not tried again. It is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its label. For a row without a label, the place where it was read.
+    /// Its label. If the row has no label, this is the file and the line from which the row was read.
     pub label: String,
     /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,
@@ -120,7 +120,8 @@ pub enum EventBody {
     Failed {
         /// The class of the failure.
         class: ErrorClass,
-        /// The row, and the last message about it. Both are in a box to keep events small, see [`EventBody::Ended`].
+        /// The row, and the last message about it. Both are in a `Box`, so that events stay small: see
+        /// [`EventBody::Ended`].
         row: Box<FailedRow>,
         /// What its attempts used.
         usage: Usage,
@@ -140,8 +141,8 @@ pub enum EventBody {
         /// The state of each pool that has work.
         pools: Vec<PoolStatus>,
     },
-    /// The state of an outage. While the outage lasts, it is sent at the same interval as `Status`. `None` is sent
-    /// once, when the outage is over.
+    /// The state of an outage. While the outage lasts, this event is sent at the same interval as `Status`. `None` is
+    /// sent once, when the outage is over.
     Outage(Option<Box<Outage>>),
     /// A pool was held.
     Held {
@@ -154,7 +155,7 @@ pub enum EventBody {
         /// The bucket that was empty; `None` if the response does not say which.
         dimension: Option<Dimension>,
     },
-    /// A response reported another limit than the one in force, and the limit was changed.
+    /// A response reported a limit that differs from the current limit. So the current limit was changed.
     LimitsChanged {
         /// The pool.
         pool: PoolId,
@@ -170,7 +171,7 @@ pub enum EventBody {
     },
     /// A message that a person should see once.
     Warned(String),
-    /// The answer to a signal of the user, or the format that was recognized in a stream of rows.
+    /// A message that responds to a signal of the user, or tells which format a stream of rows has.
     Noted(String),
     /// From now on, no requests are sent. The run only waits for the requests in flight.
     Draining {
@@ -183,8 +184,9 @@ pub enum EventBody {
     Ended {
         /// Rows that were read and have no result yet.
         pending: u64,
-        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a box to keep events small:
-        /// thousands of them may wait for the disk, and each takes as much memory as the largest variant.
+        /// Why the run was stopped; `None` if it ended with the last row. The reason is in a `Box`, so that events stay
+        /// small. Thousands of events may wait for the disk, and each of them needs as much memory as the largest
+        /// variant.
         reason: Option<Box<HaltReason>>,
         /// Why the run had to wait: each reason, and its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,

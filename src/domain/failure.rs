@@ -5,7 +5,7 @@ use super::{Usage, WireErrorKind};
 /// What was wrong with a stream that came after a 200 head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFault {
-    /// The stream has another form than the API's streams: events are missing, out of order or unreadable. The same
+    /// The stream does not look like a stream of the API: events are missing, out of order or unreadable. The same
     /// server will send such streams again.
     Foreign,
     /// The stream ended without an error, but before its last event.
@@ -30,7 +30,7 @@ pub struct Failure {
     /// The usage of the attempt, as far as the response reported it. For example, a stream may report usage and then
     /// break off. Otherwise it is zero.
     pub usage: Usage,
-    /// What was wrong with the stream, if that was the failure.
+    /// What was wrong with the stream, if the stream caused the failure.
     pub stream: Option<StreamFault>,
 }
 

@@ -16,7 +16,7 @@ pub enum WireErrorKind {
     /// The proxy asks for a user name and a password, or refuses the given ones (407).
     ProxyAuth,
     /// The connection is not safe: a certificate is not valid, the TLS handshake fails, or a name resolves to an
-    /// address where no API can be.
+    /// address that can't belong to the API.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,

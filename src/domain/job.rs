@@ -41,8 +41,8 @@ pub struct Job {
     pub extra: Params,
     /// Where it was read.
     pub origin: Origin,
-    /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. It differs
-    /// from `id` only for a row from an error log, which keeps the position that it had in its first run.
+    /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. For a row
+    /// from an error log, it is the position in the first run. For any other row, it is the same number as `id`.
     pub index: u64,
 }
 

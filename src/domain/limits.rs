@@ -136,7 +136,7 @@ impl fmt::Display for PoolId {
 /// What one response head says about one dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSignal {
-    /// The limit per minute. Some proxies send a value above four billion for "no limit"; it becomes `None`.
+    /// The limit per minute. Some proxies send a value above four billion for "no limit"; such a value becomes `None`.
     pub limit: Option<u32>,
     /// How much of the limit is left. The server rounds tokens to the nearest thousand. Requests are exact.
     pub remaining: Option<u32>,

@@ -37,7 +37,7 @@ impl Quality {
 /// An answer: the API's own bytes and what was read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// One JSON object on one line: the API's own bytes, or the message put together from its stream.
+    /// One JSON object on one line: the API's own bytes, or, for a stream, the message that was built from the events.
     pub json: Bytes,
     /// The usage of the answer.
     pub usage: Usage,

@@ -48,7 +48,7 @@ pub enum Ended {
     },
 }
 
-/// A finished job, with all that was tried.
+/// A finished job, with all its attempts.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The job.
@@ -72,8 +72,8 @@ impl Outcome {
         sum
     }
 
-    /// Returns the cost of all attempts; `None` for a model without a price. The price of an attempt depends on the
-    /// length of its own prompt, not on the sum over all attempts.
+    /// Returns the cost of all attempts; `None` for a model without a price. The price of each attempt depends on the
+    /// length of its own prompt, not on the total length of all prompts.
     pub fn cost(&self) -> Option<Money> {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }

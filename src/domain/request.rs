@@ -46,7 +46,7 @@ impl Default for Request {
     }
 }
 
-/// The terms that decide the price of a request, together with its model and tokens.
+/// The terms of a request. Its price follows from these terms, the model and the tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The speed of service.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
-/// How many characters of one id, name or value a message shows at most.
+/// A message shows at most this many characters of an id, a name or a value.
 const MOST: usize = 200;
 
 /// Returns a text for a message: its first 200 characters, with `…` after them if there are more.

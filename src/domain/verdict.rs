@@ -22,7 +22,7 @@ pub enum Verdict {
     Overloaded {
         /// How long to wait; `None` when the server does not say.
         retry_after: Option<Duration>,
-        /// Whether it may have been billed (it came after a 200 head).
+        /// Whether the attempt may have been billed: the error came after a 200 head.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
@@ -38,7 +38,7 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// This row can never work as it is.
+    /// This row can't succeed until somebody changes it.
     Rejected {
         /// The class with which the row fails.
         class: ErrorClass,

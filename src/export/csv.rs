@@ -1,4 +1,4 @@
-//! CSV and TSV. The only user of the csv crate here.
+//! CSV and TSV. In `export`, only this module uses the csv crate.
 //!
 //! If a cell begins with `=`, `+`, `-` or `@`, a spreadsheet runs it as a formula. The author of a row can make the
 //! model write such an answer. So such text gets a `'` in front, and spreadsheets show it as text. Plain numbers are

@@ -1,4 +1,4 @@
-//! Why a projection can't be made. Making one never changes the journal.
+//! Why a projection can't be made. Making a projection never changes the journal.
 
 use std::io;
 use std::path::PathBuf;

@@ -26,7 +26,7 @@ pub(crate) enum Of {
     Text,
     /// A path in the text of the answer, which is JSON.
     Json(Path),
-    /// A column of the row's input, or a path in its line.
+    /// A column of the input. For a JSON row, a path in the line of the input.
     Input(String),
     /// The quality of the answer; `failed` for a failed row.
     Quality,
@@ -42,8 +42,8 @@ pub(crate) enum Of {
 /// The names of members, from the outermost to the innermost. In an array, a name is a position, from 0.
 pub(crate) type Path = Vec<String>;
 
-/// Short names for members of `meta` and of `error`. Each entry has the short name, its path in the line of an answer,
-/// its path in the line of a failure (a path is empty if there is none), and the kind of its values.
+/// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
+/// the path in the line of a failure, and the kind of the values. A missing path is an empty text.
 const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),

@@ -1,5 +1,5 @@
-//! The form of an output: its format and its compression. They follow from its name or from the format that the user
-//! asked for.
+//! The form of an output: its format and its compression. Both follow from the name of the output, or from the format
+//! that the user asked for.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ pub(crate) struct Form {
 /// Why an output has no form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormError {
-    /// Its extension differs from the format that was asked for.
+    /// The extension of the output belongs to another format than the one that the user asked for.
     #[error("{name}: its name says {named}, but the output format is {asked}; change the name or --output-format")]
     Differs {
         /// The output as given.

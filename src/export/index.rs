@@ -102,8 +102,8 @@ impl Place {
         self.0 & OFFSET
     }
 
-    /// Returns a number that sorts places in the order of completion: answers in the order in which they came, and then
-    /// failures.
+    /// Returns a number by which places are sorted into the order of completion. Answers come first, in the order of
+    /// the results file; then come failures.
     pub(crate) fn in_order(self) -> u64 {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
     }

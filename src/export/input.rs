@@ -34,8 +34,9 @@ pub(crate) struct KnownRow {
 }
 
 impl KnownRow {
-    /// Returns what `find` finds for its label. If that is nothing, returns what it finds for the label that is made of
-    /// the input and the line: a row has it if it was broken, or if an earlier row had the same label.
+    /// Calls `find` with the label of the row. If the result is `None`, calls `find` with a second label, which is made
+    /// from the input and the line. The journal uses the second label if the row was broken, or if an earlier row had
+    /// the same label.
     pub(crate) fn found<T>(&self, mut find: impl FnMut(u64) -> Option<T>) -> Option<T> {
         self.label.and_then(&mut find).or_else(|| {
             let place = format!("{}:{}", self.origin.source, self.origin.line);
@@ -82,12 +83,12 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns which property identifies its rows in the journal.
+    /// Returns which property identifies the rows of this input in the journal.
     pub(crate) fn known_by(&self) -> KnownBy {
         if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
     }
 
-    /// Returns the columns of all headers, without repetitions. There are none if no input has a header.
+    /// Returns the columns of all headers, without repetitions. The list is empty if no input has a header.
     ///
     /// # Errors
     /// [`ExportError::Source`].
@@ -121,7 +122,7 @@ impl RunInput {
         self.columns().map(Some)
     }
 
-    /// Calls `each` with every row, in order. `wanted` are the columns whose cells it needs.
+    /// Calls `each` with every row, in order. `wanted` lists the columns whose cells `each` needs.
     ///
     /// # Errors
     /// [`ExportError::Source`], and the errors of `each`.
@@ -163,7 +164,8 @@ impl RunInput {
     }
 }
 
-/// Returns the next row. Damage ends the input, because a run also used only the rows before the damage.
+/// Returns the next row. If the input is damaged, only the rows before the damage are returned. The run used only these
+/// rows too.
 fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     match reader.next().transpose() {
         Err(SourceError::Damaged { .. }) => Ok(None),
@@ -176,8 +178,8 @@ struct Rows<'a> {
     input: &'a RunInput,
     /// Whether the cells of rows are needed.
     keeps_input: bool,
-    /// The planner. It is slow, because it makes the whole request of each row. So it is made only when the first row
-    /// needs it.
+    /// The planner. A planner is slow, because it makes the whole request of each row. So this is `None` until the
+    /// first row needs a planner.
     planner: Option<Planner>,
     index: u64,
 }
@@ -192,7 +194,7 @@ impl Rows<'_> {
         Ok(source::open(input, &options)?)
     }
 
-    /// Makes the planner. Returns whether it was made by this call.
+    /// Makes the planner. Returns whether this call made it.
     fn begin_planning(&mut self) -> bool {
         match (&self.planner, &self.input.planner) {
             (None, Some(make)) => {

@@ -9,7 +9,8 @@ use crate::domain::json::{Cursor, DEEPEST, unescaped};
 /// Which members of a line are needed. The others are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. It is needed for all its fields except the text, which is always read.
+    /// The message that the API sent. It is needed for every field of the message except the text, because the text is
+    /// always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,
@@ -40,14 +41,15 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into its members. The line must have been checked before. If it is not a JSON object, it has the
-    /// members that could be read.
+    /// Splits a line into its members. The line must have been checked before. If the line is not a JSON object, the
+    /// result has only the members that could be read.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Returns `None`
-    /// unless all needed members come early in the line. If they do, the end of the line does not have to be found.
+    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Stops as soon as
+    /// all needed members are found, so the end of the line does not have to be found. Returns `None` if that is not
+    /// possible.
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;

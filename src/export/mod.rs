@@ -13,8 +13,8 @@
 //! places in the wanted order ─► lines: the line at a place ─► fields: its cells ─► TableWriter ─► output
 //! ```
 //!
-//! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. If its
-//! columns are wanted in the order of completion, they are sorted with the help of a temporary file (`sorter.rs`).
+//! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. If the
+//! columns of the input are wanted in the order of completion, the rows are sorted with a temporary file (`sorter.rs`).
 
 mod csv;
 mod error;
@@ -80,7 +80,7 @@ pub(crate) struct Column {
     pub(crate) kind: ColumnKind,
 }
 
-/// Writes a table row by row. Its header, if the format has one, is written when the writer is made.
+/// Writes a table row by row. If the format has a header, the header is written when the writer is created.
 pub(crate) trait TableWriter {
     /// Writes a row. It has one cell for each column.
     ///

@@ -16,7 +16,7 @@ use parquet::schema::types::Type;
 use super::output::Output;
 use super::{Column, ColumnKind, TableWriter, Value};
 
-/// How many bytes of values fill a row group. Its last row may exceed this.
+/// How many bytes of values fill a row group. The last row of a group may exceed this size.
 const GROUP_BYTES: usize = 16 << 20;
 
 /// How many rows a row group can have. This limit is needed because missing values take no bytes.
@@ -172,8 +172,8 @@ fn field(column: &Column) -> io::Result<Type> {
     field.build().map_err(error)
 }
 
-/// Returns the error of the output, if that is the cause. Other errors can't happen, because the rows were checked
-/// before.
+/// If the output caused the error, returns the error of the output. Other errors can't happen, because the rows were
+/// checked before.
 fn error(error: parquet::errors::ParquetError) -> io::Error {
     match error {
         parquet::errors::ParquetError::External(source) => match source.downcast::<io::Error>() {

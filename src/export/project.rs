@@ -182,8 +182,8 @@ pub(crate) fn project(
     Ok(made)
 }
 
-/// Returns the fields of an output. By default, a table has the columns of the inputs (or the label), the text and the
-/// error.
+/// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
+/// inputs have no columns, it has the label instead of them.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -268,7 +268,7 @@ impl<'f> RowWriter<'f> {
         Ok(0)
     }
 
-    /// Writes the rows of a run with their input. Returns how many rows of the journal are not in the input.
+    /// Writes the rows of a run whose input is needed. Returns how many rows of the journal are not in the input.
     fn joined(
         &mut self,
         input: &RunInput,

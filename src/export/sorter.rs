@@ -1,7 +1,7 @@
 //! Sorts records that do not all fit into memory.
 //!
-//! Records are collected up to a size, sorted, and written to a temporary file as a run. Runs are merged at the end.
-//! The temporary file has no name, so nothing is left after a crash.
+//! Records are collected up to a size, sorted, and written to a temporary file. Such a sorted part of the file is a
+//! run. At the end, the runs are merged. The temporary file has no name, so nothing is left after a crash.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

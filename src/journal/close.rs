@@ -13,8 +13,8 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// It read the input to the end. If earlier runs wrote entries for broken or rejected rows, and this run did not,
-    /// these entries are removed.
+    /// It read the input to the end. Entries for broken or rejected rows are removed if this run did not write them
+    /// again.
     Whole,
     /// It did not read the input to the end, or it read an error log.
     Part,
@@ -33,8 +33,8 @@ impl Journal {
     /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, and empties the
     /// slots.
     ///
-    /// With `keeps_slots`, the slots stay as if the process had died. Use it if requests were aborted: they may have
-    /// been billed, and the next run then counts them.
+    /// With `keeps_slots`, the slots are not emptied, as if the process had died. Set it if requests were aborted: they
+    /// may have been billed, and the next run counts them.
     ///
     /// # Errors
     /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next

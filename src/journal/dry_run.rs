@@ -1,5 +1,4 @@
-//! Reads what a run would find, for a dry run. A dry run is refused in the same cases as the run, and changes
-//! nothing.
+//! For a dry run, reads what a run would find. A dry run is refused in the same cases as the run, and changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -85,7 +85,7 @@ pub enum JournalError {
         /// The path of the file.
         path: PathBuf,
     },
-    /// A line between lines of this program is from another program.
+    /// Among the lines of this program, there is a line of another program.
     #[error(
         "line {line} of {} is not a line of claude-batch: remove it, or start over with --fresh (the old file is kept)",
         path.display()

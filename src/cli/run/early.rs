@@ -20,7 +20,7 @@ impl NewRun<'_> {
                 plural(seen.rows(), "row", "rows")
             )),
             Heard::Steer => say("the settings will be read again when the run begins"),
-            // The current step may take long. The program ends as if it had been killed, which loses nothing.
+            // The current step may take long. So the program ends at once, as if it had been killed. Nothing is lost.
             Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
         self.early = Some(EarlySignals::start(self.config.grace, progress.clone(), on_heard)?);

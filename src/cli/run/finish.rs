@@ -62,8 +62,8 @@ impl NewRun<'_> {
     }
 
     /// If the pending rows were kept, writes them to the error log. Then closes the files, and returns how many rows
-    /// the error log contains, by class. If closing fails, this becomes the reason why the run stopped, unless there is
-    /// already a reason.
+    /// the error log contains, by class. If the files can't be closed, this failure becomes the reason why the run
+    /// stopped, unless there already is another reason.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;
@@ -85,7 +85,7 @@ impl NewRun<'_> {
         if let Some(reason) = &finish.halted {
             let place = self.place(resume_command);
             let explained = explain(reason, &place);
-            // A line break inside a command would change the command when it is pasted.
+            // Wrapping adds line breaks, and a command with a line break in it does not work when the user pastes it.
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
         }
         if let Some(message) = &finish.input_error {
@@ -100,7 +100,7 @@ impl NewRun<'_> {
         self.tell(&format!("claude-batch: {message}; correct it and run the same command{again} to resume"));
     }
 
-    /// Returns the values that the explanation of a stop contains.
+    /// Returns the values for the message that explains why the run stopped.
     fn place(&self, resume: Option<String>) -> Place {
         let server = parts::base_url(&self.config).ok().filter(|_| !self.config.simulate);
         Place {

@@ -1,4 +1,4 @@
-//! Reads the input before the run, to find the number of its rows, their mistakes and their cost.
+//! Reads the input before the run: counts the rows, finds their mistakes, and computes what they cost.
 
 use std::sync::Arc;
 

@@ -21,23 +21,23 @@ use crate::runner::{EarlySignals, Progress};
 /// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
     pub(super) config: Config,
-    /// Reads the settings again. Flags and environment are the same as at the start of the program, but files are read
-    /// anew at each call.
+    /// Reads the settings again. Flags and environment keep the values from the start of the program. Each call reads
+    /// the files again.
     pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
     pub(super) world: &'a World,
     pub(super) name: String,
     pub(super) paths: RunPaths,
     pub(super) start: Start,
-    /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read,
-    /// only once, because reading ten million rows takes a while. The key is fetched last, because there may be nothing
-    /// left to send.
+    /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read.
+    /// It is read only once, because reading ten million rows takes a while. The key is fetched last, because there may
+    /// be nothing left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.
     pub(super) projection: Option<Projection>,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
-    /// The number of entries in the resumed log that can't be read as rows.
+    /// How many entries of the resumed log are not readable as rows.
     pub(super) unreadable: u64,
     /// The commands that are printed for the user.
     pub(super) commands: Commands,

@@ -76,7 +76,7 @@ impl NewRun<'_> {
         Ok(Exit::of_run(None, failed))
     }
 
-    /// Prints what to do with the rows of an error log if none of them is run again.
+    /// Prints where the failed rows are, and how the user can run them again. Called if this run does not send them.
     fn say_what_to_do(&self, log: &FailedInLog, errors: &str) {
         let none = Stats::default();
         match self.resume_command(log, &none) {

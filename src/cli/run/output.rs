@@ -42,8 +42,8 @@ impl NewRun<'_> {
         projection.check(&self.paths, &parts::input_files(&self.config), &disk)
     }
 
-    /// If the output needs the input again and the input is a pipe, prepares to copy the pipe while it is read, and
-    /// prints a note about this.
+    /// Some outputs need the input again, after the run. If such an input is a pipe, arranges that the run copies the
+    /// data of the pipe to a file, and prints a note.
     ///
     /// # Errors
     /// There is more than one pipe.
@@ -66,7 +66,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the output from the results. It does not contain rows without an answer.
+    /// Makes the output from the results. A row that has neither an answer nor an entry in the error log is left out.
     pub(super) fn make_output(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Result<()> {
         let Some(projection) = self.projection.as_ref().filter(|_| !self.config.dry_run) else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
@@ -104,7 +104,7 @@ impl NewRun<'_> {
         Run { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), input: Some(input) }
     }
 
-    /// Returns the run whose failed rows were run again. Its input is the input that its run folder records.
+    /// Returns the run whose failed rows were run again. The run folder of that run records the input.
     fn resumed_run(&self, disk: &dyn Disk) -> Result<Run> {
         let files = Files { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), named: None };
         let (run, notes) = run_of(files, &ResultsArgs::default(), self.world, disk)?;
@@ -117,7 +117,7 @@ impl NewRun<'_> {
 /// again.
 ///
 /// # Errors
-/// The run folder can't be read, or contains something that no run records.
+/// The run folder can't be read, or it contains something that this program never writes there.
 pub(super) fn recorded_output(results: Option<&Path>, disk: &dyn Disk) -> Result<Option<Projection>> {
     let Some(results) = results else { return Ok(None) };
     let folder = with_suffix(results, ".run");

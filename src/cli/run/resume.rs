@@ -1,7 +1,7 @@
 //! Reads the arguments of `resume`: error logs and, with `-o`, the results file to which they belong.
 //!
-//! The user decides where results go. Without `-o`, the log decides, but it can only name a file in its own folder.
-//! Nothing in a log or a run folder decides where requests go, which key is used or which program is run.
+//! The user decides where results go. Without `-o`, the log decides, but the results file must be in the same folder as
+//! the log. Nothing in a log or a run folder decides where requests go, which key is used or which program is run.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::cli::config::Config;
 use crate::cli::config::world::World;
 use crate::journal::{ErrorLog, JournalError, RealDisk, quoted, read_error_log};
 
-/// Reads all logs before any of them is run, so that nothing is changed if one of them is refused. If there is only one
-/// log, it is read later, when its rows are run.
+/// Reads all logs before the rows of the first log are run. So if one log is refused, nothing has been changed. A
+/// single log is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(

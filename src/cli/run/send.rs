@@ -97,8 +97,8 @@ impl NewRun<'_> {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(&self.config)?,
         };
-        // The simulator's key is so short that it is not hidden like a secret. Messages of the simulator may contain
-        // the same text by chance.
+        // Secrets are hidden in messages, but the simulator's key is too short for this. Messages of the simulator may
+        // contain the same text by chance.
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: self.way.proxy.clone(),

@@ -1,7 +1,7 @@
 //! Reads settings again during a run.
 //!
-//! Flags and environment stay as they were at the start; only files can have changed. Only limits, concurrency and
-//! budget take effect. All other settings stay as they were when the run began.
+//! Flags and environment keep the values from the start of the program. Only files can have changed. Only limits,
+//! concurrency and budget take effect. All other settings stay as they were when the run began.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

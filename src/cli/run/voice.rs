@@ -40,13 +40,13 @@ impl NewRun<'_> {
     /// Prints a text even with `--quiet`.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
-            // A text with line breaks is a summary, which is already wrapped to the same width.
+            // A text with line breaks is a summary. It is already wrapped to the width of the terminal.
             Some(columns) if !text.contains('\n') => self.tell_whole(&wrap(text, columns).join("\n")),
             _ => self.tell_whole(text),
         }
     }
 
-    /// Prints a text without wrapping it: a line break inside a command would change the command when it is pasted.
+    /// Prints a text without wrapping it. A command with a line break in it does not work when the user pastes it.
     pub(super) fn tell_whole(&self, text: &str) {
         self.voice()(text);
     }

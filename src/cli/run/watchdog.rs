@@ -1,9 +1,9 @@
-//! Ends the program if it takes too long to fill one row into the template.
+//! Ends the program if filling one row into the template takes too long.
 //!
 //! The template engine limits the work of a template by fuel, with one exception. A value may contain the same list
-//! many times; writing or comparing such a value counts as a single step, although it takes long. A thread can't be
-//! stopped from outside, so the program ends as if it had been killed. This loses nothing: all answers are on disk, and
-//! the same command resumes the run.
+//! many times; writing or comparing such a value takes long, but counts as a single step. A thread can't be stopped
+//! from outside, so the program ends as if it had been killed. This loses nothing: all answers are on disk, and the
+//! same command resumes the run.
 //!
 //! The watchdog counts its checks instead of measuring time: there are no checks while the program is suspended or the
 //! machine sleeps.
@@ -19,7 +19,8 @@ use crate::source::Template;
 const EVERY: Duration = Duration::from_millis(100);
 /// How many checks one row may last. All of them together take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
-/// How much memory one row may add, in KiB. With the largest prompt and all its fuel, a template can use half of this.
+/// How much memory one row may add, in KiB. A template that uses the largest prompt and all its fuel needs half of this
+/// memory.
 const MOST_KIB: u64 = 512 << 10;
 
 /// Watches a template until the program ends. If filling in a row takes too long or too much memory, ends the program.

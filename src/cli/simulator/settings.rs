@@ -1,4 +1,5 @@
-//! The settings of the simulated API. For `--simulate` they come from a tier, for `simulate` from its flags.
+//! The settings of the simulated API. For `--simulate`, the settings come from a tier. For the command `simulate`, they
+//! come from the flags of the command.
 
 use anyhow::{Context, Result, bail};
 
@@ -84,7 +85,8 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns how one flag changes the limits. A factor is converted to numbers for each class.
+/// Returns how one flag changes the limits. If the flag gives a factor, the new limits of each class are computed from
+/// it.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;

@@ -52,8 +52,8 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. `member` is called for each member: it gets the name, with its escapes, and must read the
-    /// value.
+    /// Reads an object. For each member, calls `member` with the name, whose escapes are not decoded. `member` must
+    /// read the value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)
@@ -200,8 +200,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Returns the position after the value that begins at `at`, or after the blanks at `at`. Returns `None` when there is
-/// no value, or when the value is nested deeper than `deepest` levels. `deepest` is at most [`DEEPEST`].
+/// Skips any blanks at `at` and the value after them, and returns the position after the value. Returns `None` when
+/// there is no value, or when the value is nested deeper than `deepest` levels. `deepest` is at most [`DEEPEST`].
 fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
     // One bit for each open bracket: 1 for an object.
     let (mut open, mut depth) = (0_u128, 0);

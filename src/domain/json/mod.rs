@@ -1,9 +1,10 @@
-//! Reads raw JSON text with a cursor, writes JSON, and keeps JSON on one line.
+//! Reads raw JSON text with a cursor, writes JSON, and puts JSON on one line.
 //!
 //! The program uses only a small part of an answer or of a line of results. The rest only has to be valid JSON, so it
 //! is checked but not parsed. [`Cursor`] is as strict as a parser and several times as fast. It accepts what RFC 8259
-//! accepts, up to a depth of [`DEEPEST`]. When it does not accept a text, callers give the text to the parser, which
-//! also makes the error message. Like the parser, the cursor does not check whether skipped text is UTF-8.
+//! accepts, up to a depth of [`DEEPEST`]. If the cursor does not accept a text, the caller gives the text to the
+//! parser, and the parser makes the error message. Like the parser, the cursor does not check whether skipped text is
+//! UTF-8.
 //!
 //! All code that reads raw bytes uses the cursor: the estimates of a row, the scan of a reply, and the reading of
 //! result lines when a run is resumed. Rows themselves are read by `serde_json`, which returns each value as a

@@ -25,7 +25,8 @@ pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
-/// Returns bytes as text. For long text, checking the bytes is most of the work, so many bytes are checked at a time.
+/// Returns bytes as text. For long text, checking the bytes is most of the work, so the check handles several bytes in
+/// each step.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

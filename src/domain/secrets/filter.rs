@@ -1,10 +1,10 @@
 //! Checks quickly whether a text may contain a secret.
 //!
-//! A run is five consecutive bytes. Only every n-th position of a text is checked; n is the stride. A part of a secret
-//! is searched for only if it has a minimum length. The stride is so small that each such part contains a run that
+//! A run is five consecutive bytes. Only every n-th position of a text is checked; n is the stride. Only parts of a
+//! secret that have a minimum length are searched for. The stride is so small that each such part contains a run that
 //! begins at a checked position, wherever the part begins. Each run at a checked position is looked up in a table. If
-//! the table contains the run, it is then searched for in the list of all runs of the secrets. A typical answer has
-//! only about fifty positions to check, so four are looked up before the first branch.
+//! the table contains the run, the run is then searched for in the list of all runs of the secrets. A typical answer
+//! has only about fifty positions to check, so four positions are looked up before the first branch.
 
 use zeroize::Zeroizing;
 
@@ -13,8 +13,8 @@ const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
 /// Bytes that are loaded in one step. This is also the stride for parts of twelve bytes.
 const PIECE: usize = 8;
-/// Entries of the table. A key has about a thousand runs. So for one position in sixty, the list is searched although
-/// no part of a secret is there.
+/// Entries of the table. A key has about a thousand runs. So in a text without secrets, about one position in sixty
+/// still causes a search in the list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.

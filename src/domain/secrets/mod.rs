@@ -1,4 +1,4 @@
-//! Removes secrets, which must never be shown, from what servers send.
+//! Removes secrets from everything that servers send. Secrets must never be shown.
 //!
 //! A server can send the key back: in an error, in a header, in a broken answer, escaped or encoded. So everything from
 //! a server passes through [`Secrets`] once, after it was decoded and before anything is shown, written or counted. For
@@ -7,8 +7,8 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same text in an escaped form: percent signs, backslashes or HTML entities. Up to three layers of escapes are
-//!   decoded, and the kinds may be mixed. If a text is longer than a megabyte, not counting the answer's content, only
-//!   some orders of the kinds are tried.
+//!   decoded, and the kinds may be mixed. For a text of more than a megabyte (without the answer's content), only some
+//!   orders of the kinds are tried.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
 //! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
@@ -35,13 +35,13 @@ use self::filter::Filter;
 use self::view::{VIEWS, VIEWS_OF_LONG, View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
-/// A secret with fewer characters is taken for a placeholder (`x`, `key`) and not searched for.
+/// A secret with fewer characters counts as a placeholder (`x`, `key`). It is not searched for.
 pub(crate) const SHORTEST: usize = 8;
-/// The shortest part of a secret that is removed.
+/// A part of a secret is removed if it has at least this many characters.
 const PART: usize = 12;
 /// What replaces a secret.
 const MARK: &str = "[key]";
-/// A text of this many bytes or more is long.
+/// A text with at least this many bytes counts as long.
 const LONG: usize = 1 << 20;
 
 /// Text that must never be shown. Its `Debug` form does not show it.

@@ -1,4 +1,4 @@
-//! A text with its escapes decoded. For each byte, the view knows where in the original text the byte comes from.
+//! A text with its escapes decoded. For each decoded byte, the view records its place in the original text.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// The number of ways in which a text is decoded: every sequence of up to three of the three kinds of escapes.
+/// The number of ways in which a text is decoded. A way has zero to three steps, and each step decodes one of the three
+/// kinds of escapes.
 pub(super) const VIEWS: usize = 40;
 /// The number of ways in which a long text is decoded. All 40 ways would take seconds, and no honest server hides a key
 /// in a megabyte.
@@ -51,8 +52,8 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view first, and then the decoded views. Each decodes one more kind of escapes than a view before
-    /// it, so every order of the kinds is tried. Returns at most `most` views.
+    /// Returns this view first, and then the decoded views. Each decoded view is made from an earlier view: one more
+    /// kind of escapes is decoded. So every order of the kinds is tried. Returns at most `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();

@@ -32,7 +32,7 @@ impl DiskFailure {
         Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }
 
-    /// Returns why the file may not be used, if that is the reason for the failure.
+    /// If the operation failed because the file may not be used, returns why.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }

@@ -37,8 +37,8 @@ pub use trust::{Owners, Refusal};
 
 /// How a file is opened.
 ///
-/// On Unix, no mode follows a symbolic link. A new file gets the mode 0600: only its owner can read and write it. An
-/// existing file gets the same mode when it is opened for writing.
+/// On Unix, symbolic links are never followed. A new file gets the permissions 0600: only its owner can read and write
+/// it. An existing file gets the same permissions when it is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// For reading. The file must exist.
@@ -74,13 +74,14 @@ pub enum FileKind {
 pub enum LockAttempt {
     /// Locked. The lock lasts until the file is closed or the process ends.
     Locked,
-    /// Another process has the lock, or another handle of this process.
+    /// Another process, or another handle of this process, has the lock.
     Held,
     /// The file system has no locks.
     Unsupported,
 }
 
-/// An open file. Every read and write gives its own position, so a failed write does not affect the next one.
+/// An open file. The caller passes a position to every read and write, so a failed write does not affect the next
+/// write.
 pub trait DiskFile: Send + Sync {
     /// Returns the length in bytes.
     ///
@@ -120,8 +121,8 @@ pub trait DiskFile: Send + Sync {
     /// What the system reports. "Held" and "unsupported" are not errors, but results.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
-    /// Returns whether `path` leads to this very file; symbolic links are followed. Returns false if nothing exists
-    /// there.
+    /// Returns whether `path` leads to this file; symbolic links are followed. Returns false if nothing exists at
+    /// `path`.
     ///
     /// # Errors
     /// What the system reports.
@@ -152,14 +153,14 @@ pub trait Disk: Send + Sync {
     /// Returns whether both paths lead to the same existing file.
     fn is_same_file(&self, one: &Path, other: &Path) -> bool;
 
-    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether it goes to the
-    /// file that standard input is read from.
+    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
+    /// goes to the file from which standard input is read.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
     /// Checks, without writing, that this user may write to an existing file or folder.
     ///
     /// # Errors
-    /// The error that the system would report. A disk that can't tell returns `Ok`.
+    /// The error that the system would report. A disk that can't check this returns `Ok`.
     fn may_write(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }

@@ -51,8 +51,8 @@ impl RealDisk {
         }
     }
 
-    /// Opens a file for appending by another part of the program, which does not write by position. The file is
-    /// checked and made private like the files of a run.
+    /// Opens a file to which another part of the program will append, without giving a position. The file is checked
+    /// and made private like the files of a run.
     ///
     /// # Errors
     /// The errors of [`Disk::open`].
@@ -60,7 +60,8 @@ impl RealDisk {
         self.open_or_create(path, system::to_write().append(true))
     }
 
-    /// Opens a file, or creates it if it is missing. A file that somebody else creates in between is never used.
+    /// Opens a file, or creates it if it is missing. If somebody else creates the file in the meantime, that file is
+    /// checked like any existing file.
     fn open_or_create(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             match self.open_ours(path, options) {
@@ -105,8 +106,8 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // If a second name is being removed at this moment, the link count does not show it. In that case, this
-            // name leads to another file.
+            // If a second name is being removed at this moment, the link count no longer includes that name. In that
+            // case, this name leads to another file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -126,11 +127,11 @@ impl RealDisk {
         system::facts(metadata).check(system::user(), self.owners).map_err(refused)
     }
 
-    /// Takes the rights of other users away from an open file or folder of this user.
+    /// Removes the rights of other users to an open file or folder of this user.
     fn make_private(&self, file: &File, path: &Path) -> io::Result<()> {
         let too_open = |file: &File| Ok::<_, io::Error>(system::facts(&file.metadata()?).private_mode(system::user()));
         let Some(private) = too_open(file)? else { return Ok(()) };
-        // Some file systems store no modes. The mount options decide who can read their files.
+        // Some file systems store no modes. Then the mount options decide who can read the files.
         let is_done = system::set_mode(file, private).is_ok() && too_open(file)?.is_none();
         let mut made_private = self.made_private.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = if is_done { &mut made_private.done } else { &mut made_private.refused };

@@ -9,11 +9,11 @@ use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
 /// Suffix of temporary files. It is so long that no other file is likely to have it.
 const TEMPORARY: &str = ".claude-batch.tmp";
 
-/// Writes a new file with `fill` and replaces the old file with it.
+/// Writes a new file with `fill`. The new file then replaces the old file.
 ///
-/// The new file is written next to the old one, synced, and renamed. If an earlier death left a temporary file, it is
-/// removed first: the caller holds the lock, so no other process is using that file. If the temporary file can't be
-/// finished, it is removed too, because the disk may be full.
+/// The new file is written next to the old one, synced, and renamed. If a process died earlier and left a temporary
+/// file, that file is removed first: the caller holds the lock, so no other process is using the file. If the new
+/// temporary file can't be finished, it is removed too, because the disk may be full.
 ///
 /// # Errors
 /// The failure of the disk. The file is then either the old one or the new one, never a mixture.
@@ -38,7 +38,7 @@ pub(crate) fn replace_locked(
     put(disk, path, lock, fill)
 }
 
-/// Removes the temporary file for the file at `path` if a process died while it replaced that file. The caller must
+/// If a process died while it replaced the file at `path`, removes the temporary file that is left. The caller must
 /// hold the lock of the file.
 ///
 /// # Errors
@@ -79,7 +79,7 @@ fn put(
         .and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
     if let Err(failure) = in_place {
         drop(file);
-        // The failure before this one is the one to report.
+        // If this removal fails too, only the first failure is reported.
         let _ = disk.remove(&temporary);
         return Err(failure);
     }

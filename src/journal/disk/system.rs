@@ -28,8 +28,8 @@ mod unix {
         options
     }
 
-    /// Returns options for reading and writing, with the same rules. Only the owner can use a file that is created
-    /// with them.
+    /// Returns options for reading and writing, with the same rules as [`to_read`]. Only the owner can use a file that
+    /// is created with them.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true).mode(0o600);
@@ -81,8 +81,8 @@ mod unix {
         Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
     }
 
-    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether it goes to the
-    /// file that standard input is read from.
+    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
+    /// goes to the file from which standard input is read.
     pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
         let out = metadata_of(&io::stdout())?;
         let other = match path {

@@ -1,7 +1,7 @@
 //! Which files may be used. The opened file itself is checked, not its name.
 //!
-//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to
-//! use. This can happen even after the name was checked and before the file is opened. So the check before opening
+//! In a folder such as `/tmp`, another user can put a file, a link or a FIFO under the name that a run is about to use.
+//! This can even happen between the check of the name and the opening of the file. So the check before opening
 //! ([`super::Disk::kind`]) only gives a better message, and the opened file is checked again. Both checks follow the
 //! same table:
 //!
@@ -13,9 +13,10 @@
 //! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
 //! | the user's own file or folder to which others have rights | made private, with a note | |
 //!
-//! For root, too, a file of another user does not count as the user's own. A folder that a group can write to is
+//! The table applies to root too: for root, a file of another user is refused. A folder that a group can write to is
 //! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit prevents
-//! users from removing the files of other users. That is enough, because files that another user made are not used.
+//! users from removing the files of other users. It does not prevent them from adding files, but files of another user
+//! are not used.
 //!
 //! Pure.
 

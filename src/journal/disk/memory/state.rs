@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Changes the state to the state after the process has died.
+    /// Lets the process die: its locks are gone, and everything that it wrote is kept.
     pub(super) fn die(&mut self) {
         (self.fault, self.changes) = (None, 0);
         self.files.iter_mut().for_each(|inode| inode.locked_by = None);
