@@ -73,7 +73,7 @@ impl LabelCensus {
 pub struct DuplicateLabel {
     /// The label.
     pub label: String,
-    /// The row that has it first.
+    /// The first row that has it.
     pub first: Origin,
     /// The next row that has it.
     pub second: Origin,

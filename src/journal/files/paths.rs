@@ -129,8 +129,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether `resume` finds the results from the error log alone. It does if the entries name a file in the
-    /// folder of the log. Otherwise the user has to name the results with `-o`.
+    /// Returns whether the error log is enough for `resume` to find the results. It is enough if the entries name a
+    /// file in the folder of the log. Otherwise the user has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {

@@ -153,9 +153,9 @@ impl DoneSet {
     /// Returns the answered row of a label.
     ///
     /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
-    /// can be estimated from its value. There are three estimates. Each reduces the `n` rows that have to be searched
-    /// to a few times `√n`. With ten million rows, a binary search alone would wait for memory about twenty times. A
-    /// wrong estimate only costs time.
+    /// can be estimated from its value. There are three estimates. If `n` rows are left to search before an estimate,
+    /// only a few times `√n` are left after it. With ten million rows, a binary search alone would wait for memory
+    /// about twenty times. A wrong estimate only costs time.
     fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

@@ -5,7 +5,7 @@ use crate::domain::WriteFault;
 /// When lines are synced (`--fsync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
-    /// In groups. While lines wait for a sync, a sync is running or will begin soon.
+    /// In groups. Lines wait until the sync that is running ends, or until the next sync begins, which is soon.
     #[default]
     Group,
     /// Each line by itself, before anything else happens.

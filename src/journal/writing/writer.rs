@@ -121,7 +121,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many of the appended bytes may not be written yet.
+    /// Returns the number of appended bytes that are perhaps still unwritten.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),
@@ -243,8 +243,8 @@ mod tests {
         }
     }
 
-    /// Standard output whose reader leaves. One write succeeds, when the test allows it. After that write, or without a
-    /// receiver, each write fails.
+    /// Standard output whose reader stops reading. If there is a receiver, the first write waits until the test allows
+    /// it, and then succeeds. Every other write fails.
     struct LeavingReader(Option<Receiver<()>>, Sender<()>);
 
     impl io::Write for LeavingReader {

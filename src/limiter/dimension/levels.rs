@@ -1,11 +1,11 @@
-//! How the level and the burst of a dimension follow what the server says.
+//! Adjusts the level and the burst of a dimension to what the server says.
 //!
 //! The figures in a response head do not include the requests that are on their way to the server. So a level is only
 //! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards a target: the remaining amount
 //! that the head reports, minus the cost of requests that the head can't have counted. The burst that the server
 //! accepts is not published. Raising the level in steps finds it.
 //!
-//! When clamps lower the level by more than raises add, another client uses the difference. From that difference,
+//! If clamps take more from the level than raises add to it, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
 //! are refused.
 //!
@@ -137,7 +137,7 @@ impl DimensionState {
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
-    /// Empties the bucket after a refusal that names no dimension, because this dimension may have been short.
+    /// Empties the bucket after a refusal that names no dimension, because this may be the dimension that had no room.
     pub(in crate::limiter) fn empty(&mut self, now: Instant) {
         self.shadow = None;
         if let Some(bucket) = &mut self.bucket {
@@ -154,7 +154,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.least_burst).max(1), now);
     }
 
-    /// Sets the level for the end of a hold: it will be as much as the refused request needs.
+    /// Sets the level that the bucket will have at the end of a hold: as much as the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };
