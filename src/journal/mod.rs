@@ -217,7 +217,8 @@ impl Journal {
         self.writer.unwritten_bytes()
     }
 
-    /// Makes a copy of those rows of the error log that still count, in the run folder. Returns the path of the copy.
+    /// Writes a file to the run folder, and returns its path. The file contains those rows of the error log that still
+    /// count.
     ///
     /// `resume` reads this copy, because the log itself gets new entries during the run. If `only` is not empty, only
     /// rows of these classes are copied. Broken rows are left out.

@@ -10,10 +10,10 @@
 //! gateway has raised its limit, the pool finds out within a minute or two. This is the curve of TCP CUBIC (RFC 9438):
 //! it is flat around the rate of the last refusal.
 //!
-//! Faults can come from a limit or have another cause. They come from a limit if a smaller share of the attempts meets
-//! a fault when the pool sends less. So when more than a fifth of the attempts meet a fault, a trial begins: for a
-//! while, the pool sends only as much as was answered before. If the share of faults does not fall to half of its
-//! value, the pool returns to the former rate and starts no trial for five minutes.
+//! A fault can come from a hidden limit or have another cause. If the pool sends less and the share of faults falls,
+//! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins: for a while, the pool
+//! sends only as much as the server accepted before. If the share of faults does not fall to half of its value, the
+//! pool returns to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -41,7 +41,7 @@ const EXCESS: u32 = 8 * FAULT;
 const DOUBT: u32 = 2 * FAULT;
 /// The number of attempts that decide a trial.
 const TRIED: u32 = 20;
-/// The time without trials after a trial in which the share of faults did not fall.
+/// After a trial in which the share of faults did not fall enough, no trial begins for this long.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known of a hidden limit.

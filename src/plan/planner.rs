@@ -44,7 +44,7 @@ pub struct Planner {
     repeats: Option<Repeats>,
     /// The keys of the unnamed rows so far.
     seen: Seen,
-    /// For each key that occurred again: how many times, without the first.
+    /// For each key that occurred more than once, the number of its occurrences after the first.
     again: HashMap<u64, u32>,
 }
 
@@ -149,8 +149,8 @@ impl Planner {
     ///
     /// Shape: a row's own parameters override defaults. A named row is identified by its label and key. An unnamed row
     /// is identified by its key and the number of equal rows before it. An entry of an error log can have `occurrence`,
-    /// which means that it was made from an unnamed row. The entry is then treated as that row, and its label is only
-    /// kept. If an entry has `index`, it keeps that index.
+    /// which means that it was made from an unnamed row. The entry keeps its label, but is otherwise treated as that
+    /// row. If an entry has `index`, it keeps that index.
     ///
     /// # Errors
     /// [`Rejected`] when the row certainly can't work:

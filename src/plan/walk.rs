@@ -55,7 +55,7 @@ pub(super) struct Walk<'s> {
     /// Tokens of everything else.
     pub other: u64,
     pub messages: u32,
-    /// The number of bytes, as written, of everything that may be part of a prompt.
+    /// The number of bytes of everything that may be part of a prompt, with escapes as they are written.
     pub bytes: u64,
     /// How many of these bytes are not text: the data of pictures and documents, and the extra bytes of escapes, which
     /// are longer than the text that they mean.

@@ -16,8 +16,8 @@ use crate::domain::json::special;
 /// Thousandths of a token, for each pair of the previous byte and this byte.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// For each byte value, the table row with the weights of the byte after it. This look-up is faster than computing
-    /// the byte's class.
+    /// For each byte, the row of the table that contains the weights for the next byte. This look-up is faster than
+    /// computing the byte's class.
     after: [&'static [u16; 256]; 256],
 }
 

@@ -27,7 +27,7 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 const NAME: &str = "manifest.json";
 
 /// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. Parsing a malicious
-/// manifest needs up to thirty times as much memory as the manifest has bytes.
+/// manifest can need thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
 /// An origin has at most this many bytes. It is limited because messages show it.
 const ORIGIN_BYTES: usize = 512;
@@ -65,7 +65,7 @@ pub struct Manifest {
     /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
-    /// Sums that include removed lines.
+    /// Sums that no line contains.
     #[serde(default)]
     pub carried: Carried,
     /// The number of runs that have opened the run folder. A run also writes this number to its file of slots.

@@ -251,7 +251,7 @@ fn locked(path: &Path, log: Log) -> JournalError {
 
 /// Opens a file for appending, with the same checks as for an output of a run.
 ///
-/// Returns the file. Also returns sentences for people that say how the rights of the file were changed.
+/// Returns the file. Also returns sentences that tell people how the rights of the file were changed.
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].

@@ -57,7 +57,7 @@ impl AnsweredRows {
     pub(crate) fn push(&mut self, row: RowId) {
         let part = &mut self.parts[part_of(row.label)];
         if part.len() == part.capacity() {
-            // Hashes are evenly distributed, so few parts have more than 2 % above the average.
+            // Hashes are evenly distributed, so few parts have over 2 % more rows than the average.
             let share = usize::try_from(self.expected).unwrap_or(usize::MAX) / PARTS;
             let wanted = (share + share / 50 + 8).max(part.len() + part.len() / 16 + 8);
             part.reserve_exact(wanted - part.len());

@@ -5,7 +5,7 @@ use crate::domain::WriteFault;
 /// When lines are synced (`--fsync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
-    /// In groups. Lines wait until the sync that is running ends, or until the next sync begins, which is soon.
+    /// In groups: one sync makes several lines durable. A group waits for a short time, or until the running sync ends.
     #[default]
     Group,
     /// Each line by itself, before anything else happens.
