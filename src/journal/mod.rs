@@ -43,8 +43,8 @@
 //! - A run only appends to its files. There are two exceptions. Repair can shorten a file. Repair, compaction and the
 //!   removal of superseded answers can replace a whole file. Files of other programs are never changed. Foreign bytes
 //!   at the end of a file are copied to another file before they are removed.
-//! - Only files of this user are used. Each file is checked after it was opened (`disk/trust.rs`). A run locks its
-//!   files before it reads them, and keeps the locks until it ends (`files/output.rs`).
+//! - Only files of this user are used. Each file is checked after it is opened (`disk/trust.rs`). A run locks its files
+//!   before it reads them, and keeps the locks until it ends (`files/output.rs`).
 //! - Repair, compaction and closing can be repeated if the process dies during any step.
 //! - If the manifest and the lines disagree, the lines are right. If the results and the error log disagree, the
 //!   results are right.

@@ -163,8 +163,8 @@ impl DimensionState {
         self.shadow.iter_mut().for_each(correct);
     }
 
-    /// Adopts the limit that a response head reports; returns whether it differs from the limit in force. A limit given
-    /// by hand is never raised.
+    /// Adopts the limit that a response head reports; returns whether it differs from the limit that applied before. A
+    /// limit given by hand is never raised.
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         self.reported = Some(reported);

@@ -12,8 +12,8 @@
 //!   a `Notice`.
 //!
 //! Rejected:
-//! - Parsing each row into a tree. This needs three times as much memory as reading the raw text, and ten times as
-//!   long.
+//! - Parsing each row into a tree. This takes three times as much memory and ten times as much time as reading the raw
+//!   text.
 //! - A list of allowed parameters. New parameters come to the API faster than to this program.
 
 mod bound;
