@@ -56,7 +56,7 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns how many tokens refill per second, without the headroom.
+    /// Returns how many tokens are refilled per second. The headroom is already subtracted.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }

@@ -120,7 +120,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Notes the first refusal since the pool was last held.
+    /// Notes a refusal that came while the pool was not held.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.let_in));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
@@ -305,7 +305,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet a fault, however much is sent.
+        // Half of the attempts meet a fault. It makes no difference how much is sent.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }

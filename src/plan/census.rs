@@ -1,7 +1,7 @@
 //! Finds out in a first pass over the input which keys and labels occur more than once.
 //!
 //! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough: if two halves
-//! are equal by chance, the only harm is that a row is counted without need. Two labels with the same hash may be
+//! are equal by chance, the only harm is that a row is counted unnecessarily. Two labels with the same hash may be
 //! equal. A second pass compares the labels themselves.
 
 use std::collections::HashMap;

@@ -13,7 +13,7 @@
 
 use crate::domain::json::special;
 
-/// Thousandths of a token, for each pair of the previous byte and this byte.
+/// Thousandths of a token, for each pair of a byte and the byte before it.
 pub(super) struct Weights {
     by_class: &'static Table,
     /// For each byte, the row of the table that contains the weights for the next byte. This look-up is faster than
@@ -31,8 +31,7 @@ static OLD_TABLE: Table = build(Kind::Old);
 /// other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
-/// A lower bound: no real text takes fewer tokens. Six bytes count as one token. Repeated blanks and signs count as
-/// zero.
+/// A lower bound: no real text has fewer tokens. Six bytes count as one token. Repeated blanks and signs count as zero.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
 

@@ -135,7 +135,7 @@ pub struct Carried {
     /// Tokens used.
     #[serde(default)]
     pub usage: Usage,
-    /// Attempts that may have been billed although no answer was kept.
+    /// Attempts without a stored answer that may have been billed.
     #[serde(default)]
     pub maybe_paid: u64,
 }

@@ -159,7 +159,7 @@ fn errors_beside(results: &Path) -> PathBuf {
     with_suffix(&stem, ".errors.jsonl")
 }
 
-/// Returns the path without the suffix, unless the name would be empty.
+/// Returns the path without the suffix. If the name consists only of the suffix, returns the path as it is.
 fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
     match name.and_then(|name| name.strip_suffix(suffix)) {

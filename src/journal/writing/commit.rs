@@ -10,7 +10,8 @@ pub enum Fsync {
     Group,
     /// Each line by itself, before anything else happens.
     Always,
-    /// Never. After a loss of power, everything that the system has not yet written on its own may be lost.
+    /// Never. The system decides when it writes lines to the disk. If the power fails before that, these lines are
+    /// lost.
     Off,
 }
 

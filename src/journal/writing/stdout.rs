@@ -97,7 +97,7 @@ impl Stdout {
         Ok(Self { shared, thread })
     }
 
-    /// Takes whole lines.
+    /// Adds whole lines to the queue.
     ///
     /// # Errors
     /// The failure that stopped the writer.
