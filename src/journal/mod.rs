@@ -1,8 +1,8 @@
 //! The journal: a row that is done stays done.
 //!
 //! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
-//! first check of their names to the last sync. It knows nothing about scheduling. Of a request, it knows only the
-//! identity. Lines are made in [`crate::sink`].
+//! first check of their names to the last sync. It knows nothing about scheduling. The only thing that it knows about a
+//! request is the identity. Lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -40,11 +40,11 @@
 //!
 //! Invariants:
 //! - A row is done when its line is synced. It is not reported as done before that ([`Commit::UpTo`]).
-//! - A run only appends to its files, with two exceptions: repair can cut a file, and repair, compaction and the
-//!   removal of superseded answers can replace a file as a whole. Files of other programs are never changed. Foreign
-//!   bytes at the end of a file are copied to another file before they are removed.
-//! - Only files of this user are used. Each file is checked after it was opened (`disk/trust.rs`). A run locks its
-//!   files before it reads them, and keeps the locks until it ends (`files/output.rs`).
+//! - A run only appends to its files. There are two exceptions. Repair can shorten a file. Repair, compaction and the
+//!   removal of superseded answers can replace a whole file. Files of other programs are never changed. Foreign bytes
+//!   at the end of a file are copied to another file before they are removed.
+//! - Only files of this user are used. Each file is checked after it is opened (`disk/trust.rs`). A run locks its files
+//!   before it reads them, and keeps the locks until it ends (`files/output.rs`).
 //! - Repair, compaction and closing can be repeated if the process dies during any step.
 //! - If the manifest and the lines disagree, the lines are right. If the results and the error log disagree, the
 //!   results are right.
@@ -150,7 +150,7 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that could not be read. `now` is when it was read.
+    /// Appends the line of a row that could not be read. `now` is the time at which the program found this out.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -163,7 +163,7 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that was rejected before it was sent. `now` is when it was rejected.
+    /// Appends the line of a row that was rejected before it was sent. `now` is the time at which it was rejected.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -192,15 +192,16 @@ impl Journal {
     /// Writes the waiting lines and slots. The run's loop calls it once per turn, before it sends anything.
     ///
     /// # Errors
-    /// [`JournalError::Disk`] if slots can't be written. In that case, requests that were marked since the last call
-    /// must not be sent. A failure to write lines is not returned: it is reported as [`Commit::Failed`].
+    /// [`JournalError::Disk`] if slots can't be written. In that case, requests whose slots were filled since the last
+    /// call must not be sent. A failure to write lines is not returned: it is reported as [`Commit::Failed`].
     pub fn flush(&mut self) -> Result<(), JournalError> {
         // A failure is reported once, as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
     }
 
-    /// From this call on, makes lines durable as soon as possible. The run calls this when it only waits for its lines.
+    /// From this call on, makes lines durable as soon as possible. The run calls this when nothing is left to do except
+    /// to wait until its lines are durable.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
@@ -210,16 +211,17 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many of the appended bytes may not be written yet. They can be many if standard output has a slow
-    /// reader.
+    /// Returns the number of appended bytes that are perhaps still unwritten. It can be large if standard output has a
+    /// slow reader.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
 
-    /// Writes the rows of the error log that still count to a file in the run folder, and returns its path.
+    /// Writes a file to the run folder, and returns its path. The file contains those rows of the error log that still
+    /// count.
     ///
-    /// `resume` reads this copy, because the log itself gets new entries while its rows are run. If `only` is not
-    /// empty, only rows of its classes are written. Broken rows are left out.
+    /// `resume` reads this copy, because the log itself gets new entries during the run. If `only` is not empty, only
+    /// rows of these classes are copied. Broken rows are left out.
     ///
     /// # Errors
     /// [`JournalError::NoFolder`] if results go to standard output; [`JournalError::Disk`].

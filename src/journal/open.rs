@@ -100,7 +100,7 @@ impl Journal {
 fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &UnclosedRun, start: Start) -> Manifest {
     let before = recovered.manifest.as_ref();
     // The rows of an error log contain their own parameters. So `resume` does not change these parts of the manifest:
-    // they still describe the input and the output of the run that began the results.
+    // they still describe the input and the output of the run that created the results file.
     let given = match before.filter(|_| start == Start::Resume).cloned() {
         None => given,
         Some(Manifest { inputs, shape, rows, output, .. }) => Manifest { inputs, shape, rows, output, ..given },

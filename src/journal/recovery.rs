@@ -1,4 +1,4 @@
-//! Recovery: before a run begins, it finds and repairs what earlier runs left.
+//! Recovery finds and repairs what earlier runs left. It happens before a run begins.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

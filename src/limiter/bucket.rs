@@ -56,7 +56,7 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns how many tokens refill per second, without the headroom.
+    /// Returns how many tokens are refilled per second. The headroom is already subtracted.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }
@@ -141,7 +141,8 @@ impl Bucket {
         raised - level
     }
 
-    /// Changes the burst. The level is kept, or lowered to the burst if it is above.
+    /// Changes the burst. If the level is above the new burst, it is lowered to the burst. Otherwise the level stays
+    /// the same.
     pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);
@@ -190,7 +191,7 @@ impl Bucket {
 }
 
 /// Returns the nanoseconds per token, rounded up. So the rate is never above the limit. For limits up to fifty million
-/// per minute, it is less than 0.1 % below the limit.
+/// per minute, the rate is less than 0.1 % below the limit.
 fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
     let per_minute_ppm = u64::from(limit_per_minute) * share;

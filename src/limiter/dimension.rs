@@ -30,21 +30,21 @@ pub(super) struct DimensionState {
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients take.
     drift: Drift,
-    /// An estimate of the server's bucket. It assumes that the server allows a burst of a whole minute. It is kept
-    /// until a head or a refusal shows more.
+    /// An estimate of the server's bucket. It assumes that the server allows a burst of a whole minute. It is used
+    /// until a head or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals. It replaces the known one.
     learned: Option<Learned>,
     /// Whether the tokens that built up in the server's bucket during trouble have to be used slowly.
     is_slow: bool,
-    /// The burst never falls below this cost, because the server accepts a request of this cost only when its bucket
-    /// holds the whole cost. 0 when no such cost is known.
+    /// The burst never falls below this cost, because the server accepts a request of this cost only when the server's
+    /// bucket holds the whole cost. 0 when no such cost is known.
     least_burst: u32,
     /// The fraction of a token that is left over from the last raise of the level. It is added to the next raise.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
-    /// How long answers take. Only noted for output tokens.
+    /// How long answers take. This is measured only for output tokens.
     production: Production,
     no_raise_until: Instant,
 }
@@ -163,8 +163,8 @@ impl DimensionState {
         self.shadow.iter_mut().for_each(correct);
     }
 
-    /// Adopts the limit that a response head reports; returns whether it differs from the limit in force. A limit given
-    /// by hand is never raised.
+    /// Adopts the limit that a response head reports; returns whether it differs from the limit that applied before. A
+    /// limit given by hand is never raised.
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         self.reported = Some(reported);
@@ -197,7 +197,7 @@ impl DimensionState {
         self.known().is_none_or(|known| per_minute < f64::from(known))
     }
 
-    /// Returns the limit that applies without learned ones.
+    /// Returns the limit that applies when no limit is learned from refusals.
     fn known(&self) -> Option<u32> {
         match self.learned {
             Some(learned) => learned.replaced,

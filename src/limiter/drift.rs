@@ -1,9 +1,9 @@
 //! How much of a limit other clients take.
 //!
 //! Our own count says how many tokens should remain, and a head says how many really remain. In the long run, the
-//! difference is what other clients took. The differences are summed, and older ones fade with a time constant. Noise
-//! and single corrections come back with the opposite sign, so they cancel out. A steady share is found within two time
-//! constants.
+//! difference is what other clients took. The differences are summed, and older ones fade with a time constant. After
+//! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
+//! found within two time constants.
 
 /// When the sum of the differences is as much as the limit gives in this many seconds, the share is 1.
 const TIME_CONSTANT_SECS: f64 = 10.0;

@@ -10,9 +10,10 @@
 //! gateway has raised its limit, the pool finds out within a minute or two. This is the curve of TCP CUBIC (RFC 9438):
 //! it is flat around the rate of the last refusal.
 //!
-//! Faults are a sign of a limit only if fewer of them come when less is sent. So when more than a fifth of the attempts
-//! meet a fault, a trial begins: for a while, the pool sends only as much as was answered before. If the share of
-//! faults does not fall to half of its value, the pool returns to the former rate and starts no trial for five minutes.
+//! A fault can come from a hidden limit or have another cause. If the pool sends less and the share of faults falls,
+//! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins: for a while, the pool
+//! sends only as much as the server accepted before. If the share of faults does not fall to half of its value, the
+//! pool returns to the former rate and starts no trial for five minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If a rate was not refused for [`FLAT_AFTER`], the next limit that is found is at least this share of that rate.
+/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
 const HELD: f64 = 0.94;
 /// How much each fault adds to the sum of excess faults. Each accepted request subtracts 1. So the sum grows when more
 /// than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
@@ -40,14 +41,14 @@ const EXCESS: u32 = 8 * FAULT;
 const DOUBT: u32 = 2 * FAULT;
 /// The number of attempts that decide a trial.
 const TRIED: u32 = 20;
-/// The pause after a trial that showed nothing.
+/// After a trial in which the share of faults did not fall enough, no trial begins for this long.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known of a hidden limit.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     let_in: LetIn,
-    /// When refusals came, and how much had been let in until then. The oldest refusal comes first.
+    /// The time of each refusal, and the amount that was let in before it. The oldest refusal comes first.
     refusals: VecDeque<(Instant, LetIn)>,
     found: Option<Found>,
     faults: Faults,
@@ -119,7 +120,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Notes the first refusal since the pool was last held.
+    /// Notes a refusal that came while the pool was not held.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.let_in));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
@@ -207,10 +208,11 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the limit from what was let in since `since`, a moment when the gateway's bucket was empty. Returns
-    /// whether that was enough to compute a limit.
+    /// Computes the limit. The gateway's bucket was empty at `since`, and `let_in` was let in after that. Returns
+    /// whether this was enough to compute a limit.
     ///
-    /// A rate that was not refused for a while can't be much too high. So the limit is not set much below such a rate.
+    /// If the pool used a rate for a while without a refusal, this rate can't be much too high. So the limit is not set
+    /// much below it.
     fn find(&mut self, since: Instant, let_in: LetIn, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || let_in.requests < LEAST_LET_IN {
@@ -303,7 +305,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet a fault, however much is sent.
+        // Half of the attempts meet a fault. It makes no difference how much is sent.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }

@@ -1,4 +1,4 @@
-//! Rate limits: buckets that can be settled, and pools of buckets.
+//! Rate limits: buckets and pools of buckets. A reservation is replaced by the real usage when a request ends.
 //!
 //! Pure: callers pass `now`. It owns the arithmetic of limits: reserve, settle, clamp, raise, change of limits, holds.
 //! It knows nothing of queues, windows, retries or the wire.

@@ -32,8 +32,7 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 /// 429 because of acceleration.
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// The shortest time between two adjustments of the buckets' rates to headroom and drift. They are not adjusted for
-/// each request.
+/// The rates of the buckets are adapted to headroom and drift at most once in this time, not for each request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
 /// The dimensions of one pool.
@@ -229,8 +228,8 @@ impl Pool {
     /// shortened.
     ///
     /// The server says when this one request will fit, but not whether others will fit as well. So the levels are set
-    /// to what this request needs, and later heads raise them. Otherwise the waiting rows would use everything that
-    /// refilled during the hold in one burst.
+    /// to what this request needs, and later heads raise them. Otherwise the waiting rows would be sent in one burst,
+    /// which uses everything that refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));

@@ -2,9 +2,9 @@
 //!
 //! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
 //! produced. Meanwhile the limit refills. So only the part of the remaining output that exceeds this refill has to be
-//! reserved. If all of the output were counted immediately, long answers would seem to exhaust a server with a small
-//! burst, although it has room for them. With answers of 2,400 tokens and a burst of five seconds, that cost three
-//! quarters of the rate.
+//! reserved. If all of the output were reserved, long answers would seem to exhaust a server with a small burst. But
+//! such a server has room for them. In a version that reserved all of it, a run with answers of 2,400 tokens and a
+//! burst of five seconds lost three quarters of its rate.
 
 use std::time::Duration;
 

@@ -64,7 +64,8 @@ fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
 
-/// Returns whether a member may contain this word. An escape may hide the word, so a member with escapes counts.
+/// Returns whether a member may contain this word. An escape may hide the word, so the result is also true for a member
+/// with escapes.
 fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
     params.get(name).is_some_and(|value| value.contains(word) || value.contains('\\'))
 }
@@ -117,7 +118,7 @@ impl Tools {
         }
     }
 
-    /// Returns the largest number of turns that the API takes on its own; `None` when it only answers.
+    /// Returns the largest number of turns that the API takes on its own; `None` if the API runs none of the tools.
     fn turns(&self) -> Option<u64> {
         let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
         self.are_served.then_some(turns)

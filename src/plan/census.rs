@@ -1,7 +1,7 @@
 //! Finds out in a first pass over the input which keys and labels occur more than once.
 //!
 //! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough: if two halves
-//! are equal by chance, the only harm is that a row is counted without need. Two labels with the same hash may be
+//! are equal by chance, the only harm is that a row is counted unnecessarily. Two labels with the same hash may be
 //! equal. A second pass compares the labels themselves.
 
 use std::collections::HashMap;
@@ -73,7 +73,7 @@ impl LabelCensus {
 pub struct DuplicateLabel {
     /// The label.
     pub label: String,
-    /// The row that has it first.
+    /// The first row that has it.
     pub first: Origin,
     /// The next row that has it.
     pub second: Origin,

@@ -53,7 +53,7 @@ impl std::fmt::Debug for KeyMaker {
 }
 
 impl KeyMaker {
-    /// Creates a maker whose hash begins with the dialect's part.
+    /// Creates a maker. The text that it hashes for each key begins with the dialect's part.
     pub(super) fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));

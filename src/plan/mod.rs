@@ -8,12 +8,12 @@
 //!   come before them: `model`, `max_tokens` and `system`, then the parameters of `--param` in order. `stream` is never
 //!   among the parameters: the runner decides whether an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only requests that certainly can't work are rejected. All others are sent. If they will probably fail, there is a
-//!   `Notice`.
+//! - Only requests that certainly can't work are rejected. All others are sent. A request that will probably fail gets
+//!   a `Notice`.
 //!
 //! Rejected:
-//! - Parsing each row into a tree. This needs three times as much memory as reading the raw text, and ten times as
-//!   long.
+//! - Parsing each row into a tree. This takes three times as much memory and ten times as much time as reading the raw
+//!   text.
 //! - A list of allowed parameters. New parameters come to the API faster than to this program.
 
 mod bound;

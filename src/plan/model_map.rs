@@ -1,4 +1,4 @@
-//! `--map-model`: rows that name one model are sent with another model.
+//! `--map-model`: rows that name one model are sent to another model.
 //!
 //! The model is replaced in the row before anything else is done with it. So the row's pool, price and key belong to
 //! the model that answers. The rest of the row stays as it is written.

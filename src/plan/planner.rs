@@ -44,7 +44,7 @@ pub struct Planner {
     repeats: Option<Repeats>,
     /// The keys of the unnamed rows so far.
     seen: Seen,
-    /// For each of these keys, how often it occurred after its first time.
+    /// For each key that occurred more than once, the number of its occurrences after the first.
     again: HashMap<u64, u32>,
 }
 
@@ -82,8 +82,8 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an entry in an error log that identify its row: which of several equal rows it was, and its position in
-/// its input.
+/// The parts of an error log's entry that identify a row: which of several equal rows it was, and its position in the
+/// input.
 ///
 /// Each part is parsed separately, so that a wrong value in one part does not hide the other part.
 #[derive(Default, Deserialize)]
@@ -148,8 +148,9 @@ impl Planner {
     /// Turns a row into a job.
     ///
     /// Shape: a row's own parameters override defaults. A named row is identified by its label and key. An unnamed row
-    /// is identified by its key and the number of equal rows before it. If an entry of an error log has `occurrence`,
-    /// it keeps its label, but is treated as the unnamed row that it came from. If it has `index`, it keeps that index.
+    /// is identified by its key and the number of equal rows before it. An entry of an error log can have `occurrence`,
+    /// which means that it was made from an unnamed row. The entry keeps its label, but is otherwise treated as that
+    /// row. If an entry has `index`, it keeps that index.
     ///
     /// # Errors
     /// [`Rejected`] when the row certainly can't work:

@@ -6,10 +6,10 @@ use super::weights::{self, Class, Weights, weigh, weigh_escaped};
 use crate::domain::Caching;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
-/// How deep blocks inside blocks are read. The API nests three levels. Deeper content counts as plain text.
+/// Blocks inside blocks are read down to this depth. The API nests three levels. Deeper content counts as plain text.
 const MOST_DEPTH: u32 = 8;
-/// The API adds tokens around a whole request. This many bytes count for them. The API also adds tokens around each
-/// message, but these are fewer than the bytes of JSON around the message, so no bytes are added for them.
+/// The API adds tokens around a whole request. They are counted as this many bytes. The API also adds tokens around
+/// each message, but these are fewer than the bytes of JSON around the message, so no bytes are added for them.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// Parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
@@ -27,7 +27,7 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// How many tokens are counted for each part of a request.
+/// The number of tokens for each kind of content in a request.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
@@ -55,7 +55,7 @@ pub(super) struct Walk<'s> {
     /// Tokens of everything else.
     pub other: u64,
     pub messages: u32,
-    /// The number of bytes, as written, of everything that may be part of a prompt.
+    /// The number of bytes of everything that may be part of a prompt, with escapes as they are written.
     pub bytes: u64,
     /// How many of these bytes are not text: the data of pictures and documents, and the extra bytes of escapes, which
     /// are longer than the text that they mean.
@@ -66,7 +66,7 @@ pub(super) struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    /// Walks over members. A member has a name, which is given as it is written between its quotes, and a value.
+    /// Walks over members. A member has a name and a value. The name is given as it is written between its quotes.
     pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
         #[cfg(test)]
         WALKS.set(WALKS.get() + 1);

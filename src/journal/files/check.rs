@@ -50,7 +50,7 @@ impl RunPaths {
         Ok(())
     }
 
-    /// Checks that this program can make the file at [`RunPaths::results`] as a whole. The file must not be one of
+    /// Checks that this program can create or replace the file at [`RunPaths::results`]. The file must not be one of
     /// `inputs` or the error log.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! can also be reached by other names. When a process dies, the system frees its locks, so there are no stale locks.
 //!
 //! The file `lock` is never removed. If it were, two runs could lock two different files of this name. If a person
-//! removes the whole folder, the locks on the outputs still protect them.
+//! removes the whole folder, the outputs are still protected by their own locks.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The names of results files that an error log may contain: only names of files in the folder of the log.
+//! Checks the name of a results file that an error log contains. It must be the name of a file in the folder of the
+//! log.
 
 /// Names of devices on some systems. A name with an extension also means the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
@@ -7,8 +8,8 @@ const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// Length of the longest file name.
 const NAME_BYTES: usize = 255;
 
-/// Returns what an invalid name is, such as `a folder`; `None` for a name that a file in the folder of the log can
-/// have.
+/// Returns the fault of an invalid name, such as `a folder`; `None` if a file in the folder of the log can have the
+/// name.
 ///
 /// The rule is nearly the same on all systems, because a log may come from another system.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {

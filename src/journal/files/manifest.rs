@@ -26,8 +26,8 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. To parse a malicious
-/// manifest, up to thirty times its size is needed in memory.
+/// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. Parsing a malicious
+/// manifest can need thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
 /// An origin has at most this many bytes. It is limited because messages show it.
 const ORIGIN_BYTES: usize = 512;
@@ -65,15 +65,14 @@ pub struct Manifest {
     /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
-    /// Sums that include removed lines.
+    /// Sums that no line contains.
     #[serde(default)]
     pub carried: Carried,
-    /// How many runs have opened the run folder. The file of slots contains the number of the opening in which its
-    /// slots were filled.
+    /// The number of runs that have opened the run folder. A run also writes this number to its file of slots.
     #[serde(default)]
     pub opening: u64,
-    /// Number of the last opening that is counted: if its process died with requests in flight, `carried` includes
-    /// these requests.
+    /// The `opening` of the last run whose slots were counted. If that run died with requests in flight, `carried`
+    /// includes these requests.
     #[serde(default)]
     pub counted_opening: u64,
 }
@@ -136,7 +135,7 @@ pub struct Carried {
     /// Tokens used.
     #[serde(default)]
     pub usage: Usage,
-    /// Attempts that may have been billed although no answer was kept.
+    /// Attempts without a stored answer that may have been billed.
     #[serde(default)]
     pub maybe_paid: u64,
 }
@@ -249,7 +248,8 @@ fn fault_of_origin(origin: &str) -> Option<String> {
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {
-        // Only the list of inputs can make the manifest so long. Nothing depends on that list, so it is left out.
+        // Only the list of inputs can make the manifest longer than the limit. Nothing depends on that list, so it is
+        // left out.
         bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
     }
     replace(disk, &manifest_path(folder), |file, path| file.write_at(&bytes, 0).map_err(DiskFailure::of("write", path)))

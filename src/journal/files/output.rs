@@ -1,12 +1,13 @@
 //! The files to which a run appends: results and error log. Each is opened once and locked.
 //!
 //! A lock on a name is not enough: two runs can share an error log, or reach the same file by different names. So each
-//! file is locked itself, in addition to the run folder (`lock.rs`). The lock applies to the opened file. Another run
-//! may have replaced or removed that file in the meantime, so the name is checked again after locking. If a locked file
-//! is replaced, the new file is locked before it gets the name of the old one ([`Output::replace`]).
+//! file has a lock of its own, in addition to the lock of the run folder (`lock.rs`). The lock applies to the opened
+//! file. Another run may have replaced or removed that file in the meantime, so the name is checked again after
+//! locking. If a locked file is replaced, the new file is locked before it gets the name of the old one
+//! ([`Output::replace`]).
 //!
-//! An existing file is locked before it is read. A missing file is created last. If somebody else creates it in
-//! between, it is not used.
+//! An existing file is locked before it is read. A missing file is created last. If another program creates the file
+//! first, the run does not use that file.
 
 use std::fs::File;
 use std::io;
@@ -106,7 +107,7 @@ impl Output {
     /// Creates and locks a file that does not exist.
     ///
     /// # Errors
-    /// [`JournalError::Appeared`] if the file exists by then; the errors of [`Output::find`].
+    /// [`JournalError::Appeared`] if another program creates the file first; the errors of [`Output::find`].
     pub(crate) fn create(
         disk: &dyn Disk,
         path: &Path,
@@ -250,7 +251,7 @@ fn locked(path: &Path, log: Log) -> JournalError {
 
 /// Opens a file for appending, with the same checks as for an output of a run.
 ///
-/// Returns the file. Also returns sentences for people that say how the rights of the file were changed.
+/// Returns the file. Also returns sentences that tell people how the rights of the file were changed.
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].

@@ -129,8 +129,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether `resume` finds the results from the error log alone. It does if the entries name a file in the
-    /// folder of the log. Otherwise the user has to name the results with `-o`.
+    /// Returns whether the error log is enough for `resume` to find the results. It is enough if the entries name a
+    /// file in the folder of the log. Otherwise the user has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {
@@ -159,7 +159,7 @@ fn errors_beside(results: &Path) -> PathBuf {
     with_suffix(&stem, ".errors.jsonl")
 }
 
-/// Returns the path without the suffix, unless the name would be empty.
+/// Returns the path without the suffix. If the name consists only of the suffix, returns the path as it is.
 fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
     match name.and_then(|name| name.strip_suffix(suffix)) {

@@ -12,9 +12,8 @@
 //! line. The lowest free slot is used first, so the slots that change in one turn of the run's loop are close
 //! together.
 //!
-//! Slots are not synced, because a sync for each request would cost more than the count is worth. After a loss of
-//! power, slots can be missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts
-//! as empty.
+//! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
+//! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,4 @@
-//! Reading all lines of a file on several threads, in order.
+//! Reads all lines of a file on several threads, in order.
 //!
 //! The file is cut into blocks of equal length. A line belongs to the block in which it begins, so each thread can
 //! find the lines of its block without the others. Blocks are read in rounds: a free thread takes the next block of
@@ -25,12 +25,13 @@ const BLOCK_BYTES: u64 = 1 << 20;
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// If the last line of a block ends beyond the block, its rest is read in steps of at least this many bytes.
+/// If the last line of a block ends beyond the block, the rest of the line is read in steps of at least this many
+/// bytes.
 const BEHIND_BYTES: usize = 64 << 10;
 /// After a huge line, a buffer keeps at most this much memory.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// How a file is cut into blocks, and by how many threads it is read.
+/// The length of the blocks into which a file is cut, and the number of threads that read them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// Length of a block.
@@ -71,7 +72,7 @@ impl Block<'_> {
         buffer.fill(file, from, end)?;
         let mut at = match start {
             0 => 0,
-            // Without a line break, the whole block is part of a line that began before the block.
+            // If the block has no line break, all of it is part of a line that began before the block.
             _ => first_line(buffer.filled()).unwrap_or(buffer.length),
         };
         while from + (at as u64) < end {
@@ -158,8 +159,8 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
     bytes[free..].iter().position(|&byte| byte == b'\n').map(|at| free + at + 1)
 }
 
-/// Reads a file of `size` bytes. On any thread, `read` makes a value from a block. `take` receives these values in the
-/// order of the file. Lines that were appended beyond `size` are left out.
+/// Reads a file of `size` bytes. `read` makes a value from each block, on any thread. `take` receives these values in
+/// the order of the file. Lines that were appended beyond `size` are left out.
 ///
 /// # Errors
 /// The first error that `take` returns. No further round is read after it.

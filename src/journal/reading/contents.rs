@@ -29,7 +29,7 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
-    /// Rows that were in flight when the last run died. A row is removed when a line of it is found.
+    /// Rows that were in flight when the last run died. A row is removed from this set when one of its lines is found.
     pub(crate) in_flight: HashSet<RowId>,
 }
 
@@ -90,8 +90,8 @@ impl Contents {
         let (mut with_entry, mut was_in_flight, mut rows) = (Vec::new(), HashSet::new(), 0);
         let take = |block: Answers| {
             rows += block.rows.len() as u64;
-            // An estimate of the number of rows in the file. It assumes that the other lines are as long as those so
-            // far.
+            // An estimate of the number of rows in the file. It assumes that the lines not yet read are as long as the
+            // lines read so far.
             answered.expect(
                 u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
             );
@@ -109,7 +109,8 @@ impl Contents {
     }
 }
 
-/// Adds an entry of the error log and its offset to the entries of its block. The scan calls it for each line.
+/// Adds an entry of the error log, with its offset, to `entries`, which belongs to one block. The scan calls it for
+/// each line.
 pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
     parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
 }
@@ -130,8 +131,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// Returns the results that an entry names if they are not the results of this run. If a run writes results to standard
-/// output, its entries name no results. With `resume`, such entries belong to this run.
+/// If an entry belongs to results of another run, returns the name of those results. If a run writes results to
+/// standard output, its entries name no results. With `resume`, such entries belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,

@@ -57,7 +57,7 @@ impl AnsweredRows {
     pub(crate) fn push(&mut self, row: RowId) {
         let part = &mut self.parts[part_of(row.label)];
         if part.len() == part.capacity() {
-            // Hashes are evenly distributed, so few parts have more than 2 % above the average.
+            // Hashes are evenly distributed, so few parts have over 2 % more rows than the average.
             let share = usize::try_from(self.expected).unwrap_or(usize::MAX) / PARTS;
             let wanted = (share + share / 50 + 8).max(part.len() + part.len() / 16 + 8);
             part.reserve_exact(wanted - part.len());
@@ -153,9 +153,9 @@ impl DoneSet {
     /// Returns the answered row of a label.
     ///
     /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
-    /// can be estimated from its value. There are three estimates. Each reduces the `n` rows that have to be searched
-    /// to a few times `√n`. With ten million rows, a binary search alone would wait for memory about twenty times. A
-    /// wrong estimate only costs time.
+    /// can be estimated from its value. There are three estimates. If `n` rows are left to search before an estimate,
+    /// only a few times `√n` are left after it. With ten million rows, a binary search alone would wait for memory
+    /// about twenty times. A wrong estimate only costs time.
     fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

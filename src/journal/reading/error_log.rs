@@ -110,7 +110,7 @@ fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, 
             let file = disk.open(results, OpenMode::Read).map_err(DiskFailure::of("open", results))?;
             file.size().map_err(DiskFailure::of("look at", results))? > 0
         }
-        // When the journal is opened, these are refused with a better message.
+        // These kinds of file are refused later, when the journal is opened, with a better message.
         Some(FileKind::Folder | FileKind::Symlink | FileKind::Special) => true,
     };
     Ok(holds_something || is_own_log(results, log) || is_run())

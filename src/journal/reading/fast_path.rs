@@ -3,8 +3,8 @@
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks that order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
-//! It returns `None` for every other line: one with another order of members, with an escape in the label, rewritten
-//! by another tool, or damaged. Such a line is parsed by the JSON parser ([`super::parse`]). If this module returns a
+//! For every other line, it returns `None`. Such a line is damaged, was rewritten by another tool, has another order of
+//! members, or has an escape in its label. The JSON parser ([`super::parse`]) parses it. If this module returns a
 //! record, the parser would return the same record.
 
 use std::borrow::Cow;

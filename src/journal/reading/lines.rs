@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::journal::disk::{DiskFile, Reader};
 
-/// Bytes read at a time.
+/// The number of bytes that are read in one step.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// One line, without its line break.

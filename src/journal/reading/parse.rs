@@ -59,7 +59,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a broken row. Lines of other rows can have a member with this name and any value.
+/// The text of a broken row. Lines of other rows can also have a member `raw`, with any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {

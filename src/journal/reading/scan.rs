@@ -54,7 +54,7 @@ impl Scan {
     }
 }
 
-/// Damaged lines. They become a hole if a record follows them, and the tail of the file if no record follows.
+/// Damaged lines. If a record follows these lines, they become a hole. Otherwise they are the tail of the file.
 struct Bad {
     from: u64,
     /// The number of the first line, from 1.

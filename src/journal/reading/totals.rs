@@ -20,7 +20,7 @@ pub struct Totals {
     pub usage: Usage,
     /// Money spent, for models with a known price.
     pub spend: Money,
-    /// Attempts that may have been billed although no answer was kept.
+    /// Attempts without a stored answer that may have been billed.
     pub maybe_paid: u64,
 }
 

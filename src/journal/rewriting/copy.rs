@@ -9,9 +9,9 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, replace};
 use crate::journal::files::Output;
 use crate::journal::reading::Lines;
 
-/// Bytes that are collected before they are written.
+/// Lines are collected in memory until they have this many bytes, and then written together.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Bytes that are copied at a time.
+/// The largest number of bytes that are copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
 
 /// Copies the lines at these offsets to a new file at `to`.

@@ -11,7 +11,7 @@
 //! | middle | anything else | the file is refused; the message names the line |
 //! | beginning | anything else | the file is refused, because another program wrote it |
 //!
-//! Nothing is changed until all files of the run have been read and none was refused. Blank lines are ignored.
+//! The run first reads all its files. If it refuses one of them, it changes none. Blank lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Superseded answers: if a row has several result lines, the last one counts. The others are removed at the end of a
 //! run.
 //!
-//! A named row gets a second answer if its request was changed and it was run again. A failure does not supersede an
-//! answer: the paid answer stays until there is another answer.
+//! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
+//! supersede an answer: the paid answer stays until there is another answer.
 //!
 //! To find the rows with several lines, the file is not read again. Such rows of earlier runs are found when the
 //! results are read at the start. For each answer of this run, the set of done rows shows whether its row had an answer
@@ -10,7 +10,8 @@
 //!
 //! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. Both
 //! mean the same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program
-//! dies between the two steps, these charges are counted twice. For a budget, that is the safe error.
+//! dies between the two steps, these charges are counted twice. For a budget, it is safer to count too much than too
+//! little.
 //!
 //! A line whose key has an unknown format is kept, because it is not known whether its row is named.
 
@@ -61,7 +62,7 @@ impl Superseded {
             return Ok(());
         }
         let (file, path) = (Arc::clone(&output.file), output.path.clone());
-        // How many lines of each label are still to come.
+        // For each label, the number of lines that the loop below has not reached yet.
         let mut left = vec![0_u32; self.labels.len()];
         each_line(&*file, &path, |_, line| {
             self.find(line).into_iter().for_each(|(at, _)| left[at] = left[at].saturating_add(1));
@@ -88,7 +89,8 @@ impl Superseded {
         })
     }
 
-    /// Returns the record of a line whose row has several lines, and the position of its label.
+    /// If the row of a line has several lines, returns the record of the line, and the position of its label in
+    /// `labels`.
     fn find<'l>(&self, line: &'l [u8]) -> Option<(usize, ResultRecord<'l>)> {
         let Parsed::Record(record) = parse_result(line) else { return None };
         let at = self.labels.binary_search(&record.row.label).ok()?;

@@ -5,12 +5,13 @@ use crate::domain::WriteFault;
 /// When lines are synced (`--fsync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
-    /// In groups. While lines wait for a sync, a sync is running or will begin soon.
+    /// In groups: one sync makes several lines durable. A group waits for a short time, or until the running sync ends.
     #[default]
     Group,
     /// Each line by itself, before anything else happens.
     Always,
-    /// Never. After a loss of power, everything that the system has not yet written on its own may be lost.
+    /// Never. The system decides when it writes lines to the disk. If the power fails before that, these lines are
+    /// lost.
     Off,
 }
 

@@ -22,8 +22,8 @@
 //!
 //! Rejected: a separate thread that writes files. The run's loop would never wait for the disk. But if that thread has
 //! to wait for a core, more and more answers wait in memory while requests are sent. In a test with 16 requests in
-//! flight, 34 answers were lost when the process died. A write takes two microseconds per turn, which is less than
-//! waking a thread. And the loop waits for the same disk anyway, to write the slots before each request.
+//! flight, 34 answers were lost when the process died. A write takes two microseconds per turn. Waking a thread takes
+//! longer. And the loop waits for the same disk anyway, to write the slots before each request.
 
 mod commit;
 mod stdout;

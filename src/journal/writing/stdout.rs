@@ -76,7 +76,8 @@ impl Group {
 struct Queue {
     group: Group,
     is_closed: bool,
-    /// Whether the run is only waiting for its lines. If so, writes begin immediately.
+    /// Whether the run has nothing left to do except to wait until its lines are durable. If so, writes begin
+    /// immediately.
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next write is due.
     is_asleep: bool,
@@ -96,7 +97,7 @@ impl Stdout {
         Ok(Self { shared, thread })
     }
 
-    /// Takes whole lines.
+    /// Adds whole lines to the queue.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -159,8 +160,8 @@ impl Shared {
         (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
     }
 
-    /// After standard output has failed: waits until there is something for the error log. Returns `None` if no more
-    /// lines will come.
+    /// After standard output has failed: waits until there are lines to write to the error log. Returns `None` if no
+    /// more lines will come.
     fn next_errors(&self, emptied: Group) -> Option<Group> {
         let mut queue = self.queue();
         // Results that were queued before the failure can't be written.

@@ -2,7 +2,7 @@
 //!
 //! The writer tells it what was written, and does not wait: lines are written to the system while a sync of earlier
 //! lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines durable. A sync begins
-//! sooner if there is much to sync, or if the run is only waiting for its lines.
+//! sooner if there is much to sync, or if the run has nothing left to do except to wait until its lines are durable.
 //!
 //! After a failed write or sync, no more lines are accepted. Lines that were written before a failed write are still
 //! synced and reported. After that, the failure is reported, once.
@@ -50,7 +50,7 @@ impl SyncThread {
 pub(super) struct Syncer {
     state: Mutex<State>,
     wake: Condvar,
-    /// Bytes that were accepted and are not yet durable.
+    /// Number of bytes that the writer has accepted and that are not yet durable.
     backlog: AtomicUsize,
 }
 
@@ -60,7 +60,8 @@ struct State {
     written: Option<Written>,
     /// Whether nothing more will be written.
     is_ended: bool,
-    /// Whether the run is only waiting for its lines. If so, syncs begin immediately.
+    /// Whether the run has nothing left to do except to wait until its lines are durable. If so, syncs begin
+    /// immediately.
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next sync is due.
     is_asleep: bool,
@@ -88,7 +89,7 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Counts bytes that were accepted and will be written later.
+    /// Counts bytes that the writer has accepted and will write later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -112,7 +113,7 @@ impl Syncer {
         }
     }
 
-    /// Returns how many bytes were accepted and are not yet durable.
+    /// Returns the number of bytes that the writer has accepted and that are not yet durable.
     pub(super) fn backlog_bytes(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
     }

@@ -73,7 +73,7 @@ impl Targets {
         }
     }
 
-    /// Writes and syncs lines of the error log after standard output has failed, whatever `--fsync` says.
+    /// Writes and syncs lines of the error log after standard output has failed. Syncs even with `--fsync off`.
     pub(super) fn save_errors(&mut self, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         self.write(Log::Errors, parts)?;
         self.sync(Log::Errors)

@@ -1,9 +1,9 @@
-//! The writer of a run: collects the lines of one turn, writes them together, and makes the syncer sync them.
+//! The writer of a run: collects the lines of one turn, writes them together, and tells the syncer to sync them.
 //!
 //! A separate write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the
-//! run's loop. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. No
-//! more than a megabyte waits. Before a line of the other log is added, the waiting lines are flushed, so lines are
-//! written in the order of their numbers.
+//! run's loop. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. No more
+//! than a megabyte waits. All waiting lines belong to one log. Before a line of the other log is added, they are
+//! flushed, so lines are written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many of the appended bytes may not be written yet.
+    /// Returns the number of appended bytes that are perhaps still unwritten.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),
@@ -243,8 +243,8 @@ mod tests {
         }
     }
 
-    /// Standard output whose reader leaves. One write succeeds, when the test allows it. After that write, or without a
-    /// receiver, each write fails.
+    /// Standard output whose reader stops reading. If there is a receiver, the first write waits until the test allows
+    /// it, and then succeeds. Every other write fails.
     struct LeavingReader(Option<Receiver<()>>, Sender<()>);
 
     impl io::Write for LeavingReader {

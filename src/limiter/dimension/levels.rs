@@ -1,11 +1,11 @@
-//! How the level and the burst of a dimension follow what the server says.
+//! Adjusts the level and the burst of a dimension to what the server says.
 //!
 //! The figures in a response head do not include the requests that are on their way to the server. So a level is only
 //! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards a target: the remaining amount
 //! that the head reports, minus the cost of requests that the head can't have counted. The burst that the server
 //! accepts is not published. Raising the level in steps finds it.
 //!
-//! When clamps lower the level by more than raises add, another client uses the difference. From that difference,
+//! If clamps take more from the level than raises add to it, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
 //! are refused.
 //!
@@ -36,19 +36,19 @@ const ROUNDING: i64 = 500;
 /// How much a head may raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
 /// How much each of the first heads of a pool may raise a level, in the same unit. With this factor, a run of 50
-/// prompts at tier 1 starts with one request and has sent all of them after three round trips. When all heads had this
-/// factor, too much was sent before the length of answers was known.
+/// prompts at tier 1 starts with one request and has sent all of them after three round trips. A version that used this
+/// factor for all heads sent too much before it knew the length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// How much a head may raise a level after trouble, in the same unit. The tokens that built up in the server's bucket
 /// during the trouble are then used gradually, at up to 1.7 times the limit, instead of in one burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// How much a head may raise the level towards the shadow, in the same unit. It is less, because the shadow may be
-/// wrong.
+/// How much a head may raise the level towards the shadow, in the same unit. This step is smaller than
+/// [`RAISE_FACTOR`], because the shadow may be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of the dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// While other clients use the limit as well, a margin is kept back. It is at most 1/180 of a minute's limit, which is
-/// what the limit gives in a third of a second.
+/// While other clients use the limit as well, a margin is left unused. It is at most 1/180 of a minute's limit, which
+/// is what the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// What a head says about one dimension, and what is known about its request.
@@ -137,7 +137,7 @@ impl DimensionState {
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
-    /// Empties the bucket after a refusal that names no dimension, because this dimension may have been short.
+    /// Empties the bucket after a refusal that names no dimension, because this may be the dimension that had no room.
     pub(in crate::limiter) fn empty(&mut self, now: Instant) {
         self.shadow = None;
         if let Some(bucket) = &mut self.bucket {
@@ -154,7 +154,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.least_burst).max(1), now);
     }
 
-    /// Sets the level for the end of a hold: it will be as much as the refused request needs.
+    /// Sets the level that the bucket will have at the end of a hold: as much as the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -8,7 +8,7 @@ use super::super::dimension::DimensionState;
 use super::Pool;
 
 impl Pool {
-    /// Notes that the server accepted a request sent at `sent_at`, however the request ends.
+    /// Notes that the server accepted a request that was sent at `sent_at`. The request may still fail later.
     pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_let_in(cost, sent_at, now);
