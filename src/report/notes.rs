@@ -29,7 +29,8 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was shown last: its description, when it was shown, and how long it had lasted by then.
+    /// The last note about an outage: its description of the outage, its time, and how long the outage had lasted by
+    /// then.
     outage: Option<(String, Timestamp, Duration)>,
 }
 

@@ -154,8 +154,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns how many rows of the input earlier runs finished: the number known at the start, or the number of
-    /// skipped rows if that is higher.
+    /// Returns the number of rows that earlier runs finished: the number known at the start, or the number of skipped
+    /// rows if that is higher.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }

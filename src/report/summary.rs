@@ -34,13 +34,13 @@ pub(crate) struct SummaryContext {
     pub unpriced_models: Vec<String>,
     /// Attempts of this run that may have been billed although their answer was not kept.
     pub maybe_paid: u64,
-    /// The same number for the last run, if it was cut short.
+    /// The same number for the run before this one, if that run was cut short.
     pub maybe_paid_before: u64,
-    /// The same number for the runs before that one, as far as it is known from their lines and counts.
+    /// The same number for all earlier runs, apart from those attempts, as far as the lines and counts show it.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
-    /// The highest number of requests at the same time, if the user set one.
+    /// How many requests may be in flight at the same time, if the user set this number.
     pub concurrency: Option<usize>,
     /// Whether the run used the simulator.
     pub is_simulated: bool,

@@ -67,9 +67,9 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Catches signals from now on. `grace` is how long the preparation can take to end; it replaces the default of
-    /// each signal. The first signal that asks for an end is noted in `progress`. `on_heard` is called for everything
-    /// else.
+    /// Catches signals from now on. `grace` is the longest time that the preparation may need to end; it replaces the
+    /// default of each signal. The first signal that asks for an end is noted in `progress`. `on_heard` is called for
+    /// everything else.
     ///
     /// # Errors
     /// The operating system's error if it refuses a handler or a thread.

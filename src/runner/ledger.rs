@@ -63,7 +63,7 @@ pub trait Ledger {
     /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// From now on, writes lines to disk as soon as possible, because the run only waits for them.
+    /// From now on, writes lines to disk as soon as possible, because the run waits for nothing else.
     fn hurry(&mut self) {}
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Run<T, L, R> {
     /// Whether the reporter knows of an outage whose end has not been reported.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
-    /// When requests in flight are aborted, if there was an interrupt.
+    /// The time at which requests in flight are aborted; `None` if no such time is set.
     pub(super) abort_at: Option<tokio::time::Instant>,
     pub(super) finish: Finish,
 }

@@ -34,7 +34,7 @@ pub enum Interrupt {
     End(i32),
     /// Show the status (USR1).
     Status,
-    /// Continue with settings that were read again (USR2).
+    /// From now on, use the settings that were read again (USR2).
     Steer(Reread),
 }
 

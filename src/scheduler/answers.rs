@@ -77,8 +77,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. The run halts because
-    /// of the 404 when all its other rows have ended.
+    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. When all other rows
+    /// of the run have ended, the run halts because of the 404.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();

@@ -6,7 +6,7 @@
 //! pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
-//! gives memory only for the bytes that are written. Only one answer of a run at a time becomes so large, and the next
+//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes so large, and the next
 //! large answer uses the same memory ([`SPARE`]). Otherwise the allocator would often take new memory before it returns
 //! the old memory.
 
@@ -152,8 +152,8 @@ pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     bytes_of(message)
 }
 
-/// Returns bytes without copying them. If the memory is large, the next large answer uses it after these bytes are
-/// dropped.
+/// Returns bytes without copying them. When the bytes of a large answer are dropped, their memory is kept for the next
+/// large answer.
 fn bytes_of(memory: Vec<u8>) -> Bytes {
     if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }

@@ -12,8 +12,8 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use crate::domain::{LimitSignal, RateSignals};
 use crate::provider::HeadNews;
 
-/// The longest wait that is accepted. Values of several days occur (302,539 s has been seen), and a spend cap is lifted
-/// within a month. More than a year is a mistake.
+/// The longest wait that is accepted. Waits of several days occur (302,539 s has been seen), and a spend cap is lifted
+/// within a month. A wait of more than a year must be a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
 /// A value above this means "no limit": some proxies send 2³² or 2⁶³.
@@ -177,7 +177,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Reads a positive time. `per_second` is the number of its units in a second.
+/// Reads a positive time. `per_second` is the number of units in a second: 1 for seconds, 1,000 for milliseconds.
 fn positive(text: &str, per_second: u32) -> Option<Duration> {
     let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
     let wait = match whole {

@@ -151,7 +151,7 @@ fn class_of_fault(status: u16) -> ErrorClass {
     }
 }
 
-/// Returns whether the API may be processing the request although a gateway gave up on it.
+/// Returns whether a gateway gave up on the request while the API may still be processing it.
 ///
 /// The API's own errors have a type, and a request that ends with one is not billed. A gateway's page does not say
 /// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the request on.

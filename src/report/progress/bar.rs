@@ -69,8 +69,8 @@ impl Sheet {
 }
 
 impl TermLike for Sheet {
-    /// A little more than the width of any line, because indicatif fills each line with blanks up to this width. If it
-    /// were less, indicatif would only count the line as several rows.
+    /// A little more than the width of any line. If the sheet were narrower than a line, indicatif would count that
+    /// line as several rows. If the sheet were much wider, indicatif would fill each line with many more blanks.
     fn width(&self) -> u16 {
         500
     }

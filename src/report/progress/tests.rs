@@ -115,7 +115,7 @@ enum Happens {
         columns: usize,
         rows: usize,
     },
-    /// The size changes after the program has asked for it and before it draws.
+    /// The size changes after the program has read the size and before the program draws.
     ResizedWhileDrawing {
         columns: usize,
         rows: usize,

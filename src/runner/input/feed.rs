@@ -93,7 +93,7 @@ impl Feeder<'_> {
             let Some(row) = row else { continue };
             self.has_begun = HasBegun::Yes;
             let item = match row {
-                // If two rows have the same name and the same request, both are done.
+                // A repeated label is no mistake here: rows with the same name and the same request are all done.
                 RowFate::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None

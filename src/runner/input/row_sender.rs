@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::incoming::Incoming;
 
 /// How many bytes of rows the channel can contain. A single row may be larger than this. The loop holds up to three
-/// times as many bytes.
+/// times as many bytes as the channel.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.

@@ -27,7 +27,7 @@ pub(crate) struct Cap {
     /// moment.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// This many of the next refusals do not lower the known cap, because they too were caused by the last try.
+    /// How many of the next refusals do not lower the known cap, because the last try caused them.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
@@ -49,7 +49,8 @@ impl Cap {
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
-    /// Notes that the number of open requests has reached the cap, although more requests are ready to be sent.
+    /// Notes that the cap holds the run back: the number of open requests has reached the cap, and more requests are
+    /// ready to be sent.
     pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {
