@@ -66,7 +66,7 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run waits only for the disk. The outlook says so only if this takes long.
+            // The run now waits for nothing but the disk. The outlook says so only if the wait is long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // In these cases, the pace so far says nothing about the remaining rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that can slow a run down, with the text for what the run is then waiting for.
+    /// Every reason that can slow a run down, with the text that says what the run then waits for.
     const REASONS: [(Reason, &str); 14] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
@@ -260,7 +260,7 @@ mod tests {
         let between_two = stats.outlook();
         stats.fold(&at(140, status(Reason::Window, Vec::new())));
 
-        // 850 rows are left. 50 rows take 30 s, and 25 s have passed since the last ones.
+        // 850 rows are left. Every 30 s, 50 rows finish. The last rows finished 25 s ago.
         assert_eq!(between_two, Outlook::Left(Duration::from_secs(510 - 25)));
         assert!(matches!(stats.outlook(), Outlook::Waiting { .. }), "{:?}", stats.outlook());
     }

@@ -13,9 +13,9 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 /// whole run would stay wrong for hours after a limit changed, and a fixed minute would be too short for rows that
 /// take several minutes.
 ///
-/// The mean size of a row is that of the whole run, because limits don't change it. The mean of a single minute would
-/// vary at random by a tenth. If a token limit slows the run down, the time left is computed from this mean size and
-/// the recent tokens, because the limit keeps the flow of tokens steady.
+/// The mean size of a row is taken over the whole run, because limits don't change the size of rows. A mean over a
+/// single minute would vary at random by a tenth. If a token limit slows the run down, the time left is computed from
+/// this mean size and the recent tokens, because the limit keeps the number of tokens per minute steady.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,

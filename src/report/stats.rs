@@ -42,7 +42,7 @@ pub struct Stats {
     pub limits: Vec<(PoolId, RateLimits)>,
     /// How the run ended; `None` while it lasts.
     pub ending: Option<Ending>,
-    /// Whether no more requests are started.
+    /// Whether the run has stopped starting requests.
     pub is_draining: bool,
     already_done: u64,
     skipped: u64,

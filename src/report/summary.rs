@@ -32,7 +32,7 @@ pub(crate) struct SummaryContext {
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Attempts of this run that may have been billed although their answer was not kept.
+    /// Attempts of this run that may have been billed and whose answer was not kept.
     pub maybe_paid: u64,
     /// The same number for the run before this one, if that run was cut short.
     pub maybe_paid_before: u64,
@@ -133,7 +133,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // After a run of less than a second, no reason is shown, because the user could not change it.
+    // After a run of less than a second, no reason is shown, because the user could do nothing about it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));

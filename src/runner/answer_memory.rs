@@ -144,7 +144,8 @@ impl Drop for AnswerShare {
     }
 }
 
-/// An answer that waits. It counts until this value is dropped, which also happens when its task is aborted.
+/// An answer that waits. The answer counts as waiting until this value is dropped. This also happens when the task of
+/// the answer is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {

@@ -88,7 +88,7 @@ impl<T: Transport> Attempt<T> {
     }
 }
 
-/// Reads the body into the decoder until it is complete.
+/// Passes the body to the decoder until the reply is complete.
 async fn read_body<E: Exchange>(
     exchange: &mut E,
     decoder: &mut dyn Decoder,

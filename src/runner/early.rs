@@ -60,7 +60,7 @@ pub(crate) enum Heard {
     EndNow(i32),
 }
 
-/// The thread that receives signals while a run is prepared. It ends when this is dropped.
+/// The thread that receives signals while a run is prepared. The thread ends when this value is dropped.
 pub(crate) struct EarlySignals {
     release: oneshot::Sender<()>,
     thread: JoinHandle<(LoopThread, Signals)>,
@@ -117,7 +117,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // It does not matter whether the sender sent a message or was dropped: the preparation is over.
+            // Both a message and a dropped sender mean that the preparation is over.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {

@@ -31,7 +31,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.unsynced.keep_with_last(self.keep_pending.then_some(job), share);
     }
 
-    /// Reports the lines that became durable, or halts the run because lines can't be written.
+    /// Reports the lines that are now on disk. If lines can't be written, halts the run.
     pub(super) fn on_commit(&mut self, commit: Commit) {
         match commit {
             Commit::UpTo(seq) => {
@@ -52,7 +52,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// If the lines of rows could not be written, counts these rows as pending.
     pub(super) fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len();
-        // Some of these lines are answers. They were paid for, and are lost.
+        // Some of these lines are answers. These answers were paid for and are lost.
         self.finish.maybe_paid += self.unsynced.answers();
         self.finish.kept.extend(self.unsynced.take_jobs());
     }

@@ -65,8 +65,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent, now);
     }
 
-    /// Ends an attempt that can't be marked. It is not sent, because after a crash nobody would know about the
-    /// request.
+    /// Ends an attempt that can't be marked. The request is not sent, because after a crash nobody would know about it.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

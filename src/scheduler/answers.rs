@@ -58,7 +58,8 @@ impl Scheduler {
         }
     }
 
-    /// Lets all pools of an endpoint start again slowly, because the server's buckets filled up during the trouble.
+    /// Makes all pools of an endpoint start again slowly. The server's buckets are full again, because little was sent
+    /// during the trouble.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }

@@ -192,7 +192,7 @@ proptest! {
 enum Breaks {
     /// It wraps the lines again.
     Anew,
-    /// It cuts the lines off, and does not show the rest again when it becomes wider.
+    /// It cuts the lines off. When the terminal becomes wider, the missing text does not come back.
     Never,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Tally {
     /// When the counts were last updated.
     at: Instant,
     /// The time at which the latest of the answered requests was sent. This is needed because a request that was sent
-    /// before the trouble may be answered during it.
+    /// before the trouble may be answered during the trouble.
     answered_sent_at: Instant,
     answers: u64,
     /// The number of answers to rows that had met a fault.
@@ -43,8 +43,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes an answer to a request that was sent at `sent_at`. `had_failed` says whether its row had met a fault
-    /// before.
+    /// Notes an answer to a request that was sent at `sent_at`. `had_failed` says whether the request's row had met a
+    /// fault before.
     pub(crate) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
         self.answers += 1;
         self.answered_sent_at = self.answered_sent_at.max(sent_at);

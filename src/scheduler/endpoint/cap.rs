@@ -3,8 +3,8 @@
 //! Only refusals show a cap. When the first refusal comes, some of the other open requests will be refused as well. The
 //! cap is the number of open requests that are not refused. The server may raise or lift the cap during a run, and does
 //! not say so. So from time to time, one request more than the known cap is tried. A refusal ends the try and doubles
-//! the time until the next try. If every request of a full window is answered without a refusal, the cap is higher than
-//! it was thought to be. The next try then begins immediately, with twice as many additional requests.
+//! the time until the next try. If every request of a full window is answered without a refusal, the real cap is higher
+//! than the known cap. The next try then begins immediately, with twice as many additional requests.
 //!
 //! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and after that every eight
 //! minutes. Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about

@@ -73,8 +73,8 @@ impl Health {
         self.was_reached
     }
 
-    /// Returns the start of the period in which every fault was [`Sign::Unclear`], so the rows may have caused all of
-    /// them.
+    /// Returns the start of the period in which every fault was [`Sign::Unclear`]. The rows may have caused all faults
+    /// in this period.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
