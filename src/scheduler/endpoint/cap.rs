@@ -6,9 +6,9 @@
 //! the time until the next try. If every request of a full window is answered without a refusal, the real cap is higher
 //! than the known cap. The next try then begins immediately, with twice as many additional requests.
 //!
-//! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and after that every eight
-//! minutes. Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about
-//! twelve round trips after the next try begins.
+//! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and then one every eight minutes.
+//! Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about twelve round
+//! trips after the next try begins.
 
 use std::time::Duration;
 
