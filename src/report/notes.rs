@@ -29,8 +29,8 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The last note about an outage: its description of the outage, its time, and how long the outage had lasted by
-    /// then.
+    /// The outage in the last note about one: its description, the time of the note, and how long the outage had lasted
+    /// by then.
     outage: Option<(String, Timestamp, Duration)>,
 }
 

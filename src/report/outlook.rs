@@ -12,7 +12,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::Reason;
 
-/// If no row finishes, the run at some point says what it waits for. It never does so earlier than after this time.
+/// If no row has finished for at least this time, the run may say what it waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.

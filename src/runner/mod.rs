@@ -19,8 +19,8 @@
 //!   been sent. The marks of one turn are written together.
 //! - The lines of answers that have arrived are passed to the operating system before anything else is sent. So the
 //!   number of answers that a crash loses is never higher than the number of requests in flight.
-//! - While too many lines wait for a slow disk, or for a slow reader of standard output, no request is sent and no row
-//!   is read.
+//! - While too many lines wait for a slow disk, or for a slow reader of standard output, no request is sent, and the
+//!   loop accepts no row.
 
 mod answer_memory;
 mod attempt;

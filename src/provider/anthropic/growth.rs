@@ -7,8 +7,8 @@
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
 //! gives memory only for the bytes that are written. In a run, only one answer at a time becomes so large, and the next
-//! large answer uses the same memory ([`SPARE`]). If each took its own memory, the allocator would often take new
-//! memory before it returns the old memory.
+//! large answer uses the same memory ([`SPARE`]). If each large answer took its own memory, the allocator would often
+//! take new memory before it returns the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};

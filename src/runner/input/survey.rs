@@ -75,7 +75,8 @@ pub(crate) struct ModelSum {
     pub(crate) unpriced: u64,
 }
 
-/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
+/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of those
+/// rows.
 ///
 /// If `progress` asks the survey to end, the survey ends early, and its counts are incomplete.
 ///
