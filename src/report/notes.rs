@@ -29,8 +29,8 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage in the last note about one: its description, the time of the note, and how long the outage had lasted
-    /// by then.
+    /// The outage that was shown last: its description, the time of its last note, and the length of the outage at that
+    /// time.
     outage: Option<(String, Timestamp, Duration)>,
 }
 

@@ -77,7 +77,7 @@ impl Stats {
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read takes no time, so it does not affect the pace.
+                // A row that can't be read needs no time, so the row does not affect the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.pace.note(event.at, *usage);
                 }

@@ -110,7 +110,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary. The endpoint works, unless the faults of rows may be hidden refusals. In that case a
+    /// Handles an answered canary. If the faults of rows can't be hidden refusals, the endpoint works. If they can, a
     /// row is sent alone next, because the canary was also sent alone. A gateway that has room for the canary has room
     /// for that row.
     fn on_canary_answer(&mut self, end: &End) {

@@ -162,7 +162,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether reading an input can start in the middle, so that the part before is not read.
+/// Returns whether reading an input can start in the middle, without reading the part before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
     // A stream must not be opened twice: a named pipe would wait for another writer.
     source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
