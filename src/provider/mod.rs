@@ -30,8 +30,8 @@ pub struct HeadNews {
 pub enum Reply {
     /// A whole answer.
     Message(Message),
-    /// An error from the API, or from a gateway in front of the API. The status of the response shows it, or an event
-    /// inside a stream does.
+    /// An error from the API, or from a gateway in front of the API. It is known from the status of the response, or
+    /// from an event inside a stream.
     Error {
         /// The error. Its `status` is the status of the head: 200 for an error inside a stream.
         failure: Failure,

@@ -1,8 +1,8 @@
 //! Finds out what would have made a run faster. This depends on the reason that slowed the run down most.
 //!
-//! With one pool, it computes how much faster the run would be with a higher limit, up to the speed that the next limit
-//! allows. It computes this from the share of each limit that the run used. With several pools nothing is computed,
-//! because the events count usage over all pools together.
+//! A higher limit makes a run faster only until the run reaches another limit. If there is only one pool, this module
+//! computes how much faster the run would be at that point, from the share of each limit that the run used. If there
+//! are several pools, it computes nothing, because the events count usage over all pools together.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::domain::{Dimension, Reason};
 
 /// A run that is shorter than this gets no advice, because the start takes most of its time.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// If a reason slowed the run down for a smaller share of its time than this, there is no advice about the reason.
+/// There is advice about a reason only if this reason slowed the run down for at least this share of the run's time.
 const WORTH_IT: f64 = 0.2;
-/// If a higher limit would make the run faster by less than this factor, it is not advised, because the next limit
-/// would slow the run down immediately.
+/// Raising a single limit is advised only if it makes the run faster by at least this factor. With a smaller gain,
+/// another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
 
 /// Returns what would have made the run faster, as text that follows the word "with"; `None` if no setting would have
@@ -70,8 +70,8 @@ fn limit_advice(stats: &Stats, bound: Dimension) -> String {
     }
 }
 
-/// Returns the limit of the only pool that would slow the run down next, and how many times as fast the run can be
-/// until it reaches that limit.
+/// Returns the limit that would slow the run down next if `bound` were higher, and how many times as fast the run would
+/// be when it reaches that limit. There must be only one pool; otherwise returns `None`.
 fn next_limit(stats: &Stats, bound: Dimension) -> Option<(f64, Dimension)> {
     let [(_, limits)] = stats.limits.as_slice() else { return None };
     let used = |dimension| match dimension {

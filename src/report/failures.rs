@@ -20,9 +20,9 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
 /// How many faults of a class are shown.
 const FAULTS: usize = 3;
 
-/// Returns an example of each class in which rows of this run failed, the largest first: `server: row r7, 500,
+/// Returns an example of each class in which rows of this run failed, the largest class first: `server: row r7, 500,
 /// "Internal server error"`. If rows of a class failed for several reasons, each has an example and a count. Only five
-/// classes are shown in this way; the others are only counted. The failure that stopped the run is left out, since it
+/// classes are shown in this way; the others are only counted. The class that stopped the run is left out, because it
 /// is explained elsewhere.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes: Vec<_> = by_size(stats).into_iter().filter(|(class, _)| !stopped_the_run(*class, stats)).collect();

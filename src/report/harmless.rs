@@ -74,7 +74,7 @@ impl<W: Write> Write for OnTerminal<W> {
     }
 }
 
-/// Returns how many bytes at the end are the beginning of an incomplete character.
+/// Returns how many bytes at the end belong to a character that is not complete yet.
 fn unfinished(bytes: &[u8]) -> usize {
     let needed = |lead: u8| match lead {
         0xc2..=0xdf => 2,

@@ -34,10 +34,10 @@ struct Part {
     short: String,
     /// Parts with a higher rank are dropped later.
     rank: u8,
-    /// The separator before it. The first part of a line has no separator.
+    /// The separator before the part. The first part of a line has no separator.
     joint: &'static str,
     style: Style,
-    /// Whether it is only the space for the bar.
+    /// Whether the part is only the space for the bar.
     is_bar: bool,
 }
 
@@ -83,7 +83,7 @@ impl Block {
             if part.is_bar {
                 self.cells = width(&part.long);
             } else {
-                // At this point, only a single part can be wider than the line. It is cut.
+                // Only a line of a single part can still be too wide here. That part is cut.
                 self.push(&shorten(&part.long, columns));
             }
             self.push(&style.render_reset().to_string());

@@ -5,8 +5,8 @@
 //!
 //! [`Report`] folds each event once into [`Stats`], and passes the event and the counters to one `View`: live lines on
 //! a terminal (`progress`), plain lines elsewhere (`plain`), JSON for scripts (`json`), or almost nothing ([`quiet`]).
-//! A view reads no clock. It uses the times of the events, and the scheduler sends its status several times per
-//! second. So a run in virtual time shows the same as a real run.
+//! A view reads no clock. It uses the times of the events, and the scheduler sends its status several times per second.
+//! So the output of a run in virtual time is the same as that of a real run.
 //!
 //! Text from outside (model names, messages of servers, paths) always goes through `text::escape` before it reaches a
 //! terminal. JSON always goes through `harmless`. A failed write to standard error is ignored: a closed terminal must

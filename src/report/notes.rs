@@ -29,7 +29,8 @@ pub enum Verbosity {
 pub(crate) struct Notes {
     verbosity: Verbosity,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The outage that was shown last: its description, when it was shown, and how long it had lasted by then.
+    /// The outage that was shown last: its description, the time of its last note, and the length of the outage at that
+    /// time.
     outage: Option<(String, Timestamp, Duration)>,
 }
 

@@ -8,7 +8,7 @@ use super::view::{Reporter, View};
 use super::{json, plain, progress, quiet};
 use crate::domain::RunEvent;
 
-/// How a run is shown while it lasts (`--progress`).
+/// How the progress of a run is shown (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
     /// Live lines on a terminal whose lines can be redrawn, plain lines elsewhere.

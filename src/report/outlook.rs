@@ -1,8 +1,8 @@
-//! Estimates when a run will be done. If it can't be estimated, this module says what the run waits for.
+//! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
-//! A time left is shown only while rows finish. It includes known delays: limits, holds, the next retry of failed
-//! rows. While no row finishes, it counts down. When it reaches zero, or when no row has finished for an unusually
-//! long time, the run shows what it waits for instead. So the time left never stays the same.
+//! The time left is shown only as long as rows finish regularly. It includes known delays: limits, holds, the next
+//! retry of failed rows. Between two finished rows, it counts down. When it reaches zero, or when no row has finished
+//! for an unusually long time, the run shows what it waits for instead. So the time left never stays the same.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::Reason;
 
-/// If no row finishes for a time, the run says what it waits for. This time is never shorter than this value.
+/// If no row has finished for at least this time, the run may say what it waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.
@@ -66,7 +66,7 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run waits only for the disk. The outlook says so only if this takes long.
+            // The run now waits for nothing but the disk. The outlook says so only if the wait is long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // In these cases, the pace so far says nothing about the remaining rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
@@ -98,13 +98,12 @@ impl Stats {
 
     /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
     /// be over. The result is never shorter than either of these times:
-    /// - the time that average rows need under the limits; otherwise a burst at the start would promise an end within
-    ///   seconds
+    /// - the time that average rows need under the limits; without this, the result after a burst at the start would be
+    ///   only a few seconds
     /// - the time for which held rows have to wait
     ///
-    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. At the start, few requests are
-    /// in flight, and the first answers take a whole latency. So an estimate from them would be several times too
-    /// long.
+    /// `None` on a pipe, and until five seconds have passed and ten rows have finished. An earlier estimate would be
+    /// several times too long: at the start, few requests are in flight, and the first answers take a whole latency.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining()?;
@@ -173,7 +172,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// Every reason that can slow a run down, with the text for what the run is then waiting for.
+    /// Every reason that can slow a run down, with the text that says what the run then waits for.
     const REASONS: [(Reason, &str); 14] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
@@ -261,7 +260,7 @@ mod tests {
         let between_two = stats.outlook();
         stats.fold(&at(140, status(Reason::Window, Vec::new())));
 
-        // 850 rows are left. 50 rows take 30 s, and 25 s have passed since the last ones.
+        // 850 rows are left. Every 30 s, 50 rows finish. The last rows finished 25 s ago.
         assert_eq!(between_two, Outlook::Left(Duration::from_secs(510 - 25)));
         assert!(matches!(stats.outlook(), Outlook::Waiting { .. }), "{:?}", stats.outlook());
     }

@@ -15,8 +15,8 @@
 //! they still take the number of rows that was counted. Each line ends with a line break, so no terminal joins two
 //! lines into one. A drawing is one write, so no other output gets in between.
 //!
-//! A line that was scrolled away can't be erased. Some terminals wrap the lines below the cursor again and scroll away
-//! the cursor's own line if it is in the first row.
+//! A line that was scrolled away can't be erased. On some terminals this happens to the cursor's own line: if that line
+//! is in the first row, the lines below it are wrapped again and push it off the screen.
 
 mod bar;
 
@@ -148,8 +148,8 @@ impl Drop for Progress {
     }
 }
 
-/// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't.
-/// Newer Windows consoles can, after this function has switched it on.
+/// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't. Newer
+/// Windows consoles can after a call of this function, because the call turns the feature on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

@@ -20,8 +20,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns the pool with the least room. That is a pool that is held, or otherwise the pool with the emptiest
-    /// bucket.
+    /// Returns the pool with the least room. If any pools are held, this is one of them. Otherwise it is the pool with
+    /// the emptiest bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
         self.pools.iter().min_by(|a, b| {
             (a.held_for.is_none(), room(a))

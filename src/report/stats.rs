@@ -42,7 +42,7 @@ pub struct Stats {
     pub limits: Vec<(PoolId, RateLimits)>,
     /// How the run ended; `None` while it lasts.
     pub ending: Option<Ending>,
-    /// Whether no more requests are started.
+    /// Whether the run has stopped starting requests.
     pub is_draining: bool,
     already_done: u64,
     skipped: u64,
@@ -77,7 +77,7 @@ impl Stats {
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
-                // A row that can't be read takes no time, so it does not affect the pace.
+                // A row that can't be read needs no time, so the row does not affect the pace.
                 if *class != ErrorClass::InvalidInput {
                     self.pace.note(event.at, *usage);
                 }
@@ -154,8 +154,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns how many rows of the input earlier runs finished: the number known at the start, or the number of
-    /// skipped rows if that is higher.
+    /// Returns the number of rows that earlier runs finished: the number known at the start, or the number of skipped
+    /// rows if that is higher.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }

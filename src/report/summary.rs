@@ -32,15 +32,15 @@ pub(crate) struct SummaryContext {
     pub price_date: Option<String>,
     /// Models of the run that have no price.
     pub unpriced_models: Vec<String>,
-    /// Attempts of this run that may have been billed although their answer was not kept.
+    /// Attempts of this run that may have been billed and whose answer was not kept.
     pub maybe_paid: u64,
-    /// The same number for the last run, if it was cut short.
+    /// The same number for the run before this one, if that run was cut short.
     pub maybe_paid_before: u64,
-    /// The same number for the runs before that one, as far as it is known from their lines and counts.
+    /// The same number for all earlier runs, apart from those attempts, as far as the lines and counts show it.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
-    /// The highest number of requests at the same time, if the user set one.
+    /// How many requests may be in flight at the same time, if the user set this number.
     pub concurrency: Option<usize>,
     /// Whether the run used the simulator.
     pub is_simulated: bool,
@@ -133,7 +133,7 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         let most = ending.max_in_flight as u64;
         rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
     }
-    // After a run of less than a second, no reason is shown, because the user could not change it.
+    // After a run of less than a second, no reason is shown, because the user could do nothing about it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();
     if let ([(first, share), rest @ ..], true) = (bound.as_slice(), ending.elapsed >= Duration::from_secs(1)) {
         let mut text = format!("{} {} of the time", first.name(), percent(*share));

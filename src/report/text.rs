@@ -58,7 +58,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Returns `text`, cut to at most `columns`. If something was cut off, it ends with `…`.
+/// Returns `text`, cut to at most `columns`. If something was cut off, the result ends with `…`.
 pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);

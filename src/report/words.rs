@@ -1,4 +1,4 @@
-//! Describes briefly what is wrong, for notes, the live line, and the first line of the summary.
+//! Short texts that say what is wrong, for notes, the live line, and the first line of the summary.
 //!
 //! The words depend on types and statuses, never on messages.
 
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::text::{duration, escape};
 use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
-/// Returns briefly why a run stopped, as a part of a line.
+/// Returns a short text that says why a run stopped. The text is a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
@@ -30,7 +30,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns briefly what is wrong with an endpoint, based on its last failure.
+/// Returns a short text that says what is wrong with an endpoint, based on its last failure.
 pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),

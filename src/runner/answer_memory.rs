@@ -42,7 +42,7 @@ pub(super) struct AnswerMemory {
     taken: AtomicUsize,
     /// Requests in flight.
     in_flight: AtomicUsize,
-    /// Whether an answer is exempt, that is, read although the limit is reached.
+    /// Whether an answer is exempt: it is read even while the limit is reached.
     is_exemption_given: AtomicBool,
     waiting: AtomicUsize,
     freed: Notify,
@@ -53,7 +53,7 @@ pub(super) struct AnswerShare {
     memory: Arc<AnswerMemory>,
     /// Bytes that are counted for this answer.
     taken: usize,
-    /// Whether this answer is read although the limit is reached.
+    /// Whether this answer is read even while the limit is reached.
     is_exempt: bool,
     is_in_flight: bool,
 }
@@ -71,7 +71,7 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Moves the share to the part that keeps the answer. The request is no longer in flight.
+    /// Returns the share, for the code that keeps the answer from now on. The request is no longer in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };
@@ -91,7 +91,7 @@ impl AnswerShare {
         let _waiting = Waiting::new(&memory);
         loop {
             let freed = memory.freed.notified();
-            // The future above exists before this check, so it also wakes when memory is freed after the check.
+            // The future above exists before this check. So if memory is freed after the check, the future still wakes.
             if self.may_read() {
                 return;
             }
@@ -144,7 +144,8 @@ impl Drop for AnswerShare {
     }
 }
 
-/// An answer that waits. It counts until this value is dropped, which also happens when its task is aborted.
+/// An answer that waits. The answer counts as waiting until this value is dropped. This also happens when the task of
+/// the answer is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {

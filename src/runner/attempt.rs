@@ -3,8 +3,9 @@
 //! If the body comes together with the head, both are in one report. This is the case for nearly every response that
 //! is not a stream. A head that comes alone is reported immediately, because its limits apply to the next request.
 //!
-//! All text from a server passes through this file, decoded, before any other part sees it. So this is the only place
-//! where secrets are removed: from the request id, from failures, and from all parts of an answer except its content.
+//! When text from a server has been decoded, it passes through this file before any other part sees it. So this is the
+//! only place where secrets are removed: from the request id, from failures, and from all parts of an answer except its
+//! content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -87,7 +88,7 @@ impl<T: Transport> Attempt<T> {
     }
 }
 
-/// Reads the body into the decoder until it is complete.
+/// Passes the body to the decoder until the reply is complete.
 async fn read_body<E: Exchange>(
     exchange: &mut E,
     decoder: &mut dyn Decoder,

@@ -25,7 +25,7 @@ pub(super) struct Attempts<T> {
 }
 
 impl<T: Transport> Attempts<T> {
-    /// Returns attempts of which none has started yet. Each attempt sends its reports to `reports`.
+    /// Returns a value that has not started any attempt yet. Each attempt sends its reports to `reports`.
     pub(super) fn new(
         transport: Arc<T>,
         provider: Arc<dyn Provider>,

@@ -60,16 +60,16 @@ pub(crate) enum Heard {
     EndNow(i32),
 }
 
-/// The thread that receives signals while a run is prepared. It ends when this is dropped.
+/// The thread that receives signals while a run is prepared. The thread ends when this value is dropped.
 pub(crate) struct EarlySignals {
     release: oneshot::Sender<()>,
     thread: JoinHandle<(LoopThread, Signals)>,
 }
 
 impl EarlySignals {
-    /// Catches signals from now on. `grace` is how long the preparation can take to end; it replaces the default of
-    /// each signal. The first signal that asks for an end is noted in `progress`. `on_heard` is called for everything
-    /// else.
+    /// Catches signals from now on. `grace` is the longest time that the preparation may need to end; it replaces the
+    /// default of each signal. The first signal that asks for an end is noted in `progress`. `on_heard` is called for
+    /// everything else.
     ///
     /// # Errors
     /// The operating system's error if it refuses a handler or a thread.
@@ -117,7 +117,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // It does not matter whether the sender sent a message or was dropped: the preparation is over.
+            // Both a message and a dropped sender mean that the preparation is over.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {

@@ -23,16 +23,16 @@ pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
 /// Receives lines and marks. The lines have consecutive numbers (`seq`), and [`Commit::UpTo`] reports lines in the
 /// order of their numbers.
 pub trait Ledger {
-    /// Notes that a request for a row is about to be sent.
+    /// Records that a request for a row is about to be sent.
     ///
     /// # Errors
-    /// The reason why the note can't be written. The request must not be sent then.
+    /// The reason why this can't be recorded. The request must not be sent then.
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
 
-    /// Notes that a request has ended without a line, because its row waits for another try.
+    /// Records that a request has ended without a line, because its row waits for another try.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Notes that a request has ended without a line, and that another request will be sent for the same row. The row
+    /// Records that a request has ended without a line, and that another request will be sent for the same row. The row
     /// keeps its mark, which is then the mark of the next request.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
@@ -63,13 +63,13 @@ pub trait Ledger {
     /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// From now on, writes lines to disk as soon as possible, because the run only waits for them.
+    /// From now on, writes lines to disk as soon as possible, because the run waits for nothing else.
     fn hurry(&mut self) {}
 }
 
 /// A ledger over the journal.
 ///
-/// If writing fails, this is reported once, as a failed commit. Later calls have no effect.
+/// If writing fails, the journal reports the failure once, as a failed commit. After that, calls have no effect.
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,

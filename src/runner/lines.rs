@@ -7,9 +7,9 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// When lines of this many bytes wait for the disk, sending stops. At forty thousand rows per second, it takes a fifth
-/// of a second to reach this limit; at the limits of an account, it would take hours. A power failure can lose these
-/// lines. Lines for standard output wait in memory.
+/// When the lines that wait for the disk have this many bytes in all, sending stops. At forty thousand rows per second,
+/// it takes a fifth of a second to reach this limit; at the limits of an account, it would take hours. If the power
+/// fails, these lines can be lost. Lines for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// Rows are kept until their lines are on disk. When the kept rows have this many bytes, sending stops. This limit is
 /// needed because a row can be a thousand times as long as its answer.
@@ -31,7 +31,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.unsynced.keep_with_last(self.keep_pending.then_some(job), share);
     }
 
-    /// Reports the lines that became durable, or halts the run because lines can't be written.
+    /// Reports the lines that are now on disk. If lines can't be written, halts the run.
     pub(super) fn on_commit(&mut self, commit: Commit) {
         match commit {
             Commit::UpTo(seq) => {
@@ -52,7 +52,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// If the lines of rows could not be written, counts these rows as pending.
     pub(super) fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len();
-        // Some of these lines are answers. They were paid for, and are lost.
+        // Some of these lines are answers. These answers were paid for and are lost.
         self.finish.maybe_paid += self.unsynced.answers();
         self.finish.kept.extend(self.unsynced.take_jobs());
     }

@@ -37,7 +37,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.events.show(EventBody::Retried { class, limit, maybe_paid });
             }
             Next::NoRow => {}
-            // The answer so far was paid for, but no line contains it. The mark stays, so that the next run counts the
+            // This answer was paid for, but no line contains it yet. The mark stays, so that the next run counts the
             // answer if this run crashes.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::Pending(planned) => {

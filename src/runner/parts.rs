@@ -45,7 +45,7 @@ pub struct Parts<T, L, R> {
 /// The result of a run. The reporter has the counts of its rows.
 #[derive(Debug, Default)]
 pub struct Finish {
-    /// The reason why it stopped, if that was before the end of its input.
+    /// The reason why the run stopped, if it stopped before the end of its input.
     pub halted: Option<HaltReason>,
     /// Number of rows that were read, but neither answered nor failed.
     pub pending: u64,
@@ -53,8 +53,8 @@ pub struct Finish {
     pub kept: Vec<Job>,
     /// Number of requests that were aborted in flight. They may have been billed.
     pub aborted: u64,
-    /// Number of attempts of this run that may have been billed although their answer was not kept. Aborted attempts
-    /// are included.
+    /// Number of attempts of this run that may have been billed and whose answer was not kept. Aborted attempts are
+    /// included.
     pub maybe_paid: u64,
     /// An error of the input itself. After it, no more rows were read.
     pub input_error: Option<String>,

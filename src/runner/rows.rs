@@ -10,12 +10,12 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Returns whether the loop can take rows at this moment.
+    /// Returns whether the loop wants rows at this moment.
     pub(super) fn wants_rows(&self) -> bool {
         self.is_input_open && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Takes the rows that are in the channel, but not more than can be taken now.
+    /// Moves rows from the channel to the scheduler, as long as the loop wants rows.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -44,7 +44,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message, has_begun)) => {
-                // The reason is shown once, at the end. There it is also seen by users who have turned warnings off.
+                // The reason is shown once, at the end. Users who have turned warnings off also see it there.
                 if has_begun == HasBegun::Yes {
                     let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                     self.events.show(EventBody::Warned(text));

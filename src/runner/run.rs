@@ -19,7 +19,8 @@ pub(super) struct Run<T, L, R> {
     pub(super) clock: RunClock,
     pub(super) keep_pending: bool,
     pub(super) grace: Option<Duration>,
-    /// Attempts that were marked in this turn and are not sent yet, and whether each asks for a stream.
+    /// Attempts that were marked in this turn and are not sent yet. The flag says whether the attempt asks for a
+    /// stream.
     pub(super) marked: Vec<(Ticket, bool)>,
     /// Lines that are not on disk yet.
     pub(super) unsynced: UnsyncedLines,
@@ -31,7 +32,7 @@ pub(super) struct Run<T, L, R> {
     /// Whether the reporter knows of an outage whose end has not been reported.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
-    /// When requests in flight are aborted, if there was an interrupt.
+    /// The time at which requests in flight are aborted; `None` if no such time is set.
     pub(super) abort_at: Option<tokio::time::Instant>,
     pub(super) finish: Finish,
 }

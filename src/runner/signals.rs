@@ -3,7 +3,7 @@
 //! [`Signals`] are caught from the moment they are installed, which is before anything is read. By default, most of
 //! them would end the program. If signals come while nobody waits for them, one of each kind is kept. If the hang-up
 //! signal was already ignored when the program started, as with `nohup`, it stays ignored. This only works if the
-//! operating system tells which signals are ignored.
+//! operating system shows which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -34,7 +34,7 @@ pub enum Interrupt {
     End(i32),
     /// Show the status (USR1).
     Status,
-    /// Continue with settings that were read again (USR2).
+    /// From now on, use the settings that were read again (USR2).
     Steer(Reread),
 }
 
@@ -136,8 +136,8 @@ impl Signals {
     }
 }
 
-/// Returns whether a signal was ignored when the program started. Only Linux tells this; on other systems the result
-/// is false.
+/// Returns whether a signal was ignored when the program started. Only Linux shows this; on other systems the result is
+/// false.
 #[cfg(unix)]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Tests of a loop whose lines are not accepted because the disk is stuck or nobody reads standard output.
+//! Tests of a loop whose lines do not get to disk or to a reader, because the disk is stuck or nobody reads standard
+//! output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +47,8 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     assert_eq!(stats.failed_total(), ROWS);
 }
 
-/// Runs rows whose lines have a given length. Returns how many lines were written while none was accepted, and how the
-/// run ended after all had been accepted.
+/// Runs rows whose lines have a given length. In the first minute no line is reported as being on disk; after that,
+/// every line is. Returns how many lines the run wrote in the first minute, and how the run ended.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);

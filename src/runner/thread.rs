@@ -7,7 +7,7 @@
 //! - A second thread for sockets: it needs a third more CPU time, and is not faster.
 //! - A pause of up to 2 ms before each wait, so that one turn handles the answers of several wake-ups. At 200 ms of
 //!   latency it needs a fifth more CPU time, because after a pause the data of a turn is no longer in the caches. It
-//!   also gains little: a server's own timers make answers come together anyway.
+//!   also gains little: answers come together anyway, because servers send them when their own timers fire.
 
 use std::io;
 

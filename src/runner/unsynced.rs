@@ -69,7 +69,7 @@ impl UnsyncedLines {
         self.lines.iter().filter(is_answer).count() as u64
     }
 
-    /// Removes all lines. Returns the rows that were kept with them.
+    /// Removes all lines. Returns the rows that were kept with these lines.
     pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job> {
         self.bytes = 0;
         self.lines.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job)

@@ -1,9 +1,9 @@
 //! How many rows are read ahead.
 //!
-//! The scheduler asks for rows until enough rows wait. With one pool, twice the window is enough. With several pools,
-//! thousands of rows are needed, so that every pool has rows of its own. Rows may be large, so their bytes count as
-//! well. All rows that wait or are in flight have at most [`MOST_BYTES`] bytes together, plus the size of one row.
-//! Small rows never reach this limit.
+//! The scheduler asks for rows until a certain number of rows wait. With one pool, this number is at least twice the
+//! window. With several pools, it is several thousand, so that every pool has rows of its own. Rows may be large, so
+//! their bytes are limited as well. All rows that wait or are in flight have at most [`MOST_BYTES`] bytes together,
+//! plus the size of one row. Small rows never reach this limit.
 //!
 //! The scheduler stops asking for rows when the rows that it has reach [`MOST_BYTES`]. So one row always fits, whatever
 //! its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the limit.
@@ -22,8 +22,9 @@ use crate::domain::Planned;
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// The scheduler wants at least this many waiting rows: the first number with one pool, the second with several pools.
+/// With one pool, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD: usize = 64;
+/// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// While an endpoint fails, this many rows that have not failed are kept ready to probe it.
 const PROBES: usize = 4;
@@ -48,7 +49,8 @@ impl Scheduler {
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
 
-    /// Returns how many more rows are wanted, so that a failing endpoint can be probed with rows that have not failed.
+    /// Returns how many more rows are needed to probe a failing endpoint. Only rows that have not failed are of use for
+    /// this.
     fn probes_wanted(&self) -> usize {
         let ready = self.pools.iter().flat_map(|state| &state.ready);
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())

@@ -58,7 +58,8 @@ impl Scheduler {
         }
     }
 
-    /// Lets all pools of an endpoint start again slowly, because the server's buckets filled up during the trouble.
+    /// Makes all pools of an endpoint start again slowly. The server's buckets are full again, because little was sent
+    /// during the trouble.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -77,8 +78,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. The run halts because
-    /// of the 404 when all its other rows have ended.
+    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. When all other rows
+    /// of the run have ended, the run halts because of the 404.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();

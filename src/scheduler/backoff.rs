@@ -6,8 +6,8 @@ use crate::limiter::LONGEST_UNSAID_HOLD;
 
 /// Exponential backoff with full jitter.
 ///
-/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). It found that full jitter needs the fewest
-/// calls.
+/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). Its tests found that full jitter needs the
+/// fewest calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     base: Duration,
@@ -22,8 +22,8 @@ impl Backoff {
     /// For all other overload, and for refusals for too many requests at the same time.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// Returns the delay before the next try, when `tries` tries have failed. It is never shorter than the wait that
-    /// the server asks for.
+    /// Returns the delay before the next try, when `tries` tries have failed. The delay is never shorter than the wait
+    /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
         let jittered = ceiling.mul_f64(rng.f64());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Money;
 
-/// The user's limits, and how far they are used.
+/// The user's limits, and how much of each limit is used up.
 #[derive(Debug, Default)]
 pub struct Budget {
     /// `--max-cost`, for all runs on the same results.
@@ -35,8 +35,8 @@ pub enum Room {
 }
 
 impl Budget {
-    /// Returns a budget. The money is for all runs on the same results, and `spent` of it is already spent. Requests
-    /// and time are for this run.
+    /// Returns a budget. The limit on money is for all runs on the same results, and `spent` is what these runs have
+    /// already spent. The limits on requests and time are for this run.
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }

@@ -1,4 +1,5 @@
-//! The canary: a tiny request of this program itself. It shows whether the endpoint fails or only some rows fail.
+//! The canary: a tiny request that this program makes on its own. It shows whether the endpoint fails or only some rows
+//! fail.
 //!
 //! If a row makes the server fail, every attempt of that row is answered with 500. If the endpoint is in trouble, every
 //! row is answered with 500. After several faults with no answer between them, the rows alone can't show which of the
@@ -6,8 +7,8 @@
 //! prompt of one word and `max_tokens` 1, and goes to the model of a row that failed. Its result means:
 //!
 //! - The canary is answered: the endpoint works. If a row fails next, that row is the cause.
-//! - The canary fails in the same way as the rows: the endpoint fails. As long as this lasts, faults do not count for
-//!   rows.
+//! - The canary fails in the same way as the rows: the endpoint fails. As long as this lasts, a fault does not use up a
+//!   try of its row.
 //! - The canary fails in another way, or is rejected: this shows nothing. Some gateways accept only certain requests.
 //!
 //! A gateway that hides its limits may also refuse requests with 500. After a short pause it has room again, and may
@@ -32,14 +33,14 @@ use super::flights::{End, Flight, Sent};
 use super::state::Scheduler;
 use super::step::Step;
 
-/// When a pool had no room for a canary, the pool is asked again after at most this time.
+/// If a pool has no room for a canary, the pool is asked again after at most this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After each answered canary, a row is sent alone. If this many such rows have failed, the faults are not hidden
 /// refusals.
 const PROOF: u32 = 3;
 
 impl Scheduler {
-    /// Sends a canary to an endpoint that fails, when it is time to probe it with one.
+    /// If it is time to probe a failing endpoint with a canary, sends the canary.
     pub(super) fn send_canary(&mut self, now: Instant) -> Option<Step> {
         let at = (0..self.endpoints.len()).find(|at| self.canary_due(*at).is_some_and(|due| due <= now))?;
         let (pool, ask) = self.endpoints[at].canary.ask.clone()?;
@@ -109,7 +110,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary. The endpoint works, unless the faults of rows may be hidden refusals. In that case a
+    /// Handles an answered canary. If the faults of rows can't be hidden refusals, the endpoint works. If they can, a
     /// row is sent alone next, because the canary was also sent alone. A gateway that has room for the canary has room
     /// for that row.
     fn on_canary_answer(&mut self, end: &End) {

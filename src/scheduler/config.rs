@@ -44,8 +44,8 @@ pub struct Config {
     pub window: Window,
     /// How often a row is tried again after faults of the server and the connection.
     pub max_retries: u32,
-    /// The longest time that a row waits because of limits and overload. It is also the longest time that a run waits
-    /// for an endpoint that fails.
+    /// The longest time that a row waits because of limits and overload. A run also waits at most this long for an
+    /// endpoint that fails.
     pub retry_for: Duration,
     /// Whether the endpoint answered rows of this input before this run.
     pub has_worked_before: bool,

@@ -15,7 +15,8 @@ const CITATION_BYTES: usize = 32;
 #[derive(Default)]
 pub(super) struct Block {
     members: Params,
-    /// The strings that deltas extend. They are escaped, and have their opening quote but not the closing quote.
+    /// The strings that deltas extend, in escaped form. Each begins with its opening quote and has no closing quote
+    /// yet.
     strings: Vec<(Box<str>, Growing)>,
     /// The joined pieces of `partial_json`: an opening quote and escaped text.
     input: Growing,
@@ -135,7 +136,7 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Returns the rule for a message that ended for this reason.
+    /// Returns the rule that applies to a message with this stop reason.
     pub(super) fn of(stop_reason: Option<&str>) -> Self {
         let stop_reason = stop_reason.and_then(inside_quotes).unwrap_or_default();
         match kinds::quality(stop_reason.as_bytes()) {

@@ -33,7 +33,7 @@ pub(super) enum End {
     Stop,
     /// With an `error` event. This is its data.
     Error(Vec<u8>),
-    /// It is not a stream of this API: an event or a member is unknown there, or is in a wrong place.
+    /// The events are not a valid stream of this API. The text says why.
     Broken(String),
 }
 
@@ -106,8 +106,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // A usage that is not an object is kept unchanged, unless message_delta has a usage. The same is done with a
-        // message that was not streamed.
+        // If the usage is not an object, it is kept unchanged, unless message_delta has a usage. A message that was not
+        // streamed also keeps such a usage.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),

@@ -1,14 +1,14 @@
 //! The memory of an answer while the answer arrives.
 //!
 //! A buffer that doubles its size uses up to twice as much memory as its content needs, and three times as much while
-//! the content is moved. The buffers that it frees have many different sizes, and allocators return such memory to the
+//! the content is moved. Such a buffer frees blocks of many different sizes, and allocators return these blocks to the
 //! system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses the same
 //! pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
-//! gives memory only for the bytes that are written. Only one answer of a run at a time becomes so large, and the next
-//! large answer uses the same memory ([`SPARE`]). Otherwise the allocator would often take new memory before it returns
-//! the old memory.
+//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes so large, and the next
+//! large answer uses the same memory ([`SPARE`]). If each large answer took its own memory, the allocator would often
+//! take new memory before it returns the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// Length of every piece. Only the first piece starts smaller and grows to this length.
+/// Length of every piece. Only the first piece is smaller at first, and grows to this length.
 const PIECE_BYTES: usize = 256 << 10;
 /// An answer with more bytes than this is large. All answers of a run share memory of this size, so only one answer at
 /// a time can become much larger than this.
@@ -152,8 +152,8 @@ pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     bytes_of(message)
 }
 
-/// Returns bytes without copying them. If the memory is large, the next large answer uses it after these bytes are
-/// dropped.
+/// Returns bytes without copying them. When the bytes of a large answer are dropped, their memory is kept for the next
+/// large answer.
 fn bytes_of(memory: Vec<u8>) -> Bytes {
     if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }

@@ -12,8 +12,8 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use crate::domain::{LimitSignal, RateSignals};
 use crate::provider::HeadNews;
 
-/// The longest wait that is accepted. Values of several days occur (302,539 s has been seen), and a spend cap is lifted
-/// within a month. More than a year is a mistake.
+/// The longest wait that is accepted. Waits of several days occur (302,539 s has been seen), and a spend cap is lifted
+/// within a month. A wait of more than a year must be a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
 /// A value above this means "no limit": some proxies send 2³² or 2⁶³.
@@ -129,7 +129,7 @@ impl<'a> Values<'a> {
             Single::Missing | Single::Repeated => self.x_request_id,
         };
         let id = id.text()?;
-        // The fold has no early exit, so that the compiler can check many bytes in one step.
+        // The fold never ends early. This lets the compiler check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
@@ -177,7 +177,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Reads a positive time. `per_second` is the number of its units in a second.
+/// Reads a positive time. `per_second` is the number of units in a second: 1 for seconds, 1,000 for milliseconds.
 fn positive(text: &str, per_second: u32) -> Option<Duration> {
     let whole = is_digits(text).then(|| text.parse::<u64>().ok()).flatten();
     let wait = match whole {

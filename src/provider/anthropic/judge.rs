@@ -1,9 +1,9 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
 //! Pure and total: every reply has exactly one verdict. It depends on the status, `error.type` and
-//! `details.error_code`. The text of a message decides in one case only: the table [`ACCOUNT_MESSAGES`]. The scheduler
-//! knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a 403 before
-//! any success means.
+//! `details.error_code`. The text of a message matters in one case only: if it is in the table [`ACCOUNT_MESSAGES`].
+//! The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what
+//! a 403 before any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
 //! rows are listed in `tests/policy.rs`.
@@ -151,7 +151,7 @@ fn class_of_fault(status: u16) -> ErrorClass {
     }
 }
 
-/// Returns whether the API may be processing the request although a gateway gave up on it.
+/// Returns whether a gateway gave up on the request while the API may still be processing it.
 ///
 /// The API's own errors have a type, and a request that ends with one is not billed. A gateway's page does not say
 /// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the request on.

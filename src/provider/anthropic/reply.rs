@@ -133,7 +133,7 @@ fn place(part: &str, whole: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-/// Returns JSON with blanks instead of line breaks. It is changed in place if nothing else shares its memory.
+/// Returns JSON with blanks instead of line breaks. The JSON is changed in place if nothing else uses its memory.
 fn on_one_line(body: Bytes) -> Bytes {
     match body.try_into_mut() {
         Ok(mut body) => {

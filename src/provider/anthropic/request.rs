@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::domain::Request;
 use crate::provider::{Body, Splice};
 
-/// The text that asks for a stream. It follows other members. If the body has no other members, the text has no comma.
+/// The text that asks for a stream. It begins with a comma if it follows other members.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
 

@@ -1,9 +1,9 @@
-//! The fast way to read a whole message: a single pass checks that the message is JSON and reads the members that
-//! matter.
+//! The fast way to read a whole message: a single pass checks that the message is JSON and reads the members that are
+//! needed.
 //!
 //! It reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in texts
-//! that matter, repeated members, deep nesting, and anything that is not a message. The parser ([`super::shape`]) reads
-//! such answers. If both can read a message, both return the same result; a test checks this. An accepted message
+//! that are read, repeated members, deep nesting, and anything that is not a message. The parser ([`super::shape`])
+//! reads such answers. If both can read a message, both return the same result; a test checks this. An accepted message
 //! becomes part of a line of results, so it must be valid JSON. The caller checks whether its strings are UTF-8.
 
 use std::ops::Range;

@@ -2,8 +2,8 @@
 //!
 //! A response with status 200 may contain anything: a gateway may translate it, a proxy may cut it off, and a model may
 //! call a tool that was not offered. This table decides whether an answer is kept or refused. It applies to all
-//! answers, streamed or not. A refused answer would be of no use to a reader of the results. Members may come in any
-//! order.
+//! answers, streamed or not. An answer is refused if it would be of no use to a reader of the results. Members may come
+//! in any order.
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
@@ -26,10 +26,10 @@
 //! | `pause_turn` | not finished: refused, and not tried again, because the same request would end in the same way |
 //! | any other | kept: unknown |
 //!
-//! After a refused answer, the row is tried again as if the answer had been lost, except after `pause_turn`. If the
-//! answer has a tool call, the names of tools are compared with those in the request. For this, the request is parsed
-//! once, from the bytes that were sent. Some requests can add tools that they do not name (`mcp_servers`, a toolset
-//! without a `name`, a `thread`). For these, any name is accepted.
+//! If an answer is refused, the row is tried again as if the answer had been lost. The exception is `pause_turn`. If
+//! the answer has a tool call, the names of tools are compared with those in the request. For this, the request is
+//! parsed once, from the bytes that were sent. Some requests can add tools that they do not name (`mcp_servers`, a
+//! toolset without a `name`, a `thread`). For these, any name is accepted.
 //!
 //! In a stream, the input of a tool call comes as text. If this text is not JSON, the result depends on how the answer
 //! ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept in the form

@@ -1,5 +1,4 @@
-//! Makes text from a server safe for messages to people: the result is short and has no control characters, tags or
-//! keys.
+//! Cleans text from a server before people see it: the result is short and has no control characters, tags or keys.
 
 /// The longest text of a failed response that is kept.
 const LONGEST_BYTES: usize = 4 * 1024;

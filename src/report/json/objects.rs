@@ -221,7 +221,7 @@ struct OutageNow {
     status: Option<u16>,
     /// The message that came with it.
     message: String,
-    /// How long nothing has worked, in seconds.
+    /// The length of the outage so far, in seconds.
     lasted_s: f64,
     /// Seconds until the next try; null while a try is in flight.
     next_try_s: Option<f64>,

@@ -5,15 +5,15 @@
 //! the end and movements of the cursor. [`Progress`](super::Progress) takes the lines from the sheet and draws them on
 //! the real terminal.
 //!
-//! indicatif's own repaint is not used. It leaves the cursor after the last line, and moves it up by the number of
-//! rows that it counted at the last drawing. When the terminal changes its size, this number is wrong, and the repaint
-//! erases other text above the block. It also fills each line with blanks up to the edge. When the terminal becomes
-//! narrower, every line therefore wraps.
+//! indicatif's own repaint is not used. That repaint leaves the cursor after the last line. Before the next drawing it
+//! moves the cursor up by the number of rows that it counted at the last drawing. When the terminal changes its size,
+//! this number is wrong, and the repaint erases other text above the block. indicatif also fills each line with blanks
+//! up to the edge. When the terminal becomes narrower, every line therefore wraps.
 //!
 //! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on how often it draws, so
 //! no drawing is dropped; `Progress` decides how often to draw. [`line`](crate::report::line) decides which parts fit,
-//! because the keys of indicatif's templates do not drop the least important part first. It also sets the colours,
-//! because indicatif would use the environment to decide about colours, and the run has already decided.
+//! because indicatif's templates can't drop the least important part first. `line` also sets the colours, because
+//! indicatif would use the environment to decide about colours, and the run has already decided.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,8 +69,8 @@ impl Sheet {
 }
 
 impl TermLike for Sheet {
-    /// A little more than the width of any line, because indicatif fills each line with blanks up to this width. If it
-    /// were less, indicatif would only count the line as several rows.
+    /// A little more than the width of any line. If the sheet were narrower than a line, indicatif would count that
+    /// line as several rows. If the sheet were much wider, indicatif would fill each line with many more blanks.
     fn width(&self) -> u16 {
         500
     }

@@ -115,7 +115,7 @@ enum Happens {
         columns: usize,
         rows: usize,
     },
-    /// The size changes after the program has asked for it and before it draws.
+    /// The size changes after the program has read the size and before the program draws.
     ResizedWhileDrawing {
         columns: usize,
         rows: usize,
@@ -192,7 +192,7 @@ proptest! {
 enum Breaks {
     /// It wraps the lines again.
     Anew,
-    /// It cuts the lines off, and does not show the rest again when it becomes wider.
+    /// It cuts the lines off. When the terminal becomes wider, the missing text does not come back.
     Never,
 }
 

@@ -93,7 +93,7 @@ impl Feeder<'_> {
             let Some(row) = row else { continue };
             self.has_begun = HasBegun::Yes;
             let item = match row {
-                // If two rows have the same name and the same request, both are done.
+                // A repeated label is no mistake here: rows with the same name and the same request are all done.
                 RowFate::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
@@ -142,8 +142,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label was used before. Its new label is its file and line. Otherwise the answer of the other row
-/// would seem to be the answer of this row.
+/// Rejects a row whose label was used before. Its new label is its file and line. With the old label, the answer of the
+/// other row would seem to be the answer of this row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

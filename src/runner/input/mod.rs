@@ -62,7 +62,7 @@ pub struct Earlier {
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
     pub reruns_changed: bool,
-    /// Returns why a row must not be sent. For example, it has no price and there is a budget.
+    /// Returns why a row must not be sent. For example, there is a budget, and the price of the row is not known.
     pub refuse: Refusal,
 }
 

@@ -4,9 +4,9 @@
 //! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether
 //! reading alternately from several of these places saves time.
 //!
-//! In each turn of a place, its rows are read up to and including the next row to be sent. A place ends exactly where
-//! the next place begins. If it does not, the file has changed since the survey. Reading then stops, because one row
-//! could be mistaken for another.
+//! In each turn of a place, its rows are read up to and including the next row to be sent. The rows of a place end
+//! exactly where the next place begins. If they do not, the file has changed since the survey. Reading then stops,
+//! because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. So an input with such rows is
 //! read from the first row to the last.

@@ -55,7 +55,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
                 return Ok(Some(Step { recognized, warnings, input: 0, row: None, mapped: None }));
             };
             let (row, mapped) = match item {
-                // A row that is left out is planned too, because it counts among the rows with the same request.
+                // Rows that are left out are planned too, because the planner counts all rows with the same request.
                 Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
                 Item::Broken(broken) => (RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
             };

@@ -54,7 +54,8 @@ impl Reading {
         }
     }
 
-    /// Reads the next row. If an input ends first and there are warnings, returns the warnings without a row.
+    /// Reads the next row. If the input ends before a row comes, and there are warnings, returns the warnings without a
+    /// row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
@@ -109,7 +110,8 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends where another reading begins. That must be exactly at this row, unless the file has changed.
+    /// Ends this reading, because another reading begins here. If the other one does not begin exactly at this row, the
+    /// file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();

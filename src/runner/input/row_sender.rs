@@ -1,15 +1,15 @@
 //! The reader's end of the channel to the loop.
 //!
-//! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a
-//! message for each of them would wake the loop without need.
+//! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a message
+//! for each of them would wake the loop much too often.
 //!
 //! A row is sent as soon as it is read. But when the channel is full, in rows or in bytes, the reader waits until half
-//! of it is free. If the reader were woken for each free slot, it would alternate with the loop, at two thread
+//! of the channel is free. If the reader were woken for each free slot, it would alternate with the loop, at two thread
 //! switches for each row.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
-//! which they were sent, so the rows in the channel are the last ones that were sent. The channel knows how many they
-//! are.
+//! which they were sent, so the rows in the channel are the last ones that were sent. The channel knows how many rows
+//! it contains.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::incoming::Incoming;
 
 /// How many bytes of rows the channel can contain. A single row may be larger than this. The loop holds up to three
-/// times as many bytes.
+/// times as many bytes as the channel.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.
@@ -100,7 +100,7 @@ impl<'a> RowSender<'a> {
         self.put(item)
     }
 
-    /// Finds out which rows are still in the channel. Returns whether it has room for this many more bytes.
+    /// Finds out which rows are still in the channel. Returns whether the channel has room for this many more bytes.
     fn has_bytes_for(&mut self, bytes: usize) -> bool {
         let reserved = self.permits.as_ref().map_or(0, ExactSizeIterator::len);
         self.last.keep(self.rows.max_capacity() - self.rows.capacity() - reserved);

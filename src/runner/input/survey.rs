@@ -20,7 +20,7 @@ use crate::runner::Progress;
 pub struct Survey {
     /// The number of rows of any kind.
     pub rows: u64,
-    /// Rows of each input, in order; inputs at the end may be missing.
+    /// The number of rows of each input, in the order of the inputs. Inputs at the end may be missing.
     pub(crate) rows_of_inputs: Vec<u64>,
     /// Rows to be sent.
     pub(crate) to_send: u64,
@@ -30,7 +30,7 @@ pub struct Survey {
     pub(crate) faults: Alike<String>,
     /// The first of these rows: where each one is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
-    /// How many rows each pair of `--map-model` was used for.
+    /// For each pair of `--map-model`: the number of rows for which the pair was used.
     pub(crate) mapped: BTreeMap<usize, u64>,
     /// Rows without a name of their own.
     pub(crate) unnamed: u64,
@@ -44,7 +44,7 @@ pub struct Survey {
     pub(crate) first_changed: Option<String>,
     /// How many of the rows to be sent have the same request as the first row to be sent.
     pub(crate) same: u64,
-    /// The key of the first row to be sent. It is compared with the keys of the others.
+    /// The key of the first row to be sent. The keys of the other rows are compared with it.
     first_key: Option<JobKey>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
@@ -75,7 +75,8 @@ pub(crate) struct ModelSum {
     pub(crate) unpriced: u64,
 }
 
-/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of these rows.
+/// Reads the whole input once. Keeps counts, the faults of rows that can't be used, and the first `shown` of those
+/// rows.
 ///
 /// If `progress` asks the survey to end, the survey ends early, and its counts are incomplete.
 ///
@@ -102,8 +103,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey and the hashes of labels that two rows may share. The survey does not contain the duplicate
-/// label yet.
+/// Returns the survey and the hashes of labels that two rows may share. At this point, the survey does not yet say
+/// which label is repeated.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,
@@ -161,7 +162,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether reading an input can start in the middle, so that the part before is not read.
+/// Returns whether reading an input can start in the middle, without reading the part before.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
     // A stream must not be opened twice: a named pipe would wait for another writer.
     source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())

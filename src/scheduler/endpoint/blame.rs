@@ -5,9 +5,8 @@
 //! faults of one row show the difference. If the other rows are answered, the row is the cause. If some of them are
 //! answered, but less than a quarter, the endpoint is in trouble. If none of them is answered, the cause stays unknown.
 //!
-//! As long as no row is answered in a retry, a further fault of a row that failed before is not counted. Otherwise a
-//! block of bad rows would look like an endpoint in trouble. Once such a row is answered, retries evidently help, so
-//! all faults count.
+//! As long as no retry is answered, only the first fault of each row is counted. Otherwise a block of bad rows would
+//! look like an endpoint in trouble. Once a retry is answered, retries evidently help, so all faults are counted.
 
 use crate::clock::Instant;
 
@@ -32,8 +31,8 @@ pub(crate) enum Blame {
 pub(crate) struct Tally {
     /// When the counts were last updated.
     at: Instant,
-    /// When the latest of the answered requests was sent. This is needed because a request that was sent before the
-    /// trouble may be answered during it.
+    /// The time at which the latest of the answered requests was sent. This is needed because a request that was sent
+    /// before the trouble may be answered during the trouble.
     answered_sent_at: Instant,
     answers: u64,
     /// The number of answers to rows that had met a fault.
@@ -44,8 +43,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes an answer to a request that was sent at `sent_at`. `had_failed` says whether its row had met a fault
-    /// before.
+    /// Notes an answer to a request that was sent at `sent_at`. `had_failed` says whether the request's row had met a
+    /// fault before.
     pub(crate) fn answer(&mut self, had_failed: bool, sent_at: Instant) {
         self.answers += 1;
         self.answered_sent_at = self.answered_sent_at.max(sent_at);

@@ -3,12 +3,12 @@
 //! Only refusals show a cap. When the first refusal comes, some of the other open requests will be refused as well. The
 //! cap is the number of open requests that are not refused. The server may raise or lift the cap during a run, and does
 //! not say so. So from time to time, one request more than the known cap is tried. A refusal ends the try and doubles
-//! the time until the next try. If every request of a full window is answered without a refusal, the cap is higher than
-//! it was thought to be. The next try then begins immediately, with twice as many additional requests.
+//! the time until the next try. If every request of a full window is answered without a refusal, the real cap is higher
+//! than the known cap. The next try then begins immediately, with twice as many additional requests.
 //!
-//! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and after that every eight
-//! minutes. Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about
-//! twelve round trips after the next try begins.
+//! So if the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and then one every eight minutes.
+//! Refused requests are not billed. If the server has lifted the cap, the run is free of the old cap about twelve round
+//! trips after the next try begins.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) struct Cap {
     /// moment.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// This many of the next refusals do not lower the known cap, because they too were caused by the last try.
+    /// How many of the next refusals do not lower the known cap, because the last try caused them.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
@@ -49,7 +49,8 @@ impl Cap {
         self.known.map_or(usize::MAX, |known| known + more)
     }
 
-    /// Notes that the number of open requests has reached the cap, although more requests are ready to be sent.
+    /// Notes that the cap holds the run back: the number of open requests has reached the cap, and more requests are
+    /// ready to be sent.
     pub(crate) fn on_full(&mut self) {
         let most = self.most();
         if let Some(probe) = &mut self.probe {

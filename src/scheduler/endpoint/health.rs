@@ -1,21 +1,22 @@
 //! Decides whether the endpoint works at all.
 //!
 //! After eight faults with no answer between them, the endpoint is assumed to be the cause, and not the rows. From then
-//! on, one probe at a time is sent, at growing intervals, and faults do not count for rows. The first answer ends the
-//! outage. So an outage costs a few requests per minute, however large the window is, and rows keep their tries. If the
-//! endpoint fails again within a minute after the outage, fewer faults are enough: three, plus one for each answer
-//! since the outage. So an endpoint that answers one request in ten counts as failing. An endpoint that answers every
-//! second request does not count as failing.
+//! on, one probe at a time is sent, at growing intervals, and a fault does not use up a try of its row. The first
+//! answer ends the outage. So an outage costs a few requests per minute, however large the window is, and rows keep
+//! their tries. If the endpoint fails again within a minute after the outage, it is assumed to be the cause after fewer
+//! faults: three, plus one for each answer since the outage. So an endpoint that answers one request in ten counts as
+//! failing. An endpoint that answers every second request does not count as failing.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
 /// After this many faults without an answer between them, an endpoint is assumed to fail. With the default
-/// `--max-retries`, a row has at least this many faults before it fails. If it failed earlier, the last row of a run
-/// could be blamed for an outage.
+/// `--max-retries`, a row has at least this many faults before it fails. If a row could fail after fewer faults, the
+/// last row of a run could be blamed for an outage.
 const FAULTS: u32 = 8;
-/// The number of faults that is enough shortly after an outage: until [`RELAPSE`] has passed since the outage ended.
+/// If the last outage ended less than [`RELAPSE`] ago, an endpoint is assumed to fail after this many faults, plus one
+/// for each answer since that outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
@@ -72,13 +73,14 @@ impl Health {
         self.was_reached
     }
 
-    /// Returns the start of the period in which every fault was [`Sign::Unclear`], so the rows may have caused all of
-    /// them.
+    /// Returns the start of the period in which every fault was [`Sign::Unclear`]. The rows may have caused all faults
+    /// in this period.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
-    /// Returns since when nothing has worked. Returns `None` if there was at most one fault since the last answer.
+    /// Returns the start of the time in which nothing has worked; `None` if there was at most one fault since the last
+    /// answer.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
@@ -120,7 +122,7 @@ impl Health {
         }
     }
 
-    /// Starts to probe again, at short intervals, although a request was answered.
+    /// Starts to probe again, at short intervals: the last answer does not prove that the endpoint works.
     pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);
         self.unclear_since = now;
@@ -128,7 +130,7 @@ impl Health {
         (self.probe_after, self.probe_at) = (FIRST_PROBE / 2, now + FIRST_PROBE);
     }
 
-    /// Stops probing although nothing has been answered. From now on, rows are sent as usual.
+    /// Stops probing, even though no request has been answered. From now on, rows are sent as usual.
     pub(crate) fn stop_probing(&mut self) {
         let Self { has_worked, was_reached, recovered_at, .. } = *self;
         *self = Self { has_worked, was_reached, recovered_at, ..Self::default() };
