@@ -1,4 +1,4 @@
-//! The scheduler: decides which row is sent when, and what happens to it.
+//! The scheduler decides when each row is sent, and what happens to the row.
 //!
 //! It is a state machine that owns everything about the order of rows and the limits of a run: endpoints with their
 //! windows, health and halts, pools, queues, gates, retries and budgets. Callers pass it `now` and events, and it

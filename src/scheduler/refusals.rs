@@ -51,8 +51,9 @@ impl Scheduler {
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
     }
 
-    /// Distinguishes a concurrency refusal from a rate refusal whose headers a proxy hides. If nothing else was in
-    /// flight, it can't be a concurrency refusal.
+    /// Returns which kind of limit a refusal is really about. A refusal without headers looks like a concurrency
+    /// refusal. But if no other request was in flight, or if the pool has never seen rate headers because a proxy
+    /// removes them, it is a rate refusal.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {

@@ -714,7 +714,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 #[test]
 fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
-    // The bucket can hold as much as this request needs, and has been emptied.
+    // The bucket is large enough for this request, which empties it.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let pool = &mut scheduler.pools[0].pool;
     pool.hold_until(Instant::ZERO, all, Instant::ZERO);
