@@ -2,9 +2,10 @@
 //!
 //! The predicted output is a quantile of real lengths. Limits count only tokens that are produced, and `max_tokens`
 //! says little about their number. The predicted input is the estimate from the text, multiplied by the learned ratio
-//! of real to estimated tokens. The ratio corrects for differences between tokenizers and for the share that is read
-//! from cache. Both figures are learned for each template, because the rows of a template share their writing system,
-//! language and cached prefix. For the first rows of a template, the figures of the whole pool are used.
+//! of real to estimated tokens. The ratio corrects for differences between tokenizers, and for the share of the input
+//! that is read from the cache. Both figures are learned for each template, because the rows of a template share their
+//! writing system, language and cached prefix. For the first rows of a template, the figures of the whole pool are
+//! used.
 //!
 //! Rejected:
 //! - One ratio for each writing system. It does not show the share that is read from cache, and a template rarely mixes

@@ -62,7 +62,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the reason to stop the endpoint, if it asks for a longer wait than the user allows.
+    /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;

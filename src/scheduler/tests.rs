@@ -57,7 +57,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-/// Returns a planned row of a pool with a prompt of this many bytes. Its clones share the prompt.
+/// Returns a planned row of a pool. The prompt of the row has this many bytes, and clones of the row share it.
 pub(crate) fn long(class: &str, bytes: usize) -> Planned {
     let mut planned = planned("row", 100, 100);
     let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");

@@ -32,7 +32,7 @@ pub struct SimConfig {
     pub bursts: Bursts,
     /// How long answers take.
     pub latency: Latency,
-    /// Network latency in each direction, for transports that have none of their own.
+    /// Network latency in each direction, for transports that have no latency of their own.
     pub network: Duration,
     /// How long answers are.
     pub lengths: OutputLengths,

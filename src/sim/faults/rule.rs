@@ -16,7 +16,7 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens.
     pub fault: Fault,
-    /// The part of the requests that the rule applies to, from 0 to 1.
+    /// The part of the requests to which the rule applies, from 0 to 1.
     pub share: f64,
     /// How the requests of that part are chosen.
     pub draw: Draw,

@@ -219,7 +219,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns by how much a request is too early, if its client was told to wait.
+    /// If the client of a request was told to wait, returns by how much the request is too early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
