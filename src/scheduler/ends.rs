@@ -49,7 +49,8 @@ impl Scheduler {
 
     /// Handles the end of an attempt, and returns what happens to its row.
     ///
-    /// # Panics If the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
+    /// # Panics
+    /// If the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let cost = (self.config.real_cost)(flight.ask(), &verdict.usage());

@@ -3,13 +3,13 @@
 //! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row goes into
 //! the error log. A fault whose cause is unknown uses up a try of the row only while the endpoint seems to work. While
 //! the endpoint seems to fail, no such fault uses up a try. The endpoint is then probed (`endpoint::health`). Canaries
-//! (`canary`) and rows take turns as probes. The row is one of those that failed least often. Probing ends when
-//! something is answered, or when the endpoint is given up and its rows are left pending.
+//! (`canary`) and rows take turns as probes. Such a row is one of those that have failed least often. Probing ends with
+//! the first answer. It also ends when the endpoint is given up and its rows are left pending.
 //!
-//! If the canary does not show the cause of the faults, it may still be unclear at the end of a run: all rows that are
-//! left have failed, and the cause may be these rows or the endpoint. A sign of an outage is a 503, a 529 or a refused
-//! connection. If there was no such sign, the run waits for a tenth of its time so far, but at least for 90 seconds.
-//! After that, each row that is left is tried once more. A row that then meets a fault fails.
+//! If the canary does not show the cause of the faults, the cause may still be unclear at the end of a run. All rows
+//! that are left have then failed, because of these rows or because of the endpoint. A sign of an outage is a 503, a
+//! 529 or a refused connection. If there was no such sign, the run waits for a tenth of its time so far, but at least
+//! for 90 seconds. After that, each row that is left is tried once more. A row that then meets a fault fails.
 //!
 //! In total, a row may wait for at most `--retry-for`, whatever the reasons are. The time counts from the start of its
 //! first wait, or from the end of the endpoint's last outage if that is later.
@@ -145,8 +145,8 @@ impl Scheduler {
     }
 
     /// Returns when a row is tried again: after `delay`, but no later than the moment until which the row may wait.
-    /// Returns `None` if that moment has passed, or if the server asks the row to wait beyond it. While the endpoint
-    /// fails, or was never reached, no row is given up.
+    /// Returns `None` if that moment has passed, or if the server asks for a wait that ends after that moment. While
+    /// the endpoint fails, or was never reached, no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,

@@ -11,7 +11,7 @@
 //! Pure. This module knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded, however long
 //! the input is.
 //!
-//! If the written order takes less than 1.05 times as long as every other order, it is kept. The written order has
+//! The written order is kept unless it takes at least 1.05 times as long as another order. The written order has
 //! advantages: rows that share a prompt prefix are often neighbours and profit from the cache, and people like to see
 //! their file answered from the top.
 //!

@@ -51,7 +51,7 @@ impl Scheduler {
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
     }
 
-    /// Returns which kind of limit a refusal is really about. A refusal without headers looks like a concurrency
+    /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency
     /// refusal. But if no other request was in flight, or if the pool has never seen rate headers because a proxy
     /// removes them, it is a rate refusal.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {

@@ -44,7 +44,8 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns true if the endpoint itself is known to fail, and false if only some rows may fail.
+    /// Returns whether a canary has failed like the rows. This proves that the endpoint itself fails, and not only some
+    /// rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }

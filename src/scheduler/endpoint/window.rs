@@ -172,8 +172,8 @@ impl Window {
         cuts
     }
 
-    /// Notes a refusal for too many requests at the same time. The request was sent at `sent_at`, and `in_flight`
-    /// others were open when the refusal came.
+    /// Notes that a request was refused because too many were open at the same time. The request was sent at `sent_at`,
+    /// and `in_flight` others were open when the refusal came.
     ///
     /// Later, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
