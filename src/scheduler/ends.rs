@@ -50,7 +50,7 @@ impl Scheduler {
     /// Handles the end of an attempt, and returns what happens to its row.
     ///
     /// # Panics
-    /// When the ticket is not in flight, because an attempt ends only once.
+    /// If the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let cost = (self.config.real_cost)(flight.ask(), &verdict.usage());
@@ -123,12 +123,12 @@ impl Scheduler {
 }
 
 /// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
-/// request. If the server may have processed the request although no answer came, it is one request, the input and a
-/// part of the output.
+/// request. If no answer came but the server may have processed the request, it is one request, the input and a part of
+/// the output.
 ///
-/// An answer that broke off does not say how much output it used, and it may have broken off anywhere. So half of the
-/// predicted output counts as used. If it did not count, the rows of such answers would be sent again too early, and
-/// the output limit would refuse them.
+/// If an answer broke off, it is not known how much output it used: it may have broken off anywhere. So half of the
+/// predicted output counts as used. If no output counted, the row of such an answer would be sent again too early, and
+/// the output limit would refuse it.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -145,8 +145,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget. If it was answered, this is its cost. If it may have been billed
-/// although no answer is kept, it is the whole reservation.
+/// Returns how much an attempt takes from the budget. For an answered attempt, this is its cost. If no answer is kept
+/// but the attempt may have been billed, it is the whole reservation.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),

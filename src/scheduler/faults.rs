@@ -1,18 +1,18 @@
 //! Handles faults of the server and the connection: what they show about the endpoint, and what happens to the row.
 //!
-//! A fault that the row causes itself ([`Blame`]) uses up one of its tries. After the last try, the row goes into the
-//! error log. A fault whose cause is unknown counts for the row only while the endpoint seems to work. While the
-//! endpoint seems to fail, no such fault counts for a row. The endpoint is then probed (`endpoint::health`). The probes
-//! are, in turn, a canary (`canary`) and one of the rows that failed least often. Probing ends when something is
-//! answered, or when the endpoint is given up and its rows are left pending.
+//! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row goes into
+//! the error log. A fault whose cause is unknown uses up a try of the row only while the endpoint seems to work. While
+//! the endpoint seems to fail, no such fault uses up a try. The endpoint is then probed (`endpoint::health`). Canaries
+//! (`canary`) and rows take turns as probes. Such a row is one of those that have failed least often. Probing ends with
+//! the first answer. It also ends when the endpoint is given up and its rows are left pending.
 //!
-//! If the canary shows nothing, the cause may stay unclear at the end of a run: all rows that are left have failed, and
-//! either they or the endpoint may be the cause. If the endpoint gave no sign of an outage (a 503, a 529, a refused
-//! connection), the run waits for a tenth of the time that it has taken so far, but at least for a minute and a half.
-//! After that, each row that is left has one more try, and a fault of that try counts for the row.
+//! If the canary does not show the cause of the faults, the cause may still be unclear at the end of a run. All rows
+//! that are left have then failed, because of these rows or because of the endpoint. A sign of an outage is a 503, a
+//! 529 or a refused connection. If there was no such sign, the run waits for a tenth of its time so far, but at least
+//! for 90 seconds. After that, each row that is left is tried once more. A row that then meets a fault fails.
 //!
-//! A row may wait for `--retry-for` in total, whatever the reasons are. The time counts from the start of its first
-//! wait, or from the end of the endpoint's last outage if that is later.
+//! In total, a row may wait for at most `--retry-for`, whatever the reasons are. The time counts from the start of its
+//! first wait, or from the end of the endpoint's last outage if that is later.
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ use super::step::Next;
 
 /// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If the faults of a row may be hidden refusals, only one in this many faults counts for the row.
+/// If the faults of a row may be hidden refusals, only one in this many faults uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// When all rows that are left have failed, the run waits for the endpoint for this long, or for this part of the run's
-/// time so far, whichever is longer.
+/// When all rows that are left have failed, the run waits for the endpoint. It waits for the longer of two times: this
+/// time, or the run's time so far divided by `END_PATIENCE_PART`.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -145,8 +145,8 @@ impl Scheduler {
     }
 
     /// Returns when a row is tried again: after `delay`, but no later than the moment until which the row may wait.
-    /// Returns `None` if that moment has passed, or if the server asks for a longer wait. While the endpoint fails, or
-    /// was never reached, no row is given up.
+    /// Returns `None` if that moment has passed, or if the server asks for a wait that ends after that moment. While
+    /// the endpoint fails, or was never reached, no row is given up.
     pub(super) fn next_try(
         &mut self,
         entry: &mut Entry,
@@ -170,7 +170,7 @@ impl Scheduler {
         since.max(self.endpoints[end.endpoint].health.recovered_at()) + self.config.retry_for
     }
 
-    /// Returns how long a retry waits. The wait is longer if there were many more retries than successes.
+    /// Returns how long a retry waits: for `delay`, or for longer if the endpoint has no retries left.
     fn within_quota(&mut self, delay: Duration, end: &End) -> Duration {
         if self.endpoints[end.endpoint].retries.take() {
             return delay;
@@ -196,8 +196,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the faults of an endpoint may count for its rows. Call it only when all rows that are left have
-    /// failed.
+    /// Returns whether the faults of an endpoint may use up tries of its rows. Call it only when all rows that are left
+    /// have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

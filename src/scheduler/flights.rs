@@ -46,7 +46,7 @@ impl Flight {
     }
 }
 
-/// The content of a response head, kept until its attempt ends.
+/// The content of the head of a response. It is kept until the attempt ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     pub(super) signals: RateSignals,
@@ -54,7 +54,7 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
-/// What is known about an attempt when it ends, except its row.
+/// What is known about an attempt when it ends. The row is not included.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) pool: usize,

@@ -1,10 +1,10 @@
 //! Gates: rows that wait for another row.
 //!
 //! Some rows should not be sent before the answer to another row has begun. For example, the first row with a prefix
-//! writes the prompt cache that the other rows read. Another example is equal rows, of which only one has to be paid
-//! for. Such rows wait behind a gate. They are not in the ready queues, so they delay no other row. The row that they
-//! wait for is their leader. The gate opens when the head of the leader's answer comes, or when the leader ends without
-//! an answer. So no row waits behind a gate after its leader has ended.
+//! writes the prompt cache that the other rows read. Another example: if several rows are equal, only one of them has
+//! to be paid for. Such rows wait behind a gate. They are not in the ready queues, so they delay no other row. The row
+//! that they wait for is their leader. The gate opens when the head of the leader's answer comes, or when the leader
+//! ends without an answer. So no row waits behind a gate after its leader has ended.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ impl Gates {
         self.closed.values().flatten()
     }
 
-    /// Removes and returns the rows behind all gates for which `is_wanted` returns true. The gates stay closed.
+    /// Removes and returns those rows behind any gate for which `is_wanted` returns true. The gates stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

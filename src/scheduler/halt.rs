@@ -13,7 +13,7 @@ pub enum HaltRule {
     /// Stop when the first ten finished rows all fail in the same way.
     #[default]
     AllAlike,
-    /// Never stop for failing rows.
+    /// Never stop because rows fail.
     Never,
     /// Stop when this many rows have failed.
     Failures(u64),
@@ -32,7 +32,7 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    /// Returns a count for `rule` that has counted no row yet.
+    /// Returns a new count for `rule`, which starts at zero rows.
     pub(super) fn new(rule: HaltRule) -> Self {
         Self { rule, ..Self::default() }
     }
@@ -62,7 +62,7 @@ impl Halt {
             }
         };
         if !is_alike && self.rule == HaltRule::AllAlike {
-            // There are two classes of failure, so the rule can't stop the run any more.
+            // Two rows failed in different ways, so the rule can't stop the run any more.
             self.rule = HaltRule::Never;
         }
         stops.then(|| HaltReason::AllFail {

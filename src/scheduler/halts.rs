@@ -10,8 +10,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Stops the run: nothing more is sent, and the waiting rows are set aside. If it is called again, the first reason
-    /// stays.
+    /// Stops the run: nothing more is sent, and the waiting rows are set aside. If this is called more than once, the
+    /// first reason is kept.
     pub fn halt(&mut self, reason: HaltReason) {
         if self.halted.is_some() {
             return;
@@ -20,8 +20,8 @@ impl Scheduler {
         self.take_waiting(|_| true).into_iter().for_each(|entry| self.put_aside(entry));
     }
 
-    /// Stops an endpoint. A policy may send its rows to another endpoint. Without a policy the rows are set aside. When
-    /// the last endpoint stops, the run stops.
+    /// Stops an endpoint. A policy may send the endpoint's rows to another endpoint. Without a policy the rows are set
+    /// aside. When the last endpoint stops, the run stops.
     pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
         if self.halted.is_some() || self.endpoints[at].halted.is_some() {
             return;
@@ -48,7 +48,7 @@ impl Scheduler {
         }
     }
 
-    /// Halts the run when its time is over. Halts an endpoint where nothing has worked for too long.
+    /// Halts the run when its time is over. Halts an endpoint if nothing has worked there for too long.
     pub(super) fn halt_if_overdue(&mut self, now: Instant) {
         if self.halted.is_some() {
             return;

@@ -1,4 +1,4 @@
-//! The scheduler: decides which row is sent when, and what happens to it.
+//! The scheduler decides when each row is sent, and what happens to the row.
 //!
 //! It is a state machine that owns everything about the order of rows and the limits of a run: endpoints with their
 //! windows, health and halts, pools, queues, gates, retries and budgets. Callers pass it `now` and events, and it
@@ -18,7 +18,8 @@
 //! - Nothing is sent from a held pool or to a halted endpoint. Nothing at all is sent after the run has halted.
 //! - Every reservation of tokens or money is settled exactly once.
 //!
-//! Waiting for limits (429) or overload (529) does not use up a row's tries. `--retry-for` bounds how long a row waits.
+//! A row that waits because of a limit (429) or an overload (529) does not use up its tries. `--retry-for` bounds how
+//! long a row waits.
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again go first.
 //! Small rows pass a big row that waits for its bucket (`passing`). A row may also wait behind a gate for another row

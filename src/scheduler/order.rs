@@ -2,17 +2,18 @@
 //!
 //! A file may have phases, for example because it is sorted by length. In each phase, one limit holds the run back, and
 //! the others are not used fully. For example, a file with three phases took 2.05 times the lower bound. The same rows
-//! in mixed order took 1.00 times the lower bound. A cheap first pass gathers the sizes of rows ([`Sizes`]).
-//! [`Sizes::advise`] computes how much time is saved if the file is read from several places in turn.
+//! in mixed order took 1.00 times the lower bound. So the input is first read once, at little cost, only to gather the
+//! sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how much time is saved if the file is read from several
+//! places in turn.
 //!
 //! Models can also make phases: while all rows of one model are sent, the limits of the other models are not used.
 //!
 //! Pure. This module knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded, however long
 //! the input is.
 //!
-//! If another order gains less than a twentieth, the written order is kept. The written order has advantages: rows that
-//! share a prompt prefix are often neighbours and profit from the cache, and people like to see their file answered
-//! from the top.
+//! The written order is kept unless it takes at least 1.05 times as long as another order. The written order has
+//! advantages: rows that share a prompt prefix are often neighbours and profit from the cache, and people like to see
+//! their file answered from the top.
 //!
 //! Rejected:
 //! - A random order. It needs a seek for each row.
@@ -28,7 +29,7 @@ const PLACES: usize = 64;
 /// Another order is used if its gain is at least this much. The gain is the time in the written order divided by the
 /// time in the other order.
 const WORTH_IT: f64 = 1.05;
-/// Changes that are faster than this do not matter, because buckets even them out.
+/// Phases that are shorter than this do not matter, because the buckets of the limits even them out.
 const SPAN_SECS: f64 = 120.0;
 /// The shares of `max_tokens` that answers may really use. Before the first answer nobody knows which share is right,
 /// so all are tried.
@@ -46,7 +47,7 @@ pub struct Sizes {
     rows_per_block: u64,
 }
 
-/// The sum of what the rows of a block need, by pool and dimension.
+/// The total that the rows of a block need, for each pool and dimension.
 type Block = Vec<[u64; 3]>;
 
 impl Default for Sizes {

@@ -32,7 +32,8 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns the moment from which the rows behind the big row may take another `more` tokens.
+    /// Returns the moment at which the rows behind the big row may take `more` tokens, in addition to those already
+    /// taken.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -49,8 +50,9 @@ impl PoolState {
         self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0)
     }
 
-    /// Looks for a row that may pass the first row of the queue. Returns its place and reservation, if there is one,
-    /// and when to ask again. The first row needs `cost` and waits for `dimension` until `until`.
+    /// Looks for a row that may pass the first row of the queue. Returns two things: the place and the reservation of
+    /// such a row, if there is one; and when to ask again. The first row needs `cost` and waits for `dimension` until
+    /// `until`.
     pub(super) fn who_passes(
         &mut self,
         cost: Cost,

@@ -99,7 +99,7 @@ impl Scheduler {
             match endpoint.check(next_wake, now) {
                 None => is_any_open = true,
                 Some((until, reason)) => {
-                    // The next row that is tried again may be for another endpoint.
+                    // Perhaps the next waiting row is for another endpoint.
                     let until = if is_only { until } else { until.min(next_wake) };
                     if soonest.is_none_or(|(at, _)| until < at) {
                         soonest = Some((until, reason));

@@ -25,7 +25,7 @@ const STREAM_FIRST: u32 = 48;
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) pool: Pool,
-    /// The endpoint it belongs to.
+    /// The endpoint to which the pool belongs.
     pub(super) endpoint: usize,
     pub(super) ready: VecDeque<Entry>,
     pub(super) prediction: Prediction,
@@ -40,7 +40,7 @@ pub(super) struct PoolState {
 pub(super) struct Passing {
     pub(super) since: Instant,
     pub(super) dimension: Dimension,
-    /// How many tokens have been taken by the rows that passed.
+    /// How many tokens the passing rows have taken.
     pub(super) taken: u64,
 }
 
@@ -57,8 +57,8 @@ impl PoolState {
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Decides whether a request asks for a stream. Call it once for each request, because the decision is the same for
-    /// all tries of a request.
+    /// Decides whether a request asks for a stream. The decision is the same for all tries of a request, so call this
+    /// only once for each request.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

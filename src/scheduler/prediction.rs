@@ -2,16 +2,17 @@
 //!
 //! The predicted output is a quantile of real lengths. Limits count only tokens that are produced, and `max_tokens`
 //! says little about their number. The predicted input is the estimate from the text, multiplied by the learned ratio
-//! of real to estimated tokens. The ratio corrects for differences between tokenizers and for the share that is read
-//! from cache. Both figures are learned for each template, because the rows of a template share their writing system,
-//! language and cached prefix. For the first rows of a template, the figures of the whole pool are used.
+//! of real to estimated tokens. The ratio corrects for differences between tokenizers, and for the share of the input
+//! that is read from the cache. Both figures are learned for each template, because the rows of a template share their
+//! writing system, language and cached prefix. For the first rows of a template, the figures of the whole pool are
+//! used.
 //!
 //! Rejected:
 //! - One ratio for each writing system. It does not show the share that is read from cache, and a template rarely mixes
 //!   writing systems.
 //! - The mean length as the predicted output. A few long answers would delay all others.
-//! - `max_tokens` as the predicted output. If it is ten times the real length, the run goes at a tenth of the possible
-//!   rate.
+//! - `max_tokens` as the predicted output. If `max_tokens` is ten times the real length, the run only reaches a tenth
+//!   of the possible rate.
 
 use std::collections::HashMap;
 
@@ -24,11 +25,11 @@ const TEMPLATES: usize = 1024;
 const QUANTILE: f64 = 0.6;
 /// How many output tokens are predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;
-/// The lengths of a template are used once it has this many answers.
+/// The lengths of a template are used once the template has this many answers.
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The weight of the initial ratio: it counts as much as answers with this many tokens of input.
+/// The weight of the initial ratio. It is the weight of answers that have this many input tokens in total.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What a pool has learned.
@@ -94,7 +95,7 @@ impl Prediction {
     }
 }
 
-/// A histogram of lengths, with eight steps for each doubling. It also stores its current quantile.
+/// A histogram of lengths, and its current quantile. Between a length and its double, there are eight steps.
 #[derive(Debug)]
 struct Lengths {
     steps: [u32; 8 * 24],

@@ -12,7 +12,7 @@ use super::pool::PoolState;
 use super::state::Scheduler;
 use super::step::GateId;
 
-/// A row that is refused again and again lets at most this many other rows go first, so that such rows take turns.
+/// A row that is refused again and again lets at most this many other rows go first. So such rows take turns.
 const REACH: usize = 8;
 
 impl Scheduler {

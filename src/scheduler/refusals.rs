@@ -51,8 +51,9 @@ impl Scheduler {
         Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
     }
 
-    /// Distinguishes a concurrency refusal from a rate refusal whose headers a proxy hides. If nothing else was in
-    /// flight, it can't be a concurrency refusal.
+    /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency
+    /// refusal. But if no other request was in flight, or if the pool has never seen rate headers because a proxy
+    /// removes them, it is a rate refusal.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {
@@ -61,7 +62,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the reason to stop the endpoint, if it asks for a longer wait than the user allows.
+    /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;

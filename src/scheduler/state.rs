@@ -92,7 +92,7 @@ impl Scheduler {
     /// Returns the request that an attempt sends. It is the request of a row, or a canary.
     ///
     /// # Panics
-    /// When the ticket is not in flight.
+    /// If the ticket is not in flight.
     pub(crate) fn ask(&self, ticket: Ticket) -> &Ask {
         let flight = self.flights.get(ticket);
         flight.expect("the attempt with this ticket is in flight").ask()
@@ -101,7 +101,7 @@ impl Scheduler {
     /// Returns the row of an attempt, with the request that was sent for it.
     ///
     /// # Panics
-    /// When the ticket is not in flight, or belongs to a canary.
+    /// If the ticket is not in flight, or belongs to a canary.
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights.get(ticket);
         let row = flight.expect("the attempt with this ticket is in flight").row();

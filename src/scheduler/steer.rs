@@ -41,10 +41,10 @@ impl Scheduler {
         self.set_budget(max_cost, max_requests, max_time);
     }
 
-    /// Replaces the limits given by hand, in all pools that are open and in all that are opened later.
+    /// Replaces the limits that the user has set, in the pools that are open and in those that are opened later.
     ///
-    /// They apply from the next row on. Requests in flight are not changed. No limit is raised above the limit that the
-    /// server last reported, and a hold is not shortened.
+    /// The new limits apply from the next row on. Requests in flight are not changed. No limit is raised above the
+    /// limit that the server last reported, and a hold is not shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {

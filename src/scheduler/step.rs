@@ -7,21 +7,21 @@ use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
-/// Identifies a gate. Rows wait behind it for another row, their leader.
+/// Identifies a gate. The rows behind a gate wait for another row, their leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GateId(pub(super) u32);
 
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this row; report its head and its end.
+    /// Send this row. Report the head of the response, and the end of the attempt.
     Dispatch {
         /// The ticket of the attempt.
         ticket: Ticket,
         /// Whether to ask for a stream.
         stream: bool,
     },
-    /// Send this request, which belongs to no row; report its head and its end.
+    /// Send this request, which belongs to no row. Report the head of the response, and the end of the attempt.
     Canary {
         /// The ticket of the attempt.
         ticket: Ticket,
@@ -51,7 +51,8 @@ pub enum Next {
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
-    /// Another request is sent for the row. The answers to the row so far were paid for, and no line contains them yet.
+    /// Another request is sent for the row. The answers that the row got so far were paid for, but are in no line of
+    /// the results yet.
     More {
         /// The row.
         job: JobId,

@@ -57,7 +57,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
     }
 }
 
-/// Returns a planned row of a pool with a prompt of this many bytes. Its clones share the prompt.
+/// Returns a planned row of a pool. The prompt of the row has this many bytes, and clones of the row share it.
 pub(crate) fn long(class: &str, bytes: usize) -> Planned {
     let mut planned = planned("row", 100, 100);
     let prompt = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("valid JSON");
@@ -714,7 +714,7 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 #[test]
 fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
-    // The bucket can hold as much as this request needs, and has been emptied.
+    // The bucket is large enough for this request, which empties it.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let pool = &mut scheduler.pools[0].pool;
     pool.hold_until(Instant::ZERO, all, Instant::ZERO);

@@ -8,7 +8,7 @@ use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, R
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// When nothing has worked for this long, even a few faults in a row count as an outage.
+/// When nothing has worked for this long, even a few faults without an answer between them count as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
@@ -84,7 +84,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns, for each reason, in what share of the time it delayed the run. The largest share comes first.
+    /// For each reason, returns the share of the time in which this reason delayed the run. The largest share comes
+    /// first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();
         let share = |(&reason, time): (&Reason, &Duration)| (reason, time.as_secs_f64() / total.max(1e-9));

@@ -1,12 +1,12 @@
 //! The simulated API: one model, which runs in process in virtual time, or over HTTP on loopback.
 //!
 //! It tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts of `plan`.
-//! [`model`] is a plain state machine that is given `now`. [`transport`] runs it in process on the run's clock, and
-//! `server` runs it over sockets (feature `sim`). [`config`] holds all settings. [`faults`] holds the faults that can
-//! be injected. [`presets`] holds the models.
+//! [`model`] is a plain state machine that is given `now`. [`transport`] runs the model in process on the run's clock,
+//! and `server` runs the model over sockets (feature `sim`). [`config`] holds all settings. [`faults`] holds the faults
+//! that can be injected. [`presets`] holds the models.
 //!
-//! Message Batches are not served: they would be another endpoint with limits of its own, and would not count against
-//! the limits of Messages.
+//! Message Batches are not served: they have an endpoint and limits of their own, and do not count against the limits
+//! of Messages.
 //!
 //! # Modelled rules of the API
 //!

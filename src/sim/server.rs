@@ -173,7 +173,8 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without delay. If this can't be set, the pieces still come, but later.
+    // Small pieces of a stream must be sent without delay. If the socket can't be set to do this, the pieces still
+    // come, but later.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());

@@ -61,7 +61,7 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits until data sent at `at` has reached the client, but no longer than the client itself waits.
+    /// Waits until the data that was sent at `at` has reached the client, but no longer than the client itself waits.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());

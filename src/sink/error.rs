@@ -26,7 +26,7 @@ pub(super) struct Fault<'a> {
 
 /// Appends the error line of a job: its label, its merged parameters, its extra members, and `error`.
 ///
-/// A later run identifies the row by `error.key`. If the row has no name, it also uses `error.occurrence`.
+/// A later run identifies the row by `error.key`. If the row has no name, the later run also uses `error.occurrence`.
 pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);

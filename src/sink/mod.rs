@@ -11,9 +11,9 @@
 //!
 //! **Extra members.** A row can have members that are not sent. They are written into the row's error line at the top
 //! level, under their own names, as in an input row. So reading the line gives the same row again, however often the
-//! row fails. If such a name already has a meaning in the line (`params`, `error`, …; a CSV column can have this name),
-//! it gets a leading underscore. We decided against one member `extra` for all of them: it would be nested deeper after
-//! each failure.
+//! row fails. A CSV column can be called `params` or `error`, for example. Such a name already has a meaning in the
+//! line, so the extra member gets a leading underscore. We decided against one member `extra` for all of them: it would
+//! be nested deeper after each failure.
 
 mod context;
 mod error;

@@ -57,11 +57,11 @@ pub(super) struct Endpoint {
     /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// How many attempts ended in which way.
+    /// The number of attempts for each way in which an attempt can end.
     pub(super) tally: Tally,
     /// The canary that probes it.
     pub(super) canary: CanaryState,
-    /// Whether each row fails at its next fault, because the endpoint is assumed to work.
+    /// Whether the endpoint is assumed to work, so that each row fails at its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
@@ -90,8 +90,8 @@ impl Endpoint {
         }
     }
 
-    /// Notes whether requests may be sent to the endpoint at this moment. If not, returns when to check again, and why.
-    /// `next_wake` is the moment when the next waiting row is tried again.
+    /// Notes whether requests may be sent to the endpoint at this moment. If not, returns the moment of the next check,
+    /// and the reason why none may be sent. `next_wake` is the moment when the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

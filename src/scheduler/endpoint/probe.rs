@@ -18,7 +18,7 @@ pub(crate) struct CanaryState {
     pub(crate) ask: Option<(usize, Ask)>,
     /// The canary is not sent before this moment, because its pool has no room.
     pub(crate) not_before: Instant,
-    /// Whether the next probe is a row.
+    /// Whether the next probe is a row, and not a canary.
     pub(crate) is_rows_turn: bool,
     /// Whether, since the last answer, a canary has failed in the same way as the rows.
     pub(crate) fails_alike: bool,
@@ -29,7 +29,7 @@ pub(crate) struct CanaryState {
 }
 
 impl CanaryState {
-    /// Notes the fault of a row: the next probe is a canary for it.
+    /// Notes that the row with the request `ask` met a fault. The next probe is a canary for this request.
     pub(crate) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
         self.is_rows_turn = false;
         if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {
@@ -44,7 +44,8 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns whether it is known that the endpoint itself fails, and not only some rows.
+    /// Returns whether a canary has failed like the rows. This proves that the endpoint itself fails, and not only some
+    /// rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }

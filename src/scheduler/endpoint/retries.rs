@@ -1,4 +1,4 @@
-//! Limits the retries at an endpoint: they may exceed the successes by at most a fixed number.
+//! A limit on the retries at an endpoint: there may be only a fixed number more retries than successes.
 
 /// How many more retries than successes each endpoint may have.
 const MOST: f64 = 100.0;
@@ -22,7 +22,7 @@ impl RetryQuota {
         self.0 = (self.0 + PER_SUCCESS).min(MOST);
     }
 
-    /// Uses up one retry; returns whether one was left.
+    /// Uses up one retry if one is left. Returns whether one was left.
     pub(crate) fn take(&mut self) -> bool {
         let has_one = self.0 >= 1.0;
         if has_one {

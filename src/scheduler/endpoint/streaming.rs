@@ -1,11 +1,12 @@
 //! Whether requests to an endpoint may ask for a stream (`--stream auto`).
 //!
 //! Some servers answer with streams that can't be read. These streams have the form of another API, or lack their first
-//! or last event. Each such answer may have been billed, although the same request works without a stream. So after two
-//! such streams, requests to the endpoint do not ask for a stream in this run.
+//! or last event. Each such answer may be billed. Without a stream, the same request works. So after two such streams,
+//! requests to the endpoint do not ask for a stream in this run.
 //!
 //! A stream in the form of another API always counts: a server that sends one will send more. A stream that ends early
-//! counts only as long as no complete stream has arrived. After that, it is treated like any other fault.
+//! counts only as long as no complete stream has arrived. Once a complete stream has arrived, a stream that ends early
+//! is a fault like any other.
 
 use crate::domain::{StreamFault, Verdict};
 
@@ -25,8 +26,8 @@ impl Streaming {
         self.unreadable >= MOST_UNREADABLE
     }
 
-    /// Notes the verdict on a request that asked for a stream. If streams are given up because of this verdict, returns
-    /// a message for people.
+    /// Notes the verdict on a request that asked for a stream. If requests stop asking for streams because of this
+    /// verdict, returns a message for people.
     pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
             Verdict::Answered(_) => {
@@ -74,8 +75,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Notes these ends one after another. Returns two things: the positions of the ends that led to a message, and
-    /// whether streams are given up at the end.
+    /// Notes these verdicts one after another. Returns two things: the positions of the verdicts that led to a message,
+    /// and whether requests have then stopped asking for streams.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();

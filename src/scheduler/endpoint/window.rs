@@ -2,25 +2,26 @@
 //!
 //! The window grows with each answer that comes while the window holds the run back. At first it grows by three for
 //! each answer, which makes it four times as large in a round trip. Once it has been too large, it grows by one for
-//! each answer, which doubles it in a round trip. So it reaches the size that a rate limit needs (rate times latency)
-//! without computing it. If no rate limit holds the run back, the window grows only as long as throughput grows with
-//! it. When more than a fifth of the answers are overloaded, the window is cut, at most once in a round trip. Within a
-//! minute, the window is back at nine tenths of the last good size. After a refusal for too many requests at the same
-//! time, the window is bounded by the number of requests that were in flight and not refused ([`Cap`]).
+//! each answer, which doubles it in a round trip. So the window reaches the size that a rate limit needs (rate times
+//! latency), and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long
+//! as throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most
+//! once in a round trip. Within a minute, the window is back at nine tenths of the last good size. The server may
+//! refuse a request because too many are open at the same time. Then the window may be at most as large as the number
+//! of the other requests in flight, which were not refused ([`Cap`]).
 //!
-//! A running sum shows whether more than a fifth of the answers are overloaded. An overload adds four, any other answer
-//! subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers are overloaded, the sum
-//! stays near zero. While more than a fifth are overloaded, it grows. The window is cut when the sum reaches what eight
-//! overloads add to it. For a window larger than 64, the number is an eighth of the window instead of eight. Eight
-//! overloads in a row are enough for a cut, and so are 32 answers of which 40 % are overloaded. If 10 % are overloaded
-//! at random, there is one cut in tens of thousands of answers.
+//! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four, any other
+//! answer subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers report an
+//! overload, the sum stays near zero. While more than a fifth do, the sum grows. The window is cut when the sum reaches
+//! 32, or half of the window's size if that is more. Eight overloads, one directly after another, cause a cut. So do 32
+//! answers of which 40 % report an overload. If 10 % report an overload at random, there is one cut in tens of
+//! thousands of answers.
 //!
 //! Rejected:
 //! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
-//!   changes, and it shrinks just when there is a burst to use.
-//! - The share of overloads in the last 20 answers. When 10 % of the answers are overloaded at random, more than a
-//!   fifth are overloaded in one of 25 such samples. So in runs with harmless overload, the window was mostly cut.
-//!   These runs took 1.19 to 1.44 times the lower bound.
+//!   changes. It also shrinks just when a burst could be used.
+//! - The share of overloads in the last 20 answers. When 10 % of the answers report an overload at random, more than a
+//!   fifth report one in every 25th such sample. So in runs with harmless overload, the window was too small most of
+//!   the time. These runs took 1.19 to 1.44 times the lower bound.
 
 use std::time::Duration;
 
@@ -30,15 +31,15 @@ use super::cap::Cap;
 
 /// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// The window is cut if the number of overloads exceeds a fifth of the answers by this number. For a large window, the
-/// number is the window's size divided by `EXCESS_PART`.
+/// The window is cut when the running sum reaches what this many overloads add to it. For a large window, the number is
+/// the window's size divided by `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. Any other answer subtracts one.
 const OVERLOAD: usize = 4;
 /// How much an answer adds to the window. The first number applies until the window has been too large for the first
-/// time. After that, the second number applies. With doubling from the start, a short file of 200 rows took a fifth
-/// more round trips.
+/// time. After that, the second number applies. If the window only doubled in each round trip from the start, a file of
+/// 200 rows would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// A cut leaves this share of the window's size.
@@ -55,7 +56,7 @@ pub struct Window {
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// The running sum: how far the overloaded answers exceed a fifth of all answers, in fifths of an answer.
+    /// The running sum: an overload adds [`OVERLOAD`], any other answer subtracts one, and it never falls below zero.
     excess: usize,
     recovery: Option<Recovery>,
     no_cut_until: Instant,
@@ -171,8 +172,8 @@ impl Window {
         cuts
     }
 
-    /// Notes a refusal for too many requests at the same time. The request was sent at `sent_at`, and `in_flight`
-    /// others were open when the refusal came.
+    /// Notes that a request was refused because too many were open at the same time. The request was sent at `sent_at`,
+    /// and `in_flight` others were open when the refusal came.
     ///
     /// Later, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
@@ -222,8 +223,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares the throughput with the throughput at the last window size that was clearly smaller. If growth did not
-    /// help, goes back to that size.
+    /// Compares the current throughput with the throughput at an earlier, clearly smaller size of the window. If growth
+    /// did not help, goes back to that size.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Latency {
     /// Median time to the first token.
     pub first_token: Duration,
-    /// Spread of the time to the first token. With 0.3 it varies by a factor of about 1.35, up or down.
+    /// Spread of the time to the first token. With 0.3, this time varies by a factor of about 1.35, up or down.
     pub jitter: f64,
     /// Output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,
@@ -58,10 +58,10 @@ impl Default for OutputLengths {
 /// How often answers end with something other than `end_turn`. Each value is a share, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
-    /// Answers that end with `refusal`, before any output.
+    /// Of all requests: the share whose answers end with `refusal`, before any output.
     pub refusal: f64,
-    /// Answers that end with `stop_sequence`, among requests with stop sequences.
+    /// Of the requests with stop sequences: the share whose answers end with `stop_sequence`.
     pub stop_sequence: f64,
-    /// Answers that end with `tool_use`, among requests that have tools and let the model choose.
+    /// Of the requests that have tools and let the model choose: the share whose answers end with `tool_use`.
     pub tool_use: f64,
 }

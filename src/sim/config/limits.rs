@@ -58,12 +58,12 @@ pub enum OutputRule {
 }
 
 /// Limit on how fast the input of a model class may grow: a minute may use at most `step` tokens more than the minute
-/// before. `floor` tokens are always allowed, even if that is more.
+/// before. But `floor` tokens are always allowed in a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// Input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// How many more input tokens a minute may use than the minute before.
+    /// A minute may use this many input tokens more than the minute before it.
     pub step: u64,
 }
 

@@ -32,7 +32,7 @@ pub struct SimConfig {
     pub bursts: Bursts,
     /// How long answers take.
     pub latency: Latency,
-    /// Network latency in each direction, for transports that have none of their own.
+    /// Network latency in each direction, for transports that have no latency of their own.
     pub network: Duration,
     /// How long answers are.
     pub lengths: OutputLengths,
@@ -45,7 +45,7 @@ pub struct SimConfig {
     /// The usage in an answer is the simulator's own token count times this factor. With 1.3, usage is 30 % higher than
     /// that count.
     pub token_skew: f64,
-    /// When a call starts, an estimate of its input counts: the real input times this factor.
+    /// At the start of a call, the input limit counts an estimate: the real input times this factor.
     pub estimate_skew: f64,
     /// Limit on the increase of input tokens from minute to minute.
     pub acceleration: Option<Acceleration>,
@@ -69,7 +69,7 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// Returns an API with these models, whole-minute bursts, realistic latency and no faults.
+    /// Returns an API with these models, bursts of a whole minute, realistic latency and no faults.
     pub fn new(models: Vec<SimModel>) -> Self {
         Self {
             seed: 0,

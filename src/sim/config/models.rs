@@ -31,7 +31,7 @@ pub struct SimModel {
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
-    /// The prices of a call with a long prompt: more than this many tokens, cached ones included. They apply to all
+    /// The prices of a call whose prompt has more than this many tokens, cached tokens included. They apply to all
     /// tokens of the call.
     pub long_price: Option<(u64, SimPrice)>,
     /// The features that it accepts.
@@ -88,7 +88,7 @@ pub enum UnknownModels {
     /// The answer is a 404, as with the API.
     #[default]
     NotFound,
-    /// The request is served like a request for the first model of the list. But it keeps its own model name, and it
-    /// has its own class.
+    /// The request is served like a request for the first model of the list. But the answer has the requested model
+    /// name, and this name has limits of its own.
     LikeTheFirst,
 }

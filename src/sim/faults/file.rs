@@ -1,4 +1,4 @@
-//! Reads a fault file. Every error contains the line, and the field if there is one.
+//! Reads a fault file. Every error contains the line number, and the name of the field if a field is wrong.
 
 use std::fmt;
 use std::time::Duration;

@@ -35,7 +35,7 @@
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
 //! **For whom**:
-//! - `share` (0 to 1, default 1) is the part of the requests that the rule applies to. As long as the shares of all
+//! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. As long as the shares of all
 //!   rules add up to less than 1, no request belongs to two shares.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
 //!   request decide, so all attempts of a row are treated the same way. With `"attempt"`, each attempt is drawn
@@ -53,7 +53,7 @@
 //! - `type`, `message` and `error_code` set these fields of the error.
 //! - `body` is `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds in the
-//!   future; or `null` for no header. By default a 429 has `1` and other statuses have no header.
+//!   future; or `null` for no header. By default, a 429 has the value `1`, and other statuses do not have this header.
 //! - `retry_after_ms` and `should_retry` set the headers of those names.
 //!
 //! Some requests never reach the limits and are not billed: those that get an error response from a rule, and those

@@ -16,7 +16,7 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens.
     pub fault: Fault,
-    /// The part of the requests that the rule applies to, from 0 to 1.
+    /// The part of the requests to which the rule applies, from 0 to 1.
     pub share: f64,
     /// How the requests of that part are chosen.
     pub draw: Draw,
@@ -72,7 +72,7 @@ pub enum Fault {
     Status(StatusFault),
     /// The connection breaks before the head.
     ResetBefore {
-        /// Whether the call runs and is billed although no answer comes.
+        /// Whether the call still runs and is billed. The client gets no answer.
         is_billed: bool,
     },
     /// The connection breaks after a part of the body.
@@ -92,7 +92,7 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// The body ends too early, but without a connection error, like a complete body.
+    /// The body ends too early. There is no connection error, so it looks like the end of a complete body.
     Truncated {
         /// The part that is sent, from 0 to 1.
         at: f64,

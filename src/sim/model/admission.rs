@@ -36,7 +36,7 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, struck)
     }
 
-    /// Returns the answer of a fault that needs no call; `None` if the fault needs a call.
+    /// Returns the answer that a fault causes without a call; `None` if the fault needs a call.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Ordered(status.clone(), account),

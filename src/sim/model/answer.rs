@@ -1,7 +1,7 @@
 //! Makes the model's answers. An answer depends only on the seed and the content of the request, so a second attempt
 //! gets the same answer.
 //!
-//! Owns the length, the ending and the content of an answer, not its bytes.
+//! Decides the length, the ending and the content of an answer. `reply` writes its bytes.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -85,7 +85,8 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// How many tokens an answer can have by the simulator's own counter, and the stop reason of an answer with that many.
+/// The maximum number of tokens in an answer, by the simulator's own counter. The stop reason is that of an answer with
+/// this many tokens.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,

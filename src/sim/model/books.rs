@@ -49,7 +49,7 @@ pub struct Books {
     pub too_early: u64,
     /// The largest number of milliseconds by which such a request was too early.
     pub too_early_ms: u64,
-    /// When the first such request came, in seconds since the start.
+    /// The time of the first such request, in seconds since the start.
     pub first_too_early_s: Option<f64>,
     /// Admitted calls that have not ended.
     pub in_flight: u64,

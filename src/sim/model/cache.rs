@@ -1,7 +1,7 @@
 //! Prompt caching, as documented: which part of a prompt is read from a cache, and which is written to it.
 //!
-//! Owns the cache entries. A prefix is identified by the hash of all its parts. It can be read from the moment when the
-//! first response that writes it begins, until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
+//! Owns the cache entries. A prefix is identified by the hash of all its parts. It can be read as soon as the first
+//! response that writes it has begun, and until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -50,8 +50,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Splits a prompt, and returns the entries it will make. `scope` is the organization, the model and everything
-    /// else that an entry depends on. `least` is the length of the shortest prefix that is cached.
+    /// Splits a prompt. Also returns the cache entries that the prompt will make. `scope` is the organization, the
+    /// model and everything else that an entry depends on. `least` is the length of the shortest prefix that is cached.
     pub(super) fn split(&mut self, parts: &[Part], scope: u64, least: u64, now: Instant) -> (Split, Vec<Write>) {
         let prefixes = prefixes(parts, scope);
         let total = prefixes.last().map_or(0, |prefix| prefix.tokens);

@@ -45,8 +45,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call before its first token. `input` contains the split of its prompt, the input tokens that count,
-    /// and their estimate. `times` are the times at which its output begins and ends.
+    /// Returns a call before its first token. `input` contains three things: how the prompt is split, the number of
+    /// input tokens that the limit counts, and the estimate of this number. `times` are the times at which its output
+    /// begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,

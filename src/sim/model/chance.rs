@@ -32,7 +32,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_
     let since = struck.now.since(Instant::ZERO);
     let mut from = 0.0;
     for (at, rule) in plan.rules.iter().enumerate() {
-        // Shares do not overlap, so two rules with a share of a tenth each apply to a fifth of the requests in total.
+        // Shares do not overlap. So if two rules each have a share of a tenth, a fifth of the requests is affected.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
         let is_struck = is_drawn

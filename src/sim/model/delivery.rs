@@ -90,8 +90,8 @@ fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     missing_at
 }
 
-/// Keeps the first events of a stream: as many as have about this part of the bytes, and none if the part is 0. Returns
-/// the time at which the first missing event would have come.
+/// Keeps only the first events of a stream. Together they have about this part of the bytes. If the part is 0, no event
+/// is kept. Returns the time at which the first missing event would have come.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);
     if let Some(Step::Bytes { bytes, .. }) = steps.last_mut() {

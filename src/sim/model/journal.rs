@@ -1,4 +1,4 @@
-//! A line for each request, for people who watch the simulator and for its journal.
+//! A line for each request. The lines are for the simulator's journal, and for people who watch the simulator.
 
 use serde::Serialize;
 

@@ -51,7 +51,7 @@ impl Reason {
 /// A refusal by a limit, which becomes a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The exhausted limit. If there are several, it is the one that takes longest to recover.
+    /// The exhausted limit. If several limits are exhausted, this is the one that takes longest to recover.
     pub reason: Reason,
     /// The seconds after which the same request would be admitted if nobody else sends requests.
     pub retry_after: u64,
@@ -219,7 +219,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns by how much a request is too early, if its client was told to wait.
+    /// If the client of a request was told to wait, returns by how much the request is too early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
@@ -241,8 +241,8 @@ impl ClassLimits {
         }
     }
 
-    /// Corrects the input. `too_low` is how many tokens too low the estimate was; it is negative if the estimate was
-    /// too high.
+    /// Corrects the input. `too_low` is the number of tokens that were missing in the estimate. It is negative if the
+    /// estimate was too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {
             bucket.advance(now);

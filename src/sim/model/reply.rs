@@ -58,7 +58,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// How many tokens of the answer have been sent once these events are sent.
+    /// The number of the answer's tokens in these events and in all events before them.
     pub tokens: u64,
 }
 

@@ -166,7 +166,7 @@ pub(super) struct Part {
 
 /// Receives the parts of a prompt in order: tools, system, messages.
 pub(super) trait Parts {
-    /// Begins a section. `hash` covers what the section depends on besides its content.
+    /// Begins a section. `section` is the hash of the things that the section depends on, except its content.
     fn enter(&mut self, _section: Hash) {}
 
     /// Receives the next part.

@@ -1,7 +1,7 @@
 //! Text for answers: cheap to make, easy to read, and with an exact number of tokens by the simulator's own counter.
 //!
-//! One fixed text of 8,192 tokens is made once. An answer is a piece of it, repeated as often as needed. It is kept in
-//! escaped form, ready for a JSON string, so an answer only has to be copied.
+//! One fixed text of 8,192 tokens is made once. An answer is a piece of it, repeated as often as needed. The fixed text
+//! is kept in escaped form, ready for a JSON string, so an answer only has to be copied.
 
 use std::sync::LazyLock;
 

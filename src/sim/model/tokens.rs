@@ -1,8 +1,8 @@
 //! The simulator's own token counter.
 //!
-//! It deliberately does not use the estimate of `plan`. The simulator tests the planner, so the two must not agree
-//! just because they share code. Text is cut into runs of letters, digits, punctuation marks and blanks. A run of up
-//! to six letters is one token.
+//! It deliberately does not use the estimate of `plan`. The simulator tests the planner. If they shared code, they
+//! would agree even when both are wrong. Text is cut into runs of letters, digits, punctuation marks and blanks. A run
+//! of up to six letters is one token.
 //!
 //! Source: a rule of our own, close to the ratio in "Token counting" (about 3.5 English characters per token).
 

@@ -56,7 +56,7 @@ impl Budget {
         self.held.load(Ordering::Relaxed) < self.most
     }
 
-    /// Returns a share of the budget, which is empty at first.
+    /// Returns a share of the budget. At first, the share is empty.
     pub(super) fn share(&self) -> Share {
         Share { held: self.held.clone(), bytes: 0 }
     }
