@@ -26,12 +26,12 @@ pub enum SourceError {
         /// The pattern as given.
         name: String,
     },
-    /// There is no text file in a folder, or none that matches a pattern.
+    /// A folder contains no text file, or no text file matches a pattern.
     #[error("{name}: {problem}; {remedy}")]
     NoTexts {
         /// The folder or pattern as given.
         name: String,
-        /// What is wrong with it, after its name.
+        /// What is wrong with it. In the message, this text follows the name.
         problem: String,
         /// What to do.
         remedy: String,
@@ -168,7 +168,7 @@ pub enum SourceError {
         name: String,
         /// The line on which the header starts, from 1.
         line: u64,
-        /// What is wrong with it, after "the header".
+        /// What is wrong with it. In the message, this text follows "the header".
         message: String,
     },
     /// A sheet has no row with the names of its columns.

@@ -38,12 +38,12 @@ pub(super) fn short(name: &str) -> String {
     if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
 }
 
-/// Returns whether `name` looks like a misspelling of the name `of`.
+/// Returns whether `name` looks like a misspelling. The correct name is `of`.
 pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// How many names are compared with a wrong name at most.
+/// The highest number of names that are compared with a wrong name.
 const MAX_COMPARED: usize = 200;
 
 /// Returns the name that was probably meant instead of a wrong name.

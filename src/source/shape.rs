@@ -24,8 +24,8 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A longer label is
-/// surely other data under a wrong name. It would also be repeated in every line about its row.
+/// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
+/// is surely other data under a wrong name. It would also be repeated in every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.

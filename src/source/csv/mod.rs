@@ -26,7 +26,7 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    /// Starts to read the input called `input`: reads its header.
+    /// Starts to read an input, whose name is `input`: reads its header.
     ///
     /// # Errors
     /// A fault of the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],

@@ -13,10 +13,11 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, meddled};
 use super::program::{Api, Outcome, Place, ROWS};
 use super::{Seen, Size};
 
-/// Number of rows in runs where each call is made to fail in turn. Each file then has a third of the calls that it has
-/// with [`ROWS`] rows.
+/// The number of rows in each run in which one call fails. With [`ROWS`] rows, there would be three times as many calls
+/// on each file.
 const STRUCK_ROWS: usize = 60;
-/// If a loop over every N takes longer than this, only every fourth N is tried after that. The page says so.
+/// If the loop over all call numbers takes longer than this, only every fourth number is tried after that. The page
+/// says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The result of making calls fail.
@@ -24,7 +25,7 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 pub struct Struck {
     /// Faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, until the runs made fewer calls.
+    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, up to the last call of the runs.
     pub kinds: u64,
     /// Combinations for which some call numbers were skipped.
     pub thinned: u64,
