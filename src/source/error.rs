@@ -63,7 +63,7 @@ pub enum SourceError {
     Read {
         /// The input as given.
         name: String,
-        /// The line being read, from 1.
+        /// The number of the line that was being read, from 1.
         line: u64,
         /// Why.
         source: io::Error,
@@ -89,7 +89,8 @@ pub enum SourceError {
         /// The files that this build can't read, in the plural.
         what: &'static str,
     },
-    /// It is a Parquet file that comes from a pipe or is compressed. Only a regular file can be read.
+    /// It is a Parquet file that comes from a pipe or is compressed. The file must be a regular file without
+    /// compression.
     #[error(
         "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
          it uncompressed, and give the path of the file"

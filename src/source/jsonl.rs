@@ -104,7 +104,7 @@ impl Jsonl {
                 label = Some(at.plain_string().filter(|label| !label.is_empty() && label.len() < MAX_LABEL_BYTES)?);
                 Some(())
             }
-            // An object with `error` may be an entry of the error log. Then its label is not all that matters.
+            // An object with `error` may be an entry of the error log and not a row. So it must be parsed.
             b"custom_id" | b"id" | b"error" => None,
             _ => at.skip_value(DEEPEST),
         })?;

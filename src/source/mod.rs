@@ -1,8 +1,8 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] holds the `format::Rows` of its input. If the rows of a format are lines or CSV records, its
-//! `format::Rows` is `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format`
-//! (`jsonl`, `csv` or `lines`) parses it. To add a format, add a file and a match arm in the reader.
+//! A [`Reader`] holds the `format::Rows` of its input. If the rows are lines or CSV records, the reader holds a
+//! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
+//! `lines`) parses it. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
 //! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.

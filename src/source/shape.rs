@@ -1,6 +1,6 @@
 //! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
 //!
-//! Owns the shapes:
+//! The shapes are:
 //! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have this shape too, with `error` as
 //!   one more member.
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].

@@ -22,7 +22,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The column that the parser reports can lie before the faulty character.
+        // The parser can report a column before the faulty character.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();

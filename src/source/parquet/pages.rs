@@ -460,8 +460,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a field of a header. `step` is the difference between its field number and the previous field number.
-    /// `number` is its value.
+    /// Returns a field of a header. `step` is the difference between the number of the field and the number of the
+    /// previous field. `number` is the value of the field.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {

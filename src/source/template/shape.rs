@@ -156,7 +156,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // Here, filling in may fail. It must only end, with a result or with an error.
+                    // It does not matter here whether filling in succeeds. It only has to end.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

@@ -1,5 +1,5 @@
-//! The real program with disks that fail. Every write, sync and rename is made to fail. Disks are full, file sizes are
-//! limited, and readers of standard output are slow or gone.
+//! The real program with disks that fail. Each write, sync and rename fails once, each in its own run. Disks are full,
+//! file sizes are limited, and readers of standard output are slow or gone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +31,8 @@ pub struct Struck {
     pub thinned: u64,
 }
 
-/// Makes the N-th call on each file fail, in each way. N grows by `every` until a run ends before its N-th call.
+/// For each kind of call on each file, and for each error: makes the N-th call fail. N grows by `every` until a run
+/// ends before its N-th call.
 pub fn at_every_call(every: usize) -> Struck {
     let begun = Instant::now();
     let mut all = Struck::default();
@@ -70,7 +71,7 @@ fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     false
 }
 
-/// Lets strace write its log to this file. By default it writes none.
+/// Lets strace write its log to this file. By default, strace writes no log.
 fn logged(strace: Command, log: &std::path::Path) -> Command {
     let mut command = Command::new(strace.get_program());
     command.args(strace.get_args().map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
@@ -96,7 +97,7 @@ fn assert_finishes(api: &Api, place: &Place, rows: usize, what: &str) {
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
-/// A limit on the size of files: the run stops with exit code 7, and can be resumed without the limit.
+/// A limit on the size of files: the run stops with exit code 7, and can be resumed after the limit is removed.
 #[cfg(unix)]
 pub fn file_size_limit() {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));

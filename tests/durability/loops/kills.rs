@@ -149,7 +149,7 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
                 true => patient.place.resume(&patient.api),
                 false => patient.place.run(&patient.api),
             };
-            // Recovery takes only the first small part of a run, so most kills are chosen there.
+            // Recovery takes only the first small part of a run, so most kills are in this part.
             let moment = took.mul_f64(random.f64().powi(2) * 0.5);
             if kill_after(command, moment) {
                 patient.on_death();
@@ -160,7 +160,7 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Whether strace works on this machine. The loops need it to make system calls fail.
+/// Whether strace works on this machine. The loops need strace to change system calls.
 pub fn has_strace() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     works.is_ok_and(|output| output.status.success())
