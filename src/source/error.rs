@@ -26,12 +26,12 @@ pub enum SourceError {
         /// The pattern as given.
         name: String,
     },
-    /// There is no text file in a folder, or none that matches a pattern.
+    /// A folder contains no text file, or no text file matches a pattern.
     #[error("{name}: {problem}; {remedy}")]
     NoTexts {
         /// The folder or pattern as given.
         name: String,
-        /// What is wrong with it, after its name.
+        /// What is wrong with it. In the message, this text follows the name.
         problem: String,
         /// What to do.
         remedy: String,
@@ -63,7 +63,7 @@ pub enum SourceError {
     Read {
         /// The input as given.
         name: String,
-        /// The line being read, from 1.
+        /// The number of the line that was being read, from 1.
         line: u64,
         /// Why.
         source: io::Error,
@@ -89,7 +89,8 @@ pub enum SourceError {
         /// The files that this build can't read, in the plural.
         what: &'static str,
     },
-    /// It is a Parquet file that comes from a pipe or is compressed. Only a regular file can be read.
+    /// It is a Parquet file that comes from a pipe or is compressed. The file must be a regular file without
+    /// compression.
     #[error(
         "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
          it uncompressed, and give the path of the file"
@@ -168,7 +169,7 @@ pub enum SourceError {
         name: String,
         /// The line on which the header starts, from 1.
         line: u64,
-        /// What is wrong with it, after "the header".
+        /// What is wrong with it. In the message, this text follows "the header".
         message: String,
     },
     /// A sheet has no row with the names of its columns.

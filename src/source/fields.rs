@@ -46,11 +46,11 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
 /// Where in a row a doubtful name was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// In a short row: it is kept with the row.
+    /// In a row of a short shape. The member is kept with the row.
     Row,
-    /// In `params`: it is sent.
+    /// In `params`. The member is sent.
     Params,
-    /// Beside `params`: it is kept with the row.
+    /// Beside `params`. The member is kept with the row.
     Beside,
 }
 

@@ -30,14 +30,15 @@ pub(super) trait Rows: Send {
         false
     }
 
-    /// Returns where the next row begins, or where the blank lines before it begin; `None` after the last row.
+    /// Returns where the next row begins. If blank lines come before this row, returns where they begin. Returns `None`
+    /// after the last row.
     fn position(&mut self) -> Option<Position>;
 
     /// Returns the next row; `None` after the last. The input is called `name`. Doubtful names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
-    /// Continues at a position that was found when the input was read before. This time, reading must not have passed
-    /// that position yet.
+    /// Continues at a position that was found when the input was read before. The current position must not be after
+    /// that position.
     ///
     /// # Errors
     /// [`SourceError::Moved`] when no row begins there any more.
@@ -70,8 +71,8 @@ pub(super) trait Format: Send {
     /// `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns the content of `raw`, the row that was read last, for outputs. If the row is broken, returns only the
-    /// part that could be read.
+    /// Returns the content of the row that was read last, for outputs. `raw` is this row. If the row is broken, returns
+    /// only the part that could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 

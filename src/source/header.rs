@@ -1,10 +1,10 @@
 //! The columns of an input with a header, and what happens to them.
 //!
 //! Without a template, the columns `prompt`, `system`, `model`, `max_tokens` and the label column mean what their names
-//! say. If such a cell is empty or missing, the field is missing. Other columns are kept with the row.
+//! say. If such a cell is empty or missing, the row does not set the field. Other columns are kept with the row.
 //!
-//! With a template, every column is a variable. Only the label column keeps its meaning, because data can have a column
-//! called `model` too.
+//! With a template, every column is a variable. Only the label column keeps its own meaning. A column with another
+//! known name, such as `model`, can be ordinary data.
 //!
 //! CSV cells are always text. Cells of other formats can also be numbers or other JSON values.
 

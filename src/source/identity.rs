@@ -7,12 +7,12 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata of an input file. They show whether the file has changed, and the file need not be read for this.
+/// Metadata of an input file. They show whether the file has changed. The file itself need not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.
     pub len: u64,
-    /// When it was last written, in nanoseconds since 1970; `None` if the file system does not record it.
+    /// The time of the last write, in nanoseconds since 1970; `None` if the file system does not record it.
     pub modified_ns: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! JSON lines: each line is a row, in one of five shapes (see [`super::shape`]).
 //!
-//! Owns two rules for all lines. A string is a prompt. An entry of the error log is not a row if an earlier run wrote
-//! it for a broken row. If a line is broken, its label is kept as far as it could be read.
+//! Two rules for all lines are in this module. A string is a prompt. An entry of the error log is not a row if an
+//! earlier run wrote it for a broken row. If a line is broken, its label is kept as far as it could be read.
 
 use super::Options;
 use super::cells::InputRow;
@@ -91,8 +91,8 @@ impl Jsonl {
         Ok(Some(parts))
     }
 
-    /// Returns the label of a usual row without parsing the row: of an object whose only label is `custom_id` or `id`, a
-    /// text without escapes. `None` says nothing about the row.
+    /// Returns the label of a usual row without parsing the row. A usual row is an object whose only label is
+    /// `custom_id` or `id`, and this label is a text without escapes. `None` does not mean that the row has no label.
     fn quick_label<'a>(&self, text: &'a str) -> Option<&'a str> {
         if self.label.asked.is_some() {
             return None;
@@ -104,7 +104,7 @@ impl Jsonl {
                 label = Some(at.plain_string().filter(|label| !label.is_empty() && label.len() < MAX_LABEL_BYTES)?);
                 Some(())
             }
-            // An entry of an error log needs more than its label.
+            // An object with `error` may be an entry of the error log and not a row. So it must be parsed.
             b"custom_id" | b"id" | b"error" => None,
             _ => at.skip_value(DEEPEST),
         })?;

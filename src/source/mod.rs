@@ -1,11 +1,11 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] holds the `format::Rows` of its input. For formats whose rows are lines or CSV records these are
+//! A [`Reader`] holds the `format::Rows` of its input. If the rows are lines or CSV records, the reader holds a
 //! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
 //! `lines`) parses it. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
-//! memory at a time. If it is longer than [`Options::max_line_bytes`], only a part of it is in memory.
+//! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.
 //!
 //! A fault of a whole input is a [`SourceError`]. It is found before the first row if possible. A fault of one row is
 //! an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
@@ -87,7 +87,7 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The whole row as it is in the input, for outputs; set only with [`Options::keeps_input`].
+    /// The whole row as it is in the input, for outputs. It is set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -101,16 +101,17 @@ pub struct BrokenRow {
     pub index: u64,
     /// Its label, as far as it could be read.
     pub custom_id: Option<String>,
-    /// Column of the fault in its line, in bytes from 1, where known.
+    /// The column of the fault in its line, counted in bytes from 1, if it is known.
     pub column: Option<u64>,
-    /// Offset of the row's first byte in its input after decompression.
+    /// The offset of the row's first byte in the decompressed input.
     pub byte_offset: u64,
     /// Its text, at most the first 4 KiB.
     pub raw: Vec<u8>,
     /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
     /// has no full stop.
     pub message: String,
-    /// The row as it is in the input, as far as it could be read, for outputs; set only with [`Options::keeps_input`].
+    /// The part of the row that could be read, as it is in the input, for outputs. It is set only with
+    /// [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 

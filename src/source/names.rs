@@ -38,12 +38,12 @@ pub(super) fn short(name: &str) -> String {
     if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
 }
 
-/// Returns whether `name` looks like a misspelling of the name `of`.
+/// Returns whether `name` looks like a misspelling. The correct name is `of`.
 pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// How many names are compared with a wrong name at most.
+/// The highest number of names that are compared with a wrong name.
 const MAX_COMPARED: usize = 200;
 
 /// Returns the name that was probably meant instead of a wrong name.
@@ -53,7 +53,7 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // The name is known to be wrong, so even a short name that is one edit away is worth suggesting.
+    // The name is known to be wrong, so a name that differs from it by one edit is suggested, even if it is short.
     let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }

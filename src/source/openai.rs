@@ -1,7 +1,7 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
-//! Owns the mapping of a chat completion to a message request. If a parameter has no counterpart, the row is broken and
-//! the message says which parameter it is. Without the parameter, the answer would look like an answer to the whole
+//! This module converts a chat completion into a message request. If a parameter has no counterpart, the row is broken
+//! and the message says which parameter it is. Without the parameter, the answer would look like an answer to the whole
 //! request, but would not be one. A parameter is left out if its value is a default that changes nothing. Texts stay
 //! the same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 

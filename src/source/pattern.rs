@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// The parts of a pattern that the next name of a path below the root may match, as numbers.
+/// Numbers of parts of a pattern. The next name of a path below the root may match one of these parts.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {

@@ -129,7 +129,7 @@ pub(super) struct Parts {
 pub(super) struct Fault {
     /// The row's label, as far as it could be read.
     pub custom_id: Option<String>,
-    /// Column in bytes from 1, where known.
+    /// The column of the fault, counted in bytes from 1, if it is known.
     pub column: Option<u64>,
     /// What is wrong and what to do.
     pub message: String,

@@ -19,7 +19,7 @@ use super::{
 
 /// Opens an input and reads enough of it to know its format. For CSV this includes the header.
 ///
-/// For a named pipe without a writer, this waits for a writer.
+/// If the input is a named pipe that has no writer yet, waits until it has one.
 ///
 /// # Errors
 /// Any [`SourceError`].
@@ -85,7 +85,7 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// How many rows were unusable so far. For the first of these rows: its place and its fault. `None` after the first
+    /// The number of unusable rows so far, and the place and the fault of the first of them. `None` after the first
     /// usable row.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
@@ -172,12 +172,13 @@ impl Reader {
         self.rows.header()
     }
 
-    /// Returns where the next row begins, or where the blank lines before it begin; `None` after the last row.
+    /// Returns where the next row begins. If blank lines come before this row, returns where they begin. Returns `None`
+    /// after the last row.
     pub fn position(&mut self) -> Option<Position> {
         if self.is_over { None } else { self.rows.position() }
     }
 
-    /// Stops reading before the end of the input. Adds the warnings that usually come at the end.
+    /// Stops reading before the end of the input. Adds the warnings that are otherwise added at the end of the input.
     pub fn end(&mut self) {
         self.is_over = true;
         self.check_unchanged();

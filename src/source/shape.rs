@@ -1,6 +1,6 @@
 //! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
 //!
-//! Owns the shapes:
+//! The shapes are:
 //! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have this shape too, with `error` as
 //!   one more member.
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].
@@ -24,8 +24,8 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, in bytes, as it is written. The Message Batches API allows 64 characters. A longer label is
-/// surely other data under a wrong name. It would also be repeated in every line about its row.
+/// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
+/// is surely other data under a wrong name. It would also be repeated in every line about its row.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.

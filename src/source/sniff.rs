@@ -139,8 +139,8 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// An input is judged by its control characters only if at least this many bytes were read.
 const JUDGED_BYTES: usize = 64;
 
-/// Finds any other binary data: more than one byte in twenty is a control character that text does not use. Random
-/// bytes have twice as many. Text in a single-byte encoding has almost none.
+/// Finds any other binary data: more than one byte in twenty is a control character that text does not use. In random
+/// bytes, it is about one byte in ten. Text in a single-byte encoding has almost none.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();

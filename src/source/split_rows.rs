@@ -105,7 +105,7 @@ impl<F> SplitRows<F> {
     }
 }
 
-/// Moves to `position`. Returns whether a line ends just before it.
+/// Moves to `position`. Returns whether a line ends just before this position.
 fn is_behind_a_line(file: &mut File, position: Position, name: &Arc<str>) -> Result<bool, SourceError> {
     let read_error = |source| SourceError::Read { name: name.to_string(), line: position.line, source };
     let Some(before) = position.byte_offset.checked_sub(1) else { return Ok(false) };

@@ -15,12 +15,12 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. There is a limit because up to 64
-/// places of a file are read in turn, each with two buffers.
+/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run
+/// reads up to 64 places of a file in turn, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
-/// How many bytes of one row are skipped before the whole input is refused. In real files, no row is even a hundredth
-/// as long. Without this limit, an endless line would be read for ever.
+/// How many bytes of one row are skipped before the whole input is refused. In real files, every row is less than a
+/// hundredth as long. Without this limit, an endless line would be read for ever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
 /// Size of the read buffer: large enough that the time for system calls does not matter.
@@ -54,7 +54,7 @@ impl Splitter {
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns the position where the next row begins, or where the blank lines before it begin.
+    /// Returns the position where the next row begins. If blank lines come before this row, returns where they begin.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
@@ -226,14 +226,14 @@ fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
 /// The state of a CSV scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quoting {
-    /// At the start of a field: a quote opens it.
+    /// At the start of a field. Here, a quote opens a quoted field.
     FieldStart,
-    /// In a field without quotes, or after the closing quote of a field: a quote is a character.
+    /// In a field without quotes, or after the closing quote of a field. Here, a quote is an ordinary character.
     Plain,
-    /// Inside quotes: a line end is a character.
+    /// Inside quotes. Here, a line end is an ordinary character.
     Quoted,
-    /// After a quote inside quotes. If another quote follows, the two are one character. Otherwise the quote closes the
-    /// field.
+    /// After a quote inside quotes. If another quote follows, the two quotes mean one quote. Otherwise the first quote
+    /// closes the field.
     QuoteInQuoted,
 }
 

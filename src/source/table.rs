@@ -18,12 +18,12 @@ use crate::domain::Origin;
 pub(super) struct Record {
     /// Its number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// About how many bytes come before it. The number grows with each row.
+    /// The estimated number of bytes before it. This number grows with each row.
     pub(super) byte_offset: u64,
     /// A cell for each column.
     pub(super) cells: Vec<InputCell>,
-    /// Cells that could not be read. They count as missing. Each has the index of its column, and a message that
-    /// follows the column's name.
+    /// Cells that could not be read. They count as missing. An entry consists of the index of the column, and a message
+    /// that is shown after the name of the column.
     pub(super) faults: Vec<(usize, String)>,
 }
 
@@ -46,7 +46,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// For each column: whether it is used, which means that it is sent or is the label.
+    /// Whether each column is used. A column is used if it is sent or is the label.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,

@@ -3,7 +3,7 @@
 //! Owns the rules for filling in a template. A name that is not a column is an error; it is never replaced by an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
 //! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
-//! `{% for %}` work on them, and are written as JSON.
+//! `{% for %}` work on them. They are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -11,7 +11,7 @@
 //!
 //! A template can come from a stranger, in the configuration file of a folder. So its cost is limited:
 //! - The size and depth of its source are limited ([`shape`]).
-//! - Filling it for a row uses fuel (`error::FUEL`): every step, byte and item costs some. So endless loops and strings
+//! - Filling it for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless loops and strings
 //!   that are doubled again and again end with an error. All texts of a list share the fuel of the row.
 //! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one turn
 //!   to the next, and values are not nested deeper than the source and the JSON of the row.
@@ -20,7 +20,7 @@
 //! such a template is refused before any row is read. A template with an unknown filter is refused too.
 //!
 //! The fuel does not limit values that contain the same list many times. A chain of assignments can make such a value.
-//! A watchdog uses [`Template::pulse`] to notice it.
+//! A watchdog uses [`Template::pulse`] to notice when filling takes too long.
 
 mod columns_as_json;
 mod engine;
@@ -174,7 +174,7 @@ impl Template {
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
             let found = found.map_err(explained)?;
             check_names(&environment, &uses).map_err(explained)?;
-            // This name is not a column if the template uses it for its own variable.
+            // If the template defines its own variable `row`, this name does not mean the columns.
             if found.contains(ROW) {
                 row_columns.extend(uses.row_columns);
                 is_whole_row |= uses.is_whole_row;

@@ -87,8 +87,8 @@ impl Text {
         let text = raw.plain_text()?;
         let columns: Vec<_> = COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
         let messages = match &self.template {
-            // If the text were empty, the prompt would consist of the words of the template only, and it would be paid
-            // for.
+            // If the text were empty, the prompt would contain only the words of the template, and the user would pay
+            // for it.
             Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
             Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(text)?,

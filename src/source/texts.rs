@@ -67,12 +67,12 @@ impl Texts {
         &self.files
     }
 
-    /// Returns which files are left out, for messages; `None` when none are.
+    /// Returns which files are left out, for messages; `None` if no file is left out.
     pub(crate) fn left_out(&self) -> Option<String> {
         (*self.left_out != LeftOut::default()).then(|| self.left_out.to_string())
     }
 
-    /// Returns whether a file written at `path` would be an input of the next run.
+    /// Returns whether the next run would read a file at `path` as an input.
     pub(crate) fn would_take(&self, path: &Path) -> bool {
         let root = if self.root().as_os_str().is_empty() { Path::new(".") } else { self.root() };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -104,9 +104,9 @@ pub(crate) enum Expanded {
 
 /// Returns what a path on the command line means. A relative path starts at `working_folder`.
 ///
-/// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. There
-/// are two exceptions: none of the files that match is a text file, or `format` is for files with rows. Then the
-/// pattern means all files that match it, and each of them is a separate input.
+/// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. In
+/// two cases, the pattern means all files that match it, and each of them is a separate input: if none of these files
+/// is a text file, or if `format` is for files with rows.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].

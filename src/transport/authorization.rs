@@ -1,9 +1,10 @@
 //! How requests are authorized: with a fixed key, or with a token that expires. The transport asks for a token before
 //! each request.
 //!
-//! Each credential that is sent is kept here as a secret, to remove it from the texts of servers. The transport does
-//! this before it sends a credential, so a source of tokens can't forget it. Only the last few tokens are kept. We
-//! assume that an answer repeats only tokens that reached the server between the request and the end of this answer.
+//! Each credential that is sent is kept here as a secret, so that it can be removed from the texts of servers. The
+//! transport stores each credential before it sends the request, so a source of tokens can't forget to do so. Only the
+//! last few tokens are kept. We assume that an answer repeats only tokens that reached the server between the request
+//! and the end of this answer.
 
 use std::collections::VecDeque;
 use std::fmt;

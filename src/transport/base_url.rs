@@ -95,7 +95,7 @@ pub enum BaseUrlError {
 
 /// Reads a base URL: the API's root, with or without a slash or `/v1` at its end.
 ///
-/// With `allow_http`, plain http is accepted for all hosts. Without it, only for this machine.
+/// With `allow_http`, plain http is accepted for all hosts. Without it, plain http is accepted only for this machine.
 ///
 /// # Errors
 /// Any [`BaseUrlError`].

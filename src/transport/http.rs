@@ -4,10 +4,10 @@
 //!
 //! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
-//! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` begins only after
-//!   the head. It limits the wait between two pieces of the body. The reason: without streaming, the server is silent
-//!   while the model works. It sends the head when the whole answer is ready. The head of a stream comes early, and
-//!   after that the server sends pings while the model works.
+//! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
+//!   between two pieces of the body. It begins only after the head, because the wait for the head can be long: without
+//!   streaming, the server is silent while the model works, and it sends the head when the whole answer is ready. With
+//!   streaming, the head comes early, and after that the server sends pings while the model works.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
 //!   the request and billed it.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
@@ -55,7 +55,7 @@ pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
-/// server's limit would wait in a queue while their time runs out.
+/// server's limit would wait in a queue, and this wait would count for their time limits.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// The longest part of an error's body that is read, in bytes. No error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;

@@ -4,13 +4,13 @@
 //! that names the proxy has a value that can't be used, this is an error, because a user who set the variable does not
 //! want a direct connection.
 //!
-//! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If it is not set, `ALL_PROXY`
-//!   is used. The upper-case name of a variable is read first. If it is set but empty, the lower-case name is ignored.
-//!   A value without a scheme means `http`.
+//! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
+//!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with this name
+//!   is set but empty, the lower-case name is ignored. A value without a scheme means `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
 //!   or `*` for all servers.
-//! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program. There, `HTTP_PROXY`
-//!   contains the header `Proxy:` of a request, which may come from a stranger.
+//! - No variable is used when `REQUEST_METHOD` is set. The program may then be a CGI program. In a CGI program,
+//!   `HTTP_PROXY` contains the header `Proxy:` of a request, and the request may come from a stranger.
 //! - No proxy is used for this machine.
 //! - On macOS and Windows, the system's settings are used if none of these variables is set.
 //!
@@ -187,12 +187,12 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Returns a variable that names a proxy, although [`proxy_for`] returns no proxy. Returns `None` if there is no such
-/// variable.
+/// If [`proxy_for`] returns no proxy but an environment variable names one, returns that variable. Otherwise returns
+/// `None`.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
-    // An empty variable means no proxy.
+    // An empty variable means that no proxy is used.
     let is_open = own.into_iter().chain(ALL).all(|name| variable(name).is_none());
     let (found, why) = match (own_one, base_url.is_loopback(), variable(CGI).is_some()) {
         (Some(found), true, _) => (found, PassedOverWhy::Loopback),
@@ -206,8 +206,8 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// Returns the first of the two names that is set, with its value. Returns `None` if neither is set, or if that value
-/// is empty.
+/// Returns the first of the two names that is set, with its value. Returns `None` if neither is set, or if the value is
+/// empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())

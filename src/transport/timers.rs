@@ -1,7 +1,7 @@
 //! Timers that are reused.
 //!
-//! If each request had a new timer, the runtime would add it to its timer wheel, and nearly always remove it before it
-//! fires. Moving an existing timer to a later moment only changes a number.
+//! If each request had a new timer, the runtime would add the timer to a timer wheel, and would nearly always remove it
+//! before the deadline. Moving an existing timer to a later moment only changes a number.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The unused timers. Their number is at most the largest number that was in use at once.
+/// The unused timers. There are never more of them than the largest number of timers that were in use at the same time.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 

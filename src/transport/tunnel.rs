@@ -1,5 +1,5 @@
-//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error and does not export its type by name.
-//! So the type is taken from a trait.
+//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error of the tunnel, and it does not export
+//! a name for the type of this error. So the type is taken from a trait.
 
 use std::error::Error as StdError;
 

@@ -44,7 +44,7 @@ pub trait Exchange: Send {
         }
     }
 
-    /// Reads the rest of a body whose content is complete, so that its connection can be used again.
+    /// Reads the rest of a body, so that the connection can be used again. The content of the body is already complete.
     ///
     /// Call it when a decoder has what it needs. More bytes can follow: the last event of a stream is not the end of
     /// its body. It returns no error. If the rest does not come soon, the function stops reading, and the connection is

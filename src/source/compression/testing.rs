@@ -11,7 +11,7 @@ pub(super) fn rows(count: u64) -> Vec<u8> {
     (0..count).map(row).collect::<String>().into_bytes()
 }
 
-/// Returns the bytes of a reader, and the damage that ends them.
+/// Reads to the end, or up to the first damage. Returns the bytes, and what is wrong if there is damage.
 pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
     let mut unpacked = Vec::new();
     let end = reader.read_to_end(&mut unpacked);

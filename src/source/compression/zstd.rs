@@ -29,7 +29,7 @@ pub(super) struct Unpacked<R> {
     /// How many bytes the decoder asks for next.
     wanted: usize,
     is_in_frame: bool,
-    /// Unpacked bytes, and which of them are still to be returned.
+    /// Unpacked bytes. Those from `given` to `filled` are still to be returned.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,

@@ -26,7 +26,7 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    /// Starts to read the input called `input`: reads its header.
+    /// Starts to read an input, and reads its header. `input` is the name of the input.
     ///
     /// # Errors
     /// A fault of the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],

@@ -12,7 +12,7 @@ pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,
     record: csv::StringRecord,
-    /// Whether `record` holds a record.
+    /// Whether `record` contains a record that was parsed.
     is_parsed: bool,
 }
 

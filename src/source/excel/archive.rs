@@ -9,12 +9,12 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// The limits for the size of an `.xlsx` file in bytes: packed, and unpacked. A sheet of a million rows and ten columns
-/// has about 600 MB when it is unpacked.
+/// The highest sizes of an `.xlsx` file in bytes: first as it is, then unpacked. A sheet of a million rows and ten
+/// columns has about 600 MB when it is unpacked.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The limits for the size in bytes: of the shared texts, and of any other part that is neither a sheet nor an image.
+/// The highest sizes in bytes: first of the shared texts, then of any other part that is neither a sheet nor an image.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 

@@ -1,15 +1,15 @@
 //! Excel files (`.xlsx`). One sheet is read. Its first non-empty row contains the names of the columns.
 //!
 //! calamine reads the cells. It keeps all texts of the workbook in memory. So the whole sheet is read when the file is
-//! opened. For the same reason, the file can also come from standard input. There are limits for the size of the file
-//! ([`archive`]), the number of cells and the bytes of their texts.
+//! opened. Because the whole sheet is in memory, the file can also come from standard input. There are limits for the
+//! size of the file ([`archive`]), the number of cells and the bytes of their texts.
 //!
 //! A row's `line` is its number in the sheet, as Excel shows it. Empty rows are skipped. The rows of a sheet have no
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
 //!
 //! Cells to the right of the last named column are left out. If cells are merged, the first of them has the value, and
-//! the others count as missing. A cell can show an error, such as `#N/A`. In a column that is sent or is the label,
-//! such a cell makes its row broken. In any other column, it counts as missing.
+//! the others count as missing. A cell can show an error, such as `#N/A`. If the column is sent or is the label, the
+//! row of such a cell is broken. In any other column, the cell counts as missing.
 
 mod archive;
 mod cell;

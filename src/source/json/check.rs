@@ -10,7 +10,8 @@ use super::super::raw::Fault;
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, lone_surrogate};
 use crate::domain::{Params, shortened};
 
-/// The deepest nesting of a row, and of its line in the error log. JSON parsers usually have this limit.
+/// The deepest nesting that is allowed in a row, and in its line of the error log. JSON parsers usually have the same
+/// limit.
 pub(super) const MAX_DEPTH: usize = DEEPEST as usize;
 
 pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
@@ -21,7 +22,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The column that the parser reports can lie before the faulty character.
+        // The parser can report a column before the faulty character.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();

@@ -17,14 +17,15 @@ const GAINED: usize = 4;
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// The object of a line. Its members are parsed, and also the members of `params`, so that no byte is scanned twice.
+/// The object of a line. Its own members and the members of `params` are parsed at the same time, so that no byte is
+/// scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
-    /// Whether it has so many brackets that it could be nested too deep in the error log.
+    /// Whether the object has so many brackets that it could be nested too deep in the error log.
     pub may_be_deep: bool,
 }
 
@@ -134,7 +135,7 @@ fn push<'a, E: serde::de::Error>(members: &mut Vec<Member<'a>>, member: Member<'
     Ok(())
 }
 
-/// Reads an object's members. For any other value it reads only its kind.
+/// Reads the members of an object. If the value is not an object, reads only the kind of the value.
 struct NestedVisitor;
 
 impl<'a> DeserializeSeed<'a> for NestedVisitor {

@@ -1,7 +1,7 @@
 //! Decompresses pages. The result is never longer than the page header says.
 //!
-//! The parquet crate relies on the size in a page's header. Some codecs of the crate unpack everything, even if it is
-//! much longer than that. In this module, that size is a limit.
+//! The parquet crate relies on the size in a page's header. But some codecs of the crate unpack all data, even if the
+//! result is much longer than this size. In this module, the size in the header is a limit.
 
 use std::io::Read;
 
@@ -41,7 +41,7 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
 const MAX_WINDOW_LOG: u32 = 27;
 
 fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
-    // One more byte is read, to notice if the data is too long.
+    // Reading one byte more shows whether the data is too long.
     packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
 }
 

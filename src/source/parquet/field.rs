@@ -162,7 +162,7 @@ impl Field {
     }
 }
 
-/// The state of reading the cells of one row.
+/// The state while the cells of one row are read.
 pub(super) struct Taking<'a> {
     pub(super) leaves: &'a mut [Leaf],
     /// What is wrong with a value of the row. The other values of the row are read nevertheless, so that the next row
@@ -201,7 +201,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Returns the field of a node. The levels are those of the node around it.
+    /// Returns the field of a node. The levels are those of its parent node.
     fn node(&mut self, node: &Type, definition: i16, repetition: i16) -> Field {
         match repetition_of(node) {
             Repetition::REQUIRED => self.inner(node, definition, repetition),

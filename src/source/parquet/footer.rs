@@ -205,7 +205,8 @@ fn damaged() -> Damage {
 mod tests {
     use super::*;
 
-    /// Returns a field that is a list of structs. `step` is its number minus the number of the field before it.
+    /// Returns a field that is a list of structs. `step` is the difference between the number of the field and the
+    /// number of the previous field.
     fn list(step: u8, elements: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![step << 4 | 9, 0xf0 | STRUCTS];
         bytes.extend(varint(elements.len() as u64));

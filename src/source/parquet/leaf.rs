@@ -84,7 +84,7 @@ impl Leaf {
         if skipped == rows { Ok(()) } else { Err(too_few()) }
     }
 
-    /// Reads the next rows. They replace the last batch.
+    /// Reads the next rows. They replace the previous batch.
     pub(super) fn read(&mut self, rows: usize) -> Result<(), Damage> {
         self.definitions.clear();
         self.repetitions.clear();

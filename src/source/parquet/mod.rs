@@ -9,7 +9,7 @@
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
 //! The module [`value`] says how values are shown. Lists, maps and structures are JSON ([`field`]). Some values can't
-//! be shown. In a column that is sent or is the label, such a value makes its row broken. In any other column, it
+//! be shown. If the column is sent or is the label, the row of such a value is broken. In any other column, the value
 //! counts as missing. Reading stops at damage, and the rows before it are kept.
 
 mod codec;
@@ -36,10 +36,11 @@ use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
 /// The limit for the number of rows per byte of a file. A column of equal values takes few bytes for a million rows,
-/// but prompts differ from each other. So a file with more rows per byte was surely made to do harm.
+/// but prompts differ from each other. So a file with more rows per byte than this was surely made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
-/// The longest average row, in bytes. If a file claims a longer one, this value is used instead.
+/// The limit for the average length of a row, in bytes. If the length that a file claims is above the limit, the limit
+/// is used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
 /// The limits for one batch: how many bytes of values, and how many rows.
@@ -62,7 +63,7 @@ pub(super) struct Parquet {
     /// How many rows of the batch are still to be returned.
     left_in_batch: u64,
     batch_rows: u64,
-    /// The number of the next row, from 0, and how many rows the file has.
+    /// The number of the next row, from 0, and the number of rows in the file.
     row: u64,
     rows: u64,
     /// The average length of a row, in bytes.
@@ -236,7 +237,7 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A dictionary, if there is one, comes first. Some writers write 0 if there is no dictionary.
+    // A dictionary, if there is one, comes first. Some writers write the offset 0 if there is no dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

@@ -31,11 +31,11 @@ const MAX_HEADER_BYTES: usize = 1 << 20;
 /// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed it.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
-/// The limit for the number of values in one page. It is this high because old writers put a whole row group of 64 Mi
-/// rows into one page if all values are missing.
+/// The limit for the number of values in one page. The limit is so high because old writers put a whole row group of 64
+/// Mi rows into one page if all values are missing.
 const MAX_PAGE_VALUES: usize = 1 << 26;
 
-/// The same limit for a page whose encoding stores the lengths of the values.
+/// The limit for the number of values in a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
 /// How much memory the pages of one file use.
@@ -61,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the budget. When it is dropped, the part becomes free.
+/// A part of the budget. This part becomes free when the object is dropped.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
@@ -97,7 +97,7 @@ pub(super) struct Chunk {
     pub(super) physical: Type,
     /// The length of each value if the column has values of a fixed length.
     pub(super) type_length: usize,
-    /// The highest repetition level and the highest definition level. The former is above 0 only for lists.
+    /// The highest repetition level and the highest definition level. The repetition level is above 0 only for lists.
     pub(super) max_levels: [i16; 2],
 }
 
@@ -460,8 +460,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a field of a header. `step` is its number minus the number of the field before it, and `number` is its
-    /// value.
+    /// Returns a field of a header. `step` is the difference between the number of the field and the number of the
+    /// previous field. `number` is the value of the field.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {

@@ -22,7 +22,7 @@ pub(super) enum Value {
     Double,
     /// A string.
     Binary,
-    /// A list begins. It has this many elements, and the byte is their kind.
+    /// A list begins: the number of its elements, and the byte for their kind.
     List(usize, u8),
     /// A struct begins. It is the value of a field.
     Struct,
@@ -30,14 +30,15 @@ pub(super) enum Value {
     Element,
 }
 
-/// The kinds of list elements, with the numbers that the protocol gives them.
+/// The numbers that the protocol uses for the kinds of list elements.
 pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
 /// Called for each value with two arguments: field numbers and the value. The field numbers are those of the enclosing
-/// fields, from the outermost to the innermost, and then the value's own. A field of a struct in a list is enclosed by
-/// the field of the list. Elements of lists are left out unless they are structs.
+/// fields, from the outermost to the innermost, followed by the number of the value's own field. A field of a struct in
+/// a list is enclosed by the field of the list. This function is called for an element of a list only if the element is
+/// a struct.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

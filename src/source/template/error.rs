@@ -6,7 +6,8 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template may make, in bytes. It is more than the API accepts, and it stops endless loops.
+/// The longest prompt that a template may make, in bytes. This limit is above what the API accepts. It also stops
+/// endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// Fuel for one row. One unit is used for each step and for each 64 bytes. All units together are enough to fill three
@@ -77,7 +78,7 @@ pub enum TemplateError {
         kind: &'static str,
         /// Its name.
         name: String,
-        /// The name that was probably meant, as the end of the sentence; empty if no name is similar.
+        /// The end of the message, with the name that was probably meant; empty if no name is similar.
         nearest: String,
     },
     /// It names columns that a row does not have.
@@ -99,7 +100,7 @@ pub enum TemplateError {
         what: String,
         /// What the template does with it.
         how: &'static str,
-        /// What to do, as the end of the sentence.
+        /// The end of the message, which says what to do.
         hint: String,
     },
     /// The prompt, a message or the system prompt is empty after filling in.

@@ -38,7 +38,8 @@ impl Template {
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
                 Err(error) => return Err(in_message(self.explain(&error, columns))),
             }
-            // The engine gives each text the full fuel, so a row can use at most twice the fuel.
+            // The engine gives the full fuel to each text. So before this check ends the row, the row can use up to
+            // twice the fuel.
             if burnt > FUEL {
                 return Err(TemplateError::TooMuch);
             }

@@ -12,7 +12,7 @@ use super::error::TemplateError;
 use super::uses::{Placeholder, placeholders};
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, kind, lone_surrogate, raw_value};
 
-/// The highest number of texts in a list that are filled in.
+/// The highest number of texts that are filled in, for one list.
 const MAX_TEXTS: usize = 1_000;
 
 /// Roles that a message may have.
@@ -54,7 +54,7 @@ impl Messages {
     /// Reads a template that is a list of messages; `None` when the text is not such a list.
     ///
     /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, that
-    /// is an error. Otherwise it would be sent as a prompt full of brackets.
+    /// is an error. Without this error, the text would be sent as a prompt full of brackets.
     pub(super) fn read(text: &str) -> Option<Result<Self, TemplateError>> {
         let inner = text.trim().strip_prefix('[')?.trim_start();
         if !inner.strip_prefix('{')?.trim_start().starts_with('"') {

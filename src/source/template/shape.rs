@@ -14,10 +14,11 @@ use super::error::{TemplateError, syntax};
 
 /// The longest source, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// The highest number of tokens in one tag that can make the parser's tree deeper. Each of them can add one level.
+/// In one tag, the highest number of tokens that can make the parser's tree deeper. Each of them can add one level.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// How many places in a template can put a value into a list or an object. Loops keep no state, so values are never
-/// nested deeper than this number. The depth matters because showing, comparing and freeing a value use recursion too.
+/// The highest number of places in a template that can put a value into a list or an object. Loops keep no state, so
+/// values are never nested deeper than this number. The depth matters because showing, comparing and freeing a value
+/// use recursion too.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
@@ -155,7 +156,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // Filling in can fail here, as long as it ends with a result or an error.
+                    // It does not matter here whether filling in succeeds. It only has to end.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

@@ -8,8 +8,8 @@ use super::names::Names;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an unused connection is kept. Servers and load balancers keep it longer (mostly 60 s). So the other side
-/// has usually not closed it yet when it is used again.
+/// How long an unused connection is kept. Servers and load balancers keep a connection longer (mostly 60 s). So when
+/// the client uses a connection again, the other side has usually not closed it yet.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 

@@ -27,11 +27,12 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
     pub idle_timeout: Duration,
-    /// How many requests may be in flight at the same time, and how many unused connections are kept at most.
+    /// The highest number of requests in flight at the same time. It is also the highest number of unused connections
+    /// that are kept.
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of authorities to trust in addition to the system's authorities, as PEM.
+    /// Certificates of more authorities, as PEM. They are trusted in addition to the system's authorities.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether requests share connections over HTTP/2.
     pub http2: bool,

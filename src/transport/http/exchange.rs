@@ -14,7 +14,7 @@ use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
 /// How long to wait for the bytes that follow the last event of a stream. A new connection costs two or three round
-/// trips, so waiting much longer gains nothing.
+/// trips, so waiting much longer than that gains nothing.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A response whose head has arrived.

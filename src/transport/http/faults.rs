@@ -33,7 +33,7 @@ impl Way {
         }
     }
 
-    /// Returns whether the proxy itself answered, asking for a user name and password.
+    /// Returns whether the proxy itself answered and asked for a user name and a password.
     pub(super) fn is_refused_by_proxy(&self, response: &reqwest::Response) -> bool {
         self.is_read_by_proxy && response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
     }

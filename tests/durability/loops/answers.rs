@@ -1,5 +1,5 @@
-//! Answers of any kind: each is written as one line with the bytes that were sent. Large answers need only bounded
-//! memory.
+//! Answers of any kind. The program writes each of them as one line that contains the bytes that the server sent. Large
+//! answers need only bounded memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Place};
 use super::{Seen, Size};
 
-/// Makes a line from each of `cases` answers. Checks that it is one line and contains the bytes that the server sent.
-/// The first answer is 32 MB long.
+/// Makes the output for each of `cases` answers. Checks that the output is one line and contains the bytes that the
+/// server sent. The first answer is 32 MB long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),
@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line as the writer does for a long answer: first the line without the message, and then the message is
-/// inserted.
+/// Makes the line in the same way as the writer for a long answer: makes the line without the message, and then inserts
+/// the message.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
@@ -195,7 +195,7 @@ fn serve_large(requests: usize) -> String {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                // A client that has disconnected is no error of the server.
+                // If a client has disconnected, this is not an error of the server.
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             });
         }

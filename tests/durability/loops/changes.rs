@@ -32,7 +32,8 @@ pub struct Disturbed {
     pub reported: u64,
 }
 
-/// Lets the process die at every `step`-th change, with each write cut off after this many bytes.
+/// Lets the process die at every `step`-th change, with one run for each of them. If the change is a write, its first
+/// `cut` bytes are still written.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();
@@ -90,7 +91,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     all
 }
 
-/// Lets every `step`-th change fail once, with an error of this kind.
+/// Makes every `step`-th change fail once, with an error of this kind.
 pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();

@@ -1,5 +1,5 @@
-//! The real program with disks that fail. Every write, sync and rename is made to fail. Disks are full, file sizes are
-//! limited, and readers of standard output are slow or gone.
+//! The real program with disks that fail. Each write, sync and rename fails once, each in its own run. Disks are full,
+//! file sizes are limited, and readers of standard output are slow or gone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,10 +13,11 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, meddled};
 use super::program::{Api, Outcome, Place, ROWS};
 use super::{Seen, Size};
 
-/// Number of rows in runs where each call is made to fail in turn. Each file then has a third of the calls that it has
-/// with [`ROWS`] rows.
+/// The number of rows in each run in which one call fails. With [`ROWS`] rows, there would be three times as many calls
+/// on each file.
 const STRUCK_ROWS: usize = 60;
-/// If a loop over every N takes longer than this, only every fourth N is tried after that. The page says so.
+/// If the loop over all call numbers takes longer than this, only every fourth number is tried after that. The page
+/// says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The result of making calls fail.
@@ -24,13 +25,14 @@ const MOST: Duration = Duration::from_secs(40 * 60);
 pub struct Struck {
     /// Faults that happened.
     pub faults: u64,
-    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, until the runs made fewer calls.
+    /// Combinations of call and fault. Each was tried at call 1, 2 and so on, up to the last call of the runs.
     pub kinds: u64,
     /// Combinations for which some call numbers were skipped.
     pub thinned: u64,
 }
 
-/// Makes the N-th call on each file fail, in each way. N grows by `every` until a run ends before its N-th call.
+/// For each kind of call on each file, and for each error: makes the N-th call fail. N grows by `every` until a run
+/// ends before its N-th call.
 pub fn at_every_call(every: usize) -> Struck {
     let begun = Instant::now();
     let mut all = Struck::default();
@@ -69,7 +71,7 @@ fn is_struck(point: Point, error: &str, nth: u64) -> bool {
     false
 }
 
-/// Lets strace write its log to this file. By default it writes none.
+/// Lets strace write its log to this file. By default, strace writes no log.
 fn logged(strace: Command, log: &std::path::Path) -> Command {
     let mut command = Command::new(strace.get_program());
     command.args(strace.get_args().map(|arg| if arg == "/dev/null" { log.as_os_str() } else { arg }));
@@ -95,7 +97,7 @@ fn assert_finishes(api: &Api, place: &Place, rows: usize, what: &str) {
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
-/// A limit on the size of files: the run stops with exit code 7, and can be resumed without the limit.
+/// A limit on the size of files: the run stops with exit code 7, and can be resumed after the limit is removed.
 #[cfg(unix)]
 pub fn file_size_limit() {
     let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));

@@ -20,13 +20,14 @@ pub struct Deaths {
     pub kills: u64,
     /// Answers that the server produced twice.
     pub twice: u64,
-    /// Answers that the server had produced and that were not written at a kill.
+    /// Answers that the server had produced but that were not yet written when the program was killed.
     pub unwritten: u64,
     /// Rows reported as possibly paid.
     pub reported: u64,
-    /// Slots that were filled at the kills: rows that were sent and whose lines were not yet synced.
+    /// Slots that were filled when the program was killed. Each is for a row that was sent and whose line was not yet
+    /// synced.
     pub marked: u64,
-    /// The most answers at one kill that were produced and not written.
+    /// For one kill, the highest number of answers that were produced but not written.
     pub most_unwritten: u64,
 }
 
@@ -83,7 +84,7 @@ impl Patient {
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // The next start reports every row whose answer can be lost at a death.
+        // The next start reports every row whose answer may have been lost when the program was killed.
         assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 
@@ -148,7 +149,7 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
                 true => patient.place.resume(&patient.api),
                 false => patient.place.run(&patient.api),
             };
-            // Recovery takes only the first small part of a run, so most kills are chosen there.
+            // Recovery takes only the first small part of a run, so most kills are in this part.
             let moment = took.mul_f64(random.f64().powi(2) * 0.5);
             if kill_after(command, moment) {
                 patient.on_death();
@@ -159,13 +160,13 @@ pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Whether strace works here, so that system calls can be changed.
+/// Whether strace works on this machine. The loops need strace to change system calls.
 pub fn has_strace() -> bool {
     let works = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     works.is_ok_and(|output| output.status.success())
 }
 
-/// System calls on one file. strace makes one of them fail or kills the process there.
+/// System calls on one file. strace makes one of these calls fail, or kills the process at that call.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
     /// The names of the calls in strace.
