@@ -880,7 +880,8 @@ proptest! {
     #[test]
     fn the_set_of_done_rows_answers_like_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // For each row: the key that was answered last, and the key that has failed since.
+        // For each row, `answered` has the key of the last answer. `failures` has the key that failed after that
+        // answer.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         for (number, steps) in runs.iter().enumerate() {

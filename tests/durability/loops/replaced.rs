@@ -19,7 +19,7 @@ const ROWS: usize = 60;
 /// Output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// System calls on files while the results are replaced, and just before.
+/// System calls on files. The program makes them while it replaces the results, and just before that.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },
@@ -96,8 +96,7 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename: those that replace the results, and those that save the sums
-/// before that.
+/// Kills the command at each write, sync and rename of two steps: it saves the sums, and then it replaces the results.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;

@@ -73,7 +73,7 @@ const RELATIONS: [Relation; 15] = [
 /// The rows of one run are called `a…`, those of the other `b…`.
 const ROWS: usize = 12;
 
-/// Runs pairs that begin at random moments. Returns the line of the report.
+/// Tries pairs of runs. In most pairs, the second run begins at a random moment. Returns the line of the report.
 fn interleavings(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -115,7 +115,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // This sleep makes the moment that is tested. It does not wait for an event.
+        // This sleep is the time between the starts of the two runs. It does not wait for an event.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -131,8 +131,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or runs begin at the same moment, both may be refused; in all other cases one of them
-    // runs.
+    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at least one
+    // of them is not refused.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in let_in {
