@@ -404,8 +404,9 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // Each row makes four changes: a filled slot, a line, its sync and an emptied slot. The others come from
-        // opening the journal, from saving the sums, and from replacing the file.
+        // Each row changes the disk four times: its slot is filled, its line is written, the line is synced, and the
+        // slot is emptied. The other changes come from opening the journal, from saving the sums, and from replacing
+        // the file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }

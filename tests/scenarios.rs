@@ -30,8 +30,8 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Every scenario that has a short form, with its first seeds. The short form must stay in the same ranges. Only the
-/// measures in [`NOT_IN_SHORT_RUNS`] are not checked there. `cargo bench --bench scheduling` prints the whole table.
+/// Every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except for
+/// the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();

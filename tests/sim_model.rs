@@ -760,8 +760,8 @@ impl PlainBucket {
     }
 }
 
-/// Asserts that in no span of time more tokens are used than the burst and the refill allow. A single row larger than
-/// the burst is an exception.
+/// Asserts for every span of time that the used tokens are at most what the burst and the refill allow. A single row
+/// larger than the burst is an exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,

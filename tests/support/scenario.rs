@@ -72,7 +72,7 @@ pub struct Server {
     pub sigma: f64,
     /// Real tokens for each token of the text.
     pub token_skew: f64,
-    /// How many tokens the server estimates at the start, for each real token.
+    /// When a call starts, the server estimates its input: the real input times this factor.
     pub estimate_skew: f64,
     /// Other clients.
     pub others: Vec<Other>,

@@ -79,7 +79,7 @@ impl Made {
         if args[0] == "run" { self.place.command(&self.api, &args) } else { self.place.bare(&args) }
     }
 
-    /// Makes an output without a kill.
+    /// Lets a command make an output, and does not kill it.
     fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
         let begun = Instant::now();
         let ended = Outcome::of(self.command(name, args));

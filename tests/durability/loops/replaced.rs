@@ -48,7 +48,7 @@ fn rerun(api: &Api, place: &Place) -> Command {
     place.command(api, &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"])
 }
 
-/// Runs without a kill. Returns the answers and the time taken.
+/// Runs the command and does not kill it. Returns the answers, and how long the run took.
 fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, place) = changed();
     let begun = Instant::now();
@@ -58,7 +58,7 @@ fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     (expected, took)
 }
 
-/// Lets the command end without a kill and checks the files. Returns the answers.
+/// Lets the command run to its end, does not kill it, and checks the files. Returns the answers.
 fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, what: &str) -> BTreeMap<String, Value> {
     let ended = Outcome::of(rerun(api, place));
     assert_eq!(ended.code, Some(0), "{what}: {ended:?}");

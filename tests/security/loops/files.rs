@@ -584,7 +584,7 @@ fn race_of_runs(size: Size) -> Seen {
     )
 }
 
-/// Moves a thing to a path where nothing is, in one step.
+/// Moves a thing in one step. Nothing may exist at the new path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();

@@ -335,7 +335,7 @@ fn signals(_keys: &[Key]) -> Seen {
     Seen::new("signals", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// A run that dies leaves no core file. While it lives, only root can read its memory and its environment variables.
+/// A run that dies leaves no core file. While a run lives, only root can read its memory and its environment variables.
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;

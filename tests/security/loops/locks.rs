@@ -1,7 +1,8 @@
 //! Two runs on related outputs. Nothing is lost: a run that would disturb the other is refused.
 //!
-//! Every relation that names and files allow is tried. No matter when the runs begin, each row of a run that was not
-//! refused must be in exactly one line of all files that are left at the end.
+//! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
+//! of its rows must be in exactly one line at the end, counted over all files. This must be true no matter when the
+//! runs begin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -285,7 +286,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 /// Lets threads open one log again and again. Each time, the log gets entries. They are compacted at the end, or at the
 /// next start if the run dies. Returns the line of the report.
 ///
-/// If a thread could open the log while it is being replaced, it would write to the old file, and lose its entry.
+/// If a thread could open the log while the log is being replaced, this thread would write to the old file, and its
+/// entry would be lost.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -444,7 +446,7 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // One file for two purposes, through other names and links.
+    // One file is given for two purposes, by different names or through links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {
