@@ -404,8 +404,9 @@ fn a_death_while_superseded_answers_are_removed_loses_no_answer_and_no_cost() {
             check_changed(&disk.after_death(), &reported, at);
             reported.closed.is_some()
         });
-        // Each row makes four changes: a filled slot, a line, its sync and an emptied slot. The others come from
-        // opening the journal, from saving the sums, and from replacing the file.
+        // Each row changes the disk four times: its slot is filled, its line is written, the line is synced, and the
+        // slot is emptied. The other changes come from opening the journal, from saving the sums, and from replacing
+        // the file.
         assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
     }
 }
@@ -880,7 +881,8 @@ proptest! {
     #[test]
     fn the_set_of_done_rows_answers_like_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // For each row: the key that was answered last, and the key that has failed since.
+        // For each row, `answered` has the key of the last answer. `failures` has the key that failed after that
+        // answer.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         for (number, steps) in runs.iter().enumerate() {

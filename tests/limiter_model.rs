@@ -93,7 +93,8 @@ proptest! {
                 }
                 Op::Clamp(most) => {
                     bucket.clamp(most, now);
-                    // The bucket shows whole tokens only, so a fraction of a token above the clamp may stay.
+                    // The bucket shows only whole tokens. So after a clamp, its level can still be higher by a fraction
+                    // of a token.
                     if model.level >= most as f64 + 1.0 {
                         model.level = most as f64;
                     }

@@ -5,8 +5,8 @@
 //! may be pending instead. Each bad row is in the error log. `RUNS=2000 cargo test --test resilience` tries 2,000 runs.
 //!
 //! An outage ends before the time of `--retry-for` is over, or it never ends. Known exception: of the first 2,000 runs,
-//! one (568) puts a good row into the log. In that run, half of the rows always fail. A gateway that hides its limits
-//! refuses most of the others with the same status 500.
+//! one (568) puts a good row into the log. In that run, half of the rows always fail. They get status 500. A gateway
+//! hides its limits, and refuses most of the other rows with the same status.
 
 mod support;
 
@@ -205,7 +205,7 @@ fn check(case: &Case) -> Result<(), String> {
     is_within("good rows", &good, &(&answered | &pending))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
     is_within("rows of a missing model", &missing, &kept)?;
-    // When nothing was ever answered, nobody can tell failing rows from a failing endpoint.
+    // If no row was ever answered, nobody can know whether the rows or the endpoint failed.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }

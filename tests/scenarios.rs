@@ -30,8 +30,8 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Every scenario that has a short form, with its first seeds. The short form must stay in the same ranges. Ranges for
-/// a share of the whole run are not checked there. `cargo bench --bench scheduling` prints the whole table.
+/// Every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except for
+/// the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();
@@ -40,8 +40,8 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // The start takes as long in a short run as in a whole run. In a whole run it hardly matters, so only a
-                // short run gets 25 seconds more.
+                // The start takes the same time in a short run and in a whole run. It is a large part of a short run,
+                // so a short run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {
                     missed.push(format!("{} with seed {seed}: {elapsed} s for a bound of {bound} s", scenario.name));
@@ -88,8 +88,8 @@ fn random_faults_lose_no_row() {
 fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
     for kind in ["no_message_start", "no_message_stop"] {
         let is_plain_sound = kind == "no_message_start";
-        // An answer without its end is broken, with or without a stream. So the fault `no_message_stop` affects only
-        // the first requests.
+        // An answer without its end is broken, whether it is a stream or not. So the fault `no_message_stop` affects
+        // only the first requests, and the later ones can be answered.
         let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
         let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
         let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");

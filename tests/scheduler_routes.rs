@@ -1,4 +1,4 @@
-//! Runs in which rows can go to several endpoints, send a second request, or wait for another row.
+//! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
 //! Each feature is first tested alone: a failing account beside a working one, a policy that asks for a repair, and a
 //! row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the

@@ -129,8 +129,8 @@ proptest! {
             let gone = Duration::from_millis(gone_ms);
             let (begin, left) = (now, now + gone);
             api.finish(arrival.ticket, Ending::Left, left);
-            // When the client leaves, the current token is finished immediately. So the even production ends at that
-            // moment.
+            // When the client leaves, the current token is finished immediately. So tokens are produced at a constant
+            // rate only until that moment.
             let even = (gone.as_secs_f64() * f64::from(tokens_per_second)).min(f64::from(tokens));
             let end = begin + Duration::from_secs_f64(even / f64::from(tokens_per_second));
             let produced = (api.books().billed.output_tokens - charged) as f64;
@@ -760,8 +760,8 @@ impl PlainBucket {
     }
 }
 
-/// Asserts that no more tokens are used in any span of time than the burst and the refill allow. A single row larger
-/// than the burst is an exception.
+/// Asserts for every span of time that the used tokens are at most what the burst and the refill allow. A single row
+/// larger than the burst is an exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,

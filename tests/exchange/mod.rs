@@ -31,7 +31,7 @@ impl Exchange {
     }
 
     /// Decodes the body in pieces whose lengths are `sizes`, repeated as needed. Returns the reply, and whether the
-    /// decoder itself said that it was complete.
+    /// decoder reported that the reply was complete.
     pub fn decode_in(&self, sizes: &[usize]) -> (Reply, bool) {
         let mut decoder = provider().decoder(&self.head);
         let mut rest = &self.body[..];
@@ -54,7 +54,7 @@ pub fn provider() -> Anthropic {
     Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers")
 }
 
-/// The request for all recorded replies. It offers the tools that the replies call.
+/// Returns the request that all recorded replies answer. It offers the tools that the replies call.
 pub fn asked() -> Request {
     let tools = r#"[{"name":"get_weather","input_schema":{}},{"name":"now"},{"type":"custom","name":"save"}]"#;
     let tools = serde_json::value::RawValue::from_string(tools.to_owned()).expect("it is JSON");

@@ -188,7 +188,7 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     };
     let is_twice =
         is_twice(&odd.members, &LOOKED_AT) || odd.sent_blocks().any(|block| is_twice(block, &LOOKED_AT_IN_BLOCKS));
-    // Numbers that are too large for the parsed tree are valid JSON all the same.
+    // A number that is too large for the parsed tree is still valid JSON. So a small number replaces it before parsing.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
         return Fate::Refused;

@@ -29,8 +29,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 6] =
     [("jsonl", jsonl), ("csv", csv), ("recovery", recovery), ("headers", headers), ("sse", sse), ("config", config)];
 
-/// JSONL rows. Every line that is not blank gives a row or a broken row, in order. The entry of a broken row is one
-/// line of JSON.
+/// JSONL rows. Every line that is not blank becomes a row or a broken row, and the order is kept. The entry of a broken
+/// row is one line of JSON.
 pub fn jsonl(data: &[u8]) {
     let items = read(InputFormat::Jsonl, data, Options::default());
     let is_plain = !data.contains(&b'\r') && !data.starts_with(b"\xef\xbb\xbf") && !data.contains(&0);

@@ -26,7 +26,7 @@ pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// Returns the files that a file uses, without the file itself.
+/// Returns the other files that a file uses.
 fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>) -> BTreeSet<&'s [String]> {
     let is_needed = |path: &&SourcePath| {
         let is_same_name = |other: &&SourcePath| !other.is_export && other.first() == path.last();

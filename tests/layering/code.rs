@@ -50,8 +50,8 @@ fn is_raw_prefix(chars: &[char], at: usize) -> bool {
     matches!(chars[at - 1], 'b' | 'c') && (at == 1 || !is_word_part(chars[at - 2]))
 }
 
-/// Returns the first position, from `from` on, where `is_there` accepts the rest of the text; the end of the text if
-/// there is none.
+/// Searches from the position `from`. Returns the first position where `is_there` accepts the rest of the text; the end
+/// of the text if there is none.
 pub fn find(chars: &[char], from: usize, is_there: impl Fn(&[char]) -> bool) -> usize {
     (from..chars.len()).find(|&at| is_there(&chars[at..])).unwrap_or(chars.len())
 }

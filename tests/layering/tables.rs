@@ -81,7 +81,7 @@ pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider"
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
-/// Names that the core must not use, no matter where they come from: each reads a clock.
+/// Names that the core must not use, because each of them belongs to a clock. It does not matter where they come from.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
 /// Foreign crates, and the places where each may be used: a file, or a folder with a slash at the end.
@@ -127,8 +127,8 @@ pub const STREAMS: (&[&str], &[&str]) = (
 );
 
 /// Words of the Messages API (types and codes of errors, names of headers), and the folders that may contain them. Only
-/// the provider decides what a reply means. Case does not matter. The words also count inside longer words, in comments
-/// and in tests.
+/// the provider decides what a reply means. Case does not matter. A word also counts if it is inside a longer word, in
+/// a comment or in a test.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",

@@ -1,4 +1,4 @@
-//! Runs that are stopped by the account, the endpoint or a rule of the user.
+//! Tests runs that stop because of the account, the endpoint or a rule of the user.
 
 use std::time::Duration;
 

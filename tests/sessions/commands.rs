@@ -184,7 +184,7 @@ fn the_command_in_the_explanation_of_a_stopped_pipe_works() {
     assert_eq!(answered, ["r0", "r1", "r2", "r3", "r4", "r5"]);
 }
 
-/// Returns the command that a summary prints under a label: beside it, or alone on the next line.
+/// Returns the command that a summary prints with a label: on the same line, or alone on the next line.
 fn printed(said: &Said, label: &str) -> Option<String> {
     let mut lines = said.err.lines().skip_while(|line| !line.trim_end().starts_with(label));
     let line = lines.next()?;
@@ -202,7 +202,7 @@ fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let mut shell = Command::new("sh");
     shell.args(["-c", text]).env("PATH", std::env::join_paths(path).expect("a path"));
     as_there(&mut shell, like);
-    // If a printed command lacks the server of its run, it must not reach the default server.
+    // If a printed command lacks the server of its run, this proxy keeps the command from reaching the default server.
     shell.env("HTTPS_PROXY", "http://127.0.0.1:9");
     feed(shell, input.unwrap_or_default())
 }

@@ -50,7 +50,7 @@ fn a_full_standard_output_gives_an_error_and_the_rows_are_kept() {
     assert_eq!(kept, ["r0", "r1", "r2", "r3", "r4"]);
 }
 
-/// The results file may not grow.
+/// The system does not let the results file grow, as on a full disk.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
@@ -67,7 +67,7 @@ fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 80);
 }
 
-/// Here, standard output is read to its end, and the error log may not grow.
+/// Here, standard output is read to its end, but the system does not let the error log grow.
 #[cfg(unix)]
 #[test]
 fn an_error_log_that_can_not_be_written_is_not_called_standard_output() {
@@ -96,7 +96,7 @@ fn the_error_of_the_system_is_printed_once() {
     assert_eq!(said.err.matches("name too long").count(), 1, "{}", said.err);
 }
 
-/// Returns a command whose files may not grow beyond 8 or 16 KiB: `ulimit -f` counts blocks of 512 or 1024 bytes.
+/// Returns a command that can't write files larger than 8 or 16 KiB: `ulimit -f` counts blocks of 512 or 1024 bytes.
 #[cfg(unix)]
 fn with_small_files(whole: &std::process::Command) -> std::process::Command {
     let mut limited = std::process::Command::new("sh");

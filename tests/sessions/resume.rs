@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::*;
 
-/// A tenth of the rows are refused, each time they are sent.
+/// The server refuses a tenth of the rows, each time they are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
 /// The row with number 1 is refused once.

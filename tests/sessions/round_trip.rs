@@ -204,13 +204,14 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     let lines = unpacked(folder, "o.txt.zst");
     let read: Vec<_> = lines.split_terminator('\n').map(|line| vec![unescaped(line)]).collect();
     assert_rows("o.txt.zst", &read, &texts);
-    // A NUL byte inside a text looks like the NUL byte at its end. So all bytes are compared, and not the single texts.
+    // A NUL byte inside a text looks like the NUL byte at its end. So the test compares the whole output at once, not
+    // text by text.
     folder.run(&["results", "out.jsonl", "-o", "o.txt", "--null", "--order", "input"]).ends_with(0);
     let all: String = rows.iter().map(|row| row.text.clone() + "\0").collect();
     assert!(folder.read("o.txt") == all, "o.txt with --null");
 }
 
-/// Compares rows. Shows the first one that differs.
+/// Compares rows. Shows the first row that differs.
 #[track_caller]
 fn assert_rows(output: &str, found: &[Vec<String>], expected: &[Vec<String>]) {
     assert_eq!(found.len(), expected.len(), "{output}: rows");

@@ -1,4 +1,4 @@
-//! What a user sees on a terminal that changes its size. A terminal emulator shows it.
+//! What a user sees on a terminal whose size changes. The tests use a terminal emulator to see the same.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes of the terminal, in columns and rows. The test sets one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// After this many redraws, at least one was made at the latest size.
+/// If the progress was redrawn this many times after a change, at least one redraw used the new size.
 const DRAWINGS: usize = 3;
 
 /// The end of a redraw of two lines: the cursor goes back to the first line.

@@ -188,7 +188,7 @@ fn the_first_ctrl_c_says_what_the_run_waits_for_and_how_to_resume() {
 
 #[test]
 fn the_second_ctrl_c_cuts_off_requests_in_flight_and_counts_them() {
-    // No answer comes within the test, so the run ends only if it is cut off.
+    // No answer comes during the test, so the run ends only if its requests are cut off.
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_secs(3_600)));
     let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
     api.wait_for_requests(8);

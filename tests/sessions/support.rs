@@ -202,12 +202,12 @@ impl Api {
         Self::new(quick().with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
     }
 
-    /// Returns the requests that it has received and charged.
+    /// Returns the requests that the API has received and charged.
     pub fn books(&self) -> Books {
         self.model.lock().expect("the model is whole").books().clone()
     }
 
-    /// Waits until it has seen this many requests.
+    /// Waits until the API has received this many requests.
     pub fn wait_for_requests(&self, count: u64) {
         while self.books().requests < count {
             std::thread::sleep(Duration::from_millis(1));

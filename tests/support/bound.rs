@@ -1,4 +1,4 @@
-//! The least time in which the server's limits allow what a run used.
+//! Computes the least time that a run needs: within this time, the server's limits allow everything that the run used.
 //!
 //! This file shares no code with limiter and scheduler.
 
@@ -17,7 +17,7 @@ pub struct Account<'a> {
     pub in_order: Vec<&'a Answer>,
     /// The sum of what was used.
     pub used: [f64; 3],
-    /// What other clients used in bursts until the last row.
+    /// The amounts that other clients used in bursts, up to the time of the last row.
     pub others: [f64; 3],
     /// The server's levels at the end.
     pub levels: [f64; 3],
@@ -27,9 +27,9 @@ impl Account<'_> {
     /// Returns the least time, and the dimension that decides it.
     ///
     /// Requests and input tokens are counted when the server accepts a row. So a row is accepted only when the limits
-    /// have allowed this row and all rows before it, and it ends after its own latency. Output tokens are counted while
-    /// they are produced. So at the end the limits have allowed all of them, except for the debt that the server
-    /// permits.
+    /// have allowed this row and all rows before it. Then the row ends after its own latency. Output tokens are counted
+    /// while they are produced. So when the run ends, the limits have allowed all output tokens except the debt that
+    /// the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];
@@ -53,7 +53,7 @@ impl Account<'_> {
         ends.fold(0.0, f64::max)
     }
 
-    /// Returns how long the limits take to allow `used` of a dimension.
+    /// Returns the time after which the limits have allowed this amount (`used`) of a dimension.
     fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));

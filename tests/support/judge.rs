@@ -241,8 +241,8 @@ impl Judge<'_> {
         measures
     }
 
-    /// Returns the number of lost rows. A row is lost if it was not answered, and if a stopped run did not keep it for
-    /// the next run.
+    /// Returns the number of lost rows. A row is lost if it has no answer, and no stopped run has kept it for the next
+    /// run.
     fn lost_rows(&self) -> f64 {
         let kept = match self.finish.halted {
             Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),
@@ -299,7 +299,8 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // Until the limit on open requests is removed, it decides the time. After that, the rate limits decide it.
+            // The limit on open requests decides the time until this limit is removed. After that, the rate limits
+            // decide the time.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
@@ -401,7 +402,7 @@ impl Judge<'_> {
         &answers[first..last.max(first)]
     }
 
-    /// Returns the time after which 19 of 20 statuses show the right reason.
+    /// Returns the earliest time after which at least 19 of 20 statuses show the right reason.
     fn reason_right_after(&self, binding: Option<Dimension>) -> f64 {
         let right = binding.map_or(Reason::Window, Reason::Limit);
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -416,15 +417,16 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row. A row's wait begins when the row is read. From each
-    /// wait, it subtracts the time that the small rows ahead need at the limit. It divides the rest by the number of
+    /// Measures the longest wait of a small row and of a big row. A row's wait begins when the row is read. The time
+    /// that the small rows ahead need at the limit is subtracted from the wait. The rest is divided by the number of
     /// big rows ahead plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);
         let Some(big) = kinds.iter().position(|kind| kind.words as f64 >= limit * 0.9) else { return };
         let (mut small_wait, mut big_wait) = (0.0_f64, 0.0_f64);
-        // Rows that were read and not yet sent: when each will be sent, and its kind.
+        // The rows that are already read but not yet sent. For each row: the time at which it will be sent, and its
+        // kind.
         let mut ahead: Vec<(f64, usize)> = Vec::new();
         for (&row, &offered) in &self.seen.offered {
             let Some(&sent) = self.seen.sent.get(&row) else { continue };

@@ -40,7 +40,7 @@ pub struct Scenario {
     pub seeds: u64,
     /// The number of rows in the short run, which is part of the normal tests.
     pub short_rows: Option<usize>,
-    /// For each measure, by name: the least and the greatest value that are allowed.
+    /// The least and the greatest allowed value of each measure, by the name of the measure.
     pub expect: BTreeMap<String, [f64; 2]>,
 }
 
@@ -72,7 +72,7 @@ pub struct Server {
     pub sigma: f64,
     /// Real tokens for each token of the text.
     pub token_skew: f64,
-    /// How many tokens the server estimates at the start, for each real token.
+    /// When a call starts, the server estimates its input: the real input times this factor.
     pub estimate_skew: f64,
     /// Other clients.
     pub others: Vec<Other>,
@@ -84,9 +84,9 @@ pub struct Server {
     pub acceleration: Option<[u64; 2]>,
     /// How many requests may be open at once.
     pub max_concurrent: Option<u32>,
-    /// When the limit on open requests is removed.
+    /// The time at which the limit on open requests is removed, in seconds.
     pub cap_lifted_at_s: Option<f64>,
-    /// The limits of those models that do not have the limits above.
+    /// The limits of models whose limits differ from those above, by model.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
@@ -205,9 +205,9 @@ pub enum Order {
     /// In random order.
     #[default]
     Mixed,
-    /// One kind after the other in the file, read in that order.
+    /// The file has one kind after the other, and is read in that order.
     Sorted,
-    /// One kind after the other in the file, read in the order that the first pass advises.
+    /// The file has one kind after the other, but is read in the order that the first pass advises.
     Advised,
 }
 

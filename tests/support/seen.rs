@@ -37,7 +37,7 @@ pub struct Answer {
     pub row: u64,
     /// When its line was written.
     pub at: f64,
-    /// Time from its last send until its line was written.
+    /// The seconds from the last time that the row was sent until its line was written.
     pub latency: f64,
     /// What it used.
     pub usage: Usage,
@@ -58,21 +58,22 @@ pub struct Seen {
     pub reasons: Vec<(f64, Reason)>,
     /// The counters, as a report counts them.
     pub stats: Stats,
-    /// When a twentieth of the rows was done, and the remaining time that was shown then.
+    /// The time at which a twentieth of the rows was done, and the remaining time that was shown then.
     pub eta: Option<(f64, f64)>,
     /// For each second: the time, and the remaining time that was shown.
     pub etas: Vec<(f64, f64)>,
-    /// When the last accepted request was sent, and what other clients had used in bursts until then.
+    /// The time at which the last accepted request was sent, and the amounts that other clients had used in bursts by
+    /// then.
     pub last_let_in: (f64, [f64; 3]),
     /// Why the run stopped before its end.
     pub halted: Option<HaltReason>,
-    /// When the last status came, and the scheduler's own levels at that time, in tokens.
+    /// The time of the last status, and the scheduler's own levels at that time, in tokens.
     pub levels: Option<(f64, [f64; 3])>,
     /// How long it took.
     pub elapsed: f64,
     /// The total number of attempts for all finished rows.
     pub attempts: usize,
-    /// Lines that were not yet handed to the operating system.
+    /// The number of lines that are not yet handed to the operating system.
     pub unwritten: usize,
     /// The largest number of such lines when a request was sent.
     pub most_unwritten: usize,

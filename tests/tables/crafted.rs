@@ -71,7 +71,7 @@ fn mutated_files_never_panic_hang_or_take_much_memory() {
             ends[end] += 1;
         }
     }
-    // The three outcomes: refused at the start, found damaged later, or read to the end.
+    // The three outcomes: the file is refused at the start, its damage is found later, or it is read to the end.
     assert!(ends.iter().all(|count| *count > 400), "mutations of one kind only: {ends:?}");
 }
 

@@ -30,7 +30,7 @@ const COMMANDS: [(&str, &[&str]); 6] = [
     ("made.txt", &["results", RESULTS, "--include", "ok", "--order", "done"]),
 ];
 
-/// System calls on an output while it is made.
+/// The system calls with which the program makes an output.
 const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", "rename,renameat,renameat2"];
 
 /// The counts of a loop of kills.
@@ -79,7 +79,7 @@ impl Made {
         if args[0] == "run" { self.place.command(&self.api, &args) } else { self.place.bare(&args) }
     }
 
-    /// Makes an output without a kill.
+    /// Lets a command make an output, and does not kill it.
     fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
         let begun = Instant::now();
         let ended = Outcome::of(self.command(name, args));
@@ -148,7 +148,8 @@ impl Made {
         }
     }
 
-    /// Checks that every row of the input is in the results or in the error log. They are read without the run folder.
+    /// Checks that every row of the input is in the results or in the error log. The results and the error log are read
+    /// without the run folder.
     fn assert_answers(&self, what: &str) {
         let args = ["results", RESULTS, "--order", "done", "--fields", "id", "--output-format", "text"];
         let output = self.place.bare(&args).output().expect("the program can be started");
@@ -158,7 +159,7 @@ impl Made {
     }
 }
 
-/// Kills the commands at random moments, in turn.
+/// Kills each of the commands in turn, at random moments.
 pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
     let made = Made::new(rows);
     let commands = made.all();

@@ -18,10 +18,10 @@ use super::{Seen, Size};
 
 const ROWS: u64 = 48;
 
-/// Tries losses of power at random changes of runs. Returns how many states of the disk were checked.
+/// Lets the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
 ///
-/// Each state is opened, and must contain every row that was reported. In one of every `finished` states, the run is
-/// also resumed until every row is answered.
+/// The journal opens each state, which must contain every row that was reported. One state in every `finished` states
+/// is also resumed until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

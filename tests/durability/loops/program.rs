@@ -76,11 +76,11 @@ impl Api {
         lock(&self.model).books().in_flight
     }
 
-    /// Waits until the server has read all that its clients sent before they were killed, and has billed it.
+    /// Waits until the server has read and billed all requests that its clients sent before they were killed.
     pub fn settle(&self) {
         loop {
-            // The server checks all sockets in turn. So once it has answered two newer sockets, it has read the older
-            // ones.
+            // The server checks all sockets in turn. So when it has answered two newer sockets, it has read all older
+            // sockets.
             self.knock();
             self.knock();
             if lock(&self.model).is_idle() {
@@ -104,7 +104,7 @@ impl Api {
         lock(&self.model).books().billed_calls
     }
 
-    /// Returns how many complete answers were sent to requests whose body had been answered before.
+    /// Returns how many complete answers were repeated: the API had already answered a request with the same body.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }
@@ -152,8 +152,8 @@ impl Place {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
-    /// Returns a run and two `resume`s that answer the failed rows. The first `resume` sends only the rows of one error
-    /// class, so other rows stay in the log.
+    /// Returns three commands: a run, and two `resume`s that answer its failed rows. The first `resume` sends only the
+    /// rows of one error class, so other rows stay in the log.
     pub fn whole_way(&self, api: &Api) -> [Command; 3] {
         let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
         [self.run(api), self.command(api, &of_class), self.resume(api)]
@@ -203,7 +203,8 @@ impl Place {
         whole.filter(|line| serde_json::from_slice::<Value>(line).is_ok()).count() as u64
     }
 
-    /// Returns how many slots are filled: requests that had not ended, as far as the dead run knew.
+    /// Returns how many slots are filled. Each filled slot belongs to a request that was still in flight for the dead
+    /// run.
     pub fn marked(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl.run/inflight")).unwrap_or_default();
         content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64

@@ -19,7 +19,7 @@ const ROWS: usize = 60;
 /// Output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// System calls on files while the results are replaced, and just before.
+/// System calls on files. The program makes them while it replaces the results, and just before that.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },
@@ -48,7 +48,7 @@ fn rerun(api: &Api, place: &Place) -> Command {
     place.command(api, &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"])
 }
 
-/// Runs without a kill. Returns the answers and the time taken.
+/// Runs the command and does not kill it. Returns the answers, and how long the run took.
 fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, place) = changed();
     let begun = Instant::now();
@@ -58,7 +58,7 @@ fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     (expected, took)
 }
 
-/// Lets the command end without a kill and checks the files. Returns the answers.
+/// Lets the command run to its end, does not kill it, and checks the files. Returns the answers.
 fn judge(api: &Api, place: &Place, expected: Option<&BTreeMap<String, Value>>, what: &str) -> BTreeMap<String, Value> {
     let ended = Outcome::of(rerun(api, place));
     assert_eq!(ended.code, Some(0), "{what}: {ended:?}");
@@ -96,8 +96,7 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename: those that replace the results, and those that save the sums
-/// before that.
+/// Kills the command at each write, sync and rename of two steps: it saves the sums, and then it replaces the results.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;

@@ -76,7 +76,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     format!(r#"{{"seed":{},"rules":[{}]}}"#, random.u32(..), rules.trim_end_matches(','))
 }
 
-/// Runs with random faults for this many virtual hours.
+/// Makes a run with random faults that takes this many virtual hours.
 pub fn soak(seed: u64, hours: u64) -> Soaked {
     let begun = Stopwatch::start();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -96,7 +96,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one list, and there only once.
+    // (1), (2): each row is in exactly one list, and that list contains it only once.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -118,7 +118,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
     // (8): no silence is longer than this sum: the longest wait, the slowest probe and the longest silence of a server.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
-    // (9): requests that were charged and have no line are reported.
+    // (9): if a request was charged but has no line, it is reported.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
     assert!(
         run.finish.maybe_paid >= charged_besides,

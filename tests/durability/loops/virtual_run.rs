@@ -43,9 +43,9 @@ pub struct Virtual {
     pub finish: Finish,
     /// Labels of the rows whose lines were reported durable.
     pub reported: BTreeSet<String>,
-    /// What closing the journal returned; `None` when closing failed.
+    /// The result of closing the journal; `None` if that failed.
     pub closed: Option<Closed>,
-    /// Rows in flight at an earlier death, as found at the start.
+    /// How many rows were in flight when an earlier run died. The journal finds this number when it is opened.
     pub dead_in_flight: u64,
     /// Number of charged calls for each row.
     pub billed: BTreeMap<String, u64>,
@@ -62,7 +62,7 @@ pub struct Load {
     pub faults: &'static str,
 }
 
-/// Rows that contain "tenth" fail once, so that the error log, its compaction and `resume` have something to do.
+/// Rows that contain "tenth" fail once. So the error log gets entries to compact, and `resume` gets rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 /// Nothing goes wrong.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;

@@ -38,7 +38,7 @@ fn sim(limits: RateLimits, faults: &str) -> SimConfig {
     SimConfig::new(presets::models()).with_limits(limits).with_lengths(OutputLengths::fixed(20)).with_faults(faults)
 }
 
-/// Runs with refusals that say how long to wait: as a number, a decimal number, milliseconds or a date.
+/// Makes a run in which refusals say how long to wait: as a number, a decimal number, milliseconds or a date.
 pub fn told(rows: u64) -> Judgement {
     let faults = r#"{"seed":5,"rules":[
         {"status":429,"share":0.08,"draw":"attempt","retry_after":"3"},
@@ -49,14 +49,14 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Runs with refusals whose `retry-after` makes no sense.
+/// Makes a run in which refusals have this `retry-after`, which makes no sense.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);
     run(sim(TIER_2, &faults), || support::config(TIER_2, Window::auto(1000), 1), 60)
 }
 
-/// Asserts that no such value stops or hangs a run.
+/// Asserts that no such value stops a run or makes it hang.
 pub fn assert_nonsense_is_survived() {
     for value in NONSENSE {
         let run = nonsense(value);
@@ -84,7 +84,7 @@ pub struct Outage {
 const FROM: u64 = 120;
 const UNTIL: u64 = 720;
 
-/// Runs through an outage of ten minutes, in which every request fails with this status.
+/// Makes a run with an outage of ten minutes, in which every request fails with this status.
 pub fn outage(status: u16) -> Outage {
     const ROWS: u64 = 9_000;
     let faults = format!(r#"{{"rules":[{{"status":{status},"from":"{FROM}s","until":"{UNTIL}s"}}]}}"#);

@@ -38,8 +38,8 @@ fn assert_tame(what: &str, said: &Said, begun: Instant) {
     assert!(begun.elapsed() < LONGEST, "{what}: {:.1?}", begun.elapsed());
 }
 
-/// Reads every line of a file as a common parser does, and checks that the messages in them are short. Returns the
-/// lines.
+/// Reads every line of a file as a common parser does. Checks that the error messages in the lines are short, and
+/// returns the lines.
 #[track_caller]
 fn lines_of(what: &str, path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -101,7 +101,8 @@ fn inputs(size: Size) -> Vec<Seen> {
         cases.extend([("/proc/self/mem", 2, "/proc/self/mem"), ("/proc/self/environ", 2, "/proc/self/environ")]);
     }
     if size == Size::Full {
-        // The program reads a gigabyte of the hole in each of these files before it gives up.
+        // Each of these files has a hole (zeros that use no disk space). The program reads a gigabyte of it before it
+        // gives up.
         cases.extend([("hole-in-row-2.jsonl", 2, "longer than 1 GiB"), ("hole-in-quotes.csv", 2, "longer than 1 GiB")]);
     }
     let mut longest = Duration::ZERO;

@@ -16,7 +16,7 @@ use super::super::hostile::{Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said};
 
-/// Text that is outside the folder or secret, and must be neither sent nor shown.
+/// A text that is secret or outside the folder. It must be neither sent nor shown.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// Text that may be sent.
 const INSIDE: &str = "inside the folder";
@@ -481,7 +481,7 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // First each file as it is, and then pieces of several files, cut anywhere.
+        // The first texts are the files as they are. The later texts are pieces of several files, cut anywhere.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {

@@ -1,5 +1,5 @@
-//! Things that other users put at the paths of outputs: each kind of thing, at each path, of each owner, in each kind
-//! of folder. Also things that are put there after the program checked a path and before it opens the file.
+//! Things that other users put at the paths of outputs: every kind of thing, with every owner, at every path, in every
+//! kind of folder. Also things that they put there after the program checked a path and before it opens the file.
 //!
 //! The judge shares no code with the program. It knows who made what. It checks that nothing outside was changed, that
 //! nothing planted was used, and that other users can't open any file that the program left.
@@ -41,7 +41,7 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A regular file (or a folder where a folder is expected) of this user and mode.
+    /// A regular file, or a folder where a folder is expected. It has this owner and this mode.
     Plain {
         owner: u32,
         mode: u32,
@@ -346,7 +346,7 @@ fn us() -> u32 {
     fs::metadata(folder.path()).expect("it is there").uid()
 }
 
-/// Gives a file or folder to a user, if this user may do that.
+/// Gives a file or folder to a user, if the tests run as root.
 fn give(path: &Path, user: u32) {
     if us() == ROOT {
         chown(path, Some(user), None).expect("root can give things away");
@@ -459,7 +459,7 @@ fn race_of_openings(size: Size) -> Seen {
     let tries = size.pick(10_000, 200_000);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Only root can make a file of another user.
+            // Only root can make a file that belongs to another user.
             let kinds: &[&str] = if us() == ROOT { &["link", "fifo", "theirs"] } else { &["link", "fifo"] };
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
@@ -480,7 +480,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mode = [OpenMode::Edit, OpenMode::CreateNew, OpenMode::Existing][number % 3];
             match disk.open(&path, mode) {
                 Ok(file) => {
-                    // The test writes a mark to the opened file. The mark must be in no file of another user.
+                    // The test writes a mark to the opened file. No file of another user may contain this mark.
                     file.write_at(b"mark", 0).expect("it is a file of ours");
                     opened += 1;
                 }
@@ -584,7 +584,7 @@ fn race_of_runs(size: Size) -> Seen {
     )
 }
 
-/// Moves a thing to a path where nothing is, in one step.
+/// Moves a thing in one step. Nothing may exist at the new path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();

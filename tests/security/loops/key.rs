@@ -1,6 +1,6 @@
-//! The key never appears in any output. Servers send it back in every place of a response, in every spelling and in
-//! every output mode. After each run, everything that the run printed and wrote is searched. The search shares no code
-//! with the code that removes the key.
+//! The key never appears in any output. Servers send it back in every place of a response and in every spelling, and
+//! the program runs in every output mode. After each run, everything that the run printed and wrote is searched. The
+//! search shares no code with the code that removes the key.
 
 #[path = "key/echo.rs"]
 mod echo;
@@ -44,7 +44,7 @@ const MODES: [&[&str]; 8] = [
     &["-q"],
 ];
 
-/// One attempt for each row, and no stop when many rows fail.
+/// With these flags, each row gets one attempt, and the run does not stop when many rows fail.
 const ROBUST: [&str; 6] = ["--max-retries", "0", "--halt", "never", "-c", "4"];
 /// A run with these flags never waits before a retry.
 const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
@@ -335,7 +335,7 @@ fn signals(_keys: &[Key]) -> Seen {
     Seen::new("signals", GOAL, "not run: needs Unix".to_owned())
 }
 
-/// A process that dies leaves no core file, and only root can read its memory or variables.
+/// A run that dies leaves no core file. While a run lives, only root can read its memory and its environment variables.
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;
@@ -374,8 +374,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // Some signals need to be sent twice: the standard library handles the first (it checks for a full stack) and
-        // lets the second through.
+        // Some signals must be sent twice. The standard library handles the first one, to check for a full stack. Only
+        // the second one ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("it is ours").is_some()

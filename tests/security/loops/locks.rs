@@ -1,7 +1,8 @@
 //! Two runs on related outputs. Nothing is lost: a run that would disturb the other is refused.
 //!
-//! Every relation that names and files allow is tried. No matter when the runs begin, each row of a run that was not
-//! refused must be in exactly one line of all files that are left at the end.
+//! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
+//! of its rows must be in exactly one line at the end, counted over all files. This must be true no matter when the
+//! runs begin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -73,7 +74,7 @@ const RELATIONS: [Relation; 15] = [
 /// The rows of one run are called `a…`, those of the other `b…`.
 const ROWS: usize = 12;
 
-/// Runs pairs that begin at random moments. Returns the line of the report.
+/// Tries pairs of runs. In most pairs, the second run begins at a random moment. Returns the line of the report.
 fn interleavings(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -115,7 +116,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         wait_until(|| folder.path("out.jsonl").exists() || one.is_finished());
         let _ = fs::remove_dir_all(folder.path("out.jsonl.run"));
     } else {
-        // This sleep makes the moment that is tested. It does not wait for an event.
+        // This sleep is the time between the starts of the two runs. It does not wait for an event.
         std::thread::sleep(moment);
     }
     let two = start(second);
@@ -131,8 +132,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or runs begin at the same moment, both may be refused; in all other cases one of them
-    // runs.
+    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at least one
+    // of them is not refused.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in let_in {
@@ -285,7 +286,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 /// Lets threads open one log again and again. Each time, the log gets entries. They are compacted at the end, or at the
 /// next start if the run dies. Returns the line of the report.
 ///
-/// If a thread could open the log while it is being replaced, it would write to the old file, and lose its entry.
+/// If a thread could open the log while the log is being replaced, this thread would write to the old file, and its
+/// entry would be lost.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -444,7 +446,7 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // One file for two purposes, through other names and links.
+    // One file is given for two purposes, by different names or through links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {

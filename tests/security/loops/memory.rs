@@ -18,9 +18,9 @@ const ENDLESS: usize = 40 << 20;
 /// The size of an answer in the short version. It is large enough to show whether many answers are in memory at the
 /// same time: sixteen of them take twice the allowed memory.
 const SHORT: usize = 5 << 20;
-/// How much more memory than a plain run the program may use, with 16 requests in flight.
+/// With 16 requests in flight, the program may use at most this much more memory than in a plain run.
 const MOST_OVER_KIB: u64 = 64 << 10;
-/// How much memory the program may use in total, with 64 requests in flight.
+/// With 64 requests in flight, the program may use at most this much memory in total.
 const MOST_KIB: u64 = 300 << 10;
 /// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(180);

@@ -287,7 +287,7 @@ fn resolved(_size: Size) -> String {
     "not run: needs Linux (unit tests of the resolver check the rules)".to_owned()
 }
 
-/// The expected effect of variables.
+/// The expected effect of environment variables on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Proxy,
@@ -296,8 +296,8 @@ enum Way {
     Error(&'static str),
 }
 
-/// A case: a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the way
-/// that the request should take.
+/// A case: a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the
+/// expected effect.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Way);
 
 const PLAIN: &str = "http://gateway.example.invalid";

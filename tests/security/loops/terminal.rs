@@ -1,5 +1,5 @@
-//! Text that reaches a terminal or a shell. No text controls the terminal, the shell runs only what was meant, and no
-//! stream that is full or closed breaks a run.
+//! Text that reaches a terminal or a shell. No text controls the terminal, and the shell runs only what was meant. A
+//! run survives streams that are full or closed.
 
 use super::super::page::{Seen, Size};
 

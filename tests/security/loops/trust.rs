@@ -3,7 +3,8 @@
 //!
 //! Each try has its own folder. It contains `work` (with a finished run in which rows failed), a neighbouring folder
 //! that must not change, and a command that leaves a mark when it is run. There are two servers. The user chose the
-//! first, so requests may reach it. Every hostile value leads to the second, so no request may reach that one.
+//! first server, so requests may reach it. Every hostile value leads to the second server, so no request may reach that
+//! server.
 
 mod mutate;
 mod names;
@@ -139,7 +140,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     )
 }
 
-/// Returns whether the text of a refusal contains the name of a file of the run, and says where in it the mistake is.
+/// Returns whether the text of a refusal says in which file of the run the mistake is, and where in that file.
 fn names_its_place(text: &str) -> bool {
     let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
     let places = ["line ", "settings.", "origin", "format version ", "the first is ", "larger than", ".jsonl:"];

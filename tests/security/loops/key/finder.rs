@@ -1,11 +1,11 @@
 //! Finds a key in a program's output and files: it undoes every way in which a server can spell the key. It shares no
-//! code with the code that removes keys, which mostly encodes the key instead.
+//! code with the code that removes keys. That code mostly works the other way: it encodes the key.
 
 use std::collections::HashSet;
 
 /// This many consecutive characters of a key count as a hit.
 const PART: usize = 12;
-/// How many escapes or encodings of the same text are undone, one after the other.
+/// A text can be escaped or encoded several times. This many layers are undone.
 const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;

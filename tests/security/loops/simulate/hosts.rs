@@ -1,5 +1,5 @@
-//! Which host names and web pages the simulator answers. Names are generated and sent in every way in which a request
-//! can name a host.
+//! Tests which host names the simulator accepts, and which web pages it answers. The names are generated, and sent in
+//! every part of a request that can contain a host name.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -14,9 +14,9 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
-/// How long the server in this process lets a client be silent.
+/// The longest time for which a client of the server in this process may be silent.
 const QUIET: Duration = Duration::from_millis(300);
-/// How long after its bound the server may close a connection. The machine is shared, so the server can be late.
+/// The server may close a connection late by this much time, because other programs use the same machine.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub fn page(size: Size) -> Vec<Seen> {
@@ -79,7 +79,7 @@ fn ways() -> Vec<Way> {
     ]
 }
 
-/// Tries all ways in parallel. Returns the longest time that a connection stayed open.
+/// Tries all kinds of slow clients in parallel. Returns the longest time that a connection stayed open.
 fn let_go(address: SocketAddr, bound: Duration) -> Duration {
     let drop_every = bound / 20;
     let clients: Vec<_> = ways()

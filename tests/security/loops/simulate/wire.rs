@@ -107,7 +107,7 @@ pub fn message(headers: &str, body: &str) -> Vec<u8> {
     message_of("x-api-key: k", headers, body)
 }
 
-/// Returns a request for a message. The first argument is the header line with its key.
+/// Returns a request for a message. The first argument is the header line that contains the API key.
 pub fn message_of(key: &str, headers: &str, body: &str) -> Vec<u8> {
     let own = format!("{headers}\r\n{key}\r\nanthropic-version: 2023-06-01\r\ncontent-length: {}", body.len());
     format!("POST /v1/messages HTTP/1.1\r\n{own}\r\n\r\n{body}").into_bytes()

@@ -39,8 +39,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The programs are made before there are threads. A program can't be started while a child of another thread still
-    // has it open.
+    // The programs are made before any thread starts. Otherwise, a child process of another thread could still have a
+    // program's file open, and then that program could not be started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -104,7 +104,8 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
     let mut printed = Vec::new();
     let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
     let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run", "resume"].as_slice()), to_the_end, to_the_end];
-    // A log keeps the name of its results as text. If the name is not valid text, the log is refused the second time.
+    // A log keeps the name of its results as text. If the name is not valid text, the second run would refuse the log,
+    // so there is only one run.
     let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
     for (more, wanted) in steps {
         let mut command = folder.command_at(api, &[]);
@@ -163,7 +164,7 @@ fn key_file(name: &OsString) -> Vec<Printed> {
     vec![(command_in(line, "chmod 600 ", "a key file"), vec!["600".into(), as_file(name)])]
 }
 
-/// Runs the program and returns its messages: from a pipe, from JSON, or from a terminal.
+/// Runs the program and returns its messages. They come through a pipe or a terminal, as plain lines or as JSON.
 fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
     let bytes = match on_terminal {
         true => shown(command, USUAL).bytes,

@@ -16,7 +16,8 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place: how many strings one run of the program can get there, how long each can be, and how they get there.
+/// A place that strings can reach: how many strings reach it in one run of the program, how long each can be, and the
+/// function that puts them there.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,

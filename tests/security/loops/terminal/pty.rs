@@ -77,7 +77,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The command still holds the parent's copies of the program's end.
+    // The command still has copies of the program's end of the terminal open. This closes them.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);

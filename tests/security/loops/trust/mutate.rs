@@ -212,7 +212,8 @@ impl Mutator {
         }
     }
 
-    /// Returns a mark. Later it is replaced by this text, which no JSON value can contain.
+    /// Returns a mark. Later, this text replaces the mark. The mark is needed because no JSON value can contain the
+    /// text.
     fn raw(&mut self, text: String) -> Value {
         self.raw.push(text);
         json!(format!("raw text {}", self.raw.len() - 1))
