@@ -165,8 +165,8 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have, whichever model of the catalog gives it, at any
-    /// speed. It is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed. It
+    /// is for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));

@@ -39,7 +39,7 @@ pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     if name.contains("claude") {
         return None;
     }
-    // A name can have a path before it, such as `openai/gpt-4o`, or a mark of fine-tuning.
+    // A name can begin with a path, as in `openai/gpt-4o`, or with `ft:` for a fine-tuned model.
     let name = name.rsplit('/').next().unwrap_or_default();
     let name = name.strip_prefix("ft:").unwrap_or(name);
     if is_short_name_of_openai(name) {
