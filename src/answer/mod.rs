@@ -15,7 +15,7 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
-    /// A failure. It would come again if the same request were sent again.
+    /// A failure. If the same request were sent again, it would fail again.
     Failure {
         /// The class of the failure.
         class: ErrorClass,
@@ -29,8 +29,8 @@ pub enum Came<'a> {
 /// What to do next.
 #[derive(Debug)]
 pub enum Then {
-    /// Keep the result. If the result is an answer, the row is answered. If it is a failure, the row has failed. If it
-    /// is a halt, the row stays pending.
+    /// Keep the result. If the result is an answer, the row is answered. If it is a failure, the row has failed. After
+    /// a halt, the row stays pending.
     Keep,
     /// The row fails with this class and failure.
     Fail {

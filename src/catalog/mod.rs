@@ -79,7 +79,7 @@ impl Catalog {
     ///   dollars per million tokens.
     /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. If one of them is missing, it is 1.25, 2
     ///   or 0.1 times the input price.
-    /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer.
+    /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer than this.
     ///
     /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the
     /// catalog does not know.

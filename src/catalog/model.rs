@@ -122,7 +122,7 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// How it cuts text into tokens.
     pub family: TokenizerFamily,
-    /// Whether it answers with 400 if a request changes a sampling parameter from the default.
+    /// Whether it answers with 400 if a request sets a sampling parameter to a value other than the default.
     pub rejects_sampling: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,

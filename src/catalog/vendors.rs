@@ -1,7 +1,8 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
-//! Files made for other services name such models. The Claude API serves none of them, so a row that names such a model
-//! would surely fail. A gateway may serve them, so there the name proves nothing.
+//! Files that were made for other services contain the names of such models. The Claude API serves none of them, so a
+//! row that names such a model would surely fail. A gateway may serve them, so for requests to a gateway the name proves
+//! nothing.
 //!
 //! Source: the lists of models of these vendors (October 2026). The list has only beginnings that no Claude model can
 //! have.
