@@ -25,8 +25,9 @@ use http::{HeaderMap, HeaderValue, Method};
 const SOAK: u64 = 2_000_000;
 /// Number of answers over HTTP.
 const SERVED: u64 = 60_000;
-/// The number of connections, and how many requests each of them sends before it reads their answers.
+/// The number of connections.
 const CONNECTIONS: usize = 8;
+/// The number of requests that a client sends on a connection before it reads the answers.
 const PIPELINED: u64 = 16;
 
 fn main() {
@@ -150,7 +151,7 @@ fn request(number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns how many whole answers a text contains. It counts the end of the usage, which each whole answer has once.
+/// Returns how many whole answers a text contains. Each of them contains `END` once.
 fn answers(text: &[u8]) -> u64 {
     const END: &[u8] = br#""inference_geo":"global"}}"#;
     text.windows(END.len()).filter(|window| *window == END).count() as u64

@@ -7,7 +7,7 @@ use crate::support::scenario::Scenario;
 pub struct Line {
     /// The name of the measure.
     pub measure: String,
-    /// The range that its values should be in, as text.
+    /// The allowed range of its values, as text.
     pub target: String,
     /// The median of all seeds.
     pub median: f64,

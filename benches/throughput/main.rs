@@ -265,7 +265,7 @@ fn report_rows(what: &str, seen: &Seen, text: &str) {
     );
 }
 
-/// Runs ten million small rows from a file, answered in this process. Then a second run resumes over the finished rows.
+/// Runs ten million small rows from a file, answered in this process. Then a second run finds all of them finished.
 fn rows_and_resume(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     let input = folder.join("rows.jsonl");

@@ -1,4 +1,4 @@
-//! Does only the work that no runner can leave out, over a plain client.
+//! Sends rows over a plain client, and does only the work that no runner can leave out.
 //!
 //! One thread reads and plans rows. Before it sends more rows, the loop writes the answers that have arrived, and a
 //! mark for each row that it sends next. Another thread syncs. There is no scheduler. Answers are not parsed: each line

@@ -15,7 +15,7 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
-    /// A failure. It would come again if the same request were sent again.
+    /// A failure. If the same request were sent again, it would fail again.
     Failure {
         /// The class of the failure.
         class: ErrorClass,
@@ -29,8 +29,8 @@ pub enum Came<'a> {
 /// What to do next.
 #[derive(Debug)]
 pub enum Then {
-    /// Keep the result: after an answer the row is answered, after a failure it has failed, and after a halt it stays
-    /// pending.
+    /// Keep the result. If the result is an answer, the row is answered. If it is a failure, the row has failed. After
+    /// a halt, the row stays pending.
     Keep,
     /// The row fails with this class and failure.
     Fail {
@@ -46,5 +46,5 @@ pub enum Then {
 /// Decides what to do next. The last argument lists the attempts for the row in this run, oldest first, including the
 /// one that just ended.
 ///
-/// A policy must come to an end: it uses the list of attempts to limit the number of its requests.
+/// A policy must not ask for requests without end: it uses the list of attempts to limit their number.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

@@ -79,7 +79,7 @@ impl Catalog {
     ///   dollars per million tokens.
     /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. If one of them is missing, it is 1.25, 2
     ///   or 0.1 times the input price.
-    /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer.
+    /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer than this.
     ///
     /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the
     /// catalog does not know.
@@ -165,8 +165,8 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have, whichever model of the catalog gives it, at any
-    /// speed. It is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed. It
+    /// is for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));

@@ -114,7 +114,7 @@ pub struct Model {
     pub released: Date,
     /// The stage of its life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
-    /// When it retires or has retired; `None` if unknown.
+    /// The date of its retirement, past or future; `None` if unknown.
     pub retires: Option<Date>,
     /// Its context window: the longest prompt, in tokens.
     pub context_tokens: u32,
@@ -122,7 +122,7 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// How it cuts text into tokens.
     pub family: TokenizerFamily,
-    /// Whether it answers with 400 if a sampling parameter differs from its default.
+    /// Whether it answers with 400 if a request sets a sampling parameter to a value other than the default.
     pub rejects_sampling: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,

@@ -76,7 +76,7 @@ impl Prices {
     /// Returns the highest cost that an answer within `bound` can have on these terms.
     ///
     /// The prompt may be shorter than its bound. So each kind of token is counted at its highest price among the steps
-    /// that may apply. Every input token is counted as the most expensive kind of input token that is possible.
+    /// that may apply. Every input token is counted at the price of the most expensive kind that is possible.
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =
@@ -119,7 +119,7 @@ pub(crate) enum CatalogError {
         model: String,
         /// The name of the price.
         member: &'static str,
-        /// The price as it is written.
+        /// The price, as written in the file.
         found: f64,
     },
     /// A model has two prices for one prompt length.

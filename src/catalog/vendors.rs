@@ -1,7 +1,8 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
-//! Files made for other services name such models. The Claude API serves none of them, so a row that names such a model
-//! would surely fail. A gateway may serve them, so there the name proves nothing.
+//! Files that were made for other services contain the names of such models. The Claude API serves none of them, so a
+//! row that names such a model would surely fail. A gateway may serve them, so for requests to a gateway the name proves
+//! nothing.
 //!
 //! Source: the lists of models of these vendors (October 2026). The list has only beginnings that no Claude model can
 //! have.
@@ -39,7 +40,7 @@ pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     if name.contains("claude") {
         return None;
     }
-    // A name can have a path before it, such as `openai/gpt-4o`, or a mark of fine-tuning.
+    // A name can begin with a path, as in `openai/gpt-4o`, or with `ft:` for a fine-tuned model.
     let name = name.rsplit('/').next().unwrap_or_default();
     let name = name.strip_prefix("ft:").unwrap_or(name);
     if is_short_name_of_openai(name) {

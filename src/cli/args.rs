@@ -2,9 +2,9 @@
 //!
 //! Every flag is optional and has no default here. The defaults are in [`super::config`]: a default here would look
 //! like a choice of the user and override the configuration file. The flags are also the keys of `claude-batch.toml`
-//! and, with the prefix `CLAUDE_BATCH_`, the environment variables. All three are read by the same parsers: those of
-//! the flags. (clap's own `env` is not used. It reads the process's variables, which tests can't set, and its errors
-//! can't say which variable is wrong.)
+//! and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of the flags read all three. (clap's
+//! own `env` is not used. It reads the process's variables, which tests can't set, and its errors can't say which
+//! variable is wrong.)
 //!
 //! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
 //! the user this. It does not print the value.

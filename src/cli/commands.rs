@@ -77,7 +77,7 @@ impl Commands {
     }
 }
 
-/// Returns a flag in a form that can be typed. The list is empty if the flag was not typed.
+/// Returns a flag and its values as arguments of a command; an empty list if the user did not type the flag.
 fn typed_again(arg: &clap::Arg, matches: &ArgMatches) -> Vec<OsString> {
     let id = arg.get_id().as_str();
     let is_typed = || matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);

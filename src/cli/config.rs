@@ -68,10 +68,10 @@ pub struct SourceConfig {
     pub strict: bool,
 }
 
-/// The form of an output, as far as the user set it.
+/// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
 pub struct FormConfig {
-    /// The format; `None` if the name of the output decides.
+    /// The format; `None` if it follows from the name of the output.
     pub format: Option<OutputFormat>,
     /// The fields; empty for the default fields.
     pub fields: Vec<Field>,
@@ -191,7 +191,7 @@ const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// `--idle-timeout`. In a stream, the API sends pings much more often than once a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// `--api-version`. All models and parameters accept this version.
+/// `--api-version`. All models and parameters work with this version.
 const API_VERSION: &str = "2023-06-01";
 
 impl Config {
@@ -236,8 +236,8 @@ impl Config {
         Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
 
-    /// Returns the settings of `results`. `recorded` contains the settings of the run that decided how rows were read
-    /// and which requests were made from them. Only typed flags override them.
+    /// Returns the settings of `results`. `recorded` contains settings of the earlier run: how it read rows, and how it
+    /// made requests from these rows. Only typed flags override these settings.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].
@@ -264,7 +264,7 @@ impl Config {
         }
     }
 
-    /// Returns whose files may be used. This must be known before a run folder is read.
+    /// Returns the users whose files may be used. This must be known before a run folder is read.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].

@@ -66,8 +66,8 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends. If something stopped the run, the reason decides. Otherwise it depends on whether rows
-    /// failed, in this run or in earlier ones.
+    /// Returns how a run ends. If something stopped the run, the end depends on the reason. Otherwise it depends on
+    /// whether rows failed, in this run or in earlier runs.
     pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),

@@ -11,7 +11,7 @@ use super::shell;
 /// Path of the Messages endpoint, below the base URL.
 const MESSAGES: &str = "/v1/messages";
 
-/// What the explanation of a stop names: the server, the proxy, and the command to run next.
+/// The facts that an explanation of a stop mentions: the server, the proxy, and the command to run next.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The base URL.

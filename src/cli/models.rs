@@ -1,9 +1,9 @@
 //! Makes the messages that are printed before a run about the models of its rows: models that `--map-model` replaces,
 //! models that the catalog does not know, and models of other vendors.
 //!
-//! If the catalog does not know a name, it may belong to a newer model or to a gateway. So such rows are sent, and one
-//! warning for each name says how many rows have it. A run is refused only if a model surely belongs to another vendor
-//! and requests go to the Claude API itself, because such rows surely fail there.
+//! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with such a name are
+//! sent, and one warning for each name says how many rows have it. A run is refused only if a model surely belongs to
+//! another vendor and requests go to the Claude API itself, because such rows surely fail there.
 
 use std::collections::BTreeMap;
 

@@ -117,7 +117,7 @@ impl Projection {
             Target::Stdout => {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;
                 match project(disk, runs, &self.request, out) {
-                    // The reader has closed standard output, because it has seen enough.
+                    // The program that read standard output needs no more lines and has stopped reading.
                     Err(ExportError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                         Ok(Made::default())
                     }

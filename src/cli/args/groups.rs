@@ -364,7 +364,7 @@ impl KeyArgs {
 }
 
 impl StorageArgs {
-    /// Returns whose files may be used.
+    /// Returns the users whose files may be used.
     pub(crate) fn owners(&self) -> Owners {
         match self.trust_owner {
             Some(true) => Owners::Any,

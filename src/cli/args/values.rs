@@ -1,4 +1,4 @@
-//! The values of flags, and the names by which some of them are typed.
+//! The values of flags, and the words that the user types for some of these values.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub enum HaltRule {
     Never,
     /// When this many rows have failed.
     Rows(u64),
-    /// When this share of the finished rows has failed, above 0 and up to 1.
+    /// When this share of the finished rows has failed. The share is above 0 and at most 1.
     Share(f64),
 }
 

@@ -71,8 +71,8 @@ impl KeySource {
 /// Returns the key, and warnings about it to print. A run with the simulator needs no key and does not call this.
 ///
 /// # Errors
-/// There is no key (the message names the ways to give one), its file or command fails, or the text found can't be a
-/// key. That text is never shown.
+/// There is no key (the message names the ways to give one), its file or command fails, or the text that was found
+/// can't be a key. That text is never shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
@@ -114,8 +114,8 @@ fn make_private(path: &Path) -> String {
     format!("chmod 600 {}", shell::quoted(shell::file(path)))
 }
 
-/// Returns the content of a file. A separate thread reads it: if it is a pipe and nobody writes to it, reading never
-/// ends.
+/// Returns the content of a file. A separate thread reads the file, because the file may be a pipe: if nobody
+/// writes to a pipe, reading it never ends.
 fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let (sender, read) = std::sync::mpsc::channel();
     // After an error, the thread may still be running. It ends with the program.

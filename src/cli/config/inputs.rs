@@ -29,7 +29,8 @@ pub enum OutputArg {
 
 /// Returns the inputs: those that were named, or standard input if it is a pipe.
 ///
-/// A folder, or a name with `*` or `?` that is not a file, is expanded here. Its files are in natural order.
+/// Replaces a folder by its files, and a pattern by the files that match it, both in natural order. A name with `*` or
+/// `?` is a pattern if there is no file with this name.
 ///
 /// # Errors
 /// There is no input, a folder or a pattern has no file that can be read, or `-` is given twice; the message says what

@@ -2,11 +2,11 @@
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
 //! time and the length of its output are limited, and the variables that contain a key are not passed on to it. Its
-//! standard error is shown only if it fails or takes too long: only the last line, and without any word that could be a
-//! key.
+//! standard error is shown only if the command fails or takes too long. Then only the last line is shown, without any
+//! word that could be a key.
 //!
-//! The command stays in the process group of this program. So it can ask the user at the terminal, and Ctrl-C ends it
-//! too. On systems with `/proc`, the processes that the command started are found by their parent ids.
+//! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
+//! ends the command too. On systems with `/proc`, the processes that the command started are found by their parent ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -127,7 +127,7 @@ fn without_key(word: &str) -> &str {
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
 }
 
-/// Reads at most one byte more than a key may have, into memory that is never reallocated.
+/// Reads at most one byte more than the longest allowed key, into memory that is never reallocated.
 pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;

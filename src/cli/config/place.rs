@@ -70,7 +70,7 @@ impl Place<'_> {
         }
     }
 
-    /// If the text comes from a file, marks it: that file must be inside the working folder.
+    /// If `text` names a file, marks it, so that only a file inside the working folder is accepted.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });
@@ -88,7 +88,7 @@ impl Place<'_> {
     }
 }
 
-/// Returns the line number of an offset, from 1.
+/// Returns the number of the line that contains an offset, counted from 1.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }

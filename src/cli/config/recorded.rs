@@ -1,9 +1,10 @@
 //! The settings that a run records in its folder and that `resume` uses again.
 //!
-//! The same table is used for both, so `resume` uses only settings that were recorded. The table contains settings that
-//! shape requests or decide how fast they are sent. It contains no setting that could redirect requests, authorize
-//! something, run a program or spend money, because the folder may come from another person. Any other setting in a
-//! manifest is an error, and the message names it. It is not ignored, because somebody must have put it there.
+//! One table lists the settings to record and to use again, so `resume` uses only settings that were recorded. The
+//! table contains settings that shape requests or decide how fast they are sent. It contains no setting that could
+//! redirect requests, authorize something, run a program or spend money, because the folder may come from another
+//! person. Any other setting in a manifest is an error, and the message names it. It is not ignored, because somebody
+//! must have put it there.
 
 use std::path::Path;
 
@@ -57,9 +58,9 @@ const TABLE: [Recorded; 7] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// How many bytes a text may have, and how many texts a list may have, for `resume` to accept it. Header values of the
-/// API are far shorter.
+/// How many bytes a text may have. `resume` refuses longer texts. Header values of the API are far shorter.
 const MOST_BYTES: usize = 256;
+/// How many texts a list may have. `resume` refuses longer lists.
 const MOST_TEXTS: usize = 100;
 
 /// The settings that decide how rows are read and which requests are made from them. `results` needs them to recognize

@@ -85,8 +85,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the places in the input at which the run reads alternately. Returns `None` if this saves no time under
-    /// the limits with which the run begins.
+    /// Returns the places in the input from which the run reads in turn. Returns `None` if reading in turn saves no time
+    /// under the limits at the start of the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
         survey.layout.advise(&survey.repeats, &limits_of)

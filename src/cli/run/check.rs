@@ -21,8 +21,8 @@ impl NewRun<'_> {
         Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks the settings of the parts of the run before any part is made. Refuses what a part would refuse. Returns
-    /// the catalog.
+    /// Checks the settings of the parts of the run before any part is made. Refuses a setting that a part would
+    /// refuse. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;

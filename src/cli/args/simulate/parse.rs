@@ -17,7 +17,7 @@ pub struct Other {
     pub from: Instant,
     /// When it ends.
     pub until: Instant,
-    /// In what way it takes its share.
+    /// Whether it uses its share evenly over time or in bursts.
     pub manner: OtherManner,
 }
 
