@@ -313,6 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_given_by_hand_holds_although_the_server_has_more_left() {
+        let mut pool = pool(RateLimits { rpm: Some(60), ..RateLimits::NONE });
+        let mut sent = 0;
+        for tenth in 0..1_200_u64 {
+            let now = Instant::from_millis(tenth * 100);
+            while let Admission::Granted(reservation) = pool.reserve(ONE, now) {
+                pool.observe(ONE, &requests(4_000, 3_990), true, now);
+                pool.settle(reservation, ONE, true, now);
+                sent += 1;
+            }
+        }
+
+        assert!((115..=122).contains(&sent), "{sent} requests in two minutes at 60 per minute");
+    }
+
+    #[test]
     fn a_limit_given_by_hand_is_never_raised_and_can_be_removed() {
         let now = Instant::from_secs(1);
         let mut pool = pool(RateLimits { rpm: Some(600), ..RateLimits::NONE });

@@ -93,7 +93,10 @@ impl DimensionState {
         // A step is a whole number of tokens. The fraction that is left over is added to the next step.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
         let target = remaining - rounding - self.uncounted;
-        let may_raise = head.was_admitted && self.no_raise_until <= now;
+        // If the limit given by hand is below the server's limit, the server always has more left than this program is
+        // allowed to use.
+        let is_below_server = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);
+        let may_raise = head.was_admitted && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
         let is_small = cost <= first_burst(bucket.limit());
