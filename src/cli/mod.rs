@@ -35,6 +35,7 @@ use self::config::world::World;
 use self::exit::{Exit, Interrupted};
 use self::say::OutputFailure;
 use crate::domain::{Secrets, causes};
+use crate::export::ExportError;
 use crate::journal::{DiskFailure, JournalError};
 use crate::report::text::escape;
 
@@ -69,6 +70,7 @@ fn fail(error: &anyhow::Error) -> Exit {
         cause.downcast_ref::<DiskFailure>().is_some()
             || cause.downcast_ref::<OutputFailure>().is_some()
             || matches!(cause.downcast_ref::<JournalError>(), Some(JournalError::Disk(_)))
+            || cause.downcast_ref::<ExportError>().is_some_and(ExportError::is_of_output)
     });
     match error.downcast_ref::<Interrupted>() {
         Some(Interrupted(signal)) => Exit::Interrupted(*signal),

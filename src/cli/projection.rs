@@ -57,7 +57,7 @@ impl Projection {
             },
         };
         let found = found.unwrap_or(Form::plain(OutputFormat::Jsonl));
-        let request = request(form, found, None, is_seekable);
+        let request = request(form, found, None, is_seekable, true);
         let is_plain =
             found == Form::plain(OutputFormat::Jsonl) && request.fields.is_none() && request.order == Order::Done;
         Ok((!is_plain).then_some(Self { target, request }))
@@ -168,16 +168,20 @@ impl Projection {
             Target::File(path) => Form::of(path, form.format)?,
             Target::Stdout => form.format.map(Form::plain),
         };
-        let request = request(form, found.unwrap_or(Form::plain(OutputFormat::Jsonl)), include, is_seekable);
+        let found = found.unwrap_or(Form::plain(OutputFormat::Jsonl));
+        let request = request(form, found, include, is_seekable, false);
         Ok(Self { target, request })
     }
 }
 
-/// Tables and texts are in the order of the input if it can be read again. Whole lines are in the order in which rows
-/// were done.
-fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool) -> Request {
+/// Tables and texts are in the order of the input if it can be read again. A run (`is_run`) copies a pipe for the columns
+/// of a table. Whole lines are in the order in which rows were done.
+fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,
+        OutputFormat::Csv | OutputFormat::Tsv | OutputFormat::Parquet if is_run && config.fields.is_empty() => {
+            Order::Input
+        }
         _ if is_seekable => Order::Input,
         _ => Order::Done,
     };

@@ -53,6 +53,12 @@ pub(crate) enum ExportError {
         /// The columns of the input, and which one was probably meant.
         columns: String,
     },
+    /// There is no results file.
+    #[error("the results file {} is missing: the answers of this run are not here", path.display())]
+    NoResults {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// Text output has exactly one field.
     #[error("text output takes one field, but --fields names {count}; use csv or tsv for several")]
     OneField {
@@ -65,4 +71,21 @@ pub(crate) enum ExportError {
          choose csv, tsv or jsonl"
     )]
     NoTables,
+}
+
+impl ExportError {
+    /// Returns whether a file or standard output could not be used. Then nothing is wrong with what the user typed.
+    pub(crate) fn is_of_output(&self) -> bool {
+        match self {
+            Self::Disk(_) | Self::Output(_) | Self::Temporary(_) | Self::Journal(JournalError::Disk(_)) => true,
+            Self::Journal(_)
+            | Self::Source { .. }
+            | Self::Busy { .. }
+            | Self::NoInput { .. }
+            | Self::NoColumn { .. }
+            | Self::NoResults { .. }
+            | Self::OneField { .. }
+            | Self::NoTables => false,
+        }
+    }
 }

@@ -79,6 +79,14 @@ pub(crate) enum FormError {
         /// The format asked for.
         asked: &'static str,
     },
+    /// This program can't write this kind of file.
+    #[error("{name}: this program does not write {extension} files; choose .csv, .tsv, .txt, .jsonl or .parquet")]
+    Unknown {
+        /// The output as given.
+        name: String,
+        /// Its extension.
+        extension: &'static str,
+    },
     /// Parquet is compressed inside the file.
     #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
     Compressed {
@@ -88,6 +96,9 @@ pub(crate) enum FormError {
         extension: &'static str,
     },
 }
+
+/// Endings of tables that this program does not write. A user who names one expects such a table.
+const NOT_WRITTEN: [&str; 6] = ["xlsx", "xls", "ods", "feather", "arrow", "avro"];
 
 impl Form {
     /// Returns the form of an output called `path`. `asked` is the format that the user asked for. Returns `None` if
@@ -102,6 +113,10 @@ impl Form {
             Some((stem, "zst")) => (stem, Compression::Zstd, ".zst"),
             _ => (&*name, Compression::None, ""),
         };
+        let ending = stem.rsplit_once('.').map(|(_, ending)| ending);
+        if let Some(extension) = NOT_WRITTEN.into_iter().find(|known| Some(*known) == ending) {
+            return Err(FormError::Unknown { name: path.display().to_string(), extension });
+        }
         let named = stem.rsplit_once('.').and_then(|(_, extension)| OutputFormat::of_extension(extension));
         let shown = || path.display().to_string();
         let format = match (named, asked) {
@@ -142,6 +157,7 @@ mod tests {
         assert_eq!(of("a.txt"), form(OutputFormat::Text, Compression::None));
         assert_eq!(of("a.parquet"), form(OutputFormat::Parquet, Compression::None));
         assert_eq!((of("a.out"), of("a"), of(".csv.run")), (None, None, None));
+        assert!(Form::of(Path::new("a.xlsx"), None).is_err_and(|error| error.to_string().contains("choose .csv")));
     }
 
     #[test]

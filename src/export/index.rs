@@ -147,7 +147,10 @@ impl JournalFiles {
         // The error log is opened first. While a run is going on, a row is removed from the error log only after its
         // answer was written, so this order misses no row.
         let errors = open(errors)?;
-        Ok(Self { results: open(results)?, errors })
+        match (open(results)?, results) {
+            (None, Some(path)) => Err(ExportError::NoResults { path: path.to_owned() }),
+            (results, _) => Ok(Self { results, errors }),
+        }
     }
 
     /// Returns the file of a log.

@@ -201,23 +201,29 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
         columns.extend(fresh);
     }
     let mut fields: Vec<Field> = columns.iter().map(|column| Field::of_input(column)).collect();
-    if fields.is_empty() {
-        fields.push(own("id", Of::Id));
+    // If the input of a run is not known, only the label tells its rows apart.
+    if fields.is_empty() || runs.iter().any(|run| run.input.is_none()) {
+        fields.insert(0, own(&free_name("id", &columns), Of::Id));
     }
     let error = Field::parse("error").map_or(Of::Text, |field| field.of);
     for (name, of) in [("text", Of::Text), ("error", error)] {
         // The columns of the input keep their names, so the name of our column is changed if needed.
-        let mut name = name.to_owned();
-        while columns.contains(&name) {
-            name.insert(0, '_');
-        }
-        fields.push(Field { name, of });
+        fields.push(own(&free_name(name, &columns), of));
     }
     Ok(fields)
 }
 
 /// How many labels are looked up together.
 const AT_ONCE: usize = 256;
+
+/// Returns a name that no column of the input has.
+fn free_name(name: &str, columns: &[String]) -> String {
+    let mut name = name.to_owned();
+    while columns.contains(&name) {
+        name.insert(0, '_');
+    }
+    name
+}
 
 /// Writes rows to an output.
 struct RowWriter<'f> {

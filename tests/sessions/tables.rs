@@ -127,10 +127,7 @@ fn a_pipe_can_have_the_order_and_the_columns_of_its_input() {
         .chain((0..30).flat_map(|at| format!("{at},Say {at}.\n").chars().collect::<Vec<_>>()))
         .collect();
 
-    let said = feed(
-        folder.command_at(&api, &["run", "-", "--format", "csv", "--output-format", "csv", "--order", "input"]),
-        &input,
-    );
+    let said = feed(folder.command_at(&api, &["run", "-", "--format", "csv", "--output-format", "csv"]), &input);
 
     said.ends_with(0).tells(&["the pipe is copied to", "input.spool"]);
     let table = records(&said.out);
@@ -236,4 +233,44 @@ fn an_output_of_another_program_is_not_overwritten() {
         .tells(&["x.csv", "--output-format"]);
     folder.run(&["results", "o.csv", "--fields", "txt"]).ends_with(2).tells(&["did you mean text?"]);
     folder.run(&["results", "o.csv", "-o", "nowhere/x.csv"]).ends_with(2).tells(&["nowhere"]);
+}
+
+#[test]
+fn files_of_another_run_are_never_written_over_and_missing_results_are_told() {
+    let folder = tickets();
+    let api = Api::quick();
+    let run =
+        |output| folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", output]).ends_with(0).code;
+    run("a.jsonl");
+    run("b.jsonl");
+    run("o.csv");
+
+    for output in ["a.jsonl", "a.errors.jsonl", "o.csv.results.jsonl", "b.jsonl.run/manifest.json"] {
+        let before = folder.read(output);
+        let said = folder.run(&["results", "b.jsonl", "--output-format", "jsonl", "-o", output]);
+        said.ends_with(2).tells(&["belongs to a run"]);
+        assert_eq!(folder.read(output), before, "{output}");
+    }
+    for _ in 0..2 {
+        folder.run(&["results", "b.jsonl", "-o", "copy.jsonl"]).ends_with(0);
+    }
+    std::fs::remove_file(folder.path("o.csv.results.jsonl")).expect("it is there");
+    let table = folder.read("o.csv");
+    folder.run(&["results", "o.csv", "-o", "o.csv"]).ends_with(2).tells(&["o.csv.results.jsonl is missing"]);
+    assert_eq!(folder.read("o.csv"), table);
+    folder.run(&["results", "a.jsonl", "-o", "t.xlsx"]).ends_with(2).tells(&["does not write xlsx files"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_can_not_be_written_has_its_own_exit_code() {
+    let folder = tickets();
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has one");
+
+    let mut command = folder.command(&["results", "o.csv", "--output-format", "csv"]);
+    let said = Said::of(command.stdout(Stdio::from(full)).output().expect("it starts"));
+
+    assert_eq!(said.code, Some(7), "{}", said.err);
 }

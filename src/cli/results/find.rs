@@ -87,7 +87,9 @@ const MOST_FILES: usize = 10_000;
 fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     let Ok(wanted) = input.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
-    for folder in [Path::new(""), folder_of(input)] {
+    let whole = |folder: &Path| Path::new(".").join(folder).canonicalize().ok();
+    let beside = Some(folder_of(input)).filter(|folder| whole(folder) != whole(Path::new("")));
+    for folder in [Path::new("")].into_iter().chain(beside) {
         let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let entries = std::fs::read_dir(listed).into_iter().flatten().take(MOST_FILES).flatten();
         for results in entries.filter_map(|entry| results_of_folder(Path::new(&entry.file_name()))) {

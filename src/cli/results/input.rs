@@ -64,12 +64,10 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input }, notes))
 }
 
-/// Returns whether a file with the right name can be the input of a run. It must be older than the results. An output
-/// made from the results can have the same name, but it is newer.
+/// Returns whether a file must be the input of a run because of its name. The output of a run has the name of the
+/// results file without `.results.jsonl`, so a file of that name may be either.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
-    let modified = |path: &Path| world.resolve(path).metadata().and_then(|found| found.modified()).ok();
-    let (named, results) = (modified(named), results.and_then(modified));
-    named.is_some_and(|named| results.is_none_or(|results| named < results))
+    world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }
 
 /// Returns the inputs and how they are read. Rows without a label are recognized by their requests. To make these

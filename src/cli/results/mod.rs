@@ -17,7 +17,7 @@ use super::parts;
 use super::projection::{Projection, Target};
 use super::say;
 use crate::export::{Include, Made, Run};
-use crate::journal::{Disk, RealDisk, RunPaths};
+use crate::journal::{Disk, LineKind, RealDisk, RunPaths, folder_of, line_kind, manifest_path, with_suffix};
 use crate::report::text::{escape, plural};
 use crate::source;
 
@@ -61,7 +61,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     }
     check(&projection, &runs, &disk)?;
     let made = projection.make(&disk, &runs)?;
-    if projection.target != Target::Stdout {
+    if projection.target != Target::Stdout || made.not_in_input > 0 {
         say::err(&made_words(&projection, made));
     }
     Ok(Exit::Done)
@@ -88,5 +88,28 @@ fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
         let errors = run.errors.clone().unwrap_or_default();
         RunPaths::given(Some(output.clone()), errors).check_output(&files, disk)?;
     }
+    if belongs_to_a_run(output, disk)? {
+        bail!("{} belongs to a run and would be overwritten: name another output with -o", output.display());
+    }
     Ok(())
+}
+
+/// Returns whether a file that exists is the results file or the error log of a run, or is in a run folder. A copy of
+/// results, made by this command, is none of these.
+fn belongs_to_a_run(output: &Path, disk: &dyn Disk) -> Result<bool> {
+    let exists = |path: &Path| matches!(disk.kind(path), Ok(Some(_)));
+    if !exists(output) {
+        return Ok(false);
+    }
+    if folder_of(output).extension().is_some_and(|end| end == "run") && exists(&manifest_path(folder_of(output))) {
+        return Ok(true);
+    }
+    let name = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let has_name = name.ends_with(".results.jsonl") || name.ends_with(".errors.jsonl");
+    let has_others = || exists(&with_suffix(output, ".run")) || exists(&RunPaths::errors_beside(output));
+    Ok(match line_kind(output, disk)? {
+        Some(LineKind::Error) => true,
+        Some(LineKind::Result) => has_name || has_others(),
+        None => has_name || exists(&with_suffix(output, ".run")),
+    })
 }
