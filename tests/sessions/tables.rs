@@ -274,3 +274,16 @@ fn an_output_that_can_not_be_written_has_its_own_exit_code() {
 
     assert_eq!(said.code, Some(7), "{}", said.err);
 }
+
+#[test]
+fn an_input_that_was_changed_after_the_run_is_told() {
+    let folder = tickets();
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);
+    let told = |said: &Said| said.err.contains("tickets.csv is not as the run read it");
+    assert!(!told(folder.run(&["results", "o.csv", "--output-format", "csv"]).ends_with(0)));
+
+    folder.write("tickets.csv", &TICKETS.replace("Late", "Late again"));
+
+    assert!(told(folder.run(&["results", "o.csv", "--output-format", "csv"]).ends_with(0)));
+}

@@ -51,6 +51,11 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
             None => Vec::new(),
         },
     };
+    if let Some(changed) = manifest.as_ref().and_then(|manifest| changed_input(manifest, &inputs)) {
+        notes.push(format!(
+            "{changed} is not as the run read it: rows with a label have the answers to what they said then"
+        ));
+    }
     if inputs.is_empty() {
         notes.push(format!(
             "the input of {} is not known here, so its columns and its order are missing; name it with --input",
@@ -62,6 +67,20 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
         inputs => Some(run_input(inputs, &config, has_settings)?),
     };
     Ok((Run { results, errors, input }, notes))
+}
+
+/// Returns the first input file that differs from the file that the run read.
+fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
+    let is_same = |path: &Path| {
+        let Ok(now) = source::identity(path) else { return true };
+        let modified = now.modified_ns.and_then(|nanos| jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok());
+        manifest.inputs.iter().any(|own| own.bytes == Some(now.len) && own.modified == modified)
+    };
+    let files = inputs.iter().filter_map(|input| match input {
+        Input::File(path) => Some(path),
+        Input::Texts(_) | Input::Stdin | Input::Spooled { .. } => None,
+    });
+    files.into_iter().find(|path| !is_same(path)).map(|path| path.display().to_string())
 }
 
 /// Returns whether a file must be the input of a run because of its name. The output of a run has the name of the

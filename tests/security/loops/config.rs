@@ -99,7 +99,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Values, each of which is valid for some flag.
-const VALUES: [&str; 26] = [
+const VALUES: [&str; 29] = [
     "true",
     "false",
     "0",
@@ -123,6 +123,9 @@ const VALUES: [&str; 26] = [
     "\"out.jsonl\"",
     "\"@prompt.txt\"",
     "[\"a\", \"b\"]",
+    "[\"id\", \"text\"]",
+    "\"csv\"",
+    "\"input\"",
     "{ temperature = 1 }",
     "{ X-A = \"b\" }",
     "1979-05-27",
