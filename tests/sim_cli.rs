@@ -188,7 +188,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // If a test fails, the simulator still runs and is ended here. If the test stopped it, there is nothing to end.
+        // If a test fails, the simulator is still running at this point, so it is ended here.
         let _ = self.child.kill();
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct DimensionState {
     /// How long answers take. This is measured only for output tokens.
     production: Production,
     no_raise_until: Instant,
+    /// When the dimension began.
+    began: Instant,
 }
 
 /// A limit that was learned.
@@ -86,6 +88,7 @@ impl DimensionState {
             uncounted: 0,
             production: Production::default(),
             no_raise_until: Instant::ZERO,
+            began: now,
         }
     }
 

@@ -43,6 +43,11 @@ impl UnusedShare {
         self.share
     }
 
+    /// Returns the share that the user wants to leave unused; 0 when this program chooses the share.
+    pub(super) fn wanted(&self) -> f64 {
+        if self.is_fixed { self.share } else { 0.0 }
+    }
+
     /// Raises the share to at least `share`. Returns `false` if the share is fixed and can't change.
     pub(super) fn open(&mut self, share: f64) -> bool {
         if !self.is_fixed {

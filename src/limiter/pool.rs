@@ -104,8 +104,8 @@ impl Pool {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
 
-    /// Returns the amounts that are reserved and that the server has not counted. The server has counted a request and
-    /// its input when the head has come, and its output when the answer has ended.
+    /// Returns the amounts that are reserved and that the server has not counted. The server counts a request and its
+    /// input before it sends the head. It counts the output while it sends the answer.
     pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
@@ -173,11 +173,13 @@ impl Pool {
             self.dimensions.iter_mut().for_each(|dimension| dimension.follow_shadow(cost, now));
         }
         let is_early = self.heads_seen <= FIRST_HEADS;
+        let wanted_headroom = self.unused.wanted();
+
         let mut is_changed = false;
         for (state, dimension) in self.dimensions.iter_mut().zip(Dimension::ALL) {
             let signal = signals.of(dimension);
             is_changed |= state.adopt_limit(signal, self.unused.get(), now);
-            state.adopt_level(HeadSignal { signal, cost, was_admitted, is_early }, now);
+            state.adopt_level(HeadSignal { signal, cost, was_admitted, is_early, wanted_headroom }, now);
         }
         is_changed
     }
@@ -310,6 +312,28 @@ mod tests {
         let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has room") };
         pool.observe(ONE, signals, true, now);
         pool.settle(reservation, ONE, true, now);
+    }
+
+    #[test]
+    fn the_share_that_is_left_unused_is_not_used_later() {
+        let class = ModelClass(Arc::from("haiku-4.5"));
+        let id = PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard };
+        let only_requests = RateLimits { rpm: Some(600), ..RateLimits::NONE };
+        let mut pool = Pool::new(id, only_requests, RateLimits::NONE, Headroom::Fixed(0.5), Instant::ZERO);
+        let (mut sent, mut server) = (0, 600.0_f64);
+        for tenth in 0..3_000_u64 {
+            let now = Instant::from_millis(tenth * 100);
+            server = (server + 1.0).min(600.0);
+            while let Admission::Granted(reservation) = pool.reserve(ONE, now) {
+                server -= 1.0;
+                pool.observe(ONE, &requests(600, server as u32), true, now);
+                pool.settle(reservation, ONE, true, now);
+                sent += 1;
+            }
+        }
+
+        // Five minutes at half of the limit, and the server's first burst.
+        assert!((1_500..=2_110).contains(&sent), "{sent}");
     }
 
     #[test]

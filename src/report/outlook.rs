@@ -277,7 +277,7 @@ mod tests {
         assert_eq!((all.outlook(), pipe.outlook()), (Outlook::Unknown, Outlook::Unknown));
     }
 
-    /// One step of a random run, this many tenths of a second after the step before.
+    /// One step of a random run. The number is the time since the step before, in tenths of a second.
     #[derive(Clone, Debug)]
     struct Step {
         after: i64,

@@ -41,7 +41,7 @@ impl RetryCause {
 pub struct FailedRows {
     /// The number of rows.
     pub rows: u64,
-    /// How many of them, unchanged, may succeed in another run.
+    /// How many of these rows could succeed in another run without a change.
     pub retryable: u64,
     /// Their faults. Each fault has a count and the first row that failed with it.
     pub faults: Alike<FailedRow>,

@@ -60,6 +60,8 @@ pub(in crate::limiter) struct HeadSignal {
     pub(in crate::limiter) was_admitted: bool,
     /// Whether it is one of the first heads of the pool.
     pub(in crate::limiter) is_early: bool,
+    /// The share of the limit that the user wants to leave unused, 0 to 1.
+    pub(in crate::limiter) wanted_headroom: f64,
 }
 
 impl DimensionState {
@@ -92,7 +94,10 @@ impl DimensionState {
         };
         // A step is a whole number of tokens. The fraction that is left over is added to the next step.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        let target = remaining - rounding - self.uncounted;
+        // The share that is left unused collects in the server's bucket. It must not be used later.
+        let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
+        let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
+        let target = remaining - rounding - self.uncounted - left_unused;
         // If the limit given by hand is below the server's limit, the server always has more left than this program is
         // allowed to use.
         let is_below_server = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);

@@ -15,8 +15,8 @@ impl Pool {
         }
     }
 
-    /// Notes a fault; returns whether it counts as a hidden refusal. If so, the caller holds the pool as after a
-    /// refusal.
+    /// Notes a fault; returns whether it counts as a hidden refusal. If so, the caller makes the pool wait, as
+    /// it does after a refusal.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;

@@ -62,6 +62,6 @@ pub struct Endings {
     pub refusal: f64,
     /// Of the requests with stop sequences: the share whose answers end with `stop_sequence`.
     pub stop_sequence: f64,
-    /// Of the requests that have tools and let the model choose: the share whose answers end with `tool_use`.
+    /// The share of answers that end with `tool_use`. It applies to requests with tools that let the model choose one.
     pub tool_use: f64,
 }

@@ -2,7 +2,7 @@
 //!
 //! `localhost` and names below it mean this machine. They are not looked up, because plain `http` may be used for them.
 //! The addresses of all other names are checked. The client connects only to addresses that were checked: it does not
-//! resolve the name again. If a name has an address at which no API can be, all addresses of the name are refused, and
+//! resolve the name again. If one address of a name can't belong to an API, all addresses of the name are refused, and
 //! nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line in the same way as the writer for a long answer: makes the line without the message, and then inserts
-/// the message.
+/// Makes the line as the writer does when an answer is long. It first makes the line without the message, and then
+/// inserts the message.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
