@@ -154,7 +154,7 @@ impl Projection {
     }
 
     /// Returns the projection for the command `results`, which uses earlier runs. `target` is where the output goes,
-    /// and `kinds` are the rows that were asked for.
+    /// and `include` says which rows were asked for.
     ///
     /// # Errors
     /// The name of the output does not fit its format.

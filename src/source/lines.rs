@@ -2,12 +2,12 @@
 
 use super::cells::InputRow;
 use super::fields::Warnings;
+use super::fixed::check_columns;
 use super::format::Format;
 use super::json::string_value;
-use super::names::{found_list, name_list};
 use super::prompt;
 use super::raw::{Fault, Parts, RawRow};
-use super::template::{Cell, Template, missing_columns};
+use super::template::{Cell, Template};
 use super::{Options, SourceError};
 use crate::domain::Params;
 
@@ -25,24 +25,9 @@ impl Lines {
     /// Starts to read the input called `input`.
     ///
     /// # Errors
-    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`], because a line has no other columns.
+    /// The errors of [`check_columns`].
     pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
-        let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
-        if let Some(column) = options.id_column.clone() {
-            let columns = columns(&[&column]);
-            return Err(SourceError::NoIdColumn { name, column, columns });
-        }
-        let missing = options.template.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
-        if let Some(missing) = missing {
-            let (columns, missing) = (columns(&missing), name_list(missing));
-            return Err(SourceError::TemplateColumn { name, missing, columns });
-        }
-        let system = options.system.clone().filter(|_| options.template.is_some());
-        let missing = system.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
-        if let Some(missing) = missing {
-            let (columns, missing) = (columns(&missing), name_list(missing));
-            return Err(SourceError::SystemColumn { name, missing, columns });
-        }
+        let system = check_columns(input, options, &COLUMNS)?;
         Ok(Self { template: options.template.clone(), system })
     }
 }

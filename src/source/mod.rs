@@ -23,6 +23,7 @@ mod error;
 #[cfg(feature = "tables")]
 mod excel;
 mod fields;
+mod fixed;
 mod format;
 #[cfg(feature = "tables")]
 mod guard;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::cells::InputRow;
 use super::fields::Warnings;
+use super::fixed::check_columns;
 use super::format::Rows;
 use super::json::string_value;
-use super::names::{found_list, name_list};
 use super::prompt;
 use super::raw::{End, Fault, Parts, RawRow};
-use super::template::{Cell, Template, missing_columns};
+use super::template::{Cell, Template};
 use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
 use crate::domain::Params;
 
@@ -31,25 +31,9 @@ impl Text {
     /// Starts to read the input called `input`.
     ///
     /// # Errors
-    /// [`SourceError::NoIdColumn`] and [`SourceError::TemplateColumn`], because a text has only the columns in
-    /// `COLUMNS`.
+    /// The errors of [`check_columns`].
     pub(super) fn new(input: &str, options: &Options) -> Result<Self, SourceError> {
-        let (name, columns) = (input.to_owned(), |wrong: &[&str]| found_list(COLUMNS, wrong));
-        if let Some(column) = options.id_column.clone() {
-            let columns = columns(&[&column]);
-            return Err(SourceError::NoIdColumn { name, column, columns });
-        }
-        let missing = options.template.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
-        if let Some(missing) = missing {
-            let (columns, missing) = (columns(&missing), name_list(missing));
-            return Err(SourceError::TemplateColumn { name, missing, columns });
-        }
-        let system = options.system.clone().filter(|_| options.template.is_some());
-        let missing = system.as_ref().and_then(|own| missing_columns(own, |name| COLUMNS.contains(&name)));
-        if let Some(missing) = missing {
-            let (columns, missing) = (columns(&missing), name_list(missing));
-            return Err(SourceError::SystemColumn { name, missing, columns });
-        }
+        let system = check_columns(input, options, &COLUMNS)?;
         let (template, most_bytes) = (options.template.clone(), options.max_line_bytes);
         Ok(Self { template, system, most_bytes, keeps_input: options.keeps_input })
     }

@@ -30,20 +30,24 @@ struct Recorded {
     kind: &'static str,
 }
 
+const API_VERSION: Recorded = Recorded {
+    name: "api-version",
+    of: |config| Some(config.dialect.api_version.clone().into()),
+    texts: text,
+    kind: TEXT,
+};
+
+const BETA: Recorded = Recorded {
+    name: "beta",
+    of: |config| Some(config.dialect.betas.clone()).filter(|betas| !betas.is_empty()).map(Value::from),
+    texts: list,
+    kind: "a list of texts",
+};
+
 const TABLE: [Recorded; 7] = [
     Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
-    Recorded {
-        name: "api-version",
-        of: |config| Some(config.dialect.api_version.clone().into()),
-        texts: text,
-        kind: TEXT,
-    },
-    Recorded {
-        name: "beta",
-        of: |config| Some(config.dialect.betas.clone()).filter(|betas| !betas.is_empty()).map(Value::from),
-        texts: list,
-        kind: "a list of texts",
-    },
+    API_VERSION,
+    BETA,
     Recorded {
         name: "simulate",
         of: |config| config.simulate.then(|| true.into()),
@@ -117,18 +121,8 @@ const ROWS: [Recorded; 10] = [
         texts: long_list,
         kind: "a list of texts",
     },
-    Recorded {
-        name: "api-version",
-        of: |config| Some(config.dialect.api_version.clone().into()),
-        texts: text,
-        kind: TEXT,
-    },
-    Recorded {
-        name: "beta",
-        of: |config| Some(config.dialect.betas.clone()).filter(|betas| !betas.is_empty()).map(Value::from),
-        texts: list,
-        kind: "a list of texts",
-    },
+    API_VERSION,
+    BETA,
 ];
 
 /// The settings of an output that is made from the results.
@@ -145,8 +139,7 @@ const MOST_ROWS_BYTES: usize = 1 << 20;
 
 /// Returns the settings that decide how rows are read. They are recorded in the run's folder.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
-    let rows: Map<String, Value> =
-        ROWS.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect();
+    let rows = values_of(&ROWS, config);
     let bytes: usize = rows.values().map(|value| value.to_string().len()).sum();
     if bytes > MOST_ROWS_BYTES { Map::new() } else { rows }
 }
@@ -169,7 +162,12 @@ pub(crate) fn output_taken_back(settings: &Map<String, Value>, path: &str) -> Re
 
 /// Returns the settings that are stored in the folder of a run.
 pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
-    TABLE.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
+    values_of(&TABLE, config)
+}
+
+/// Returns the values of the settings in `table` that were set, by name.
+fn values_of(table: &[Recorded], config: &Config) -> Map<String, Value> {
+    table.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }
 
 /// Returns the settings that a run recorded in its folder, as a layer. It is empty if the folder has no manifest.

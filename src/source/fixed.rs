@@ -1,0 +1,31 @@
+//! Inputs whose columns are always the same: plain lines and whole texts.
+
+use super::names::{found_list, name_list};
+use super::template::{Template, missing_columns};
+use super::{Options, SourceError};
+
+/// Checks the templates and `--id` for an input called `input` that has only the columns `columns`. Returns the
+/// template of the system prompt, if there is also a template for the prompt.
+///
+/// # Errors
+/// [`SourceError::NoIdColumn`] if there is an `--id`, because no column contains labels. [`SourceError::TemplateColumn`]
+/// and [`SourceError::SystemColumn`] if a template names another column.
+pub(super) fn check_columns(input: &str, options: &Options, columns: &[&str]) -> Result<Option<Template>, SourceError> {
+    let found = |wrong: &[&str]| found_list(columns.iter().copied(), wrong);
+    let missing_in = |template| missing_columns(template, |name| columns.contains(&name));
+    let name = input.to_owned();
+    if let Some(column) = options.id_column.clone() {
+        let columns = found(&[&column]);
+        return Err(SourceError::NoIdColumn { name, column, columns });
+    }
+    if let Some(missing) = options.template.as_ref().and_then(missing_in) {
+        let (columns, missing) = (found(&missing), name_list(missing));
+        return Err(SourceError::TemplateColumn { name, missing, columns });
+    }
+    let system = options.system.as_ref().filter(|_| options.template.is_some());
+    if let Some(missing) = system.and_then(missing_in) {
+        let (columns, missing) = (found(&missing), name_list(missing));
+        return Err(SourceError::SystemColumn { name, missing, columns });
+    }
+    Ok(system.cloned())
+}
