@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, Usage, shortened,
+    Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, RunForecast,
+    Usage, shortened,
 };
 
 /// Version of the format of events.
@@ -92,6 +93,8 @@ pub enum EventBody {
         /// Rows already done by earlier runs.
         already_done: u64,
     },
+    /// What the run is expected to cost, and how long it is expected to take.
+    Forecast(RunForecast),
     /// A row of the input was skipped, because an earlier run has finished it.
     Skipped,
     /// An attempt was sent.

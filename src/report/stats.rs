@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use super::pace::{Pace, between};
 use super::standing::{Ending, Standing};
 use super::tallies::{FailedRows, RetryCause};
-use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolId, PoolStatus, Quality, RateLimits, RunEvent, Usage};
+use crate::domain::{
+    ErrorClass, EventBody, Money, Outage, PoolId, PoolStatus, Quality, RateLimits, RunEvent, RunForecast, Usage,
+};
 
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,8 @@ pub struct Stats {
     pub outage: Option<Outage>,
     /// The latest known limits of each pool.
     pub limits: Vec<(PoolId, RateLimits)>,
+    /// What was expected of the run before its first request; `None` on a pipe.
+    pub forecast: Option<RunForecast>,
     /// How the run ended; `None` while it lasts.
     pub ending: Option<Ending>,
     /// Whether the run has stopped starting requests.
@@ -62,6 +66,7 @@ impl Stats {
                 self.total = *total;
                 self.already_done = *already_done;
             }
+            EventBody::Forecast(forecast) => self.forecast = Some(*forecast),
             EventBody::Skipped => self.skipped += 1,
             EventBody::Sent => self.sent += 1,
             EventBody::Retried { class, limit, maybe_paid } => {

@@ -96,7 +96,8 @@ impl<'a> Body<'a> {
                     .collect(),
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
-            EventBody::Skipped
+            EventBody::Forecast(_)
+            | EventBody::Skipped
             | EventBody::Sent
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }

@@ -1,0 +1,80 @@
+//! Values that are not known exactly.
+
+use std::ops::{Add, AddAssign};
+use std::time::Duration;
+
+use super::Money;
+
+/// A value that is not known exactly: the lowest, the likely and the highest value that it may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Interval<T> {
+    /// The lowest value.
+    pub low: T,
+    /// The likely value. It is never below `low`, and never above `high`.
+    pub likely: T,
+    /// The highest value.
+    pub high: T,
+}
+
+impl<T: Copy> Interval<T> {
+    /// Returns the interval of a value that is known exactly.
+    pub fn exact(value: T) -> Self {
+        Self { low: value, likely: value, high: value }
+    }
+
+    /// Changes each of the three values in the same way. The change must keep their order.
+    pub fn map<U>(self, change: impl Fn(T) -> U) -> Interval<U> {
+        Interval { low: change(self.low), likely: change(self.likely), high: change(self.high) }
+    }
+}
+
+impl<T: Copy + PartialOrd> Interval<T> {
+    /// Returns whether the interval contains a value.
+    pub fn contains(&self, value: T) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+impl<T: Add<Output = T>> Add for Interval<T> {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { low: self.low + other.low, likely: self.likely + other.likely, high: self.high + other.high }
+    }
+}
+
+impl<T: AddAssign> AddAssign for Interval<T> {
+    fn add_assign(&mut self, other: Self) {
+        self.low += other.low;
+        self.likely += other.likely;
+        self.high += other.high;
+    }
+}
+
+/// What a run is expected to cost, and how long it is expected to take. It is made before the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunForecast {
+    /// The number of rows that the run sends.
+    pub rows: u64,
+    /// The cost of these rows; `None` if a model has no price.
+    pub cost: Option<Interval<Money>>,
+    /// The highest cost of these rows if one answer to each of them is paid; `None` if a model has no price.
+    pub at_most: Option<Money>,
+    /// How long the run takes; `None` if that is not known.
+    pub time: Option<Interval<Duration>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_add_up_and_contain_their_ends() {
+        let mut sum = Interval { low: 1, likely: 2, high: 4 } + Interval::exact(10);
+        sum += Interval { low: 0, likely: 1, high: 1 };
+
+        assert_eq!(sum, Interval { low: 11, likely: 13, high: 15 });
+        assert!(sum.contains(11) && sum.contains(15) && !sum.contains(16));
+        assert_eq!(sum.map(|value| value * 2), Interval { low: 22, likely: 26, high: 30 });
+    }
+}
