@@ -1112,6 +1112,8 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         lane: Lane::Online,
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
+        template: 7,
+        estimated_input: 12,
     };
     Outcome { job: Box::new(job(id)), attempts: vec![attempt], ended }
 }

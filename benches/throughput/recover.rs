@@ -68,6 +68,8 @@ fn answered(row: u64, chars: usize) -> Outcome {
         lane: Lane::Online,
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
+        template: 7,
+        estimated_input: 12,
     };
     let message = Message { json: json.into(), usage, quality: Quality::Ok, content: 0..0 };
     Outcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }

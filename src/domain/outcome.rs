@@ -30,6 +30,10 @@ pub struct AttemptRecord {
     pub provider: Arc<str>,
     /// The model that was asked.
     pub model: Arc<str>,
+    /// The template of the request: see [`super::Ask::template`].
+    pub template: u64,
+    /// The input tokens of the request, estimated from its text.
+    pub estimated_input: u32,
 }
 
 /// How a job ended.

@@ -1,6 +1,9 @@
 //! Templates: groups of rows whose answers have a similar length.
+//!
+//! The number of a template is written to the result lines. So later runs can learn from these lines how long the
+//! answers of a template are. The number must therefore never change between versions of this program.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use ring::digest::{Context, SHA256};
 
 use crate::domain::Merged;
 
@@ -18,20 +21,30 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Returns the number of a row's template: rows with the same values of the shared parameters have the same number.
-    /// The number is valid only within one run.
+    ///
+    /// The number is the beginning of a SHA-256 hash. For each shared parameter that a row has, the hash covers its name,
+    /// the length of its value in eight bytes, and its value as it is written.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {
             Some((last, mark)) if SHARED.into_iter().zip(last).all(is_own) => *mark,
             _ => {
-                let mut hasher = DefaultHasher::new();
-                SHARED.map(|name| params.get(name)).hash(&mut hasher);
-                let mark = hasher.finish();
+                let mark = number(params);
                 self.last = Some((SHARED.map(|name| params.own(name).map(Into::into)), mark));
                 mark
             }
         }
     }
+}
+
+fn number(params: Merged<'_>) -> u64 {
+    let mut hash = Context::new(&SHA256);
+    for (name, value) in SHARED.into_iter().filter_map(|name| Some((name, params.get(name)?))) {
+        hash.update(name.as_bytes());
+        hash.update(&(value.len() as u64).to_be_bytes());
+        hash.update(value.as_bytes());
+    }
+    hash.finish().as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -63,5 +76,13 @@ mod tests {
         assert_eq!((marks[0], marks[0]), (marks[1], marks[3]));
         let different = [marks[0], marks[2], marks[4], marks[5], marks[6]];
         assert_eq!(HashSet::from(different).len(), different.len());
+    }
+    #[test]
+    fn the_number_of_a_template_never_changes() {
+        let row = params(r#"{"messages":[1],"model":"a","system":"x","max_tokens":5}"#);
+
+        let number = Templates::default().mark((&row).into());
+
+        assert_eq!(number, 0x23e5_f220_3d18_9a2f, "checked with another implementation");
     }
 }

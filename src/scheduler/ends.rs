@@ -180,7 +180,8 @@ fn remember(
     }
     // Nearly every row has only one attempt. A list that grows by itself would begin with room for four.
     entry.attempts.reserve_exact(1);
-    let Ask { purpose, model, pool, .. } = &entry.planned.ask;
+    let Ask { purpose, model, pool, template, cost: Cost { input_tokens: estimated_input, .. }, .. } =
+        &entry.planned.ask;
     entry.attempts.push(AttemptRecord {
         started_at,
         ended_at,
@@ -193,6 +194,8 @@ fn remember(
         lane: Lane::Online,
         provider: pool.provider.clone(),
         model: model.clone(),
+        template: *template,
+        estimated_input: *estimated_input,
     });
 }
 

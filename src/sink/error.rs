@@ -292,6 +292,8 @@ mod tests {
             lane: Lane::Online,
             provider: "anthropic".into(),
             model: "m".into(),
+            template: 7,
+            estimated_input: 12,
         };
         let job = Job {
             id: JobId(4),

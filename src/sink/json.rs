@@ -81,6 +81,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Writes a number as a string of 16 hexadecimal digits, or `null`.
+    #[inline]
+    pub(super) fn hex(&mut self, name: Name, number: Option<u64>) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let Some(number) = number else { return self.member(name).extend_from_slice(b"null") };
+        let digits: [u8; 16] = std::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at)) as usize & 0xf]);
+        self.plain(name, digits);
+    }
+
     /// Writes `true` or `false`.
     #[inline]
     pub(super) fn truth(&mut self, name: Name, truth: bool) {

@@ -59,6 +59,8 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
         Identity::Nth(occurrence) => meta.number(name!("occurrence"), u64::from(occurrence)),
     }
     meta.text(name!("model"), last.map(|attempt| &*attempt.model));
+    meta.hex(name!("template"), last.map(|attempt| attempt.template));
+    meta.number(name!("estimated_input"), last.map(|attempt| u64::from(attempt.estimated_input)));
     meta.plain(name!("lane"), last.map_or_else(Lane::default, |attempt| attempt.lane).name());
     meta.text(name!("provider"), last.map(|attempt| &*attempt.provider));
     meta.number(name!("attempts"), outcome.attempts.len() as u64);

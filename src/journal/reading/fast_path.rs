@@ -36,6 +36,11 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         None => None,
     };
     skip_text(&mut at, b",\"model\":")?;
+    // Lines of the first versions do not have these members.
+    if skip_text(&mut at, b",\"template\":").is_some() {
+        at.literal(b",\"estimated_input\":")?;
+        null(&mut at).or_else(|| at.count().map(drop))?;
+    }
     skip_text(&mut at, b",\"lane\":")?;
     skip_text(&mut at, b",\"provider\":")?;
     at.literal(b",\"attempts\":")?;
@@ -170,6 +175,8 @@ mod tests {
             lane: Lane::Online,
             provider: "anthropic".into(),
             model: pick(random).into(),
+            template: random.u64(..),
+            estimated_input: random.u32(..),
         };
         let quality = Quality::ALL[random.usize(0..4)];
         let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();

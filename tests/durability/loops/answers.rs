@@ -106,6 +106,8 @@ fn answered(json: String) -> RowOutcome {
         lane: Lane::Online,
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
+        template: 7,
+        estimated_input: 12,
     };
     let message =
         Message { json: json.into_bytes().into(), usage: Usage::default(), quality: Quality::Ok, content: 0..0 };

@@ -105,6 +105,8 @@ fn outcome(job: Job, number: u64) -> Outcome {
         lane: Lane::Online,
         provider: "anthropic".into(),
         model: "claude-haiku-4-5".into(),
+        template: 7,
+        estimated_input: 12,
     };
     // Some lines are longer than several sectors, and some are shorter than one.
     let text = "word ".repeat(number as usize * 37 % 400);
