@@ -89,6 +89,7 @@ pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod export;
+pub mod forecast;
 pub mod journal;
 pub mod limiter;
 pub mod plan;

@@ -66,7 +66,7 @@ fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
         let mut random = fastrand::Rng::with_seed(seed);
         let body = request(&mut random);
         let planned = planned(&body, &mut planner);
-        let Expense { about, most } = expense(&planned);
+        let Expense { input, output_token, most } = expense(&planned);
         let prompt = Prompt::of(&body, &catalog);
         for _ in 0..20 {
             let usage = prompt.usage(&mut random);
@@ -74,7 +74,9 @@ fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
 
             assert!(cost <= most, "seed {seed}: {usage:?} costs {cost}, at most {most} was said for {body}");
         }
-        assert!(about <= most, "seed {seed}: about {about}, at most {most}");
+        assert!(input.low <= input.likely && input.likely <= input.high, "seed {seed}: {input:?}");
+        let whole = input.high.max(output_token.times(planned.ask.max_tokens.into()));
+        assert!(whole <= most, "seed {seed}: {whole} for one half of {body}, at most {most}");
     }
 }
 

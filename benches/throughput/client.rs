@@ -159,7 +159,7 @@ pub fn planner(catalog: &Arc<Catalog>) -> Planner {
 
 /// Returns a plan that reads the whole of one input with default options.
 pub fn input_plan(input: Input) -> InputPlan {
-    InputPlan { inputs: vec![input], options: Options::default(), skip: 0, limit: None }
+    InputPlan { inputs: vec![input], options: Options::default(), skip: 0, limit: None, requests: 0 }
 }
 
 /// A run over one input.

@@ -74,6 +74,7 @@ pub(super) struct RawTier {
     pub name: String,
     pub date: String,
     pub source: String,
+    pub deposit_usd: Option<u32>,
     pub monthly_cap_usd: u32,
     pub count_tokens_rpm: u32,
     pub batch_rpm: u32,

@@ -73,6 +73,11 @@ impl Prices {
         cost(&self.steps, terms, usage, self.web_search).unwrap_or_default()
     }
 
+    /// Returns the price of one output token on these terms, for a prompt of this length.
+    pub(crate) fn output_token(&self, terms: Terms, prompt_tokens: u64) -> Money {
+        on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
+    }
+
     /// Returns the highest cost that an answer within `bound` can have on these terms.
     ///
     /// The prompt may be shorter than its bound. So each kind of token is counted at its highest price among the steps
@@ -90,10 +95,14 @@ impl Prices {
     }
 }
 
+/// Returns the step that applies to a prompt of this length; `None` without prices.
+fn step(steps: &[PriceStep], prompt_tokens: u64) -> Option<&PriceStep> {
+    steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())
+}
+
 /// Returns what `usage` cost; `None` without prices.
 pub(super) fn cost(steps: &[PriceStep], terms: Terms, usage: &Usage, web_search: Money) -> Option<Money> {
-    let prompt_tokens = usage.prompt_tokens();
-    let step = steps.iter().rfind(|step| step.above_prompt_tokens < prompt_tokens).or(steps.first())?;
+    let step = step(steps, usage.prompt_tokens())?;
     Some(on(terms, step.tokens(usage)) + web_search.times(usage.web_searches))
 }
 

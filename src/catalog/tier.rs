@@ -13,6 +13,9 @@ pub struct TierTable {
     pub date: String,
     /// Where it was published and how long it was valid.
     pub source: String,
+    /// The sum of deposits, in dollars, with which an organization reached the tier; `None` for the tiers of today, which
+    /// depend on usage history.
+    pub deposit_usd: Option<u32>,
     /// How many dollars an organization of this tier can spend in a calendar month.
     pub monthly_cap_usd: u32,
     /// Requests per minute to `count_tokens`. They do not count against the limits for messages.
@@ -31,6 +34,7 @@ impl TierTable {
             tier,
             date: raw.date,
             source: raw.source,
+            deposit_usd: raw.deposit_usd,
             monthly_cap_usd: raw.monthly_cap_usd,
             count_tokens_rpm: raw.count_tokens_rpm,
             batch_rpm: raw.batch_rpm,

@@ -9,6 +9,7 @@
 //! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
 //! the user this. It does not print the value.
 
+mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
 mod parsers;
@@ -20,11 +21,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub use self::deadline::Deadline;
 use self::groups::{
     ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs, ReadArgs,
     RequestArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 use self::layered::{Layered, layered};
+
 #[cfg(feature = "sim")]
 pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
 use super::exit::TABLE;
@@ -54,6 +57,9 @@ pub enum Command {
     Results(Box<ResultsArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
+    /// Show what a run would cost, how long it would take, and what would change that
+    #[command(after_help = PLAN_HELP)]
+    Plan(Box<PlanArgs>),
     /// Show the limits of each tier, with their dates
     Limits(LimitsArgs),
     /// Run a local server that behaves like the API
@@ -102,6 +108,16 @@ was killed. Nothing of the run is changed.
 Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
 error.class, message.PATH, and others (see README).";
+
+const PLAN_HELP: &str = "\
+Examples:
+  claude-batch plan prompts.jsonl --tier 2
+  claude-batch plan prompts.jsonl --tier 2 --deadline 'mon 9:00' --max-cost 40
+  claude-batch plan new.jsonl --history old.results.jsonl --count-tokens 100 --json
+
+The flags of run mean the same here. Nothing is sent that costs money: --count-tokens
+uses an endpoint that is free. A plan learns from earlier answers to the same
+prompts: those of this input, and those that --history names. A rehearsal counts too.";
 
 #[cfg(feature = "sim")]
 const SIMULATE_HELP: &str = "\
@@ -240,6 +256,30 @@ impl CheckArgs {
         let Self { inputs: _, source, request, place } = self.clone();
         Settings { source, request, place, ..Settings::default() }
     }
+}
+
+/// Arguments of `plan`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanArgs {
+    /// Files or folders to read; - or nothing for standard input
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
+    pub inputs: Vec<PathBuf>,
+    /// Results of earlier runs to learn from
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Plan", value_hint = ValueHint::FilePath)]
+    pub history: Vec<PathBuf>,
+    /// Let the API count the tokens of N random rows; free, but needs a key
+    #[arg(long, value_name = "N", help_heading = "Plan", allow_negative_numbers = true,
+        value_parser = parsers::positive_u32)]
+    pub count_tokens: Option<u32>,
+    /// When the run has to be done: 6h, 18:00, 'mon 9:00', 2026-12-01 or 2026-12-01T09:00Z
+    #[arg(long, value_name = "TIME", help_heading = "Plan", value_parser = deadline::deadline)]
+    pub deadline: Option<Deadline>,
+    /// Print the plan as one JSON object
+    #[arg(long, help_heading = "Plan")]
+    pub json: bool,
+    /// The settings of the run.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// Arguments of `limits`.

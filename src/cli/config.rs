@@ -213,6 +213,19 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns the settings of `plan`, which are those of `run`. With several inputs, the output need not be named.
+    ///
+    /// # Errors
+    /// The errors of [`Config::of_run`].
+    pub(crate) fn of_plan(args: &RunArgs, world: &World) -> Result<Self> {
+        let inputs = |format| inputs(&args.inputs, format, world);
+        let mut config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
+        if config.inputs.len() > 1 && config.output.is_none() {
+            config.output = Some(OutputArg::Stdout);
+        }
+        Ok(config)
+    }
+
     /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that is
     /// resumed: they override files, but flags and the environment override them.
     ///

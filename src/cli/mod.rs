@@ -12,6 +12,7 @@ mod faults;
 mod lockdown;
 mod models;
 mod parts;
+mod plan;
 mod projection;
 mod results;
 mod run;
@@ -57,6 +58,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Resume(args) => run::resume(args, &world),
         Command::Results(args) => results::results(args, &world),
         Command::Check(args) => tables::check(args, &world),
+        Command::Plan(args) => run::plan(args, &world),
         Command::Limits(args) => tables::limits(args),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),

@@ -62,6 +62,7 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
         options: source::Options { format, id_column, sheet, template, system, ..source::Options::default() },
         skip: config.source.skip,
         limit: config.source.limit,
+        requests: 0,
     })
 }
 
@@ -248,7 +249,19 @@ pub(crate) fn scheduler(
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
     SchedulerConfig {
-        limits_of: limits_of(config, catalog),
+        // Failed rows count too: a row is recorded as failed only if the endpoint answered other rows.
+        has_worked_before: answered > 0 || !recovered.failed.is_empty(),
+        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend),
+        real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
+        seed: fastrand::u64(..),
+        ..forecast_scheduler(config, window, limits_of(config, catalog))
+    }
+}
+
+/// Returns the settings of a scheduler whose run is only played: it has no budget, and its seed is always the same.
+pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: LimitsOf) -> SchedulerConfig {
+    SchedulerConfig {
+        limits_of,
         by_hand: config.limits,
         headroom: match config.headroom {
             values::Headroom::Auto => Headroom::Auto,
@@ -258,8 +271,7 @@ pub(crate) fn scheduler(
         window,
         max_retries: config.max_retries,
         retry_for: config.retry_for,
-        // Failed rows count too: a row is recorded as failed only if the endpoint answered other rows.
-        has_worked_before: answered > 0 || !recovered.failed.is_empty(),
+        has_worked_before: true,
         retry_ambiguous: config.retry_ambiguous,
         stream: config.stream,
         halt: match config.halt {
@@ -268,10 +280,10 @@ pub(crate) fn scheduler(
             values::HaltRule::Rows(rows) => HaltRule::Failures(rows),
             values::HaltRule::Share(share) => HaltRule::Share(share),
         },
-        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend),
-        real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
+        budget: Budget::default(),
+        real_cost: Box::new(|_, _| None),
         policy: None,
-        seed: fastrand::u64(..),
+        seed: 1,
     }
 }
 

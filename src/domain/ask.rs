@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Cost, Expense, PoolId, Request, Terms};
+use super::{Cost, Expense, Interval, PoolId, Request, Terms};
 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Ask {
     /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
     /// output tokens. The estimate assumes that no input is cached, and does not use what the run has learned.
     pub cost: Cost,
+    /// The estimated input tokens as an interval. `cost` contains its likely value.
+    pub input_tokens: Interval<u32>,
     /// The cost of one answer to this request; `None` when its model has no price. It is computed from the request, so
     /// a policy that changes the request must compute it anew.
     pub expense: Option<Expense>,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
+use super::Interval;
+
 /// What a limit counts. More variants may be added later, so match every variant by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
@@ -139,18 +141,14 @@ pub struct UsageBound {
 /// What one answer to a request costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expense {
-    /// The estimated cost.
-    pub about: Money,
+    /// The cost of its prompt. The lowest value assumes that everything is read from a cache if the request has cache
+    /// marks. The highest value then assumes that everything is written to the cache.
+    pub input: Interval<Money>,
+    /// The price of one output token, for a prompt of the likely length.
+    pub output_token: Money,
     /// The upper bound: no single paid answer costs more. When an answer breaks off and the request is sent again, the
     /// next answer is paid in addition.
     pub most: Money,
-}
-
-impl AddAssign for Expense {
-    fn add_assign(&mut self, other: Self) {
-        self.about += other.about;
-        self.most += other.most;
-    }
 }
 
 /// An amount of money, in pico-dollars (10⁻¹² USD). This unit is small enough for prices: at 0.01 dollars per million

@@ -56,9 +56,9 @@ impl<T: AddAssign> AddAssign for Interval<T> {
 pub struct RunForecast {
     /// The number of rows that the run sends.
     pub rows: u64,
-    /// The cost of these rows; `None` if a model has no price.
+    /// The cost of those rows that have a price; `None` if no row has one.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of these rows if one answer to each of them is paid; `None` if a model has no price.
+    /// The highest cost of the same rows if one answer to each of them is paid; `None` if no row has a price.
     pub at_most: Option<Money>,
     /// How long the run takes; `None` if that is not known.
     pub time: Option<Interval<Duration>>,

@@ -47,7 +47,7 @@ impl Default for Request {
 }
 
 /// The terms of a request. Its price follows from these terms, the model and the tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Terms {
     /// The speed of service.
     pub speed: Speed,

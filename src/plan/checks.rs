@@ -93,7 +93,7 @@ pub(super) fn body(body_bytes: usize) -> Result<(), Fault> {
 /// Checks that the input fits the model's context window. A row is rejected only if even the lowest estimate does not
 /// fit.
 pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Model>) -> Result<(), Fault> {
-    let Some(model) = model.filter(|model| estimate.tokens > model.context_tokens) else {
+    let Some(model) = model.filter(|model| estimate.tokens.likely > model.context_tokens) else {
         return Ok(());
     };
     let least = least_input_tokens(params);
@@ -103,7 +103,7 @@ pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Mod
     Err(too_large(format!(
         "the prompt is about {} tokens and certainly more than {least}, above the {} that {} accepts; shorten it or \
          choose a model with a larger window",
-        estimate.tokens, model.context_tokens, model.id
+        estimate.tokens.likely, model.context_tokens, model.id
     )))
 }
 
@@ -224,7 +224,7 @@ mod tests {
         let params = params(&format!(r#"{{"messages":[{{"content":[{block}0]}}]}}"#));
         let estimate = estimate(&params, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED);
 
-        assert!(estimate.tokens > 200_000);
+        assert!(estimate.tokens.likely > 200_000);
         assert_eq!(window(Merged::from(&params), &estimate, catalog.model(HAIKU)), Ok(()));
     }
 

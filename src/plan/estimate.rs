@@ -9,13 +9,14 @@
 use super::walk::{Scale, Walk, member};
 use crate::catalog::{TokenizerFamily, ToolPrompt};
 use crate::domain::json::is_filled_array;
-use crate::domain::{Caching, Merged};
+use crate::domain::{Caching, Interval, Merged};
 
 /// The estimated input of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// Input tokens, including cached ones.
-    pub tokens: u32,
+    /// Input tokens, including cached ones. `likely` is the estimate. The real number is probably between `low` and
+    /// `high`, but no bound: [`Estimate::most_tokens`] is.
+    pub tokens: Interval<u32>,
     /// The number of entries of `messages`.
     pub messages: u32,
     /// An upper bound for the input tokens of the request's own content: one for every byte of text, and the highest
@@ -36,8 +37,9 @@ pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool
     let walk = Walk::over(named(params), scale);
     let has_tools = params.get("tools").is_some_and(|tools| is_filled_array(tools.as_bytes()));
     let hidden = if has_tools { hidden_prompt(params, tool_prompt) } else { 0 };
+    let tokens = walk.interval() + Interval::exact(u64::from(hidden));
     Estimate {
-        tokens: u32::try_from(walk.tokens() + u64::from(hidden)).unwrap_or(u32::MAX),
+        tokens: tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
         messages: walk.messages,
         most_tokens: walk.bytes.saturating_sub(walk.left_out) + walk.most_media_tokens,
         caching: walk.caching,
@@ -85,7 +87,7 @@ pub(super) mod tests {
     }
 
     fn tokens(json: &str) -> u32 {
-        estimate(&params(json), TokenizerFamily::Old, PROMPT).tokens
+        estimate(&params(json), TokenizerFamily::Old, PROMPT).tokens.likely
     }
 
     fn of_content(content: &str) -> u32 {
@@ -124,6 +126,31 @@ pub(super) mod tests {
             assert!(old.contains(&ratio(TokenizerFamily::Old)), "{name}, old: {}", ratio(TokenizerFamily::Old));
             assert!(new.contains(&ratio(TokenizerFamily::New)), "{name}, new: {}", ratio(TokenizerFamily::New));
         }
+    }
+
+    #[test]
+    fn the_interval_is_as_wide_as_what_is_not_known() {
+        let width = |content: &str| {
+            let request = params(&format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#));
+            let Interval { low, likely, high } = estimate(&request, TokenizerFamily::Old, PROMPT).tokens;
+            [low, high].map(|end| f64::from(end) / f64::from(likely))
+        };
+        let text = |text: &str| serde_json::to_string(text).expect("a string becomes JSON");
+        let data = encode(&png(1_400, 1_400));
+        let picture = format!(r#"[{{"type":"image","source":{{"type":"base64","data":"{data}"}}}}]"#);
+        let remote = r#"[{"type":"image","source":{"type":"url","url":"https://example.invalid/a.png"}}]"#;
+        let pdf = format!(r#"[{{"type":"document","source":{{"type":"base64","data":"{}"}}}}]"#, encode(&[0; 90_000]));
+
+        for content in [text(&ENGLISH.repeat(5)), text(&RUSSIAN.repeat(5))] {
+            let [low, high] = width(&content);
+            assert!((0.49..0.56).contains(&low) && (1.45..1.51).contains(&high), "{low} to {high}");
+        }
+        let [low, high] = width(&picture);
+        assert!(low > 0.88 && high < 1.11, "its size is known: {low} to {high}");
+        let [low, high] = width(remote);
+        assert!(low < 0.1 && high < 1.01, "it counts as the largest picture: {low} to {high}");
+        let [low, high] = width(&pdf);
+        assert!(low < 0.3 && high > 2.0, "its pages are not known: {low} to {high}");
     }
 
     #[test]
@@ -173,7 +200,7 @@ pub(super) mod tests {
         let request = params(&format!(r#"{{"messages":[{{"content":[{url}]}}]}}"#));
 
         assert_eq!((block(url), block(broken)), (1568, 1568));
-        assert_eq!(estimate(&request, TokenizerFamily::New, PROMPT).tokens, 7 + 4784);
+        assert_eq!(estimate(&request, TokenizerFamily::New, PROMPT).tokens.likely, 7 + 4784);
     }
 
     #[test]
@@ -296,7 +323,7 @@ pub(super) mod tests {
 
         let estimate = estimate(&params, TokenizerFamily::Old, PROMPT);
 
-        assert!(estimate.tokens > 50_000);
+        assert!(estimate.tokens.likely > 50_000);
         assert_eq!(estimate.caching, Caching::Hour, "a part that is not read may contain a mark");
     }
 
@@ -335,7 +362,8 @@ pub(super) mod tests {
             let Estimate { tokens, most_tokens, .. } = estimate(&request, TokenizerFamily::New, PROMPT);
 
             prop_assert!(least_input_tokens((&request).into()) <= most_tokens);
-            prop_assert!(u64::from(tokens) >= least_input_tokens((&request).into()) / 2);
+            prop_assert!(tokens.low <= tokens.likely && tokens.likely <= tokens.high, "{tokens:?}");
+            prop_assert!(u64::from(tokens.likely) >= least_input_tokens((&request).into()) / 2);
         }
 
         #[test]
@@ -355,7 +383,7 @@ pub(super) mod tests {
 
             let old = estimate(&request, TokenizerFamily::Old, PROMPT).tokens;
 
-            prop_assert!(least_input_tokens((&request).into()) <= u64::from(old) + text.len() as u64 / 20);
+            prop_assert!(least_input_tokens((&request).into()) <= u64::from(old.likely) + text.len() as u64 / 20);
         }
     }
 }

@@ -17,10 +17,9 @@ impl Vision {
     /// The values for Opus 4.7 and later models.
     pub(super) const NEW: Self = Self { longest_edge_px: 2576, max_tokens: 4784 };
 
-    /// Returns the tokens of a picture given as base64 text. If its size can't be read, it counts as the largest
-    /// picture.
-    pub(super) fn tokens_of(&self, base64: &[u8]) -> u32 {
-        dimensions(base64).map_or(self.max_tokens, |(width, height)| self.tokens(width, height))
+    /// Returns the tokens of a picture given as base64 text; `None` if its size can't be read.
+    pub(super) fn tokens_of(&self, base64: &[u8]) -> Option<u32> {
+        dimensions(base64).map(|(width, height)| self.tokens(width, height))
     }
 
     /// Returns the tokens of a picture after scaling down: one for each square of 28 by 28 pixels. A square that is

@@ -1,22 +1,38 @@
 //! Pictures and documents of a request: counted by kind and size, never by the length of their base64 text.
 
 use super::walk::{Walk, member};
+use crate::domain::Interval;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
 /// This many bytes of a PDF count as one page. A page of text has 20 to 50 kB, and a scanned page has 100 kB or more.
 const PDF_PAGE_BYTES: usize = 60_000;
+/// The bytes of a scanned page, and of a page of plain text. They give the interval of the number of pages.
+const DENSE_PAGE_BYTES: usize = 500_000;
+const LIGHT_PAGE_BYTES: usize = 10_000;
 /// The largest number of pages in a PDF that the API accepts. Source: API documentation, "PDF support" (2026-08-22).
 const MOST_PDF_PAGES: usize = 600;
 /// The largest number of text tokens in a PDF page. The source is the same as for `MOST_PDF_PAGES`.
 const MOST_PAGE_TEXT_TOKENS: u64 = 3000;
+/// The least number of text tokens in a PDF page. The source is the same as for `MOST_PDF_PAGES`.
+const LEAST_PAGE_TEXT_TOKENS: u64 = 1500;
+/// The number of tokens of a small picture, for pictures whose size is not known.
+const LEAST_PICTURE_TOKENS: u64 = 100;
 /// The number of pages that is assumed for a document that is given only by its address or id.
-const REMOTE_PAGES: usize = 10;
+const REMOTE_PAGES: Interval<usize> = Interval { low: 1, likely: 10, high: 100 };
+
 impl Walk<'_> {
     pub(super) fn image(&mut self, source: &[u8]) {
         let data = member(source, b"data").and_then(inside_quotes);
         let vision = &self.scale.vision;
-        self.other += u64::from(data.map_or(vision.max_tokens, |data| vision.tokens_of(data)));
-        self.most_media_tokens += u64::from(vision.max_tokens);
+        let most = u64::from(vision.max_tokens);
+        self.media += match data.and_then(|data| vision.tokens_of(data)).map(u64::from) {
+            // The published rule is exact, but not for how a picture is scaled down.
+            Some(tokens) => {
+                Interval { low: tokens * 9 / 10, likely: tokens, high: (tokens * 11).div_ceil(10).min(most) }
+            }
+            None => Interval { low: LEAST_PICTURE_TOKENS.min(most), likely: most, high: most },
+        };
+        self.most_media_tokens += most;
         self.left_out += data.map_or(0, |data| data.len() as u64);
     }
 
@@ -38,7 +54,13 @@ impl Walk<'_> {
         match (kind, data, content) {
             (b"text", Some(text), _) => self.verbatim(text),
             (b"base64", Some(data), _) => {
-                self.pages(data.len() / 4 * 3 / PDF_PAGE_BYTES + 1);
+                let bytes = data.len() / 4 * 3;
+                let pages = bytes / PDF_PAGE_BYTES + 1;
+                self.pages(Interval {
+                    low: bytes / DENSE_PAGE_BYTES + 1,
+                    likely: pages,
+                    high: bytes / LIGHT_PAGE_BYTES + 1,
+                });
                 self.left_out += data.len() as u64;
             }
             (b"content", _, Some(content)) => self.content(&mut Cursor::new(content), depth)?,
@@ -47,9 +69,17 @@ impl Walk<'_> {
         Some(())
     }
 
-    fn pages(&mut self, pages: usize) {
+    fn pages(&mut self, pages: Interval<usize>) {
         let picture_tokens = u64::from(self.scale.vision.max_tokens);
-        self.other += pages.min(MOST_PDF_PAGES) as u64 * (self.scale.page_text_tokens + picture_tokens);
+        let Interval { low, likely, high } = pages.map(|pages| pages.min(MOST_PDF_PAGES) as u64);
+        self.media += match self.scale.page_text_tokens {
+            0 => Interval::default(),
+            page_text_tokens => Interval {
+                low: low * (LEAST_PAGE_TEXT_TOKENS + LEAST_PICTURE_TOKENS),
+                likely: likely * (page_text_tokens + picture_tokens),
+                high: high * (MOST_PAGE_TEXT_TOKENS + picture_tokens),
+            },
+        };
         self.most_media_tokens += MOST_PDF_PAGES as u64 * (MOST_PAGE_TEXT_TOKENS + picture_tokens);
     }
 }

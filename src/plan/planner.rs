@@ -21,13 +21,10 @@ use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::{
-    Ask, Cost, Expense, Identity, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned, PoolId, Purpose, Request,
-    RowId, Terms, Usage,
+    Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
+    PoolId, Purpose, Request, RowId, Terms, Usage,
 };
 use crate::source::Row;
-
-/// The output tokens that the estimate of an answer's cost assumes.
-const EXPECTED_OUTPUT: u32 = 256;
 
 /// Turns rows into jobs, in input order.
 #[derive(Debug)]
@@ -52,7 +49,7 @@ pub struct Planner {
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
-    input_tokens: u32,
+    input_tokens: Interval<u32>,
     expense: Option<Expense>,
     max_tokens: u32,
     template: u64,
@@ -198,10 +195,22 @@ impl Planner {
         };
         let Measured { model, terms, pool, input_tokens, expense, max_tokens, template } = measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
-        let cost = Cost { requests: 1, input_tokens, output_tokens: max_tokens };
+        let cost = Cost { requests: 1, input_tokens: input_tokens.likely, output_tokens: max_tokens };
         let purpose = Purpose::First;
         let shared = request.clone();
-        let ask = Ask { request: shared, model, terms, pool, cost, expense, max_tokens, template, body_bytes, purpose };
+        let ask = Ask {
+            request: shared,
+            model,
+            terms,
+            pool,
+            cost,
+            input_tokens,
+            expense,
+            max_tokens,
+            template,
+            body_bytes,
+            purpose,
+        };
         let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
         Ok(Planned { job, ask })
     }
@@ -269,6 +278,17 @@ fn measured(
     })
 }
 
+/// How the API reads a prompt.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// Nothing is cached.
+    Uncached,
+    /// All of it comes from a cache.
+    Cached,
+    /// All of it is written to a cache.
+    Written(Caching),
+}
+
 /// Computes the expected and the highest cost of an answer; `None` when the model has no price.
 fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
     let prices = known.prices(terms.speed)?;
@@ -276,12 +296,28 @@ fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms,
     let others =
         if bound.may_fall_back { known.most_of_any(terms, &bound.usage).times(FALLBACKS) } else { Money::ZERO };
     let most = prices.most(terms, &bound.usage) + others;
-    let likely = Usage {
-        input_tokens: estimate.tokens.into(),
-        output_tokens: max_tokens.min(EXPECTED_OUTPUT).into(),
-        ..Usage::default()
+    let read = |tokens: u32, caching| {
+        let tokens = u64::from(tokens);
+        let usage = match caching {
+            Reading::Uncached => Usage { input_tokens: tokens, ..Usage::default() },
+            Reading::Cached => Usage { cache_read_tokens: tokens, ..Usage::default() },
+            Reading::Written(Caching::Hour) => Usage { cache_write_1h_tokens: tokens, ..Usage::default() },
+            Reading::Written(_) => Usage { cache_write_5m_tokens: tokens, ..Usage::default() },
+        };
+        prices.cost(terms, &usage).min(most)
     };
-    Some(Expense { about: prices.cost(terms, &likely).min(most), most })
+    let tokens = estimate.tokens;
+    let (lowest, highest) = match estimate.caching {
+        Caching::None => (Reading::Uncached, Reading::Uncached),
+        caching => (Reading::Cached, Reading::Written(caching)),
+    };
+    let input = Interval {
+        low: read(tokens.low, lowest),
+        likely: read(tokens.likely, Reading::Uncached),
+        high: read(tokens.high, highest),
+    };
+    let output_token = prices.output_token(terms, tokens.likely.into());
+    Some(Expense { input, output_token, most })
 }
 
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows by how much.
@@ -522,7 +558,10 @@ mod tests {
         let mut planner = planner();
         let mut expense = |rest: &str| {
             let planned = plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"max_tokens":300{rest},"#), 1)));
-            planned.ask.expense.map(|Expense { about, most }| (about.dollars() * 1e6, most.dollars() * 1e6))
+            let millionths = |money: Money| money.dollars() * 1e6;
+            planned.ask.expense.map(|Expense { input, output_token, most }| {
+                (input.map(millionths).likely + 256.0 * millionths(output_token), millionths(most))
+            })
         };
         let model = |name: &str, rest: &str| format!(r#","model":"{name}"{rest}"#);
 

@@ -67,26 +67,49 @@ pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64
     sum
 }
 
-/// Returns the weight of the content of a JSON string, with its escapes decoded. Also returns a lower bound for the
-/// number of bytes that the escapes add.
-pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class) -> (u64, u64) {
-    let (mut sum, mut surplus) = (0, 0);
+/// The weight of the content of a JSON string, with its escapes decoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weighed {
+    /// The weight.
+    pub weight: u64,
+    /// The part of the weight that comes from characters outside ASCII.
+    pub wide: u64,
+    /// A lower bound for the number of bytes that the escapes add.
+    pub surplus: u64,
+}
+
+/// Returns the weight of the content of a JSON string.
+pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class) -> Weighed {
+    let mut sum = Weighed::default();
     let mut rest = body;
     while !rest.is_empty() {
         if rest[0] == b'\\' {
             let (lead, taken) = decode_escape(rest);
-            sum += u64::from(weights.by_class[*previous as usize][usize::from(lead)]);
-            surplus += (taken as u64).saturating_sub(most_bytes(lead));
+            let weight = u64::from(weights.by_class[*previous as usize][usize::from(lead)]);
+            sum.weight += weight;
+            sum.wide += if lead.is_ascii() { 0 } else { weight };
+            sum.surplus += (taken as u64).saturating_sub(most_bytes(lead));
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
             // A string can't contain an unescaped quote. If there is one nevertheless, it counts as a sign.
             let run = special(rest, 1).unwrap_or(rest.len());
-            sum += weigh(weights, &rest[..run], previous);
+            sum.weight += weigh(weights, &rest[..run], previous);
+            sum.wide += weigh_wide(weights, &rest[..run]);
             rest = &rest[run..];
         }
     }
-    (sum, surplus)
+    sum
+}
+
+/// Returns the part of a text's weight that comes from characters outside ASCII. Each of them counts as if a letter came
+/// before it.
+pub(super) fn weigh_wide(weights: &Weights, text: &[u8]) -> u64 {
+    if text.is_ascii() {
+        return 0;
+    }
+    let after_letter = weights.by_class[Class::Inner as usize];
+    text.iter().filter(|byte| !byte.is_ascii()).map(|&byte| u64::from(after_letter[usize::from(byte)])).sum()
 }
 
 /// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. One half of a
@@ -277,11 +300,12 @@ mod tests {
             for weights in [&OLD, &NEW, &FLOOR] {
                 let expected = thousandths(weights, plain);
                 for body in [&*escaped, usual] {
-                    let (weight, surplus) = weigh_escaped(weights, body.as_bytes(), &mut Class::Break);
+                    let Weighed { weight, wide, surplus } = weigh_escaped(weights, body.as_bytes(), &mut Class::Break);
                     // Each half of a surrogate pair counts as three bytes.
                     let pairs = plain.chars().filter(|letter| letter.len_utf16() == 2).count() as u64;
                     let exact = (body.len() - plain.len()) as u64;
                     assert_eq!(weight, expected, "{body}");
+                    assert!(wide <= weight && (wide == 0) == plain.is_ascii(), "{body}: {wide}");
                     assert!(
                         (exact.saturating_sub(2 * pairs)..=exact).contains(&surplus),
                         "{body}: {surplus} of {exact}"
@@ -294,7 +318,7 @@ mod tests {
     #[test]
     fn incomplete_escapes_count_as_they_are_written() {
         for body in ["\\", "\\u", "\\u12", "\\uzzzz", "a\\", "\\u+123"] {
-            let (weight, surplus) = weigh_escaped(&OLD, body.as_bytes(), &mut Class::Break);
+            let Weighed { weight, surplus, .. } = weigh_escaped(&OLD, body.as_bytes(), &mut Class::Break);
             assert!(weight > 0 && surplus < body.len() as u64, "{body}");
         }
     }

@@ -186,7 +186,7 @@ mod tests {
                 match offered < rows {
                     true => {
                         let mut row = planned(&offered.to_string(), 100, 100);
-                        row.ask.expense = Some(Expense { about: Money(10), most: Money(10) });
+                        row.ask.expense = Some(Expense { most: Money(10), ..Expense::default() });
                         scheduler.offer(row, now);
                     }
                     false => scheduler.close_input(),

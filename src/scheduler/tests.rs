@@ -12,9 +12,9 @@ use crate::answer::{Policy, Then};
 use crate::catalog::Catalog;
 use crate::clock::Instant;
 use crate::domain::{
-    Ask, Cost, Ended, ErrorClass, Expense, Failure, HaltReason, Identity, Job, JobId, JobKey, LimitKind, LimitSignal,
-    Message, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, Quality, RateLimits, RateSignals, Reason,
-    Request, RowId, Speed, Terms, Usage, Verdict,
+    Ask, Cost, Ended, ErrorClass, Expense, Failure, HaltReason, Identity, Interval, Job, JobId, JobKey, LimitKind,
+    LimitSignal, Message, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, Quality, RateLimits,
+    RateSignals, Reason, Request, RowId, Speed, Terms, Usage, Verdict,
 };
 use crate::limiter::{Admission, Headroom};
 use crate::plan::{Dialect, Planner, RequestDefaults, walks};
@@ -48,7 +48,8 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
                 speed: Speed::Standard,
             }),
             cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
-            expense: Some(Expense { about: Money(10), most: Money(1000) }),
+            input_tokens: Interval::exact(input_tokens),
+            expense: Some(Expense { most: Money(1000), ..Expense::default() }),
             max_tokens,
             template: 0,
             body_bytes: 100,
@@ -566,7 +567,7 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
 
 #[test]
 fn a_follow_up_reserves_its_own_highest_cost() {
-    let dear = Expense { about: Money(10), most: Money(2000) };
+    let dear = Expense { most: Money(2000), ..Expense::default() };
     let policy: Policy = Box::new(move |_, ask, _, attempts| match attempts {
         [_] => Then::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),
         _ => Then::Keep,

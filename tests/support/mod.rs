@@ -4,8 +4,8 @@
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Ask, Cost, Expense, Identity, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose,
-    RateLimits, Request, RowId, Speed, Terms,
+    Ask, Cost, Expense, Identity, Interval, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId,
+    Purpose, RateLimits, Request, RowId, Speed, Terms,
 };
 use claude_batch::limiter::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
@@ -18,6 +18,7 @@ pub mod player;
 pub mod scenario;
 pub mod seen;
 pub mod whole;
+pub mod workload;
 
 /// Returns a row of `class`. Its estimate is `input_tokens`, and its answer can have up to `max_tokens`.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
@@ -46,7 +47,8 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             terms: Terms::default(),
             pool: pool_id(class).into(),
             cost: Cost { requests: 1, input_tokens, output_tokens: max_tokens },
-            expense: Some(Expense { about: Money(1), most: Money(max_tokens.into()) }),
+            input_tokens: Interval::exact(input_tokens),
+            expense: Some(Expense { most: Money(max_tokens.into()), ..Expense::default() }),
             max_tokens,
             template: 0,
             body_bytes: 4 * input_tokens,
@@ -105,6 +107,8 @@ pub struct MemLedger {
     pub failed: Vec<(String, claude_batch::domain::ErrorClass)>,
     /// The total number of attempts for all finished rows.
     pub attempts: usize,
+    /// For each answered row: its number, what it used, and how long it took from its first request on.
+    pub used: Vec<(u64, claude_batch::domain::Usage, std::time::Duration)>,
     marks: std::collections::BTreeMap<claude_batch::scheduler::Ticket, String>,
 }
 
@@ -117,6 +121,7 @@ impl MemLedger {
             answered: Vec::new(),
             failed: Vec::new(),
             attempts: 0,
+            used: Vec::new(),
             marks: std::collections::BTreeMap::new(),
         };
         (ledger, receiver)
@@ -156,7 +161,13 @@ impl claude_batch::runner::Ledger for MemLedger {
         self.attempts += outcome.attempts.len();
         let label = outcome.job.custom_id.clone();
         match &outcome.ended {
-            claude_batch::domain::Ended::Succeeded(_) => self.answered.push(label),
+            claude_batch::domain::Ended::Succeeded(_) => {
+                let [first, .., last] =
+                    [outcome.attempts.first(), outcome.attempts.last()].map(|own| own.expect("it was sent"));
+                let latency = last.ended_at.since(first.started_at);
+                self.used.push((outcome.job.id.0, outcome.usage(), latency));
+                self.answered.push(label);
+            }
             claude_batch::domain::Ended::Failed { class, .. } => self.failed.push((label, *class)),
         }
         self.commit(line);

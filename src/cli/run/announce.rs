@@ -1,21 +1,23 @@
 //! Announces a run: where its requests go, what they contain and what they may cost. Before an expensive run, asks
 //! whether to start it.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use jiff::ZonedDateTime;
 
+use super::super::plan::{cost_words, time_words};
 use super::super::{columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
-use crate::domain::{Expense, Money, PoolId, RateLimits};
+use crate::domain::{Money, PoolId, RateLimits};
+use crate::forecast::Forecast;
 use crate::journal::Start;
 use crate::report::text::{count, escape, plural};
-use crate::runner::input::{ModelSum, Places, Survey};
+use crate::runner::input::{Places, Survey};
 
 /// If a run on a terminal may cost more than this, the user is asked first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
@@ -25,9 +27,17 @@ const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
     /// Prints where requests go, what they contain and what they may cost.
-    pub(super) fn announce(&self, survey: Option<&Survey>, catalog: &Catalog) {
+    ///
+    /// `spent` is what earlier runs on the same results have spent.
+    pub(super) fn announce(
+        &self,
+        survey: Option<&Survey>,
+        forecast: Option<&Forecast>,
+        catalog: &Catalog,
+        spent: Money,
+    ) {
         let origin = self.way.words(&self.origin);
-        let Some(survey) = survey else {
+        let (Some(survey), Some(forecast)) = (survey, forecast) else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
@@ -50,8 +60,11 @@ impl NewRun<'_> {
         self.say(&format!(
             "{origin}{models}: {} to send{done}, {}",
             plural(survey.to_send, "row", "rows"),
-            cost_words(&survey.models, catalog)
+            forecast_words(forecast, catalog)
         ));
+        if let Some(words) = self.budget_words(forecast, spent) {
+            self.say(&words);
+        }
         if survey.unusable > 0 {
             faults::before_a_run(survey).iter().for_each(|line| self.say(line));
         }
@@ -88,7 +101,7 @@ impl NewRun<'_> {
     /// Returns the places in the input from which the run reads in turn. Returns `None` if reading in turn saves no time
     /// under the limits at the start of the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
-        let limits_of = |pool: &PoolId| self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits);
+        let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
         survey.layout.advise(&survey.repeats, &limits_of)
     }
 
@@ -98,30 +111,51 @@ impl NewRun<'_> {
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
     }
 
-    /// If there are no earlier results and the run is expensive, announces it and asks the user before any file is
-    /// created. Returns whether it asked.
-    pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<bool> {
-        let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
-        if !is_new || !self.must_ask(survey) {
-            return Ok(false);
-        }
-        self.announce(survey, catalog);
-        self.ask(survey).map(|()| true)
+    /// Returns a warning if the run will probably be stopped by `--max-cost`.
+    fn budget_words(&self, forecast: &Forecast, spent: Money) -> Option<String> {
+        let (most, cost) = (self.config.max_cost?, forecast.totals.cost?);
+        let left = most.less(spent);
+        let rows = forecast.totals.rows;
+        let answered = (rows as f64 * left.dollars() / cost.likely.dollars()) as u64;
+        (cost.likely > left).then(|| {
+            format!(
+                "warning: {left} of --max-cost {most} is left, which is below the likely cost: the run will stop after \
+                 about {} of {} rows; the same command with a higher --max-cost continues it",
+                count(answered.min(rows)),
+                count(rows)
+            )
+        })
     }
 
-    fn must_ask(&self, survey: Option<&Survey>) -> bool {
+    /// If there are no earlier results and the run is expensive, announces it and asks the user before any file is
+    /// created. Returns the forecast if it asked.
+    pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>) -> Result<Option<Forecast>> {
+        let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
+        let may_ask = is_new && self.planning.is_none() && self.may_ask();
+        let Some(survey) = survey.filter(|_| may_ask) else { return Ok(None) };
+        let forecast = self.forecast(survey, catalog, None);
+        if !is_expensive(&forecast) {
+            return Ok(None);
+        }
+        self.announce(Some(survey), Some(&forecast), catalog, Money::ZERO);
+        self.ask(Some(&forecast))?;
+        Ok(Some(forecast))
+    }
+
+    /// Returns whether the user is asked before an expensive run.
+    fn may_ask(&self) -> bool {
         // The user is asked even if a file in the working folder sets a cost limit.
         let is_excused = self.config.dry_run || self.config.yes || self.config.has_own_max_cost || self.config.simulate;
-        let can_answer = self.config.is_terminal && std::io::stdin().is_terminal();
-        let expense = survey.and_then(|survey| expense(&survey.models));
-        !is_excused && can_answer && expense.is_some_and(|expense| expense.about > ASK_ABOVE)
+        !is_excused && self.config.is_terminal && std::io::stdin().is_terminal()
     }
 
     /// Asks before an expensive run, if there is somebody to answer.
-    pub(super) fn ask(&self, survey: Option<&Survey>) -> Result<()> {
-        let expense = survey.and_then(|survey| expense(&survey.models));
-        let Some(Expense { about, most }) = expense.filter(|_| self.must_ask(survey)) else { return Ok(()) };
-        say::ask(&format!("This run may cost {}. Continue? [y/N] ", amounts(about, most)));
+    pub(super) fn ask(&self, forecast: Option<&Forecast>) -> Result<()> {
+        let Some(forecast) = forecast.filter(|forecast| self.may_ask() && is_expensive(forecast)) else {
+            return Ok(());
+        };
+        let cost = cost_words(&forecast.of_run(), forecast.totals.unpriced);
+        say::ask(&format!("This run may cost {cost}. Continue? [y/N] "));
         let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
@@ -148,63 +182,14 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns what the rows cost; `None` if one of them has no price.
-fn expense(models: &BTreeMap<Arc<str>, ModelSum>) -> Option<Expense> {
-    let mut expense = Expense::default();
-    for sum in models.values() {
-        if sum.unpriced > 0 {
-            return None;
-        }
-        expense += sum.expense;
-    }
-    Some(expense)
+fn is_expensive(forecast: &Forecast) -> bool {
+    forecast.totals.cost.is_some_and(|cost| cost.likely > ASK_ABOVE)
 }
 
-fn cost_words(models: &BTreeMap<Arc<str>, ModelSum>, catalog: &Catalog) -> String {
-    match expense(models) {
-        Some(Expense { about, most }) => format!("{} (prices of {})", amounts(about, most), catalog.price_date()),
-        None => "cost unknown: a model has no price (--prices gives one)".to_owned(),
-    }
-}
-
-/// Returns the expected and the highest amount as text, or only one if both look the same.
-fn amounts(about: Money, most: Money) -> String {
-    let (about, most) = (about.to_string(), most.rounded_up().to_string());
-    if about == most { format!("at most {most}") } else { format!("about {about}, at most {most}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_amounts_that_look_the_same_are_one() {
-        let amounts = |about, most| amounts(Money::from_dollars(about), Money::from_dollars(most));
-
-        assert_eq!(amounts(1.0, 3.021), "about $1.00, at most $3.03");
-        assert_eq!(amounts(0.034_45, 0.034_5), "at most $0.0345");
-        assert_eq!(amounts(0.000_01, 0.000_1), "about <$0.0001, at most $0.0001");
-        assert_eq!(amounts(0.0, 0.0), "at most $0.00");
-    }
-
-    #[test]
-    fn the_cost_is_unknown_when_one_row_has_no_price() {
-        let sum = |dollars, unpriced| {
-            let money = Money::from_dollars(dollars);
-            ModelSum {
-                rows: 9,
-                unpriced,
-                expense: Expense { about: money, most: money + money },
-                ..ModelSum::default()
-            }
-        };
-        let models = |unpriced| BTreeMap::from([("a".into(), sum(1.0, 0)), ("b".into(), sum(0.5, unpriced))]);
-        let catalog = Catalog::builtin();
-
-        let priced = cost_words(&models(0), &catalog);
-        let unknown = cost_words(&models(1), &catalog);
-
-        assert_eq!(priced, format!("about $1.50, at most $3.00 (prices of {})", catalog.price_date()));
-        assert_eq!(unknown, "cost unknown: a model has no price (--prices gives one)");
-    }
+/// Returns what a run will probably cost, and how long it will take, in words.
+fn forecast_words(forecast: &Forecast, catalog: &Catalog) -> String {
+    let now = ZonedDateTime::now();
+    let cost = cost_words(&forecast.of_run(), forecast.totals.unpriced);
+    let time = time_words(forecast.time.time, now.timestamp(), now.time_zone());
+    format!("{cost} (prices of {}); {time}", catalog.price_date())
 }

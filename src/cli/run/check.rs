@@ -47,6 +47,14 @@ impl NewRun<'_> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);
         }
+        self.key_for_counting()
+    }
+
+    /// Returns the key, even in a dry run; `None` for a simulator, which needs none.
+    pub(super) fn key_for_counting(&self) -> Result<Option<Credential>> {
+        if self.config.simulate {
+            return Ok(None);
+        }
         let (credential, warnings) = parts::key(&self.config, self.world)?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
         Ok(Some(credential))

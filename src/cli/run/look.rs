@@ -18,7 +18,7 @@ impl NewRun<'_> {
         if self.is_resuming {
             return Ok(None);
         }
-        if !is_seekable(&self.plan) {
+        if !is_seekable(&self.plan) && self.planning.is_none() {
             // Inputs that are files must at least exist.
             for input in &self.plan.inputs {
                 if let Input::File(path) = input {
@@ -44,6 +44,8 @@ impl NewRun<'_> {
     ) -> Result<Option<Survey>> {
         let survey = match first {
             Some(first) if recovered.done.is_empty() && recovered.failed.is_empty() => return Ok(Some(first)),
+            // A pipe can be read only once.
+            Some(first) if !is_seekable(&self.plan) => return Ok(Some(first)),
             None if !self.is_resuming => return Ok(None),
             _ => self.look(catalog, earlier)?,
         };

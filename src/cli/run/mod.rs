@@ -14,6 +14,7 @@ mod look;
 mod new_run;
 mod nothing;
 mod output;
+mod planning;
 mod refuse;
 mod resume;
 mod send;
@@ -26,12 +27,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::args::{ResumeArgs, RunArgs};
+use super::args::{PlanArgs, ResumeArgs, RunArgs};
 use super::config::Config;
 use super::config::recorded::recorded_settings;
 use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
+use super::plan::Asked;
 use super::projection::Projection;
 use super::say;
 use crate::journal::{RunPaths, Start};
@@ -56,6 +58,20 @@ pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
     let new = NewRun::new(config, reread, world, name, paths, plan, start);
     NewRun { projection, ..new }.go()
+}
+
+/// Shows what a run would cost and how long it would take, and sends nothing that costs money.
+pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
+    let (args, asked) = Asked::of(args);
+    let config = Config { dry_run: true, ..Config::of_plan(&args, world)? };
+    let name = parts::run_id();
+    let plan = InputPlan { requests: asked.count_tokens, ..parts::input_plan(&config)? };
+    let projection = Projection::of_run(&config, parts::default_results(&config), is_seekable(&plan))?;
+    let paths = parts::paths(&config, projection.as_ref(), &name)?;
+    let start = if config.fresh { Start::Fresh } else { Start::Continue };
+    let reread = Box::new(|| anyhow::bail!("a plan does not read its settings again"));
+    let new = NewRun::new(config, reread, world, name, paths, plan, start);
+    NewRun { projection, planning: Some(asked), ..new }.go()
 }
 
 /// Runs the failed rows of each error log again, one log after the other.
@@ -109,32 +125,40 @@ impl NewRun<'_> {
         self.keep_pipe()?;
 
         let first = self.first_look(&catalog)?;
-        if has_no_rows(first.as_ref()) {
+        if has_no_rows(first.as_ref()) && self.planning.is_none() {
             return self.end_without_rows();
         }
         let early_key = if self.is_resuming { None } else { self.key()? };
-        let is_announced = self.ask_before_files(first.as_ref(), &catalog)?;
+        let asked = self.ask_before_files(first.as_ref(), &catalog)?;
 
         let Files { opened, recovered, commits, clock } = self.open_files(&catalog)?;
         let earlier = self.earlier(&recovered);
         let survey = self.second_look(first, &catalog, &recovered, &earlier)?;
-        if has_no_rows(survey.as_ref()) && self.start != Start::Resume {
+        if has_no_rows(survey.as_ref()) && self.start != Start::Resume && self.planning.is_none() {
             return self.end_without_rows();
         }
         self.accept_survey(survey.as_ref(), &catalog, &recovered)?;
+        if self.planning.is_some() {
+            return self.end_plan(survey.as_ref(), &catalog, &recovered);
+        }
         if let Some(survey) = survey.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }
-        let Opened::Run(journal) = opened else { return self.end_dry_run(survey.as_ref(), &catalog) };
+        let was_asked = asked.is_some();
+        let forecast = asked.or_else(|| Some(self.forecast(survey.as_ref()?, &catalog, Some(&recovered))));
+        let Opened::Run(journal) = opened else {
+            return self.end_dry_run(survey.as_ref(), forecast.as_ref(), &catalog, &recovered);
+        };
 
         let key = if self.is_resuming { self.key()? } else { early_key };
-        if !is_announced {
-            self.announce(survey.as_ref(), &catalog);
-            self.ask(survey.as_ref())?;
+        if !was_asked {
+            self.announce(survey.as_ref(), forecast.as_ref(), &catalog, recovered.totals.spend);
+            self.ask(forecast.as_ref())?;
         }
         self.check_interrupted()?;
         let known = (catalog, recovered, survey);
-        let ended = self.send_rows(Ready { key, clock, journal: *journal, commits, earlier }, &known)?;
+        let forecast = forecast.map(|forecast| forecast.of_run());
+        let ended = self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast }, &known)?;
         self.finish(ended, &known)
     }
 }

@@ -8,6 +8,7 @@ use super::super::commands::Commands;
 use super::super::config::Config;
 use super::super::config::world::World;
 use super::super::parts;
+use super::super::plan::Asked;
 use super::super::projection::Projection;
 use super::way::Way;
 use crate::catalog::Catalog;
@@ -35,6 +36,8 @@ pub(super) struct NewRun<'a> {
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.
     pub(super) projection: Option<Projection>,
+    /// What was asked of `plan`; `None` for a run.
+    pub(super) planning: Option<Asked>,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
     /// How many entries of the resumed log are not readable as rows.
@@ -81,6 +84,7 @@ impl<'a> NewRun<'a> {
             is_resuming,
             plan,
             projection: None,
+            planning: None,
             only: Vec::new(),
             unreadable: 0,
             copy: None,

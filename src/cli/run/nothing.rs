@@ -9,6 +9,7 @@ use super::failures::FailedInLog;
 use super::files::Opened;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
+use crate::forecast::Forecast;
 use crate::journal::{Recovered, Start};
 use crate::report::text::{count, escape, plural};
 use crate::report::{Stats, failures};
@@ -22,8 +23,14 @@ impl NewRun<'_> {
     }
 
     /// Ends a dry run. Prints what would be sent.
-    pub(super) fn end_dry_run(&self, survey: Option<&Survey>, catalog: &Catalog) -> Result<Exit> {
-        self.announce(survey, catalog);
+    pub(super) fn end_dry_run(
+        &self,
+        survey: Option<&Survey>,
+        forecast: Option<&Forecast>,
+        catalog: &Catalog,
+        recovered: &Recovered,
+    ) -> Result<Exit> {
+        self.announce(survey, forecast, catalog, recovered.totals.spend);
         self.say("dry run: nothing was sent");
         Ok(if survey.is_some_and(|survey| survey.damage.is_some()) { Exit::Usage } else { Exit::Done })
     }

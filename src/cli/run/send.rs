@@ -10,7 +10,7 @@ use super::super::{lockdown, parts, say, simulator};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{EventBody, RunEvent};
+use crate::domain::{EventBody, RunEvent, RunForecast};
 use crate::journal::{Journal, Recovered};
 use crate::plan::Repeats;
 use crate::report::{self, Report, Reporter, ViewOptions};
@@ -30,6 +30,7 @@ pub(super) struct Ready {
     pub(super) journal: Journal,
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
     pub(super) earlier: Earlier,
+    pub(super) forecast: Option<RunForecast>,
 }
 
 /// Values that exist before the loop and are needed after it: the catalog, what earlier runs left, and the survey of
@@ -42,13 +43,13 @@ pub(super) type Ended = (Finish, JournalLedger, Report);
 impl NewRun<'_> {
     /// Runs the loop until every row has ended or the run is stopped.
     pub(super) fn send_rows(&mut self, ready: Ready, known: &Known) -> Result<Ended> {
-        let Ready { key, clock, journal, commits, earlier } = ready;
+        let Ready { key, clock, journal, commits, earlier, forecast } = ready;
         let (catalog, recovered, survey) = known;
         let window = parts::window(&self.config, self.files_of_request())?;
         let simulator = self.start_simulator(catalog, clock)?;
         let transport = self.transport(simulator.as_ref(), key, window.most())?;
         let scheduler = Scheduler::new(parts::scheduler(&self.config, catalog, window, recovered));
-        let reporter = self.open_report(clock, survey.as_ref());
+        let reporter = self.open_report(clock, survey.as_ref(), forecast);
         let reread = self.reread_settings(catalog, survey.as_ref());
         let rows = self.start_reader(catalog, earlier, survey.as_ref())?;
         let Some(early) = self.early.take() else { bail!("signals are heard from the start") };
@@ -77,7 +78,7 @@ impl NewRun<'_> {
         Ok((finish, ledger, report))
     }
 
-    fn start_simulator(&self, catalog: &Catalog, clock: RunClock) -> Result<Option<Simulator>> {
+    pub(super) fn start_simulator(&self, catalog: &Catalog, clock: RunClock) -> Result<Option<Simulator>> {
         if !self.config.simulate {
             return Ok(None);
         }
@@ -87,7 +88,7 @@ impl NewRun<'_> {
 
     /// Connects to the server or the simulator. From now on, messages of panics are printed without the secrets of the
     /// requests.
-    fn transport(
+    pub(super) fn transport(
         &self,
         simulator: Option<&Simulator>,
         key: Option<Credential>,
@@ -111,7 +112,7 @@ impl NewRun<'_> {
     }
 
     /// Opens the report, and tells it that the run starts.
-    fn open_report(&self, clock: RunClock, survey: Option<&Survey>) -> Report {
+    fn open_report(&self, clock: RunClock, survey: Option<&Survey>, forecast: Option<RunForecast>) -> Report {
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,
             verbosity: self.config.verbosity,
@@ -123,7 +124,9 @@ impl NewRun<'_> {
             total: survey.map(|survey| survey.rows),
             already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
         };
-        report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
+        for body in [Some(body), forecast.map(EventBody::Forecast)].into_iter().flatten() {
+            report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
+        }
         report
     }
 

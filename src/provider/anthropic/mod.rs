@@ -5,6 +5,7 @@
 //! into one message, and every value in that message is the server's own text.
 
 mod block;
+mod count;
 mod fold;
 mod growth;
 pub mod headers;
@@ -18,6 +19,8 @@ mod shape;
 mod sse;
 mod text;
 mod usage;
+
+pub use count::count_of;
 
 use std::sync::Arc;
 

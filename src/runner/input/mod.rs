@@ -28,7 +28,6 @@ mod tests;
 pub use feed::feed;
 pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
-pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
 use crate::domain::{Identity, Planned, RowId};
@@ -46,6 +45,8 @@ pub struct InputPlan {
     pub skip: u64,
     /// The highest number of rows to read. Rows that are left out are not counted here.
     pub limit: Option<u64>,
+    /// How many requests the survey keeps, so that their tokens can be counted.
+    pub requests: usize,
 }
 
 /// A function that returns why a row must not be sent, or `None` if it can be sent.

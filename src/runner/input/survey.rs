@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Alike, Expense, Identity, JobKey, Origin, Planned, quoted};
+use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, quoted};
 use crate::journal::RowState;
-use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
+use crate::plan::{
+    DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, Rejected, Repeats, first_duplicate, is_suspect,
+};
 use crate::source::{self, BrokenRow, Input, SourceError};
 
 use super::places::Layout;
@@ -48,6 +50,8 @@ pub struct Survey {
     first_key: Option<JobKey>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
+    /// The rows to be sent: sums and a sample.
+    pub(crate) load: Load,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
     /// Keys that occur more than once. The second reading needs them.
@@ -69,8 +73,8 @@ pub(crate) struct ModelSum {
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// The cost of their answers. Rows without a price are not included.
-    pub(crate) expense: Expense,
+    /// The highest cost of one paid answer to each of them. Rows without a price are not included.
+    pub(crate) most: Money,
     /// Rows without a price.
     pub(crate) unpriced: u64,
 }
@@ -91,7 +95,7 @@ pub fn survey(
 ) -> Result<Survey, SourceError> {
     let (mut survey, suspects) = std::thread::scope(|scope| {
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
-        read_all(&mut rows, planner, earlier, shown)
+        read_all(&mut rows, planner, earlier, shown, plan.requests)
     })?;
     if !plan.inputs.iter().all(|input| is_random_access(input, plan)) {
         survey.layout = Layout::default();
@@ -110,8 +114,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     planner: &mut Planner,
     earlier: &Earlier,
     shown: usize,
+    requests: usize,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
-    let mut survey = Survey::default();
+    let mut survey = Survey { load: Load::keeping(requests), ..Survey::default() };
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
@@ -245,12 +250,13 @@ impl Survey {
         if is_sent {
             self.to_send += 1;
             self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
+            self.load.add(planned);
             self.layout.add(place, &planned.ask.pool, planned.ask.cost);
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;
             sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
             match planned.ask.expense {
-                Some(expense) => sum.expense += expense,
+                Some(expense) => sum.most += expense.most,
                 None => sum.unpriced += 1,
             }
         }

@@ -231,7 +231,7 @@ fn file<T: AsRef<[u8]> + ?Sized>(suffix: &str, text: &T) -> (InputPlan, tempfile
     file.write_all(text.as_ref()).expect("it can be written");
     let path = file.into_temp_path();
     let inputs = vec![Input::File(path.to_path_buf())];
-    (InputPlan { inputs, options: Options::default(), skip: 0, limit: None }, path)
+    (InputPlan { inputs, options: Options::default(), skip: 0, limit: None, requests: 0 }, path)
 }
 
 fn done_but_every_third() -> Earlier {

@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use crate::clock::Instant;
-use crate::domain::{Ask, Cost, Params, Purpose, Request, Terms};
+use crate::domain::{Ask, Cost, Interval, Params, Purpose, Request, Terms};
 
 const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
 /// The input tokens to reserve for a canary. A canary really uses fewer, so it never exceeds the limits or the budget.
@@ -64,6 +64,7 @@ fn canary_of(ask: &Ask) -> Ask {
         terms: Terms::default(),
         pool: ask.pool.clone(),
         cost: Cost { requests: 1, input_tokens: INPUT_TOKENS, output_tokens: 1 },
+        input_tokens: Interval::exact(INPUT_TOKENS),
         expense: None,
         max_tokens: 1,
         template: 0,

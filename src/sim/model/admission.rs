@@ -119,7 +119,7 @@ impl Model {
     }
 
     /// Admits a request, or returns the 429 that refuses it.
-    fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
+    pub(super) fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
             return Err(Box::new(spend_cap_reached()));

@@ -81,6 +81,40 @@ impl Call {
         }
     }
 
+    /// Returns a call that is given by its sizes: input, output and `max_tokens`. It is not billed. `input` contains the
+    /// number of input tokens that the limit counts, and the estimate of this number.
+    pub(super) fn sized(
+        account: Account,
+        sizes: (u64, u64, u64),
+        input: (u64, u64),
+        times: (Instant, Instant),
+        is_stream: bool,
+    ) -> Self {
+        let (uncached, output_tokens, max_tokens) = sizes;
+        Self {
+            account,
+            model: 0,
+            body: 0,
+            request_id: String::new(),
+            is_stream,
+            split: Split { uncached, ..Split::default() },
+            writes: Vec::new(),
+            begin: times.0,
+            end: times.1,
+            phase: Phase::Waiting,
+            is_open: true,
+            is_spoiled: false,
+            is_lost: false,
+            output_tokens,
+            max_tokens,
+            counted: input.0,
+            estimate: input.1,
+            is_free: true,
+            searches: 0,
+            user_id: None,
+        }
+    }
+
     /// Ends the output early, after this part of it.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);

@@ -6,7 +6,7 @@
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`,
 //! `validate`). `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills
-//! it. `state` holds what all of these modules share.
+//! it. `state` holds what all of these modules share. `sized` has a short way in for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.
@@ -39,6 +39,7 @@ mod reply;
 mod request;
 mod schema;
 mod server_tools;
+mod sized;
 mod state;
 mod text;
 mod tokens;
@@ -51,4 +52,5 @@ pub(crate) use exchange::Unread;
 pub use exchange::{Arrival, Ending, Request, Ticket};
 #[cfg(feature = "sim")]
 pub(crate) use journal::Line;
+pub use sized::{SizedArrival, SizedCall};
 pub use state::Model;

@@ -122,8 +122,13 @@ fn write_input(path: &Path, rows: u64) -> u64 {
 }
 
 fn run(input: &Path, folder: &Path) {
-    let plan =
-        InputPlan { inputs: vec![Input::File(input.to_owned())], options: Options::default(), skip: 0, limit: None };
+    let plan = InputPlan {
+        inputs: vec![Input::File(input.to_owned())],
+        options: Options::default(),
+        skip: 0,
+        limit: None,
+        requests: 0,
+    };
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let catalog = Arc::new(Catalog::builtin());
     let planner =

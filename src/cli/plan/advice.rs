@@ -1,0 +1,118 @@
+//! The advice of a plan: what stands in the way, and the change that helps most.
+
+use crate::domain::{Interval, Money, Reason};
+use crate::forecast::{Alternative, Change};
+use crate::report::text::{count, percent, rough_duration};
+
+use super::words::{change_words, money};
+use super::{Fit, Plan};
+
+/// A reason that delays the run for less than this share of the time is not worth a word.
+const WORTH_A_WORD: f64 = 0.3;
+/// A change is recommended if it saves at least this share of the time or of the cost.
+const WORTH_IT: f64 = 0.25;
+/// A run that is shorter than this, in seconds, needs no advice about its time.
+const SHORT: u64 = 60;
+
+/// Returns advice, the most important first. It is never empty if there are rows to send.
+pub(super) fn advice(plan: &Plan<'_>) -> Vec<String> {
+    if plan.rows.to_send == 0 {
+        return Vec::new();
+    }
+    let mut advice: Vec<String> =
+        [budget(plan), deadline(plan), faster(plan), cheaper(plan), truncated(plan)].into_iter().flatten().collect();
+    if advice.is_empty() {
+        advice.push("Nothing stands in the way of this run.".to_owned());
+    }
+    advice
+}
+
+fn budget(plan: &Plan<'_>) -> Option<String> {
+    let (left, cost) = (plan.money_left()?, plan.forecast.totals.cost?);
+    let most = plan.max_cost?;
+    match Fit::of(cost, left) {
+        Fit::Fits | Fit::ProbablyFits => None,
+        Fit::ProbablyNot | Fit::No => {
+            let rows = rows_within(plan.rows.to_send, left, cost.likely);
+            let enough = plan.spent + cost.high;
+            Some(format!(
+                "With --max-cost {most}, the run probably stops after about {} of {} rows; {} is enough for all of them.",
+                count(rows),
+                count(plan.rows.to_send),
+                enough.rounded_up()
+            ))
+        }
+    }
+}
+
+/// Returns how many rows an amount of money is enough for.
+pub(super) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
+    match cost {
+        Money::ZERO => rows,
+        cost => (rows as f64 * (money.dollars() / cost.dollars()).min(1.0)) as u64,
+    }
+}
+
+fn deadline(plan: &Plan<'_>) -> Option<String> {
+    let deadline = plan.deadline?;
+    let ends = plan.forecast.time.time.map(|span| plan.end_after(span));
+    let fit = Fit::of(ends, deadline);
+    if matches!(fit, Fit::Fits | Fit::ProbablyFits) {
+        return None;
+    }
+    let in_time = |other: &&Alternative| plan.end_after(other.time.high) <= deadline;
+    let helps = plan.alternatives.iter().filter(in_time).min_by_key(|other| other.cost.map(|cost| cost.likely));
+    Some(match helps {
+        Some(other) => format!("The run {} the deadline; {} would meet it.", misses(fit), change_words(&other.change)),
+        None => {
+            format!("The run {} the deadline, and no other tier or model of the same line would meet it.", misses(fit))
+        }
+    })
+}
+
+fn misses(fit: Fit) -> &'static str {
+    if fit == Fit::No { "misses" } else { "probably misses" }
+}
+
+fn faster(plan: &Plan<'_>) -> Option<String> {
+    let time = plan.forecast.time.time.likely;
+    let (reason, share) = plan.forecast.time.bound_by.iter().find(|(reason, _)| *reason != Reason::Draining)?;
+    if time.as_secs() < SHORT || *share < WORTH_A_WORD {
+        return None;
+    }
+    let what = match reason {
+        Reason::Limit(dimension) => format!("the limit on {}", dimension.name()),
+        Reason::Window => "the number of requests at once".to_owned(),
+        other => other.name().to_owned(),
+    };
+    let saves = |other: &&Alternative| {
+        let is_cheap = other.cost.map(|cost| cost.likely) <= plan.forecast.totals.cost.map(|cost| cost.likely);
+        is_cheap && other.time.likely.as_secs_f64() <= (1.0 - WORTH_IT) * time.as_secs_f64()
+    };
+    // The smallest step that helps is better advice than the largest.
+    let helps = plan.alternatives.iter().filter(saves).max_by_key(|other| other.time.likely);
+    let mut text = format!("The run waits for {what} {} of the time", percent(*share));
+    if let Some(other) = helps {
+        let spans = [other.time.likely, time].map(rough_duration);
+        text.push_str(&format!("; {} would take {} instead of {}", change_words(&other.change), spans[0], spans[1]));
+    }
+    Some(text + ".")
+}
+
+fn cheaper(plan: &Plan<'_>) -> Option<String> {
+    let Interval { likely, .. } = plan.forecast.totals.cost?;
+    let cost = |other: &Alternative| other.cost.map(|cost| cost.likely);
+    let saves =
+        |other: &&Alternative| cost(other).is_some_and(|cost| cost.dollars() <= (1.0 - WORTH_IT) * likely.dollars());
+    let best = plan.alternatives.iter().filter(saves).min_by_key(|other| cost(other))?;
+    let Change::Model { to, .. } = &best.change else { return None };
+    Some(format!("{to} would cost about {} instead of {}.", money(cost(best)?), money(likely)))
+}
+
+fn truncated(plan: &Plan<'_>) -> Option<String> {
+    let share = plan.forecast.truncated_share.filter(|share| *share > 0.02)?;
+    Some(format!(
+        "max_tokens cut {} of the earlier answers; a higher --max-tokens would keep them whole.",
+        percent(share)
+    ))
+}

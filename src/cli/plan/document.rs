@@ -1,0 +1,293 @@
+//! A plan as one JSON object (`--json`). Its schema is `fixtures/schemas/plan.schema.json`.
+//!
+//! Amounts are in dollars, times in seconds, shares from 0 to 1. Within a version, members can be added, but the meaning
+//! of a member never changes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::advice::advice;
+use super::ladder::AS_OF;
+use super::words::change_words;
+use super::{Fit, Plan};
+use crate::domain::{Interval, Money};
+use crate::forecast::{Alternative, Basis, Change, Totals};
+
+/// The version of the form.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document {
+    v: u32,
+    rows: Rows,
+    tokens: Tokens,
+    /// `null` if no row has a price.
+    cost_usd: Option<Cost>,
+    spent_usd: f64,
+    time_s: Interval<f64>,
+    ends_at: Interval<Timestamp>,
+    bound_by: Vec<Bound>,
+    by_model: Vec<OfModel>,
+    basis: BasisOf,
+    options: Vec<OptionOf>,
+    advice: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_cost: Option<MaxCost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<DeadlineOf>,
+}
+
+#[derive(Serialize)]
+struct Rows {
+    total: u64,
+    to_send: u64,
+    done: u64,
+    failed_before: u64,
+    unusable: u64,
+    /// Rows to be sent whose model has no price. Their cost is not included anywhere.
+    unpriced: u64,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    input: Interval<u64>,
+    output: Interval<u64>,
+}
+
+#[derive(Serialize)]
+struct Cost {
+    low: f64,
+    likely: f64,
+    high: f64,
+    /// `null` if it is not known.
+    at_most: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Bound {
+    reason: &'static str,
+    share: f64,
+}
+
+#[derive(Serialize)]
+struct OfModel {
+    model: String,
+    rows: u64,
+    tokens: Tokens,
+    cost_usd: Option<Cost>,
+}
+
+#[derive(Serialize)]
+struct BasisOf {
+    history: HistoryOf,
+    sample: SampleOf,
+    prior: PriorOf,
+    limits: LimitsFrom,
+    prices: String,
+    /// How many rows were played to find the time.
+    played_rows: u64,
+}
+
+#[derive(Serialize)]
+struct HistoryOf {
+    answers: u64,
+    /// Rows whose output rests on earlier answers to the same template.
+    rows: u64,
+    /// Rows whose output rests on earlier answers of the same model to other templates.
+    rows_of_model: u64,
+    results: Vec<Source>,
+}
+
+#[derive(Serialize)]
+struct Source {
+    path: String,
+    answers: u64,
+    origin: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SampleOf {
+    /// Rows whose tokens the API counted.
+    counted: u64,
+    /// Rows whose input rests on these counts.
+    rows: u64,
+}
+
+#[derive(Serialize)]
+struct PriorOf {
+    /// Rows whose output rests on an assumption.
+    rows: u64,
+    /// Rows whose input is estimated from their text alone.
+    input_rows: u64,
+}
+
+#[derive(Serialize)]
+struct LimitsFrom {
+    tier: &'static str,
+    source: String,
+}
+
+#[derive(Serialize)]
+struct OptionOf {
+    change: String,
+    kind: &'static str,
+    cost_usd: Option<Cost>,
+    time_s: Interval<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ladder: Option<Ladder>,
+}
+
+#[derive(Serialize)]
+struct Ladder {
+    as_of: &'static str,
+    deposit_usd: f64,
+    increase: Increase,
+    break_even_blocked_requests_a_day: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Increase {
+    requests: Option<f64>,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct MaxCost {
+    max_cost_usd: f64,
+    left_usd: f64,
+    /// `null` if the cost is not known.
+    verdict: Option<&'static str>,
+    /// What remains after the likely cost; negative if the budget is too low.
+    spare_usd: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct DeadlineOf {
+    at: Timestamp,
+    verdict: &'static str,
+    /// What remains after the likely time; negative if the run ends too late.
+    spare_s: f64,
+}
+
+/// Returns the plan as one line of JSON.
+pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
+    let forecast = &plan.forecast;
+    let totals = &forecast.totals;
+    let rows_on = |basis: &std::collections::BTreeMap<Basis, u64>, of: Basis| basis.get(&of).copied().unwrap_or(0);
+    serde_json::to_string(&Document {
+        v: VERSION,
+        rows: Rows {
+            total: plan.rows.total,
+            to_send: plan.rows.to_send,
+            done: plan.rows.done,
+            failed_before: plan.rows.failed_before,
+            unusable: plan.rows.unusable,
+            unpriced: totals.unpriced,
+        },
+        tokens: tokens(totals),
+        cost_usd: cost(totals.cost, totals.at_most),
+        spent_usd: plan.spent.dollars(),
+        time_s: forecast.time.time.map(seconds),
+        ends_at: forecast.time.time.map(|span| plan.end_after(span)),
+        bound_by: forecast
+            .time
+            .bound_by
+            .iter()
+            .map(|(reason, share)| Bound { reason: reason.name(), share: *share })
+            .collect(),
+        by_model: forecast.by_model.iter().map(of_model).collect(),
+        basis: BasisOf {
+            history: HistoryOf {
+                answers: plan.learned.history.count(),
+                rows: rows_on(&forecast.output_basis, Basis::Template),
+                rows_of_model: rows_on(&forecast.output_basis, Basis::Model),
+                results: plan.learned.files.iter().map(source).collect(),
+            },
+            sample: SampleOf { counted: plan.counted, rows: rows_on(&forecast.input_basis, Basis::Counts) },
+            prior: PriorOf {
+                rows: rows_on(&forecast.output_basis, Basis::Assumption),
+                input_rows: rows_on(&forecast.input_basis, Basis::Assumption),
+            },
+            limits: LimitsFrom { tier: plan.tier.name(), source: plan.limits_from.clone() },
+            prices: plan.catalog.price_date().to_owned(),
+            played_rows: forecast.time.played_rows,
+        },
+        options: plan.alternatives.iter().map(|other| option(plan, other)).collect(),
+        advice: advice(plan),
+        max_cost: plan.max_cost.map(|most| max_cost(plan, most)),
+        deadline: plan.deadline.map(|deadline| of_deadline(plan, deadline)),
+    })
+}
+
+fn tokens(totals: &Totals) -> Tokens {
+    Tokens { input: totals.input_tokens, output: totals.output_tokens }
+}
+
+fn cost(cost: Option<Interval<Money>>, at_most: Option<Money>) -> Option<Cost> {
+    let Interval { low, likely, high } = cost?.map(Money::dollars);
+    Some(Cost { low, likely, high, at_most: at_most.map(Money::dollars) })
+}
+
+fn seconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e3).round() / 1e3
+}
+
+fn of_model((model, totals): &(String, Totals)) -> OfModel {
+    OfModel {
+        model: model.clone(),
+        rows: totals.rows,
+        tokens: tokens(totals),
+        cost_usd: cost(totals.cost, totals.at_most),
+    }
+}
+
+fn source(source: &super::history::Source) -> Source {
+    Source { path: source.path.display().to_string(), answers: source.answers, origin: source.origin.clone() }
+}
+
+fn option(plan: &Plan<'_>, other: &Alternative) -> OptionOf {
+    let (kind, instead_of, step) = match &other.change {
+        Change::Tier(tier) => ("tier", None, plan.step(*tier)),
+        Change::Model { from, .. } => ("model", Some(from.clone()), None),
+        Change::MaxTokens { from, .. } => ("max_tokens", Some(from.to_string()), None),
+    };
+    let ladder = step.map(|step| {
+        let [requests, input_tokens, output_tokens] = step.increase;
+        Ladder {
+            as_of: AS_OF,
+            deposit_usd: step.deposit.dollars(),
+            increase: Increase { requests, input_tokens, output_tokens },
+            break_even_blocked_requests_a_day: step.break_even_a_day,
+        }
+    });
+    OptionOf {
+        change: change_words(&other.change),
+        kind,
+        cost_usd: cost(other.cost, other.at_most),
+        time_s: other.time.map(seconds),
+        instead_of,
+        ladder,
+    }
+}
+
+fn max_cost(plan: &Plan<'_>, most: Money) -> MaxCost {
+    let left = plan.money_left().unwrap_or(most);
+    let cost = plan.forecast.totals.cost;
+    MaxCost {
+        max_cost_usd: most.dollars(),
+        left_usd: left.dollars(),
+        verdict: cost.map(|cost| Fit::of(cost, left).name()),
+        spare_usd: cost.map(|cost| left.dollars() - cost.likely.dollars()),
+    }
+}
+
+fn of_deadline(plan: &Plan<'_>, deadline: Timestamp) -> DeadlineOf {
+    let ends = plan.forecast.time.time.map(|span| plan.end_after(span));
+    let spare = deadline.duration_since(ends.likely).as_secs_f64();
+    DeadlineOf { at: deadline, verdict: Fit::of(ends, deadline).name(), spare_s: (spare * 1e3).round() / 1e3 }
+}

@@ -1,0 +1,205 @@
+//! Reads earlier results, so that a plan can learn from them.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::catalog::Catalog;
+use crate::domain::{Money, Terms, Usage};
+use crate::forecast::{History, PastAnswer};
+use crate::journal::{Disk, read_manifest, with_suffix};
+use crate::sink::parse_usd;
+
+/// Only this many bytes at the end of a results file are read. They have tens of thousands of answers, which is more than
+/// an estimate needs.
+const MOST_BYTES: u64 = 64 << 20;
+/// A line that is longer than this ends the reading of its file. No answer is as long.
+const LONGEST_LINE: u64 = 128 << 20;
+
+/// What was learned from earlier results.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Learned {
+    pub(in crate::cli) history: History,
+    /// The files with answers.
+    pub(in crate::cli) files: Vec<Source>,
+}
+
+/// A results file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Source {
+    pub(in crate::cli) path: PathBuf,
+    /// The number of answers that were read.
+    pub(in crate::cli) answers: u64,
+    /// Where the answers come from, as the run folder says; `None` without a run folder.
+    pub(in crate::cli) origin: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    result: Answer<'a>,
+    #[serde(borrow)]
+    meta: Meta<'a>,
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(rename = "message")]
+    _message: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    template: Option<Cow<'a, str>>,
+    estimated_input: Option<u32>,
+    #[serde(default)]
+    attempts: u64,
+    #[serde(default)]
+    usage: Usage,
+    #[serde(borrow)]
+    quality: Option<Cow<'a, str>>,
+    latency_ms: Option<u64>,
+    #[serde(borrow)]
+    cost_usd: Option<&'a RawValue>,
+}
+
+/// Learns from a results file. Does nothing if the file has no answers.
+///
+/// # Errors
+/// The file can't be read.
+pub(in crate::cli) fn learn(learned: &mut Learned, path: &Path, catalog: &Catalog, disk: &dyn Disk) -> Result<()> {
+    let about = || format!("can't read {}", path.display());
+    // Opening a named pipe would wait for a writer.
+    let metadata = std::fs::metadata(path).with_context(about)?;
+    if !metadata.is_file() {
+        bail!("{} is not a results file", path.display());
+    }
+    let mut file = File::open(path).with_context(about)?;
+    let skipped = metadata.len().saturating_sub(MOST_BYTES);
+    file.seek(SeekFrom::Start(skipped)).with_context(about)?;
+    let mut lines = BufReader::with_capacity(1 << 18, file);
+    let mut line = Vec::new();
+    if skipped > 0 {
+        lines.skip_until(b'\n').with_context(about)?;
+    }
+    let before = learned.history.count();
+    loop {
+        line.clear();
+        let read = std::io::Read::take(&mut lines, LONGEST_LINE).read_until(b'\n', &mut line).with_context(about)?;
+        if read == 0 || line.last() != Some(&b'\n') {
+            break;
+        }
+        if let Some(answer) = parse(&line, catalog) {
+            learned.history.add(&answer);
+        }
+    }
+    let answers = learned.history.count() - before;
+    if answers > 0 {
+        let manifest = read_manifest(&with_suffix(path, ".run"), disk).ok().flatten();
+        let origin = manifest.map(|manifest| manifest.origin);
+        learned.files.push(Source { path: path.to_owned(), answers, origin });
+    }
+    Ok(())
+}
+
+/// Returns whether a file begins with a line of results.
+pub(super) fn has_answers(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let mut line = Vec::new();
+    let read = BufReader::new(std::io::Read::take(file, LONGEST_LINE)).read_until(b'\n', &mut line);
+    read.is_ok() && serde_json::from_slice::<Line<'_>>(&line).is_ok()
+}
+
+fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<PastAnswer<'a>> {
+    let Line { result, meta } = serde_json::from_slice(line).ok()?;
+    if result.kind != "succeeded" {
+        return None;
+    }
+    let asked = meta.model?;
+    // Names that are not in the catalog are kept as they are.
+    let model: &'a str = match catalog.model(&asked) {
+        Some(model) => &model.id,
+        None => match asked {
+            Cow::Borrowed(name) => name,
+            Cow::Owned(_) => return None,
+        },
+    };
+    let usage = meta.usage;
+    let prompt = Usage { input_tokens: usage.prompt_tokens(), ..Usage::default() };
+    let uncached = catalog.cost_on(Terms::default(), model, &prompt);
+    let whole = catalog.cost_on(Terms::default(), model, &Usage { output_tokens: usage.output_tokens, ..prompt });
+    let paid = meta.cost_usd.and_then(|raw| parse_usd(raw.get()));
+    Some(PastAnswer {
+        model,
+        template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
+        estimated_input: meta.estimated_input,
+        usage,
+        // A row that was sent more than once may have been paid more than once, so its cost says nothing here.
+        price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
+        latency: meta.latency_ms.filter(|_| meta.attempts == 1).map(Duration::from_millis),
+        is_truncated: meta.quality.as_deref() == Some("truncated"),
+    })
+}
+
+/// Returns the part of a cost that is not for output, divided by the cost of the prompt without a cache.
+/// `whole` is the cost of the answer without a cache.
+fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
+    let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
+    let output = whole - uncached;
+    (uncached > 0.0 && paid >= output).then(|| (paid - output) / uncached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(meta: &str) -> String {
+        format!(r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"x":1}}}},"meta":{{"v":1,{meta}}}}}"#)
+    }
+
+    #[test]
+    fn a_line_says_what_an_answer_used_and_cost() {
+        let catalog = Catalog::builtin();
+        let text = line(
+            r#""model":"claude-haiku-4-5","template":"00000000000000ff","estimated_input":90,"attempts":1,"usage":{"input_tokens":20,"cache_read_tokens":80,"output_tokens":50},"quality":"truncated","latency_ms":900,"cost_usd":0.000278"#,
+        );
+
+        let answer = parse(text.as_bytes(), &catalog).expect("it is an answer");
+
+        assert_eq!((answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
+        assert_eq!((answer.estimated_input, answer.latency), (Some(90), Some(Duration::from_millis(900))));
+        assert!(answer.is_truncated);
+        // 20 tokens at $1, 80 at $0.10 and 50 at $5 per million: the prompt cost 28 instead of 100 millionths.
+        assert!(answer.price_share.is_some_and(|share| (share - 0.28).abs() < 1e-9), "{:?}", answer.price_share);
+    }
+
+    #[test]
+    fn a_line_of_the_first_version_has_lengths_only() {
+        let text = line(r#""model":"mine","attempts":2,"usage":{"input_tokens":9,"output_tokens":5},"latency_ms":900"#);
+
+        let catalog = Catalog::builtin();
+        let answer = parse(text.as_bytes(), &catalog).expect("it is an answer");
+
+        assert_eq!((answer.model, answer.template, answer.estimated_input), ("mine", None, None));
+        assert_eq!((answer.latency, answer.price_share), (None, None), "it was sent twice");
+    }
+
+    #[test]
+    fn lines_of_other_files_are_no_answers() {
+        for text in ["", "{}", r#"{"prompt":"Hi"}"#, r#"{"custom_id":"a","params":{},"error":{"class":"server"}}"#] {
+            assert!(parse(text.as_bytes(), &Catalog::builtin()).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The ladder of tiers 1 to 4, which ended on 2026-06-25: what a step cost, what it gave, and when it paid.
+
+use crate::catalog::Catalog;
+use crate::domain::{Dimension, Money, PoolId, Tier};
+
+/// The month of the table of tiers 1 to 4.
+pub(super) const AS_OF: &str = "2026-01";
+
+/// A step on the ladder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Step {
+    /// The sum of deposits that the tier needed.
+    pub(super) deposit: Money,
+    /// The limits of the tier, divided by those of the present tier: requests, input tokens, output tokens. `None` if the
+    /// present tier has no such limit.
+    pub(super) increase: [Option<f64>; 3],
+    /// From this many requests a day that the present limits block, the step pays; `None` if it is not known.
+    ///
+    /// A blocked request counts with the cost of a mean row. The step pays if the requests that are blocked in 30 days are
+    /// worth the additional deposit. The deposit is not lost: it is credit.
+    pub(super) break_even_a_day: Option<f64>,
+}
+
+/// Returns the step to a tier; `None` for the tiers of today, which need no deposit.
+pub(super) fn step(
+    catalog: &Catalog,
+    present: Tier,
+    to: Tier,
+    pool: &PoolId,
+    mean_cost: Option<Money>,
+) -> Option<Step> {
+    let table = |tier| catalog.tier_table(tier);
+    let deposit = table(to)?.deposit_usd?;
+    let paid = table(present).and_then(|table| table.deposit_usd).unwrap_or(0);
+    let limits = |tier| catalog.limits(tier, &pool.class).limits;
+    let (old, new) = (limits(present), limits(to));
+    let increase = |dimension| Some(f64::from(new.of(dimension)?) / f64::from(old.of(dimension)?));
+    let more = f64::from(deposit.saturating_sub(paid));
+    let mean = mean_cost.map(Money::dollars).filter(|cost| *cost > 0.0);
+    Some(Step {
+        deposit: Money::from_dollars(deposit.into()),
+        increase: Dimension::ALL.map(increase),
+        break_even_a_day: mean.filter(|_| more > 0.0).map(|cost| more / (30.0 * cost)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ModelClass, Speed};
+
+    #[test]
+    fn a_step_costs_the_difference_of_the_deposits() {
+        let class = ModelClass("haiku-4.5".into());
+        let pool = PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard };
+        let catalog = Catalog::builtin();
+        let step = |from, to| step(&catalog, from, to, &pool, Some(Money::from_dollars(0.01)));
+
+        let second = step(Tier::One, Tier::Two).expect("it has a deposit");
+
+        assert_eq!(second.deposit, Money::from_dollars(40.0));
+        assert_eq!(second.increase, [Some(20.0), Some(9.0), Some(9.0)]);
+        // 35 dollars are 3,500 rows, which are 116.7 a day.
+        assert!(second.break_even_a_day.is_some_and(|rows| (116.0..117.0).contains(&rows)));
+        assert_eq!(step(Tier::Three, Tier::Two).and_then(|step| step.break_even_a_day), None, "it costs nothing more");
+        assert_eq!(step(Tier::One, Tier::Build), None);
+    }
+
+    #[test]
+    fn deposits_are_as_published() {
+        let catalog = Catalog::builtin();
+        let deposits = Tier::ALL.map(|tier| catalog.tier_table(tier).and_then(|table| table.deposit_usd));
+
+        let none = None;
+        assert_eq!(deposits, [none, none, Some(5), Some(40), Some(200), Some(400), none, none, none]);
+    }
+}

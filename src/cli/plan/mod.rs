@@ -1,0 +1,137 @@
+//! The command `plan`: what a run would cost, how long it would take, and what would change that.
+//!
+//! A plan is made from the same steps as a run, up to the point at which a run would send its first request
+//! (`cli/run/planning.rs`). Then [`Plan`] is put together here and is shown as text (`words`) or as JSON (`document`).
+
+mod advice;
+mod count;
+mod document;
+mod history;
+mod ladder;
+mod words;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{Timestamp, ZonedDateTime};
+
+pub(super) use self::count::{Counted, count};
+pub(super) use self::document::document;
+pub(super) use self::history::{Learned, learn};
+pub(super) use self::words::{cost_words, time_words, words};
+use super::args::{Deadline, PlanArgs, RunArgs};
+use crate::catalog::Catalog;
+use crate::domain::{Money, Tier};
+use crate::forecast::{Alternative, Forecast};
+
+/// What was asked of `plan`, in addition to the settings of a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    /// Results of earlier runs.
+    pub(super) history: Vec<PathBuf>,
+    /// How many rows the API counts.
+    pub(super) count_tokens: usize,
+    /// When the run has to be done.
+    pub(super) deadline: Option<Deadline>,
+    /// Whether the plan is printed as JSON.
+    pub(super) json: bool,
+}
+
+impl Asked {
+    /// Separates what only `plan` understands from the arguments of a run.
+    ///
+    /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are taken
+    /// as inputs.
+    pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
+        let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
+        if inputs.is_empty() {
+            (history, inputs) = history.into_iter().partition(|path| history::has_answers(path));
+        }
+        let count_tokens = args.count_tokens.map_or(0, |rows| rows as usize);
+        let asked = Self { history, count_tokens, deadline: args.deadline, json: args.json };
+        (RunArgs { inputs, settings: args.settings.clone() }, asked)
+    }
+}
+
+/// The rows of an input, by what becomes of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rows {
+    pub(super) total: u64,
+    pub(super) to_send: u64,
+    /// Answered by earlier runs.
+    pub(super) done: u64,
+    /// Failed in earlier runs, and not sent again.
+    pub(super) failed_before: u64,
+    /// Can't be sent.
+    pub(super) unusable: u64,
+}
+
+/// A plan.
+pub(super) struct Plan<'a> {
+    /// The names of the inputs.
+    pub(super) inputs: String,
+    pub(super) rows: Rows,
+    pub(super) forecast: Forecast,
+    pub(super) alternatives: Vec<Alternative>,
+    pub(super) learned: &'a Learned,
+    /// The number of rows whose tokens the API counted.
+    pub(super) counted: u64,
+    /// The pool with the most rows.
+    pub(super) main_pool: Option<std::sync::Arc<crate::domain::PoolId>>,
+    pub(super) tier: Tier,
+    /// Where the limits come from, in words.
+    pub(super) limits_from: String,
+    pub(super) catalog: &'a Catalog,
+    /// What earlier runs on the same results have spent.
+    pub(super) spent: Money,
+    pub(super) max_cost: Option<Money>,
+    pub(super) deadline: Option<Timestamp>,
+    /// When the plan was made.
+    pub(super) now: ZonedDateTime,
+}
+
+impl Plan<'_> {
+    /// Returns when a run that takes `span` ends, if it starts now.
+    fn end_after(&self, span: Duration) -> Timestamp {
+        self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Returns how much of `--max-cost` is left.
+    fn money_left(&self) -> Option<Money> {
+        self.max_cost.map(|most| most.less(self.spent))
+    }
+}
+
+/// Whether a run stays within a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// Even the highest value stays within the limit.
+    Fits,
+    /// The likely value stays within the limit, the highest does not.
+    ProbablyFits,
+    /// The likely value exceeds the limit, the lowest does not.
+    ProbablyNot,
+    /// Even the lowest value exceeds the limit.
+    No,
+}
+
+impl Fit {
+    fn of<T: PartialOrd>(value: crate::domain::Interval<T>, limit: T) -> Self {
+        match () {
+            () if value.high <= limit => Self::Fits,
+            () if value.likely <= limit => Self::ProbablyFits,
+            () if value.low <= limit => Self::ProbablyNot,
+            () => Self::No,
+        }
+    }
+
+    /// Returns the name in the JSON form.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fits => "fits",
+            Self::ProbablyFits => "probably fits",
+            Self::ProbablyNot => "probably does not fit",
+            Self::No => "does not fit",
+        }
+    }
+}

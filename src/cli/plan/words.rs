@@ -1,0 +1,258 @@
+//! A plan as text.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::advice::{advice, rows_within};
+use super::ladder::{self, AS_OF, step};
+use super::{Fit, Plan};
+use crate::domain::{Interval, Money, RunForecast, Tier};
+use crate::forecast::{Alternative, Basis, Change};
+use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
+
+/// Reasons with a smaller share of the time are left out.
+const LEAST_SHARE: f64 = 0.01;
+/// How many models have a line of their own.
+const MODELS: usize = 10;
+
+/// Returns the plan in lines of at most `columns`.
+pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for text in advice(plan).iter().take(1) {
+        lines.extend(wrap(text, columns));
+        lines.push(String::new());
+    }
+    lines.push(list(&rows(plan), columns).trim_end().to_owned());
+    if plan.rows.to_send > 0 && !plan.alternatives.is_empty() {
+        lines.push(String::new());
+        lines.push("what would change it:".to_owned());
+        let all = plan.alternatives.iter().map(|other| (change_words(&other.change), alternative(plan, other)));
+        let width = all.clone().map(|(change, _)| change.len()).max().unwrap_or(0);
+        lines.extend(all.map(|(change, effect)| format!("  {change:width$}  {effect}")));
+    }
+    for text in advice(plan).iter().skip(1) {
+        lines.push(String::new());
+        lines.extend(wrap(text, columns));
+    }
+    lines.join("\n")
+}
+
+fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
+    let forecast = &plan.forecast;
+    let mut rows = vec![ListRow::text("rows", rows_words(plan))];
+    if plan.rows.to_send == 0 {
+        return rows;
+    }
+    let totals = &forecast.totals;
+    let tokens = |tokens: Interval<u64>| {
+        let [low, likely, high] = [tokens.low, tokens.likely, tokens.high].map(count);
+        if low == high { likely } else { format!("{likely} ({low} to {high})") }
+    };
+    let (input, output) = (tokens(totals.input_tokens), tokens(totals.output_tokens));
+    rows.push(ListRow::text("tokens", format!("{input} in, {output} out")));
+    let prices = format!("; prices of {}", plan.catalog.price_date());
+    rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
+    if plan.spent > Money::ZERO {
+        rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
+    }
+    rows.extend(plan.max_cost.map(|most| ListRow::text("", max_cost_words(plan, most))));
+    let time = forecast.time.time;
+    rows.push(ListRow::text("time", time_words(time, plan.now.timestamp(), plan.now.time_zone())));
+    rows.extend(plan.deadline.map(|deadline| ListRow::text("", deadline_words(plan, deadline))));
+    let bound = forecast.time.bound_by.iter().filter(|(_, share)| *share >= LEAST_SHARE).take(3);
+    let bound: Vec<_> = bound.map(|(reason, share)| format!("{} {}", reason.name(), percent(*share))).collect();
+    if !bound.is_empty() {
+        rows.push(ListRow::text("bound by", format!("{} of the time", bound.join(", "))));
+    }
+    if forecast.by_model.len() > 1 {
+        let of_model = |(at, (model, totals)): (usize, &(String, crate::forecast::Totals))| {
+            let cost = cost_of(totals.cost, totals.at_most, totals.unpriced);
+            let text = format!("{}: {}, {cost}", escape(model), plural(totals.rows, "row", "rows"));
+            ListRow::text(if at == 0 { "models" } else { "" }, text)
+        };
+        rows.extend(forecast.by_model.iter().enumerate().take(MODELS).map(of_model));
+    }
+    rows.push(ListRow::text("limits", plan.limits_from.clone()));
+    rows.extend(
+        basis(plan).into_iter().enumerate().map(|(at, text)| ListRow::text(if at == 0 { "basis" } else { "" }, text)),
+    );
+    rows
+}
+
+fn rows_words(plan: &Plan<'_>) -> String {
+    let rows = plan.rows;
+    let mut words = format!("{} to send of {}", count(rows.to_send), plan.inputs);
+    for (number, what) in [
+        (rows.done, "answered by earlier runs"),
+        (rows.failed_before, "failed before and are not sent again"),
+        (rows.unusable, "can't be sent"),
+    ] {
+        if number > 0 {
+            words.push_str(&format!(", {} {what}", count(number)));
+        }
+    }
+    words
+}
+
+/// Returns the cost in words, such as `about $0.61 ($0.56 to $0.66), at most $5.24`.
+pub(in crate::cli) fn cost_words(forecast: &RunForecast, unpriced: u64) -> String {
+    cost_of(forecast.cost, forecast.at_most, unpriced)
+}
+
+fn cost_of(cost: Option<Interval<Money>>, at_most: Option<Money>, unpriced: u64) -> String {
+    let Some(cost) = cost else {
+        return "unknown: no price is known (--prices gives one)".to_owned();
+    };
+    let Interval { low, likely, high } = cost.map(money);
+    let most = at_most.map(|most| most.rounded_up().to_string()).unwrap_or_default();
+    let known = match low == high {
+        true if likely == most => format!("at most {most}"),
+        true => format!("about {likely}, at most {most}"),
+        false => format!("about {likely} ({low} to {high}), at most {most}"),
+    };
+    match unpriced {
+        0 => known,
+        rows => {
+            format!("{known}, without {} whose cost is unknown (--prices gives a price)", plural(rows, "row", "rows"))
+        }
+    }
+}
+
+/// Returns an amount of money in words.
+pub(super) fn money(amount: Money) -> String {
+    amount.to_string()
+}
+
+/// Returns a time in words, such as `about 51 min (47 min to 55 min), until about 14:32`.
+pub(in crate::cli) fn time_words(time: Interval<Duration>, now: Timestamp, zone: &TimeZone) -> String {
+    let Interval { low, likely, high } = time.map(rough_duration);
+    let span = if low == high { format!("about {likely}") } else { format!("about {likely} ({low} to {high})") };
+    let end = now.checked_add(time.likely).unwrap_or(Timestamp::MAX);
+    format!("{span}, until about {}", moment(end, now, zone))
+}
+
+/// Returns a moment in words. Within a day, the time is enough.
+fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (zone.to_datetime(at), zone.to_datetime(now));
+    let format = match at.date() == now.date() {
+        true => "%H:%M",
+        false => "%a %Y-%m-%d %H:%M",
+    };
+    at.strftime(format).to_string()
+}
+
+fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
+    let left = plan.money_left().unwrap_or(most);
+    let of = if left == most { String::new() } else { format!(", of which {left} is left") };
+    let Some(cost) = plan.forecast.totals.cost else {
+        return format!("--max-cost {most}{of}: not known whether it is enough");
+    };
+    let by = |more: Money, less: Money| more.less(less).rounded_up();
+    match Fit::of(cost, left) {
+        Fit::Fits if plan.forecast.totals.at_most.is_some_and(|at_most| at_most <= left) => {
+            format!("--max-cost {most}{of}: enough, even if every answer is as long as it may be")
+        }
+        Fit::Fits => format!("--max-cost {most}{of}: enough, {} remain", left.less(cost.high)),
+        Fit::ProbablyFits => format!("--max-cost {most}{of}: probably enough; {} more is safe", by(cost.high, left)),
+        fit @ (Fit::ProbablyNot | Fit::No) => format!(
+            "--max-cost {most}{of}: {}; {} is missing for the likely cost, and the run stops after about {} of {} rows",
+            if fit == Fit::No { "not enough" } else { "probably not enough" },
+            by(cost.likely, left),
+            count(rows_within(plan.rows.to_send, left, cost.likely)),
+            count(plan.rows.to_send)
+        ),
+    }
+}
+
+fn deadline_words(plan: &Plan<'_>, deadline: Timestamp) -> String {
+    let ends = plan.forecast.time.time.map(|span| plan.end_after(span));
+    let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
+    let when = moment(deadline, plan.now.timestamp(), plan.now.time_zone());
+    match Fit::of(ends, deadline) {
+        Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
+        Fit::ProbablyFits => {
+            format!("deadline {when}: probably met, with about {} to spare", span(ends.likely, deadline))
+        }
+        Fit::ProbablyNot => format!("deadline {when}: probably missed by about {}", span(deadline, ends.likely)),
+        Fit::No => format!("deadline {when}: missed by at least {}", span(deadline, ends.low)),
+    }
+}
+
+fn basis(plan: &Plan<'_>) -> Vec<String> {
+    let forecast = &plan.forecast;
+    let rows = |basis: &std::collections::BTreeMap<Basis, u64>, of: Basis| basis.get(&of).copied().unwrap_or(0);
+    let mut texts = Vec::new();
+    let mut add = |basis: &std::collections::BTreeMap<Basis, u64>, of: Basis, what: &str| {
+        let number = rows(basis, of);
+        if number > 0 {
+            texts.push(format!("{what} ({})", plural(number, "row", "rows")));
+        }
+    };
+    let counted = format!("input: token counts of {}", plural(plan.counted, "row", "rows"));
+    add(&forecast.input_basis, Basis::Counts, &counted);
+    add(&forecast.input_basis, Basis::Template, "input: earlier answers to the same prompts' template");
+    add(&forecast.input_basis, Basis::Model, "input: earlier answers of the same model");
+    add(&forecast.input_basis, Basis::Assumption, "input: estimated from the text");
+    add(&forecast.output_basis, Basis::Template, "output: earlier answers to the same template");
+    add(&forecast.output_basis, Basis::Model, "output: earlier answers of the same model to other templates");
+    add(&forecast.output_basis, Basis::Assumption, "output: assumed, 8 to max_tokens tokens and likely 256");
+    for source in &plan.learned.files {
+        let origin = source.origin.as_deref().map(|origin| format!(" from {}", escape(origin))).unwrap_or_default();
+        let path = source.path.display().to_string();
+        texts.push(format!("history: {}{origin} in {}", plural(source.answers, "answer", "answers"), escape(&path)));
+    }
+    texts
+}
+
+/// Returns a change as the flags that make it.
+pub(super) fn change_words(change: &Change) -> String {
+    match change {
+        Change::Tier(tier) => format!("--tier {}", tier.name()),
+        Change::Model { to, .. } => format!("--model {to}"),
+        Change::MaxTokens { to, .. } => format!("--max-tokens {to}"),
+    }
+}
+
+fn alternative(plan: &Plan<'_>, other: &Alternative) -> String {
+    let time = format!("about {}", rough_duration(other.time.likely));
+    let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", money(cost.likely)));
+    let mut text = format!("{time}, {cost}");
+    match &other.change {
+        Change::Tier(tier) => text.push_str(&ladder_words(plan, *tier)),
+        Change::Model { from, .. } if plan.forecast.by_model.len() > 1 => {
+            text.push_str(&format!(" (instead of {})", escape(from)));
+        }
+        Change::Model { .. } => {}
+        Change::MaxTokens { from, .. } => {
+            let most = other.at_most.map(|most| format!(", at most {}", most.rounded_up())).unwrap_or_default();
+            text.push_str(&format!("{most} (instead of {from})"));
+        }
+    }
+    text
+}
+
+fn ladder_words(plan: &Plan<'_>, tier: Tier) -> String {
+    let Some(step) = plan.step(tier) else {
+        return plan
+            .catalog
+            .tier_table(tier)
+            .map(|table| format!(" (limits as of {})", table.date))
+            .unwrap_or_default();
+    };
+    let ladder::Step { deposit, increase, break_even_a_day } = step;
+    let times = |factor: Option<f64>| factor.map_or("-".to_owned(), |factor| format!("{factor:.3}"));
+    let short = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let increase = increase.map(|factor| short(times(factor))).join("/");
+    let pays = break_even_a_day.map(|rows| format!(", pays from {} blocked requests a day", count(rows.ceil() as u64)));
+    format!(" (deposit {deposit}, {increase} times the limits{}; as of {AS_OF})", pays.unwrap_or_default())
+}
+
+impl Plan<'_> {
+    /// Returns the step to a tier of the old ladder. It is computed for the pool with the most rows.
+    pub(super) fn step(&self, tier: Tier) -> Option<ladder::Step> {
+        let mean = self.forecast.totals.cost.map(|cost| Money(cost.likely.0 / u128::from(self.rows.to_send.max(1))));
+        step(self.catalog, self.tier, tier, self.main_pool.as_deref()?, mean)
+    }
+}

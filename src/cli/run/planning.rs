@@ -1,0 +1,197 @@
+//! Forecasts a run before its first request, for the first line of a run, for a dry run and for `plan`.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use jiff::ZonedDateTime;
+
+use super::super::exit::Exit;
+use super::super::plan::{Counted, Learned, Plan, Rows, count, document, learn, words};
+use super::super::{parts, say};
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::clock::RunClock;
+use crate::domain::{PoolId, RateLimits, Tier};
+use crate::forecast::{Forecast, Question, Setting};
+use crate::journal::{Disk, RealDisk, Recovered};
+use crate::report::progress::terminal_width;
+use crate::report::text::{escape, plural};
+use crate::runner::input::Survey;
+use crate::scheduler::Window;
+
+/// How many rows are played for the first line of a run, which should not delay the run.
+const ROWS_OF_RUN: usize = 4_000;
+/// How many rows are played for a plan.
+const ROWS_OF_PLAN: usize = 30_000;
+
+impl NewRun<'_> {
+    /// Forecasts the rows to be sent. `recovered` is what earlier runs on the same results left, if it is known.
+    pub(super) fn forecast(&self, survey: &Survey, catalog: &Arc<Catalog>, recovered: Option<&Recovered>) -> Forecast {
+        let mut learned = Learned::default();
+        if recovered.is_some() {
+            // An estimate without these answers is only less exact.
+            let _ = self.learn_from_results(&mut learned, catalog);
+        }
+        self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| question.forecast())
+    }
+
+    /// Ends a run that is only planned: prints the plan.
+    pub(super) fn end_plan(
+        &self,
+        survey: Option<&Survey>,
+        catalog: &Arc<Catalog>,
+        recovered: &Recovered,
+    ) -> Result<Exit> {
+        let Some(asked) = &self.planning else { bail!("a plan was asked for") };
+        let Some(survey) = survey else { bail!("the input of a plan is always read") };
+        let mut learned = Learned::default();
+        self.learn_from_results(&mut learned, catalog)?;
+        let disk = self.disk();
+        for path in &asked.history {
+            learn(&mut learned, path, catalog, &disk)?;
+        }
+        let counted = self.count(asked.count_tokens, survey, catalog)?;
+        self.check_interrupted()?;
+        let now = ZonedDateTime::now();
+        let (forecast, alternatives) =
+            self.with_question(survey, catalog, &learned, &counted, ROWS_OF_PLAN, |question| {
+                let forecast = question.forecast();
+                let tiers = self.other_tiers();
+                let of_tier = |tier: Tier| move |pool: &PoolId| catalog.limits(tier, &pool.class).limits;
+                let limits: Vec<_> = tiers.iter().map(|tier| of_tier(*tier)).collect();
+                let tiers: Vec<_> = tiers
+                    .iter()
+                    .zip(&limits)
+                    .map(|(tier, limits)| (*tier, limits as &dyn Fn(&PoolId) -> RateLimits))
+                    .collect();
+                let alternatives = question.alternatives(&forecast, &tiers, now.date());
+                (forecast, alternatives)
+            });
+        let plan = Plan {
+            inputs: self.input_names(),
+            rows: Rows {
+                total: survey.rows,
+                to_send: survey.to_send,
+                done: survey.done,
+                failed_before: survey.failed_before,
+                unusable: survey.unusable,
+            },
+            forecast,
+            alternatives,
+            learned: &learned,
+            counted: counted.counts.len() as u64,
+            main_pool: survey.load.groups().iter().max_by_key(|group| group.rows).map(|group| group.pool.clone()),
+            tier: self.config.tier,
+            limits_from: self.limits_from(catalog),
+            catalog,
+            spent: recovered.totals.spend,
+            max_cost: self.config.max_cost,
+            deadline: asked.deadline.and_then(|deadline| deadline.moment(&now)),
+            now,
+        };
+        if let Some(fault) = &counted.fault {
+            let missing = (asked.count_tokens as u64).min(survey.to_send) - plan.counted;
+            self.say(&format!(
+                "warning: the tokens of {} could not be counted: {}",
+                plural(missing, "row", "rows"),
+                escape(fault)
+            ));
+        }
+        self.warn_of_retirement(&plan, survey);
+        match asked.json {
+            true => say::out(&document(&plan)?)?,
+            false => say::out(&words(&plan, terminal_width().unwrap_or(100)))?,
+        }
+        Ok(if survey.damage.is_some() { Exit::Usage } else { Exit::Done })
+    }
+
+    /// Calls `answer` with everything that a forecast is made from.
+    fn with_question<T>(
+        &self,
+        survey: &Survey,
+        catalog: &Arc<Catalog>,
+        learned: &Learned,
+        counted: &Counted,
+        most_rows: usize,
+        answer: impl FnOnce(Question<'_>) -> T,
+    ) -> T {
+        let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
+        let scheduler = |limits_of| {
+            // If the system allows too few open files, the run itself is refused later.
+            let window = parts::window(&self.config, self.files_of_request()).unwrap_or_else(|_| Window::auto(1));
+            parts::forecast_scheduler(&self.config, window, limits_of)
+        };
+        let setting = Setting { limits_of: &limits_of, scheduler: &scheduler, bursts: None, most_rows };
+        let (history, counts) = (&learned.history, &counted.counts);
+        answer(Question { load: &survey.load, history, counts, catalog, setting: &setting })
+    }
+
+    /// Returns the limits of a pool with which the run begins.
+    pub(super) fn limits_at_start(&self, pool: &PoolId, catalog: &Catalog) -> RateLimits {
+        self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits)
+    }
+
+    fn limits_from(&self, catalog: &Catalog) -> String {
+        let by_hand = self.config.limits != RateLimits::NONE;
+        let tier = match (self.config.tier, catalog.tier_table(self.config.tier)) {
+            (Tier::None, _) | (_, None) => "no limits (--tier none)".to_owned(),
+            (Tier::Auto, Some(table)) => {
+                format!(
+                    "tier {} (as of {}), until the API reports others; --tier names yours",
+                    table.tier.name(),
+                    table.date
+                )
+            }
+            (tier, Some(table)) => format!("tier {} (as of {})", tier.name(), table.date),
+        };
+        if by_hand { format!("those given by hand, and {tier}") } else { tier }
+    }
+
+    fn other_tiers(&self) -> Vec<Tier> {
+        let present = if self.config.tier == Tier::Auto { Tier::Start } else { self.config.tier };
+        Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None) && *tier != present).collect()
+    }
+
+    fn disk(&self) -> RealDisk {
+        RealDisk::new(self.config.owners)
+    }
+
+    /// Learns from the results file of this run, if it exists.
+    fn learn_from_results(&self, learned: &mut Learned, catalog: &Catalog) -> Result<()> {
+        let disk = self.disk();
+        match &self.paths.results {
+            Some(path) if disk.kind(path).is_ok_and(|kind| kind.is_some()) => learn(learned, path, catalog, &disk),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the API count the tokens of some rows.
+    fn count(&self, rows: usize, survey: &Survey, catalog: &Arc<Catalog>) -> Result<Counted> {
+        if rows == 0 || survey.to_send == 0 {
+            return Ok(Counted::default());
+        }
+        let key = self.key_for_counting()?;
+        let simulator = self.start_simulator(catalog, RunClock::start())?;
+        let transport = self.transport(simulator.as_ref(), key, 8)?;
+        let provider = Arc::new(parts::provider(&self.config)?);
+        let rpm = catalog.tier_table(self.config.tier).map(|table| table.count_tokens_rpm);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(count(&survey.load, transport, provider, rpm))
+    }
+
+    /// Warns if a model retires before the run is done.
+    fn warn_of_retirement(&self, plan: &Plan<'_>, survey: &Survey) {
+        let end = plan.now.checked_add(plan.forecast.time.time.high).unwrap_or_else(|_| plan.now.clone());
+        for (name, sum) in &survey.models {
+            let Some(model) = plan.catalog.model(name) else { continue };
+            if let Some(on) = model.retires.filter(|on| *on <= end.date()) {
+                self.say(&format!(
+                    "warning: {} retires on {on}, before {} are surely answered; choose another model with --model or \
+                     --map-model",
+                    escape(name),
+                    plural(sum.rows, "row", "rows")
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Plays a run: the real scheduler sends calls to the simulated API, in a plain loop on virtual time.
+//!
+//! There are no requests, no replies and no tasks. Each call is given by its sizes and times. The scheduler learns from
+//! the same heads and usages that it gets in a real run.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Instant;
+use crate::domain::{
+    Ask, Cost, Failure, Identity, Interval, Job, JobId, JobKey, LimitKind, Message, ModelClass, Origin, Params,
+    Planned, PoolId, Purpose, Quality, RateLimits, RateSignals, Reason, Request, RowId, Speed, Terms, Usage, Verdict,
+};
+use crate::scheduler::{Config, Next, Scheduler, Step, Ticket};
+use crate::sim::config::{Bursts, Latency, SimConfig, SimModel};
+use crate::sim::model::{Ending, Model, SizedArrival, SizedCall, Ticket as ServerTicket};
+use crate::sim::presets;
+
+/// A row of the run that is played.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// The position of its pool in [`Server::pools`].
+    pub(super) pool: usize,
+    /// Its template.
+    pub(super) template: u64,
+    /// Its estimated input tokens, which the scheduler knows.
+    pub(super) estimated: u32,
+    /// Its real sizes and times, which the scheduler does not know.
+    pub(super) call: SizedCall,
+}
+
+/// The server that is played.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    /// The pools of limits, with the limits of each.
+    pub(super) pools: Vec<(Arc<PoolId>, RateLimits)>,
+    /// How much of each limit can be used in one burst.
+    pub(super) bursts: Bursts,
+}
+
+/// A played run.
+#[derive(Clone, Debug)]
+pub(super) struct Played {
+    /// When the last row ended.
+    pub(super) time: Duration,
+    /// For each row, in the order in which the rows ended: its pool, and when it ended.
+    pub(super) ends: Vec<(usize, Instant)>,
+    /// The reasons that delayed the run, with their shares of the time.
+    pub(super) reasons: Vec<(Reason, f64)>,
+    /// How many calls were refused.
+    #[cfg(test)]
+    pub(super) refused: u64,
+}
+
+/// Plays a run with these rows.
+pub(super) fn play(rows: &[Row], server: &Server, config: Config) -> Played {
+    let mut game = Game::new(rows, server, config);
+    game.offer_rows();
+    loop {
+        match game.scheduler.poll(game.now) {
+            Step::Dispatch { ticket, stream } => game.send(ticket, stream),
+            // There are no faults, so the scheduler never asks whether the endpoint works.
+            Step::Canary { ticket } => game.end(ticket, Verdict::Aborted),
+            Step::Wait { until, .. } => {
+                if !game.wait(until) {
+                    break;
+                }
+                game.offer_rows();
+            }
+            Step::Drained => break,
+        }
+    }
+    Played {
+        time: game.ends.last().map_or(Duration::ZERO, |(_, at)| at.since(Instant::ZERO)),
+        reasons: game.scheduler.reasons(),
+        ends: game.ends,
+        #[cfg(test)]
+        refused: game.refused,
+    }
+}
+
+/// How long the server takes to refuse a call.
+const REFUSED_AFTER: Duration = Duration::from_millis(60);
+
+/// Something that will happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Head(Ticket),
+    End(Ticket, ServerTicket),
+    Refusal(Ticket, Duration),
+}
+
+struct Game<'a> {
+    rows: &'a [Row],
+    offered: usize,
+    pools: &'a [(Arc<PoolId>, RateLimits)],
+    /// The position of each pool's class in the model.
+    classes: Vec<usize>,
+    /// A row without sizes. Each row is made from it.
+    blank: Planned,
+    scheduler: Scheduler,
+    model: Model,
+    events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
+    events_so_far: u64,
+    ends: Vec<(usize, Instant)>,
+    #[cfg(test)]
+    refused: u64,
+    now: Instant,
+}
+
+impl<'a> Game<'a> {
+    fn new(rows: &'a [Row], server: &'a Server, config: Config) -> Self {
+        let model = Model::new(sim_config(server));
+        let class = |pool: &PoolId| model.class_index(&sim_model(pool, RateLimits::NONE).class);
+        let classes = server.pools.iter().map(|(pool, _)| class(pool).expect("every pool has a model")).collect();
+        Self {
+            rows,
+            offered: 0,
+            pools: &server.pools,
+            classes,
+            blank: blank(),
+            scheduler: Scheduler::new(config),
+            model,
+            events: BinaryHeap::new(),
+            events_so_far: 0,
+            ends: Vec::with_capacity(rows.len()),
+            #[cfg(test)]
+            refused: 0,
+            now: Instant::ZERO,
+        }
+    }
+
+    fn offer_rows(&mut self) {
+        for _ in 0..self.scheduler.wants() {
+            let Some(row) = self.rows.get(self.offered) else { break };
+            let mut planned = self.blank.clone();
+            planned.job.id = JobId(self.offered as u64);
+            let ask = &mut planned.ask;
+            ask.pool = self.pools[row.pool].0.clone();
+            ask.cost.input_tokens = row.estimated;
+            ask.max_tokens = u32::try_from(row.call.max_tokens).unwrap_or(u32::MAX);
+            ask.cost.output_tokens = ask.max_tokens;
+            ask.template = row.template;
+            ask.body_bytes = row.estimated.saturating_mul(4);
+            self.scheduler.offer(planned, self.now);
+            self.offered += 1;
+        }
+        if self.offered == self.rows.len() {
+            self.scheduler.close_input();
+        }
+    }
+
+    fn send(&mut self, ticket: Ticket, stream: bool) {
+        let row = &self.rows[self.row_of(ticket)];
+        let call = SizedCall { is_stream: stream, ..row.call };
+        match self.model.arrive_sized(self.classes[row.pool], call, self.now) {
+            SizedArrival::Admitted { ticket: server, head_at, end_at } => {
+                self.schedule(head_at, Event::Head(ticket));
+                self.schedule(end_at, Event::End(ticket, server));
+            }
+            SizedArrival::Refused { at, retry_after } => {
+                #[cfg(test)]
+                {
+                    self.refused += 1;
+                }
+                self.schedule(at, Event::Refusal(ticket, retry_after));
+            }
+        }
+    }
+
+    fn row_of(&self, ticket: Ticket) -> usize {
+        self.scheduler.sent(ticket).job.id.0 as usize
+    }
+
+    fn schedule(&mut self, at: Instant, event: Event) {
+        self.events_so_far += 1;
+        self.events.push(Reverse((at, self.events_so_far, event)));
+    }
+
+    /// Waits until the next event, but not longer than `until`. Returns `false` if nothing will happen.
+    fn wait(&mut self, until: Instant) -> bool {
+        let next = self.events.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
+        let at = until.min(next);
+        if at == Instant::NEVER {
+            return false;
+        }
+        self.now = self.now.max(at);
+        while let Some(Reverse((at, _, event))) = self.events.peek().copied()
+            && at <= self.now
+        {
+            self.events.pop();
+            self.happen(event);
+        }
+        true
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Head(ticket) => self.head(ticket, 200, None),
+            Event::Refusal(ticket, retry_after) => {
+                self.head(ticket, 429, Some(retry_after));
+                let (kind, retry_after) = (LimitKind::Rate, Some(retry_after));
+                self.end(ticket, Verdict::Limited { kind, retry_after, failure: Failure::default() });
+            }
+            Event::End(ticket, server) => {
+                self.model.finish(server, Ending::Played, self.now);
+                let row = &self.rows[self.row_of(ticket)];
+                let usage = Usage {
+                    input_tokens: row.call.input_tokens,
+                    output_tokens: row.call.output_tokens,
+                    ..Usage::default()
+                };
+                let message = Message { json: Bytes::new(), content: 0..0, usage, quality: Quality::Ok };
+                self.end(ticket, Verdict::Answered(message));
+            }
+        }
+    }
+    fn head(&mut self, ticket: Ticket, status: u16, retry_after: Option<Duration>) {
+        let class = self.classes[self.rows[self.row_of(ticket)].pool];
+        let signals = RateSignals { retry_after, ..self.model.signals(class, self.now) };
+        self.scheduler.on_head(ticket, status, &signals, None, self.now);
+    }
+
+    fn end(&mut self, ticket: Ticket, verdict: Verdict) {
+        match self.scheduler.on_end(ticket, verdict, self.now) {
+            Next::Finished(outcome) => {
+                let row = outcome.job.id.0 as usize;
+                self.ends.push((self.rows[row].pool, self.now));
+            }
+            Next::Again { .. } | Next::More { .. } | Next::Pending(_) | Next::NoRow => {}
+        }
+        // Nobody reads the events of a played run.
+        drop(self.scheduler.take_events());
+    }
+}
+
+/// Returns a server whose classes are the pools.
+fn sim_config(server: &Server) -> SimConfig {
+    let models = server.pools.iter().map(|(pool, limits)| sim_model(pool, *limits)).collect();
+    let mut config = SimConfig::new(models).with_latency(Latency { error: REFUSED_AFTER, ..Latency::ZERO });
+    config.bursts = server.bursts;
+    config
+}
+
+fn sim_model(pool: &PoolId, limits: RateLimits) -> SimModel {
+    let name = pool.to_string();
+    let any = presets::models().into_iter().next().expect("the simulator has models");
+    SimModel { id: name.as_str().into(), aliases: Vec::new(), class: ModelClass(name.as_str().into()), limits, ..any }
+}
+
+fn blank() -> Planned {
+    let request = Request::of(&Params::default());
+    let pool = PoolId { provider: "".into(), account: "".into(), class: ModelClass("".into()), speed: Speed::Standard };
+    Planned {
+        job: Box::new(Job {
+            id: JobId(0),
+            custom_id: String::new(),
+            key: JobKey([0; 16]),
+            identity: Identity::Named,
+            row: RowId::named("", None),
+            request: request.clone(),
+            extra: Params::default(),
+            origin: Origin { source: "forecast".into(), line: 0 },
+            index: 0,
+        }),
+        ask: Ask {
+            request,
+            model: "".into(),
+            terms: Terms::default(),
+            pool: Arc::new(pool),
+            cost: Cost { requests: 1, ..Cost::default() },
+            input_tokens: Interval::default(),
+            expense: None,
+            max_tokens: 0,
+            template: 0,
+            body_bytes: 0,
+            purpose: Purpose::First,
+        },
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::sim::config::Burst;
+
+    /// Returns a server with one pool.
+    pub(in crate::forecast) fn server(limits: RateLimits, burst: Burst) -> Server {
+        let pool = PoolId {
+            provider: "anthropic".into(),
+            account: "".into(),
+            class: ModelClass("haiku-4.5".into()),
+            speed: Speed::Standard,
+        };
+        let bursts = Bursts { requests: burst, input_tokens: burst, output_tokens: burst };
+        Server { pools: vec![(Arc::new(pool), limits)], bursts }
+    }
+
+    pub(in crate::forecast) fn config(server: &Server) -> Config {
+        let pools = server.pools.clone();
+        Config {
+            limits_of: Box::new(move |pool| {
+                pools.iter().find(|(known, _)| **known == *pool).map_or(RateLimits::NONE, |(_, limits)| *limits)
+            }),
+            headroom: crate::limiter::Headroom::Auto,
+            window: crate::scheduler::Window::auto(1_000),
+            ..crate::scheduler::tests::config(RateLimits::NONE, 1)
+        }
+    }
+
+    fn rows(count: usize, input_tokens: u32, output_tokens: u64) -> Vec<Row> {
+        let call = SizedCall {
+            input_tokens: input_tokens.into(),
+            output_tokens,
+            max_tokens: 1_024,
+            first_token: Duration::from_millis(600),
+            production: Duration::from_millis(output_tokens * 8),
+            is_stream: false,
+        };
+        vec![Row { pool: 0, template: 1, estimated: input_tokens, call }; count]
+    }
+
+    #[test]
+    fn a_played_run_takes_as_long_as_its_limits_demand() {
+        let limits = RateLimits::new(1_000, 450_000, 90_000);
+        for (burst, minutes) in [(Burst::Minute, 4.0), (Burst::Time(Duration::from_secs(1)), 5.0)] {
+            let server = server(limits, burst);
+
+            let played = play(&rows(5_000, 100, 50), &server, config(&server));
+
+            let share = played.time.as_secs_f64() / (60.0 * minutes);
+            assert!((0.98..1.06).contains(&share), "{burst:?}: {share}");
+            assert_eq!(played.ends.len(), 5_000);
+            assert_eq!(played.reasons[0].0, Reason::Limit(crate::domain::Dimension::Requests));
+        }
+    }
+
+    #[test]
+    fn the_scheduler_meets_few_refusals_although_it_does_not_know_the_sizes() {
+        let server = server(RateLimits::new(1_000, 100_000, 20_000), Burst::Time(Duration::from_secs(5)));
+        let mut rows = rows(3_000, 200, 90);
+        rows.iter_mut().for_each(|row| row.estimated = 140);
+
+        let played = play(&rows, &server, config(&server));
+
+        assert!(played.refused < 60, "{}", played.refused);
+        let share = played.time.as_secs_f64() / (60.0 * 3_000.0 * 90.0 / 20_000.0);
+        assert!((0.97..1.05).contains(&share), "{share}");
+    }
+}
+#[cfg(test)]
+mod explore {
+    use super::tests::*;
+    use super::*;
+    use crate::sim::config::Burst;
+    #[test]
+    fn explore() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut normal = || (-2.0 * (1.0f64 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
+        for (limits, mean, sigma, out, osig, skew) in [((50, 30_000, 8_000), 2_500.0, 0.5, 20.0, 0.3, 1.0), ((50, 30_000, 8_000), 2_500.0, 0.5, 20.0, 0.3, 1.4), ((1000, 450_000, 90_000), 900.0, 0.5, 400.0, 0.3, 1.0),
+          ((1000, 450_000, 90_000), 900.0, 0.5, 400.0, 0.3, 1.3), ((5000, 5_000_000, 1_000_000), 6_000.0, 0.2, 60.0, 0.5, 1.0), ((5000, 5_000_000, 1_000_000), 6_000.0, 0.2, 60.0, 0.5, 0.8), ((1000, 450_000, 90_000), 3000.0, 0.9, 50.0, 0.5, 1.0)] {
+            for burst in [Burst::Minute, Burst::Time(Duration::from_secs(20)), Burst::Time(Duration::from_secs(5)), Burst::Time(Duration::from_secs(1))] {
+                let server = server(RateLimits::new(limits.0, limits.1, limits.2), burst);
+                let n = 6000.min((limits.0 * 8) as usize);
+                let (mut ti, mut to) = (0.0, 0.0);
+                let rows: Vec<Row> = (0..n).map(|_| {
+                    let input = mean * (sigma * normal() - sigma * sigma / 2.0f64).exp();
+                    let output = (out * (osig * normal() - osig * osig / 2.0f64).exp()).max(1.0);
+                    ti += input; to += output;
+                    let call = SizedCall { input_tokens: input as u64, output_tokens: output as u64, max_tokens: 4_096,
+                        first_token: Duration::from_millis(1600), production: Duration::from_millis((output * 11.0) as u64), is_stream: false };
+                    Row { pool: 0, template: 1, estimated: (input / skew) as u32, call }
+                }).collect();
+                let played = play(&rows, &server, config(&server));
+                let ideal = 60.0 * (ti / f64::from(limits.1)).max(n as f64 / f64::from(limits.0)).max(to / f64::from(limits.2));
+                eprintln!("input {limits:?} {mean} out {out} skew {skew} {burst:?}: {:.0} s, ideal {ideal:.0}, ratio {:.2}, refused {}  {:?}", played.time.as_secs_f64(), played.time.as_secs_f64() / ideal, played.refused, &played.reasons[..2.min(played.reasons.len())]);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What is assumed when nothing is known: how long answers are, and how fast models answer.
+//!
+//! These figures are stated in every plan that uses them. The intervals are wide on purpose.
+
+use std::time::Duration;
+
+use crate::catalog::Line;
+use crate::domain::Interval;
+
+/// The output tokens of an answer, before `max_tokens` cuts it. The lowest value is a label, the highest is `max_tokens`
+/// itself. Source: a choice of our own; answers to classification have under 10 tokens, and a paragraph has about 200.
+const OUTPUT: (u32, u32) = (8, 256);
+/// The spread of the logarithm of the lengths of answers.
+pub(super) const SPREAD: f64 = 0.6;
+
+/// Returns the output tokens that are assumed for an answer.
+pub(super) fn output(max_tokens: u32) -> Interval<u32> {
+    let (low, likely) = OUTPUT;
+    Interval { low: low.min(max_tokens), likely: likely.min(max_tokens), high: max_tokens }
+}
+
+/// How fast a model answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Speed {
+    /// The time to the first token.
+    pub(super) first_token: Duration,
+    /// The time for each output token.
+    pub(super) token: Duration,
+    /// The mean of |ln(real time / expected time)|.
+    pub(super) spread: f64,
+}
+
+/// Returns the speed that is assumed for a model of this line. Source: a choice of our own, close to the speeds that
+/// users report for these lines (2026-11, unconfirmed).
+pub(super) fn speed(line: Option<Line>) -> Speed {
+    let (first_token, per_second) = match line {
+        Some(Line::Haiku) => (600, 120),
+        Some(Line::Sonnet) | None => (1_000, 70),
+        Some(Line::Opus) => (1_500, 50),
+        Some(Line::Fable | Line::Mythos) => (2_500, 40),
+    };
+    Speed { first_token: Duration::from_millis(first_token), token: Duration::from_secs(1) / per_second, spread: 0.25 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assumed_answer_is_never_longer_than_max_tokens() {
+        assert_eq!(output(1_024), Interval { low: 8, likely: 256, high: 1_024 });
+        assert_eq!(output(5), Interval { low: 5, likely: 5, high: 5 });
+        assert_eq!(output(0), Interval::exact(0));
+    }
+}

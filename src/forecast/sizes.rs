@@ -1,0 +1,197 @@
+//! The real sizes of the rows of each group: input and output tokens, with their errors, and what they rest on.
+
+use std::collections::HashMap;
+
+use super::history::{Answers, History, Seen};
+use super::prior;
+use super::statistics::{Sampled, mean, ratio, regression};
+use crate::catalog::Catalog;
+use crate::domain::Interval;
+use crate::plan::{Group, Load};
+
+/// A group has its own figures if there are at least this many answers or counts. With fewer, those of its model are
+/// used.
+const ENOUGH: usize = 5;
+/// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
+/// API documentation, "Token counting" (2026-08-22; "a small amount").
+const COUNTING_ERROR: f64 = 0.01;
+/// By which factor the mean length of answers may differ between templates of the same model.
+const OTHER_TEMPLATE: f64 = 2.0;
+
+/// What an estimate rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Basis {
+    /// Token counts of the API.
+    Counts,
+    /// Earlier answers to the same template.
+    Template,
+    /// Earlier answers of the same model to other templates.
+    Model,
+    /// Nothing but the text of the row and a stated assumption.
+    Assumption,
+}
+
+/// The rows whose tokens the API has counted: the position of the group, the estimated tokens and the counted tokens of
+/// each.
+pub type Counts = Vec<(usize, u32, u64)>;
+
+/// A quantity of a row of a group. `error` is for a probability of 95 %.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quantity {
+    /// Its likely mean.
+    pub(super) mean: f64,
+    /// How far below and above `mean` the real mean may be.
+    pub(super) errors: (f64, f64),
+    /// What it rests on.
+    pub(super) basis: Basis,
+    /// Quantities with the same source are wrong together. `None`: it is wrong together with all others.
+    pub(super) source: Option<u64>,
+}
+
+/// The sizes of the rows of one group.
+#[derive(Clone, Debug)]
+pub(super) struct Sizes {
+    /// Real input tokens, divided by estimated ones.
+    pub(super) input: Quantity,
+    /// The part of the real input that counts against the input limit, from 0 to 1.
+    pub(super) limited_share: f64,
+    /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if it is not
+    /// known: then the interval of the group applies.
+    pub(super) price_share: Option<f64>,
+    /// Output tokens of an answer.
+    pub(super) output: Quantity,
+    /// Additional output tokens for each estimated input token, if answers to longer prompts are longer.
+    pub(super) output_slope: f64,
+    /// The mean estimated input tokens of the group's rows.
+    pub(super) mean_estimated: f64,
+    /// Lengths of earlier answers, relative to their expected lengths. Empty without earlier answers.
+    pub(super) lengths: Vec<f32>,
+}
+
+/// Returns the sizes of each group of a load.
+pub(super) fn sizes(load: &Load, history: &History, counts: &Counts, catalog: &Catalog) -> Vec<Sizes> {
+    let by_group = grouped(counts, |group| group as u64);
+    let by_model = grouped(counts, |group| hash(&load.groups()[group].model));
+    let of = |(at, group): (usize, &Group)| {
+        let known = Known::of(group, history, catalog);
+        let enough = |pairs: Option<&Vec<(f64, f64)>>| pairs.filter(|pairs| pairs.len() >= ENOUGH).cloned();
+        let counted = enough(by_group.get(&(at as u64))).or_else(|| enough(by_model.get(&hash(&group.model))));
+        known.sizes(group, counted)
+    };
+    load.groups().iter().enumerate().map(of).collect()
+}
+
+fn grouped(counts: &Counts, key: impl Fn(usize) -> u64) -> HashMap<u64, Vec<(f64, f64)>> {
+    let mut groups: HashMap<u64, Vec<(f64, f64)>> = HashMap::new();
+    for (group, estimated, counted) in counts {
+        groups.entry(key(*group)).or_default().push((f64::from(*estimated), *counted as f64));
+    }
+    groups
+}
+
+/// What is known about a group from earlier results.
+struct Known<'a> {
+    answers: Option<&'a Answers>,
+    basis: Basis,
+    source: u64,
+}
+
+impl<'a> Known<'a> {
+    fn of(group: &Group, history: &'a History, catalog: &Catalog) -> Self {
+        let enough = |answers: &&Answers| answers.kept.len() >= ENOUGH;
+        let id = catalog.model(&group.model).map_or(&*group.model, |model| &*model.id);
+        if let Some(template) = group.template
+            && let Some(answers) = history.of_template(template).filter(enough)
+        {
+            return Self { answers: Some(answers), basis: Basis::Template, source: template };
+        }
+        match history.of_model(id).filter(enough) {
+            Some(answers) => Self { answers: Some(answers), basis: Basis::Model, source: hash(id) },
+            None => Self { answers: None, basis: Basis::Assumption, source: 0 },
+        }
+    }
+
+    fn sizes(&self, group: &Group, counted: Option<Vec<(f64, f64)>>) -> Sizes {
+        let mean_estimated = group.input_tokens.likely as f64 / group.rows.max(1) as f64;
+        let kept = self.answers.map_or(&[][..], |answers| &answers.kept);
+        let (output, output_slope) = self.output(group, kept, mean_estimated);
+        let weight: f64 = kept.iter().map(|seen| f64::from(seen.prompt)).sum();
+        let share = |of: fn(&Seen) -> f32| {
+            let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
+            (weight > 0.0).then(|| sum / weight)
+        };
+        let expected =
+            |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);
+        Sizes {
+            input: self.input(group, kept, counted),
+            limited_share: share(|seen| seen.limited_share).unwrap_or(1.0),
+            price_share: share(|seen| seen.price_share),
+            output,
+            output_slope,
+            mean_estimated,
+            lengths: kept.iter().map(|seen| (f64::from(seen.output) / expected(seen)) as f32).collect(),
+        }
+    }
+
+    fn input(&self, group: &Group, kept: &[Seen], counted: Option<Vec<(f64, f64)>>) -> Quantity {
+        if let Some(sampled) = counted.and_then(|pairs| ratio(&pairs, group.rows)) {
+            let error = sampled.error + COUNTING_ERROR * sampled.mean;
+            return Quantity::of(Sampled { error, ..sampled }, Basis::Counts, hash(&group.model));
+        }
+        let known = kept.iter().filter(|seen| seen.estimated > 0);
+        let pairs: Vec<_> = known.map(|seen| (f64::from(seen.estimated), f64::from(seen.prompt))).collect();
+        if let Some(sampled) =
+            Some(&pairs).filter(|pairs| pairs.len() >= ENOUGH).and_then(|pairs| ratio(pairs, group.rows))
+        {
+            return Quantity::of(sampled, self.basis, self.source);
+        }
+        let Interval { low, likely, high } =
+            group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
+        Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
+    }
+
+    /// Returns the mean length of answers, and how much longer they are for each estimated input token.
+    fn output(&self, group: &Group, kept: &[Seen], mean_estimated: f64) -> (Quantity, f64) {
+        let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
+        let lengths: Vec<f64> = kept.iter().map(|seen| f64::from(seen.output)).collect();
+        let pairs: Vec<_> = kept.iter().map(|seen| (f64::from(seen.estimated), f64::from(seen.output))).collect();
+        let by_prompt = match kept.iter().all(|seen| seen.estimated > 0) {
+            true => regression(&pairs, mean_estimated, group.rows),
+            false => None,
+        };
+        let (sampled, slope) = match by_prompt {
+            Some((sampled, slope)) => (Some(sampled), slope),
+            None => (mean(&lengths, group.rows), 0.0),
+        };
+        let Some(sampled) = sampled else {
+            let Interval { low, likely, high } = prior::output(max_tokens as u32).map(f64::from);
+            let errors = (likely - low, high - likely);
+            return (Quantity { mean: likely, errors, basis: Basis::Assumption, source: None }, 0.0);
+        };
+        let capped = Sampled { mean: sampled.mean.min(max_tokens), ..sampled };
+        let mut quantity = Quantity::of(capped, self.basis, self.source);
+        if self.basis == Basis::Model {
+            let (below, above) = quantity.errors;
+            let mean = quantity.mean;
+            quantity.errors = (below + mean * (1.0 - 1.0 / OTHER_TEMPLATE), above + mean * (OTHER_TEMPLATE - 1.0));
+            quantity.source = None;
+        }
+        quantity.errors.0 = quantity.errors.0.min(quantity.mean);
+        quantity.errors.1 = quantity.errors.1.min(max_tokens - quantity.mean);
+        (quantity, slope)
+    }
+}
+
+impl Quantity {
+    fn of(sampled: Sampled, basis: Basis, source: u64) -> Self {
+        Self { mean: sampled.mean, errors: (sampled.error, sampled.error), basis, source: Some(source) }
+    }
+}
+
+/// Returns a number for a name. It is only compared with other numbers of the same plan.
+fn hash(name: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,282 @@
+//! How long a run takes: rows with likely sizes are played against the simulated API.
+//!
+//! # Method
+//! A random part of the rows is played: enough for [`PLAYED_MINUTES`] minutes at the limits, and at most
+//! [`Setting::most_rows`] rows. The rows that are not played take as long as the steady part of the played run says: the
+//! part in which the second half of the rows ended, without the last rows. This is computed for each pool of limits, and
+//! the slowest pool decides. The steady rate comes from thousands of rows, so its error is about one percent. What is
+//! assumed about sizes, speeds and bursts matters more: the interval comes from playing the run with the lowest and the
+//! highest sizes.
+//!
+//! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a burst
+//! of a whole minute and with a burst of a second. The likely time is the mean of both.
+//!
+//! Not played: other clients of the same organization, faults and overloads of the API, limits on growth
+//! (acceleration), and prompt caches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::history::History;
+use super::play::{Played, Row, Server, play};
+use super::prior::{self, Speed};
+use super::sizes::{Basis, Sizes};
+use super::statistics;
+use crate::catalog::Catalog;
+use crate::clock::Instant;
+use crate::domain::{Dimension, Interval, PoolId, RateLimits, Reason};
+use crate::plan::{Load, Sampled};
+use crate::scheduler::{Config, LimitsOf};
+use crate::sim::config::{Burst, Bursts};
+use crate::sim::model::SizedCall;
+
+/// Enough rows are played for this many minutes at the limits.
+const PLAYED_MINUTES: f64 = 5.0;
+/// At least this many rows are played, if there are as many.
+const LEAST_ROWS: usize = 3_000;
+/// The lowest and highest time are this much lower and higher than the played times, because a real server differs from
+/// the simulated one. Chosen from `benches/PLAN.md`.
+const MARGIN: f64 = 0.03;
+/// If no speed is known, the real speed may be this many times as high or as low as the assumed one.
+const SPEED_FACTOR: f64 = 2.0;
+
+/// The settings under which a run is played.
+pub struct Setting<'a> {
+    /// The limits of each pool.
+    pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
+    /// Makes the settings of the scheduler. It is given the limits that the scheduler knows at the start.
+    pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
+    /// How much of each limit can be used in one burst, if earlier runs have found it.
+    pub bursts: Option<Bursts>,
+    /// How many rows are played at most.
+    pub most_rows: usize,
+}
+
+/// The time of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunTime {
+    /// How long the run takes.
+    pub time: Interval<Duration>,
+    /// The reasons that delay the run, with their shares of the time, from 0 to 1. The largest share comes first.
+    pub bound_by: Vec<(Reason, f64)>,
+    /// How many rows were played.
+    pub played_rows: u64,
+}
+
+/// Which sizes and speeds are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    Low,
+    Likely,
+    High,
+}
+
+/// What a forecast of the time is made from.
+pub(super) struct Timing<'a> {
+    pub(super) load: &'a Load,
+    pub(super) sizes: &'a [Sizes],
+    pub(super) history: &'a History,
+    pub(super) catalog: &'a Catalog,
+    pub(super) setting: &'a Setting<'a>,
+}
+
+const MINUTE: Bursts = Bursts { requests: Burst::Minute, input_tokens: Burst::Minute, output_tokens: Burst::Minute };
+const SECOND: Burst = Burst::Time(Duration::from_secs(1));
+const SHORT: Bursts = Bursts { requests: SECOND, input_tokens: SECOND, output_tokens: SECOND };
+
+impl Timing<'_> {
+    /// Returns how long the run takes.
+    pub(super) fn time(&self) -> RunTime {
+        let pools = Pools::of(self.load, self.setting.limits_of);
+        let rows = self.rows_to_play(&pools);
+        let (longest, shortest) = match self.setting.bursts {
+            Some(bursts) => (bursts, bursts),
+            None => (MINUTE, SHORT),
+        };
+        let play = |case, bursts| self.play(&pools, &rows, case, bursts);
+        let quick = play(Case::Likely, longest);
+        let slow = if self.setting.bursts.is_some() { quick.clone() } else { play(Case::Likely, shortest) };
+        let likely = (quick.0 + slow.0) / 2;
+        let low = play(Case::Low, longest).0.mul_f64(1.0 - MARGIN).min(likely);
+        let high = play(Case::High, shortest).0.mul_f64(1.0 + MARGIN).max(likely);
+        RunTime { time: Interval { low, likely, high }, bound_by: slow.1, played_rows: rows.len() as u64 }
+    }
+
+    /// Returns the likely time only. It is for comparisons.
+    pub(super) fn likely_time(&self) -> (Duration, Vec<(Reason, f64)>) {
+        let pools = Pools::of(self.load, self.setting.limits_of);
+        let rows = self.rows_to_play(&pools);
+        match self.setting.bursts {
+            Some(bursts) => self.play(&pools, &rows, Case::Likely, bursts),
+            None => {
+                let quick = self.play(&pools, &rows, Case::Likely, MINUTE);
+                let slow = self.play(&pools, &rows, Case::Likely, SHORT);
+                ((quick.0 + slow.0) / 2, slow.1)
+            }
+        }
+    }
+
+    /// Returns a part of the rows that is large enough to find the steady rate of the slowest pool.
+    fn rows_to_play(&self, pools: &Pools) -> Vec<Sampled> {
+        let minutes = |pool: usize| {
+            let needs = self.needs_of(pool, pools);
+            let limits = pools.list[pool].1;
+            let of = |dimension: Dimension| {
+                limits.of(dimension).map_or(0.0, |limit| needs[dimension.index()] / f64::from(limit))
+            };
+            Dimension::ALL.map(of).into_iter().fold(0.0, f64::max)
+        };
+        let slowest = (0..pools.list.len()).map(minutes).fold(0.0, f64::max);
+        let share = if slowest > 0.0 { PLAYED_MINUTES / slowest } else { 1.0 };
+        let wanted = (self.load.rows() as f64 * share) as usize;
+        self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows))
+    }
+
+    /// Returns the requests, input tokens and output tokens that all rows of a pool need.
+    fn needs_of(&self, pool: usize, pools: &Pools) -> [f64; 3] {
+        let groups = self.load.groups().iter().zip(self.sizes).zip(&pools.of_group);
+        let mut needs = [0.0; 3];
+        for ((group, sizes), _) in groups.filter(|(_, of)| **of == pool) {
+            needs[0] += group.rows as f64;
+            needs[1] += group.input_tokens.likely as f64 * sizes.input.mean * sizes.limited_share;
+            needs[2] += group.rows as f64 * sizes.output.mean;
+        }
+        needs
+    }
+
+    /// Plays rows, and returns how long all rows of the load take and which reasons delay them.
+    fn play(&self, pools: &Pools, rows: &[Sampled], case: Case, bursts: Bursts) -> (Duration, Vec<(Reason, f64)>) {
+        let speeds = self.speeds();
+        let call = |row: &Sampled| self.row(row, pools.of_group[row.group as usize], case, &speeds);
+        let calls: Vec<Row> = rows.iter().map(call).collect();
+        let server = Server { pools: pools.list.clone(), bursts };
+        let known: HashMap<PoolId, RateLimits> =
+            pools.list.iter().map(|(pool, limits)| (PoolId::clone(pool), *limits)).collect();
+        let limits_of: LimitsOf = Box::new(move |pool| known.get(pool).copied().unwrap_or(RateLimits::NONE));
+        let played = play(&calls, &server, (self.setting.scheduler)(limits_of));
+        let mut of_pools = vec![0; pools.list.len()];
+        for (group, pool) in self.load.groups().iter().zip(&pools.of_group) {
+            of_pools[*pool] += group.rows;
+        }
+        whole_run(played, &of_pools)
+    }
+
+    /// Returns the speed of each model.
+    fn speeds(&self) -> HashMap<&str, (Speed, Basis)> {
+        let speed = |name: &str| {
+            let model = self.catalog.model(name);
+            let answers = self.history.of_model(model.map_or(name, |model| &model.id));
+            let timed = answers.into_iter().flat_map(|answers| &answers.kept).filter(|seen| seen.latency_ms > 0);
+            let pairs: Vec<_> = timed.map(|seen| (f64::from(seen.output), f64::from(seen.latency_ms) / 1e3)).collect();
+            match statistics::line(&pairs) {
+                Some((start, slope, spread)) => {
+                    let seconds = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 3_600.0));
+                    (Speed { first_token: seconds(start), token: seconds(slope), spread }, Basis::Model)
+                }
+                None => (prior::speed(model.map(|model| model.line)), Basis::Assumption),
+            }
+        };
+        self.load.groups().iter().map(|group| (&*group.model, speed(&group.model))).collect()
+    }
+
+    /// Returns a row as it is played.
+    fn row(&self, row: &Sampled, pool: usize, case: Case, speeds: &HashMap<&str, (Speed, Basis)>) -> Row {
+        let (group, sizes) = (&self.load.groups()[row.group as usize], &self.sizes[row.group as usize]);
+        let of = |mean: f64, (below, above): (f64, f64)| match case {
+            Case::Low => mean - below,
+            Case::Likely => mean,
+            Case::High => mean + above,
+        };
+        let estimated = f64::from(row.input_tokens);
+        let prompt = estimated * of(sizes.input.mean, sizes.input.errors);
+        let mut random = fastrand::Rng::with_seed(row.hash);
+        let slope = sizes.output_slope * (estimated - sizes.mean_estimated);
+        let mean = (of(sizes.output.mean, sizes.output.errors) + slope).max(1.0);
+        let is_end_of_assumption = sizes.output.basis == Basis::Assumption && case != Case::Likely;
+        let length = match sizes.lengths.as_slice() {
+            _ if is_end_of_assumption => 1.0,
+            [] => (prior::SPREAD * normal(&mut random) - prior::SPREAD.powi(2) / 2.0).exp(),
+            lengths => f64::from(lengths[random.usize(0..lengths.len())]),
+        };
+        let output = (mean * length).round().clamp(1.0, f64::from(row.max_tokens.max(1)));
+        let (speed, basis) = speeds[&*group.model];
+        let factor = match (case, basis) {
+            (Case::Low, Basis::Assumption) => 1.0 / SPEED_FACTOR,
+            (Case::High, Basis::Assumption) => SPEED_FACTOR,
+            _ => 1.0,
+        };
+        // The mean of |x| of a normal variable is 0.8 times its standard deviation.
+        let swing = (speed.spread / 0.8 * normal(&mut random)).exp() * factor;
+        Row {
+            pool,
+            template: group.template.unwrap_or(0),
+            estimated: row.input_tokens,
+            call: SizedCall {
+                input_tokens: (prompt * sizes.limited_share).round().max(1.0) as u64,
+                output_tokens: output as u64,
+                max_tokens: row.max_tokens.into(),
+                first_token: speed.first_token.mul_f64(swing),
+                production: speed.token.mul_f64(output * factor),
+                is_stream: false,
+            },
+        }
+    }
+}
+
+/// The pools of a load.
+struct Pools {
+    list: Vec<(Arc<PoolId>, RateLimits)>,
+    /// The pool of each group.
+    of_group: Vec<usize>,
+}
+
+impl Pools {
+    fn of(load: &Load, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Self {
+        let mut list: Vec<(Arc<PoolId>, RateLimits)> = Vec::new();
+        let place = |pool: &Arc<PoolId>| {
+            list.iter().position(|(known, _)| known == pool).unwrap_or_else(|| {
+                list.push((pool.clone(), limits_of(pool)));
+                list.len() - 1
+            })
+        };
+        let of_group = load.groups().iter().map(|group| &group.pool).map(place).collect();
+        Self { list, of_group }
+    }
+}
+
+/// Returns how long all rows take, given a played part of them. `rows` is the number of all rows of each pool.
+fn whole_run(played: Played, rows: &[u64]) -> (Duration, Vec<(Reason, f64)>) {
+    let mut time = played.time;
+    for (pool, &all) in rows.iter().enumerate() {
+        let ends: Vec<Instant> = played.ends.iter().filter(|(of, _)| *of == pool).map(|(_, at)| *at).collect();
+        let (Some(last), count) = (ends.last(), ends.len()) else { continue };
+        let missing = all.saturating_sub(count as u64) as f64;
+        if missing <= 0.0 {
+            continue;
+        }
+        let (from, until) = (count / 2, count * 19 / 20);
+        let span = ends[until].since(ends[from]).as_secs_f64();
+        let a_row = match until > from && span > 0.0 {
+            true => span / (until - from) as f64,
+            false => last.as_secs_f64() / count as f64,
+        };
+        time = time.max(last.since(Instant::ZERO) + Duration::from_secs_f64(missing * a_row));
+    }
+    let mut reasons = played.reasons;
+    let steady = reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
+    let steady = steady.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(reason, _)| *reason);
+    if let Some(steady) = steady.filter(|_| time > played.time) {
+        // The rows that were not played wait for the same reason as most of the played ones.
+        let part = played.time.as_secs_f64() / time.as_secs_f64();
+        reasons.iter_mut().for_each(|(_, share)| *share *= part);
+        reasons.iter_mut().filter(|(reason, _)| *reason == steady).for_each(|(_, share)| *share += 1.0 - part);
+        reasons.sort_by(|a, b| b.1.total_cmp(&a.1));
+    }
+    (time, reasons)
+}
+
+/// Returns a random number of the normal distribution (the method of Box and Muller).
+fn normal(random: &mut fastrand::Rng) -> f64 {
+    (-2.0 * (1.0 - random.f64()).ln()).sqrt() * (std::f64::consts::TAU * random.f64()).cos()
+}

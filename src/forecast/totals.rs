@@ -1,0 +1,111 @@
+//! Tokens and money of many rows, as intervals.
+//!
+//! Errors that come from samples are independent of each other, unless they come from the same sample. Independent
+//! errors are added as the root of the sum of their squares. Errors of assumptions are simply added, because all of them
+//! may be wrong in the same direction.
+
+use std::collections::BTreeMap;
+
+use super::sizes::{Quantity, Sizes};
+use crate::domain::{Interval, Money};
+use crate::plan::Group;
+
+/// With as many answers as this, the interval of a total is at most [`WIDEST`] of its likely value, as long as its
+/// probability does not fall below 90 %.
+const MANY: u64 = 50;
+const WIDEST: f64 = 0.15;
+/// The half width of an interval of 90 % divided by that of an interval of 95 %.
+const TO_90_PERCENT: f64 = 1.645 / 1.96;
+
+/// A total with its errors.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    likely: f64,
+    /// Errors by their source.
+    by_source: BTreeMap<(u8, u64), f64>,
+    /// Errors of assumptions, below and above.
+    assumed: (f64, f64),
+}
+
+impl Sum {
+    /// Adds a quantity multiplied by `weight`. `kind` tells quantities of different kinds apart.
+    fn add(&mut self, quantity: &Quantity, weight: f64, kind: u8) {
+        self.likely += quantity.mean * weight;
+        let (below, above) = quantity.errors;
+        match quantity.source {
+            Some(source) => *self.by_source.entry((kind, source)).or_default() += below.max(above) * weight,
+            None => {
+                self.assumed.0 += below * weight;
+                self.assumed.1 += above * weight;
+            }
+        }
+    }
+
+    fn interval(&self, answers: u64) -> Interval<f64> {
+        let mut half = self.by_source.values().map(|error| error * error).sum::<f64>().sqrt();
+        let most = WIDEST * self.likely;
+        if answers >= MANY && self.assumed == (0.0, 0.0) && half > most {
+            half = most.max(half * TO_90_PERCENT);
+        }
+        let low = (self.likely - half - self.assumed.0).max(0.0);
+        Interval { low, likely: self.likely, high: self.likely + half + self.assumed.1 }
+    }
+}
+
+/// Tokens and money of a part of the rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totals {
+    /// The number of rows.
+    pub rows: u64,
+    /// The number of rows whose model has no price. Their cost is unknown and not included.
+    pub unpriced: u64,
+    /// Input tokens, cached ones included.
+    pub input_tokens: Interval<u64>,
+    /// Output tokens.
+    pub output_tokens: Interval<u64>,
+    /// The cost of the rows that have a price; `None` if no row has one.
+    pub cost: Option<Interval<Money>>,
+    /// The highest cost of one paid answer to each row that has a price; `None` if no row has one, or if it is not known.
+    pub at_most: Option<Money>,
+}
+
+/// Adds up groups. `answers` is the number of earlier answers.
+pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, answers: u64) -> Totals {
+    const INPUT: u8 = 0;
+    const OUTPUT: u8 = 1;
+    let (mut input, mut output, mut cost) = (Sum::default(), Sum::default(), Sum::default());
+    let (mut rows, mut unpriced, mut most) = (0, 0, Money::ZERO);
+    for (group, sizes) in groups {
+        rows += group.rows;
+        unpriced += group.unpriced;
+        most += group.most;
+        input.add(&sizes.input, group.input_tokens.likely as f64, INPUT);
+        output.add(&sizes.output, group.rows as f64, OUTPUT);
+        let in_cost = group.input_cost.map(Money::dollars);
+        match sizes.price_share {
+            Some(share) => cost.add(&sizes.input, in_cost.likely * share, INPUT),
+            None => {
+                cost.add(&sizes.input, in_cost.likely, INPUT);
+                // Marks in the rows may make the prompts cheaper or more expensive. If there are none, the interval of
+                // the cost is only the interval of the tokens, which has just been added.
+                let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
+                cost.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
+                cost.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);
+            }
+        }
+        cost.add(&sizes.output, group.output_token.dollars(), OUTPUT);
+    }
+    let whole = |value: f64| value.round() as u64;
+    let has_price = rows > unpriced || rows == 0;
+    // A changed model has no upper bound, because the bounds of its rows are not known.
+    let most_dollars = if most > Money::ZERO { most.dollars() } else { f64::INFINITY };
+    let cost = cost.interval(answers).map(|dollars| Money::from_dollars(dollars.min(most_dollars)));
+    Totals {
+        rows,
+        unpriced,
+        input_tokens: input.interval(answers).map(whole),
+        output_tokens: output.interval(answers).map(whole),
+        cost: has_price.then_some(cost),
+        at_most: has_price.then_some(most),
+    }
+}

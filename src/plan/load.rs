@@ -1,0 +1,365 @@
+//! What a run has to do: the rows to be sent, summed up by template, and a sample of them.
+//!
+//! The size of a load does not depend on the number of rows. It has at most [`MOST_TEMPLATES`] groups, and after that one
+//! more group for each model and its terms. The sample has at most [`SAMPLED`] rows. A row is in the sample if a hash of
+//! its number is below a threshold. When the sample is full, the threshold is halved. So every row has the same chance,
+//! the rows of the sample keep their order, and the same input always gives the same sample.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use crate::domain::{Interval, Money, Planned, PoolId, Request, Terms};
+
+/// How many templates have a group of their own.
+const MOST_TEMPLATES: usize = 1024;
+/// The largest number of rows in the sample.
+const SAMPLED: usize = 1 << 15;
+/// The requests that are kept for counting their tokens have at most this many bytes together.
+const REQUEST_BYTES: usize = 64 << 20;
+
+/// The rows that a run has to send.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    groups: Vec<Group>,
+    by_template: HashMap<(u64, Terms), usize>,
+    by_model: HashMap<(Arc<str>, Terms), usize>,
+    /// The group of the last row.
+    last: usize,
+    rows: u64,
+    sample: Sample,
+    requests: Requests,
+}
+
+/// The rows of one template.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The number of the template: see [`crate::domain::Ask::template`]. `None` if the group has the rows of several
+    /// templates.
+    pub template: Option<u64>,
+    /// The model.
+    pub model: Arc<str>,
+    /// The terms of the requests.
+    pub terms: Terms,
+    /// The limits that apply to the requests.
+    pub pool: Arc<PoolId>,
+    /// The number of rows.
+    pub rows: u64,
+    /// The number of rows whose model has no price.
+    pub unpriced: u64,
+    /// The estimated input tokens of all rows.
+    pub input_tokens: Interval<u64>,
+    /// The cost of the prompts of all rows that have a price.
+    pub input_cost: Interval<Money>,
+    /// The sum of the prices of one output token for each row.
+    pub output_token: Money,
+    /// The sum of `max_tokens` of all rows.
+    pub max_tokens: u64,
+    /// The highest cost of one paid answer to each row.
+    pub most: Money,
+}
+
+/// One row of the sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampled {
+    /// The position of its group in [`Load::groups`].
+    pub group: u32,
+    /// Its estimated input tokens.
+    pub input_tokens: u32,
+    /// How many output tokens its answer may have at most.
+    pub max_tokens: u32,
+    /// A random number that belongs to the row. It is the same whenever the same input is read.
+    pub hash: u64,
+}
+
+/// A sample of the rows.
+#[derive(Clone, Debug)]
+struct Sample {
+    rows: Vec<Sampled>,
+    /// Rows with a hash up to this value are in the sample.
+    threshold: u64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self { rows: Vec::new(), threshold: u64::MAX }
+    }
+}
+
+/// The requests with the lowest hashes.
+#[derive(Clone, Debug, Default)]
+struct Requests {
+    wanted: usize,
+    bytes: usize,
+    kept: BinaryHeap<Kept>,
+}
+
+/// A request that is kept for counting its tokens.
+#[derive(Clone, Debug)]
+struct Kept {
+    hash: u64,
+    group: usize,
+    estimated: u32,
+    request: Request,
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for Kept {}
+
+impl PartialOrd for Kept {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Kept {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.hash.cmp(&other.hash)
+    }
+}
+
+impl Load {
+    /// Returns an empty load that keeps the requests of up to `requests` random rows.
+    pub fn keeping(requests: usize) -> Self {
+        Self { requests: Requests { wanted: requests, ..Requests::default() }, ..Self::default() }
+    }
+
+    /// Adds a row that is to be sent.
+    pub fn add(&mut self, planned: &Planned) {
+        let ask = &planned.ask;
+        let group = self.group_of(planned);
+        let sums = &mut self.groups[group];
+        sums.rows += 1;
+        sums.input_tokens += ask.input_tokens.map(u64::from);
+        sums.max_tokens += u64::from(ask.max_tokens);
+        match ask.expense {
+            Some(expense) => {
+                sums.input_cost += expense.input;
+                sums.output_token += expense.output_token;
+                sums.most += expense.most;
+            }
+            None => sums.unpriced += 1,
+        }
+        self.rows += 1;
+        let hash = mixed(self.rows);
+        if hash <= self.sample.threshold {
+            let (input_tokens, max_tokens) = (ask.input_tokens.likely, ask.max_tokens);
+            self.sample.add(Sampled { group: group as u32, input_tokens, max_tokens, hash });
+        }
+        if self.requests.wants(hash) {
+            let estimated = ask.input_tokens.likely;
+            self.requests.add(Kept { hash, group, estimated, request: ask.request.clone() });
+        }
+    }
+
+    fn group_of(&mut self, planned: &Planned) -> usize {
+        let ask = &planned.ask;
+        if let Some(last) = self.groups.get(self.last)
+            && last.template == Some(ask.template)
+            && last.terms == ask.terms
+        {
+            return self.last;
+        }
+        let of_template = self.by_template.get(&(ask.template, ask.terms)).copied();
+        self.last = of_template.unwrap_or_else(|| {
+            let is_new = self.by_template.len() < MOST_TEMPLATES;
+            let fresh = self.groups.len();
+            let at = match is_new {
+                true => *self.by_template.entry((ask.template, ask.terms)).or_insert(fresh),
+                false => *self.by_model.entry((ask.model.clone(), ask.terms)).or_insert(fresh),
+            };
+            if at == fresh {
+                self.groups.push(Group::new(planned, is_new.then_some(ask.template)));
+            }
+            at
+        });
+        self.last
+    }
+
+    /// Returns the same rows with changed groups and a changed sample. Each group keeps its position. Kept requests are
+    /// dropped.
+    pub fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
+        Self {
+            groups: self.groups.iter().map(group).collect(),
+            rows: self.rows,
+            sample: Sample { rows: self.sample.rows.iter().map(row).collect(), threshold: self.sample.threshold },
+            ..Self::default()
+        }
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns the groups, in the order of their first rows.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Returns the sample, in the order of the input.
+    pub fn sample(&self) -> &[Sampled] {
+        &self.sample.rows
+    }
+
+    /// Returns up to `most` random rows of the sample, in the order of the input.
+    pub fn part_of_sample(&self, most: usize) -> Vec<Sampled> {
+        let rows = &self.sample.rows;
+        if rows.len() <= most {
+            return rows.clone();
+        }
+        let mut hashes: Vec<u64> = rows.iter().map(|row| row.hash).collect();
+        let (_, &mut threshold, _) = hashes.select_nth_unstable(most);
+        rows.iter().filter(|row| row.hash < threshold).copied().collect()
+    }
+
+    /// Returns the kept requests. Each comes with the position of its group, and with its estimated input tokens.
+    pub fn requests(&self) -> impl Iterator<Item = (&Request, usize, u32)> {
+        self.requests.kept.iter().map(|kept| (&kept.request, kept.group, kept.estimated))
+    }
+
+    /// Returns the estimated input tokens of all rows.
+    pub fn input_tokens(&self) -> Interval<u64> {
+        self.groups.iter().fold(Interval::default(), |sum, group| sum + group.input_tokens)
+    }
+}
+
+impl Group {
+    fn new(planned: &Planned, template: Option<u64>) -> Self {
+        Self {
+            template,
+            model: planned.ask.model.clone(),
+            terms: planned.ask.terms,
+            pool: planned.ask.pool.clone(),
+            rows: 0,
+            unpriced: 0,
+            input_tokens: Interval::default(),
+            input_cost: Interval::default(),
+            output_token: Money::ZERO,
+            max_tokens: 0,
+            most: Money::ZERO,
+        }
+    }
+}
+
+impl Sample {
+    fn add(&mut self, row: Sampled) {
+        self.rows.push(row);
+        while self.rows.len() > SAMPLED {
+            self.threshold /= 2;
+            let threshold = self.threshold;
+            self.rows.retain(|row| row.hash <= threshold);
+        }
+    }
+}
+
+impl Requests {
+    fn wants(&self, hash: u64) -> bool {
+        self.kept.len() < self.wanted || self.kept.peek().is_some_and(|last| hash < last.hash)
+    }
+
+    fn add(&mut self, kept: Kept) {
+        self.bytes += kept.request.json().len();
+        self.kept.push(kept);
+        while self.kept.len() > self.wanted || (self.bytes > REQUEST_BYTES && self.kept.len() > 1) {
+            let Some(last) = self.kept.pop() else { break };
+            self.bytes -= last.request.json().len();
+        }
+    }
+}
+
+/// Returns a hash of a row's number (the function SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::tests::params;
+    use super::super::{Dialect, Planner, RequestDefaults};
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::domain::{JobId, Origin, Params};
+    use crate::source::Row;
+
+    fn load(rows: impl Iterator<Item = String>, requests: usize) -> Load {
+        let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
+        let catalog = Arc::new(Catalog::builtin());
+        let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
+        let mut load = Load::keeping(requests);
+        for (number, json) in rows.enumerate() {
+            let origin = Origin { source: "rows".into(), line: number as u64 + 1 };
+            let (params, extra) = (params(&json), Params::default());
+            let row = Row { origin, custom_id: None, params, extra, error: None, input: None };
+            load.add(&planner.plan(row, JobId(number as u64)).expect("the row is right"));
+        }
+        load
+    }
+
+    fn row(text: &str, rest: &str) -> String {
+        format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":100{rest}}}"#)
+    }
+
+    #[test]
+    fn the_sums_of_all_groups_are_the_sums_of_all_rows() {
+        let rows = [row("Hi", ""), row("Ho", r#","system":"x""#), row("Hey", ""), row("Hi", r#","model":"mine""#)];
+
+        let load = load(rows.into_iter(), 0);
+
+        let groups: Vec<_> = load.groups().iter().map(|group| (group.rows, group.unpriced, group.max_tokens)).collect();
+        assert_eq!(groups, [(2, 0, 200), (1, 0, 100), (1, 1, 100)]);
+        assert_eq!(load.input_tokens().likely, 4 * 9);
+        assert_eq!(load.groups()[0].output_token, Money::per_token(5.0).times(2));
+    }
+
+    #[test]
+    fn many_templates_of_a_model_share_one_group_and_nothing_is_lost() {
+        let templates = MOST_TEMPLATES + 50;
+
+        let load = load((0..templates).map(|number| row("Hi", &format!(r#","system":"{number}""#))), 0);
+
+        assert_eq!(load.groups().len(), MOST_TEMPLATES + 1);
+        assert_eq!(load.groups().iter().map(|group| group.rows).sum::<u64>(), templates as u64);
+        assert_eq!((load.groups()[MOST_TEMPLATES].template, load.groups()[MOST_TEMPLATES].rows), (None, 50));
+    }
+
+    #[test]
+    fn the_sample_is_bounded_in_order_and_represents_all_rows() {
+        let mut sample = Sample::default();
+        let rows = 20 * SAMPLED as u64;
+        for number in 1..=rows {
+            let hash = mixed(number);
+            if hash <= sample.threshold {
+                sample.add(Sampled { group: (number % 2) as u32, input_tokens: number as u32, max_tokens: 1, hash });
+            }
+        }
+
+        assert!((SAMPLED / 3..=SAMPLED).contains(&sample.rows.len()), "{}", sample.rows.len());
+        assert!(sample.rows.is_sorted_by_key(|row| row.input_tokens));
+        let odd = sample.rows.iter().filter(|row| row.group == 1).count() as f64 / sample.rows.len() as f64;
+        let mean = sample.rows.iter().map(|row| f64::from(row.input_tokens)).sum::<f64>() / sample.rows.len() as f64;
+        assert!((0.48..0.52).contains(&odd), "{odd}");
+        assert!((0.48..0.52).contains(&(mean / rows as f64)), "{mean}");
+    }
+
+    #[test]
+    fn the_kept_requests_come_from_the_whole_input() {
+        let load = load((0..2_000).map(|number| row(&number.to_string(), "")), 20);
+
+        let kept: Vec<String> =
+            load.requests().map(|(request, ..)| String::from_utf8_lossy(request.json()).into_owned()).collect();
+
+        assert_eq!(kept.len(), 20);
+        let late = kept.iter().filter(|json| json.contains(r#""content":"1"#) && json.len() > 90).count();
+        assert!((4..=17).contains(&late), "{kept:?}");
+    }
+}
