@@ -110,8 +110,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// A request can ask to cache parts of its input. This is the longest time that it asks for. The time matters, because
-/// writing to a cache costs more than plain input.
+/// A request can ask to cache parts of its input. `Caching` is the longest time that the request asks for. The time
+/// matters, because writing to a cache costs more than plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.

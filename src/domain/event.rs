@@ -31,7 +31,8 @@ pub struct PoolStatus {
     /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
     /// The order is that of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// How much longer the pool is held; `None` when it is not held.
+    /// How much longer nothing is sent through the pool, because the API refused a request with a 429; `None` when the
+    /// pool is not held in this way.
     pub held_for: Option<Duration>,
     /// The number of rows that wait to be admitted by the pool.
     pub ready: usize,
@@ -44,8 +45,8 @@ pub struct FailedRow {
     pub label: String,
     /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,
-    /// The last message about it. The message and the label are shortened, because many such rows may wait for the
-    /// disk.
+    /// The last message about it. The message and the label are shortened, because many such rows may wait in memory
+    /// until their lines are on disk.
     pub message: String,
     /// Whether the unchanged row may succeed in another run.
     pub is_retryable: bool,
@@ -105,7 +106,7 @@ pub enum EventBody {
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
-        /// Whether it may have been billed.
+        /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
     /// A row is done and its line is on disk.
@@ -147,11 +148,11 @@ pub enum EventBody {
     /// The state of an outage. While the outage lasts, this event is sent at the same interval as `Status`. `None` is
     /// sent once, when the outage is over.
     Outage(Option<Box<Outage>>),
-    /// A pool was held.
+    /// A pool was held: after a 429, nothing is sent through the pool for some time.
     Held {
         /// The pool.
         pool: PoolId,
-        /// How long it is held.
+        /// How long the pool is held.
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,

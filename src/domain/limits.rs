@@ -11,7 +11,7 @@ use super::Dimension;
 pub enum Tier {
     /// The run begins with the strictest preset in use, and adopts the limits that responses report.
     Auto,
-    /// The program sets no limits itself. But limits in response headers do apply.
+    /// The program sets no limits itself. Limits that response headers report still apply.
     None,
     /// Tier 1 (until 2026-06-25).
     One,

@@ -14,7 +14,7 @@ pub struct AttemptRecord {
     pub ended_at: Instant,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
-    /// Whether it may have been billed although its answer is not kept.
+    /// Whether the attempt may have been billed although its answer is not kept.
     pub maybe_paid: bool,
     /// The usage of the attempt, as far as known.
     pub usage: Usage,
@@ -24,11 +24,11 @@ pub struct AttemptRecord {
     pub request_id: Option<String>,
     /// Why the request was sent.
     pub purpose: Purpose,
-    /// Whether it was a single request or part of a batch.
+    /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
-    /// The provider that was asked.
+    /// The provider that the request was sent to.
     pub provider: Arc<str>,
-    /// The model that was asked.
+    /// The model that the request was for.
     pub model: Arc<str>,
 }
 

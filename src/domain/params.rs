@@ -27,7 +27,7 @@ impl Params {
         }
     }
 
-    /// Adds a parameter unless the row has its own.
+    /// Adds a parameter, if there is none with this name yet.
     pub(crate) fn set_default(&mut self, name: &str, value: &RawValue) {
         if self.get(name).is_none() {
             self.0.push((name.into(), value.to_owned()));
@@ -51,7 +51,7 @@ impl Params {
 /// The parameters of a request. First come the defaults, but only those that the row does not override. Then come the
 /// row's own parameters. Each group keeps its order.
 ///
-/// [`Params`] without defaults can be used as well.
+/// A function that takes `impl Into<Merged>` also accepts plain [`Params`], which then have no defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Merged<'p> {
     defaults: &'p [(Box<str>, Box<RawValue>)],

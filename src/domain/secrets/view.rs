@@ -6,11 +6,10 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// The number of ways in which a text is decoded. A way has zero to three steps, and each step decodes one of the three
+/// The number of views of a text. A view is decoded in zero to three steps, and each step decodes one of the three
 /// kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// The number of ways in which a long text is decoded. All 40 ways would take seconds, and no honest server hides a key
-/// in a megabyte.
+/// The number of views of a long text. All 40 views would take seconds, and no honest server hides a key in a megabyte.
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
 const PIECE: usize = 16 * 1024;
