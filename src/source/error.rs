@@ -55,7 +55,7 @@ pub enum SourceError {
     Open {
         /// The input as given.
         name: String,
-        /// Why.
+        /// Why the input can't be opened.
         source: io::Error,
     },
     /// Reading stopped in the middle.
@@ -65,7 +65,7 @@ pub enum SourceError {
         name: String,
         /// The number of the line that was being read, from 1.
         line: u64,
-        /// Why.
+        /// Why reading failed.
         source: io::Error,
     },
     /// It is damaged from this place on. The rows before the damage were read correctly.
@@ -73,7 +73,7 @@ pub enum SourceError {
     Damaged {
         /// The input as given.
         name: String,
-        /// Where, for example "after line 812".
+        /// Where the damage is, for example "after line 812".
         place: String,
         /// What is damaged.
         message: String,

@@ -78,7 +78,7 @@ pub(crate) use self::texts::{Expanded, expand};
 /// One row as it was written.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Where.
+    /// Where the row is in the input.
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
@@ -95,7 +95,7 @@ pub struct Row {
 /// A row that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRow {
-    /// Where.
+    /// Where the row is in the input.
     pub origin: Origin,
     /// Its position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always sets
     /// this to 0.

@@ -1,9 +1,9 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
-//! Owns line numbers, byte offsets and the cap on a row's length. Does not know the meaning of a row. A row over the
-//! cap is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
+//! This module counts lines and bytes, and limits the length of a row. It does not know what a row means. A row that is
+//! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
 //!
-//! It uses the rules of the CSV parser to find the end of a CSV record. So the length of every record is bounded, its
+//! It finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is bounded, its
 //! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
 //! raw text, and with an unclosed quote it would read the rest of the input into memory.
 

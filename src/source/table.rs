@@ -61,9 +61,10 @@ impl<T: Table> TableRows<T> {
     pub(super) fn new(table: T, columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let header = Header::new(columns, input, options)?;
         let template = options.template.clone();
-        let told = header.told(template.as_ref());
+        let columns = header.grouped_columns(template.as_ref());
         let is_whole = template.as_ref().is_some_and(Template::is_of_whole_row);
-        let is_used = |name: &Arc<str>| is_whole || told.sent.iter().chain(&told.label).any(|used| **used == **name);
+        let is_used =
+            |name: &Arc<str>| is_whole || columns.sent.iter().chain(&columns.label).any(|used| **used == **name);
         Ok(Self {
             table,
             is_used: header.columns().iter().map(is_used).collect(),
@@ -137,7 +138,7 @@ impl<T: Table> Rows for TableRows<T> {
     }
 
     fn columns(&self) -> Option<Columns> {
-        Some(self.header.told(self.template.as_ref()))
+        Some(self.header.grouped_columns(self.template.as_ref()))
     }
 
     fn header(&self) -> Option<&[Arc<str>]> {

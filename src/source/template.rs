@@ -1,6 +1,6 @@
 //! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
 //!
-//! Owns the rules for filling in a template. A name that is not a column is an error; it is never replaced by an empty
+//! These are the rules for filling in a template. A name that is not a column is an error, and never becomes an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
 //! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
 //! `{% for %}` work on them. They are written as JSON.
@@ -13,8 +13,8 @@
 //! - The size and depth of its source are limited ([`shape`]).
 //! - Filling it for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless loops and strings
 //!   that are doubled again and again end with an error. All texts of a list share the fuel of the row.
-//! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one turn
-//!   to the next, and values are not nested deeper than the source and the JSON of the row.
+//! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one
+//!   iteration to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
 //! A template without a column would make the same prompt for every row, and the user would pay for each of them. So
 //! such a template is refused before any row is read. A template with an unknown filter is refused too.

@@ -1,4 +1,4 @@
-//! Unpacks zstd. The only user of the crate zstd.
+//! Unpacks zstd. Only this file uses the crate zstd.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -13,7 +13,7 @@ pub(super) const MAX_WINDOW_LOG: u32 = 27;
 /// Size of the read buffer.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Room for a block. It is the largest part that the decoder returns in one call.
+/// Size of the largest block, in bytes. The decoder never returns more than a block in one call.
 const BLOCK: usize = 128 << 10;
 
 /// How many bytes the decoder gets at the start of a frame. Every frame is longer.

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// How many levels deeper a value can be in the error log than in its row. In the short shapes and in the shapes of
-/// other services, values are not as deep as in `params`.
+/// How many levels deeper a value can be in the error log than in its row. The reason is that the error log writes
+/// every request inside `params`. In a row of a short shape or of another service's shape, fewer objects enclose a
+/// value.
 const GAINED: usize = 4;
 
 /// One member of an object.

@@ -1,8 +1,8 @@
 //! Reads the pages of a column chunk, within bounds.
 //!
-//! It replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need. Here
-//! every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one time
-//! must fit into a [`Budget`].
+//! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
+//! Here every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one
+//! time must fit into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
