@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
-//! It takes 16 bytes for each row. If a row has several lines, an answer is used rather than a failure, and a later
-//! line rather than an earlier one. A resumed run uses the same rule.
+//! The index takes 16 bytes for each row. If a row has several lines, an answer is used rather than a failure, and a
+//! later line rather than an earlier one. A resumed run uses the same rule.
 
 use std::path::Path;
 
@@ -168,7 +168,7 @@ pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
     /// For each value of the first bits of a label: where the entries with this value begin. Labels are hashes, so
-    /// about eight entries share a value. So finding a label reads only one or two places of memory.
+    /// about eight entries share a value, and finding a label reads only one or two places of memory.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
@@ -238,7 +238,8 @@ impl Index {
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
-        // The entries of one value are about two lines of the processor's cache.
+        // The entries that share a value fill about two lines of the processor's cache. Reading one entry of each line
+        // loads both lines.
         let entry = |at: usize| self.entries.get(at).map_or(0, |(label, _)| *label);
         let sum = labels.fold(0, |sum, label| sum ^ entry(begins(label)) ^ entry(begins(label) + SHARING / 2));
         std::hint::black_box(sum);
