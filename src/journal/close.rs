@@ -13,10 +13,10 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// It read the input to the end. Entries for broken or rejected rows are removed if this run did not write them
-    /// again.
+    /// The run read the input to the end. Entries for broken or rejected rows are removed if this run did not write
+    /// them again.
     Whole,
-    /// It did not read the input to the end, or it read an error log.
+    /// The run did not read the input to the end, or it read an error log.
     Part,
 }
 

@@ -1,8 +1,9 @@
 //! The journal: a row that is done stays done.
 //!
-//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
-//! first check of their names to the last sync. It knows nothing about scheduling. The only thing that it knows about a
-//! request is the identity. Lines are made in [`crate::sink`].
+//! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
+//! in-flight slots). This module does everything with these files, from the first check of their names to the last
+//! sync. It knows nothing about scheduling, and of a request it knows only the identity. Lines are made in
+//! [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -150,7 +151,7 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that could not be read. `now` is the time at which the program found this out.
+    /// Appends the line of a row that could not be read. `now` is the time at which the row was read.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -189,7 +190,8 @@ impl Journal {
         self.slots.release(slot);
     }
 
-    /// Writes the waiting lines and slots. The run's loop calls it once per turn, before it sends anything.
+    /// Writes the waiting lines and slots. The run's loop calls this function in each iteration, before it sends
+    /// anything.
     ///
     /// # Errors
     /// [`JournalError::Disk`] if slots can't be written. In that case, requests whose slots were filled since the last

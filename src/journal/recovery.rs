@@ -131,9 +131,8 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, only two
-    /// things are lost: the check that the results come from the same server, and the cost of removed lines. A note
-    /// says so.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
+    /// says what is lost: the check that the results come from the same server, and the cost of removed lines.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

@@ -5,7 +5,7 @@
 //! some devices do something as soon as they are opened.
 //!
 //! On Windows, a file that one process has open for writing can't be opened for writing by another process. The other
-//! process can still read, rename and replace it. So no locks are used on Windows. There, a lock would also prevent
+//! process can still read, rename and replace it. So no locks are used on Windows, where a lock would also prevent
 //! people from reading their results.
 
 use std::fs::{self, File, OpenOptions};
@@ -30,9 +30,9 @@ pub struct RealDisk {
 /// Files and folders to which other users had rights.
 #[derive(Debug, Default)]
 struct MadePrivate {
-    /// Those that were made private.
+    /// Files and folders that were made private.
     done: Vec<PathBuf>,
-    /// Those that could not be made private, because the file system stores no modes.
+    /// Files and folders that could not be made private, because the file system stores no modes.
     refused: Vec<PathBuf>,
 }
 
@@ -101,7 +101,7 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // After the check, the name was given to something else. The refusal says what it is.
+                // After the check, the name was given to something that is not a file. The refusal says what it is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
@@ -368,7 +368,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_own_file_that_others_can_read_is_made_private_with_one_note() {
+    fn a_file_of_this_user_that_others_can_read_is_made_private_with_one_note() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (file, run) = (folder.path().join("file"), folder.path().join("run"));

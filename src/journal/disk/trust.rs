@@ -18,7 +18,7 @@
 //! users from removing the files of other users. It does not prevent them from adding files, but files of another user
 //! are not used.
 //!
-//! Pure.
+//! This module is pure: it gets what the system says about a file, and returns whether the file may be used.
 
 use std::path::PathBuf;
 
@@ -124,7 +124,7 @@ mod tests {
     const FOLDER: Facts = Facts { owner: US, names: 5, mode: 0o700, is_folder: true };
 
     #[test]
-    fn only_own_files_with_one_name_are_used() {
+    fn only_files_of_this_user_with_one_name_are_used() {
         for others in [0, 1, 1001, u32::MAX] {
             let theirs = Facts { owner: others, ..FILE };
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_file_to_which_others_have_rights_is_made_private() {
+    fn a_file_of_this_user_to_which_others_have_rights_is_made_private() {
         for mode in 0..0o1000 {
             let private = Facts { mode, ..FILE }.private_mode(US);
 

@@ -1,6 +1,6 @@
 //! Paths of results, error log and run folder, made from the arguments.
 //!
-//! Pure. The rules:
+//! This module is pure. Its rules:
 //!
 //! | input | output | results | error log |
 //! |---|---|---|---|

@@ -1,16 +1,15 @@
 //! Slots record which requests are in flight. If a run dies, the next run counts these requests: they may have been
 //! billed.
 //!
-//! Owns the file `inflight` in the run folder. It begins with a head that contains the id of the run. After the head
-//! come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent, so it survives
-//! the death of the process. It is free again when the line of its row is durable.
+//! The slots are in the file `inflight` in the run folder. The file begins with a head that contains the id of the run.
+//! After the head come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent,
+//! so the slot survives the death of the process. The slot is free again when the line of its row is durable.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
 //! cost as much as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! If a row has a durable line, its slot is not cleared in the file: the next run does not count rows that have a
-//! line. The lowest free slot is used first, so the slots that change in one turn of the run's loop are close
-//! together.
+//! If a row has a durable line, its slot is not cleared in the file: the next run does not count rows that have a line.
+//! The lowest free slot is used first, so the slots that change in one iteration of the run's loop are close together.
 //!
 //! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
@@ -129,8 +128,8 @@ fn place(at: u32) -> Range<usize> {
     from..from + SLOT_BYTES
 }
 
-/// Reads the slots that the last run left. There are none if it closed its journal, or if the file is missing or
-/// damaged.
+/// Reads the slots that the last run left. There are none if the last run closed its journal, or if the file is missing
+/// or damaged.
 pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRun, DiskFailure> {
     let path = path_in(folder);
     if disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_none() {

@@ -28,7 +28,7 @@ pub enum RowState {
     },
 }
 
-/// Number of parts.
+/// The number of parts into which the rows are divided.
 const PARTS: usize = 256;
 /// From this number of rows on, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;

@@ -79,7 +79,7 @@ pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Re
     Ok(log)
 }
 
-/// Returns the results file that the entry at `offset` names. It must be in the folder of the log.
+/// Returns the results file that the entry at `offset` names. The results file must be in the folder of the log.
 fn beside(
     file: &dyn DiskFile,
     path: &Path,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_cannot_make_a_run_create_a_file_of_its_choice() {
+    fn a_log_can_not_make_a_run_create_a_file_with_a_name_from_the_log() {
         let log = entry("a", "\".bashrc\"");
 
         let missing = read(&log, None, &[]);

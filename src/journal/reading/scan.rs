@@ -1,8 +1,8 @@
 //! Scans a file of a run: which lines are records, and what the other lines are.
 //!
-//! Owns the rules that distinguish half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or
-//! repairs them. Lines are read on several threads. The meaning of a damaged line depends on the lines around it, so
-//! it is decided afterwards, in the order of the file.
+//! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
+//! them. Lines are read on several threads. The kind of a damaged line depends on the lines around it, so the kind is
+//! decided afterwards, in the order of the file.
 
 use std::io;
 use std::ops::Range;

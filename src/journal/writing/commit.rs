@@ -1,4 +1,4 @@
-//! When lines are synced, and how that is reported.
+//! When lines are synced, and how a sync is reported.
 
 use crate::domain::WriteFault;
 
@@ -8,7 +8,7 @@ pub enum Fsync {
     /// In groups: one sync makes several lines durable. A group waits for a short time, or until the running sync ends.
     #[default]
     Group,
-    /// Each line by itself, before anything else happens.
+    /// Each line separately, before anything else happens.
     Always,
     /// Never. The system decides when it writes lines to the disk. If the power fails before that, these lines are
     /// lost.

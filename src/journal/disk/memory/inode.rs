@@ -34,7 +34,7 @@ impl Inode {
         self.unsynced.push(Change::Write { offset, bytes: bytes.to_vec() });
     }
 
-    /// Cuts or extends the file; the next sync makes it durable.
+    /// Cuts or extends the file; the next sync makes the new size durable.
     pub(super) fn resize(&mut self, size: usize) {
         self.live.resize(size, 0);
         self.unsynced.push(Change::Truncate(size));

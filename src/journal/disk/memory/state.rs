@@ -25,7 +25,7 @@ pub(super) struct State {
 /// A change that fails, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
-    /// This change fails, and the others work.
+    /// This change fails, and all other changes work.
     Once { at: u64, kind: io::ErrorKind },
     /// This change and all later ones fail. If this change is a write, its first `written` bytes are written before it
     /// fails.
