@@ -26,7 +26,7 @@ pub(super) struct Read {
     pub(super) row: Option<(RowPlace, Item)>,
 }
 
-/// Reads a part of the inputs of a plan. It ends after an error.
+/// Reads a part of the inputs of a plan. Reading ends after an error.
 pub(super) struct Reading {
     plan: InputPlan,
     /// The number of the input that is being read or will be read next.
@@ -110,8 +110,8 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends this reading, because another reading begins here. If the other one does not begin exactly at this row, the
-    /// file has changed.
+    /// Ends this reading, because another reading begins here. If the other reading does not begin exactly at this row,
+    /// the file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();
