@@ -44,8 +44,8 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Returns the current credential. As long as the credential does not change, this must be the same `Arc`.
     ///
-    /// It is called for each request, and several calls may run at the same time. The time that a call takes is part of
-    /// the time limit of its request.
+    /// This function is called for each request, and several calls may run at the same time. The time limit of a
+    /// request includes the time of this call.
     ///
     /// # Errors
     /// The reason why there is no credential, as a message for people. It must not contain a secret. The request is not

@@ -24,12 +24,12 @@ impl BaseUrl {
         &self.origin
     }
 
-    /// Returns whether it points at this machine.
+    /// Returns whether the URL points at this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 
-    /// Returns whether it is reached over TLS.
+    /// Returns whether the server is reached over TLS.
     pub fn is_https(&self) -> bool {
         self.is_https
     }

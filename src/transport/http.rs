@@ -1,6 +1,6 @@
 //! Requests over HTTP.
 //!
-//! This module is the only user of reqwest. It owns connections, time limits and the limit on the size of a body.
+//! Only this module uses reqwest. It manages connections, time limits and the limit on the size of a body.
 //!
 //! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
@@ -38,7 +38,7 @@ use tokio::time::Instant;
 
 use self::client::client;
 use self::exchange::after;
-use self::faults::{Way, not_a_url, not_authorized, timed_out};
+use self::faults::{Route, not_a_url, not_authorized, timed_out};
 use self::url::Url;
 use super::authorization::Authorizer;
 use super::base_url::BaseUrl;
@@ -55,7 +55,7 @@ pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
-/// server's limit would wait in a queue, and this wait would count for their time limits.
+/// server's limit would wait in a queue, and their time limits would run during this wait.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// The longest part of an error's body that is read, in bytes. No error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
@@ -65,7 +65,7 @@ pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
-    way: Way,
+    way: Route,
     /// The first path and its URL. The URL is kept, because parsing it costs more than everything else that is done for
     /// a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
@@ -96,7 +96,7 @@ impl HttpTransport {
         Ok(Self {
             clients,
             next_client: AtomicUsize::new(0),
-            way: Way::of(&config.base_url, config.proxy.as_ref()),
+            way: Route::of(&config.base_url, config.proxy.as_ref()),
             base_url: config.base_url,
             first_url: OnceLock::new(),
             authorizer,
