@@ -1,4 +1,4 @@
-//! Bad and odd inputs. A mistake in an input gives a clear message and does not affect other rows.
+//! Bad and odd inputs. A mistake in a row gives a clear message and does not affect other rows.
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;
@@ -219,7 +219,7 @@ fn a_position_is_refused_if_no_line_begins_there_any_more() {
 }
 
 #[test]
-fn every_format_is_read_from_gzip_and_zstd_as_it_is_without() {
+fn every_format_gives_the_same_rows_with_and_without_compression() {
     for name in ["line-ends.jsonl", "broken-rows.jsonl", "quotes.csv", "semicolons.csv", "latin1.csv"] {
         let plain = std::fs::read(fixture(name)).expect("the fixture is there");
         let expected: Vec<String> = items(name).iter().map(|item| format!("{item:?}")).collect();
@@ -244,7 +244,7 @@ fn every_format_is_read_from_gzip_and_zstd_as_it_is_without() {
 }
 
 #[test]
-fn compressed_rows_are_known_by_their_first_bytes() {
+fn compressed_rows_are_recognized_by_their_first_bytes() {
     assert_eq!(items("packed.jsonl").len(), 1);
     for packed in [gzip(b"\"a\"\n\"b\"\n"), zstd(b"\"a\"\n\"b\"\n")] {
         let input = Trickle { text: packed, given: 0, chunk: 1 };
@@ -253,7 +253,7 @@ fn compressed_rows_are_known_by_their_first_bytes() {
 }
 
 #[test]
-fn rows_before_damage_are_read_and_a_row_that_it_cuts_is_not() {
+fn rows_before_damage_are_read_and_a_row_cut_by_the_damage_is_not() {
     let json: String =
         (0..5_000_u64).map(|row| format!("{{\"id\":{row},\"prompt\":\"{:x}\"}}\n", row * row * 7_919)).collect();
     let csv: String = (0..5_000_u64).map(|row| format!("{row},\"a\n{:x}\"\n", row * row * 7_919)).collect();
@@ -277,7 +277,7 @@ fn rows_before_damage_are_read_and_a_row_that_it_cuts_is_not() {
 }
 
 #[test]
-fn a_long_line_that_was_compressed_to_little_is_one_broken_row() {
+fn a_long_line_in_a_small_compressed_file_is_one_broken_row() {
     let mut text = b"\"one\"\n".to_vec();
     text.resize(20 << 20, b'x');
     text.extend_from_slice(b"\n\"two\"\n");
@@ -294,7 +294,7 @@ fn a_long_line_that_was_compressed_to_little_is_one_broken_row() {
 }
 
 #[test]
-fn what_is_compressed_twice_is_refused_with_a_way_out() {
+fn an_input_that_is_compressed_twice_is_refused_with_advice() {
     for packed in [gzip(&gzip(b"\"a\"\n")), zstd(&gzip(b"\"a\"\n")), gzip(&zstd(b"\"a\"\n"))] {
         let refused = Reader::from_read("p", InputFormat::Auto, Box::new(Cursor::new(packed)), &Options::default());
 

@@ -60,7 +60,7 @@ pub struct Long {
     pub seconds: f64,
 }
 
-/// Answers everything at once.
+/// A transport that answers every request immediately.
 struct AtOnce;
 
 struct Answered {

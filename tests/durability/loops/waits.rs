@@ -1,5 +1,5 @@
 //! Checks that a run waits as long as servers ask. `retry-after` has every valid form, or a value that makes no sense.
-//! There are also outages.
+//! Other runs have an outage.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub fn nonsense(value: &str) -> Judgement {
     run(sim(TIER_2, &faults), || support::config(TIER_2, Window::auto(1000), 1), 60)
 }
 
-/// Asserts that no such value stops a run or makes it hang.
+/// Asserts that no value in [`NONSENSE`] stops a run or makes it hang.
 pub fn assert_nonsense_is_survived() {
     for value in NONSENSE {
         let run = nonsense(value);
