@@ -655,7 +655,7 @@ impl Server {
         transport(self.config())
     }
 
-    /// Makes the server send this to each client that connects. The server sends it before it reads anything.
+    /// Makes the server send `greeting` to each client that connects, before the server reads anything.
     fn speak_first(&self, greeting: &[u8]) {
         self.log.lock().expect("no test panics in it").greeting = greeting.to_vec();
     }

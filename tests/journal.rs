@@ -471,7 +471,7 @@ fn answered_once() -> MemDisk {
     disk
 }
 
-/// Changes the requests of these rows and runs the command with `--rerun-changed`.
+/// Changes the requests of the rows in `of`, and runs the command with `--rerun-changed`.
 fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     let job = |id| if of.contains(&id) { changed(id) } else { job(id) };
     let outcome = |id| Outcome { job: Box::new(job(id)), ..answered(id) };

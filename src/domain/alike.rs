@@ -19,7 +19,7 @@ pub struct Group<T> {
     message: String,
     /// How many rows there are.
     pub rows: u64,
-    /// The first of them.
+    /// The example: what was stored for the first of these rows.
     pub first: T,
 }
 
@@ -48,7 +48,7 @@ impl<T> Alike<T> {
         groups
     }
 
-    /// Returns the row that came first.
+    /// Returns the example of the fault that was found first.
     pub fn first(&self) -> Option<&T> {
         self.groups.first().map(|group| &group.first)
     }

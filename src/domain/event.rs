@@ -41,7 +41,7 @@ pub struct PoolStatus {
 /// A row that failed and is not tried again. It is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its label. If the row has no label, this is the file and the line from which the row was read.
+    /// The label of the row. If the row has no label, this is the file and the line from which the row was read.
     pub label: String,
     /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,

@@ -28,7 +28,7 @@ pub enum HaltReason {
     Proxy(Failure),
     /// The server says that the API is at another address (3xx).
     Redirect {
-        /// That address, without user name, password, query and fragment; `None` when the server names no address.
+        /// The other address, without user name, password, query and fragment; `None` when the server names no address.
         to: Option<String>,
         /// The failure that the response shows.
         failure: Failure,

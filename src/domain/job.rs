@@ -18,13 +18,13 @@ pub struct Origin {
     pub line: u64,
 }
 
-/// One row to be answered: its identity and its request. It never changes. The request that is sent for it at a given
-/// moment is its [`Ask`].
+/// One row to be answered: its identity and its request. A job never changes. The request that is sent for the job at a
+/// given moment is its [`Ask`].
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its number in this run.
+    /// The number of the job in this run.
     pub id: JobId,
-    /// Its label: the one that the user gave, or `<source>:<line>`.
+    /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// The key, computed from the request.
     pub key: JobKey,

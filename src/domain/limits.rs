@@ -30,7 +30,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Every tier, in the order in which they are offered.
+    /// Every tier, in the order in which the help text lists the tiers.
     pub const ALL: [Self; 9] =
         [Self::Auto, Self::None, Self::One, Self::Two, Self::Three, Self::Four, Self::Start, Self::Build, Self::Scale];
 

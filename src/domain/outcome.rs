@@ -53,7 +53,7 @@ pub enum Ended {
 pub struct Outcome {
     /// The job.
     pub job: Box<Job>,
-    /// Its attempts, oldest first. Empty for a row that was never sent.
+    /// The attempts for the job, oldest first. Empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
     /// How the job ended.
     pub ended: Ended,

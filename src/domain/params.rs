@@ -7,7 +7,7 @@ use super::json::{write_json_str, write_on_one_line};
 
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values stay as they were written; nothing parses them and writes them anew. So the API gets the same bytes: the
+/// Values stay as they were written: no code parses a value and writes it again. So the API gets the same bytes: the
 /// spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs this, because equal
 /// prefixes must have equal bytes. Names are unique.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_the_row_leaves_out_come_first() {
+    fn defaults_that_the_row_does_not_override_come_first() {
         let defaults = params(&[("a", "1"), ("b", "2"), ("c", "\"x\"")]);
         let own = params(&[("d", "3"), ("b", "4")]);
 

@@ -26,13 +26,13 @@ pub(crate) struct Include {
 /// A kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowKind {
-    /// Its answer ended normally, or for an unknown reason.
+    /// The answer of the row ended normally, or for an unknown reason.
     Ok,
-    /// Its answer is truncated.
+    /// The answer of the row is truncated.
     Truncated,
-    /// Its answer is a refusal.
+    /// The answer of the row is a refusal.
     Refused,
-    /// It failed.
+    /// The row failed.
     Failed,
 }
 
@@ -167,8 +167,8 @@ impl JournalFiles {
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
-    /// For each value of the first bits of a label: where the entries with this value begin. Labels are hashes, so
-    /// about eight entries share a value, and finding a label reads only one or two places of memory.
+    /// `begins[v]` is the index of the first entry whose label has the value `v` in its first bits. Labels are hashes,
+    /// so about eight entries share a value, and finding a label reads only one or two places of memory.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,

@@ -29,7 +29,7 @@ pub(crate) struct RunInput {
 pub(crate) struct KnownRow {
     /// The label of its identity; `None` for a row that can't be read.
     pub(crate) label: Option<u64>,
-    /// Its input and line.
+    /// The input and the line of the row.
     origin: Origin,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Wanted {
     name: String,
     /// The names in its path, for a JSON row.
     path: Vec<String>,
-    /// Its position in the header of the current input.
+    /// The position of the column in the header of the current input.
     at: Option<usize>,
 }
 

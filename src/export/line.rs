@@ -24,9 +24,9 @@ impl Needed {
 /// A line of the results file or of the error log, split into its members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line<'a> {
-    /// Its label; `null` for a broken row.
+    /// The label of the row; `null` for a broken row.
     custom_id: &'a [u8],
-    /// Whether it is the line of an answer.
+    /// Whether this is the line of an answer.
     is_answer: bool,
     /// The message that the API sent, if it is needed.
     message: &'a [u8],
@@ -127,7 +127,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns its label. For a broken row, this is the label that could be read, or else its place in the input.
+    /// Returns the label of the row. For a broken row, this is the label that could be read, or else the row's place in
+    /// the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);

@@ -80,7 +80,7 @@ pub(crate) struct Made {
 }
 
 impl Request {
-    /// Checks, before anything is sent or read, that such an output can be made.
+    /// Checks, before anything is sent or read, that this build can make the output.
     ///
     /// # Errors
     /// [`ExportError::OneField`], [`ExportError::NoTables`].

@@ -120,7 +120,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Appends the line of a job's outcome. Returns the log that the line is for.
+    /// Appends the line of a job's outcome. Returns the log to which the line belongs.
     ///
     /// The row is done when a commit with `seq` or a higher number is reported. Numbers must never decrease.
     ///

@@ -1,4 +1,4 @@
-//! Recovery finds and repairs what earlier runs left. It happens before a run begins.
+//! Recovery finds and repairs what earlier runs left. A run begins with its recovery.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub struct Recovered {
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// Rows that were in flight when the last run died and that have no line. They may have been billed.
-    /// `totals.maybe_paid` includes each of them once.
+    /// `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,

@@ -16,7 +16,7 @@ const RESERVED: [&str; 10] =
 
 /// How a row failed.
 pub(super) struct Fault<'a> {
-    /// Its class.
+    /// The class of the failure.
     pub(super) class: ErrorClass,
     /// The last failure.
     pub(super) failure: &'a Failure,

@@ -6,8 +6,8 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// A member's name in the form in which it is written: with a comma before it, in quotes, with a colon after it. The
-/// compiler builds it. So each of the twenty-five names of a line is written in one step, which copies a constant
-/// number of bytes.
+/// compiler builds this form. So each of the twenty-five names of a line is written in one step, which copies a
+/// constant number of bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 

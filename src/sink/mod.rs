@@ -1,8 +1,8 @@
 //! The lines of finished rows in the results file and in the error log.
 //!
 //! This module is pure: it turns rows into bytes. The shape of both kinds of line is decided here. Files, the order of
-//! lines and durability belong to [`crate::journal`]. Each kind of line has a file of its own, and `json.rs` writes the
-//! bytes.
+//! lines and durability belong to [`crate::journal`]. The code for each kind of line is in a file of its own, and
+//! `json.rs` writes the bytes.
 //!
 //! Invariants:
 //! - Every function appends exactly one line.

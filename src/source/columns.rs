@@ -1,6 +1,6 @@
 //! Recognizes an input: its format, the columns that are sent in requests, and the columns that are not sent.
 //!
-//! For CSV, the header shows the columns. For JSON, they are taken from the first rows.
+//! For CSV, the header shows the columns. For JSON, the first rows show the columns.
 
 use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, Row, SourceError, Template, open};
@@ -13,7 +13,7 @@ const LOOKED_AT: usize = 100;
 pub(crate) struct Recognized {
     /// The format and the compression, in words.
     pub(crate) kind: String,
-    /// The columns; `None` if there are none, or if the template does not show which of them are sent.
+    /// The columns; `None` if the input has none, or if the template does not show which columns are sent.
     pub(crate) columns: Option<Columns>,
 }
 

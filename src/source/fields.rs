@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_data_are_left_alone() {
+    fn names_that_are_ordinary_data_cause_no_warning() {
         for name in [
             "id",
             "text",

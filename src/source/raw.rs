@@ -14,15 +14,15 @@ pub(crate) const KEPT_BYTES: usize = 4096;
 /// One row's text and place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawRow<'a> {
-    /// Line on which it starts, from 1.
+    /// The line on which the row starts, from 1.
     pub line: u64,
-    /// Lines it covers.
+    /// The number of lines that the row covers.
     pub lines: u64,
-    /// Offset of its first byte in the input.
+    /// Offset of the row's first byte in the input.
     pub byte_offset: u64,
-    /// Its text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
+    /// The row's text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
     pub bytes: &'a [u8],
-    /// How it ended.
+    /// How the row ended.
     pub end: End,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct RawRow<'a> {
 pub(super) enum End {
     /// Complete: at a line end, or at the end of the input.
     Whole,
-    /// It is longer than the limit, which is this many bytes. The rest of it was skipped.
+    /// The row is longer than the limit, which is this many bytes. The rest of the row was skipped.
     OverCap(usize),
     /// The input ended inside quotes.
     OpenQuote,

@@ -17,7 +17,7 @@ use super::{
     Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
 };
 
-/// Opens an input and reads enough of it to know its format. For CSV this includes the header.
+/// Opens an input and reads as much of it as is needed to know its format. For CSV, this includes the header.
 ///
 /// If the input is a named pipe that has no writer yet, waits until it has one.
 ///

@@ -84,13 +84,13 @@ impl Label {
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,
-    /// Its object.
+    /// The object in the line.
     pub object: &'r mut Object<'a>,
     /// Which member is the label.
     pub label: &'r Label,
     /// Warnings about names.
     pub warnings: &'r mut Warnings,
-    /// Its line, from 1.
+    /// The number of the line, from 1.
     pub line: u64,
 }
 

@@ -16,9 +16,9 @@ use crate::domain::Origin;
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its number in the file or sheet, from 1.
+    /// The row's number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// The estimated number of bytes before it. This number grows with each row.
+    /// The estimated number of bytes before the row. This number grows with each row.
     pub(super) byte_offset: u64,
     /// A cell for each column.
     pub(super) cells: Vec<InputCell>,
@@ -29,7 +29,7 @@ pub(super) struct Record {
 
 /// A table that is read row by row.
 pub(super) trait Table: Send {
-    /// Returns its format.
+    /// Returns the format of the table.
     fn format(&self) -> InputFormat;
 
     /// Returns where the next row begins; `None` after the last.

@@ -3,7 +3,7 @@
 //! These are the rules for filling in a template. A name that is not a column is an error, and never becomes an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
 //! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
-//! `{% for %}` work on them. They are written as JSON.
+//! `{% for %}` work on them. Such values are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -112,8 +112,8 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a template. It is plain text with `{{column}}` and the other features of minijinja, except those that
-    /// this module excludes. It can also be a JSON list of messages that contain such texts.
+    /// Parses a template. A template is plain text with `{{column}}` and the other features of minijinja, except the
+    /// features that this module excludes. A template can also be a JSON list of messages that contain such texts.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`], [`TemplateError::Messages`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
@@ -130,8 +130,8 @@ impl Template {
 
     /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
     ///
-    /// It is a template if it can be parsed and either names a column or has a `{% raw %}` block. All other texts are
-    /// sent as they are, because braces are common in system prompts.
+    /// The text is a template if it can be parsed, and either names a column or has a `{% raw %}` block. All other
+    /// texts are sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
     /// [`TemplateError::NoSuch`] if it names a column and uses an unknown filter or test.
@@ -207,12 +207,12 @@ impl Template {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether it uses `row` as a whole. If so, any column can be part of the prompt.
+    /// Returns whether the template uses `row` as a whole. If so, any column can be part of the prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
 
-    /// Returns how many messages it has; `None` when it is one text.
+    /// Returns how many messages the template has; `None` when the template is one text.
     pub(crate) fn messages(&self) -> Option<usize> {
         match &self.inner.form {
             Form::Messages(messages) => Some(messages.count()),

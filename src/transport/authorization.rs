@@ -18,8 +18,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, to find them in texts of servers. These are the current credential and the ones just
-/// before it.
+/// How many credentials are kept, to find them in texts of servers. These are the current credential and the
+/// credentials just before it.
 const KNOWN: usize = 8;
 
 /// Where the credential of each request comes from.

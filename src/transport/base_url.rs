@@ -1,4 +1,4 @@
-//! The base URL. It is checked before anything is sent to it.
+//! The base URL, which is checked before anything is sent to it.
 //!
 //! The key is sent to this address, so everything dangerous is refused: schemes other than https and http, plain text
 //! over a network, a password in the address, and the metadata services of clouds.
@@ -49,7 +49,7 @@ impl fmt::Debug for BaseUrl {
 /// Why a base URL is refused. No message contains a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// It can't be parsed as a URL.
+    /// The text can't be parsed as a URL.
     #[error("the base URL is not a URL ({reason}): give one like https://api.anthropic.com")]
     NotAUrl {
         /// The message of the parser.

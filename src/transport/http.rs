@@ -5,17 +5,19 @@
 //! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
 //! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
-//!   between two pieces of the body. It begins only after the head, because the wait for the head can be long: without
-//!   streaming, the server is silent while the model works, and it sends the head when the whole answer is ready. With
-//!   streaming, the head comes early, and after that the server sends pings while the model works.
+//!   between two pieces of the body. The `idle_timeout` begins only after the head, because the wait for the head can
+//!   be long: without streaming, the server is silent while the model works, and it sends the head when the whole
+//!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
+//!   works.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
 //!   the request and billed it.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
 //!   resolves names and checks each address.
-//! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from it.
+//! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from the texts of the
+//!   server.
 //!
-//! Rejected: reqwest's own `read_timeout`. It runs from the start of the request, so it would end long calls without
-//! streaming.
+//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would end long calls
+//! without streaming.
 
 mod client;
 mod config;

@@ -58,7 +58,7 @@ impl Proxy {
         self.is_https
     }
 
-    /// Returns its URL, with user name and password.
+    /// Returns the URL of the proxy, with user name and password.
     pub(super) fn url(&self) -> &str {
         self.url.expose_secret()
     }
@@ -139,7 +139,7 @@ pub fn proxy_for<'a>(
 pub(crate) struct PassedOver {
     /// The variable.
     pub variable: &'static str,
-    /// Why it is not used.
+    /// Why the variable is not used.
     pub why: PassedOverWhy,
     fault: Option<ProxyFault>,
 }

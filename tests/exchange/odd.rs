@@ -22,7 +22,7 @@ pub enum Expected {
     Paused,
 }
 
-/// Names and JSON texts, in order. A name may come twice.
+/// The members of an object, in order: names and JSON texts. A name may come twice.
 type Members = Vec<(String, String)>;
 
 /// An answer before it is sent.

@@ -1,4 +1,4 @@
-//! The commands in the summary. A shell runs each of them, as if a user had pasted it.
+//! The commands that the summary proposes. A shell runs each command, as if a user had pasted it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -23,11 +23,12 @@ use crate::domain::RowId;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// At most this many bytes of the file are read. This is enough for a hundred thousand slots. At most a tenth of them
-/// are needed at the same time.
+/// At most this many bytes of the file are read: enough for a hundred thousand slots. A run needs at most a tenth of
+/// that number at the same time.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
-/// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the opening.
+/// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the number of
+/// the opening: 1 for the first run that opened the run folder, 2 for the second, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
 /// The slot of a request in flight. When the request has ended, give it back: with `release` if its row has a durable
@@ -50,7 +51,7 @@ pub(crate) struct Slots {
 /// The slots of a run that did not close its journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnclosedRun {
-    /// Number of the opening in which the slots were filled; 0 if there are no slots.
+    /// The number of the opening by the run that filled the slots; 0 if there are no slots.
     pub(crate) opening: u64,
     /// Id of the run, cut to the length that fits into the head.
     pub(crate) run: String,

@@ -19,7 +19,7 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
-    /// The row has failed, with an error of this class. It is run again only if the user asks for it.
+    /// The row has failed, with an error of this class. The row is run again only if the user asks for that.
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {

@@ -1,4 +1,4 @@
-//! Reads an error log for `resume`: the results that it belongs to, and the number of rows in it.
+//! Reads an error log for `resume`: which results file the log belongs to, and how many rows the log contains.
 //!
 //! A log may come from anyone, so it is not trusted. The results file that it names must be in the folder of the log
 //! and must have been written by a run. Without this rule, an entry could make the program create a file with any
@@ -35,7 +35,7 @@ type Named = (u64, Option<String>);
 /// itself says which results it belongs to.
 ///
 /// # Errors
-/// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if it is not an error log.
+/// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if the file is not an error log.
 /// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or does not belong to the same results as
 ///   the first entry.
 /// - [`JournalError::ResultsElsewhere`] if the log names a file outside its folder.

@@ -81,7 +81,7 @@ fn text<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
     std::str::from_utf8(at.plain_string()?).ok()
 }
 
-/// Skips a member that begins with `beginning` and whose value is a string or `null`.
+/// Skips a member whose value is a string or `null`. `beginning` is the text of the member before the value.
 fn skip_text(at: &mut Cursor<'_>, beginning: &[u8]) -> Option<()> {
     at.literal(beginning)?;
     null(at).or_else(|| at.string().map(drop))

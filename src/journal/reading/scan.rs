@@ -1,4 +1,4 @@
-//! Scans a file of a run: which lines are records, and what the other lines are.
+//! Scans a file of a run: finds out which lines are records, and what the other lines are.
 //!
 //! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
 //! them. Lines are read on several threads. The kind of a damaged line depends on the lines around it, so the kind is
@@ -83,8 +83,9 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` is called with each line. It collects what it needs from the lines of one
-/// block, and returns whether the line is a record. `take` receives what was collected, in the order of the file.
+/// Scans a file on several threads. `read` is called with each line, and with the collection of the block that contains
+/// the line. It adds to the collection, and returns whether the line is a record. `take` receives the collections, in
+/// the order of the file.
 ///
 /// `is_known` means that the file belongs to a run of this program, because its run folder exists.
 ///

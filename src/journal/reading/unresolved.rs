@@ -13,11 +13,11 @@ use crate::domain::{ErrorClass, RowId};
 /// Why a row has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
-    /// It was sent and has failed.
+    /// The row was sent and has failed.
     Failed,
-    /// It was rejected before it was sent.
+    /// The row was rejected before it was sent.
     Rejected,
-    /// It could not be read.
+    /// The row could not be read.
     Broken,
 }
 

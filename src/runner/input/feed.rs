@@ -143,8 +143,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label was used before. Its new label is its file and line. With the old label, the answer of the
-/// other row would seem to be the answer of this row.
+/// Rejects a row whose label was used before. The row's new label is its file and line. With the old label, the answer
+/// of the other row would seem to be the answer of this row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

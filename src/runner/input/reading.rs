@@ -7,9 +7,9 @@ use super::InputPlan;
 /// The place of a row among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
-    /// The number of its input, from 0.
+    /// The number of the row's input, from 0.
     pub(super) input: usize,
-    /// Its number among the rows of all inputs, from 0. Rows that are left out are counted too.
+    /// The number of the row among the rows of all inputs, from 0. Rows that are left out are counted too.
     pub(super) index: u64,
     /// Where it begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,

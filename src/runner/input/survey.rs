@@ -45,7 +45,7 @@ pub struct Survey {
     pub(crate) first_changed: Option<String>,
     /// How many of the rows to be sent have the same request as the first row to be sent.
     pub(crate) same: u64,
-    /// The key of the first row to be sent. The keys of the other rows are compared with it.
+    /// The key of the first row to be sent, to compare the keys of the other rows with.
     first_key: Option<JobKey>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
@@ -70,7 +70,7 @@ pub(crate) struct ModelSum {
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// The cost of their answers. Rows without a price are not included.
+    /// The cost of the answers to these rows. Rows without a price are not included.
     pub(crate) expense: Expense,
     /// Rows without a price.
     pub(crate) unpriced: u64,

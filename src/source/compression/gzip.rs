@@ -40,11 +40,11 @@ pub(super) struct Unpacked<R> {
     next: Next,
     /// Whether no member has begun yet.
     is_first: bool,
-    /// Unpacked bytes, and the range of those that were not returned yet.
+    /// Unpacked bytes, and the range of the bytes that were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// Damage after the unpacked bytes. It is returned after all of these bytes.
+    /// Damage after the unpacked bytes. The damage is returned after all of these bytes.
     damage: Option<io::Error>,
 }
 

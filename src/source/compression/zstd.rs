@@ -21,15 +21,15 @@ const FIRST: usize = 5;
 
 /// A reader of the unpacked bytes of zstd frames, one frame after another.
 ///
-/// The decoder gets only as many bytes as it asks for. It never asks for more than one block. So when it finds damage,
-/// nothing that it unpacked before is lost.
+/// The decoder gets only as many bytes as it asks for, and it never asks for more than one block. So when the decoder
+/// finds damage, no block that it unpacked before is lost.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
     decoder: io::Result<Decoder<'static>>,
     /// How many bytes the decoder asks for next.
     wanted: usize,
     is_in_frame: bool,
-    /// Unpacked bytes. Those from `given` to `filled` are still to be returned.
+    /// Unpacked bytes. The bytes from `given` to `filled` are still to be returned.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,

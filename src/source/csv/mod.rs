@@ -85,8 +85,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
 }
 
 /// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. Otherwise it is `;` or a tab if the header contains one of them. If it contains none of them,
-/// it is a comma.
+/// separator is a comma. Otherwise, the separator is `;` or a tab, if the header contains one of them. A header with
+/// none of the three counts as separated by commas.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];

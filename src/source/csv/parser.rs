@@ -6,8 +6,8 @@ use super::super::raw::Fault;
 
 /// The csv crate's reader, fed one record at a time.
 ///
-/// It is reused for all records, because a new reader must first build the tables of its automaton. That takes longer
-/// than parsing a record.
+/// One reader is used for all records, because a new reader must first build the tables of its automaton, which takes
+/// longer than parsing a record.
 pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,

@@ -89,9 +89,9 @@ impl AsRef<[u8]> for PageBytes {
 /// Where a column chunk is and how it is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
-    /// Offset of its first page.
+    /// Offset of the first page of the chunk.
     pub(super) begin: u64,
-    /// Its length in the file.
+    /// The length of the chunk in the file.
     pub(super) bytes: u64,
     pub(super) compression: Compression,
     pub(super) physical: Type,
@@ -330,7 +330,7 @@ struct Header {
 }
 
 impl Header {
-    /// Reads a header. Also returns its length.
+    /// Reads a header. Returns the header and its length.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
         // The first index is the number of a field. The second is the number of a field inside it.

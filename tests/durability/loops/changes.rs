@@ -111,7 +111,7 @@ pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     all
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(40, 200);
     let mut points = 0;

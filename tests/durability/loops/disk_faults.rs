@@ -183,7 +183,7 @@ pub fn slow_pipe() {
     assert_eq!((status.code(), labels.len(), text.lines().count()), (Some(0), ROWS, ROWS));
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     slow_pipe();
     closed_pipe();

@@ -199,7 +199,7 @@ pub const POINTS: &[Point] = &[
     Point { calls: "mkdir,mkdirat", file: "out.jsonl.run" },
 ];
 
-/// Wraps a command in strace, which applies `how` to the `nth` of these calls on the file.
+/// Wraps a command in strace. strace applies `how` to the `nth` of the calls of `point`.
 ///
 /// strace matches calls on an open file by the whole path, and other calls by the name that the call contains.
 pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
@@ -248,7 +248,7 @@ pub fn at_every_change(every: u64) -> Deaths {
     all
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 ///
 /// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
 /// the line to the system before it reuses the slot for another row. So two things hold at each kill, and both are

@@ -79,7 +79,7 @@ impl Made {
         if args[0] == "run" { self.workspace.command(&self.api, &args) } else { self.workspace.plain_command(&args) }
     }
 
-    /// Lets a command make an output, and does not kill the command.
+    /// Lets a command make an output without being killed.
     fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
         let begun = Instant::now();
         let ended = Outcome::of(self.command(name, args));
@@ -210,7 +210,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
     seen
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(1_000, 20_000);
     let random = at_random_moments(rows, size.pick(10, 100), 5);

@@ -248,9 +248,9 @@ pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
 /// How a process ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its exit code; `None` when a signal ended it.
+    /// The exit code of the process; `None` when a signal ended the process.
     pub code: Option<i32>,
-    /// Its messages.
+    /// The messages of the process.
     pub stderr: String,
 }
 

@@ -123,7 +123,7 @@ fn at_every_step() -> u64 {
     all
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let random = size.pick(5, 200);
     kills(random, 3);

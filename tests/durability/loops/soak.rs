@@ -165,7 +165,7 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for the page. If a seed breaks an invariant, the other seeds are still tried.
+/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are still tried.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

@@ -68,7 +68,8 @@ pub fn assert_nonsense_is_survived() {
 /// What was measured in a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Requests a minute during the outage, as a share of the rate before it. The first half minute is left out.
+    /// Requests per minute during the outage, as a share of the rate before the outage. The first half minute is left
+    /// out.
     pub rate: f64,
     /// Requests per row over the whole run.
     pub amplification: f64,
@@ -102,7 +103,7 @@ pub fn outage(status: u16) -> Outage {
     }
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let told = told(size.pick(2_000, 20_000));
     assert_eq!((told.seen.early, told.stats.failed_total(), told.finish.pending), (0, 0, 0));

@@ -23,7 +23,7 @@ enum Change {
 }
 
 impl Inode {
-    /// Returns a file with this content. All of it is durable.
+    /// Returns a file with this content. The whole content is durable.
     pub(super) fn durable(content: &[u8]) -> Self {
         Self { live: content.to_vec(), durable: content.to_vec(), ..Self::default() }
     }

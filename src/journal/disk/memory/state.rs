@@ -55,7 +55,7 @@ impl State {
         Ok(self.files.len() - 1)
     }
 
-    /// Creates a file with this content. All of it is durable.
+    /// Creates a file with this content. The whole content is durable.
     pub(super) fn put(&mut self, path: &Path, content: &[u8]) {
         let at = self.files.len();
         self.files.push(Inode::durable(content));
