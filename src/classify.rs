@@ -6,7 +6,7 @@
 //!
 //! A body can break off after a head with an error status. In that case, callers finish the decoder and judge the error
 //! that it returns, because the status says more than the broken connection. After a 200 head, the failure on the wire
-//! counts.
+//! decides, so callers call [`on_wire`].
 
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};

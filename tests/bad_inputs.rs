@@ -1,7 +1,8 @@
 //! Runs the program with bad inputs. Each must give a clear message. The program must not hang, and must still send all
 //! good rows.
 //!
-//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. It calls the library directly.
+//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. That file calls the library
+//! directly.
 #![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]

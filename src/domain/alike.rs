@@ -6,7 +6,7 @@ const MOST: usize = 20;
 /// Only this many bytes of a message are compared. Only messages that list names are longer.
 const COMPARED: usize = 1_000;
 
-/// Faults, grouped by their messages. The values from the rows are ignored. Memory is bounded.
+/// Faults, grouped by their messages. The values from the rows are ignored. The memory in use is bounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alike<T> {
     groups: Vec<Group<T>>,

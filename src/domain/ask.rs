@@ -25,8 +25,8 @@ pub struct Ask {
     /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
     /// output tokens. The estimate assumes that no input is cached, and does not use what the run has learned.
     pub cost: Cost,
-    /// The cost of one answer to this request; `None` when its model has no price. It is computed from the request, so
-    /// a policy that changes the request must compute it anew.
+    /// The cost of one answer to this request; `None` when its model has no price. The cost is computed from the
+    /// request, so a policy that changes the request must compute the cost again.
     pub expense: Option<Expense>,
     /// How many output tokens the answer may have at most.
     pub max_tokens: u32,

@@ -31,8 +31,8 @@ pub struct PoolStatus {
     /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
     /// The order is that of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// How much longer nothing is sent through the pool, because the API refused a request with a 429; `None` when the
-    /// pool is not held in this way.
+    /// After a 429, the pool is held: for this much longer, nothing is sent through it. `None` when the pool is not
+    /// held.
     pub held_for: Option<Duration>,
     /// The number of rows that wait to be admitted by the pool.
     pub ready: usize,

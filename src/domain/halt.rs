@@ -11,7 +11,7 @@ pub enum HaltReason {
     Key(Failure),
     /// The API forbade several consecutive rows (403).
     Forbidden(Failure),
-    /// There is a problem with billing, credit or a spend cap, or the organization is on hold.
+    /// There is a problem with billing, credit or a spend cap, or the API has put the organization on hold.
     Account(Failure),
     /// No model of the run is available: the API answered 404 for each.
     Models(Failure),

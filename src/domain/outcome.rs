@@ -16,7 +16,7 @@ pub struct AttemptRecord {
     pub failed: Option<ErrorClass>,
     /// Whether the attempt may have been billed although its answer is not kept.
     pub maybe_paid: bool,
-    /// The usage of the attempt, as far as known.
+    /// The usage of the attempt, as far as it is known.
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
@@ -65,7 +65,7 @@ impl Outcome {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns what all attempts used together, as far as known.
+    /// Returns what all attempts used together, as far as that is known.
     pub fn usage(&self) -> Usage {
         let mut sum = Usage::default();
         self.attempts.iter().for_each(|attempt| sum += attempt.usage);

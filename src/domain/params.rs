@@ -39,7 +39,7 @@ impl Params {
         self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
     }
 
-    /// Writes the parameters as one JSON object without insignificant white space between them.
+    /// Writes the parameters as one JSON object, with no white space between the members.
     ///
     /// Line breaks inside the raw values become blanks, so the object stays on one line. The values stay the same,
     /// because JSON has no line breaks inside strings.

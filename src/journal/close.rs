@@ -23,7 +23,7 @@ pub enum InputRead {
 /// What the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// Entries of the error log by class, including those of earlier runs.
+    /// Entries of the error log by class, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// Where the error log is. `None` if results went to standard output and the log was empty: such a log is removed.
     pub errors: Option<PathBuf>,

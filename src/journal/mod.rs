@@ -185,7 +185,8 @@ impl Journal {
         self.slots.clear(slot);
     }
 
-    /// Frees the slot of a row whose line is durable. The file need not change, because a later run finds the line.
+    /// Frees the slot of a row whose line is durable. The file of slots need not change, because a later run finds the
+    /// line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots.release(slot);
     }

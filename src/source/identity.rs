@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata of an input file. They show whether the file has changed, and nobody has to read the file to find out.
+/// Metadata of an input file. They show whether the file has changed, without reading the file again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.

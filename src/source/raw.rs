@@ -43,7 +43,7 @@ impl<'a> RawRow<'a> {
         !matches!(self.end, End::OverCap(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Returns the row's text. It is a fault if the row is incomplete or not in UTF-8.
+    /// Returns the row's text, or a fault if the row is incomplete or not in UTF-8.
     pub(super) fn text(&self) -> Result<&'a str, Fault> {
         match self.end {
             End::OverCap(most_bytes) => return Err(over_cap(most_bytes)),

@@ -3,9 +3,9 @@
 //! This module counts lines and bytes, and limits the length of a row. It does not know what a row means. A row that is
 //! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
 //!
-//! It finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is bounded, its
-//! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
-//! raw text, and with an unclosed quote it would read the rest of the input into memory.
+//! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
+//! bounded, its raw text is kept, and a broken record does not affect the next one. The parser alone could not do this:
+//! it gives no raw text, and with an unclosed quote it would read the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run
-/// reads up to 64 places of a file in turn, and each place has two buffers.
+/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run may
+/// read a file alternately from up to 64 places, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How many bytes of one row are skipped before the whole input is refused. In real files, every row is less than a

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_knows_the_text_the_path_and_the_name() {
+    fn a_template_can_use_the_text_the_path_and_the_name() {
         let options =
             Options { format: InputFormat::Text, ..with_template("{{name}} of {{path}}: {{text}}{{prompt}}") };
 

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_are_no_address_of_an_api_are_refused() {
+    fn urls_that_can_not_be_the_root_of_an_api_are_refused() {
         assert!(matches!(refused("api.anthropic.com"), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused(""), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused("https://a\nb.example"), BaseUrlError::NotAUrl { .. }));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_what_people_see() {
+    fn the_origin_has_scheme_host_and_port_without_the_path() {
         let url = parse_base_url("https://xn--nthropic-j1a.example:8443/proxy/v1", false).expect("a URL");
 
         assert_eq!(url.origin(), "https://xn--nthropic-j1a.example:8443");

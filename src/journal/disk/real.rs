@@ -17,7 +17,7 @@ use super::real_file::RealFile;
 use super::trust::{Owners, Refusal};
 use super::{Disk, DiskFile, FileKind, OpenMode, system};
 
-/// How many times the program tries to open a file that others create, replace or remove at the same time.
+/// How many times the program tries to open a file that other programs create, replace or remove at the same time.
 const TRIES: u32 = 16;
 
 /// The machine's own file system.

@@ -95,8 +95,8 @@ impl RunPaths {
         self.folder().map(|folder| folder.join("input.spool"))
     }
 
-    /// Returns the name by which entries of the error log refer to the results file. It is only the file name if both
-    /// files are in the same folder, and an absolute path otherwise.
+    /// Returns the name by which entries of the error log refer to the results file. The name is the file name alone if
+    /// both files are in the same folder, and an absolute path otherwise.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();

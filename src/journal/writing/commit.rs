@@ -19,7 +19,7 @@ pub enum Fsync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threading {
     /// The caller writes files, and another thread syncs them. If results go to standard output, a third thread writes
-    /// them and the error log.
+    /// the results and the error log.
     #[default]
     Thread,
     /// The caller writes and syncs each line before `append` returns. This is for runs in virtual time: their clock

@@ -66,7 +66,7 @@ struct Feeder<'a> {
     has_begun: HasBegun,
 }
 
-/// Why reading stopped at one place of the input, so that the next place is read.
+/// The result of reading at one place of the input, until it is the turn of the next place.
 enum Turn {
     /// A row to be sent was passed on.
     Sent,

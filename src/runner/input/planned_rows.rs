@@ -19,7 +19,7 @@ pub(super) struct Step {
     pub(super) input: usize,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowDecision>,
-    /// If `--map-model` replaced the row's model: the number of the pair that did so.
+    /// If `--map-model` replaced the row's model: the number of the pair that replaced it.
     pub(super) mapped: Option<usize>,
 }
 

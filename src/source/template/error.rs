@@ -6,8 +6,8 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template may make, in bytes. This limit is above what the API accepts. It also stops
-/// endless loops.
+/// The longest prompt that a template may make, in bytes. This limit is above what the API accepts. The limit also
+/// stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// Fuel for one row. One unit is used for each step and for each 64 bytes. All units together are enough to fill three

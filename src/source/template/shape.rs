@@ -5,7 +5,7 @@
 //! before parsing. Counting needs no recursion. The limits are far above any template that people write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
-//! of that, even in a build without optimization.
+//! of this stack, even in a build without optimization.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;

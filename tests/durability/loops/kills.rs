@@ -201,7 +201,7 @@ pub const POINTS: &[Point] = &[
 
 /// Wraps a command in strace. strace applies `how` to the `nth` of the calls of `point`.
 ///
-/// strace matches calls on an open file by the whole path, and other calls by the name that the call contains.
+/// strace recognizes calls on an open file by the whole path, and other calls by the path in their arguments.
 pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
     let file = workspace.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();

@@ -38,7 +38,7 @@ pub fn attempts_that_are_not_retried_are_counted() {
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
     assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
     assert_eq!((resumed.code, api.requests(), workspace.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
-    // The entries are removed. Their counts are kept.
+    // The entries are removed from the log, but their counts are kept.
     assert_eq!(workspace.reported(), 2);
 }
 

@@ -159,7 +159,7 @@ impl Made {
     }
 }
 
-/// Kills each of the commands in turn, at random moments.
+/// Kills the commands one after the other, at random moments.
 pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
     let made = Made::new(rows);
     let commands = made.all();
