@@ -22,7 +22,7 @@ fn byte_order_marks_line_ends_and_a_missing_last_line_end_keep_line_numbers_righ
 }
 
 #[test]
-fn inputs_that_are_not_text_are_named_by_their_type() {
+fn the_error_for_an_input_that_is_not_text_names_its_type() {
     for (name, looks_like) in [("utf16.jsonl", "UTF-16"), ("array.json", "JSON array")] {
         let message = refusal(name);
         assert!(message.contains(looks_like) && message.contains(name), "{message}");
@@ -31,7 +31,7 @@ fn inputs_that_are_not_text_are_named_by_their_type() {
 
 #[cfg(not(feature = "tables"))]
 #[test]
-fn a_table_says_how_to_get_a_build_that_reads_it() {
+fn the_error_for_a_table_says_how_to_get_a_build_that_reads_it() {
     for (name, what) in [("tickets.parquet", "Parquet files"), ("tickets.xlsx", "Excel files")] {
         let file = Input::File(PathBuf::from("fixtures").join(name));
         let message = open(&file, &Options::default()).expect_err("no reader").to_string();
@@ -335,7 +335,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn no_line_is_lost_and_each_keeps_its_place(
+    fn no_line_is_lost_and_each_row_keeps_its_place_in_the_input(
         lines in prop::collection::vec((written(), prop::sample::select(vec!["\n", "\r\n"])), 0..30),
         has_bom in any::<bool>(),
         has_last_line_end in any::<bool>(),
@@ -374,7 +374,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_of_compressed_rows_panics_or_changes_the_rows_before_it(
+    fn damage_in_compressed_rows_never_causes_a_panic_or_changes_the_rows_before_it(
         is_zstd in any::<bool>(),
         rows in 1_u64..300,
         place in any::<prop::sample::Index>(),

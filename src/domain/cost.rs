@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_shown_in_dollars_and_a_tiny_amount_not_as_zero() {
+    fn money_is_shown_in_dollars_and_a_tiny_amount_is_not_shown_as_zero() {
         let shown = |dollars| Money::from_dollars(dollars).to_string();
 
         assert_eq!([0.0, 0.000_01, 0.000_1].map(shown), ["$0.00", "<$0.0001", "$0.0001"]);

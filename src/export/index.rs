@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_found_wherever_it_is() {
+    fn a_label_is_found_at_every_position() {
         let seed = 17;
         let mut random = fastrand::Rng::with_seed(seed);
         for size in [0, 1, 2, 3, 100, 5_000] {

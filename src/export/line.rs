@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed_is_read() {
+    fn only_needed_members_are_read() {
         let line = Line::parse(ANSWER.as_bytes(), Needed::default());
 
         assert_eq!((line.id(), line.text().as_deref()), (text("a\"1"), Some("one\né two")));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_row_is_named_by_its_place() {
+    fn the_label_of_a_broken_row_is_its_place() {
         assert_eq!(line(ANSWER).id(), text("a\"1"));
         assert_eq!(line(FAILURE).id(), text("in.csv:7"));
         let named = FAILURE.replace(r#""source""#, r#""custom_id":"b","source""#);

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn long_tables_are_written_in_groups_and_short_ones_are_whole() {
+    fn long_tables_are_written_in_groups_and_short_tables_are_complete() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.parquet");
         let seed = 3;

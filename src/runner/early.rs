@@ -152,7 +152,7 @@ mod tests {
 
     /// There is only one test, because signals go to the whole process.
     #[test]
-    fn signals_before_a_run_mean_what_they_mean_during_it() {
+    fn signals_have_the_same_meaning_before_a_run_and_during_it() {
         let (heard_in, heard) = mpsc::channel();
         let progress = Arc::new(Progress::default());
         let on_heard = move |heard| heard_in.send(heard).expect("it is read");

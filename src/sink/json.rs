@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_written_as_it_is_read_back() {
+    fn usage_that_was_written_is_read_back_unchanged() {
         let usage = Usage {
             input_tokens: 1,
             cache_write_5m_tokens: 2,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn money_reads_back_what_it_shows() {
+    fn money_that_was_written_is_read_back_unchanged() {
         for pico in [0, 1, 999_999_999_999, PICO, PICO + 1, 123_456_789 * PICO + 10] {
             assert_eq!(parse_usd(&shown(pico)), Some(Money(pico)));
         }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_grouped_by_sent_label_and_not_sent() {
+    fn columns_are_grouped_into_sent_columns_the_label_and_columns_not_sent() {
         let csv = "id,subject,body,date\n1,a,b,c\n";
         let prompts = "id,prompt,max_tokens,note\n1,a,5,n\n";
         let json = "{\"id\":1,\"body\":\"b\",\"max_tokens\":5,\"note\":\"n\"}\n{\"id\":2,\"body\":\"b\",\"late\":[]}\n";

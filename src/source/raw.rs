@@ -32,7 +32,7 @@ pub(super) enum End {
     /// Complete: at a line end, or at the end of the input.
     Whole,
     /// The row is longer than the limit, which is this many bytes. The rest of the row was skipped.
-    OverCap(usize),
+    TooLong(usize),
     /// The input ended inside quotes.
     OpenQuote,
 }
@@ -40,13 +40,13 @@ pub(super) enum End {
 impl<'a> RawRow<'a> {
     /// Returns whether the row has only white space.
     pub(super) fn is_blank(&self) -> bool {
-        !matches!(self.end, End::OverCap(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
+        !matches!(self.end, End::TooLong(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 
     /// Returns the row's text, or a fault if the row is incomplete or not in UTF-8.
     pub(super) fn text(&self) -> Result<&'a str, Fault> {
         match self.end {
-            End::OverCap(most_bytes) => return Err(over_cap(most_bytes)),
+            End::TooLong(most_bytes) => return Err(too_long(most_bytes)),
             End::OpenQuote => return Err(self.open_quote()),
             End::Whole => {}
         }
@@ -106,7 +106,7 @@ impl<'a> RawRow<'a> {
 }
 
 /// Returns the fault of a row with more than this many bytes.
-pub(super) fn over_cap(most_bytes: usize) -> Fault {
+pub(super) fn too_long(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API accepts"))
 }

@@ -8,7 +8,7 @@ use super::format::{Columns, Rows};
 use super::header::Header;
 use super::json::string_value;
 use super::names::short;
-use super::raw::{Fault, KEPT_BYTES, over_cap};
+use super::raw::{Fault, KEPT_BYTES, too_long};
 use super::template::Template;
 use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
 use crate::domain::Origin;
@@ -106,7 +106,7 @@ impl<T: Table> TableRows<T> {
             Some((at, fault)) => {
                 Err(Fault::new(format!("has a column {} that {fault}", short(&self.header.columns()[at]))))
             }
-            None if bytes > self.most_bytes => Err(over_cap(self.most_bytes)),
+            None if bytes > self.most_bytes => Err(too_long(self.most_bytes)),
             None => self.header.parts(&cells[..], self.template.as_ref()),
         };
         match parts {

@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_can_not_be_read_says_what_was_probably_meant() {
+    fn the_error_for_a_source_that_can_not_be_parsed_says_what_was_probably_meant() {
         for (text, remedy) in [
             ("Classify {{body}", "write {{ body }} instead of {{body}"),
             ("Classify {{{body}}}", "write {{ body }} instead of {{{body}}}"),
@@ -467,14 +467,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_template_names_its_line() {
+    fn the_error_for_a_broken_template_names_its_line() {
         let error = Template::parse("fine\n{{ oops").expect_err("it is not closed");
 
         assert!(matches!(error, TemplateError::Syntax { line: Line { message: None, number: 2 }, .. }), "{error}");
     }
 
     #[test]
-    fn a_template_reaches_no_file() {
+    fn a_template_can_not_read_a_file() {
         for text in ["{% include '/etc/passwd' %}", "{% import 'template' as t %}", "{% extends '/etc/passwd' %}"] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_name_any_column() {
+    fn an_expression_can_name_any_column() {
         assert_eq!(Template::expression("body"), "body");
         assert_eq!(Template::expression("first name"), r#"row["first name"]"#);
         assert_eq!(Template::expression("2nd"), r#"row["2nd"]"#);

@@ -51,7 +51,7 @@ impl Text {
     /// Returns the row for a text that was loaded from `path`. `label` is the label of the row, and `source` is the
     /// name of the text in messages.
     pub(super) fn row(&self, text: &[u8], path: &str, label: Option<&str>, source: &Arc<str>) -> Item {
-        let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
+        let end = if text.len() > self.most_bytes { End::TooLong(self.most_bytes) } else { End::Whole };
         let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes: text, end };
         match self.parts(&raw, path) {
             Ok(Parts { params, .. }) => {

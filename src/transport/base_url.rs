@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_stays_on_this_machine() {
+    fn plain_http_is_allowed_only_to_this_machine() {
         for text in
             ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:9", "http://2130706433", "http://api.localhost"]
         {

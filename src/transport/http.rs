@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_connections_are_as_many_as_the_window_needs() {
+    fn there_are_as_many_shared_connections_as_the_window_needs() {
         let mut config = HttpConfig::new(base(), Credential::None);
         config.http2 = true;
         config.max_connections = 200;

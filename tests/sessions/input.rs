@@ -279,7 +279,7 @@ fn strict_refuses_to_start_over_a_broken_row() {
 }
 
 #[test]
-fn an_input_without_rows_is_nothing_to_do() {
+fn if_an_input_has_no_rows_there_is_nothing_to_do() {
     let folder = Folder::new();
     for (name, text) in [("empty.jsonl", ""), ("blank.jsonl", "\n \n\r\n"), ("header.csv", "prompt\n")] {
         folder.write(name, text);

@@ -1,7 +1,8 @@
 //! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
-//! A dry run refuses everything that a run refuses, with the same message and the same exit code. Each case here is
-//! tried both ways. A dry run does not check things that only sending needs; [`refused_once`] tests those.
+//! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
+//! here is tried as a run and as a dry run. Only things that are needed for sending are not checked by a dry run; such
+//! cases use [`refused_once`].
 
 use std::process::{Command, Stdio};
 

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_is_seen_at_every_position() {
+    fn every_part_of_a_secret_is_seen_at_every_position() {
         let secret = b"0123456789abcdefghij";
         for shortest in 8..=12 {
             let filter = Filter::new([&secret[..]].into_iter(), shortest);

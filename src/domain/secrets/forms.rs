@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_as_in_the_standard_at_every_alignment() {
+    fn base64_matches_the_standard_at_every_alignment() {
         // Of "foobar", "xfoobar" and "xxfoobar": Zm9vYmFy, eGZvb2Jhcg==, eHhmb29iYXI=.
         let at = |before| String::from_utf8_lossy(&base64(b"foobar", before, STANDARD)).into_owned();
 

@@ -16,7 +16,7 @@ const PIECE: usize = 16 * 1024;
 /// How many bytes of a piece are also in the next piece. A part of a secret is shorter than this, even with three
 /// layers of escapes.
 const OVERLAP: usize = 4 * 1024;
-/// Replaces every decoded character beyond ASCII. No secret contains it.
+/// The byte that replaces every decoded character beyond ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
 /// Kinds of escapes. A text may be escaped several times, each time with any kind.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_the_whole_escape() {
+    fn the_source_of_a_decoded_byte_is_the_whole_escape() {
         let text = br"a\u002541b";
         let views: Vec<View> = View::of(text, 0..text.len()).all(9).collect();
 

@@ -106,8 +106,8 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // If a second name is being removed at this moment, the link count no longer includes that name. In that
-            // case, this name leads to another file.
+            // If the opened file had two names and `path` was just taken away from it, its link count is 1 again. In
+            // that case, `path` no longer leads to the opened file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -331,7 +331,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_takes_the_name_between_check_and_opening_is_refused() {
+    fn a_file_that_gets_the_name_between_check_and_opening_is_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("victim"), "kept").expect("it can be written");

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_manifest_is_refused_with_the_place_and_little_of_its_text() {
+    fn the_error_for_a_damaged_manifest_has_the_place_and_little_of_its_text() {
         let long = format!("{{\"format\":1,\n\"opening\":\"{}\"}}", "\u{1b}[31mx".repeat(100_000));
         let deep = format!("{{\"format\":1,\"settings\":{}", "{\"a\":".repeat(100_000));
         let cases: [(&[u8], &str); 12] = [

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_a_run_belong_to_its_results_and_other_names_do_not() {
+    fn entries_that_name_the_results_belong_to_them_and_other_entries_do_not() {
         for (results, errors) in [("o", "e"), ("d/o", "e"), ("../o", "d/e"), ("a\nb", "e")] {
             let paths = RunPaths::given(Some(results.into()), errors.into());
             let recorded = paths.results_beside_errors().expect("it has results");

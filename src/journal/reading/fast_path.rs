@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_path_takes_every_written_line_without_escapes_in_the_label() {
+    fn the_fast_path_accepts_every_written_line_without_escapes_in_the_label() {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..5_000 {
             let (line, is_taken) = line(&mut random);

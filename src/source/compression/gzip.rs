@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn the_error_for_damage_says_what_is_damaged() {
         let whole = pack(b"some text, some text");
         let changed = |at: usize, byte: u8| {
             let mut packed = whole.clone();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn the_error_for_damage_says_what_is_damaged() {
         let whole = pack(&rows(100));
         let changed = |at: usize| {
             let mut packed = whole.clone();

@@ -115,7 +115,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn records_equal_those_that_the_csv_crate_finds_in_the_whole(
+        fn records_equal_the_records_that_the_csv_crate_finds_in_the_whole_text(
             tokens in proptest::collection::vec(proptest::sample::select(vec!["a", ",", "\"", "\n", "\r\n"]), 0..40)
         ) {
             let text = tokens.concat();

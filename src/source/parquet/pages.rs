@@ -500,7 +500,7 @@ mod tests {
     };
 
     #[test]
-    fn pages_are_read_or_skipped_in_order_and_give_back_their_memory() {
+    fn pages_are_read_or_skipped_in_order_and_their_memory_is_freed() {
         let bytes =
             [page(2, 5, 1, 0, b"\x01\0\0\0a"), page(0, 5, 1, 0, b"\x01\0\0\0b"), page(0, 3, 9, 8, b"cde")].concat();
         let (mut found, budget) = pages(&bytes, TEXTS);

@@ -174,7 +174,7 @@ mod tests {
     const LIST: &str = r#"[{"name":"Tea","n":2}, {"name":"Milk"}]"#;
 
     #[test]
-    fn a_cell_that_holds_json_is_looped_over_and_written_as_it_is() {
+    fn a_cell_that_contains_json_is_looped_over_and_written_as_it_is() {
         for (text, expected) in [
             ("{{ items }}", LIST),
             ("{% for i in items %}{{ i.name }};{% endfor %}", "Tea;Milk;"),

@@ -177,7 +177,7 @@ fn run(input: &Path, folder: &Path) {
     reader.join().expect("the reader ends");
 }
 
-/// Counts entries. Each must contain the number of its line and the offset where that line begins.
+/// Counts entries. Each entry must contain the number of its input line and the offset where this line begins.
 fn check_entries(log: &Path, input: &Path) -> u64 {
     let text = fs::read(input).expect("it is there");
     let mut begins = BTreeMap::new();
