@@ -48,8 +48,8 @@ impl<'a> Line<'a> {
     }
 
     /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Stops as soon as
-    /// all needed members are found, without looking for the end of the line. Returns `None` if that needs the whole
-    /// line; [`Line::parse`] then reads it.
+    /// all needed members are found, without looking for the end of the line. Returns `None` if the needed members can
+    /// only be found by reading the whole line; use [`Line::parse`] then.
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;

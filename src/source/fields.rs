@@ -199,7 +199,7 @@ mod tests {
         let said = warnings.take();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].contains("`max_tokens`") && said[0].contains("line 3"), "{said:?}");
-        assert!(said[1].contains("beside"), "{said:?}");
+        assert!(said[1].contains("outside of `params`"), "{said:?}");
         assert!(warnings.take().is_empty());
     }
 

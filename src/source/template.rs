@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_filter_is_named_before_any_row() {
+    fn an_unknown_filter_is_reported_before_any_row_is_read() {
         for (text, message) in [
             ("{{ body|uper }}", "line 1: there is no filter uper; did you mean `upper`?"),
             ("a\n{{ body | summarize }}", "line 2: there is no filter summarize"),
