@@ -1,11 +1,12 @@
 //! What a failure on the wire means for its row and the run.
 //!
-//! Pure and total. This does not depend on the provider: providers differ only in the form of their replies, and here
-//! no reply came. The provider decides what a reply means ([`crate::provider::Provider::judge`]).
+//! This module is pure, and gives a verdict for every failure on the wire. The verdict does not depend on the provider:
+//! providers differ only in the form of their replies, and here no reply came. The provider decides what a reply means
+//! ([`crate::provider::Provider::judge`]).
 //!
 //! A body can break off after a head with an error status. In that case, callers finish the decoder and judge the error
 //! that it returns, because the status says more than the broken connection. After a 200 head, the failure on the wire
-//! counts.
+//! decides, so callers call [`on_wire`].
 
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};

@@ -1,7 +1,8 @@
 //! Runs the program with bad inputs. Each must give a clear message. The program must not hang, and must still send all
 //! good rows.
 //!
-//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. It calls the library directly.
+//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. That file calls the library
+//! directly.
 #![cfg(feature = "sim")]
 
 #[path = "durability/loops/program.rs"]
@@ -12,7 +13,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
-use program::{Api, Outcome, Place};
+use program::{Api, Outcome, Workspace};
 use serde_json::Value;
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
@@ -33,7 +34,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
 }
 
-/// Two rows and a part of a third one, in gzip that ends too early.
+/// Two rows and a part of a third row, in gzip that ends too early.
 fn cut_gzip() -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packer.write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z").and_then(|()| packer.flush()).expect("memory can be written");
@@ -105,18 +106,18 @@ fn cases() -> Vec<Case> {
 fn each_bad_input_gives_the_result_in_the_table() {
     let mut wrong = Vec::new();
     for Case(name, content, code, sent, says) in cases() {
-        let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(0));
-        fs::write(place.path("in.jsonl"), content).expect("it can be written");
+        let (api, workspace) = (Api::start(NO_FAULTS), Workspace::with_rows(0));
+        fs::write(workspace.path("in.jsonl"), content).expect("it can be written");
 
-        let run = Outcome::of(place.loud(&api, &["run", "in.jsonl", "-o", "out.jsonl"]));
+        let run = Outcome::of(workspace.command_with_messages(&api, &["run", "in.jsonl", "-o", "out.jsonl"]));
 
-        let entries = fs::read_to_string(place.path("out.errors.jsonl")).unwrap_or_default();
+        let entries = fs::read_to_string(workspace.path("out.errors.jsonl")).unwrap_or_default();
         let are_entries = entries.lines().all(|line| serde_json::from_str::<Value>(line).is_ok());
         let is_as_told = run.code == Some(code) && api.requests() == sent && run.stderr.contains(says) && are_entries;
         if !is_as_told || (code == 3) != (entries.lines().count() == 1) {
             wrong.push(format!("{name}: {} sent, {run:?}, {} entries", api.requests(), entries.lines().count()));
         }
-        let names = fs::read_dir(place.path("")).expect("it is there").count();
+        let names = fs::read_dir(workspace.path("")).expect("it is there").count();
         assert!(names <= 4, "{name}: an id was used as a file name");
     }
 
@@ -125,10 +126,10 @@ fn each_bad_input_gives_the_result_in_the_table() {
 
 #[test]
 fn inputs_and_outputs_that_are_not_files_are_refused_and_an_empty_pipe_is_read() {
-    let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(3));
-    fs::create_dir(place.path("folder")).expect("it can be made");
-    fs::create_dir(place.path("rows")).expect("it can be made");
-    fs::write(place.path("rows/a.csv"), "prompt\nx\n").expect("it can be written");
+    let (api, workspace) = (Api::start(NO_FAULTS), Workspace::with_rows(3));
+    fs::create_dir(workspace.path("folder")).expect("it can be made");
+    fs::create_dir(workspace.path("rows")).expect("it can be made");
+    fs::write(workspace.path("rows/a.csv"), "prompt\nx\n").expect("it can be written");
     let cases: [(&[&str], i32, &str); 10] = [
         (&["run", "folder", "-o", "out.jsonl"], 2, "folder: is an empty folder"),
         (&["run", "rows", "-o", "out.jsonl"], 2, "claude-batch run rows/a.csv"),
@@ -142,7 +143,7 @@ fn inputs_and_outputs_that_are_not_files_are_refused_and_an_empty_pipe_is_read()
         (&["run", "-", "-o", "out.jsonl"], 0, "nothing to do"),
     ];
     for (args, code, says) in cases {
-        let run = Outcome::of(place.loud(&api, args));
+        let run = Outcome::of(workspace.command_with_messages(&api, args));
         let is_as_told = run.code == Some(code) && (code == 0 || run.stderr.contains(says));
         assert!(is_as_told && api.requests() == 0, "{args:?}: {run:?}");
     }
@@ -151,18 +152,18 @@ fn inputs_and_outputs_that_are_not_files_are_refused_and_an_empty_pipe_is_read()
 #[cfg(unix)]
 #[test]
 fn devices_pipes_and_sparse_files_cost_neither_time_nor_memory() {
-    let (api, place) = (Api::start(NO_FAULTS), Place::with_rows(3));
-    fs::File::create(place.path("sparse.jsonl")).and_then(|file| file.set_len(10 << 30)).expect("it can be made");
+    let (api, workspace) = (Api::start(NO_FAULTS), Workspace::with_rows(3));
+    fs::File::create(workspace.path("sparse.jsonl")).and_then(|file| file.set_len(10 << 30)).expect("it can be made");
     for input in ["/dev/zero", "sparse.jsonl"] {
-        let run = Outcome::of(place.loud(&api, &["run", input, "-o", "out.jsonl"]));
+        let run = Outcome::of(workspace.command_with_messages(&api, &["run", input, "-o", "out.jsonl"]));
         assert!(run.code == Some(2) && api.requests() == 0, "{input}: {run:?}");
     }
-    let fifo = place.path("fifo.jsonl");
+    let fifo = workspace.path("fifo.jsonl");
     assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()));
-    let rows = fs::read(place.path("in.jsonl")).expect("it is there");
+    let rows = fs::read(workspace.path("in.jsonl")).expect("it is there");
     let writer = std::thread::spawn(move || fs::write(fifo, rows));
 
-    let run = Outcome::of(place.loud(&api, &["run", "fifo.jsonl", "-o", "fifo.out.jsonl"]));
+    let run = Outcome::of(workspace.command_with_messages(&api, &["run", "fifo.jsonl", "-o", "fifo.out.jsonl"]));
 
     writer.join().expect("it ends").expect("it is read");
     assert!(run.code == Some(0) && api.requests() == 3, "{run:?}");
@@ -170,7 +171,7 @@ fn devices_pipes_and_sparse_files_cost_neither_time_nor_memory() {
 
 #[test]
 fn flags_that_make_no_sense_are_refused_before_anything_is_sent() {
-    let place = Place::with_rows(3);
+    let workspace = Workspace::with_rows(3);
     for flags in [
         &["--rpm", "0"][..],
         &["--rpm", "-1"],
@@ -185,9 +186,9 @@ fn flags_that_make_no_sense_are_refused_before_anything_is_sent() {
         &["--base-url", "https://user:pass-word@example.invalid"],
         &["--base-url", "https://example.invalid/?q=1"],
     ] {
-        let run = Outcome::of(place.bare(&[&["run", "in.jsonl", "-o", "out.jsonl"], flags].concat()));
+        let run = Outcome::of(workspace.plain_command(&[&["run", "in.jsonl", "-o", "out.jsonl"], flags].concat()));
 
         assert!(run.code == Some(2) && !run.stderr.contains("pass-word"), "{flags:?}: {run:?}");
-        assert!(!place.path("out.jsonl").exists(), "{flags:?}");
+        assert!(!workspace.path("out.jsonl").exists(), "{flags:?}");
     }
 }

@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_millis(200);
 // Requests.
 
 #[tokio::test]
-async fn an_api_key_goes_out_as_x_api_key() {
+async fn an_api_key_is_sent_as_x_api_key() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
 
     send(&server.transport(), request()).await.expect("an answer");
@@ -45,7 +45,7 @@ async fn an_api_key_goes_out_as_x_api_key() {
 }
 
 #[tokio::test]
-async fn a_token_goes_out_as_bearer() {
+async fn a_token_is_sent_as_bearer() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();
     config.authorization = Credential::Bearer(KEY.into()).into();
@@ -58,7 +58,7 @@ async fn a_token_goes_out_as_bearer() {
 }
 
 #[tokio::test]
-async fn without_a_credential_none_is_sent() {
+async fn without_a_credential_no_header_authorizes_the_request() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();
     config.authorization = Credential::None.into();
@@ -342,7 +342,7 @@ async fn a_request_to_a_closed_port_is_reported_as_not_sent() {
 }
 
 #[tokio::test]
-async fn a_proxys_faults_name_the_proxy_and_are_told_apart_by_kind() {
+async fn faults_of_a_proxy_name_the_proxy_and_have_different_kinds() {
     let wants_password = Server::start(|stream, _| whole(stream, "407 Proxy Authentication Required", "", b"who?"));
     let refuses = Server::start(|stream, _| whole(stream, "403 Forbidden", "", b"not there"));
     let hangs_up = Server::start(|_, _| hang_up());
@@ -493,7 +493,7 @@ async fn a_body_that_stalls_is_idle() {
 }
 
 #[tokio::test]
-async fn a_body_that_drips_for_ever_is_a_timeout() {
+async fn a_body_that_arrives_slowly_for_ever_is_a_timeout() {
     let server = Server::start(|stream, _| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
         loop {
@@ -526,7 +526,7 @@ async fn silence_before_the_head_is_not_a_stall() {
 // TLS.
 
 #[tokio::test]
-async fn plain_text_instead_of_tls_halts() {
+async fn plain_text_instead_of_tls_is_a_fault_that_halts_the_run() {
     let server = Server::start(|stream, _| whole(stream, "400 Bad Request", "", b"speak plainly"));
     let url = server.url().replace("http:", "https:");
     server.speak_first(b"HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -655,7 +655,7 @@ impl Server {
         transport(self.config())
     }
 
-    /// Makes the server send this to each client that connects. The server sends it before it reads anything.
+    /// Makes the server send `greeting` to each client that connects, before the server reads anything.
     fn speak_first(&self, greeting: &[u8]) {
         self.log.lock().expect("no test panics in it").greeting = greeting.to_vec();
     }

@@ -1,4 +1,4 @@
-//! Bad and odd inputs. A mistake in an input gives a clear message and does not affect other rows.
+//! Bad and odd inputs. A mistake in a row gives a clear message and does not affect other rows.
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn byte_order_marks_line_ends_and_a_missing_last_line_end_keep_line_numbers_righ
 }
 
 #[test]
-fn inputs_that_are_not_text_are_named_by_their_type() {
+fn the_error_for_an_input_that_is_not_text_names_its_type() {
     for (name, looks_like) in [("utf16.jsonl", "UTF-16"), ("array.json", "JSON array")] {
         let message = refusal(name);
         assert!(message.contains(looks_like) && message.contains(name), "{message}");
@@ -31,7 +31,7 @@ fn inputs_that_are_not_text_are_named_by_their_type() {
 
 #[cfg(not(feature = "tables"))]
 #[test]
-fn a_table_says_how_to_get_a_build_that_reads_it() {
+fn the_error_for_a_table_says_how_to_get_a_build_that_reads_it() {
     for (name, what) in [("tickets.parquet", "Parquet files"), ("tickets.xlsx", "Excel files")] {
         let file = Input::File(PathBuf::from("fixtures").join(name));
         let message = open(&file, &Options::default()).expect_err("no reader").to_string();
@@ -219,7 +219,7 @@ fn a_position_is_refused_if_no_line_begins_there_any_more() {
 }
 
 #[test]
-fn every_format_is_read_from_gzip_and_zstd_as_it_is_without() {
+fn every_format_gives_the_same_rows_with_and_without_compression() {
     for name in ["line-ends.jsonl", "broken-rows.jsonl", "quotes.csv", "semicolons.csv", "latin1.csv"] {
         let plain = std::fs::read(fixture(name)).expect("the fixture is there");
         let expected: Vec<String> = items(name).iter().map(|item| format!("{item:?}")).collect();
@@ -244,7 +244,7 @@ fn every_format_is_read_from_gzip_and_zstd_as_it_is_without() {
 }
 
 #[test]
-fn compressed_rows_are_known_by_their_first_bytes() {
+fn compressed_rows_are_recognized_by_their_first_bytes() {
     assert_eq!(items("packed.jsonl").len(), 1);
     for packed in [gzip(b"\"a\"\n\"b\"\n"), zstd(b"\"a\"\n\"b\"\n")] {
         let input = Trickle { text: packed, given: 0, chunk: 1 };
@@ -253,7 +253,7 @@ fn compressed_rows_are_known_by_their_first_bytes() {
 }
 
 #[test]
-fn rows_before_damage_are_read_and_a_row_that_it_cuts_is_not() {
+fn rows_before_damage_are_read_and_a_row_cut_by_the_damage_is_not() {
     let json: String =
         (0..5_000_u64).map(|row| format!("{{\"id\":{row},\"prompt\":\"{:x}\"}}\n", row * row * 7_919)).collect();
     let csv: String = (0..5_000_u64).map(|row| format!("{row},\"a\n{:x}\"\n", row * row * 7_919)).collect();
@@ -277,7 +277,7 @@ fn rows_before_damage_are_read_and_a_row_that_it_cuts_is_not() {
 }
 
 #[test]
-fn a_long_line_that_was_compressed_to_little_is_one_broken_row() {
+fn a_long_line_in_a_small_compressed_file_is_one_broken_row() {
     let mut text = b"\"one\"\n".to_vec();
     text.resize(20 << 20, b'x');
     text.extend_from_slice(b"\n\"two\"\n");
@@ -294,7 +294,7 @@ fn a_long_line_that_was_compressed_to_little_is_one_broken_row() {
 }
 
 #[test]
-fn what_is_compressed_twice_is_refused_with_a_way_out() {
+fn an_input_that_is_compressed_twice_is_refused_with_advice() {
     for packed in [gzip(&gzip(b"\"a\"\n")), zstd(&gzip(b"\"a\"\n")), gzip(&zstd(b"\"a\"\n"))] {
         let refused = Reader::from_read("p", InputFormat::Auto, Box::new(Cursor::new(packed)), &Options::default());
 
@@ -335,7 +335,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn no_line_is_lost_and_each_keeps_its_place(
+    fn no_line_is_lost_and_each_row_keeps_its_place_in_the_input(
         lines in prop::collection::vec((written(), prop::sample::select(vec!["\n", "\r\n"])), 0..30),
         has_bom in any::<bool>(),
         has_last_line_end in any::<bool>(),
@@ -374,7 +374,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_of_compressed_rows_panics_or_changes_the_rows_before_it(
+    fn damage_in_compressed_rows_never_causes_a_panic_or_changes_the_rows_before_it(
         is_zstd in any::<bool>(),
         rows in 1_u64..300,
         place in any::<prop::sample::Index>(),

@@ -471,7 +471,7 @@ fn answered_once() -> MemDisk {
     disk
 }
 
-/// Changes the requests of these rows and runs the command with `--rerun-changed`.
+/// Changes the requests of the rows in `of`, and runs the command with `--rerun-changed`.
 fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     let job = |id| if of.contains(&id) { changed(id) } else { job(id) };
     let outcome = |id| Outcome { job: Box::new(job(id)), ..answered(id) };
@@ -866,7 +866,7 @@ impl Step {
         job
     }
 
-    /// Returns what identifies the row.
+    /// Returns the values that identify the row.
     fn row(&self) -> (Option<u8>, u8, u8) {
         match self.name {
             Some(name) => (Some(name), 0, 0),
@@ -879,7 +879,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_set_of_done_rows_answers_like_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
+    fn the_set_of_done_rows_gives_the_same_results_as_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
         // For each row, `answered` has the key of the last answer. `failures` has the key that failed after that
         // answer.

@@ -9,7 +9,7 @@ mod policy;
 
 use claude_batch::domain::{HaltReason, Verdict};
 use exchange::Exchange;
-use policy::{hold, verdict};
+use policy::{assert_all, verdict};
 
 #[test]
 fn the_policy_has_at_least_40_rows() {
@@ -18,42 +18,42 @@ fn the_policy_has_at_least_40_rows() {
 
 #[test]
 fn recorded_replies_have_their_verdicts() {
-    hold(&policy::replies());
+    assert_all(&policy::replies());
 }
 
 #[test]
 fn statuses_without_a_body_have_their_verdicts() {
-    hold(&policy::statuses());
+    assert_all(&policy::statuses());
 }
 
 #[test]
 fn kinds_of_429_are_told_apart() {
-    hold(&policy::limits());
+    assert_all(&policy::limits());
 }
 
 #[test]
 fn account_faults_halt_whatever_their_status() {
-    hold(&policy::accounts());
+    assert_all(&policy::accounts());
 }
 
 #[test]
 fn x_should_retry_is_obeyed_for_failures_of_a_row() {
-    hold(&policy::should_retry());
+    assert_all(&policy::should_retry());
 }
 
 #[test]
 fn overload_is_recognized_by_status_or_type() {
-    hold(&policy::overloads());
+    assert_all(&policy::overloads());
 }
 
 #[test]
 fn errors_in_a_stream_are_judged_by_their_type() {
-    hold(&policy::streams());
+    assert_all(&policy::streams());
 }
 
 #[test]
 fn failures_on_the_wire_have_their_verdicts() {
-    hold(&policy::wire());
+    assert_all(&policy::wire());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use claude_batch::domain::{ErrorClass, Quality, RateSignals, StreamFault, Usage, Verdict};
 use claude_batch::provider::{Provider, Reply};
 use exchange::Exchange;
-use odd::Fate;
+use odd::Expected;
 use proptest::prelude::*;
 
 fn all() -> Vec<(String, Exchange)> {
@@ -317,15 +317,15 @@ const OFFERED: [&str; 3] = ["get_weather", "now", "save"];
 fn odd_answers_are_kept_or_refused_as_the_table_says_both_plain_and_streamed() {
     let seed = 15;
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut seen: BTreeMap<Fate, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<Expected, usize> = BTreeMap::new();
     for odd in odd::answers(1_000, &mut random) {
         for (is_stream, exchange) in [(false, odd.plain(&mut random)), (true, odd.streamed(&mut random))] {
             let what = || format!("seed {seed}, stream {is_stream}: {}", String::from_utf8_lossy(&exchange.body));
-            let fate = odd::fate(&odd, is_stream, &OFFERED);
-            *seen.entry(fate).or_default() += 1;
+            let expected = odd::expected(&odd, is_stream, &OFFERED);
+            *seen.entry(expected).or_default() += 1;
             let reply = exchange.decode();
 
-            assert_eq!(fate_of(&exchange, &reply), fate, "{}\n{reply:?}", what());
+            assert_eq!(result_of(&exchange, &reply), expected, "{}\n{reply:?}", what());
             if let Reply::Message(message) = &reply {
                 let sent = String::from_utf8_lossy(exchange.body.trim_ascii()).replace(['\n', '\r'], " ");
                 let json = str::from_utf8(&message.json).expect("JSON is UTF-8");
@@ -341,19 +341,24 @@ fn odd_answers_are_kept_or_refused_as_the_table_says_both_plain_and_streamed() {
             }
         }
     }
-    let of = |fate| seen.get(&fate).copied().unwrap_or_default();
-    assert!(["ok", "truncated", "refused", "unknown"].iter().all(|quality| of(Fate::Kept(quality)) > 60), "{seen:?}");
-    assert!(of(Fate::Refused) > 600 && of(Fate::Paused) > 60, "{seen:?}");
+    let of = |expected| seen.get(&expected).copied().unwrap_or_default();
+    assert!(
+        ["ok", "truncated", "refused", "unknown"].iter().all(|quality| of(Expected::Kept(quality)) > 60),
+        "{seen:?}"
+    );
+    assert!(of(Expected::Refused) > 600 && of(Expected::Paused) > 60, "{seen:?}");
 }
 
 /// Returns the result of an answer: it is kept, refused or not finished.
-fn fate_of(exchange: &Exchange, reply: &Reply) -> Fate {
+fn result_of(exchange: &Exchange, reply: &Reply) -> Expected {
     match exchange::provider().judge(&exchange.head, reply.clone(), &RateSignals::default()) {
-        Verdict::Answered(message) => Fate::Kept(message.quality.name()),
+        Verdict::Answered(message) => Expected::Kept(message.quality.name()),
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, .. } => {
-            Fate::Refused
+            Expected::Refused
         }
-        verdict @ Verdict::Rejected { class: ErrorClass::InvalidOutput, .. } if verdict.is_maybe_paid() => Fate::Paused,
+        verdict @ Verdict::Rejected { class: ErrorClass::InvalidOutput, .. } if verdict.is_maybe_paid() => {
+            Expected::Paused
+        }
         verdict => panic!("no such verdict: {verdict:?}"),
     }
 }

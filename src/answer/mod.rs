@@ -1,9 +1,9 @@
 //! Decides what to do with an answer or a failure: keep it, fail the row, or send another request.
 //!
-//! Pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the result of
-//! that request, and the earlier attempts. It knows nothing of queues, limits or files. The scheduler sends the request
-//! that a policy returns, within the limits of the request's route and the budget. The journal keeps one line for the
-//! row, with the usage and cost of all its attempts.
+//! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
+//! result of that request, and the earlier attempts. It knows nothing of queues, limits or files. The scheduler sends
+//! the request that a policy returns, within the limits of the request's route and the budget. The journal keeps one
+//! line for the row, with the usage and cost of all its attempts.
 //!
 //! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
 //! about a retry after a limit or a fault: the same request is sent again.

@@ -1,12 +1,12 @@
 //! Groups equal faults of many rows: each fault has a count and an example.
 
-/// The highest number of different faults that are kept. Rows with other faults are only counted.
+/// At most this many different faults get a group. Rows with any further fault are only counted, all together.
 const MOST: usize = 20;
 
-/// How much of a message is compared, in bytes. Only messages with lists of names are longer.
+/// Only this many bytes of a message are compared. Only messages that list names are longer.
 const COMPARED: usize = 1_000;
 
-/// Faults, grouped by their messages. The values from the rows are ignored. Memory is bounded.
+/// Faults, grouped by their messages. The values from the rows are ignored. The memory in use is bounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alike<T> {
     groups: Vec<Group<T>>,
@@ -19,7 +19,7 @@ pub struct Group<T> {
     message: String,
     /// How many rows there are.
     pub rows: u64,
-    /// The first of them.
+    /// The example: what was stored for the first of these rows.
     pub first: T,
 }
 
@@ -30,7 +30,8 @@ impl<T> Default for Alike<T> {
 }
 
 impl<T> Alike<T> {
-    /// Counts a row with this message. If this is the first row with such a message, calls `first`.
+    /// Counts a row with this message. If this is the first row with such a message, calls `first` for the example that
+    /// the group keeps.
     pub fn add(&mut self, message: &str, first: impl FnOnce() -> T) {
         let message = without_values(message);
         match self.groups.iter().position(|group| group.message == message) {
@@ -47,7 +48,7 @@ impl<T> Alike<T> {
         groups
     }
 
-    /// Returns the row that came first.
+    /// Returns the example of the fault that was found first.
     pub fn first(&self) -> Option<&T> {
         self.groups.first().map(|group| &group.first)
     }

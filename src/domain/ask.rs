@@ -27,8 +27,8 @@ pub struct Ask {
     pub cost: Cost,
     /// The estimated input tokens as an interval. `cost` contains its likely value.
     pub input_tokens: Interval<u32>,
-    /// The cost of one answer to this request; `None` when its model has no price. It is computed from the request, so
-    /// a policy that changes the request must compute it anew.
+    /// The cost of one answer to this request; `None` when its model has no price. The cost is computed from the
+    /// request, so a policy that changes the request must compute the cost again.
     pub expense: Option<Expense>,
     /// How many output tokens the answer may have at most.
     pub max_tokens: u32,

@@ -112,8 +112,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// A request can ask to cache parts of its input. This is the longest time that it asks for. The time matters, because
-/// writing to a cache costs more than plain input.
+/// A request can ask to cache parts of its input. `Caching` is the longest time that the request asks for. The time
+/// matters, because writing to a cache costs more than plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_shown_in_dollars_and_a_tiny_amount_not_as_zero() {
+    fn money_is_shown_in_dollars_and_a_tiny_amount_is_not_shown_as_zero() {
         let shown = |dollars| Money::from_dollars(dollars).to_string();
 
         assert_eq!([0.0, 0.000_01, 0.000_1].map(shown), ["$0.00", "<$0.0001", "$0.0001"]);

@@ -31,7 +31,8 @@ pub struct PoolStatus {
     /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
     /// The order is that of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// How much longer the pool is held; `None` when it is not held.
+    /// After a 429, the pool is held: for this much longer, nothing is sent through it. `None` when the pool is not
+    /// held.
     pub held_for: Option<Duration>,
     /// The number of rows that wait to be admitted by the pool.
     pub ready: usize,
@@ -40,12 +41,12 @@ pub struct PoolStatus {
 /// A row that failed and is not tried again. It is shown to people as an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// Its label. If the row has no label, this is the file and the line from which the row was read.
+    /// The label of the row. If the row has no label, this is the file and the line from which the row was read.
     pub label: String,
     /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,
-    /// The last message about it. The message and the label are shortened, because many such rows may wait for the
-    /// disk.
+    /// The last message about it. The message and the label are shortened, because many such rows may wait in memory
+    /// until their lines are on disk.
     pub message: String,
     /// Whether the unchanged row may succeed in another run.
     pub is_retryable: bool,
@@ -105,7 +106,7 @@ pub enum EventBody {
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
         limit: Option<LimitKind>,
-        /// Whether it may have been billed.
+        /// Whether the attempt may have been billed.
         maybe_paid: bool,
     },
     /// A row is done and its line is on disk.
@@ -147,11 +148,11 @@ pub enum EventBody {
     /// The state of an outage. While the outage lasts, this event is sent at the same interval as `Status`. `None` is
     /// sent once, when the outage is over.
     Outage(Option<Box<Outage>>),
-    /// A pool was held.
+    /// A pool was held: after a 429, nothing is sent through the pool for some time.
     Held {
         /// The pool.
         pool: PoolId,
-        /// How long it is held.
+        /// How long the pool is held.
         wait: Duration,
         /// The kind of limit.
         kind: LimitKind,

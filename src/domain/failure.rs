@@ -37,9 +37,9 @@ pub struct Failure {
 /// Kinds of 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// A bucket of the server is empty. The pool is held.
+    /// A bucket of the server is empty. The pool is held, which means that nothing is sent through it for some time.
     Rate,
-    /// The rate rose too fast. The pool is held. After that, its rate rises slowly.
+    /// The rate rose too fast. The pool is held, and its rate rises slowly afterwards.
     Acceleration,
     /// Too many requests were open at the same time. The window shrinks.
     Concurrency,

@@ -1,8 +1,8 @@
 //! Faults that do not come from the API: faults of the connection that carries a request, and of the files that results
 //! are written to.
 //!
-//! These types are passed from the place of the failure to the place where the message for people is made. The code
-//! between these places never has to read a message to find out what happened.
+//! Code that fails returns one of these types, and the code that makes messages for people gets it. The code in between
+//! never has to read a message to find out what happened.
 
 /// What went wrong on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ pub enum HaltReason {
     Key(Failure),
     /// The API forbade several consecutive rows (403).
     Forbidden(Failure),
-    /// There is a problem with billing, credit or a spend cap, or the organization is on hold.
+    /// There is a problem with billing, credit or a spend cap, or the API has put the organization on hold.
     Account(Failure),
     /// No model of the run is available: the API answered 404 for each.
     Models(Failure),
@@ -28,7 +28,7 @@ pub enum HaltReason {
     Proxy(Failure),
     /// The server says that the API is at another address (3xx).
     Redirect {
-        /// That address, without user name, password, query and fragment; `None` when the server names no address.
+        /// The other address, without user name, password, query and fragment; `None` when the server names no address.
         to: Option<String>,
         /// The failure that the response shows.
         failure: Failure,

@@ -51,7 +51,7 @@ impl<T: AddAssign> AddAssign for Interval<T> {
     }
 }
 
-/// What a run is expected to cost, and how long it is expected to take. It is made before the first request.
+/// What a run is expected to cost, and how long it is expected to take. The forecast is made before the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunForecast {
     /// The number of rows that the run sends.

@@ -18,17 +18,17 @@ pub struct Origin {
     pub line: u64,
 }
 
-/// One row to be answered: its identity and its request. It never changes. The request that is sent for it at a given
-/// moment is its [`Ask`].
+/// One row to be answered: its identity and its request. A job never changes. The request that is sent for the job at a
+/// given moment is its [`Ask`].
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its number in this run.
+    /// The number of the job in this run.
     pub id: JobId,
-    /// Its label: the one that the user gave, or `<source>:<line>`.
+    /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// The key, computed from the request.
     pub key: JobKey,
-    /// How a later run recognizes it.
+    /// How a later run recognizes the row.
     pub identity: Identity,
     /// The identity, reduced to 16 bytes.
     pub row: RowId,
@@ -39,10 +39,11 @@ pub struct Job {
     pub request: Request,
     /// Fields that are kept with the row but not sent: the members of one JSON object, as raw values.
     pub extra: Params,
-    /// Where it was read.
+    /// Where the row was read.
     pub origin: Origin,
-    /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. For a row
-    /// from an error log, it is the position in the first run. For any other row, it is the same number as `id`.
+    /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. A row from
+    /// an error log was first read by an earlier run. For any other row, this run is the first, so the position is the
+    /// same number as `id`.
     pub index: u64,
 }
 
@@ -53,7 +54,7 @@ impl Job {
     }
 }
 
-/// A job together with the request that is sent for it next. The scheduler schedules these.
+/// A job together with the request that is sent for it next. The scheduler queues these pairs.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.

@@ -55,7 +55,7 @@ pub enum Identity {
     /// The row has no name. Its key and its number among equal rows identify it. The numbers begin at 0, in input
     /// order.
     ///
-    /// So when a line is inserted above such rows, finished rows stay finished.
+    /// So a later run still recognizes such rows after the user has inserted a line above them.
     Nth(u32),
 }
 

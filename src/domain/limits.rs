@@ -11,7 +11,7 @@ use super::Dimension;
 pub enum Tier {
     /// The run begins with the strictest preset in use, and adopts the limits that responses report.
     Auto,
-    /// The program sets no limits itself. But limits in response headers do apply.
+    /// The program sets no limits itself. Limits that response headers report still apply.
     None,
     /// Tier 1 (until 2026-06-25).
     One,
@@ -30,7 +30,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Every tier, in the order in which they are offered.
+    /// Every tier, in the order in which the help text lists the tiers.
     pub const ALL: [Self; 9] =
         [Self::Auto, Self::None, Self::One, Self::Two, Self::Three, Self::Four, Self::Start, Self::Build, Self::Scale];
 

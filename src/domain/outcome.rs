@@ -14,9 +14,9 @@ pub struct AttemptRecord {
     pub ended_at: Instant,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
-    /// Whether it may have been billed although its answer is not kept.
+    /// Whether the attempt may have been billed although its answer is not kept.
     pub maybe_paid: bool,
-    /// The usage of the attempt, as far as known.
+    /// The usage of the attempt, as far as it is known.
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
@@ -24,11 +24,11 @@ pub struct AttemptRecord {
     pub request_id: Option<String>,
     /// Why the request was sent.
     pub purpose: Purpose,
-    /// Whether it was a single request or part of a batch.
+    /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
-    /// The provider that was asked.
+    /// The provider that the request was sent to.
     pub provider: Arc<str>,
-    /// The model that was asked.
+    /// The model that the request was for.
     pub model: Arc<str>,
     /// The template of the request: see [`super::Ask::template`].
     pub template: u64,
@@ -57,7 +57,7 @@ pub enum Ended {
 pub struct Outcome {
     /// The job.
     pub job: Box<Job>,
-    /// Its attempts, oldest first. Empty for a row that was never sent.
+    /// The attempts for the job, oldest first. Empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
     /// How the job ended.
     pub ended: Ended,
@@ -69,7 +69,7 @@ impl Outcome {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns what all attempts used together, as far as known.
+    /// Returns what all attempts used together, as far as that is known.
     pub fn usage(&self) -> Usage {
         let mut sum = Usage::default();
         self.attempts.iter().for_each(|attempt| sum += attempt.usage);

@@ -7,7 +7,7 @@ use super::json::{write_json_str, write_on_one_line};
 
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values stay as they were written; nothing parses them and writes them anew. So the API gets the same bytes: the
+/// Values stay as they were written: no code parses a value and writes it again. So the API gets the same bytes: the
 /// spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs this, because equal
 /// prefixes must have equal bytes. Names are unique.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,7 @@ impl Params {
         }
     }
 
-    /// Adds a parameter unless the row has its own.
+    /// Adds a parameter, if there is none with this name yet.
     pub(crate) fn set_default(&mut self, name: &str, value: &RawValue) {
         if self.get(name).is_none() {
             self.0.push((name.into(), value.to_owned()));
@@ -39,7 +39,7 @@ impl Params {
         self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
     }
 
-    /// Writes the parameters as one JSON object without insignificant white space between them.
+    /// Writes the parameters as one JSON object, with no white space between the members.
     ///
     /// Line breaks inside the raw values become blanks, so the object stays on one line. The values stay the same,
     /// because JSON has no line breaks inside strings.
@@ -51,7 +51,7 @@ impl Params {
 /// The parameters of a request. First come the defaults, but only those that the row does not override. Then come the
 /// row's own parameters. Each group keeps its order.
 ///
-/// [`Params`] without defaults can be used as well.
+/// A function that takes `impl Into<Merged>` also accepts plain [`Params`], which then have no defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Merged<'p> {
     defaults: &'p [(Box<str>, Box<RawValue>)],
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_the_row_leaves_out_come_first() {
+    fn defaults_that_the_row_does_not_override_come_first() {
         let defaults = params(&[("a", "1"), ("b", "2"), ("c", "\"x\"")]);
         let own = params(&[("d", "3"), ("b", "4")]);
 

@@ -18,8 +18,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// It is made once, when its row is read. Its bytes are shared by the request in flight, by retries, and by the line
-/// that is written if the row fails.
+/// A request is made once, when its row is read. The request in flight, its retries, and the line that is written if
+/// the row fails all share the bytes of the request.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
@@ -51,7 +51,7 @@ impl Default for Request {
 pub struct Terms {
     /// The speed of service.
     pub speed: Speed,
-    /// Whether it asks to be served in the United States only, which costs 1.1 times as much.
+    /// Whether the request asks to be served in the United States only, which costs 1.1 times as much.
     pub is_us_only: bool,
 }
 

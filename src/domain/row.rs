@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn occurrences_and_keys_tell_unnamed_rows_apart() {
+    fn occurrences_and_keys_distinguish_unnamed_rows() {
         let key = JobKey([1; 16]);
         let mut other = key;
         other.0[15] = 2;

@@ -1,4 +1,5 @@
-//! Shortens foreign texts for messages to people: an id or a name may be megabytes long, but a message must be short.
+//! Shortens texts from files and servers for messages to people: an id or a name may be megabytes long, but a message
+//! must be short.
 
 use std::borrow::Cow;
 use std::error::Error;

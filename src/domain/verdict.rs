@@ -9,16 +9,17 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 pub enum Verdict {
     /// The request was answered.
     Answered(Message),
-    /// The request met a limit. It does not use up a try.
+    /// The API refused the request because of a limit. The attempt does not use up a try of the row.
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// How long to hold the pool; `None` when the server does not say.
+        /// For how long nothing is sent through the pool; `None` when the server does not say.
         retry_after: Option<Duration>,
         /// The failure.
         failure: Failure,
     },
-    /// A 529, or the same error inside a stream. It does not use up a try.
+    /// The API is overloaded: it sent a 529, or the same error inside a stream. The attempt does not use up a try of
+    /// the row.
     Overloaded {
         /// How long to wait; `None` when the server does not say.
         retry_after: Option<Duration>,
@@ -27,7 +28,7 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// Another try may succeed. This attempt uses up a try.
+    /// Another try may succeed. This attempt uses up a try of the row.
     Transient {
         /// The class with which the row fails if no try is left.
         class: ErrorClass,

@@ -18,7 +18,7 @@ pub(crate) enum ExportError {
     /// The input can't be read again.
     #[error("{source}; the input is read again for its columns and its order")]
     Source {
-        /// What is wrong.
+        /// The fault of the input.
         #[from]
         source: SourceError,
     },
@@ -56,7 +56,7 @@ pub(crate) enum ExportError {
     /// There is no results file.
     #[error("the results file {} is missing: the answers of this run are not here", path.display())]
     NoResults {
-        /// Where it was looked for.
+        /// The path where the program looked for the file.
         path: PathBuf,
     },
     /// Text output has exactly one field.

@@ -62,7 +62,7 @@ pub(crate) enum Compression {
 pub(crate) struct Form {
     /// The format.
     pub(crate) format: OutputFormat,
-    /// How it is compressed.
+    /// How the output is compressed.
     pub(crate) compression: Compression,
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum FormError {
     Unknown {
         /// The output as given.
         name: String,
-        /// Its extension.
+        /// The extension of the output.
         extension: &'static str,
     },
     /// Parquet is compressed inside the file.

@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
-//! It takes 16 bytes for each row. If a row has several lines, an answer is used rather than a failure, and a later
-//! line rather than an earlier one. A resumed run uses the same rule.
+//! The index takes 16 bytes for each row. If a row has several lines, an answer is used rather than a failure, and a
+//! later line rather than an earlier one. A resumed run uses the same rule.
 
 use std::path::Path;
 
@@ -26,13 +26,13 @@ pub(crate) struct Include {
 /// A kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowKind {
-    /// Its answer ended normally, or for an unknown reason.
+    /// The answer of the row ended normally, or for an unknown reason.
     Ok,
-    /// Its answer is truncated.
+    /// The answer of the row is truncated.
     Truncated,
-    /// Its answer is a refusal.
+    /// The answer of the row is a refusal.
     Refused,
-    /// It failed.
+    /// The row failed.
     Failed,
 }
 
@@ -167,8 +167,8 @@ impl JournalFiles {
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
-    /// For each value of the first bits of a label: where the entries with this value begin. Labels are hashes, so
-    /// about eight entries share a value. So finding a label reads only one or two places of memory.
+    /// `begins[v]` is the index of the first entry whose label has the value `v` in its first bits. Labels are hashes,
+    /// so about eight entries share a value, and finding a label reads only one or two places of memory.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
@@ -238,7 +238,8 @@ impl Index {
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
-        // The entries of one value are about two lines of the processor's cache.
+        // The entries that share a value fill about two lines of the processor's cache. Reading one entry of each line
+        // loads both lines.
         let entry = |at: usize| self.entries.get(at).map_or(0, |(label, _)| *label);
         let sum = labels.fold(0, |sum, label| sum ^ entry(begins(label)) ^ entry(begins(label) + SHARING / 2));
         std::hint::black_box(sum);
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_found_wherever_it_is() {
+    fn a_label_is_found_at_every_position() {
         let seed = 17;
         let mut random = fastrand::Rng::with_seed(seed);
         for size in [0, 1, 2, 3, 100, 5_000] {

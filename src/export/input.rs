@@ -1,8 +1,8 @@
 //! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
 //! If a row has its own label, it is recognized by the label. Otherwise it is recognized by its request, which a
-//! planner with the run's settings makes. Without a planner, it is recognized by its file and line. This is correct as
-//! long as the input has not changed.
+//! planner with the run's settings makes. Without a planner, it is recognized by its file and line. File and line are
+//! enough as long as the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ pub(crate) struct RunInput {
     pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
 }
 
-/// What is known of a row, to find its line in the journal.
+/// What identifies a row, so that its line in the journal can be found.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownRow {
     /// The label of its identity; `None` for a row that can't be read.
     pub(crate) label: Option<u64>,
-    /// Its input and line.
+    /// The input and the line of the row.
     origin: Origin,
 }
 
@@ -47,7 +47,7 @@ impl KnownRow {
 
 /// A row of the input.
 pub(crate) struct InputLine<'a> {
-    /// What is known of it.
+    /// What identifies the row.
     pub(crate) known: KnownRow,
     input: Option<InputRow>,
     wanted: &'a [Wanted],
@@ -58,7 +58,7 @@ pub(crate) struct Wanted {
     name: String,
     /// The names in its path, for a JSON row.
     path: Vec<String>,
-    /// Its position in the header of the current input.
+    /// The position of the column in the header of the current input.
     at: Option<usize>,
 }
 
@@ -112,7 +112,7 @@ impl RunInput {
     /// [`ExportError::Source`].
     pub(crate) fn all_columns(&self) -> Result<Option<Vec<String>>, ExportError> {
         for input in &self.inputs {
-            // A pipe can be read only once, and the run reads it.
+            // A pipe can be read only once, and the run itself has to read it.
             if !source::is_seekable(input)
                 || source::open(input, &self.options.clone().without_prompts())?.header().is_none()
             {

@@ -24,9 +24,9 @@ impl Needed {
 /// A line of the results file or of the error log, split into its members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line<'a> {
-    /// Its label; `null` for a broken row.
+    /// The label of the row; `null` for a broken row.
     custom_id: &'a [u8],
-    /// Whether it is the line of an answer.
+    /// Whether this is the line of an answer.
     is_answer: bool,
     /// The message that the API sent, if it is needed.
     message: &'a [u8],
@@ -48,8 +48,8 @@ impl<'a> Line<'a> {
     }
 
     /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Stops as soon as
-    /// all needed members are found, so the end of the line does not have to be found. Returns `None` if that is not
-    /// possible.
+    /// all needed members are found, without looking for the end of the line. Returns `None` if the needed members can
+    /// only be found by reading the whole line; use [`Line::parse`] then.
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -127,7 +127,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns its label. For a broken row, this is the label that could be read, or else its place in the input.
+    /// Returns the label of the row. For a broken row, this is the label that could be read, or else the row's place in
+    /// the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed_is_read() {
+    fn only_needed_members_are_read() {
         let line = Line::parse(ANSWER.as_bytes(), Needed::default());
 
         assert_eq!((line.id(), line.text().as_deref()), (text("a\"1"), Some("one\né two")));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_row_is_named_by_its_place() {
+    fn the_label_of_a_broken_row_is_its_place() {
         assert_eq!(line(ANSWER).id(), text("a\"1"));
         assert_eq!(line(FAILURE).id(), text("in.csv:7"));
         let named = FAILURE.replace(r#""source""#, r#""custom_id":"b","source""#);

@@ -34,13 +34,14 @@ pub(crate) fn writer(out: Box<dyn Output>, columns: &[Column]) -> io::Result<Box
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .build();
     let file = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties)).map_err(error)?;
-    let columns = columns.iter().map(|column| Filling { name: column.name.clone(), ..Filling::new(column.kind) });
+    let columns =
+        columns.iter().map(|column| CollectedColumn { name: column.name.clone(), ..CollectedColumn::new(column.kind) });
     Ok(Box::new(Parquet { file, columns: columns.collect(), rows: 0, bytes: 0 }))
 }
 
 struct Parquet {
     file: SerializedFileWriter<Box<dyn Output>>,
-    columns: Vec<Filling>,
+    columns: Vec<CollectedColumn>,
     /// How many rows are collected, and the bytes of their values.
     rows: usize,
     bytes: usize,
@@ -83,7 +84,7 @@ impl Parquet {
 }
 
 /// The collected values of a column.
-struct Filling {
+struct CollectedColumn {
     name: String,
     values: Values,
     /// For each row, 1 if it has a value.
@@ -96,7 +97,7 @@ enum Values {
     Float(Vec<f64>),
 }
 
-impl Filling {
+impl CollectedColumn {
     fn new(kind: ColumnKind) -> Self {
         let values = match kind {
             ColumnKind::Text => Values::Text(Vec::new()),
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn long_tables_are_written_in_groups_and_short_ones_are_whole() {
+    fn long_tables_are_written_in_groups_and_short_tables_are_complete() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.parquet");
         let seed = 3;

@@ -80,7 +80,7 @@ pub(crate) struct Made {
 }
 
 impl Request {
-    /// Checks, before anything is sent or read, that such an output can be made.
+    /// Checks, before anything is sent or read, that this build can make the output.
     ///
     /// # Errors
     /// [`ExportError::OneField`], [`ExportError::NoTables`].
@@ -201,7 +201,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
         columns.extend(fresh);
     }
     let mut fields: Vec<Field> = columns.iter().map(|column| Field::of_input(column)).collect();
-    // If the input of a run is not known, only the label tells its rows apart.
+    // If the input of a run is not known, only the label distinguishes the rows of the run.
     if fields.is_empty() || runs.iter().any(|run| run.input.is_none()) {
         fields.insert(0, own(&free_name("id", &columns), Of::Id));
     }

@@ -13,17 +13,17 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// It read the input to the end. Entries for broken or rejected rows are removed if this run did not write them
-    /// again.
+    /// The run read the input to the end. Entries for broken or rejected rows are removed if this run did not write
+    /// them again.
     Whole,
-    /// It did not read the input to the end, or it read an error log.
+    /// The run did not read the input to the end, or it read an error log.
     Part,
 }
 
 /// What the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// Entries of the error log by class, including those of earlier runs.
+    /// Entries of the error log by class, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// Where the error log is. `None` if results went to standard output and the log was empty: such a log is removed.
     pub errors: Option<PathBuf>,

@@ -1,4 +1,5 @@
-//! For a dry run, reads what a run would find. A dry run is refused in the same cases as the run, and changes nothing.
+//! For a dry run, reads the files that a run would find. A dry run is refused in the same cases as the run, and changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -65,7 +65,7 @@ pub enum JournalError {
     /// Standard output goes to a file that the run also uses as an input or as the error log.
     #[error("standard output goes to {what}, and results would be mixed into it: send standard output to another file")]
     StandardOutput {
-        /// That file, in words.
+        /// The file that standard output goes to, in words.
         what: String,
     },
     /// The folder of an output is missing.
@@ -101,7 +101,7 @@ pub enum JournalError {
     NewerFormat {
         /// The path of the file.
         path: PathBuf,
-        /// Its format version.
+        /// The format version of the file.
         version: u32,
     },
     /// The results come from another server.
@@ -157,7 +157,7 @@ pub enum JournalError {
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it, and at which place.
+        /// What is wrong with the manifest, and where.
         fault: String,
     },
     /// Another run uses the output.

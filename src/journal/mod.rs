@@ -1,8 +1,9 @@
 //! The journal: a row that is done stays done.
 //!
-//! Owns the results file, the error log and the run folder `<results>.run/` (manifest, lock, in-flight slots), from the
-//! first check of their names to the last sync. It knows nothing about scheduling. The only thing that it knows about a
-//! request is the identity. Lines are made in [`crate::sink`].
+//! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
+//! in-flight slots). This module does everything with these files, from the first check of their names to the last
+//! sync. It knows nothing about scheduling, and of a request it knows only the identity. Lines are made in
+//! [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -119,7 +120,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Appends the line of a job's outcome. Returns the log that the line is for.
+    /// Appends the line of a job's outcome. Returns the log to which the line belongs.
     ///
     /// The row is done when a commit with `seq` or a higher number is reported. Numbers must never decrease.
     ///
@@ -150,7 +151,7 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that could not be read. `now` is the time at which the program found this out.
+    /// Appends the line of a row that could not be read. `now` is the time at which the row was read.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -184,12 +185,14 @@ impl Journal {
         self.slots.clear(slot);
     }
 
-    /// Frees the slot of a row whose line is durable. The file need not change, because a later run finds the line.
+    /// Frees the slot of a row whose line is durable. The file of slots need not change, because a later run finds the
+    /// line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots.release(slot);
     }
 
-    /// Writes the waiting lines and slots. The run's loop calls it once per turn, before it sends anything.
+    /// Writes the waiting lines and slots. The run's loop calls this function in each iteration, before it sends
+    /// anything.
     ///
     /// # Errors
     /// [`JournalError::Disk`] if slots can't be written. In that case, requests whose slots were filled since the last

@@ -1,4 +1,4 @@
-//! Recovery finds and repairs what earlier runs left. It happens before a run begins.
+//! Recovery finds and repairs what earlier runs left. A run begins with its recovery.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub struct Recovered {
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// Rows that were in flight when the last run died and that have no line. They may have been billed.
-    /// `totals.maybe_paid` includes each of them once.
+    /// `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,
@@ -131,9 +131,8 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, only two
-    /// things are lost: the check that the results come from the same server, and the cost of removed lines. A note
-    /// says so.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
+    /// says what is lost: the check that the results come from the same server, and the cost of removed lines.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

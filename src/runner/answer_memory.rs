@@ -10,8 +10,8 @@
 //! largest size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted: the first [`FREE_BYTES`] of each are free.
-//! - An answer keeps its share until its line has been written to the operating system. So lines for a slow reader are
-//!   counted too.
+//! - An answer keeps its share of the memory until its line has been written to the operating system. So lines for a
+//!   slow reader are counted too.
 //! - No answer waits forever: the exempt answer ends, fails, or reaches its time limit, and waiting answers have a
 //!   time limit too.
 //!
@@ -24,12 +24,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// How many bytes of answers can be in memory before answers wait for each other. Against hostile servers, a run with
-/// 16 requests in flight stays within 64 MB with this value, but not with 8, 16 or 32 MiB. The 64 MB contain one answer
-/// of 32 MiB, these bytes, and the bytes that the client reads ahead.
+/// How many bytes of answers can be in memory before answers wait for each other. With this value, a run with 16
+/// requests in flight stays within 64 MB even if the server is hostile. With 8, 16 or 32 MiB, it does not. The 64 MB
+/// contain one answer of 32 MiB, these 4 MiB, and the bytes that the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
 /// Each request in flight adds this many bytes to the limit, beginning with the 17th request. The bytes of a stream
-/// count twice, and on average half of a stream has arrived. So streams of 80,000 tokens each don't wait.
+/// count twice, and on average only half of a stream has arrived. So streams of 80,000 tokens each don't wait.
 const EACH_BYTES: usize = 256 << 10;
 /// Bytes of each answer that are not counted. Nearly all answers are shorter.
 const FREE_BYTES: usize = 64 << 10;
@@ -71,14 +71,14 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Returns the share, for the code that keeps the answer from now on. The request is no longer in flight.
+    /// Moves the share to the code that keeps the answer from now on. The request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };
         std::mem::replace(self, nothing)
     }
 
-    /// Counts the answer as `bytes` long. Returns whether more of it can be read immediately; if not, call
+    /// Counts the answer as `bytes` long. Returns whether more of the answer can be read immediately. If not, call
     /// [`AnswerShare::wait`] first.
     #[inline]
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
@@ -144,8 +144,8 @@ impl Drop for AnswerShare {
     }
 }
 
-/// An answer that waits. The answer counts as waiting until this value is dropped. This also happens when the task of
-/// the answer is aborted.
+/// An answer that waits. The answer counts as waiting until this value is dropped. The value is also dropped when the
+/// task of the answer is aborted.
 struct Waiting<'m>(&'m AnswerMemory);
 
 impl<'m> Waiting<'m> {

@@ -1,11 +1,10 @@
 //! One attempt: sends a request and reports the head and the end of its response.
 //!
-//! If the body comes together with the head, both are in one report. This is the case for nearly every response that
-//! is not a stream. A head that comes alone is reported immediately, because its limits apply to the next request.
+//! If the body comes together with the head, as in nearly every response that is not a stream, both are in one report.
+//! A head that comes alone is reported immediately, because its limits apply to the next request.
 //!
-//! When text from a server has been decoded, it passes through this file before any other part sees it. So this is the
-//! only place where secrets are removed: from the request id, from failures, and from all parts of an answer except its
-//! content.
+//! All decoded text from a server passes through this file before other code gets it. So secrets are removed only here:
+//! from the request id, from failures, and from everything in an answer except its content.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -27,9 +26,9 @@ use super::answer_memory::{AnswerMemory, AnswerShare};
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) ticket: Ticket,
-    /// The head. It is reported once for each response.
+    /// The head, which is reported once for each response.
     pub(super) head: Option<Head>,
-    /// The end. It is reported exactly once, even if the task is aborted or panics.
+    /// The end of the attempt, which is reported exactly once, even if the task is aborted or panics.
     pub(super) end: Option<End>,
 }
 
@@ -107,7 +106,7 @@ async fn read_body<E: Exchange>(
     Ok(())
 }
 
-/// Returns the next piece of the body. If the piece is not there yet, the head is reported first.
+/// Returns the next piece of the body. If the piece has not arrived yet, reports the head first.
 async fn chunk<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -126,8 +125,8 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits, without reading, until there is memory for more of the body. If the head was not reported yet, it is
-/// reported first.
+/// Waits, without reading, until there is memory for more of the body. If the head was not reported yet, reports the
+/// head first.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
     head: &mut Option<Head>,
@@ -294,7 +293,7 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Piece {
         Now(&'static [u8]),
-        /// Nothing yet. More comes at the next poll.
+        /// Nothing has arrived yet. More comes at the next poll.
         Later,
     }
 

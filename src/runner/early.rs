@@ -1,5 +1,5 @@
-//! Signals that come while a run is prepared. That is the time in which its input is read for the first time, its
-//! files are opened, or its key is fetched.
+//! Signals that come while a run is prepared: while its input is read for the first time, its files are opened, or its
+//! key is fetched.
 //!
 //! The preparation runs on the program's main thread. From time to time, it checks whether it should end
 //! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use later. Signals
@@ -54,7 +54,7 @@ impl Progress {
 pub(crate) enum Heard {
     /// Show the status.
     Status,
-    /// Read the settings again. This is done when the run begins.
+    /// Read the settings again, as soon as the run begins.
     Steer,
     /// End the program immediately, because of this signal: it came twice, or the grace period is over.
     EndNow(i32),
@@ -152,7 +152,7 @@ mod tests {
 
     /// There is only one test, because signals go to the whole process.
     #[test]
-    fn signals_before_a_run_mean_what_they_mean_during_it() {
+    fn signals_have_the_same_meaning_before_a_run_and_during_it() {
         let (heard_in, heard) = mpsc::channel();
         let progress = Arc::new(Progress::default());
         let on_heard = move |heard| heard_in.send(heard).expect("it is read");

@@ -38,7 +38,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.attempts.abort();
     }
 
-    /// If the run has been halted, reports this once and accepts no more rows.
+    /// If the run has been halted, reports the halt once and accepts no more rows.
     pub(super) fn note_halt(&mut self) {
         if self.is_draining {
             return;

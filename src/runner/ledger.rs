@@ -1,4 +1,5 @@
-//! The ledger for lines: the part of a journal that the loop needs, and its implementation.
+//! The ledger: the functions of a journal that the loop needs, and their implementation. A mark in the ledger says that
+//! a request for a row may be in flight.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -26,7 +27,7 @@ pub trait Ledger {
     /// Records that a request for a row is about to be sent.
     ///
     /// # Errors
-    /// The reason why this can't be recorded. The request must not be sent then.
+    /// The reason why the mark can't be written. In that case, the request must not be sent.
     fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
 
     /// Records that a request has ended without a line, because its row waits for another try.
@@ -45,7 +46,7 @@ pub trait Ledger {
     /// Writes the line of a row that can't be used.
     fn write_broken(&mut self, seq: u64, broken: &BrokenRow);
 
-    /// Notes that every line up to `seq` is on disk.
+    /// Called when every line up to `seq` is on disk.
     fn on_committed(&mut self, seq: u64);
 
     /// Returns the bytes of lines that are not on disk yet.
@@ -56,11 +57,12 @@ pub trait Ledger {
         0
     }
 
-    /// Passes first the waiting lines and then the waiting marks to the operating system. The loop calls this once per
-    /// turn, before it sends the requests that it marked.
+    /// Passes first the waiting lines and then the waiting marks to the operating system. The loop calls this function
+    /// in each iteration, before it sends the requests that it marked.
     ///
     /// # Errors
-    /// The reason why marks can't be written. Requests that were marked since the last call must then not be sent.
+    /// The reason why marks can't be written. In that case, requests that were marked since the last call must not be
+    /// sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
     /// From now on, writes lines to disk as soon as possible, because the run waits for nothing else.

@@ -7,9 +7,9 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// When the lines that wait for the disk have this many bytes in all, sending stops. At forty thousand rows per second,
-/// it takes a fifth of a second to reach this limit; at the limits of an account, it would take hours. If the power
-/// fails, these lines can be lost. Lines for standard output wait in memory.
+/// Sending stops when the lines that wait for the disk have this many bytes in all. At forty thousand rows per second,
+/// a disk that writes nothing brings the run to this limit in a fifth of a second; at the rate limits of an account, it
+/// takes hours. If the power fails, these lines can be lost. Lines for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// Rows are kept until their lines are on disk. When the kept rows have this many bytes, sending stops. This limit is
 /// needed because a row can be a thousand times as long as its answer.

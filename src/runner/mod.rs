@@ -1,4 +1,5 @@
-//! The run: requests are sent as the scheduler decides, results become lines, and lines on disk become events.
+//! The run: sends the requests that the scheduler chooses, writes results as lines, and reports an event for each line
+//! that is on disk.
 //!
 //! [`drive`] runs the one loop. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and all
 //! attempts report over one channel. The loop knows no format, no socket and no file: rows come over a channel
@@ -6,8 +7,9 @@
 //! tests, all three are in memory, so tests can play whole runs in virtual time.
 //!
 //! The files:
-//! - `turns`: the loop. Each turn takes rows (`rows`), sends what the scheduler allows (`sending`), then waits for
-//!   whatever happens first: the end of an attempt (`outcomes`), lines on disk (`lines`), an interrupt (`halting`).
+//! - `turns`: the loop. Each turn, which is an iteration of the loop, takes rows (`rows`), sends what the scheduler
+//!   allows (`sending`), then waits for whatever happens first: the end of an attempt (`outcomes`), lines on disk
+//!   (`lines`), an interrupt (`halting`).
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
 //!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
@@ -15,8 +17,8 @@
 //!
 //! Invariants:
 //! - A row is shown as done only after its line is on disk.
-//! - A row is marked in the ledger before its request is sent. So after a crash, the marks show which rows may have
-//!   been sent. The marks of one turn are written together.
+//! - A row is marked as in flight in the ledger before its request is sent. So after a crash, the marks show which rows
+//!   may have been sent. The marks of one turn are written together.
 //! - The lines of answers that have arrived are passed to the operating system before anything else is sent. So the
 //!   number of answers that a crash loses is never higher than the number of requests in flight.
 //! - While too many lines wait for a slow disk, or for a slow reader of standard output, no request is sent, and the

@@ -15,7 +15,7 @@ use crate::scheduler::Scheduler;
 
 /// The parts of a run.
 pub struct Parts<T, L, R> {
-    /// The way in which requests reach the server.
+    /// The transport, which sends requests to the server.
     pub transport: Arc<T>,
     /// The provider, which makes requests from rows and replies from responses.
     pub provider: Arc<dyn Provider>,
@@ -56,6 +56,6 @@ pub struct Finish {
     /// Number of attempts of this run that may have been billed and whose answer was not kept. Aborted attempts are
     /// included.
     pub maybe_paid: u64,
-    /// An error of the input itself. After it, no more rows were read.
+    /// An error of the input itself. No rows were read after the error.
     pub input_error: Option<String>,
 }

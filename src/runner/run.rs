@@ -19,8 +19,8 @@ pub(super) struct Run<T, L, R> {
     pub(super) clock: RunClock,
     pub(super) keep_pending: bool,
     pub(super) grace: Option<Duration>,
-    /// Attempts that were marked in this turn and are not sent yet. The flag says whether the attempt asks for a
-    /// stream.
+    /// Attempts that were marked as in flight in this iteration of the loop and are not sent yet. The flag says whether
+    /// the attempt asks for a stream.
     pub(super) marked: Vec<(Ticket, bool)>,
     /// Lines that are not on disk yet.
     pub(super) unsynced: UnsyncedLines,

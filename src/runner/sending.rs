@@ -9,8 +9,8 @@ use crate::scheduler::{Step, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Sends all requests that may be sent now. Returns the time at which this must be called again if nothing else
-    /// happens before; `None` when everything has ended.
+    /// Sends all requests that may be sent now. Returns the time at which this function must be called again, even if
+    /// nothing happens until then; `None` when everything has ended.
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
@@ -65,7 +65,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent, now);
     }
 
-    /// Ends an attempt that can't be marked. The request is not sent, because after a crash nobody would know about it.
+    /// Ends an attempt that can't be marked. The request is not sent, because after a crash no mark would show that it
+    /// may have been billed.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

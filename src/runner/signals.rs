@@ -1,9 +1,9 @@
 //! Interrupts from the operating system.
 //!
-//! [`Signals`] are caught from the moment they are installed, which is before anything is read. By default, most of
-//! them would end the program. If signals come while nobody waits for them, one of each kind is kept. If the hang-up
-//! signal was already ignored when the program started, as with `nohup`, it stays ignored. This only works if the
-//! operating system shows which signals are ignored.
+//! [`Signals::install`] is called before anything is read. From then on, the signals are caught. If the program did not
+//! catch them, most of them would end it. If several signals of one kind come before the run asks for the next signal,
+//! only one of them is kept. If the hang-up signal was already ignored when the program started, as with `nohup`, it
+//! stays ignored. This only works if the operating system shows which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -63,7 +63,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches signals from now on. Call it inside a runtime. Signals are received while that runtime runs.
+    /// Catches signals from now on. Call this function inside a runtime. Signals are received while that runtime runs.
     ///
     /// # Errors
     /// The operating system's error if it refuses a handler.
@@ -85,7 +85,7 @@ impl Signals {
         Ok(Self { caught: caught.collect::<io::Result<_>>()?, is_steering_due: false })
     }
 
-    /// Catches Ctrl-C from now on. Call it inside a runtime. Ctrl-C is received while that runtime runs.
+    /// Catches Ctrl-C from now on. Call this function inside a runtime. Ctrl-C is received while that runtime runs.
     ///
     /// # Errors
     /// The operating system's error if it refuses a handler.
@@ -111,8 +111,8 @@ impl Signals {
         self.is_steering_due = true;
     }
 
-    /// Returns the channel on which interrupts come from now on. Call it inside a runtime. If settings can't be read
-    /// again, USR2 does nothing.
+    /// Returns the channel on which interrupts come from now on. Call this function inside a runtime. If settings can't
+    /// be read again, USR2 does nothing.
     pub(crate) fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(async move {

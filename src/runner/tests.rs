@@ -47,8 +47,8 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     assert_eq!(stats.failed_total(), ROWS);
 }
 
-/// Runs rows whose lines have a given length. In the first minute no line is reported as being on disk; after that,
-/// every line is. Returns how many lines the run wrote in the first minute, and how the run ended.
+/// Runs rows whose lines have a given length. In the first minute, no line is reported as on disk. After that, every
+/// line is. Returns how many lines the run wrote in the first minute, and how the run ended.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);

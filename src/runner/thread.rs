@@ -1,23 +1,24 @@
 //! The thread of the loop: one runtime, in which the loop is a task.
 //!
-//! The loop is not the future on which the runtime blocks. If it were, each report of an attempt would wake it through
-//! the operating system, although the report comes from the same thread.
+//! The loop is a task, and not the future on which the runtime blocks. If the runtime blocked on the loop, each report
+//! of an attempt would wake the loop through the operating system, although the report comes from the same thread.
 //!
 //! Rejected:
 //! - A second thread for sockets: it needs a third more CPU time, and is not faster.
-//! - A pause of up to 2 ms before each wait, so that one turn handles the answers of several wake-ups. At 200 ms of
-//!   latency it needs a fifth more CPU time, because after a pause the data of a turn is no longer in the caches. It
-//!   also gains little: answers come together anyway, because servers send them when their own timers fire.
+//! - A pause of up to 2 ms before each wait, so that one iteration of the loop handles the answers of several wake-ups.
+//!   At 200 ms of latency, a run with this pause needs a fifth more CPU time, because the data of the loop is no longer
+//!   in the caches after a pause. The pause also gains little: answers come together anyway, because servers send them
+//!   when their own timers fire.
 
 use std::io;
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
-/// How many sockets one turn of the runtime handles at most. An answer passes through five tasks on its way to the next
-/// request. If hundreds of answers were handled together, the data of the first task would no longer be in the caches
-/// when the last task needs it. Of 8, 16, 32, 64 and 1,024 (the default), this value gave the highest rate, a tenth
-/// above the default.
-const SOCKETS_A_TURN: usize = 16;
+/// The highest number of sockets that the runtime handles in one iteration. An answer passes through five tasks on its
+/// way to the next request. If hundreds of answers were handled together, the data of the first task would no longer be
+/// in the caches when the last task needs it. Of 8, 16, 32, 64 and 1,024 (the default), this value gave the highest
+/// rate, a tenth above the default.
+const SOCKETS_PER_ITERATION: usize = 16;
 
 /// A runtime on the thread that creates it.
 pub struct LoopThread(Runtime);
@@ -26,9 +27,9 @@ impl LoopThread {
     /// Builds the runtime.
     ///
     /// # Errors
-    /// The operating system's error if it offers no way to wait for sockets.
+    /// The operating system's error if the program can't wait for sockets.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_A_TURN).enable_all().build()?))
+        Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_PER_ITERATION).enable_all().build()?))
     }
 
     /// Enters the runtime, to set up things that need a runtime.

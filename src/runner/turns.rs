@@ -1,5 +1,5 @@
-//! The loop. It takes one turn after another until every row has ended or the run is halted, and every line is on
-//! disk.
+//! The loop of a run. An iteration of the loop is called a turn. The loop ends when every line is on disk, and every
+//! row has ended or the run is halted.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ struct Channels {
     reports: mpsc::UnboundedReceiver<Report>,
 }
 
-/// Runs until every row has ended or the run is halted, and every line is on disk.
+/// Runs the loop. Returns when every line is on disk, and every row has ended or the run is halted.
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let mut run = Run {

@@ -63,7 +63,7 @@ impl UnsyncedLines {
         self.lines.len() as u64
     }
 
-    /// Returns how many of these lines are answers.
+    /// Returns how many of the lines are answers.
     pub(super) fn answers(&self) -> u64 {
         let is_answer = |unsynced: &&Unsynced| matches!(unsynced.event, EventBody::Succeeded { .. });
         self.lines.iter().filter(is_answer).count() as u64

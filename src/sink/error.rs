@@ -16,7 +16,7 @@ const RESERVED: [&str; 10] =
 
 /// How a row failed.
 pub(super) struct Fault<'a> {
-    /// Its class.
+    /// The class of the failure.
     pub(super) class: ErrorClass,
     /// The last failure.
     pub(super) failure: &'a Failure,
@@ -84,7 +84,7 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 
 /// Appends the error line of a row that was rejected before it was sent. `now` is when it was rejected.
 ///
-/// It has no `error.key`, because the row never became a request.
+/// The line has no `error.key`, because the row never became a request.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);

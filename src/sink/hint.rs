@@ -1,7 +1,7 @@
-//! What a person can do about a failed row. It is the `hint` in the row's line in the error log.
+//! What a person can do about a failed row. This text is the `hint` in the row's line in the error log.
 //!
-//! It agrees with `retryable`. If the unchanged row may succeed in another run, the hint says to run `resume`. If not,
-//! the hint begins with what has to change.
+//! The hint agrees with the member `retryable` of that line. If the unchanged row may succeed in another run, the hint
+//! says to run `resume`. If not, the hint begins with what has to change.
 
 use crate::domain::{ErrorClass, Failure};
 

@@ -6,8 +6,8 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// A member's name in the form in which it is written: with a comma before it, in quotes, with a colon after it. The
-/// compiler builds it. So each of the twenty-five names of a line is written in one step, which copies a constant
-/// number of bytes.
+/// compiler builds this form. So each of the twenty-five names of a line is written in one step, which copies a
+/// constant number of bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_written_as_it_is_read_back() {
+    fn usage_that_was_written_is_read_back_unchanged() {
         let usage = Usage {
             input_tokens: 1,
             cache_write_5m_tokens: 2,
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn money_reads_back_what_it_shows() {
+    fn money_that_was_written_is_read_back_unchanged() {
         for pico in [0, 1, 999_999_999_999, PICO, PICO + 1, 123_456_789 * PICO + 10] {
             assert_eq!(parse_usd(&shown(pico)), Some(Money(pico)));
         }

@@ -1,8 +1,8 @@
 //! The lines of finished rows in the results file and in the error log.
 //!
-//! Pure: it turns values into bytes. Owns the shape of both kinds of line. It knows nothing about files, order or
-//! durability; [`crate::journal`] handles them. Each kind of line has a file of its own, and `json.rs` writes the
-//! bytes.
+//! This module is pure: it turns rows into bytes. The shape of both kinds of line is decided here. Files, the order of
+//! lines and durability belong to [`crate::journal`]. The code for each kind of line is in a file of its own, and
+//! `json.rs` writes the bytes.
 //!
 //! Invariants:
 //! - Every function appends exactly one line.
@@ -43,8 +43,8 @@ pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer without its message. Returns the position in `out` where the message belongs.
 ///
-/// Shape: with the message at that position, it is the same line as from [`outcome_line`], because a message never
-/// contains a line break.
+/// With the message at that position, the line is the same as from [`outcome_line`], because a message never contains a
+/// line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
 }

@@ -14,7 +14,7 @@ pub enum InputCell {
 }
 
 impl InputCell {
-    /// Returns the length of its text, in bytes.
+    /// Returns the length of the cell's text, in bytes.
     #[cfg(feature = "tables")]
     pub(super) fn len(&self) -> usize {
         match self {

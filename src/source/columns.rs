@@ -1,6 +1,6 @@
 //! Recognizes an input: its format, the columns that are sent in requests, and the columns that are not sent.
 //!
-//! For CSV, the header shows the columns. For JSON, they are taken from the first rows.
+//! For CSV, the header shows the columns. For JSON, the first rows show the columns.
 
 use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, Row, SourceError, Template, open};
@@ -13,7 +13,7 @@ const LOOKED_AT: usize = 100;
 pub(crate) struct Recognized {
     /// The format and the compression, in words.
     pub(crate) kind: String,
-    /// The columns; `None` if there are none, or if the template does not show which of them are sent.
+    /// The columns; `None` if the input has none, or if the template does not show which columns are sent.
     pub(crate) columns: Option<Columns>,
 }
 
@@ -40,12 +40,13 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
 /// Returns the columns of the first JSON rows. Without a template, a member is a column only if it is not sent. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // The columns of a row can be seen without filling in the template.
+    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` takes
+    // its place.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();
     for item in open(input, &plain)?.take(LOOKED_AT) {
-        // Another part of the program reports faults of the input.
+        // Faults are ignored here. Another part of the program reports them.
         let Ok(Item::Row(row)) = item else { continue };
         match &options.template {
             Some(_) => add_of_templates(&mut columns, &row, options),
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_grouped_by_sent_label_and_not_sent() {
+    fn columns_are_grouped_into_sent_columns_the_label_and_columns_not_sent() {
         let csv = "id,subject,body,date\n1,a,b,c\n";
         let prompts = "id,prompt,max_tokens,note\n1,a,5,n\n";
         let json = "{\"id\":1,\"body\":\"b\",\"max_tokens\":5,\"note\":\"n\"}\n{\"id\":2,\"body\":\"b\",\"late\":[]}\n";

@@ -8,13 +8,13 @@ use crate::domain::quoted;
 /// A fault that concerns a whole input. A fault of one row is an [`Item::Broken`](super::Item::Broken).
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// There is no file of that name.
+    /// There is no file with the name of the input.
     #[error("{name}: no such file; check the path, or use - to read standard input")]
     NotFound {
         /// The input as given.
         name: String,
     },
-    /// It is a folder.
+    /// The input is a folder.
     #[error("{name}: is a folder; give the path of a file in it")]
     Directory {
         /// The input as given.
@@ -31,12 +31,12 @@ pub enum SourceError {
     NoTexts {
         /// The folder or pattern as given.
         name: String,
-        /// What is wrong with it. In the message, this text follows the name.
+        /// What is wrong with the folder or pattern. In the message, this text follows the name.
         problem: String,
         /// What to do.
         remedy: String,
     },
-    /// It is a folder, but the given format is for files with rows.
+    /// The input is a folder, but the given format is for files with rows.
     #[error("{name}: is a folder, but --format {format} is for files with rows; try: claude-batch run '{name}/*'")]
     FolderFormat {
         /// The folder as given.
@@ -44,18 +44,18 @@ pub enum SourceError {
         /// The format asked for.
         format: &'static str,
     },
-    /// It is a device. A device either has no rows or never ends.
+    /// The input is a device. A device either has no rows or never ends.
     #[error("{name}: is a device, not a file with rows; give a file, or use - to read standard input")]
     Device {
         /// The input as given.
         name: String,
     },
-    /// It can't be opened, or its metadata can't be read.
+    /// The input can't be opened, or its metadata can't be read.
     #[error("{name}: can't be opened: {source}")]
     Open {
         /// The input as given.
         name: String,
-        /// Why.
+        /// Why the input can't be opened.
         source: io::Error,
     },
     /// Reading stopped in the middle.
@@ -65,15 +65,15 @@ pub enum SourceError {
         name: String,
         /// The number of the line that was being read, from 1.
         line: u64,
-        /// Why.
+        /// Why reading failed.
         source: io::Error,
     },
-    /// It is damaged from this place on. The rows before the damage were read correctly.
+    /// The input is damaged from this place on. The rows before the damage were read correctly.
     #[error("{name}: is damaged {place}: {message}")]
     Damaged {
         /// The input as given.
         name: String,
-        /// Where, for example "after line 812".
+        /// Where the damage is, for example "after line 812".
         place: String,
         /// What is damaged.
         message: String,
@@ -89,7 +89,7 @@ pub enum SourceError {
         /// The files that this build can't read, in the plural.
         what: &'static str,
     },
-    /// It is a Parquet file that comes from a pipe or is compressed. The file must be a regular file without
+    /// The input is a Parquet file that comes from a pipe or is compressed. It must be a regular file without
     /// compression.
     #[error(
         "{name}: a Parquet file can't be read from a pipe or a compressed file, because its footer is at its end; save \
@@ -99,7 +99,7 @@ pub enum SourceError {
         /// The input as given.
         name: String,
     },
-    /// It changed while it was read: no row begins at the place where a row began before.
+    /// The input changed while it was read: no row begins at the place where a row began before.
     #[error("{name}: changed while it was read: no row begins at line {line} any more")]
     Moved {
         /// The input as given.
@@ -107,12 +107,12 @@ pub enum SourceError {
         /// The line on which a row began, from 1.
         line: u64,
     },
-    /// Its first bytes are not text in UTF-8.
+    /// The first bytes of the input are not text in UTF-8.
     #[error("{name}: looks like {what}, not like text in UTF-8; {remedy}")]
     Binary {
         /// The input as given.
         name: String,
-        /// What it looks like, with its article.
+        /// What the input looks like, with an article.
         what: &'static str,
         /// What to do.
         remedy: &'static str,
@@ -122,14 +122,14 @@ pub enum SourceError {
     Endless {
         /// The input as given.
         name: String,
-        /// The line on which it begins, from 1.
+        /// The line on which the row begins, from 1.
         line: u64,
-        /// How much of it was read, in bytes.
+        /// How much of the row was read, in bytes.
         bytes: u64,
         /// What to do.
         remedy: &'static str,
     },
-    /// Its first rows are all unusable.
+    /// The first rows of the input are all unusable.
     #[error("{name}: none of its first {rows} rows can be used; the first: {place} {message}")]
     NoRows {
         /// The input as given.
@@ -138,7 +138,7 @@ pub enum SourceError {
         rows: u64,
         /// Where the first unusable row is, for example "line 7".
         place: String,
-        /// What is wrong with it.
+        /// What is wrong with the first unusable row.
         message: String,
     },
     /// The input is one JSON document over several lines, or one array of rows.
@@ -148,12 +148,12 @@ pub enum SourceError {
     JsonDocument {
         /// The input as given.
         name: String,
-        /// What it looks like, with its article.
+        /// What the input looks like, with an article.
         what: &'static str,
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,
     },
-    /// Neither its name nor its content shows the format.
+    /// Neither the name nor the content of the input shows the format.
     #[error(
         "{name}: its format is not clear from its name or its first line; use --format lines if each line is a prompt, \
          --format text if all of it is one prompt, or --format jsonl, csv or tsv"
@@ -169,7 +169,7 @@ pub enum SourceError {
         name: String,
         /// The line on which the header starts, from 1.
         line: u64,
-        /// What is wrong with it. In the message, this text follows "the header".
+        /// What is wrong with the header. In the message, this text follows "the header".
         message: String,
     },
     /// A sheet has no row with the names of its columns.

@@ -50,36 +50,38 @@ pub(super) enum Within {
     Row,
     /// In `params`. The member is sent.
     Params,
-    /// Beside `params`. The member is kept with the row.
-    Beside,
+    /// In a row that also has `params`, but outside of `params`. The member is kept with the row.
+    OutsideParams,
 }
 
 /// The names that were checked, and the warnings about them. There is only one warning about each name.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
-    judged: [Judged; 3],
+    checked: [Checked; 3],
     pending: Vec<String>,
 }
 
-/// How many names are checked in each place. If an input has more names than that, the names are data.
-const MAX_JUDGED: usize = 1000;
+/// How many names are checked for each kind of [`Within`]. If an input has more names than that, they are not request
+/// fields but data.
+const MAX_CHECKED: usize = 1000;
 
-/// The names that were checked in one of the places.
+/// The names that were checked for one kind of [`Within`].
 #[derive(Debug, Default)]
-struct Judged {
+struct Checked {
     all: HashSet<Box<str>>,
-    /// The first of them. Most inputs have so few names that `first` contains all of them. Comparing a name with these
-    /// is faster than computing its hash.
+    /// The first of these names. Most inputs have so few names that `first` contains all of them. Comparing a name with
+    /// a few others is faster than computing its hash.
     first: Vec<Box<str>>,
 }
 
-impl Judged {
+impl Checked {
     const FIRST: usize = 8;
 
-    /// Adds a name if there is room. Returns whether it was added. A name seen before is not added.
+    /// Adds a name, unless there are too many names already. Returns whether it was added. A name seen before is not
+    /// added.
     fn insert(&mut self, name: &str) -> bool {
         // Looking the name up first avoids an allocation for a name seen before.
-        if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_JUDGED || self.all.contains(name) {
+        if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_CHECKED || self.all.contains(name) {
             return false;
         }
         if self.first.len() < Self::FIRST {
@@ -91,17 +93,17 @@ impl Judged {
 
 impl Warnings {
     /// Checks a name that is about to be sent, or kept with the row.
-    pub(super) fn judge(&mut self, name: &str, within: Within, line: u64) {
-        if (within != Within::Beside && is_request_field(name)) || !self.is_fresh(name, within) {
+    pub(super) fn check(&mut self, name: &str, within: Within, line: u64) {
+        if (within != Within::OutsideParams && is_request_field(name)) || !self.is_fresh(name, within) {
             return;
         }
         let meant = meant_field(name);
         let name = short(name);
         let message = match (within, meant) {
-            (Within::Beside, _) if is_request_field(&name) => {
-                format!("`{name}` stands beside `params` and is not sent; put it into `params` (first on line {line})")
+            (Within::OutsideParams, _) if is_request_field(&name) => {
+                format!("`{name}` is outside of `params` and is not sent; put it into `params` (first on line {line})")
             }
-            (Within::Row | Within::Beside, Some(field)) => {
+            (Within::Row | Within::OutsideParams, Some(field)) => {
                 format!(
                     "`{name}` is not a request field and is not sent; is it meant as `{field}`? (first on line {line})"
                 )
@@ -109,7 +111,7 @@ impl Warnings {
             (Within::Params, Some(field)) => {
                 format!("`{name}` in `params` is sent as it is; is it meant as `{field}`? (first on line {line})")
             }
-            (Within::Row | Within::Params | Within::Beside, None) => return,
+            (Within::Row | Within::Params | Within::OutsideParams, None) => return,
         };
         self.pending.push(message);
     }
@@ -132,7 +134,7 @@ impl Warnings {
     }
 
     fn is_fresh(&mut self, name: &str, within: Within) -> bool {
-        self.judged[within as usize].insert(name)
+        self.checked[within as usize].insert(name)
     }
 }
 
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_data_are_left_alone() {
+    fn names_that_are_ordinary_data_cause_no_warning() {
         for name in [
             "id",
             "text",
@@ -189,15 +191,15 @@ mod tests {
     fn a_name_is_warned_about_once() {
         let mut warnings = Warnings::default();
 
-        warnings.judge("max_token", Within::Row, 3);
-        warnings.judge("max_token", Within::Row, 4);
-        warnings.judge("model", Within::Row, 4);
-        warnings.judge("model", Within::Beside, 5);
+        warnings.check("max_token", Within::Row, 3);
+        warnings.check("max_token", Within::Row, 4);
+        warnings.check("model", Within::Row, 4);
+        warnings.check("model", Within::OutsideParams, 5);
 
         let said = warnings.take();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].contains("`max_tokens`") && said[0].contains("line 3"), "{said:?}");
-        assert!(said[1].contains("beside"), "{said:?}");
+        assert!(said[1].contains("outside of `params`"), "{said:?}");
         assert!(warnings.take().is_empty());
     }
 
@@ -205,9 +207,9 @@ mod tests {
     fn endlessly_many_names_use_bounded_memory() {
         let mut warnings = Warnings::default();
 
-        (0..10_000).for_each(|n| warnings.judge(&format!("max_token{n}"), Within::Row, n));
+        (0..10_000).for_each(|n| warnings.check(&format!("max_token{n}"), Within::Row, n));
 
-        assert!(warnings.judged[0].all.len() <= MAX_JUDGED);
-        assert!(warnings.take().len() <= MAX_JUDGED);
+        assert!(warnings.checked[0].all.len() <= MAX_CHECKED);
+        assert!(warnings.take().len() <= MAX_CHECKED);
     }
 }

@@ -37,8 +37,8 @@ pub(super) trait Rows: Send {
     /// Returns the next row; `None` after the last. The input is called `name`. Doubtful names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
-    /// Continues at a position that was found when the input was read before. The current position must not be after
-    /// that position.
+    /// Continues at `position`, which was found when the input was read before. The current position must not be after
+    /// `position`.
     ///
     /// # Errors
     /// [`SourceError::Moved`] when no row begins there any more.

@@ -96,21 +96,21 @@ impl Header {
     }
 
     /// Returns the columns, grouped by what happens to them.
-    pub(super) fn told(&self, template: Option<&Template>) -> Columns {
+    pub(super) fn grouped_columns(&self, template: Option<&Template>) -> Columns {
         let by_name = [self.prompt, self.system, self.model, self.max_tokens];
         let is_sent = |at: usize, name: &str| {
             let mut templates = template.into_iter().chain(&self.system_template);
             by_name.contains(&Some(at)) || templates.any(|own| own.columns().any(|column| column == name))
         };
-        let mut told = Columns::default();
+        let mut columns = Columns::default();
         for (at, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             match (is_sent(at, name), self.label == Some(at)) {
-                (true, _) => told.sent.push(name.to_string()),
-                (false, true) => told.label = Some(name.to_string()),
-                (false, false) => told.unsent.push(name.to_string()),
+                (true, _) => columns.sent.push(name.to_string()),
+                (false, true) => columns.label = Some(name.to_string()),
+                (false, false) => columns.unsent.push(name.to_string()),
             }
         }
-        told
+        columns
     }
 
     /// Returns the names of all columns, in order.

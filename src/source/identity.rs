@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata of an input file. They show whether the file has changed. The file itself need not be read.
+/// Metadata of an input file. They show whether the file has changed, without reading the file again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// Length in bytes.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_and_folders_are_told_apart() {
+    fn a_missing_file_and_a_folder_give_different_errors() {
         let folder = tempfile::tempdir().expect("there is room");
         let missing = folder.path().join("nope.jsonl");
 
@@ -127,7 +127,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn devices_are_refused_by_name() {
+    fn a_device_is_refused_and_the_error_names_it() {
         for device in ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/full", "/dev/tty"] {
             let opened = open(&Input::File(device.into()), &Options::default());
 

@@ -24,7 +24,7 @@ pub(super) struct Jsonl {
     system: Option<Template>,
     /// Whether only labels are read.
     labels_only: bool,
-    /// Whether the last line is known to be JSON.
+    /// Whether the line that was read last is known to be JSON.
     is_json: bool,
 }
 

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_knows_the_line_by_two_names() {
+    fn a_template_can_use_the_line_under_two_names() {
         let row =
             row("w.txt", "cat", &Options { format: InputFormat::Lines, ..with_template("{{line}}, {{prompt}}!") });
 

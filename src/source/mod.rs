@@ -78,13 +78,13 @@ pub(crate) use self::texts::{Expanded, expand};
 /// One row as it was written.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Where.
+    /// Where the row is in the input.
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
     /// The row's own request parameters, in their order in the row. Defaults are not included.
     pub params: Params,
-    /// Its other members, which are kept with the row and not sent.
+    /// The other members of the row, which are kept with the row and not sent.
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
@@ -95,18 +95,18 @@ pub struct Row {
 /// A row that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRow {
-    /// Where.
+    /// Where the row is in the input.
     pub origin: Origin,
-    /// Its position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always sets
-    /// this to 0.
+    /// The row's position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always
+    /// sets this to 0.
     pub index: u64,
-    /// Its label, as far as it could be read.
+    /// The row's label, if it could be read.
     pub custom_id: Option<String>,
     /// The column of the fault in its line, counted in bytes from 1, if it is known.
     pub column: Option<u64>,
     /// The offset of the row's first byte in the decompressed input.
     pub byte_offset: u64,
-    /// Its text, at most the first 4 KiB.
+    /// The row's text, at most the first 4 KiB.
     pub raw: Vec<u8>,
     /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
     /// has no full stop.
@@ -234,8 +234,8 @@ impl Options {
 /// Where a row begins in its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Its first line, from 1.
+    /// The row's first line, from 1.
     pub line: u64,
-    /// Offset of its first byte.
+    /// Offset of the row's first byte.
     pub byte_offset: u64,
 }

@@ -103,7 +103,7 @@ pub(super) fn is_near(one: &str, other: &str) -> bool {
 }
 
 /// Returns how many edits turn one name into the other. An edit is an insertion, a deletion, a replacement, or a swap
-/// of two neighbours (optimal string alignment).
+/// of two neighbouring characters (optimal string alignment).
 fn edits(one: &str, other: &str) -> usize {
     let one: Vec<char> = one.chars().collect();
     let other: Vec<char> = other.chars().collect();

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_without_a_counterpart_are_refused_by_name() {
+    fn parameters_without_a_counterpart_are_refused_and_named() {
         let ask = r#""messages":[{"role":"user","content":"Q"}]"#;
         let cases = [
             (r#""n":2"#, "`n`"),

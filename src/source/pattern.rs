@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_runs_and_single_bytes() {
+    fn a_star_matches_any_bytes_and_a_question_mark_one_byte() {
         let cases = [("*.jsonl", "a.jsonl"), ("a?c*", "abc"), ("*", ""), ("*a*b", "xaybab"), ("a**", "a")];
         assert!(cases.iter().all(|(pattern, name)| fits(pattern.as_bytes(), name.as_bytes())));
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_wild_parts_is_no_pattern() {
+    fn a_path_without_star_or_question_mark_is_not_a_pattern() {
         assert_eq!(Pattern::of(Path::new("d/a.txt")), None);
         assert_eq!(Pattern::of(Path::new("d/e/*.txt")).map(|pattern| pattern.root), Some("d/e".into()));
         assert_eq!(Pattern::of(Path::new("*.txt")).map(|pattern| pattern.root), Some("".into()));

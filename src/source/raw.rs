@@ -14,15 +14,15 @@ pub(crate) const KEPT_BYTES: usize = 4096;
 /// One row's text and place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawRow<'a> {
-    /// Line on which it starts, from 1.
+    /// The line on which the row starts, from 1.
     pub line: u64,
-    /// Lines it covers.
+    /// The number of lines that the row covers.
     pub lines: u64,
-    /// Offset of its first byte in the input.
+    /// Offset of the row's first byte in the input.
     pub byte_offset: u64,
-    /// Its text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
+    /// The row's text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
     pub bytes: &'a [u8],
-    /// How it ended.
+    /// How the row ended.
     pub end: End,
 }
 
@@ -31,8 +31,8 @@ pub(super) struct RawRow<'a> {
 pub(super) enum End {
     /// Complete: at a line end, or at the end of the input.
     Whole,
-    /// It is longer than the limit, which is this many bytes. The rest of it was skipped.
-    OverCap(usize),
+    /// The row is longer than the limit, which is this many bytes. The rest of the row was skipped.
+    TooLong(usize),
     /// The input ended inside quotes.
     OpenQuote,
 }
@@ -40,13 +40,13 @@ pub(super) enum End {
 impl<'a> RawRow<'a> {
     /// Returns whether the row has only white space.
     pub(super) fn is_blank(&self) -> bool {
-        !matches!(self.end, End::OverCap(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
+        !matches!(self.end, End::TooLong(_)) && self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Returns the row's text. It is a fault if the row is incomplete or not in UTF-8.
+    /// Returns the row's text, or a fault if the row is incomplete or not in UTF-8.
     pub(super) fn text(&self) -> Result<&'a str, Fault> {
         match self.end {
-            End::OverCap(most_bytes) => return Err(over_cap(most_bytes)),
+            End::TooLong(most_bytes) => return Err(too_long(most_bytes)),
             End::OpenQuote => return Err(self.open_quote()),
             End::Whole => {}
         }
@@ -106,7 +106,7 @@ impl<'a> RawRow<'a> {
 }
 
 /// Returns the fault of a row with more than this many bytes.
-pub(super) fn over_cap(most_bytes: usize) -> Fault {
+pub(super) fn too_long(most_bytes: usize) -> Fault {
     let mib = most_bytes as f64 / f64::from(1 << 20);
     Fault::new(format!("is longer than {mib:.0} MiB, more than the API accepts"))
 }

@@ -17,7 +17,7 @@ use super::{
     Input, InputFormat, InputIdentity, Item, Options, Position, SourceError, csv, identity, jsonl, lines, spool,
 };
 
-/// Opens an input and reads enough of it to know its format. For CSV this includes the header.
+/// Opens an input and reads as much of it as is needed to know its format. For CSV, this includes the header.
 ///
 /// If the input is a named pipe that has no writer yet, waits until it has one.
 ///
@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // The path is checked before it is opened. If it is a folder, some systems open it, and others refuse it without a
-    // clear reason.
+    // The path is checked before it is opened. Otherwise, some systems would open a folder, and others would refuse it
+    // without a clear reason.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -185,14 +185,14 @@ impl Reader {
     }
 
     /// Removes and returns the warnings that were added since the last call. They are about names that look misspelt
-    /// (once per name) and, at the end, about a file that changed while it was read. Each begins with the input's name.
-    /// They are in lower case and have no full stop.
+    /// (once per name) and, at the end, about a file that changed while it was read. Each warning begins with the
+    /// input's name, is in lower case, and has no full stop.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }
 
     /// Refuses an input whose first rows are all broken.
-    fn judged(&mut self, item: Item) -> Result<Item, SourceError> {
+    fn refuse_unusable(&mut self, item: Item) -> Result<Item, SourceError> {
         let Some((count, first)) = &mut self.unusable else { return Ok(item) };
         match &item {
             Item::Row(_) => self.unusable = None,
@@ -234,7 +234,7 @@ impl Reader {
             return Ok(None);
         }
         match self.rows.next(&self.name, &mut self.warnings)? {
-            Some(item) => self.judged(item).map(Some),
+            Some(item) => self.refuse_unusable(item).map(Some),
             None => {
                 self.end();
                 Ok(None)

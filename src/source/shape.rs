@@ -84,13 +84,13 @@ impl Label {
 pub(super) struct Line<'r, 'a> {
     /// The whole line.
     pub text: &'a str,
-    /// Its object.
+    /// The object in the line.
     pub object: &'r mut Object<'a>,
     /// Which member is the label.
     pub label: &'r Label,
     /// Warnings about names.
     pub warnings: &'r mut Warnings,
-    /// Its line, from 1.
+    /// The number of the line, from 1.
     pub line: u64,
 }
 
@@ -147,14 +147,14 @@ impl Line<'_, '_> {
             }
             None => return Err(Fault::new("has no `messages` in `params`")),
         }
-        params.iter().for_each(|(name, _)| self.warnings.judge(name, Within::Params, self.line));
+        params.iter().for_each(|(name, _)| self.warnings.check(name, Within::Params, self.line));
 
         let mut parts = Parts { params: json::owned(params), ..Parts::default() };
         for (name, value) in &self.object.members {
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
-                self.warnings.judge(name, Within::Beside, self.line);
+                self.warnings.check(name, Within::OutsideParams, self.line);
                 parts.extra.0.push((name.as_ref().into(), (*value).to_owned()));
             }
         }
@@ -184,7 +184,7 @@ impl Line<'_, '_> {
                 parts.params.0.push(("messages".into(), messages));
                 continue;
             }
-            self.warnings.judge(name, Within::Row, self.line);
+            self.warnings.check(name, Within::Row, self.line);
             let place = Place::of(name, value);
             if name == "metadata" && place == Place::Extra {
                 let line = self.line;
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_can_be_named() {
+    fn the_id_option_says_which_member_is_the_label() {
         let options = Options { id_column: Some("ticket".to_owned()), ..Options::default() };
 
         let found = row("p.jsonl", r#"{"ticket":9,"id":"x","prompt":"p"}"#, &options);
@@ -453,7 +453,7 @@ mod tests {
 
         let warnings = reader.take_warnings();
         let named =
-            ["p.jsonl: `max_token`", "`temprature` in `params`", "`model` stands beside", "`metadata` is not sent"];
+            ["p.jsonl: `max_token`", "`temprature` in `params`", "`model` is outside of", "`metadata` is not sent"];
         assert_eq!(warnings.len(), named.len(), "{warnings:?}");
         for (warning, named) in warnings.iter().zip(named) {
             assert!(warning.contains(named), "{warning}");

@@ -1,7 +1,7 @@
 //! Finds the format of an input from its name and its first bytes.
 //!
-//! Owns the byte order mark, the table of file types that are not text, and the choice of a format. It reads no further
-//! than the first non-blank line, so that the rows of a pipe are used as soon as they are written.
+//! This module removes the byte order mark, refuses files that are not text, and chooses the format. It reads no
+//! further than the first non-blank line, so that the rows of a pipe are used as soon as they are written.
 
 use std::io::{self, Cursor, Read};
 
@@ -137,7 +137,7 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 /// An input is judged by its control characters only if at least this many bytes were read.
-const JUDGED_BYTES: usize = 64;
+const MIN_BYTES_FOR_CONTROL: usize = 64;
 
 /// Finds any other binary data: more than one byte in twenty is a control character that text does not use. In random
 /// bytes, it is about one byte in ten. Text in a single-byte encoding has almost none.
@@ -145,7 +145,7 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
     let what = "binary data (it is full of control characters)";
-    (head.len() >= JUDGED_BYTES && found * 20 > head.len()).then_some((what, "give a file of prompts"))
+    (head.len() >= MIN_BYTES_FOR_CONTROL && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
 /// Chooses the format: the one that the user asked for, or else by the name's extension, or else by the first line.

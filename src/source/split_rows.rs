@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_keep_their_content_in_the_input_on_request() {
+    fn with_keeps_input_each_row_has_its_content_from_the_input() {
         let csv = "prompt,,note\na,b,c\nshort\n,d,\n\"open\n";
         let json = "{\"prompt\": \"a\"}\n\"b\"\n{\"no prompt\": 1}\n{broken\n";
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_do_not_keep_their_content_in_the_input_by_default() {
+    fn without_keeps_input_no_row_has_its_content_from_the_input() {
         for text in ["prompt,note\na,b\n", "prompt,note\na\n"] {
             match items("t.csv", text, &Options::default()).pop() {
                 Some(Item::Row(row)) => assert_eq!(row.input, None),

@@ -1,11 +1,11 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
-//! Owns line numbers, byte offsets and the cap on a row's length. Does not know the meaning of a row. A row over the
-//! cap is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
+//! This module counts lines and bytes, and limits the length of a row. It does not know what a row means. A row that is
+//! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] are kept, for the error entry.
 //!
-//! It uses the rules of the CSV parser to find the end of a CSV record. So the length of every record is bounded, its
-//! raw text is kept, and a broken record does not affect the next one. The parser alone could not do this: it gives no
-//! raw text, and with an unclosed quote it would read the rest of the input into memory.
+//! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
+//! bounded, its raw text is kept, and a broken record does not affect the next one. The parser alone could not do this:
+//! it gives no raw text, and with an unclosed quote it would read the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run
-/// reads up to 64 places of a file in turn, and each place has two buffers.
+/// How much memory the row buffer keeps between rows: as much as the read buffer. The limit is needed because a run may
+/// read a file alternately from up to 64 places, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How many bytes of one row are skipped before the whole input is refused. In real files, every row is less than a
@@ -114,7 +114,7 @@ impl Splitter {
         }
         self.line += 1;
         self.offset += read as u64;
-        Ok(Some(self.finish(line, byte_offset, if is_cut { End::OverCap(self.most_bytes) } else { End::Whole })))
+        Ok(Some(self.finish(line, byte_offset, if is_cut { End::TooLong(self.most_bytes) } else { End::Whole })))
     }
 
     /// Reads the next CSV record into the buffer. A blank line is a separate record.
@@ -144,7 +144,7 @@ impl Splitter {
                 self.buffer.extend_from_slice(&chunk[..taken]);
             }
             if self.buffer.len() > self.most_bytes.saturating_add(2) {
-                end = End::OverCap(self.most_bytes);
+                end = End::TooLong(self.most_bytes);
                 self.buffer.truncate(KEPT_BYTES);
             }
             self.line += chunk[..taken].iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -189,7 +189,7 @@ impl Splitter {
 
     /// Removes the line end from the row in the buffer.
     fn finish(&mut self, line: u64, byte_offset: u64, mut end: End) -> Found {
-        if !matches!(end, End::OverCap(_)) {
+        if !matches!(end, End::TooLong(_)) {
             for line_end in [b'\n', b'\r'] {
                 if self.buffer.last() == Some(&line_end) {
                     self.buffer.pop();
@@ -197,14 +197,14 @@ impl Splitter {
             }
         }
         if self.buffer.len() > self.most_bytes {
-            end = End::OverCap(self.most_bytes);
+            end = End::TooLong(self.most_bytes);
         }
         Found { line, byte_offset, end }
     }
 
     fn raw_row(&self, Found { line, byte_offset, end }: Found) -> RawRow<'_> {
         let kept = match end {
-            End::OverCap(_) => self.buffer.len().min(KEPT_BYTES),
+            End::TooLong(_) => self.buffer.len().min(KEPT_BYTES),
             End::Whole | End::OpenQuote => self.buffer.len(),
         };
         RawRow { line, lines: (self.line - line).max(1), byte_offset, bytes: &self.buffer[..kept], end }
@@ -277,18 +277,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_over_the_cap_is_skipped_and_the_next_one_is_read() {
+    fn a_line_that_is_too_long_is_skipped_and_the_next_line_is_read() {
         let text = format!("{}\n{}\r\nok", "x".repeat(11), "y".repeat(10));
 
         let rows = lines(&text, 10);
 
-        assert_eq!(rows[0], (1, 0, "x".repeat(11), End::OverCap(10)));
+        assert_eq!(rows[0], (1, 0, "x".repeat(11), End::TooLong(10)));
         assert_eq!(rows[1], (2, 12, "y".repeat(10), End::Whole));
         assert_eq!(rows[2], (3, 24, "ok".to_owned(), End::Whole));
     }
 
     #[test]
-    fn the_text_of_a_large_row_is_not_kept_until_the_next_is_read() {
+    fn the_memory_of_a_large_row_is_freed_before_the_next_row_is_read() {
         let text = format!("{{\"prompt\":\"{}\"}}\n", "x".repeat(2 * KEPT_ROOM)).repeat(3);
         let input = Box::new(io::Cursor::new(text.into_bytes()));
         let splitter = Splitter::new("test".into(), input, Cut::Lines, 8 * KEPT_ROOM, 0);
@@ -307,12 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_bytes_of_a_line_over_the_cap_are_kept() {
+    fn only_the_first_bytes_of_a_line_that_is_too_long_are_kept() {
         let text = format!("{}\nok", "x".repeat(3 * BUFFER_BYTES));
 
         let rows = lines(&text, 2 * KEPT_BYTES);
 
-        assert_eq!((rows[0].2.len(), rows[0].3), (KEPT_BYTES, End::OverCap(2 * KEPT_BYTES)));
+        assert_eq!((rows[0].2.len(), rows[0].3), (KEPT_BYTES, End::TooLong(2 * KEPT_BYTES)));
         assert_eq!(rows[1], (2, 3 * BUFFER_BYTES as u64 + 1, "ok".to_owned(), End::Whole));
     }
 
@@ -326,12 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn a_record_over_the_cap_is_skipped_to_its_own_end() {
+    fn a_record_that_is_too_long_is_skipped_to_its_own_end() {
         let text = format!("\"{}\n{}\"\nok,1\n", "x".repeat(BUFFER_BYTES), "y".repeat(BUFFER_BYTES));
 
         let rows = records(&text, KEPT_BYTES);
 
-        assert_eq!((rows[0].0, rows[0].2.len(), rows[0].3), (1, KEPT_BYTES, End::OverCap(KEPT_BYTES)));
+        assert_eq!((rows[0].0, rows[0].2.len(), rows[0].3), (1, KEPT_BYTES, End::TooLong(KEPT_BYTES)));
         assert_eq!((rows[1].0, rows[1].2.as_str()), (3, "ok,1"));
     }
 

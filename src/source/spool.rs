@@ -23,7 +23,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 struct Copied<R> {
     stream: R,
-    /// The copy; `None` once a write to it has failed.
+    /// The copy; `None` after a write to the copy has failed.
     copy: Option<File>,
     path: Box<Path>,
 }
@@ -35,8 +35,8 @@ impl<R: Read> Read for Copied<R> {
             && copy.write_all(&buffer[..read]).is_err()
         {
             self.copy = None;
-            // If the copy can't be removed either, an incomplete copy stays. The rows that are missing in it will be
-            // missing in the output too.
+            // If the copy can't be removed either, an incomplete copy stays. The rows that are missing in the copy will
+            // be missing in the output too.
             let _ = std::fs::remove_file(&self.path);
         }
         Ok(read)

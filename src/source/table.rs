@@ -8,7 +8,7 @@ use super::format::{Columns, Rows};
 use super::header::Header;
 use super::json::string_value;
 use super::names::short;
-use super::raw::{Fault, KEPT_BYTES, over_cap};
+use super::raw::{Fault, KEPT_BYTES, too_long};
 use super::template::Template;
 use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
 use crate::domain::Origin;
@@ -16,9 +16,9 @@ use crate::domain::Origin;
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its number in the file or sheet, from 1.
+    /// The row's number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// The estimated number of bytes before it. This number grows with each row.
+    /// The estimated number of bytes before the row. This number grows with each row.
     pub(super) byte_offset: u64,
     /// A cell for each column.
     pub(super) cells: Vec<InputCell>,
@@ -29,7 +29,7 @@ pub(super) struct Record {
 
 /// A table that is read row by row.
 pub(super) trait Table: Send {
-    /// Returns its format.
+    /// Returns the format of the table.
     fn format(&self) -> InputFormat;
 
     /// Returns where the next row begins; `None` after the last.
@@ -61,9 +61,10 @@ impl<T: Table> TableRows<T> {
     pub(super) fn new(table: T, columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let header = Header::new(columns, input, options)?;
         let template = options.template.clone();
-        let told = header.told(template.as_ref());
+        let columns = header.grouped_columns(template.as_ref());
         let is_whole = template.as_ref().is_some_and(Template::is_of_whole_row);
-        let is_used = |name: &Arc<str>| is_whole || told.sent.iter().chain(&told.label).any(|used| **used == **name);
+        let is_used =
+            |name: &Arc<str>| is_whole || columns.sent.iter().chain(&columns.label).any(|used| **used == **name);
         Ok(Self {
             table,
             is_used: header.columns().iter().map(is_used).collect(),
@@ -105,7 +106,7 @@ impl<T: Table> TableRows<T> {
             Some((at, fault)) => {
                 Err(Fault::new(format!("has a column {} that {fault}", short(&self.header.columns()[at]))))
             }
-            None if bytes > self.most_bytes => Err(over_cap(self.most_bytes)),
+            None if bytes > self.most_bytes => Err(too_long(self.most_bytes)),
             None => self.header.parts(&cells[..], self.template.as_ref()),
         };
         match parts {
@@ -137,7 +138,7 @@ impl<T: Table> Rows for TableRows<T> {
     }
 
     fn columns(&self) -> Option<Columns> {
-        Some(self.header.told(self.template.as_ref()))
+        Some(self.header.grouped_columns(self.template.as_ref()))
     }
 
     fn header(&self) -> Option<&[Arc<str>]> {

@@ -1,9 +1,9 @@
 //! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
 //!
-//! Owns the rules for filling in a template. A name that is not a column is an error; it is never replaced by an empty
+//! These are the rules for filling in a template. A name that is not a column is an error, and never becomes an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
 //! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
-//! `{% for %}` work on them. They are written as JSON.
+//! `{% for %}` work on them. Such values are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -13,8 +13,8 @@
 //! - The size and depth of its source are limited ([`shape`]).
 //! - Filling it for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless loops and strings
 //!   that are doubled again and again end with an error. All texts of a list share the fuel of the row.
-//! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one turn
-//!   to the next, and values are not nested deeper than the source and the JSON of the row.
+//! - There are no macros, includes, blocks, recursive loops and no `namespace`. So a loop keeps no values from one
+//!   iteration to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
 //! A template without a column would make the same prompt for every row, and the user would pay for each of them. So
 //! such a template is refused before any row is read. A template with an unknown filter is refused too.
@@ -112,8 +112,8 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a template. It is plain text with `{{column}}` and the other features of minijinja, except those that
-    /// this module excludes. It can also be a JSON list of messages that contain such texts.
+    /// Parses a template. A template is plain text with `{{column}}` and the other features of minijinja, except the
+    /// features that this module excludes. A template can also be a JSON list of messages that contain such texts.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`], [`TemplateError::Messages`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
@@ -130,8 +130,8 @@ impl Template {
 
     /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
     ///
-    /// It is a template if it can be parsed and either names a column or has a `{% raw %}` block. All other texts are
-    /// sent as they are, because braces are common in system prompts.
+    /// The text is a template if it can be parsed, and either names a column or has a `{% raw %}` block. All other
+    /// texts are sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
     /// [`TemplateError::NoSuch`] if it names a column and uses an unknown filter or test.
@@ -207,12 +207,12 @@ impl Template {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether it uses `row` as a whole. If so, any column can be part of the prompt.
+    /// Returns whether the template uses `row` as a whole. If so, any column can be part of the prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
 
-    /// Returns how many messages it has; `None` when it is one text.
+    /// Returns how many messages the template has; `None` when the template is one text.
     pub(crate) fn messages(&self) -> Option<usize> {
         match &self.inner.form {
             Form::Messages(messages) => Some(messages.count()),
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_can_not_be_read_says_what_was_probably_meant() {
+    fn the_error_for_a_source_that_can_not_be_parsed_says_what_was_probably_meant() {
         for (text, remedy) in [
             ("Classify {{body}", "write {{ body }} instead of {{body}"),
             ("Classify {{{body}}}", "write {{ body }} instead of {{{body}}}"),
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_filter_is_named_before_any_row() {
+    fn an_unknown_filter_is_reported_before_any_row_is_read() {
         for (text, message) in [
             ("{{ body|uper }}", "line 1: there is no filter uper; did you mean `upper`?"),
             ("a\n{{ body | summarize }}", "line 2: there is no filter summarize"),
@@ -467,14 +467,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_template_names_its_line() {
+    fn the_error_for_a_broken_template_names_its_line() {
         let error = Template::parse("fine\n{{ oops").expect_err("it is not closed");
 
         assert!(matches!(error, TemplateError::Syntax { line: Line { message: None, number: 2 }, .. }), "{error}");
     }
 
     #[test]
-    fn a_template_reaches_no_file() {
+    fn a_template_can_not_read_a_file() {
         for text in ["{% include '/etc/passwd' %}", "{% import 'template' as t %}", "{% extends '/etc/passwd' %}"] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_name_any_column() {
+    fn an_expression_can_name_any_column() {
         assert_eq!(Template::expression("body"), "body");
         assert_eq!(Template::expression("first name"), r#"row["first name"]"#);
         assert_eq!(Template::expression("2nd"), r#"row["2nd"]"#);

@@ -51,7 +51,7 @@ impl Text {
     /// Returns the row for a text that was loaded from `path`. `label` is the label of the row, and `source` is the
     /// name of the text in messages.
     pub(super) fn row(&self, text: &[u8], path: &str, label: Option<&str>, source: &Arc<str>) -> Item {
-        let end = if text.len() > self.most_bytes { End::OverCap(self.most_bytes) } else { End::Whole };
+        let end = if text.len() > self.most_bytes { End::TooLong(self.most_bytes) } else { End::Whole };
         let raw = RawRow { line: 1, lines: 1, byte_offset: 0, bytes: text, end };
         match self.parts(&raw, path) {
             Ok(Parts { params, .. }) => {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_knows_the_text_the_path_and_the_name() {
+    fn a_template_can_use_the_text_the_path_and_the_name() {
         let options =
             Options { format: InputFormat::Text, ..with_template("{{name}} of {{path}}: {{text}}{{prompt}}") };
 

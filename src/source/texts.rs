@@ -164,7 +164,7 @@ fn no_texts(name: String, folder: &Path, others: &[File], left_out: &LeftOut) ->
 #[derive(Clone, Debug)]
 struct File {
     label: Box<str>,
-    /// Whether it is a link that leads out of the folder.
+    /// Whether the file is a link that leads out of the folder.
     is_outside: bool,
 }
 

@@ -18,8 +18,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, to find them in texts of servers. These are the current credential and the ones just
-/// before it.
+/// How many credentials are kept, to find them in texts of servers. These are the current credential and the
+/// credentials just before it.
 const KNOWN: usize = 8;
 
 /// Where the credential of each request comes from.
@@ -44,8 +44,8 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Returns the current credential. As long as the credential does not change, this must be the same `Arc`.
     ///
-    /// It is called for each request, and several calls may run at the same time. The time that a call takes is part of
-    /// the time limit of its request.
+    /// This function is called for each request, and several calls may run at the same time. The time limit of a
+    /// request includes the time of this call.
     ///
     /// # Errors
     /// The reason why there is no credential, as a message for people. It must not contain a secret. The request is not

@@ -1,4 +1,4 @@
-//! The base URL. It is checked before anything is sent to it.
+//! The base URL, which is checked before anything is sent to it.
 //!
 //! The key is sent to this address, so everything dangerous is refused: schemes other than https and http, plain text
 //! over a network, a password in the address, and the metadata services of clouds.
@@ -24,12 +24,12 @@ impl BaseUrl {
         &self.origin
     }
 
-    /// Returns whether it points at this machine.
+    /// Returns whether the URL points at this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 
-    /// Returns whether it is reached over TLS.
+    /// Returns whether the server is reached over TLS.
     pub fn is_https(&self) -> bool {
         self.is_https
     }
@@ -49,7 +49,7 @@ impl fmt::Debug for BaseUrl {
 /// Why a base URL is refused. No message contains a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// It can't be parsed as a URL.
+    /// The text can't be parsed as a URL.
     #[error("the base URL is not a URL ({reason}): give one like https://api.anthropic.com")]
     NotAUrl {
         /// The message of the parser.
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_stays_on_this_machine() {
+    fn plain_http_is_allowed_only_to_this_machine() {
         for text in
             ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:9", "http://2130706433", "http://api.localhost"]
         {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_are_no_address_of_an_api_are_refused() {
+    fn urls_that_can_not_be_the_root_of_an_api_are_refused() {
         assert!(matches!(refused("api.anthropic.com"), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused(""), BaseUrlError::NotAUrl { .. }));
         assert!(matches!(refused("https://a\nb.example"), BaseUrlError::NotAUrl { .. }));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_what_people_see() {
+    fn the_origin_has_scheme_host_and_port_without_the_path() {
         let url = parse_base_url("https://xn--nthropic-j1a.example:8443/proxy/v1", false).expect("a URL");
 
         assert_eq!(url.origin(), "https://xn--nthropic-j1a.example:8443");

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_sensitive() {
+    fn the_header_of_a_credential_is_marked_as_sensitive() {
         for credential in [Credential::ApiKey("KEY-12345".into()), Credential::Bearer("KEY-12345".into())] {
             let (_, value) = credential.header().expect("a plain key").expect("a header");
 

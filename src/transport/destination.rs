@@ -2,7 +2,7 @@
 //!
 //! If this program runs as part of a service, a stranger may choose the URL. A cloud offers the credentials of its
 //! machines at a link-local address. Some clouds use other fixed addresses instead. Several forms of IPv6 addresses
-//! contain an IPv4 address. Such an address is judged by its IPv4 address.
+//! contain an IPv4 address. For such an address, the IPv4 address decides.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -45,7 +45,7 @@ const METADATA: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// Returns why nothing is sent to `address`; `None` when an API may be there.
+/// Returns why nothing is sent to `address`; `None` when an API may have this address.
 pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     if METADATA.contains(&address) {
         return Some(Unfit::Metadata);

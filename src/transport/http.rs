@@ -1,21 +1,23 @@
 //! Requests over HTTP.
 //!
-//! This module is the only user of reqwest. It owns connections, time limits and the limit on the size of a body.
+//! Only this module uses reqwest. It manages connections, time limits and the limit on the size of a body.
 //!
 //! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
 //! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
-//!   between two pieces of the body. It begins only after the head, because the wait for the head can be long: without
-//!   streaming, the server is silent while the model works, and it sends the head when the whole answer is ready. With
-//!   streaming, the head comes early, and after that the server sends pings while the model works.
+//!   between two pieces of the body. The `idle_timeout` begins only after the head, because the wait for the head can
+//!   be long: without streaming, the server is silent while the model works, and it sends the head when the whole
+//!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
+//!   works.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
 //!   the request and billed it.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
 //!   resolves names and checks each address.
-//! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from it.
+//! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from the texts of the
+//!   server.
 //!
-//! Rejected: reqwest's own `read_timeout`. It runs from the start of the request, so it would end long calls without
-//! streaming.
+//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would end long calls
+//! without streaming.
 
 mod client;
 mod config;
@@ -38,7 +40,7 @@ use tokio::time::Instant;
 
 use self::client::client;
 use self::exchange::after;
-use self::faults::{Way, not_a_url, not_authorized, timed_out};
+use self::faults::{Route, not_a_url, not_authorized, timed_out};
 use self::url::Url;
 use super::authorization::Authorizer;
 use super::base_url::BaseUrl;
@@ -55,7 +57,7 @@ pub(crate) use self::exchange::HttpExchange;
 pub use super::credential::Credential;
 
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
-/// server's limit would wait in a queue, and this wait would count for their time limits.
+/// server's limit would wait in a queue, and their time limits would run during this wait.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// The longest part of an error's body that is read, in bytes. No error needs more.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
@@ -65,7 +67,7 @@ pub struct HttpTransport {
     clients: Vec<reqwest::Client>,
     next_client: AtomicUsize,
     base_url: BaseUrl,
-    way: Way,
+    way: Route,
     /// The first path and its URL. The URL is kept, because parsing it costs more than everything else that is done for
     /// a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
@@ -96,7 +98,7 @@ impl HttpTransport {
         Ok(Self {
             clients,
             next_client: AtomicUsize::new(0),
-            way: Way::of(&config.base_url, config.proxy.as_ref()),
+            way: Route::of(&config.base_url, config.proxy.as_ref()),
             base_url: config.base_url,
             first_url: OnceLock::new(),
             authorizer,
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_connections_are_as_many_as_the_window_needs() {
+    fn there_are_as_many_shared_connections_as_the_window_needs() {
         let mut config = HttpConfig::new(base(), Credential::None);
         config.http2 = true;
         config.max_connections = 200;

@@ -1,8 +1,8 @@
 //! Transports: they send a request to a server and receive its response.
 //!
-//! This module owns connections and their time limits. It knows nothing of jobs, rate limits or the meaning of a
-//! response. [`http`] is the only user of the HTTP client. The simulator has a second transport without sockets, for
-//! runs on virtual time.
+//! This module manages connections and their time limits. It knows nothing of jobs, rate limits or the meaning of a
+//! response. Only [`http`] uses the HTTP client. The simulator has a second transport without sockets, for runs on
+//! virtual time.
 
 mod authorization;
 mod base_url;

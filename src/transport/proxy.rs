@@ -1,8 +1,8 @@
 //! Chooses the proxy for the server, once, from the usual environment variables.
 //!
-//! The HTTP client reads no variable itself: it gets the same `Proxy` whose address is shown to people. If the variable
-//! that names the proxy has a value that can't be used, this is an error, because a user who set the variable does not
-//! want a direct connection.
+//! The HTTP client reads no variable itself: it gets the [`Proxy`] that is chosen here, whose address is also shown to
+//! people. If the variable that names the proxy has a value that can't be used, this is an error, because a user who
+//! set the variable does not want a direct connection.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
 //!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with this name
@@ -58,7 +58,7 @@ impl Proxy {
         self.is_https
     }
 
-    /// Returns its URL, with user name and password.
+    /// Returns the URL of the proxy, with user name and password.
     pub(super) fn url(&self) -> &str {
         self.url.expose_secret()
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for Proxy {
 }
 
 /// The variable that names the proxy, or `NO_PROXY`, has a value that can't be used. No part of the value is shown,
-/// because it may contain a password.
+/// because the value may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} can't be used ({fault}): give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \
@@ -139,7 +139,7 @@ pub fn proxy_for<'a>(
 pub(crate) struct PassedOver {
     /// The variable.
     pub variable: &'static str,
-    /// Why it is not used.
+    /// Why the variable is not used.
     pub why: PassedOverWhy,
     fault: Option<ProxyFault>,
 }
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_does_not_decide_may_be_junk() {
+    fn a_variable_that_does_not_choose_the_proxy_may_have_any_value() {
         assert_eq!(way(API, &[("HTTPS_PROXY", P), ("ALL_PROXY", "socks5://x"), ("HTTP_PROXY", "junk junk")]), P);
         assert_eq!(way(API, &[("HTTPS_PROXY", "junk junk"), ("NO_PROXY", "*")]), "direct");
         assert_eq!(way(API, &[("HTTPS_PROXY", "junk junk"), ("ALL_PROXY", P)]), "HTTPS_PROXY");

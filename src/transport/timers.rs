@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The unused timers. There are never more of them than the largest number of timers that were in use at the same time.
+/// The unused timers: at most as many timers as have ever been in use at the same time.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_timer_that_is_used_again_goes_off_at_its_new_moment() {
+    async fn a_timer_that_is_used_again_fires_at_its_new_deadline() {
         let timers = Timers::default();
         let start = Instant::now();
         for secs in [5, 60, 7] {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timer_that_went_off_can_be_used_again() {
+    async fn a_timer_that_has_fired_can_be_used_again() {
         let timers = Timers::default();
         let start = Instant::now();
         for secs in [5, 11] {

@@ -14,15 +14,15 @@ type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 /// Why a proxy opened no tunnel to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunnelFault {
-    /// It asks for a user name and a password, or refuses the ones that it got (407).
+    /// The proxy asks for a user name and a password, or refuses the ones that it got (407).
     Unauthorized,
-    /// It answered, but did not open the tunnel.
+    /// The proxy answered, but did not open the tunnel.
     Refused,
-    /// It could not be reached, or the connection to it broke.
+    /// The proxy could not be reached, or the connection to the proxy broke.
     Unreachable,
 }
 
-/// Returns whether a cause only wraps another one and adds no information.
+/// Returns whether a cause only wraps another cause and adds no information.
 pub(super) fn is_wrapping(cause: &(dyn StdError + 'static)) -> bool {
     let is_failed_tunnel = matches!(cause.downcast_ref(), Some(TunnelError::ConnectFailed(_) | TunnelError::Io(_)));
     cause.source().is_some() && (is_failed_tunnel || cause.is::<hyper_util::client::legacy::Error>())

@@ -33,7 +33,7 @@ pub trait Exchange: Send {
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
     /// Waits until `room` is ready, and reads nothing in this time. This wait does not count as silence of the server,
-    /// but it counts for the time limit of the whole request.
+    /// but the time limit of the whole request includes it.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].
@@ -46,9 +46,9 @@ pub trait Exchange: Send {
 
     /// Reads the rest of a body, so that the connection can be used again. The content of the body is already complete.
     ///
-    /// Call it when a decoder has what it needs. More bytes can follow: the last event of a stream is not the end of
-    /// its body. It returns no error. If the rest does not come soon, the function stops reading, and the connection is
-    /// closed.
+    /// Call this function when a decoder has what it needs. More bytes can follow: the last event of a stream is not
+    /// the end of its body. If the rest does not come soon, the function stops reading, and the connection is closed.
+    /// The function returns no error.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }

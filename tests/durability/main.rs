@@ -1,5 +1,5 @@
-//! No row is lost, and no row with a written line is paid twice. This runs a part of each loop, some with the real
-//! program and some without it.
+//! No row is lost, and no row with a written line is paid twice. These tests run a part of each loop, some with the
+//! real program and some without it.
 //!
 //! `cargo bench --bench durability -- full` runs the full loops and writes the page `benches/DURABILITY.md`.
 #![cfg(feature = "sim")]
@@ -18,7 +18,7 @@ use loops::{
 };
 
 #[test]
-fn a_kill_at_any_moment_loses_and_doubles_nothing() {
+fn a_kill_at_any_moment_loses_no_row_and_duplicates_no_line() {
     let deaths = kills::at_random_moments(20, 11);
 
     assert_eq!(deaths.kills, 20);
@@ -32,19 +32,19 @@ fn kills_during_recovery_end_in_a_start_that_works() {
 }
 
 #[test]
-fn a_kill_while_changed_rows_get_new_answers_loses_none_and_leaves_one_line_a_row() {
+fn a_kill_while_changed_rows_get_new_answers_loses_no_answer_and_leaves_one_line_per_row() {
     replaced::kills(8, 14);
 }
 
 #[test]
-fn a_kill_while_an_output_is_made_leaves_it_old_or_whole() {
+fn a_kill_while_an_output_is_made_leaves_the_old_output_or_the_complete_new_one() {
     let seen = outputs::at_random_moments(1_000, 10, 15);
 
     assert!(seen.kills == 10 && seen.old > 0, "{seen:?}");
 }
 
 #[test]
-fn a_death_at_any_change_of_a_run_loses_and_doubles_nothing() {
+fn a_death_at_any_change_of_a_run_loses_no_row_and_duplicates_no_line() {
     let cut = changes::deaths(40, 3, 700);
     let whole = changes::deaths(40, 5, usize::MAX);
 
@@ -57,7 +57,7 @@ fn deaths_in_a_row_end_in_a_start_that_works() {
 }
 
 #[test]
-fn a_disk_that_fails_at_any_change_loses_nothing() {
+fn a_disk_that_fails_at_any_change_loses_no_row() {
     for (kind, step) in [(ErrorKind::StorageFull, 3), (ErrorKind::Other, 7), (ErrorKind::ReadOnlyFilesystem, 11)] {
         changes::faults(40, step, kind);
     }
@@ -76,12 +76,12 @@ fn a_slow_reader_gets_every_line_and_a_closed_pipe_stops_the_run() {
 
 #[cfg(unix)]
 #[test]
-fn a_limit_on_file_sizes_stops_the_run_and_loses_nothing() {
+fn a_limit_on_file_sizes_stops_the_run_and_loses_no_row() {
     disk_faults::file_size_limit();
 }
 
 #[test]
-fn each_resume_case_is_answered_as_documented() {
+fn each_resume_case_ends_as_documented() {
     let wrong = resume_cases::wrong();
 
     assert!(wrong.is_empty() && resume_cases::CASES.len() >= 25, "{wrong:#?}");
@@ -101,7 +101,7 @@ fn a_retry_after_that_makes_no_sense_is_survived() {
 }
 
 #[test]
-fn an_outage_is_not_made_worse() {
+fn during_an_outage_a_run_sends_few_requests() {
     let outage = waits::outage(529);
 
     assert!(outage.rate <= 0.1 && outage.amplification <= 1.1 && outage.back_after_s <= 60, "{outage:?}");
@@ -114,7 +114,7 @@ fn an_hour_of_mixed_faults_breaks_no_invariant() {
 }
 
 #[test]
-fn fuzz_targets_hold_for_their_corpus_and_for_mutations_of_it() {
+fn fuzz_targets_pass_on_their_corpus_and_on_mutations_of_it() {
     assert!(corpora::run_all(400, 17) > 2_400);
 }
 

@@ -1,7 +1,7 @@
-//! Odd answers, made by random changes to a good answer. Each is sent plain and as a stream, and has an expected
+//! Odd answers, made by random changes to a good answer. Each answer is sent plain and as a stream, and has an expected
 //! result.
 //!
-//! [`fate`] computes the expected result from a parsed tree, and shares no code with the program. Both follow the table
+//! [`expected`] computes the expected result from a parsed tree, and shares no code with the program. Both follow the table
 //! in `provider::anthropic::shape`.
 
 use std::collections::BTreeSet;
@@ -13,16 +13,16 @@ use crate::exchange::Exchange;
 
 /// The result that an answer should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
-    /// It is kept, with this quality.
+pub enum Expected {
+    /// The answer is kept, with this quality.
     Kept(&'static str),
-    /// It is refused, and may be tried again.
+    /// The answer is refused, and the row may be tried again.
     Refused,
-    /// It is not finished, and is not tried again.
+    /// The answer is not finished, and the row is not tried again.
     Paused,
 }
 
-/// Names and JSON texts, in order. A name may come twice.
+/// The members of an object, in order: names and JSON texts. A name may come twice.
 type Members = Vec<(String, String)>;
 
 /// An answer before it is sent.
@@ -90,7 +90,7 @@ impl Odd {
         members
     }
 
-    /// Returns it as JSON.
+    /// Returns the answer as JSON.
     pub fn json(&self) -> String {
         object(&self.with_content())
     }
@@ -181,7 +181,7 @@ fn pieces(text: &str, random: &mut Rng) -> Vec<String> {
 }
 
 /// Returns the expected result of an answer to a request that offers these tools.
-pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
+pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
     let is_twice = |members: &Members, looked_at: &[&str]| {
         let is_seen = |name: &String| is_stream || looked_at.contains(&name.as_str());
         has_twice(&members.iter().filter(|(name, _)| is_seen(name)).cloned().collect())
@@ -191,10 +191,10 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     // A number that is too large for the parsed tree is still valid JSON. So a small number replaces it before parsing.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
-        return Fate::Refused;
+        return Expected::Refused;
     }
     if tree["stop_reason"] == "pause_turn" {
-        return Fate::Paused;
+        return Expected::Paused;
     }
     let is_sound_block = |block: &Value| {
         let is_call = block["name"].is_string() && block["input"].is_object();
@@ -208,14 +208,14 @@ pub fn fate(odd: &Odd, is_stream: bool, offered: &[&str]) -> Fate {
     };
     let has_content = tree["content"].as_array().is_some_and(|blocks| blocks.iter().all(is_sound_block));
     if !has_content || !tree["usage"].is_object() {
-        return Fate::Refused;
+        return Expected::Refused;
     }
     match tree["stop_reason"].as_str() {
-        None | Some("") => Fate::Refused,
-        Some("end_turn" | "stop_sequence" | "tool_use") => Fate::Kept("ok"),
-        Some("max_tokens" | "model_context_window_exceeded") => Fate::Kept("truncated"),
-        Some("refusal") => Fate::Kept("refused"),
-        Some(_) => Fate::Kept("unknown"),
+        None | Some("") => Expected::Refused,
+        Some("end_turn" | "stop_sequence" | "tool_use") => Expected::Kept("ok"),
+        Some("max_tokens" | "model_context_window_exceeded") => Expected::Kept("truncated"),
+        Some("refusal") => Expected::Kept("refused"),
+        Some(_) => Expected::Kept("unknown"),
     }
 }
 
@@ -239,8 +239,8 @@ const STOP_REASONS: [&str; 10] = [
 const NAMES: [&str; 5] = ["get_weather", "now", "save", "Save", "send_mail"];
 const TYPES: [&str; 6] = ["text", "tool_use", "server_tool_use", "mcp_tool_use", "thinking", "novel"];
 
-/// Returns each answer that has exactly one odd thing, and then random answers that have several. Returns at least
-/// `at_least` answers.
+/// Returns every answer with exactly one change, and then random answers with several changes: at least `at_least`
+/// answers in all.
 pub fn answers(at_least: usize, random: &mut Rng) -> Vec<Odd> {
     let mut odd = vec![Odd::sound()];
     let sound = Odd::sound();

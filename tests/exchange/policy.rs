@@ -19,7 +19,7 @@ pub fn all() -> Vec<Row> {
 }
 
 /// Asserts that each row has the expected verdict.
-pub fn hold(rows: &[Row]) {
+pub fn assert_all(rows: &[Row]) {
     let wrong: Vec<_> = rows.iter().filter(|(_, is, should)| is != should).collect();
     assert!(wrong.is_empty(), "row, is, should be: {wrong:#?}");
 }

@@ -8,7 +8,7 @@ use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 #[test]
-fn a_wrong_key_stops_the_run_and_blames_no_row() {
+fn a_wrong_key_stops_the_run_and_fails_no_row() {
     let folder = Folder::with_rows(200);
     let mut config = quick();
     config.keys = Keys::None;
@@ -97,7 +97,7 @@ fn an_unreachable_host_ends_the_run_with_advice() {
 }
 
 #[test]
-fn a_redirect_stops_the_run_at_once_blames_no_row_and_says_what_to_set() {
+fn a_redirect_stops_the_run_immediately_fails_no_row_and_says_what_to_set() {
     let folder = Folder::with_rows(20);
     let api = Api::quick();
     let moved =
@@ -122,7 +122,7 @@ fn a_redirect_stops_the_run_at_once_blames_no_row_and_says_what_to_set() {
 }
 
 #[test]
-fn a_proxy_that_wants_a_password_stops_the_run_at_once_and_blames_no_row() {
+fn a_proxy_that_wants_a_password_stops_the_run_immediately_and_fails_no_row() {
     let proxy = Hostile::always(response(407, &[("proxy-authenticate", "Basic realm=\"x\"")], b"who are you?"));
     let address = proxy.url.trim_start_matches("http://").to_owned();
     for (scheme, variable, user, told) in [
@@ -151,7 +151,7 @@ fn a_proxy_that_wants_a_password_stops_the_run_at_once_and_blames_no_row() {
 }
 
 #[test]
-fn a_dead_proxy_is_named_as_the_cause_and_no_row_is_blamed() {
+fn a_dead_proxy_is_named_as_the_cause_and_no_row_fails() {
     let folder = Folder::with_rows(3);
     let mut command =
         folder.command(&["run", "prompts.jsonl", "--base-url", "https://api.example.invalid", "--retry-for", "1s"]);
@@ -206,7 +206,7 @@ fn an_endpoint_that_answers_with_faults_is_not_called_silent() {
 }
 
 #[test]
-fn a_server_that_speaks_no_api_ends_the_run() {
+fn a_server_that_does_not_speak_the_api_ends_the_run() {
     let folder = Folder::with_rows(20);
     let api = Api::with_faults(r#"{"rules": [{"kind": "html", "status": 404}]}"#);
 
@@ -274,7 +274,7 @@ fn the_cost_of_a_model_without_a_price_is_unknown_wherever_money_is_shown() {
 }
 
 #[test]
-fn max_cost_stops_in_time_and_over_all_runs() {
+fn max_cost_stops_before_the_budget_is_exceeded_and_counts_all_runs() {
     let folder = Folder::with_rows(200);
     let api = Api::quick();
     let run = ["run", "prompts.jsonl", "--max-cost", "0.005"];
@@ -304,7 +304,7 @@ fn max_cost_never_overshoots_what_the_server_charged() {
 }
 
 #[test]
-fn rows_that_all_fail_alike_stop_the_run_early() {
+fn rows_that_all_fail_in_the_same_way_stop_the_run_early() {
     let folder = Folder::with_rows(500);
     let api = Api::with_faults(r#"{"rules": [{"status": 400, "message": "max_tokens: is wrong"}]}"#);
 
@@ -315,7 +315,7 @@ fn rows_that_all_fail_alike_stop_the_run_early() {
 }
 
 #[test]
-fn faults_on_first_attempts_cost_no_row() {
+fn faults_on_first_attempts_fail_no_row() {
     let folder = Folder::with_rows(60);
     let api = Api::with_faults(
         r#"{"rules": [

@@ -1,4 +1,4 @@
-//! The commands in the summary. A shell runs each of them, as if a user had pasted it.
+//! The commands that the summary proposes. A shell runs each command, as if a user had pasted it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -129,7 +129,7 @@ fn finished_by_what_is_printed(api: &Api, case: &Case<'_>, quoted: &str) {
 }
 
 #[test]
-fn printed_commands_finish_a_rehearsal_in_files_and_over_a_pipe() {
+fn printed_commands_finish_a_simulated_run_in_files_and_over_a_pipe() {
     let folder = Folder::new();
     folder.write("a b.jsonl", &rows(ROWS));
     folder.write("faults.json", ONE_FAILS);

@@ -102,7 +102,7 @@ fn several_inputs_make_one_run() {
 }
 
 #[test]
-fn the_texts_of_a_folder_are_a_row_each() {
+fn each_text_file_of_a_folder_is_a_row() {
     let folder = Folder::new();
     let api = Api::quick();
     for (name, text) in
@@ -132,7 +132,7 @@ fn the_texts_of_a_folder_are_a_row_each() {
 }
 
 #[test]
-fn texts_that_are_named_are_a_row_each_with_the_path_as_label() {
+fn each_text_file_on_the_command_line_is_a_row_with_its_path_as_label() {
     let folder = Folder::new();
     let api = Api::quick();
     folder.write("a.txt", "two\nlines\n");
@@ -180,7 +180,7 @@ fn rows_before_damage_are_answered_and_the_rest_when_the_file_is_whole() {
 }
 
 #[test]
-fn a_pipe_is_recognized_or_says_what_to_type() {
+fn the_format_of_a_pipe_is_recognized_or_the_message_says_what_to_type() {
     let folder = Folder::new();
     let api = Api::quick();
     let run = |args: &[&str], input: &[u8]| feed(folder.command_at(&api, &[&["run"], args].concat()), input);
@@ -279,7 +279,7 @@ fn strict_refuses_to_start_over_a_broken_row() {
 }
 
 #[test]
-fn an_input_without_rows_is_nothing_to_do() {
+fn if_an_input_has_no_rows_there_is_nothing_to_do() {
     let folder = Folder::new();
     for (name, text) in [("empty.jsonl", ""), ("blank.jsonl", "\n \n\r\n"), ("header.csv", "prompt\n")] {
         folder.write(name, text);
@@ -335,7 +335,7 @@ fn if_an_input_is_cut_short_while_it_is_read_the_run_says_so_and_loses_nothing()
     assert_each_once(&folder.read("prompts.results.jsonl"), rows_of_it);
 }
 
-/// A pipe that ends in the middle of a character, and a last line without a line break.
+/// The input is a pipe that ends in the middle of a character, so its last line has no line break.
 #[test]
 fn an_input_that_ends_in_the_middle_of_a_line_loses_only_that_line() {
     let folder = Folder::new();

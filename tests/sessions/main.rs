@@ -1,4 +1,4 @@
-//! Whole sessions of the program: the typed command, the output, the files, and the exit code.
+//! Whole sessions of the program: each test types a command and checks the output, the files, and the exit code.
 //!
 //! The real program runs against the simulated API on the loopback address. No test waits for a fixed time. If a test
 //! needs a certain moment, it waits until the API's records show that moment.

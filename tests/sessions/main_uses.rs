@@ -36,7 +36,7 @@ fn every_row_of_the_sample_file_is_answered_once() {
 }
 
 #[test]
-fn answers_of_a_file_are_written_beside_it() {
+fn answers_are_written_to_a_file_next_to_the_input() {
     let folder = Folder::with_rows(5);
     let api = Api::quick();
 
@@ -77,7 +77,7 @@ fn the_results_of_a_pipe_can_also_go_to_a_file() {
 }
 
 #[test]
-fn a_rehearsal_touches_no_real_run() {
+fn a_simulated_run_changes_no_file_of_a_real_run() {
     let folder = Folder::with_rows(2);
     let api = Api::quick();
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);

@@ -1,4 +1,4 @@
-//! Outputs: closed ones, full ones, and terminals.
+//! Outputs that are closed or full, and outputs that are terminals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -50,7 +50,7 @@ fn a_full_standard_output_gives_an_error_and_the_rows_are_kept() {
     assert_eq!(kept, ["r0", "r1", "r2", "r3", "r4"]);
 }
 
-/// The system does not let the results file grow, as on a full disk.
+/// In this test, the system does not let the results file grow, as on a full disk.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
@@ -67,10 +67,10 @@ fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 80);
 }
 
-/// Here, standard output is read to its end, but the system does not let the error log grow.
+/// In this test, standard output is read to its end, but the system does not let the error log grow.
 #[cfg(unix)]
 #[test]
-fn an_error_log_that_can_not_be_written_is_not_called_standard_output() {
+fn the_message_for_an_error_log_that_can_not_be_written_names_the_log_and_not_standard_output() {
     let folder = Folder::new();
     let api = Api::with_faults(r#"{"rules": [{"status": 400}]}"#);
 

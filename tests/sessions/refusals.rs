@@ -1,7 +1,8 @@
 //! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
-//! A dry run refuses everything that a run refuses, with the same message and the same exit code. Each case here is
-//! tried both ways. A dry run does not check things that only sending needs; [`refused_once`] tests those.
+//! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
+//! here is tried as a run and as a dry run. Only things that are needed for sending are not checked by a dry run; such
+//! cases use [`refused_once`].
 
 use std::process::{Command, Stdio};
 
@@ -43,7 +44,7 @@ fn refused_once(folder: &Folder, args: &[&str], parts: &[&str]) -> Said {
 }
 
 #[test]
-fn an_input_that_can_not_be_read() {
+fn an_input_that_can_not_be_read_is_refused() {
     let folder = Folder::with_rows(2);
     std::fs::create_dir(folder.path("folder")).expect("a folder");
 
@@ -55,7 +56,7 @@ fn an_input_that_can_not_be_read() {
 }
 
 #[test]
-fn ids_that_are_not_unique() {
+fn ids_that_are_not_unique_are_refused() {
     let folder = Folder::new();
     folder.write("prompts.jsonl", &format!("{}{}", rows(4), rows(1)));
 
@@ -63,7 +64,7 @@ fn ids_that_are_not_unique() {
 }
 
 #[test]
-fn flags_that_mean_nothing() {
+fn flags_that_mean_nothing_are_refused() {
     let folder = Folder::with_rows(2);
 
     refused(&folder, &["run", "prompts.jsonl", "--tier", "9"], &["'9'", "--tier", "start, build, scale"]);
@@ -77,7 +78,7 @@ fn flags_that_mean_nothing() {
 }
 
 #[test]
-fn a_fault_file_with_a_mistake() {
+fn a_fault_file_with_a_mistake_is_refused() {
     let folder = Folder::with_rows(2);
     folder.write("faults.json", "{\"rules\":[\n  {\"statsu\":500}]}");
 
@@ -89,7 +90,7 @@ fn a_fault_file_with_a_mistake() {
 }
 
 #[test]
-fn a_template_that_names_a_missing_column() {
+fn a_template_that_names_a_missing_column_is_refused() {
     let folder = Folder::new();
     folder.write("tickets.csv", "subject,body\na,b\n");
 
@@ -106,7 +107,7 @@ fn a_template_that_names_a_missing_column() {
 }
 
 #[test]
-fn a_template_without_a_column() {
+fn a_template_without_a_column_is_refused() {
     let folder = Folder::with_rows(3);
     folder.write("tickets.csv", "subject,body\na,b\nc,d\n");
 
@@ -120,7 +121,7 @@ fn a_template_without_a_column() {
 }
 
 #[test]
-fn an_output_that_can_not_be_a_results_file() {
+fn an_output_that_can_not_be_a_results_file_is_refused() {
     let folder = Folder::with_rows(2);
     folder.write("notes.txt", "my own notes\n");
     folder.write("other.jsonl", "{\"a\":1}\n");
@@ -148,7 +149,7 @@ fn an_output_that_can_not_be_a_results_file() {
 
 #[cfg(unix)]
 #[test]
-fn an_output_that_can_not_be_written() {
+fn an_output_that_can_not_be_written_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     /// A user who owns nothing.
@@ -200,7 +201,7 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn an_address_that_would_give_the_key_away() {
+fn an_address_that_would_give_the_key_away_is_refused() {
     let folder = Folder::with_rows(2);
     let to = |url| ["run", "prompts.jsonl", "--base-url", url];
 
@@ -211,7 +212,7 @@ fn an_address_that_would_give_the_key_away() {
 }
 
 #[test]
-fn a_second_run_on_one_output() {
+fn a_second_run_on_one_output_is_refused() {
     let folder = Folder::with_rows(2);
     let api = Api::slow(std::time::Duration::from_secs(600));
     let mut first = folder.command_at(&api, &["run", "prompts.jsonl"]).spawn().expect("it starts");
@@ -249,7 +250,7 @@ fn an_input_without_a_usable_row_is_refused() {
 }
 
 #[test]
-fn answers_to_other_requests_and_of_other_servers() {
+fn results_with_answers_to_other_requests_or_of_other_servers_are_refused() {
     let folder = Folder::with_rows(3);
     let (one, other) = (Api::quick(), Api::quick());
     folder.run_at(&one, &["run", "prompts.jsonl"]).ends_with(0);
@@ -275,7 +276,7 @@ fn answers_to_other_requests_and_of_other_servers() {
 }
 
 #[test]
-fn flags_and_files_that_can_not_be_used() {
+fn flags_and_files_that_can_not_be_used_are_refused() {
     let folder = Folder::with_rows(2);
     folder.write("more.jsonl", &rows(1));
     folder.write("no.pem", "no certificate\n");
@@ -288,7 +289,7 @@ fn flags_and_files_that_can_not_be_used() {
 }
 
 #[test]
-fn an_unknown_price_with_a_budget() {
+fn a_model_without_a_price_is_refused_with_a_budget() {
     let folder = Folder::with_rows(2);
 
     refused(

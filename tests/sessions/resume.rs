@@ -300,7 +300,7 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
 }
 
 #[test]
-fn a_log_that_lies_elsewhere_is_resumed_by_the_command_that_names_its_results() {
+fn a_log_in_another_folder_is_resumed_by_the_command_that_names_its_results() {
     let (folder, api) = (Folder::with_rows(4), Api::with_faults(ONE_FAULT));
     std::fs::create_dir(folder.path("logs")).expect("it can be made");
 
@@ -386,7 +386,7 @@ fn results_that_are_a_link_are_refused_by_resume_in_plain_words() {
 }
 
 #[test]
-fn after_a_resume_the_same_command_takes_new_rows_without_an_id() {
+fn after_a_resume_the_same_command_accepts_new_rows_without_an_id() {
     let folder = Folder::new();
     let row = |text: &str| format!("{{\"prompt\":\"{text}\"}}\n");
     folder.write("prompts.jsonl", &(row("one") + &row("two")));

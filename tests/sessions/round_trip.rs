@@ -23,7 +23,7 @@ struct Row {
     asked: String,
     /// The cells of the row. For a JSON row: a text and a number that are not sent.
     cells: Vec<String>,
-    /// The answer as the server sends it, and the text in it.
+    /// The answer as the server sends it, and the text inside the answer.
     message: String,
     text: String,
 }
@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-/// A server that knows all rows. It refuses a request that belongs to none of them.
+/// A server that knows all rows. The server refuses a request that belongs to no row.
 struct Server {
     hostile: Hostile,
     arrived: Arc<Vec<AtomicU32>>,

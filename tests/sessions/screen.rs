@@ -1,4 +1,4 @@
-//! What a user sees on a terminal whose size changes. The tests use a terminal emulator to see the same.
+//! What a user sees on a terminal whose size changes. The tests read the screen of a terminal emulator.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Interrupts and deaths at any moment.
+//! The program is interrupted or killed at any moment.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ fn send(child: &Child, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-/// Tries random moments, two at a time. Each has its own API and folder.
+/// Tries random moments, two at a time. Each moment has its own API and folder.
 fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     eprintln!("{name}: SEED={seed}");
@@ -153,7 +153,7 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
 }
 
 #[test]
-fn killed_again_and_again_a_run_still_ends_with_each_row_once() {
+fn a_run_that_is_killed_again_and_again_still_ends_with_each_row_once() {
     let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(20)));
     let mut sent = 0;
     for step in [3, 9, 14, 20, 11] {

@@ -170,7 +170,7 @@ impl Said {
     }
 }
 
-/// The simulated API on a loopback port. Tests can read its books.
+/// The simulated API on a loopback port. Tests can read its records of requests and charges.
 pub struct Api {
     pub url: String,
     model: SharedModel,
@@ -191,8 +191,8 @@ impl Api {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take about this long: between two thirds of this time and one and a half times as
-    /// long.
+    /// Returns an API whose answers take about this long: between two thirds of the given time and one and a half times
+    /// the given time.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }

@@ -236,7 +236,7 @@ fn an_output_of_another_program_is_not_overwritten() {
 }
 
 #[test]
-fn files_of_another_run_are_never_written_over_and_missing_results_are_told() {
+fn files_of_another_run_are_never_overwritten_and_missing_results_are_reported() {
     let folder = tickets();
     let api = Api::quick();
     let run =
@@ -276,7 +276,7 @@ fn an_output_that_can_not_be_written_has_its_own_exit_code() {
 }
 
 #[test]
-fn an_input_that_was_changed_after_the_run_is_told() {
+fn an_input_that_was_changed_after_the_run_is_reported() {
     let folder = tickets();
     let api = Api::quick();
     folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);

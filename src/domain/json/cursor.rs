@@ -7,10 +7,10 @@ pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves past it. It returns `None` when it finds something else. After that the cursor
-/// must not be used any more, unless the method's doc says that the cursor does not move. Values are returned as they
-/// are written, and nothing is copied. Skipping a deeply nested value needs no stack. Only the closures of
-/// [`Cursor::object`] and [`Cursor::array`] may recurse.
+/// Each method reads one thing and moves past it. A method that finds something else returns `None`. After that the
+/// cursor must not be used any more, except where the method's doc says that the cursor does not move. Values are
+/// returned as they are written, and nothing is copied. Skipping a deeply nested value needs no stack. Only the
+/// closures of [`Cursor::object`] and [`Cursor::array`] may recurse.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -41,7 +41,8 @@ impl<'a> Cursor<'a> {
         (self.peek()? == wanted).then(|| self.at += 1)
     }
 
-    /// Moves past exactly these bytes, without blanks before them. When the bytes differ, the cursor does not move.
+    /// Moves past exactly these bytes. Blanks before them are not skipped. When the bytes differ, the cursor does not
+    /// move.
     #[inline]
     pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.json.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
@@ -203,7 +204,7 @@ impl<'a> Cursor<'a> {
 /// Skips any blanks at `at` and the value after them, and returns the position after the value. Returns `None` when
 /// there is no value, or when the value is nested deeper than `deepest` levels. `deepest` is at most [`DEEPEST`].
 fn value_end(bytes: &[u8], mut at: usize, deepest: u32) -> Option<usize> {
-    // One bit for each open bracket: 1 for an object.
+    // `open` has one bit for each open bracket: 1 for an object, 0 for an array.
     let (mut open, mut depth) = (0_u128, 0);
     loop {
         at = blanks_end(bytes, at);

@@ -1,7 +1,7 @@
 //! Finds the tokens of JSON text quickly: it looks at sixteen bytes at a time.
 //!
-//! These are plain functions over a text and a position, because the compiler keeps a position in a register if it is
-//! passed by value. Other modules use [`super::Cursor`].
+//! These are plain functions with a text and a position as arguments. The compiler keeps a position in a register if
+//! the position is passed by value. Other modules use [`super::Cursor`].
 
 use std::ops::Range;
 
@@ -131,11 +131,11 @@ fn padded(rest: &[u8]) -> [u8; PIECE] {
 /// What a text contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traits {
-    /// Whether it contains nothing but ASCII.
+    /// Whether the text contains nothing but ASCII.
     pub(crate) is_ascii: bool,
-    /// Whether it contains a line feed or a carriage return.
+    /// Whether the text contains a line feed or a carriage return.
     pub(crate) has_line_breaks: bool,
-    /// Whether it contains a backslash.
+    /// Whether the text contains a backslash.
     pub(crate) has_backslashes: bool,
 }
 

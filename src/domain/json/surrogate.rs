@@ -2,7 +2,7 @@
 
 /// Returns the position of the first lone surrogate in valid JSON.
 ///
-/// Such text is valid JSON, but the API and most readers refuse it.
+/// JSON with a lone surrogate is valid, but the API and most other readers refuse it.
 pub(crate) fn lone_surrogate(text: &str) -> Option<usize> {
     let mut at = 0;
     while let Some(found) = text.get(at..)?.find('\\') {

@@ -46,7 +46,7 @@ fn escape(rest: &[u8]) -> Option<(char, usize)> {
     Some((char, 1))
 }
 
-/// Reads `uXXXX`, or two of them that form a surrogate pair.
+/// Reads `uXXXX`, or two such escapes that form a surrogate pair.
 fn unicode(rest: &[u8]) -> Option<(char, usize)> {
     let first = unit(rest)?;
     if let Some(char) = char::from_u32(first.into()) {

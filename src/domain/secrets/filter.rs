@@ -40,18 +40,18 @@ impl Filter {
         let mut runs: Zeroizing<Vec<u64>> = Zeroizing::new(runs.collect());
         runs.sort_unstable();
         runs.dedup();
-        runs.iter().for_each(|&run| table[place(run)] = 1);
+        runs.iter().for_each(|&run| table[index_of(run)] = 1);
         Self { table, runs, stride: shortest + 1 - RUN }
     }
 
     /// Returns whether `text` may contain a part of a secret. `false` is certain, `true` is not.
-    pub(super) fn may_hold(&self, text: &[u8]) -> bool {
+    pub(super) fn may_contain(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));
         }
         let (pieces, last) = text.as_chunks::<PIECE>();
         let (fours, others) = pieces.as_chunks::<4>();
-        let in_table = |piece: &[u8; PIECE]| self.table[place(u64::from_le_bytes(*piece))];
+        let in_table = |piece: &[u8; PIECE]| self.table[index_of(u64::from_le_bytes(*piece))];
         let has = |piece: &[u8; PIECE]| self.has(u64::from_le_bytes(*piece) & RUN_MASK);
         fours.iter().any(|four| four.iter().fold(0, |any, piece| any | in_table(piece)) != 0 && four.iter().any(has))
             || others.iter().any(has)
@@ -59,7 +59,7 @@ impl Filter {
     }
 
     fn has(&self, run: u64) -> bool {
-        self.table[place(run)] != 0 && self.runs.binary_search(&run).is_ok()
+        self.table[index_of(run)] != 0 && self.runs.binary_search(&run).is_ok()
     }
 }
 
@@ -68,7 +68,7 @@ fn run(bytes: &[u8]) -> u64 {
 }
 
 /// Returns the entry of a run in the table. Bytes after the run do not count.
-fn place(run: u64) -> usize {
+fn index_of(run: u64) -> usize {
     let run = run << (64 - 8 * RUN);
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_is_seen_at_every_position() {
+    fn every_part_of_a_secret_is_seen_at_every_position() {
         let secret = b"0123456789abcdefghij";
         for shortest in 8..=12 {
             let filter = Filter::new([&secret[..]].into_iter(), shortest);
@@ -87,11 +87,11 @@ mod tests {
                     for behind in 0..20 {
                         let text = [&b"-".repeat(before)[..], part, &b"-".repeat(behind)].concat();
 
-                        assert!(filter.may_hold(&text), "{shortest} {at} {before} {behind}");
+                        assert!(filter.may_contain(&text), "{shortest} {at} {before} {behind}");
                     }
                 }
             }
-            assert!(!filter.may_hold(&b"-".repeat(1000)) && !filter.may_hold(b""));
+            assert!(!filter.may_contain(&b"-".repeat(1000)) && !filter.may_contain(b""));
         }
     }
 }

@@ -19,8 +19,8 @@ pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms
 }
 
-/// Returns the base64 of `secret` when `before` other bytes come before it. It has only the characters that do not
-/// depend on the bytes before or after the secret.
+/// Returns the base64 of `secret` when `before` other bytes come before it. The result has only the characters that do
+/// not depend on the bytes before or after the secret.
 fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Zeroizing<Vec<u8>> {
     let bit = |at: usize| match (at / 8).checked_sub(before) {
         Some(byte) => secret[byte] >> (7 - at % 8) & 1,
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_as_in_the_standard_at_every_alignment() {
+    fn base64_matches_the_standard_at_every_alignment() {
         // Of "foobar", "xfoobar" and "xxfoobar": Zm9vYmFy, eGZvb2Jhcg==, eHhmb29iYXI=.
         let at = |before| String::from_utf8_lossy(&base64(b"foobar", before, STANDARD)).into_owned();
 

@@ -7,8 +7,8 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same text in an escaped form: percent signs, backslashes or HTML entities. Up to three layers of escapes are
-//!   decoded, and the kinds may be mixed. For a text of more than a megabyte (without the answer's content), only some
-//!   orders of the kinds are tried.
+//!   decoded, and the kinds may be mixed. If a text is longer than a megabyte, not counting the content of an answer,
+//!   only some orders of the kinds are tried.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
 //! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
@@ -154,7 +154,7 @@ impl Secrets {
 
     /// Returns whether a text may contain a secret. For a text without a secret, the result is nearly always `false`.
     fn is_suspect(&self, text: &[u8]) -> bool {
-        !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_hold(text))
+        !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_contain(text))
     }
 
     /// Returns the replacements for a part of JSON, with their positions. The part must begin and end between values.
@@ -193,7 +193,7 @@ impl Secrets {
     }
 
     fn find_in(&self, view: &View, found: &mut Vec<Range<usize>>) {
-        if !self.filter.may_hold(view.bytes()) {
+        if !self.filter.may_contain(view.bytes()) {
             return;
         }
         for (length, hashes) in &self.parts {

@@ -54,7 +54,7 @@ fn a_key_is_removed_at_every_position() {
 }
 
 #[test]
-fn every_part_of_twelve_characters_is_removed() {
+fn every_twelve_consecutive_characters_of_a_key_are_removed() {
     for length in [12, 13, 30] {
         for part in KEY.as_bytes().windows(length) {
             let part = str::from_utf8(part).expect("it is ASCII");
@@ -62,11 +62,11 @@ fn every_part_of_twelve_characters_is_removed() {
             assert_eq!(cleaned(KEY, &format!("a {part} b")), "a [key] b");
         }
     }
-    assert_eq!(cleaned(KEY, &KEY[13..24]), KEY[13..24], "eleven characters are no part");
+    assert_eq!(cleaned(KEY, &KEY[13..24]), KEY[13..24], "eleven characters are too few");
 }
 
 #[test]
-fn escaped_forms_are_found_several_deep_and_mixed() {
+fn secrets_under_several_layers_of_mixed_escapes_are_found() {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
     let ways: [fn(&str, &mut fastrand::Rng) -> String; 3] = [escaped, percent, entities];

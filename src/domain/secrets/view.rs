@@ -6,18 +6,17 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// The number of ways in which a text is decoded. A way has zero to three steps, and each step decodes one of the three
+/// The number of views of a text. A view is decoded in zero to three steps, and each step decodes one of the three
 /// kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// The number of ways in which a long text is decoded. All 40 ways would take seconds, and no honest server hides a key
-/// in a megabyte.
+/// The number of views of a long text. All 40 views would take seconds, and no honest server hides a key in a megabyte.
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
 const PIECE: usize = 16 * 1024;
 /// How many bytes of a piece are also in the next piece. A part of a secret is shorter than this, even with three
 /// layers of escapes.
 const OVERLAP: usize = 4 * 1024;
-/// Replaces every decoded character beyond ASCII. No secret contains it.
+/// The byte that replaces every decoded character beyond ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
 /// Kinds of escapes. A text may be escaped several times, each time with any kind.
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_the_whole_escape() {
+    fn the_source_of_a_decoded_byte_is_the_whole_escape() {
         let text = br"a\u002541b";
         let views: Vec<View> = View::of(text, 0..text.len()).all(9).collect();
 

@@ -10,7 +10,7 @@
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
 //! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and
-//! refuse writes. This part knows nothing about lines or runs.
+//! refuse writes. This module knows nothing about lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
 

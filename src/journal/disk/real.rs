@@ -5,7 +5,7 @@
 //! some devices do something as soon as they are opened.
 //!
 //! On Windows, a file that one process has open for writing can't be opened for writing by another process. The other
-//! process can still read, rename and replace it. So no locks are used on Windows. There, a lock would also prevent
+//! process can still read, rename and replace it. So no locks are used on Windows, where a lock would also prevent
 //! people from reading their results.
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,7 @@ use super::real_file::RealFile;
 use super::trust::{Owners, Refusal};
 use super::{Disk, DiskFile, FileKind, OpenMode, system};
 
-/// How many times the program tries to open a file that others create, replace or remove at the same time.
+/// How many times the program tries to open a file that other programs create, replace or remove at the same time.
 const TRIES: u32 = 16;
 
 /// The machine's own file system.
@@ -30,9 +30,9 @@ pub struct RealDisk {
 /// Files and folders to which other users had rights.
 #[derive(Debug, Default)]
 struct MadePrivate {
-    /// Those that were made private.
+    /// Files and folders that were made private.
     done: Vec<PathBuf>,
-    /// Those that could not be made private, because the file system stores no modes.
+    /// Files and folders that could not be made private, because the file system stores no modes.
     refused: Vec<PathBuf>,
 }
 
@@ -101,13 +101,13 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // After the check, the name was given to something else. The refusal says what it is.
+                // After the check, the name was given to something that is not a file. The refusal says what it is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // If a second name is being removed at this moment, the link count no longer includes that name. In that
-            // case, this name leads to another file.
+            // If the opened file had two names and `path` was just taken away from it, its link count is 1 again. In
+            // that case, `path` no longer leads to the opened file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -331,7 +331,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_takes_the_name_between_check_and_opening_is_refused() {
+    fn a_file_that_gets_the_name_between_check_and_opening_is_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("victim"), "kept").expect("it can be written");
@@ -368,7 +368,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_own_file_that_others_can_read_is_made_private_with_one_note() {
+    fn a_file_of_this_user_that_others_can_read_is_made_private_with_one_note() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (file, run) = (folder.path().join("file"), folder.path().join("run"));

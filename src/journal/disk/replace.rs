@@ -26,7 +26,7 @@ pub(crate) fn replace(
 }
 
 /// Replaces a locked file like [`replace`]. The new file is locked before it gets the name, so no other run can lock
-/// it in between. Returns the new file.
+/// the new file first. Returns the new file.
 ///
 /// # Errors
 /// The errors of [`replace`].

@@ -115,7 +115,7 @@ mod elsewhere {
         options
     }
 
-    /// Returns options for reading and writing. On Windows, others can then read the file, rename it and replace it,
+    /// Returns options for reading and writing. On Windows, other processes can then read, rename and replace the file,
     /// but not write to it.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();

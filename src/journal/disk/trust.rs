@@ -18,27 +18,27 @@
 //! users from removing the files of other users. It does not prevent them from adding files, but files of another user
 //! are not used.
 //!
-//! Pure.
+//! This module is pure: it gets what the system says about a file, and returns whether the file may be used.
 
 use std::path::PathBuf;
 
-/// Why a file or folder is not used. Its text continues a sentence that begins with the path. It says what was found
+/// Why a file or folder is not used. The message of a refusal comes after the path. It says what was found at the path
 /// and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is a symbolic link.
+    /// The path is a symbolic link.
     #[error("is a symbolic link, which could lead anywhere: remove it, or name another file")]
     Symlink,
-    /// It is a folder, but should be a file.
+    /// The path is a folder, but should be a file.
     #[error("is a folder: remove it, or name another file")]
     Folder,
-    /// It is a FIFO, socket or device.
+    /// The path is a FIFO, socket or device.
     #[error("is a pipe, socket or device: remove it, or name another file")]
     Special,
-    /// It is not a folder, but should be the run folder.
+    /// The path is not a folder, but should be the run folder.
     #[error("is not a folder, but the run folder must be there: remove it, or name another output")]
     NotAFolder,
-    /// It belongs to another user.
+    /// The file or folder belongs to another user.
     #[error(
         "belongs to another user (uid {owner}): name another file, or add --trust-owner if you trust that user, as with \
          the volume of a container"
@@ -47,7 +47,7 @@ pub enum Refusal {
         /// The id of that user.
         owner: u32,
     },
-    /// It is a file with several names.
+    /// The file has several names.
     #[error(
         "has {names} names (hard links), so the output would appear under each of them: copy it and name the copy, or name another file"
     )]
@@ -55,7 +55,7 @@ pub enum Refusal {
         /// The number of names.
         names: u64,
     },
-    /// It is a file in a folder that every user can write to.
+    /// The file is in a folder that every user can write to.
     #[error(
         "lies in {}, where every user may remove and replace files: take that right away (chmod o-w), name a file in \
          another folder, or add --trust-owner if you trust all users, as in a container",
@@ -124,7 +124,7 @@ mod tests {
     const FOLDER: Facts = Facts { owner: US, names: 5, mode: 0o700, is_folder: true };
 
     #[test]
-    fn only_own_files_with_one_name_are_used() {
+    fn only_files_of_this_user_with_one_name_are_used() {
         for others in [0, 1, 1001, u32::MAX] {
             let theirs = Facts { owner: others, ..FILE };
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_file_to_which_others_have_rights_is_made_private() {
+    fn a_file_of_this_user_to_which_others_have_rights_is_made_private() {
         for mode in 0..0o1000 {
             let private = Facts { mode, ..FILE }.private_mode(US);
 

@@ -4,7 +4,7 @@
 //! the process id of the run. Results and error log have locks of their own ([`super::output`]), because these files
 //! can also be reached by other names. When a process dies, the system frees its locks, so there are no stale locks.
 //!
-//! The file `lock` is never removed. If it were, two runs could lock two different files of this name. If a person
+//! The file `lock` is never removed. Otherwise two runs could lock two different files of this name. If a person
 //! removes the whole folder, the outputs are still protected by their own locks.
 
 use std::io;
@@ -38,7 +38,7 @@ pub(crate) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lo
     Ok((Lock { _file: file }, warning))
 }
 
-/// Checks that no run holds the lock of a run folder and that this run could take it. Changes nothing.
+/// Checks that no run has the lock of a run folder, and that this run could lock the folder. Changes nothing.
 ///
 /// # Errors
 /// The errors of [`lock`].

@@ -11,7 +11,7 @@ const NAME_BYTES: usize = 255;
 /// Returns the fault of an invalid name, such as `a folder`; `None` if a file in the folder of the log can have the
 /// name.
 ///
-/// The rule is nearly the same on all systems, because a log may come from another system.
+/// A log may come from another system, so the rule is nearly the same on all systems.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("an empty name"),

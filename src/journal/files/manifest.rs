@@ -5,10 +5,10 @@
 //! of removed lines, and the check that the server is the same.
 //!
 //! A run folder may come from another person, so a manifest is not trusted:
-//! - Its size is bounded.
-//! - Its numbers are added without overflow.
-//! - Its origin is only compared.
-//! - `resume` takes only those settings from it that are in the table of `cli/config/recorded.rs`.
+//! - The size of the manifest is bounded.
+//! - The numbers in the manifest are added without overflow.
+//! - The origin in the manifest is only compared.
+//! - `resume` uses a setting from the manifest only if the table of `cli/config/recorded.rs` contains the setting.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ const FAULT_CHARS: usize = 200;
 pub struct Manifest {
     /// Format version of the run folder.
     pub format: u32,
-    /// Version of the program that wrote it.
+    /// Version of the program that wrote the manifest.
     #[serde(default)]
     pub tool: String,
     /// Id of the latest run.
@@ -68,7 +68,8 @@ pub struct Manifest {
     /// Sums that no line contains.
     #[serde(default)]
     pub carried: Carried,
-    /// The number of runs that have opened the run folder. A run also writes this number to its file of slots.
+    /// The number of runs that have opened the run folder, including the latest one. Each run also writes its number to
+    /// its file of slots.
     #[serde(default)]
     pub opening: u64,
     /// The `opening` of the last run whose slots were counted. If that run died with requests in flight, `carried`
@@ -82,7 +83,7 @@ pub struct Manifest {
 pub struct RecordedOutput {
     /// The name of the file.
     pub name: String,
-    /// Its settings, by the names of their flags. They are not checked here.
+    /// The settings of the output, by the names of their flags. They are not checked here.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
@@ -90,9 +91,9 @@ pub struct RecordedOutput {
 /// Identifies one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputIdentity {
-    /// Its path as typed, or `stdin`.
+    /// The path of the input as typed, or `stdin`.
     pub path: String,
-    /// Its length in bytes; `None` for a pipe.
+    /// The length of the input in bytes; `None` for a pipe.
     #[serde(default)]
     pub bytes: Option<u64>,
     /// When it was last changed.
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_manifest_is_refused_with_the_place_and_little_of_its_text() {
+    fn the_error_for_a_damaged_manifest_has_the_place_and_little_of_its_text() {
         let long = format!("{{\"format\":1,\n\"opening\":\"{}\"}}", "\u{1b}[31mx".repeat(100_000));
         let deep = format!("{{\"format\":1,\"settings\":{}", "{\"a\":".repeat(100_000));
         let cases: [(&[u8], &str); 12] = [

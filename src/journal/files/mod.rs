@@ -10,7 +10,7 @@
 //! | `manifest.rs` | the description of the run, and the sums that are no longer in any line |
 //! | `slots.rs` | the requests that are in flight |
 //!
-//! This part knows nothing about the content of the lines.
+//! This module knows nothing about the content of the lines.
 
 mod check;
 mod lock;

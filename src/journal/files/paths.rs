@@ -1,6 +1,6 @@
 //! Paths of results, error log and run folder, made from the arguments.
 //!
-//! Pure. The rules:
+//! This module is pure. Its rules:
 //!
 //! | input | output | results | error log |
 //! |---|---|---|---|
@@ -95,8 +95,8 @@ impl RunPaths {
         self.folder().map(|folder| folder.join("input.spool"))
     }
 
-    /// Returns the name by which entries of the error log refer to the results file. It is only the file name if both
-    /// files are in the same folder, and an absolute path otherwise.
+    /// Returns the name by which entries of the error log refer to the results file. The name is the file name alone if
+    /// both files are in the same folder, and an absolute path otherwise.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_a_run_belong_to_its_results_and_other_names_do_not() {
+    fn entries_that_name_the_results_belong_to_them_and_other_entries_do_not() {
         for (results, errors) in [("o", "e"), ("d/o", "e"), ("../o", "d/e"), ("a\nb", "e")] {
             let paths = RunPaths::given(Some(results.into()), errors.into());
             let recorded = paths.results_beside_errors().expect("it has results");

@@ -1,16 +1,15 @@
 //! Slots record which requests are in flight. If a run dies, the next run counts these requests: they may have been
 //! billed.
 //!
-//! Owns the file `inflight` in the run folder. It begins with a head that contains the id of the run. After the head
-//! come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent, so it survives
-//! the death of the process. It is free again when the line of its row is durable.
+//! The slots are in the file `inflight` in the run folder. The file begins with a head that contains the id of the run.
+//! After the head come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent,
+//! so the slot survives the death of the process. The slot is free again when the line of its row is durable.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
 //! cost as much as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! If a row has a durable line, its slot is not cleared in the file: the next run does not count rows that have a
-//! line. The lowest free slot is used first, so the slots that change in one turn of the run's loop are close
-//! together.
+//! If a row has a durable line, its slot is not cleared in the file: the next run does not count rows that have a line.
+//! The lowest free slot is used first, so the slots that change in one iteration of the run's loop are close together.
 //!
 //! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
@@ -24,11 +23,12 @@ use crate::domain::RowId;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// At most this many bytes of the file are read. This is enough for a hundred thousand slots. At most a tenth of them
-/// are needed at the same time.
+/// At most this many bytes of the file are read: enough for a hundred thousand slots. A run needs at most a tenth of
+/// that number at the same time.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
-/// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the opening.
+/// Bytes in the head for the id of the run. The first 16 bytes of the head contain the magic number and the number of
+/// the opening: 1 for the first run that opened the run folder, 2 for the second, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
 /// The slot of a request in flight. When the request has ended, give it back: with `release` if its row has a durable
@@ -51,7 +51,7 @@ pub(crate) struct Slots {
 /// The slots of a run that did not close its journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnclosedRun {
-    /// Number of the opening in which the slots were filled; 0 if there are no slots.
+    /// The number of the opening by the run that filled the slots; 0 if there are no slots.
     pub(crate) opening: u64,
     /// Id of the run, cut to the length that fits into the head.
     pub(crate) run: String,
@@ -129,8 +129,8 @@ fn place(at: u32) -> Range<usize> {
     from..from + SLOT_BYTES
 }
 
-/// Reads the slots that the last run left. There are none if it closed its journal, or if the file is missing or
-/// damaged.
+/// Reads the slots that the last run left. There are none if the last run closed its journal, or if the file is missing
+/// or damaged.
 pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRun, DiskFailure> {
     let path = path_in(folder);
     if disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_none() {

@@ -72,7 +72,7 @@ impl Block<'_> {
         buffer.fill(file, from, end)?;
         let mut at = match start {
             0 => 0,
-            // If the block has no line break, all of it is part of a line that began before the block.
+            // If the block has no line break, the whole block is part of a line that began before the block.
             _ => first_line(buffer.filled()).unwrap_or(buffer.length),
         };
         while from + (at as u64) < end {
@@ -163,7 +163,7 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
 /// the order of the file. Lines that were appended beyond `size` are left out.
 ///
 /// # Errors
-/// The first error that `take` returns. No further round is read after it.
+/// The first error that `take` returns. After an error, no further round is read.
 pub(super) fn each_block<T: Send, E>(
     file: &dyn DiskFile,
     size: u64,
@@ -209,7 +209,7 @@ fn round<T: Send>(
     if let Some((own, others)) = buffers.split_first_mut() {
         std::thread::scope(|scope| {
             for buffer in others {
-                // If a thread can't be started, the other threads and this one do its work.
+                // If a thread can't be started, this thread and the other threads do its work.
                 let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, || work(buffer));
             }
             work(own);
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::journal::disk::{Disk, MemDisk, OpenMode};
 
-    /// Reads all lines. For each, returns the offset, the bytes, and whether the line is complete.
+    /// Reads all lines. For each line, returns the offset, the bytes, and whether the line is complete.
     fn lines(content: &[u8], cut: Cut) -> Vec<(u64, Vec<u8>, bool)> {
         let disk = MemDisk::new();
         disk.put("f", content);

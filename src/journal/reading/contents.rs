@@ -49,7 +49,7 @@ impl Contents {
             for (offset, record) in entries {
                 self.totals.add(record.charges);
                 self.unresolved.read(&record, offset);
-                // An entry of an earlier run does not belong to the request that was in flight.
+                // Only an entry of the run that died can belong to the request that was in flight.
                 if slots::shortened(&record.run) == unclosed_run {
                     self.in_flight.remove(&record.row);
                 }
@@ -109,8 +109,8 @@ impl Contents {
     }
 }
 
-/// Adds an entry of the error log, with its offset, to `entries`, which belongs to one block. The scan calls it for
-/// each line.
+/// Adds an entry of the error log, with its offset, to `entries`. The scan calls this function for each line, with one
+/// list of `entries` for each block of the file.
 pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
     parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
 }

@@ -19,7 +19,7 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
-    /// The row has failed, with an error of this class. It is run again only if the user asks for it.
+    /// The row has failed, with an error of this class. The row is run again only if the user asks for that.
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
@@ -28,7 +28,7 @@ pub enum RowState {
     },
 }
 
-/// Number of parts.
+/// The number of parts into which the rows are divided.
 const PARTS: usize = 256;
 /// From this number of rows on, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;

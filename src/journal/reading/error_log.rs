@@ -1,4 +1,4 @@
-//! Reads an error log for `resume`: the results that it belongs to, and the number of rows in it.
+//! Reads an error log for `resume`: which results file the log belongs to, and how many rows the log contains.
 //!
 //! A log may come from anyone, so it is not trusted. The results file that it names must be in the folder of the log
 //! and must have been written by a run. Without this rule, an entry could make the program create a file with any
@@ -31,11 +31,11 @@ pub struct ErrorLog {
 /// The offset of an entry, and the results that it names.
 type Named = (u64, Option<String>);
 
-/// Reads an error log without changing it. `output` is the results file that the user named. Without it, the log
-/// itself says which results it belongs to.
+/// Reads an error log without changing it. `output` is the results file that the user named. If the user named none,
+/// the log itself says which results it belongs to.
 ///
 /// # Errors
-/// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if it is not an error log.
+/// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if the file is not an error log.
 /// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or does not belong to the same results as
 ///   the first entry.
 /// - [`JournalError::ResultsElsewhere`] if the log names a file outside its folder.
@@ -79,7 +79,7 @@ pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Re
     Ok(log)
 }
 
-/// Returns the results file that the entry at `offset` names. It must be in the folder of the log.
+/// Returns the results file that the entry at `offset` names. The results file must be in the folder of the log.
 fn beside(
     file: &dyn DiskFile,
     path: &Path,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_cannot_make_a_run_create_a_file_of_its_choice() {
+    fn a_log_can_not_make_a_run_create_a_file_with_a_name_from_the_log() {
         let log = entry("a", "\".bashrc\"");
 
         let missing = read(&log, None, &[]);

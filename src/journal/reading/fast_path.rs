@@ -3,9 +3,9 @@
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks that order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
-//! For every other line, it returns `None`. Such a line is damaged, was rewritten by another tool, has another order of
-//! members, or has an escape in its label. The JSON parser ([`super::parse`]) parses it. If this module returns a
-//! record, the parser would return the same record.
+//! For every other line, this module returns `None`. Such a line is damaged, was rewritten by another tool, has another
+//! order of members, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If this
+//! module returns a record, the parser would return the same record.
 
 use std::borrow::Cow;
 
@@ -86,7 +86,7 @@ fn text<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
     std::str::from_utf8(at.plain_string()?).ok()
 }
 
-/// Skips a member that begins with `beginning` and whose value is a string or `null`.
+/// Skips a member whose value is a string or `null`. `beginning` is the text of the member before the value.
 fn skip_text(at: &mut Cursor<'_>, beginning: &[u8]) -> Option<()> {
     at.literal(beginning)?;
     null(at).or_else(|| at.string().map(drop))
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_path_takes_every_written_line_without_escapes_in_the_label() {
+    fn the_fast_path_accepts_every_written_line_without_escapes_in_the_label() {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..5_000 {
             let (line, is_taken) = line(&mut random);

@@ -9,11 +9,11 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// One line, without its line break.
 pub(crate) struct Line<'a> {
-    /// Offset of its first byte.
+    /// Offset of the first byte of the line.
     pub(crate) offset: u64,
-    /// Its bytes.
+    /// The bytes of the line.
     pub(crate) bytes: &'a [u8],
-    /// Whether it ends with a line break. Only the last line of a file can lack it.
+    /// Whether the line ends with a line break. Only the last line of a file can be without one.
     pub(super) is_complete: bool,
 }
 

@@ -10,7 +10,7 @@
 //!
 //! `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
-//! This part changes no file. Damage is repaired in [`super::rewriting`].
+//! This module changes no file. Damage is repaired in [`super::rewriting`].
 
 mod blocks;
 mod contents;

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_another_format_are_not_ours() {
+    fn lines_of_another_format_are_not_lines_of_this_program() {
         for line in [
             "",
             "x",

@@ -27,9 +27,9 @@ pub(crate) struct Read {
 /// The property that identifies rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KnownBy {
-    /// Their identity: the label of a named row, or the request of an unnamed row.
+    /// The identity of the row: the label of a named row, or the request of an unnamed row.
     Identity,
-    /// The label in their line. For an unnamed row, this is its input and line.
+    /// The label in the line of the row. For an unnamed row, this is its input and line.
     Label,
 }
 

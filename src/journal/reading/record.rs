@@ -17,7 +17,7 @@ pub(crate) enum Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// Passes the record, if there is one, to `take`. Returns the result without the record.
+    /// If there is a record, passes the record to `take`. Returns the kind of the result, without the record.
     pub(crate) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
         match self {
             Self::Record(record) => {
@@ -61,9 +61,9 @@ pub(crate) struct ErrorRecord {
     /// The label in the line. An unnamed or broken row has its input and line as label, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
-    /// Id of the run that wrote it.
+    /// Id of the run that wrote the line.
     pub(crate) run: String,
-    /// The results file that it belongs to.
+    /// The results file that the line belongs to.
     pub(crate) results: Option<String>,
     /// When the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,

@@ -1,8 +1,8 @@
-//! Scans a file of a run: which lines are records, and what the other lines are.
+//! Scans a file of a run: finds out which lines are records, and what the other lines are.
 //!
-//! Owns the rules that distinguish half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or
-//! repairs them. Lines are read on several threads. The meaning of a damaged line depends on the lines around it, so
-//! it is decided afterwards, in the order of the file.
+//! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
+//! them. Lines are read on several threads. The kind of a damaged line depends on the lines around it, so the kind is
+//! decided afterwards, in the order of the file.
 
 use std::io;
 use std::ops::Range;
@@ -60,7 +60,7 @@ struct Bad {
     /// The number of the first line, from 1.
     line: u64,
     tail: Tail,
-    /// Whether each line contains zero bytes. If so, a loss of power undid a write.
+    /// Whether each of the lines contains zero bytes, because a loss of power undid a write.
     is_undone_write: bool,
 }
 
@@ -83,8 +83,9 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` is called with each line. It collects what it needs from the lines of one
-/// block, and returns whether the line is a record. `take` receives what was collected, in the order of the file.
+/// Scans a file on several threads. `read` is called with each line, and with the collection of the block that contains
+/// the line. `read` adds what is needed of the line to the collection, and returns whether the line is a record. `take`
+/// receives the collections, in the order of the file.
 ///
 /// `is_known` means that the file belongs to a run of this program, because its run folder exists.
 ///
@@ -235,7 +236,8 @@ impl Bad {
 /// Returns whether the bytes are the beginning of a line of this program.
 fn is_half_written(bytes: &[u8]) -> bool {
     let begins = bytes.starts_with(BEGINNING) || BEGINNING.starts_with(bytes);
-    // If a number ends after its decimal point, the parser reports the error at the last byte, not at the end.
+    // If the bytes end after the decimal point of a number, the parser reports the error at the last byte, and not at
+    // the end.
     let is_cut_short = |error: serde_json::Error| error.is_eof() || error.column() >= bytes.len();
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }

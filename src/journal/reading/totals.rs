@@ -14,7 +14,7 @@ pub struct Totals {
     pub truncated: u64,
     /// Result lines with a refusal.
     pub refused: u64,
-    /// Result lines whose answer ended for an unknown reason: the program that wrote the line did not know it.
+    /// Result lines whose answer ended for a reason that the program did not know when it wrote the line.
     pub unknown: u64,
     /// Tokens used.
     pub usage: Usage,

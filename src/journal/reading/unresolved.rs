@@ -1,6 +1,6 @@
 //! Failures that still count: for each row, the latest entry in the error log and its offset.
 //!
-//! Owns the rules for when an entry no longer counts:
+//! An entry no longer counts in these cases:
 //! - The row has an answer to the same request, or a later answer to another request.
 //! - A later entry of the same row exists.
 //! - The row was never sent, and a later run read the whole input without writing an entry for it.
@@ -13,11 +13,11 @@ use crate::domain::{ErrorClass, RowId};
 /// Why a row has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
-    /// It was sent and has failed.
+    /// The row was sent and has failed.
     Failed,
-    /// It was rejected before it was sent.
+    /// The row was rejected before it was sent.
     Rejected,
-    /// It could not be read.
+    /// The row could not be read.
     Broken,
 }
 
@@ -73,8 +73,8 @@ impl Unresolved {
         self.rows.insert(row.label, entry);
     }
 
-    /// Notes an answer that was read from the results. Call it in the order of the lines, because the last answer of a
-    /// row counts.
+    /// Notes an answer that was read from the results. Call this function in the order of the lines, because the last
+    /// answer of a row counts.
     pub(crate) fn note_answer(&mut self, row: RowId, ended_at: Option<jiff::Timestamp>) {
         if let Some(entry) = self.rows.get_mut(&row.label) {
             entry.answer = Some((row.key, ended_at));

@@ -11,7 +11,7 @@
 //! | middle | anything else | the file is refused; the message names the line |
 //! | beginning | anything else | the file is refused, because another program wrote it |
 //!
-//! The run first reads all its files. If it refuses one of them, it changes none. Blank lines are ignored.
+//! The run first reads all its files. If the run refuses a file, it changes no file. Blank lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,9 +9,9 @@
 //! before. If no row has several lines, nothing is read and nothing is written.
 //!
 //! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. Both
-//! mean the same. Before the file is replaced, the charges of the removed lines are passed to `carry`. If the program
-//! dies between the two steps, these charges are counted twice. For a budget, it is safer to count too much than too
-//! little.
+//! files mean the same to a later run. Before the file is replaced, the charges of the removed lines are passed to
+//! `carry`. If the program dies between the two steps, these charges are counted twice. For a budget, it is safer to
+//! count too much than too little.
 //!
 //! A line whose key has an unknown format is kept, because it is not known whether its row is named.
 

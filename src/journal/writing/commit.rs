@@ -1,4 +1,4 @@
-//! When lines are synced, and how that is reported.
+//! When lines are synced, and how a sync is reported.
 
 use crate::domain::WriteFault;
 
@@ -8,7 +8,7 @@ pub enum Fsync {
     /// In groups: one sync makes several lines durable. A group waits for a short time, or until the running sync ends.
     #[default]
     Group,
-    /// Each line by itself, before anything else happens.
+    /// Each line separately, before anything else happens.
     Always,
     /// Never. The system decides when it writes lines to the disk. If the power fails before that, these lines are
     /// lost.
@@ -19,7 +19,7 @@ pub enum Fsync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threading {
     /// The caller writes files, and another thread syncs them. If results go to standard output, a third thread writes
-    /// them and the error log.
+    /// the results and the error log.
     #[default]
     Thread,
     /// The caller writes and syncs each line before `append` returns. This is for runs in virtual time: their clock

@@ -1,4 +1,4 @@
-//! Appends lines and makes them durable.
+//! Appends lines and makes them durable. A turn is one iteration of the run's loop.
 //!
 //! ```text
 //! Writer::append         collects the lines of one turn of the run's loop
@@ -15,15 +15,15 @@
 //!
 //! A commit is reported when both files are synced. Commits come in the order of the lines.
 //!
-//! After a failed write or sync, nothing is tried again. It is unknown what a failed sync left on the disk, and if a
-//! second sync succeeds, that proves nothing. The failure is reported once, and every later line is refused. There is
-//! one exception: after standard output has failed, the error log still accepts lines, because rows that were read from
-//! a pipe are stored nowhere else.
+//! After a failed write or sync, nothing is tried again. A failed sync may leave anything on the disk, and a second
+//! sync that succeeds does not prove that the bytes are there. The failure is reported once, and every later line is
+//! refused. There is one exception: after standard output has failed, the error log still accepts lines, because rows
+//! that were read from a pipe are stored nowhere else.
 //!
-//! Rejected: a separate thread that writes files. The run's loop would never wait for the disk. But if that thread has
-//! to wait for a core, more and more answers wait in memory while requests are sent. In a test with 16 requests in
-//! flight, 34 answers were lost when the process died. A write takes two microseconds per turn. Waking a thread takes
-//! longer. And the loop waits for the same disk anyway, to write the slots before each request.
+//! Rejected: a separate thread that writes files. With such a thread, the run's loop would never wait for the disk. But
+//! if the thread has to wait for a core, more and more answers wait in memory while requests are sent. In a test with
+//! 16 requests in flight, 34 answers were lost when the process died. A write takes two microseconds per turn. Waking a
+//! thread takes longer. And the loop waits for the same disk anyway, to write the slots before each request.
 
 mod commit;
 mod stdout;

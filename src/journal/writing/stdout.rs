@@ -1,9 +1,9 @@
 //! Writes results to standard output, on a thread of its own: the reader of a pipe can be slow, and the run's loop
 //! must not wait for it.
 //!
-//! Owns the thread and its queue. Lines wait no longer than a hundredth of a second, unless the pipe is full. The same
-//! thread writes the error log, so lines are written in the order of their numbers. After standard output has failed,
-//! the thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
+//! Lines wait in the queue of the thread: no longer than a hundredth of a second, except while the pipe is full. The
+//! same thread writes the error log, so lines are written in the order of their numbers. After standard output has
+//! failed, the thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,8 +14,9 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time from the beginning of one write to the beginning of the next. Without this pause, each turn of the loop would
-/// need a thread switch and a system call. Together, they cost a quarter as much as sending the requests of the turn.
+/// Time from the beginning of one write to the beginning of the next. Without this pause, each iteration of the run's
+/// loop would need a thread switch and a system call. Together, they cost a quarter as much as sending the requests of
+/// the iteration.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 /// If at least this many bytes wait (about two hundred lines), a write begins immediately.
 const WRITE_BYTES: usize = 256 << 10;

@@ -1,8 +1,9 @@
 //! The syncer: a thread that makes written lines durable.
 //!
-//! The writer tells it what was written, and does not wait: lines are written to the system while a sync of earlier
-//! lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines durable. A sync begins
-//! sooner if there is much to sync, or if the run has nothing left to do except to wait until its lines are durable.
+//! The writer tells the syncer what was written, and does not wait: lines are written to the system while a sync of
+//! earlier lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines durable. A sync
+//! begins sooner if there is much to sync, or if the run has nothing left to do except to wait until its lines are
+//! durable.
 //!
 //! After a failed write or sync, no more lines are accepted. Lines that were written before a failed write are still
 //! synced and reported. After that, the failure is reported, once.
@@ -23,8 +24,8 @@ use crate::sink::Log;
 /// Nobody notices if a row is reported as done a fifth of a second later, and a loss of power loses far less than a
 /// second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// If at least this many bytes wait, a sync begins immediately. It is small compared to the backlog at which sending
-/// stops.
+/// If at least this many bytes wait, a sync begins immediately. This number is small compared to the backlog at which
+/// sending stops.
 const SYNC_BYTES: usize = 1 << 20;
 
 /// Results and error log, each with its path; `None` for a log that is not synced.

@@ -1,4 +1,5 @@
-//! The writer of a run: collects the lines of one turn, writes them together, and tells the syncer to sync them.
+//! The writer of a run: collects the lines of one turn (an iteration of the run's loop), writes them together, and
+//! tells the syncer to sync them.
 //!
 //! A separate write for each line would cost a lock and a system call, and hundreds of lines come in one turn of the
 //! run's loop. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends anything. No more
@@ -30,7 +31,7 @@ pub(crate) struct Writer {
 
 /// Which threads write and sync.
 enum Mode {
-    /// The caller does both. No line waits.
+    /// The caller writes and syncs. No line waits.
     Inline { targets: Targets, on_commit: OnCommit, failed: Option<DiskFailure> },
     /// The caller writes, and another thread syncs.
     Files { targets: Targets, sync: SyncThread },
@@ -66,7 +67,8 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // If writing the other log fails, this line is still appended: one log may still work when the other does not.
+        // If the waiting lines of the other log can't be written, this line is still appended: one log may work when
+        // the other does not.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);
@@ -75,7 +77,7 @@ impl Writer {
         earlier.and(own)
     }
 
-    /// Appends a line that is too long to be copied, so it is given in parts. It is written immediately.
+    /// Appends a line that is too long to be copied, so the caller passes it in parts. The line is written immediately.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_log_still_takes_lines_when_the_reader_of_standard_output_is_gone() {
+    fn the_error_log_still_accepts_lines_when_the_reader_of_standard_output_is_gone() {
         let disk = MemDisk::new();
         let (sender, _begun) = mpsc::channel();
         let results = Target::Stdout(Box::new(LeavingReader(None, sender)));

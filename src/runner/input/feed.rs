@@ -10,13 +10,13 @@ use crate::plan::{Planner, Rejected, Seen};
 use crate::source::SourceError;
 
 use super::incoming::{HasBegun, Incoming};
-use super::planned_rows::{PlannedRows, RowFate, Step};
+use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::Reading;
 use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
 
 /// Reads rows and passes them to the loop, until the input or the loop ends. Rows are read from the first to the last,
-/// or from several places in turn. Run this function on a thread of its own.
+/// or from several places of the input alternately. Run this function on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
     places: Option<&Places>,
@@ -66,7 +66,7 @@ struct Feeder<'a> {
     has_begun: HasBegun,
 }
 
-/// How the turn of a place ended.
+/// The result of reading at one place of the input, until it is the turn of the next place.
 enum Turn {
     /// A row to be sent was passed on.
     Sent,
@@ -93,17 +93,18 @@ impl Feeder<'_> {
             let Some(row) = row else { continue };
             self.has_begun = HasBegun::Yes;
             let item = match row {
-                // A repeated label is no mistake here: rows with the same name and the same request are all done.
-                RowFate::Done(named) => {
+                // Here a repeated label is not a mistake: if several rows have the same name and the same request, all
+                // of them are done.
+                RowDecision::Done(named) => {
                     self.is_repeated(named.row, &named.identity);
                     None
                 }
-                RowFate::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
+                RowDecision::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                     Some(repeated(planned))
                 }
-                RowFate::Planned(_, planned, state) => by_state(planned, state, self.earlier),
-                RowFate::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
-                RowFate::Broken(broken) => Some(Incoming::Broken(broken)),
+                RowDecision::Planned(_, planned, state) => by_state(planned, state, self.earlier),
+                RowDecision::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
+                RowDecision::Broken(broken) => Some(Incoming::Broken(broken)),
             };
             let ends_turn = matches!(item, Some(Incoming::Planned(_)));
             let is_taken = match item {
@@ -142,8 +143,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Rejects a row whose label was used before. Its new label is its file and line. With the old label, the answer of the
-/// other row would seem to be the answer of this row.
+/// Rejects a row whose label was used before. The row's new label is its file and line. With the old label, the answer
+/// of the other row would seem to be the answer of this row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -52,23 +52,24 @@ pub struct InputPlan {
 /// A function that returns why a row must not be sent, or `None` if it can be sent.
 pub(crate) type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 
-/// A function that returns what earlier runs know about a row.
+/// A function that returns what earlier runs did with a row.
 type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 
-/// What earlier runs know about rows, and how such rows are handled.
+/// What earlier runs did with rows, and how this run handles such rows.
 pub struct Earlier {
-    /// Returns what earlier runs know about a row.
+    /// Returns what earlier runs did with a row.
     pub known: Knowledge,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
     pub reruns_changed: bool,
-    /// Returns why a row must not be sent. For example, there is a budget, and the price of the row is not known.
+    /// Returns why a row must not be sent; for example, because there is a budget and the price of the row is not
+    /// known.
     pub refuse: Refusal,
 }
 
 impl Earlier {
-    /// Returns the value for a first run: nothing is known about any row.
+    /// Returns the value for a first run: no earlier run did anything with any row.
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),

@@ -1,12 +1,12 @@
-//! The places in the input that are read in turn.
+//! The places in the input that are read alternately.
 //!
 //! The survey divides the rows to be sent into about a thousand blocks. For each block, it keeps the place where the
 //! block begins and the sum of the sizes of its rows. [`Layout::advise`] uses [`Sizes::advise`] to decide whether
 //! reading alternately from several of these places saves time.
 //!
-//! In each turn of a place, its rows are read up to and including the next row to be sent. The rows of a place end
-//! exactly where the next place begins. If they do not, the file has changed since the survey. Reading then stops,
-//! because one row could be mistaken for another.
+//! When it is a place's turn, its rows are read up to and including the next row to be sent. Then it is the turn of the
+//! next place. The rows of a place end exactly where the next place begins. If they do not, the file has changed since
+//! the survey. In that case reading stops, because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. So an input with such rows is
 //! read from the first row to the last.
@@ -34,7 +34,7 @@ impl Layout {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // Blocks have been merged in pairs, and after that a new block was begun.
+            // `Sizes` has merged its blocks in pairs and then begun a new block, so the same is done here.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }

@@ -18,21 +18,21 @@ pub(super) struct Step {
     /// The number of the input, from 0. At the end of an input, this number means nothing.
     pub(super) input: usize,
     /// The row; `None` at the end of an input.
-    pub(super) row: Option<RowFate>,
-    /// If `--map-model` replaced the row's model: the number of the pair that did so.
+    pub(super) row: Option<RowDecision>,
+    /// If `--map-model` replaced the row's model: the number of the pair that replaced it.
     pub(super) mapped: Option<usize>,
 }
 
 /// What happens to a row that was read.
 #[derive(Debug)]
-pub(super) enum RowFate {
-    /// It is skipped, because an earlier run has finished it. The row was not measured.
+pub(super) enum RowDecision {
+    /// The row is skipped, because an earlier run has finished it. Its cost was not estimated.
     Done(Box<Identified>),
-    /// It can be sent. The [`RowState`] says what earlier runs know about it.
+    /// The row can be sent. The [`RowState`] says what earlier runs did with the row.
     Planned(RowPlace, Planned, RowState),
-    /// It is not sent, because it can't succeed.
+    /// The row is not sent, because it can't succeed.
     Rejected(Box<Rejected>),
-    /// It can't be read.
+    /// The row can't be read.
     Broken(Box<BrokenRow>),
 }
 
@@ -57,7 +57,9 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
             let (row, mapped) = match item {
                 // Rows that are left out are planned too, because the planner counts all rows with the same request.
                 Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
-                Item::Broken(broken) => (RowFate::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
+                Item::Broken(broken) => {
+                    (RowDecision::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None)
+                }
             };
             let notices = planner.take_notices();
             if place.index >= self.skip {
@@ -69,14 +71,14 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
     }
 }
 
-fn planned(planner: &mut Planner, row: Row, place: RowPlace, earlier: &Earlier) -> RowFate {
+fn planned(planner: &mut Planner, row: Row, place: RowPlace, earlier: &Earlier) -> RowDecision {
     let identified = planner.identify(row, JobId(place.index));
     let state = (earlier.known)(identified.row, &identified.identity);
     if state == RowState::Done {
-        return RowFate::Done(Box::new(identified));
+        return RowDecision::Done(Box::new(identified));
     }
     match planner.measure(identified) {
-        Ok(planned) => RowFate::Planned(place, planned, state),
-        Err(rejected) => RowFate::Rejected(rejected),
+        Ok(planned) => RowDecision::Planned(place, planned, state),
+        Err(rejected) => RowDecision::Rejected(rejected),
     }
 }

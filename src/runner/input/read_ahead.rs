@@ -79,7 +79,7 @@ mod tests {
     use crate::source::{Input, Options};
 
     #[test]
-    fn a_bundle_ends_by_bytes_in_one_file_and_over_many() {
+    fn a_bundle_is_limited_by_bytes_within_one_file_and_across_files() {
         let folder = tempfile::tempdir().expect("there is room");
         let file = |name: String, text: String| {
             let path = folder.path().join(name);

@@ -7,9 +7,9 @@ use super::InputPlan;
 /// The place of a row among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
-    /// The number of its input, from 0.
+    /// The number of the row's input, from 0.
     pub(super) input: usize,
-    /// Its number among the rows of all inputs, from 0. Rows that are left out are counted too.
+    /// The number of the row among the rows of all inputs, from 0. Rows that are left out are counted too.
     pub(super) index: u64,
     /// Where it begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,
@@ -26,7 +26,7 @@ pub(super) struct Read {
     pub(super) row: Option<(RowPlace, Item)>,
 }
 
-/// Reads a part of the inputs of a plan. It ends after an error.
+/// Reads a part of the inputs of a plan. Reading ends after an error.
 pub(super) struct Reading {
     plan: InputPlan,
     /// The number of the input that is being read or will be read next.
@@ -110,8 +110,8 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends this reading, because another reading begins here. If the other one does not begin exactly at this row, the
-    /// file has changed.
+    /// Ends this reading, because another reading begins here. If the other reading does not begin exactly at this row,
+    /// the file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();

@@ -1,11 +1,11 @@
 //! The reader's end of the channel to the loop.
 //!
 //! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a message
-//! for each of them would wake the loop much too often.
+//! for each row would wake the loop much too often.
 //!
 //! A row is sent as soon as it is read. But when the channel is full, in rows or in bytes, the reader waits until half
-//! of the channel is free. If the reader were woken for each free slot, it would alternate with the loop, at two thread
-//! switches for each row.
+//! of the channel is free. If the reader were woken for each free slot, reader and loop would alternate, with two
+//! thread switches for each row.
 //!
 //! The reader knows how many bytes are in the channel without asking the loop. Rows leave the channel in the order in
 //! which they were sent, so the rows in the channel are the last ones that were sent. The channel knows how many rows
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 
-/// How many bytes of rows the channel can contain. A single row may be larger than this. The loop holds up to three
-/// times as many bytes as the channel.
+/// How many bytes of rows the channel can contain. A single row may be larger than this. In addition, up to three times
+/// as many bytes of rows are in the loop.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The reader's end of the channel.

@@ -11,7 +11,7 @@ use crate::plan::{
 use crate::source::{self, BrokenRow, Input, SourceError};
 
 use super::places::Layout;
-use super::planned_rows::{PlannedRows, RowFate, Step};
+use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::read_ahead::read_ahead;
 use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
@@ -28,9 +28,10 @@ pub struct Survey {
     pub(crate) to_send: u64,
     /// Rows that can't be used or sent.
     pub(crate) unusable: u64,
-    /// The faults of these rows. Each fault has a count, and the place and the message of the first row with it.
+    /// The faults of the unusable rows. For each fault: a count, and the place and the message of the first row with
+    /// this fault.
     pub(crate) faults: Alike<String>,
-    /// The first of these rows: where each one is and what is wrong with it.
+    /// The first of the unusable rows: where each of them is and what is wrong with it.
     pub(crate) unusable_shown: Vec<String>,
     /// For each pair of `--map-model`: the number of rows for which the pair was used.
     pub(crate) mapped: BTreeMap<usize, u64>,
@@ -42,11 +43,11 @@ pub struct Survey {
     pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
     pub(crate) changed: u64,
-    /// The first of these rows.
+    /// The first of the changed rows.
     pub(crate) first_changed: Option<String>,
     /// How many of the rows to be sent have the same request as the first row to be sent.
     pub(crate) same: u64,
-    /// The key of the first row to be sent. The keys of the other rows are compared with it.
+    /// The key of the first row to be sent, to compare the keys of the other rows with.
     first_key: Option<JobKey>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
@@ -140,12 +141,12 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
         }
         match row {
             None => {}
-            Some(RowFate::Done(named)) => {
+            Some(RowDecision::Done(named)) => {
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
             }
-            Some(RowFate::Planned(place, planned, state)) => {
+            Some(RowDecision::Planned(place, planned, state)) => {
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
@@ -153,14 +154,14 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                     None => survey.add(place, &planned, state, earlier),
                 }
             }
-            Some(RowFate::Rejected(rejected)) => {
+            Some(RowDecision::Rejected(rejected)) => {
                 let Rejected { origin, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
                 survey.add_unusable(shown, message, || at(origin, message));
             }
-            Some(RowFate::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
+            Some(RowDecision::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
     }
     survey.repeats = keys.finish();
@@ -201,10 +202,12 @@ fn find_duplicate(
             Err(error) => return Err(error),
         };
         let (identity, label, origin) = match row {
-            Some(RowFate::Done(named)) => (named.identity, named.custom_id, named.origin),
-            Some(RowFate::Planned(_, planned, _)) => (planned.job.identity, planned.job.custom_id, planned.job.origin),
-            Some(RowFate::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
-            Some(RowFate::Broken(_)) | None => continue,
+            Some(RowDecision::Done(named)) => (named.identity, named.custom_id, named.origin),
+            Some(RowDecision::Planned(_, planned, _)) => {
+                (planned.job.identity, planned.job.custom_id, planned.job.origin)
+            }
+            Some(RowDecision::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
+            Some(RowDecision::Broken(_)) | None => continue,
         };
         if identity == Identity::Named && is_suspect(&label, suspects) {
             named.push((label, origin));

@@ -1,4 +1,4 @@
-//! Unpacks gzip. The only user of flate2.
+//! Unpacks gzip. Only this file uses the crate flate2.
 //!
 //! Source: RFC 1952, sections 2.2 and 2.3.
 
@@ -8,8 +8,9 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// How far back deflate data can refer, in bytes. The decoder works in a buffer of this size. It may always write up to
-/// the end of the buffer. So when it finds damage, it has already returned everything that it unpacked before.
+/// How far back deflate data can refer, in bytes. The decoder gets a buffer of this size, and each call of it may use
+/// the whole rest of the buffer. So when the decoder finds damage, it has already returned everything that it unpacked
+/// before.
 const WINDOW: usize = 32 << 10;
 
 /// Flags for the optional parts of the header, which come after its first ten bytes.
@@ -39,11 +40,11 @@ pub(super) struct Unpacked<R> {
     next: Next,
     /// Whether no member has begun yet.
     is_first: bool,
-    /// Unpacked bytes, and the range of those that were not returned yet.
+    /// Unpacked bytes, and the range of the bytes that were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// Damage after the unpacked bytes. It is returned after all of these bytes.
+    /// Damage after the unpacked bytes. The damage is returned after all of these bytes.
     damage: Option<io::Error>,
 }
 
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn the_error_for_damage_says_what_is_damaged() {
         let whole = pack(b"some text, some text");
         let changed = |at: usize, byte: u8| {
             let mut packed = whole.clone();

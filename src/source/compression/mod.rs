@@ -2,7 +2,7 @@
 //!
 //! All bytes before a damaged place are returned, so that no row before it is lost. The two crates also have readers.
 //! But when a reader finds damage, it drops all bytes that it has unpacked in the same call. In a small file, these can
-//! be all bytes. So [`gzip`] and [`zstd`] don't use these readers and call the decoders directly.
+//! be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the decoders directly.
 //!
 //! Memory is bounded: gzip needs the last 32 KiB of the unpacked data. zstd needs the window of the frame, whose size
 //! is limited by [`zstd::MAX_WINDOW_LOG`].

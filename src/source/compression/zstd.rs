@@ -1,4 +1,4 @@
-//! Unpacks zstd. The only user of the crate zstd.
+//! Unpacks zstd. Only this file uses the crate zstd.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -13,7 +13,7 @@ pub(super) const MAX_WINDOW_LOG: u32 = 27;
 /// Size of the read buffer.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Room for a block. It is the largest part that the decoder returns in one call.
+/// Size of the largest block, in bytes. The decoder never returns more than a block in one call.
 const BLOCK: usize = 128 << 10;
 
 /// How many bytes the decoder gets at the start of a frame. Every frame is longer.
@@ -21,15 +21,15 @@ const FIRST: usize = 5;
 
 /// A reader of the unpacked bytes of zstd frames, one frame after another.
 ///
-/// The decoder gets only as many bytes as it asks for. It never asks for more than one block. So when it finds damage,
-/// nothing that it unpacked before is lost.
+/// The decoder gets only as many bytes as it asks for, and it never asks for more than one block. So when the decoder
+/// finds damage, no block that it unpacked before is lost.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
     decoder: io::Result<Decoder<'static>>,
     /// How many bytes the decoder asks for next.
     wanted: usize,
     is_in_frame: bool,
-    /// Unpacked bytes. Those from `given` to `filled` are still to be returned.
+    /// Unpacked bytes. The bytes from `given` to `filled` are still to be returned.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn the_error_for_damage_says_what_is_damaged() {
         let whole = pack(&rows(100));
         let changed = |at: usize| {
             let mut packed = whole.clone();

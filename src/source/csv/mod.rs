@@ -1,4 +1,4 @@
-//! CSV and TSV: a header, and then one record for each row. The only user of the csv crate.
+//! CSV and TSV: a header, and then one record for each row. Only this folder uses the csv crate.
 //!
 //! The meaning of columns is in [`super::header`]. [`Splitter`] cuts the input into records, and the csv crate parses
 //! one record at a time. The module of [`Splitter`] says why.
@@ -47,7 +47,7 @@ impl Csv {
 
 impl Format for Csv {
     fn columns(&self) -> Option<Columns> {
-        self.header.as_ref().map(|header| header.told(self.template.as_ref()))
+        self.header.as_ref().map(|header| header.grouped_columns(self.template.as_ref()))
     }
 
     fn header(&self) -> Option<&[Arc<str>]> {
@@ -85,8 +85,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
 }
 
 /// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. Otherwise it is `;` or a tab if the header contains one of them. If it contains none of them,
-/// it is a comma.
+/// separator is a comma. Otherwise, the separator is `;` or a tab, if the header contains one of them. A header with
+/// none of the three counts as separated by commas.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_line_ends_separators_and_quotes() {
+    fn a_quoted_cell_can_contain_line_ends_separators_and_quotes() {
         let text = "id,prompt\r\n1,\"a\r\nb, \"\"c\"\"\"\r\n\r\n2,5\" screen\r\n3,last";
 
         let found = items("t.csv", text, &Options::default());

@@ -6,8 +6,8 @@ use super::super::raw::Fault;
 
 /// The csv crate's reader, fed one record at a time.
 ///
-/// It is reused for all records, because a new reader must first build the tables of its automaton. That takes longer
-/// than parsing a record.
+/// One reader is used for all records, because a new reader must first build the tables of its automaton, which takes
+/// longer than parsing a record.
 pub(super) struct Parser {
     delimiter: u8,
     reader: csv::Reader<Feed>,
@@ -115,7 +115,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn records_equal_those_that_the_csv_crate_finds_in_the_whole(
+        fn records_equal_the_records_that_the_csv_crate_finds_in_the_whole_text(
             tokens in proptest::collection::vec(proptest::sample::select(vec!["a", ",", "\"", "\n", "\r\n"]), 0..40)
         ) {
             let text = tokens.concat();

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// How many levels deeper a value can be in the error log than in its row. In the short shapes and in the shapes of
-/// other services, values are not as deep as in `params`.
+/// How many levels deeper a value can be in the error log than in its row. The reason is that the error log writes
+/// every request inside `params`. In a row of a short shape or of another service's shape, fewer objects enclose a
+/// value.
 const GAINED: usize = 4;
 
 /// One member of an object.
@@ -32,18 +33,18 @@ pub(in crate::source) struct Object<'a> {
 /// A value that should be an object.
 #[derive(Debug)]
 pub(in crate::source) enum Nested<'a> {
-    /// It is an object.
+    /// The value is an object.
     Object(Vec<Member<'a>>),
-    /// It is something else. The text says what it is, with an article, such as `an array`.
+    /// The value is something else. The text says what it is, with an article, such as `an array`.
     Other(&'static str),
 }
 
 /// How the member `params` is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum ParamsMember {
-    /// Its members are parsed.
+    /// The members of `params` are parsed.
     Open,
-    /// It is a value like any other member.
+    /// `params` is a value like any other member.
     Closed,
 }
 
@@ -189,7 +190,7 @@ impl<'a> Visitor<'a> for NestedVisitor {
     }
 }
 
-/// Reads a name. It is copied only if it contains escapes.
+/// Reads a name. The name is copied only if it contains escapes.
 struct Name;
 
 impl<'a> DeserializeSeed<'a> for Name {

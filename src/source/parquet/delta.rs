@@ -81,8 +81,8 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     }
     let per_mini = usize::try_from(per_block / blocks).map_err(|_| damaged())?;
     let blocks = usize::try_from(blocks).map_err(|_| damaged())?;
-    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No room is
-    // reserved: the list grows as numbers are read.
+    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No memory is
+    // reserved in advance: the list grows as numbers are read.
     let mut numbers = Vec::new();
     if count > 0 {
         numbers.push(first);

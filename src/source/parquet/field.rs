@@ -1,9 +1,10 @@
 //! A column of the file. Its values are primitive values, or lists, maps or structures of other values.
 //!
-//! The values of a nested column are stored in several leaves. Each slot of a leaf has two levels. The definition level
-//! says how much of the path from the root to the value is present. The repetition level says which enclosing list the
-//! value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for files of
-//! old writers.
+//! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. It consists of
+//! slots, and a slot has one value or stands for a missing one. Each slot has two levels. The definition level says how
+//! much of the path from the root to the value is present. The repetition level says which enclosing list the value
+//! continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for files of old
+//! writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;
@@ -49,7 +50,7 @@ impl Field {
     }
 
     /// Reads the field's cell of the next row.
-    pub(super) fn cell(&self, row: &mut Taking<'_>) -> Result<InputCell, Damage> {
+    pub(super) fn cell(&self, row: &mut RowState<'_>) -> Result<InputCell, Damage> {
         match self {
             Self::Optional(level, inner) => match row.definition(self.first())? {
                 found if found < *level => {
@@ -86,7 +87,7 @@ impl Field {
     }
 
     /// Reads the next value and writes it as JSON.
-    fn write(&self, row: &mut Taking<'_>, text: &mut String) -> Result<(), Damage> {
+    fn write(&self, row: &mut RowState<'_>, text: &mut String) -> Result<(), Damage> {
         if text.len() > MAX_CELL_BYTES {
             row.fault = Some(TOO_LONG);
             text.clear();
@@ -143,9 +144,9 @@ impl Field {
     fn elements(
         &self,
         (level, repetition): (i16, i16),
-        row: &mut Taking<'_>,
+        row: &mut RowState<'_>,
         text: &mut String,
-        write: &mut dyn FnMut(&mut Taking<'_>, &mut String) -> Result<(), Damage>,
+        write: &mut dyn FnMut(&mut RowState<'_>, &mut String) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let first = self.first();
         if row.definition(first)? < level {
@@ -163,14 +164,14 @@ impl Field {
 }
 
 /// The state while the cells of one row are read.
-pub(super) struct Taking<'a> {
+pub(super) struct RowState<'a> {
     pub(super) leaves: &'a mut [Leaf],
     /// What is wrong with a value of the row. The other values of the row are read nevertheless, so that the next row
     /// begins at the right place.
     pub(super) fault: Option<Unshown>,
 }
 
-impl Taking<'_> {
+impl RowState<'_> {
     fn definition(&self, leaf: usize) -> Result<i16, Damage> {
         self.leaves[leaf].definition().ok_or_else(|| Damage::new("a column has fewer values than rows"))
     }

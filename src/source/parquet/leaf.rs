@@ -33,7 +33,7 @@ pub(super) struct Leaf {
     definitions: Vec<i16>,
     /// The repetition level of each slot: which list it continues. Empty for a column without lists.
     repetitions: Vec<i16>,
-    /// How many slots the batch has, and how many of them were used.
+    /// How many slots the batch has, and how many of its slots were used.
     slots: usize,
     slot: usize,
     /// How many values were returned.

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use self::damage::Damage;
-use self::field::{Field, Taking};
+use self::field::{Field, RowState};
 use self::leaf::Leaf;
 use self::pages::{Budget, Chunk, Pages};
 use super::guard::guarded;
@@ -150,7 +150,7 @@ impl Parquet {
         self.fill()?;
         let (mut cells, mut faults) = (Vec::with_capacity(self.fields.len()), Vec::new());
         for (at, (field, column)) in self.fields.iter().zip(&self.columns).enumerate() {
-            let mut taking = Taking { leaves: &mut self.leaves, fault: None };
+            let mut taking = RowState { leaves: &mut self.leaves, fault: None };
             cells.push(field.cell(&mut taking).map_err(|damage| damage.of_column(column))?);
             faults.extend(taking.fault.map(|fault| (at, fault.to_owned())));
         }

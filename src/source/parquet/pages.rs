@@ -1,8 +1,8 @@
 //! Reads the pages of a column chunk, within bounds.
 //!
-//! It replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need. Here
-//! every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one time
-//! must fit into a [`Budget`].
+//! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
+//! Here every size is checked: a page must fit into its chunk, and the pages of all columns that are in memory at one
+//! time must fit into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -89,9 +89,9 @@ impl AsRef<[u8]> for PageBytes {
 /// Where a column chunk is and how it is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
-    /// Offset of its first page.
+    /// Offset of the first page of the chunk.
     pub(super) begin: u64,
-    /// Its length in the file.
+    /// The length of the chunk in the file.
     pub(super) bytes: u64,
     pub(super) compression: Compression,
     pub(super) physical: Type,
@@ -330,7 +330,7 @@ struct Header {
 }
 
 impl Header {
-    /// Reads a header. Also returns its length.
+    /// Reads a header. Returns the header and its length.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
         // The first index is the number of a field. The second is the number of a field inside it.
@@ -500,7 +500,7 @@ mod tests {
     };
 
     #[test]
-    fn pages_are_read_or_skipped_in_order_and_give_back_their_memory() {
+    fn pages_are_read_or_skipped_in_order_and_their_memory_is_freed() {
         let bytes =
             [page(2, 5, 1, 0, b"\x01\0\0\0a"), page(0, 5, 1, 0, b"\x01\0\0\0b"), page(0, 3, 9, 8, b"cde")].concat();
         let (mut found, budget) = pages(&bytes, TEXTS);

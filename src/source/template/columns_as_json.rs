@@ -3,9 +3,10 @@
 //! `{{ items }}` always writes the cell as it is. The JSON in the cell is read in two cases: by the filter `fromjson`
 //! (also `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
-//! Such a loop never goes over the characters of a cell. Nobody wants that, and the user would pay for a wrong prompt.
-//! So the cell must be a JSON list or object, or empty. To loop over characters, write `{% for c in word|list %}`. In
-//! JSON rows, values other than text already have their types. The filter and the loop leave them as they are.
+//! Such a loop never goes over the characters of a cell. Hardly anybody means to loop over characters, and the user
+//! would pay for a wrong prompt. So the cell must be a JSON list or object, or empty. To loop over characters, write
+//! `{% for c in word|list %}`. In JSON rows, values other than text already have their types. The filter and the loop
+//! leave them as they are.
 //!
 //! The engine has no setting for this rule, so [`with_json_loops`] adds a filter to the source of each such loop.
 
@@ -173,7 +174,7 @@ mod tests {
     const LIST: &str = r#"[{"name":"Tea","n":2}, {"name":"Milk"}]"#;
 
     #[test]
-    fn a_cell_that_holds_json_is_looped_over_and_written_as_it_is() {
+    fn a_cell_that_contains_json_is_looped_over_and_written_as_it_is() {
         for (text, expected) in [
             ("{{ items }}", LIST),
             ("{% for i in items %}{{ i.name }};{% endfor %}", "Tea;Milk;"),

@@ -6,8 +6,8 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template may make, in bytes. This limit is above what the API accepts. It also stops
-/// endless loops.
+/// The longest prompt that a template may make, in bytes. This limit is above what the API accepts. The limit also
+/// stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// Fuel for one row. One unit is used for each step and for each 64 bytes. All units together are enough to fill three
@@ -49,7 +49,7 @@ impl fmt::Display for Line {
 /// What is wrong with a template, or with filling it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It can't be parsed.
+    /// The template can't be parsed.
     #[error("the template is wrong on {line}: {message}")]
     Syntax {
         /// Line in the template.
@@ -57,34 +57,34 @@ pub enum TemplateError {
         /// What is wrong.
         message: String,
     },
-    /// It names no column, so every row would get the same prompt.
+    /// The template names no column, so every row would get the same prompt.
     #[error("the template names no column, so every row would get the same prompt; {remedy}")]
     NoColumn {
         /// What to write.
         remedy: String,
     },
-    /// It is a list of messages that the API would refuse.
+    /// The template is a list of messages that the API would refuse.
     #[error("the template is a list of messages, and {message}")]
     Messages {
         /// What is wrong, and what to write.
         message: String,
     },
-    /// It uses an unknown filter or test.
+    /// The template uses an unknown filter or test.
     #[error("the template is wrong on {line}: there is no {kind} {name}{nearest}")]
     NoSuch {
         /// Line in the template.
         line: Line,
         /// `filter` or `test`.
         kind: &'static str,
-        /// Its name.
+        /// The name of the filter or test.
         name: String,
         /// The end of the message, with the name that was probably meant; empty if no name is similar.
         nearest: String,
     },
-    /// It names columns that a row does not have.
+    /// The template names columns that a row does not have.
     #[error("has no {missing}, which {by} uses (found: {columns})")]
     MissingColumn {
-        /// Where they are used: the template or `--system`.
+        /// Where the missing columns are used: the template or `--system`.
         by: &'static str,
         /// The missing columns, with commas between them.
         missing: String,
@@ -96,9 +96,9 @@ pub enum TemplateError {
     NotJson {
         /// The column, or what was read instead of a column.
         column: String,
-        /// What is wrong with it.
+        /// What is wrong with the column.
         what: String,
-        /// What the template does with it.
+        /// What the template does with the column.
         how: &'static str,
         /// The end of the message, which says what to do.
         hint: String,
@@ -114,13 +114,13 @@ pub enum TemplateError {
     /// A prompt would be longer than any request may be.
     #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
     TooLong,
-    /// It takes more steps or memory than one prompt may use.
+    /// Filling in the template takes more steps or memory than one prompt may use.
     #[error(
         "takes more than {FUEL} steps, or {} MB of text, when filled into the template; make its loops shorter",
         (FUEL * BYTES_OF_FUEL) >> 20
     )]
     TooMuch,
-    /// Something else fails while it is filled.
+    /// Something else fails while the template is filled in.
     #[error("can't be filled into the template, {line}: {message}")]
     Fill {
         /// Line in the template.

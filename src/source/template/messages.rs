@@ -214,7 +214,7 @@ impl Messages {
 /// Where a message is in the list.
 #[derive(Clone, Copy)]
 struct Place {
-    /// Its number, from 1.
+    /// The number of the message, from 1.
     message: usize,
     is_last: bool,
 }

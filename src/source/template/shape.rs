@@ -5,7 +5,7 @@
 //! before parsing. Counting needs no recursion. The limits are far above any template that people write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
-//! of that, even in a build without optimization.
+//! of this stack, even in a build without optimization.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -156,7 +156,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // It does not matter here whether filling in succeeds. It only has to end.
+                    // Filling in may succeed or fail here. It only has to end.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

@@ -1,5 +1,5 @@
 //! Finds what a template uses: filters, tests, and columns named through `row`. Also finds placeholders of other
-//! template languages in its plain text. These are not filled in.
+//! template languages in its plain text. The engine does not fill in such placeholders.
 
 use std::collections::BTreeSet;
 

@@ -27,8 +27,7 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The highest number of requests in flight at the same time. It is also the highest number of unused connections
-    /// that are kept.
+    /// The highest number of requests in flight at the same time. At most as many unused connections are kept.
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,

@@ -12,18 +12,18 @@ use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use crate::transport::wire::WireError;
 
 /// Where requests go, for messages: the server, and the proxy if there is one.
-pub(super) struct Way {
+pub(super) struct Route {
     /// The origin of the server.
     server: String,
     /// The address of the proxy.
     proxy: Option<String>,
-    /// Whether the proxy reads the requests. If not, it opens a tunnel for them.
+    /// Whether the proxy can read the requests. If not, the proxy only opens a tunnel for them.
     is_read_by_proxy: bool,
     /// Whether the proxy gets a password.
     has_password: bool,
 }
 
-impl Way {
+impl Route {
     pub(super) fn of(base_url: &BaseUrl, proxy: Option<&Proxy>) -> Self {
         Self {
             server: base_url.origin().to_owned(),
@@ -75,7 +75,7 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.server)?;
         self.proxy.iter().try_for_each(|proxy| write!(f, " through proxy {proxy}"))

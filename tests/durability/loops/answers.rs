@@ -14,7 +14,7 @@ use claude_batch::domain::{
 };
 use claude_batch::sink::{RecordContext, line_around, outcome_line};
 
-use super::program::{Outcome, Place};
+use super::program::{Outcome, Workspace};
 use super::{Seen, Size};
 
 /// Makes the output for each of `cases` answers. Checks that the output is one line and contains the bytes that the
@@ -117,32 +117,43 @@ fn answered(json: String) -> RowOutcome {
 /// Answers of ten megabytes each, `at_once` of them at the same time.
 pub struct Large {
     at_once: usize,
-    place: Place,
+    workspace: Workspace,
     run: Command,
 }
 
 impl Large {
     /// Makes the input and the server.
     pub fn new(at_once: usize) -> Self {
-        let place = Place::with_rows(at_once);
+        let workspace = Workspace::with_rows(at_once);
         let url = serve_large(at_once);
-        let mut run =
-            place.bare(&["run", "in.jsonl", "-o", "out.jsonl", "-q", "--tier", "none", "-c", "64", "--base-url", &url]);
+        let mut run = workspace.plain_command(&[
+            "run",
+            "in.jsonl",
+            "-o",
+            "out.jsonl",
+            "-q",
+            "--tier",
+            "none",
+            "-c",
+            "64",
+            "--base-url",
+            &url,
+        ]);
         run.args(["--stream", "off"]);
-        Self { at_once, place, run }
+        Self { at_once, workspace, run }
     }
 
     /// Runs with a limit on the address space, in KiB. Address space is larger than the memory in use.
     pub fn within(self, address_kib: u64) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);
-        limited.arg(self.run.get_program()).args(self.run.get_args()).current_dir(self.place.path(""));
+        limited.arg(self.run.get_program()).args(self.run.get_args()).current_dir(self.workspace.path(""));
         limited.env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
 
         let run = Outcome::of(limited);
 
         assert_eq!(run.code, Some(0), "{run:?}");
-        assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
+        assert_eq!(self.workspace.answers().map(|answers| answers.len()), Ok(self.at_once));
     }
 
     /// Runs without a memory limit. Returns the peak memory in KiB.
@@ -159,7 +170,7 @@ impl Large {
             }
         };
         assert!(status.success());
-        assert_eq!(self.place.answers().map(|answers| answers.len()), Ok(self.at_once));
+        assert_eq!(self.workspace.answers().map(|answers| answers.len()), Ok(self.at_once));
         peak
     }
 }
@@ -205,7 +216,7 @@ fn serve_large(requests: usize) -> String {
     url
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let cases = size.pick(5_000, 100_000);
     every_line(cases, 4);

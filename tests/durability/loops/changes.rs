@@ -1,4 +1,4 @@
-//! At each change that a run makes to the disk, the disk fails or the process dies. Then the run is resumed.
+//! At each change that a run makes to the disk, the disk fails or the process dies. Then the next run resumes the work.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// Sums over runs. Each run was disturbed once.
+/// Sums over runs. Each run was disturbed once, by a fault or a death.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// Runs.
@@ -32,8 +32,8 @@ pub struct Disturbed {
     pub reported: u64,
 }
 
-/// Lets the process die at every `step`-th change, with one run for each of them. If the change is a write, its first
-/// `cut` bytes are still written.
+/// Lets the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
+/// first `cut` bytes are still written.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();
@@ -111,7 +111,7 @@ pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     all
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(40, 200);
     let mut points = 0;

@@ -1,5 +1,5 @@
-//! The real program with disks that fail. Each write, sync and rename fails once, each in its own run. Disks are full,
-//! file sizes are limited, and readers of standard output are slow or gone.
+//! The real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs have a
+//! full disk, a limit on file sizes, or a reader of standard output that is slow or gone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::kills::{FAULTS, POINTS, Point, has_strace, meddled};
-use super::program::{Api, Outcome, Place, ROWS};
+use super::kills::{FAULTS, POINTS, Point, has_strace, under_strace};
+use super::program::{Api, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
 /// The number of rows in each run in which one call fails. With [`ROWS`] rows, there would be three times as many calls
 /// on each file.
-const STRUCK_ROWS: usize = 60;
-/// If the loop over all call numbers takes longer than this, only every fourth number is tried after that. The page
+const FAULTED_ROWS: usize = 60;
+/// When the loop over all call numbers has taken this long, only every fourth number is tried from then on. The page
 /// says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The result of making calls fail.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Struck {
+pub struct FaultCounts {
     /// Faults that happened.
     pub faults: u64,
     /// Combinations of call and fault. Each was tried at call 1, 2 and so on, up to the last call of the runs.
@@ -33,38 +33,38 @@ pub struct Struck {
 
 /// For each kind of call on each file, and for each error: makes the N-th call fail. N grows by `every` until a run
 /// ends before its N-th call.
-pub fn at_every_call(every: usize) -> Struck {
+pub fn at_every_call(every: usize) -> FaultCounts {
     let begun = Instant::now();
-    let mut all = Struck::default();
+    let mut all = FaultCounts::default();
     for &point in POINTS {
         for error in errors_of(point) {
             let step = if begun.elapsed() < MOST { every } else { every.max(4) };
-            let struck = (1..).step_by(step).take_while(|&nth| is_struck(point, error, nth)).count() as u64;
-            assert!(struck > 0, "no {error} at {point:?}: nothing was tried there");
-            all.faults += struck;
+            let faulted = (1..).step_by(step).take_while(|&nth| fails_at(point, error, nth)).count() as u64;
+            assert!(faulted > 0, "no {error} at {point:?}: nothing was tried there");
+            all.faults += faulted;
             all.kinds += 1;
             all.thinned += u64::from(step > 1);
-            eprintln!("disk: {error} at {} on {:?}: {struck}, {:.0?}", point.calls, point.file, begun.elapsed());
+            eprintln!("disk: {error} at {} on {:?}: {faulted}, {:.0?}", point.calls, point.file, begun.elapsed());
         }
     }
     all
 }
 
-/// Makes the `nth` call of a run fail. If the run makes fewer calls, tries the `resume`s after it instead. Afterwards
-/// the rows are finished without faults. Returns `false` when no command makes that many calls.
-fn is_struck(point: Point, error: &str, nth: u64) -> bool {
-    let (api, place) = (Api::start(FAULTS), Place::with_rows(STRUCK_ROWS));
+/// Makes the `nth` call of a run fail. If the run makes fewer calls, makes the call fail in one of the `resume`s after
+/// the run. At the end, commands without faults finish the rows. Returns `false` when no command makes that many calls.
+fn fails_at(point: Point, error: &str, nth: u64) -> bool {
+    let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(FAULTED_ROWS));
     let what = format!("{error} at {point:?} {nth}");
-    for command in place.whole_way(&api) {
-        let log = place.path("strace.log");
-        let strace = meddled(&command, &place, point, &format!("error={error}"), nth);
+    for command in workspace.run_and_resumes(&api) {
+        let log = workspace.path("strace.log");
+        let strace = under_strace(&command, &workspace, point, &format!("error={error}"), nth);
         // Not every fault ends a run. So the log has to be read to know whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
-        let is_struck = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
+        let fails_at = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");
-        assert!(is_struck || outcome.code != Some(7), "{what}: {outcome:?}");
-        if is_struck {
-            assert_finishes(&api, &place, STRUCK_ROWS, &what);
+        assert!(fails_at || outcome.code != Some(7), "{what}: {outcome:?}");
+        if fails_at {
+            assert_finishes(&api, &workspace, FAULTED_ROWS, &what);
             return true;
         }
     }
@@ -91,41 +91,41 @@ fn errors_of(point: Point) -> &'static [&'static str] {
     }
 }
 
-fn assert_finishes(api: &Api, place: &Place, rows: usize, what: &str) {
-    place.finish(api).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let answers = place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
+fn assert_finishes(api: &Api, workspace: &Workspace, rows: usize, what: &str) {
+    workspace.finish(api).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let answers = workspace.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
 /// A limit on the size of files: the run stops with exit code 7, and can be resumed after the limit is removed.
 #[cfg(unix)]
 pub fn file_size_limit() {
-    let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
-    let run = place.run(&api);
+    let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
+    let run = workspace.run(&api);
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -f 60; exec \"$0\" \"$@\""]).arg(run.get_program()).args(run.get_args());
-    limited.current_dir(place.path("")).env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
+    limited.current_dir(workspace.path("")).env("ANTHROPIC_API_KEY", "sk-test").stdin(Stdio::null());
 
     let stopped = Outcome::of(limited);
 
     assert_eq!(stopped.code, Some(7), "{stopped:?}");
-    assert_finishes(&api, &place, ROWS, "ulimit -f");
+    assert_finishes(&api, &workspace, ROWS, "ulimit -f");
 }
 
 /// A full file system, if one can be mounted: the run stops with exit code 7, and can be resumed once there is room.
 pub fn full_file_system() -> Result<(), String> {
-    let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
-    let small = place.path("small");
+    let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
+    let small = workspace.path("small");
     fs::create_dir(&small).map_err(|error| error.to_string())?;
     let path = small.to_string_lossy().into_owned();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs", &path]).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         return Err("no file system can be mounted here".to_owned());
     }
-    let stopped = Outcome::of(place.command(&api, &["run", "in.jsonl", "-o", "small/out.jsonl"]));
+    let stopped = Outcome::of(workspace.command(&api, &["run", "in.jsonl", "-o", "small/out.jsonl"]));
     let remount = Command::new("mount").args(["-o", "remount,size=8m", &path]).output();
-    let run = Outcome::of(place.command(&api, &["run", "in.jsonl", "-o", "small/out.jsonl"]));
-    let resumed = Outcome::of(place.command(&api, &["resume", "small/out.errors.jsonl"]));
+    let run = Outcome::of(workspace.command(&api, &["run", "in.jsonl", "-o", "small/out.jsonl"]));
+    let resumed = Outcome::of(workspace.command(&api, &["resume", "small/out.errors.jsonl"]));
     let answers = super::program::read_answers(&small.join("out.jsonl"));
     let unmounted = Command::new("umount").arg(&path).output();
 
@@ -139,8 +139,9 @@ pub fn full_file_system() -> Result<(), String> {
 /// A reader of standard output goes away after some lines. The run stops with exit code 7. Rows whose lines were not
 /// read can be resumed from the error log.
 pub fn closed_pipe() {
-    let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
-    let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
+    let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
+    let mut child =
+        workspace.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
     let mut reader = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut line = String::new();
     for _ in 0..20 {
@@ -157,8 +158,9 @@ pub fn closed_pipe() {
 
 /// A slow reader gets every line once, and each line is complete.
 pub fn slow_pipe() {
-    let (api, place) = (Api::start(r#"{"rules":[]}"#), Place::with_rows(ROWS));
-    let mut child = place.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
+    let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
+    let mut child =
+        workspace.command(&api, &["run", "in.jsonl", "-o", "-"]).spawn().expect("the program can be started");
     let mut pipe = child.stdout.take().expect("it is piped");
     let (mut all, mut piece) = (Vec::new(), vec![0; 4096]);
     loop {
@@ -181,7 +183,7 @@ pub fn slow_pipe() {
     assert_eq!((status.code(), labels.len(), text.lines().count()), (Some(0), ROWS, ROWS));
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     slow_pipe();
     closed_pipe();
@@ -191,14 +193,14 @@ pub fn page(size: Size) -> Vec<Seen> {
         Ok(()) => "full tmpfs".to_owned(),
         Err(why) => format!("full tmpfs NOT TRIED ({why})"),
     };
-    let struck = match has_strace() {
+    let faulted = match has_strace() {
         true => {
             let every = size.pick(60, 1);
-            let Struck { faults, kinds, thinned } = at_every_call(every);
+            let FaultCounts { faults, kinds, thinned } = at_every_call(every);
             let of_all = kinds - thinned;
             let thinned = if thinned == 0 { String::new() } else { format!(" ({of_all} of them at every N)") };
             format!(
-                "{faults} faults of {kinds} kinds{thinned} in runs of {STRUCK_ROWS} rows by strace (ENOSPC, EIO, EDQUOT, \
+                "{faults} faults of {kinds} kinds{thinned} in runs of {FAULTED_ROWS} rows by strace (ENOSPC, EIO, EDQUOT, \
                  EROFS)"
             )
         }
@@ -207,6 +209,6 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![Seen::new(
         "I/O faults of the real program",
         "the N-th call fails, for every N until a run ends without a fault: 0 lost, always resumable",
-        format!("{struck}, {full}, ulimit -f, closed and slow pipe: 0 lost, all resumable"),
+        format!("{faulted}, {full}, ulimit -f, closed and slow pipe: 0 lost, all resumable"),
     )]
 }

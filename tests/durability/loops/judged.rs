@@ -24,7 +24,7 @@ use crate::support::{self, MemLedger};
 /// What a judge has seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Number of requests in each second of the run.
+    /// How many requests were sent in each second of the run.
     pub sent_in: BTreeMap<u64, u64>,
     /// Requests.
     pub sent: u64,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::program::{Api, IN_FLIGHT, Outcome, Place, ROWS};
+use super::program::{Api, IN_FLIGHT, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
 /// Rows with "tenth" in their text are refused once. One of them is refused for a different reason. So the error log,
@@ -44,36 +44,36 @@ impl Deaths {
 
 /// Runs without a kill. Returns the answers and the time taken.
 pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
-    let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
+    let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
     let begun = Instant::now();
-    place.finish(&api).expect("nothing disturbs it");
+    workspace.finish(&api).expect("nothing disturbs it");
     let took = begun.elapsed();
-    let answers = place.answers().expect("nothing disturbs it");
+    let answers = workspace.answers().expect("nothing disturbs it");
     assert_eq!(answers.len(), ROWS);
     assert_eq!(api.answered_again(), 0);
     (answers, took)
 }
 
 /// One input whose runs are killed, with the counts from the last check.
-struct Patient {
+struct KilledInput {
     api: Api,
-    place: Place,
+    workspace: Workspace,
     unwritten: u64,
     reported: u64,
     deaths: Deaths,
 }
 
-impl Patient {
+impl KilledInput {
     fn new() -> Self {
-        let (api, place) = (Api::start(FAULTS), Place::with_rows(ROWS));
-        Self { api, place, unwritten: 0, reported: 0, deaths: Deaths::default() }
+        let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
+        Self { api, workspace, unwritten: 0, reported: 0, deaths: Deaths::default() }
     }
 
     /// Checks the files after a death.
     fn on_death(&mut self) {
         self.api.settle();
-        let unwritten = self.api.billed() - self.place.whole_answers();
-        let marked = self.place.marked();
+        let unwritten = self.api.billed() - self.workspace.whole_answers();
+        let marked = self.workspace.marked();
         let more = unwritten - self.unwritten;
         assert!(
             more <= IN_FLIGHT as u64,
@@ -90,13 +90,13 @@ impl Patient {
 
     /// Lets the run finish without being killed, and checks all its results.
     fn judge(mut self, expected: &BTreeMap<String, Value>, what: &str) -> Deaths {
-        self.place.finish(&self.api).unwrap_or_else(|error| panic!("{what}: {error}"));
+        self.workspace.finish(&self.api).unwrap_or_else(|error| panic!("{what}: {error}"));
 
-        let answers = self.place.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let answers = self.workspace.answers().unwrap_or_else(|error| panic!("{what}: {error}"));
         let lost: Vec<_> = expected.keys().filter(|label| !answers.contains_key(*label)).collect();
         assert!(lost.is_empty(), "{what}: {lost:?} are lost");
         assert!(answers == *expected, "{what}: labels or messages differ from an undisturbed run's");
-        self.deaths.reported = self.place.reported() - self.reported;
+        self.deaths.reported = self.workspace.reported() - self.reported;
         self.deaths.twice = self.api.answered_again();
         let Deaths { kills, twice, unwritten, reported, marked, .. } = self.deaths;
         assert!(twice <= unwritten, "{what}: {twice} answered twice, {unwritten} served and unwritten");
@@ -119,43 +119,44 @@ pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     is_alive
 }
 
-/// Kills each run once at a random moment. Then lets it be finished.
+/// Kills each run once at a random moment. Then lets further runs finish the rows.
 pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut all = Deaths::default();
     while all.kills < kills {
-        let mut patient = Patient::new();
+        let mut killed = KilledInput::new();
         let moment = took.mul_f64(random.f64() * 0.8);
-        if !kill_after(patient.place.run(&patient.api), moment) {
+        if !kill_after(killed.workspace.run(&killed.api), moment) {
             continue;
         }
-        patient.on_death();
-        all.add(patient.judge(&expected, &format!("seed {seed}, killed after {moment:?}")));
+        killed.on_death();
+        all.add(killed.judge(&expected, &format!("seed {seed}, killed after {moment:?}")));
     }
     all
 }
 
-/// Kills runs. Then kills up to four more starts of `run` or `resume` during recovery, compaction or normal work.
+/// Kills runs. After each of these kills, starts `run` or `resume` up to four more times, and kills each of them during
+/// recovery, compaction or normal work.
 pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut all = Deaths::default();
     for sequence in 0..sequences {
-        let mut patient = Patient::new();
+        let mut killed = KilledInput::new();
         for again in 0..random.u64(2..=5) {
-            let has_log = patient.place.path("out.errors.jsonl").metadata().is_ok_and(|log| log.len() > 0);
+            let has_log = killed.workspace.path("out.errors.jsonl").metadata().is_ok_and(|log| log.len() > 0);
             let command = match again > 0 && has_log && random.bool() {
-                true => patient.place.resume(&patient.api),
-                false => patient.place.run(&patient.api),
+                true => killed.workspace.resume(&killed.api),
+                false => killed.workspace.run(&killed.api),
             };
             // Recovery takes only the first small part of a run, so most kills are in this part.
             let moment = took.mul_f64(random.f64().powi(2) * 0.5);
             if kill_after(command, moment) {
-                patient.on_death();
+                killed.on_death();
             }
         }
-        all.add(patient.judge(&expected, &format!("seed {seed}, sequence {sequence}")));
+        all.add(killed.judge(&expected, &format!("seed {seed}, sequence {sequence}")));
     }
     all
 }
@@ -171,7 +172,7 @@ pub fn has_strace() -> bool {
 pub struct Point {
     /// The names of the calls in strace.
     pub calls: &'static str,
-    /// The file, relative to the folder of the place.
+    /// The file, relative to the folder of the workspace.
     pub file: &'static str,
 }
 
@@ -198,11 +199,11 @@ pub const POINTS: &[Point] = &[
     Point { calls: "mkdir,mkdirat", file: "out.jsonl.run" },
 ];
 
-/// Wraps a command in strace, which applies `how` to the `nth` of these calls on the file.
+/// Wraps a command in strace. strace applies `how` to the `nth` of the calls of `point`.
 ///
-/// strace matches calls on an open file by the whole path, and other calls by the name that the call contains.
-pub fn meddled(command: &Command, place: &Place, point: Point, how: &str, nth: u64) -> Command {
-    let file = place.path(point.file);
+/// strace recognizes calls on an open file by the whole path, and other calls by the path in their arguments.
+pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how: &str, nth: u64) -> Command {
+    let file = workspace.path(point.file);
     let file = file.to_string_lossy().trim_end_matches('/').to_owned();
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={}", point.calls), "-P", &file]);
@@ -228,18 +229,18 @@ pub fn at_every_change(every: u64) -> Deaths {
     for &point in POINTS {
         let before = all.kills;
         for nth in (1..).step_by(every as usize) {
-            let mut patient = Patient::new();
+            let mut killed = KilledInput::new();
             let what = format!("killed at {point:?} {nth}");
-            let is_dead = patient.place.whole_way(&patient.api).iter().any(|command| {
-                let ended = Outcome::of(meddled(command, &patient.place, point, "signal=SIGKILL", nth));
+            let is_dead = killed.workspace.run_and_resumes(&killed.api).iter().any(|command| {
+                let ended = Outcome::of(under_strace(command, &killed.workspace, point, "signal=SIGKILL", nth));
                 assert!(matches!(ended.code, None | Some(0 | 3)), "{what}: {ended:?}");
                 ended.code.is_none()
             });
             if !is_dead {
                 break;
             }
-            patient.on_death();
-            all.add(patient.judge(&expected, &what));
+            killed.on_death();
+            all.add(killed.judge(&expected, &what));
         }
         eprintln!("kills: {} at {} on {:?}", all.kills - before, point.calls, point.file);
         assert!(all.kills > before, "no kill at {point:?}: nothing was tried there");
@@ -247,7 +248,7 @@ pub fn at_every_change(every: u64) -> Deaths {
     all
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 ///
 /// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
 /// the line to the system before it reuses the slot for another row. So two things hold at each kill, and both are

@@ -60,7 +60,7 @@ pub struct Long {
     pub seconds: f64,
 }
 
-/// Answers everything at once.
+/// A transport that answers every request immediately.
 struct AtOnce;
 
 struct Answered {
@@ -182,7 +182,7 @@ fn run(input: &Path, folder: &Path) {
     reader.join().expect("the reader ends");
 }
 
-/// Counts entries. Each must contain the number of its line and the offset where that line begins.
+/// Counts entries. Each entry must contain the number of its input line and the offset where this line begins.
 fn check_entries(log: &Path, input: &Path) -> u64 {
     let text = fs::read(input).expect("it is there");
     let mut begins = BTreeMap::new();
@@ -232,7 +232,7 @@ fn in_a_child(rows: u64) -> Long {
     Long { bad: whole(0), entries: whole(1), answered: whole(2), most_kib: whole(3), seconds: words[4] }
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(100_000, 1_000_000);
     let (short, long) = (in_a_child(10_000), in_a_child(rows));

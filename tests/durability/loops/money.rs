@@ -4,10 +4,10 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::program::{Api, IN_FLIGHT, Outcome, Place};
+use super::program::{Api, IN_FLIGHT, Outcome, Workspace};
 use super::{Seen, Size};
 
-/// For two of twenty rows, the first answer breaks off in the middle. It is charged.
+/// For two of twenty rows, the first answer breaks off in the middle. The API charges these answers.
 const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_attempts_only":true,"at":0.5}]}"#;
 
 /// The first request of each row gets no answer.
@@ -15,46 +15,54 @@ const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"
 
 /// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number.
 pub fn retried_attempts_are_counted() {
-    let (api, place) = (Api::start(BROKEN), Place::with_rows(20));
+    let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
-    let run = Outcome::of(place.loud(&api, &["run", "in.jsonl", "-o", "out.jsonl"]));
+    let run = Outcome::of(workspace.command_with_messages(&api, &["run", "in.jsonl", "-o", "out.jsonl"]));
 
     assert_eq!((run.code, api.billed()), (Some(0), 22), "{run:?}");
     assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
-    assert_eq!(sum_of(&place, "out.jsonl", "meta"), 2);
+    assert_eq!(sum_of(&workspace, "out.jsonl", "meta"), 2);
 }
 
 /// With `--no-retry-ambiguous` such rows fail, and their entries say so. `resume` sends them again.
 pub fn attempts_that_are_not_retried_are_counted() {
-    let (api, place) = (Api::start(BROKEN), Place::with_rows(20));
+    let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
-    let run = Outcome::of(place.loud(&api, &["run", "in.jsonl", "-o", "out.jsonl", "--no-retry-ambiguous"]));
+    let run = Outcome::of(
+        workspace.command_with_messages(&api, &["run", "in.jsonl", "-o", "out.jsonl", "--no-retry-ambiguous"]),
+    );
     let (sent, charged) = (api.requests(), api.billed());
-    let maybe_paid = sum_of(&place, "out.errors.jsonl", "error");
-    let resumed = Outcome::of(place.loud(&api, &["resume", "out.errors.jsonl"]));
+    let maybe_paid = sum_of(&workspace, "out.errors.jsonl", "error");
+    let resumed = Outcome::of(workspace.command_with_messages(&api, &["resume", "out.errors.jsonl"]));
 
     assert_eq!((run.code, sent, charged, maybe_paid), (Some(3), 20, 20, 2), "{run:?}");
     assert!(run.stderr.contains("2 answers possibly billed twice"), "{}", run.stderr);
-    assert_eq!((resumed.code, api.requests(), place.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
-    // The entries are removed. Their counts are kept.
-    assert_eq!(place.reported(), 2);
+    assert_eq!((resumed.code, api.requests(), workspace.answers().map(|answers| answers.len())), (Some(0), 22, Ok(20)));
+    // The entries are removed from the log, but their counts are kept.
+    assert_eq!(workspace.reported(), 2);
 }
 
-/// `--no-retry-ambiguous` is only about attempts that failed. After a kill, nobody knows whether the rows in flight
+/// `--no-retry-ambiguous` applies only to attempts that failed. After a kill, nobody knows whether the rows in flight
 /// were answered. No line says that they failed, so they are sent again, and all of them are counted.
 pub fn a_kill_is_counted_with_or_without_the_flag() {
     for flags in [&[][..], &["--no-retry-ambiguous"]] {
-        let (api, place) = (Api::start(SILENT), Place::with_rows(IN_FLIGHT));
-        let mut run = place.run(&api).spawn().expect("the program can be started");
+        let (api, workspace) = (Api::start(SILENT), Workspace::with_rows(IN_FLIGHT));
+        let mut run = workspace.run(&api).spawn().expect("the program can be started");
         while api.in_flight() < IN_FLIGHT as u64 {
             std::thread::yield_now();
         }
         run.kill().and_then(|()| run.wait()).expect("it can be killed");
 
-        let again = Outcome::of(place.loud(&api, &[&["run", "in.jsonl", "-o", "out.jsonl"], flags].concat()));
+        let again = Outcome::of(
+            workspace.command_with_messages(&api, &[&["run", "in.jsonl", "-o", "out.jsonl"], flags].concat()),
+        );
 
-        assert_eq!((again.code, place.answers().map(|answers| answers.len())), (Some(0), Ok(IN_FLIGHT)), "{again:?}");
-        assert_eq!(place.reported(), IN_FLIGHT as u64, "{flags:?}");
+        assert_eq!(
+            (again.code, workspace.answers().map(|answers| answers.len())),
+            (Some(0), Ok(IN_FLIGHT)),
+            "{again:?}"
+        );
+        assert_eq!(workspace.reported(), IN_FLIGHT as u64, "{flags:?}");
         assert!(again.stderr.contains("16 answers possibly billed twice"), "{}", again.stderr);
     }
 }
@@ -62,17 +70,26 @@ pub fn a_kill_is_counted_with_or_without_the_flag() {
 /// If the server at an `https` URL does not use TLS, the run stops before it sends any request. Every row stays
 /// pending.
 pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
-    let (api, place) = (Api::start(SILENT), Place::with_rows(20));
+    let (api, workspace) = (Api::start(SILENT), Workspace::with_rows(20));
     let url = api.url().replace("http://", "https://");
 
-    let run = Outcome::of(place.bare(&["run", "in.jsonl", "-o", "out.jsonl", "--tier", "none", "--base-url", &url]));
+    let run = Outcome::of(workspace.plain_command(&[
+        "run",
+        "in.jsonl",
+        "-o",
+        "out.jsonl",
+        "--tier",
+        "none",
+        "--base-url",
+        &url,
+    ]));
 
     assert!(run.code == Some(6) && run.stderr.contains("could not be made safe"), "{run:?}");
-    let length = |name: &str| fs::metadata(place.path(name)).map_or(0, |file| file.len());
-    assert_eq!((api.requests(), length("out.jsonl"), length("out.errors.jsonl"), place.reported()), (0, 0, 0, 0));
+    let length = |name: &str| fs::metadata(workspace.path(name)).map_or(0, |file| file.len());
+    assert_eq!((api.requests(), length("out.jsonl"), length("out.errors.jsonl"), workspace.reported()), (0, 0, 0, 0));
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(_size: Size) -> Vec<Seen> {
     retried_attempts_are_counted();
     attempts_that_are_not_retried_are_counted();
@@ -88,8 +105,8 @@ pub fn page(_size: Size) -> Vec<Seen> {
 }
 
 /// The sum of `maybe_paid` over a file's lines.
-fn sum_of(place: &Place, name: &str, member: &str) -> u64 {
-    let text = fs::read_to_string(place.path(name)).expect("it is text");
+fn sum_of(workspace: &Workspace, name: &str, member: &str) -> u64 {
+    let text = fs::read_to_string(workspace.path(name)).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
     lines.map(|line| line[member]["maybe_paid"].as_u64().unwrap_or(0)).sum()
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::kills::{FAULTS, Point, has_strace, kill_after, meddled};
-use super::program::{Api, Outcome, Place};
+use super::kills::{FAULTS, Point, has_strace, kill_after, under_strace};
+use super::program::{Api, Outcome, Workspace};
 use super::{Seen, Size};
 
 const RESULTS: &str = "out.csv.results.jsonl";
@@ -49,7 +49,7 @@ pub struct Kills {
 /// A run that has ended. Its outputs can be made again.
 struct Made {
     api: Api,
-    place: Place,
+    workspace: Workspace,
     rows: usize,
     results: Vec<u8>,
     errors: Vec<u8>,
@@ -66,27 +66,27 @@ struct Make {
 
 impl Made {
     fn new(rows: usize) -> Self {
-        let (api, place) = (Api::start(FAULTS), Place::with_rows(rows));
-        let ended = Outcome::of(place.command(&api, &["run", "in.jsonl", "-o", "out.csv"]));
+        let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(rows));
+        let ended = Outcome::of(workspace.command(&api, &["run", "in.jsonl", "-o", "out.csv"]));
         assert_eq!(ended.code, Some(3), "{ended:?}");
-        let read = |name: &str| fs::read(place.path(name)).expect("the run made it");
+        let read = |name: &str| fs::read(workspace.path(name)).expect("the run made it");
         let (results, errors) = (read(RESULTS), read(ERRORS));
-        Self { api, place, rows, results, errors }
+        Self { api, workspace, rows, results, errors }
     }
 
     fn command(&self, name: &str, args: &[&str]) -> Command {
         let args = [args, &["-o", name]].concat();
-        if args[0] == "run" { self.place.command(&self.api, &args) } else { self.place.bare(&args) }
+        if args[0] == "run" { self.workspace.command(&self.api, &args) } else { self.workspace.plain_command(&args) }
     }
 
-    /// Lets a command make an output, and does not kill it.
+    /// Lets a command make an output without being killed.
     fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
         let begun = Instant::now();
         let ended = Outcome::of(self.command(name, args));
         let took = begun.elapsed();
         let code = if args[0] == "run" { 3 } else { 0 };
         assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
-        let whole = fs::read(self.place.path(name)).expect("it was made");
+        let whole = fs::read(self.workspace.path(name)).expect("it was made");
         assert!(whole.len() > self.rows, "{name} is too short for {} rows", self.rows);
         Make { name, args, code, whole, took }
     }
@@ -96,12 +96,12 @@ impl Made {
     }
 
     fn unfinished(&self, make: &Make) -> PathBuf {
-        self.place.path(&format!("{}.unfinished", make.name))
+        self.workspace.path(&format!("{}.unfinished", make.name))
     }
 
     /// Restores the state before the command: the output is missing, or it has the old content.
     fn put(&self, make: &Make, exists: bool) {
-        let path = self.place.path(make.name);
+        let path = self.workspace.path(make.name);
         match exists {
             true => fs::write(path, OLD).expect("it can be written"),
             false => fs::remove_file(path).expect("it is there"),
@@ -110,7 +110,7 @@ impl Made {
 
     /// Checks the files after a kill, then deletes a part of the run folder, and lets the command make the output.
     fn on_death(&self, make: &Make, existed: bool, random: &mut fastrand::Rng, seen: &mut Kills, what: &str) {
-        let found = fs::read(self.place.path(make.name)).ok();
+        let found = fs::read(self.workspace.path(make.name)).ok();
         let is_whole = found.as_ref() == Some(&make.whole);
         let is_old = found.as_deref() == existed.then_some(OLD);
         assert!(is_whole || is_old, "{what}: {} has {:?} bytes", make.name, found.map(|found| found.len()));
@@ -124,21 +124,21 @@ impl Made {
         let ended = Outcome::of(self.command(make.name, make.args));
 
         assert_eq!(ended.code, Some(make.code), "{what}: {ended:?}");
-        let found = fs::read(self.place.path(make.name)).expect("it was made");
+        let found = fs::read(self.workspace.path(make.name)).expect("it was made");
         assert!(found == make.whole, "{what}: {} differs after the next command", make.name);
         assert!(!self.unfinished(make).exists(), "{what}: a half-made file is left");
         self.assert_journal(what);
     }
 
     fn assert_journal(&self, what: &str) {
-        let is = |name: &str, expected: &[u8]| fs::read(self.place.path(name)).is_ok_and(|found| found == expected);
+        let is = |name: &str, expected: &[u8]| fs::read(self.workspace.path(name)).is_ok_and(|found| found == expected);
         assert!(is(RESULTS, &self.results), "{what}: the results changed");
         assert!(is(ERRORS, &self.errors), "{what}: the error log changed");
     }
 
     /// Deletes the whole run folder, or one of its files, or nothing.
     fn delete(&self, random: &mut fastrand::Rng) {
-        let folder = self.place.path(&format!("{RESULTS}.run"));
+        let folder = self.workspace.path(&format!("{RESULTS}.run"));
         let files = fs::read_dir(&folder).into_iter().flatten().flatten();
         let files: Vec<PathBuf> = files.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
         match random.u8(0..3) {
@@ -152,14 +152,14 @@ impl Made {
     /// without the run folder.
     fn assert_answers(&self, what: &str) {
         let args = ["results", RESULTS, "--order", "done", "--fields", "id", "--output-format", "text"];
-        let output = self.place.bare(&args).output().expect("the program can be started");
+        let output = self.workspace.plain_command(&args).output().expect("the program can be started");
         let labels = String::from_utf8(output.stdout).expect("it is text");
         let found: BTreeSet<&str> = labels.lines().collect();
         assert_eq!((output.status.code(), found.len()), (Some(0), self.rows), "{what}: rows are lost");
     }
 }
 
-/// Kills each of the commands in turn, at random moments.
+/// Kills the commands one after the other, at random moments.
 pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
     let made = Made::new(rows);
     let commands = made.all();
@@ -175,7 +175,7 @@ pub fn at_random_moments(rows: usize, kills: u64, seed: u64) -> Kills {
                 let what = format!("seed {seed}, {} killed after {moment:?}", make.name);
                 made.on_death(make, existed, &mut random, &mut seen, &what);
             }
-            false => assert!(fs::read(made.place.path(make.name)).is_ok_and(|found| found == make.whole)),
+            false => assert!(fs::read(made.workspace.path(make.name)).is_ok_and(|found| found == make.whole)),
         }
     }
     seen
@@ -196,7 +196,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
                 // `Point` needs a `'static` name.
                 let point = Point { calls, file: unfinished.clone().leak() };
                 let command = made.command(make.name, make.args);
-                let ended = Outcome::of(meddled(&command, &made.place, point, "signal=SIGKILL", nth));
+                let ended = Outcome::of(under_strace(&command, &made.workspace, point, "signal=SIGKILL", nth));
                 if ended.code.is_some() {
                     assert_eq!(ended.code, Some(make.code), "{point:?} {nth}: {ended:?}");
                     break;
@@ -210,7 +210,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
     seen
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(1_000, 20_000);
     let random = at_random_moments(rows, size.pick(10, 100), 5);

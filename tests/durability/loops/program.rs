@@ -31,7 +31,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Starts it without limits. It answers within milliseconds and has these faults.
+    /// Starts an API without limits. The API answers within milliseconds and has these faults.
     pub fn start(faults: &str) -> Self {
         let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
         let latency = Latency {
@@ -79,8 +79,8 @@ impl Api {
     /// Waits until the server has read and billed all requests that its clients sent before they were killed.
     pub fn settle(&self) {
         loop {
-            // The server checks all sockets in turn. So when it has answered two newer sockets, it has read all older
-            // sockets.
+            // The server checks its sockets one after the other. So when it has answered two newer sockets, it has read
+            // all older sockets.
             self.knock();
             self.knock();
             if lock(&self.model).is_idle() {
@@ -116,13 +116,13 @@ impl Api {
 }
 
 /// A folder with an input and the files of its runs.
-pub struct Place {
+pub struct Workspace {
     folder: tempfile::TempDir,
 }
 
-impl Place {
-    /// Makes a place with `rows` rows. Every second row is unnamed. Every tenth row contains the word "tenth", so that
-    /// faults can select it.
+impl Workspace {
+    /// Makes a workspace with `rows` rows. Every second row is unnamed. Every tenth row contains the word "tenth", so
+    /// that faults can select it.
     pub fn with_rows(rows: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let line = |row: usize| {
@@ -142,39 +142,40 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// `run in.jsonl -o out.jsonl` against `api`, without the environment variables of this process.
+    /// Returns the command `run in.jsonl -o out.jsonl` against `api`, without the environment variables of this
+    /// process.
     pub fn run(&self, api: &Api) -> Command {
         self.command(api, &["run", "in.jsonl", "-o", "out.jsonl"])
     }
 
-    /// `resume out.errors.jsonl` against `api`.
+    /// Returns the command `resume out.errors.jsonl` against `api`.
     pub fn resume(&self, api: &Api) -> Command {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
     /// Returns three commands: a run, and two `resume`s that answer its failed rows. The first `resume` sends only the
     /// rows of one error class, so other rows stay in the log.
-    pub fn whole_way(&self, api: &Api) -> [Command; 3] {
+    pub fn run_and_resumes(&self, api: &Api) -> [Command; 3] {
         let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
         [self.run(api), self.command(api, &of_class), self.resume(api)]
     }
 
-    /// The program with these arguments and `-q`, against `api`.
+    /// Returns the command with these arguments and `-q`, against `api`.
     pub fn command(&self, api: &Api, args: &[&str]) -> Command {
-        let mut command = self.loud(api, args);
+        let mut command = self.command_with_messages(api, args);
         command.arg("-q");
         command
     }
 
-    /// The same, but without `-q`.
-    pub fn loud(&self, api: &Api, args: &[&str]) -> Command {
-        let mut command = self.bare(args);
+    /// Returns the command with these arguments against `api`, without `-q`, so that it prints its messages.
+    pub fn command_with_messages(&self, api: &Api, args: &[&str]) -> Command {
+        let mut command = self.plain_command(args);
         command.args(["--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);
         command
     }
 
-    /// The program with these arguments and no others.
-    pub fn bare(&self, args: &[&str]) -> Command {
+    /// Returns the command with these arguments and no others.
+    pub fn plain_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-batch"));
         command.args(args).current_dir(self.folder.path()).env_clear().env("ANTHROPIC_API_KEY", "sk-test");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -203,8 +204,7 @@ impl Place {
         whole.filter(|line| serde_json::from_slice::<Value>(line).is_ok()).count() as u64
     }
 
-    /// Returns how many slots are filled. Each filled slot belongs to a request that was still in flight for the dead
-    /// run.
+    /// Returns how many slots are filled. Each filled slot belongs to a request that was in flight when the run died.
     pub fn marked(&self) -> u64 {
         let content = fs::read(self.path("out.jsonl.run/inflight")).unwrap_or_default();
         content.chunks_exact(64).skip(1).filter(|slot| slot.iter().any(|&byte| byte != 0)).count() as u64
@@ -226,7 +226,7 @@ impl Place {
     }
 }
 
-/// Reads a results file in full; see [`Place::answers`].
+/// Reads a results file in full; see [`Workspace::answers`].
 pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
     let content = fs::read_to_string(path).map_err(|error| error.to_string())?;
     if !content.is_empty() && !content.ends_with('\n') {
@@ -248,9 +248,9 @@ pub fn read_answers(path: &Path) -> Result<BTreeMap<String, Value>, String> {
 /// How a process ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its exit code; `None` when a signal ended it.
+    /// The exit code of the process; `None` when a signal ended the process.
     pub code: Option<i32>,
-    /// Its messages.
+    /// The messages of the process.
     pub stderr: String,
 }
 

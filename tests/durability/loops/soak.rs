@@ -20,7 +20,7 @@ const MOST: usize = 256;
 
 /// What a soak saw.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Soaked {
+pub struct SoakCounts {
     /// Requests.
     pub requests: u64,
     /// Rows.
@@ -59,7 +59,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
         let until = minute + random.u64(3..30);
         for _ in 0..random.usize(0..4) {
             let kind = kinds[random.usize(0..kinds.len())];
-            // A stall holds a place in the window for a minute, so stalls are rare.
+            // A stalled request occupies the window for a minute, so stalls are rare.
             let most = if kind.contains("stall") { 0.01 } else { 0.12 };
             let share = random.f64() * most;
             let _ = write!(
@@ -77,7 +77,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
 }
 
 /// Makes a run with random faults that takes this many virtual hours.
-pub fn soak(seed: u64, hours: u64) -> Soaked {
+pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     let begun = Stopwatch::start();
     let mut random = fastrand::Rng::with_seed(seed);
     let rpm = random.u32(100..1_000);
@@ -125,7 +125,7 @@ pub fn soak(seed: u64, hours: u64) -> Soaked {
         "{what}: {charged_besides} charged, {} reported",
         run.finish.maybe_paid
     );
-    Soaked {
+    SoakCounts {
         requests: run.seen.sent,
         rows,
         answered: run.stats.succeeded_total(),
@@ -165,11 +165,11 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for the page. If a seed breaks an invariant, the other seeds are still tried.
+/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are still tried.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));
-    let (mut all, mut times, mut broken, mut record) = (Soaked::default(), Vec::new(), Vec::new(), String::new());
+    let (mut all, mut times, mut broken, mut record) = (SoakCounts::default(), Vec::new(), Vec::new(), String::new());
     for seed in 0..seeds {
         let begun = Instant::now();
         let said = match std::panic::catch_unwind(|| soak(seed, hours)) {

@@ -1,5 +1,5 @@
-//! Checks that a run waits as long as servers ask. `retry-after` has every valid form, or a value that makes no sense.
-//! There are also outages.
+//! Checks that a run waits as long as servers ask. There are runs with each valid form of `retry-after`, with values of
+//! `retry-after` that make no sense, and with an outage.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub fn nonsense(value: &str) -> Judgement {
     run(sim(TIER_2, &faults), || support::config(TIER_2, Window::auto(1000), 1), 60)
 }
 
-/// Asserts that no such value stops a run or makes it hang.
+/// Asserts that no value in [`NONSENSE`] stops a run or makes it hang.
 pub fn assert_nonsense_is_survived() {
     for value in NONSENSE {
         let run = nonsense(value);
@@ -68,7 +68,8 @@ pub fn assert_nonsense_is_survived() {
 /// What was measured in a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Requests a minute during the outage, as a share of the rate before it. The first half minute is left out.
+    /// Requests per minute during the outage, as a share of the rate before the outage. The first half minute is left
+    /// out.
     pub rate: f64,
     /// Requests per row over the whole run.
     pub amplification: f64,
@@ -102,7 +103,7 @@ pub fn outage(status: u16) -> Outage {
     }
 }
 
-/// Returns the lines of this loop for the page.
+/// Returns the lines of this loop for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let told = told(size.pick(2_000, 20_000));
     assert_eq!((told.seen.early, told.stats.failed_total(), told.finish.pending), (0, 0, 0));

@@ -23,7 +23,7 @@ enum Change {
 }
 
 impl Inode {
-    /// Returns a file with this content. All of it is durable.
+    /// Returns a file with this content. The whole content is durable.
     pub(super) fn durable(content: &[u8]) -> Self {
         Self { live: content.to_vec(), durable: content.to_vec(), ..Self::default() }
     }
@@ -34,7 +34,7 @@ impl Inode {
         self.unsynced.push(Change::Write { offset, bytes: bytes.to_vec() });
     }
 
-    /// Cuts or extends the file; the next sync makes it durable.
+    /// Cuts or extends the file; the next sync makes the new size durable.
     pub(super) fn resize(&mut self, size: usize) {
         self.live.resize(size, 0);
         self.unsynced.push(Change::Truncate(size));

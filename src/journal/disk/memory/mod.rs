@@ -75,7 +75,7 @@ impl MemDisk {
         self.state().names.keys().cloned().collect()
     }
 
-    /// Creates a file with this content. All of it is durable.
+    /// Creates a file with this content. The whole content is durable.
     pub fn put(&self, path: impl AsRef<Path>, content: &[u8]) {
         self.state().put(path.as_ref(), content);
     }

@@ -25,10 +25,10 @@ pub(super) struct State {
 /// A change that fails, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
-    /// This change fails, and the others work.
+    /// This change fails, and all other changes work.
     Once { at: u64, kind: io::ErrorKind },
-    /// This change and all later ones fail. If this change is a write, its first `written` bytes are written before it
-    /// fails.
+    /// This change and all later ones fail. If this change is a write, its first `written` bytes are written before the
+    /// write fails.
     Death { at: u64, written: usize },
 }
 
@@ -55,7 +55,7 @@ impl State {
         Ok(self.files.len() - 1)
     }
 
-    /// Creates a file with this content. All of it is durable.
+    /// Creates a file with this content. The whole content is durable.
     pub(super) fn put(&mut self, path: &Path, content: &[u8]) {
         let at = self.files.len();
         self.files.push(Inode::durable(content));
