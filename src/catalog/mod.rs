@@ -1,9 +1,9 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
-//! It contains the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
-//! `fields.rs` and `vendors.rs`, each with its date and source. It reads no file and no clock, and knows nothing about
-//! requests. Callers pass a price file as text. To find out whether a model has retired since the data were checked,
-//! they pass today's date (`Model::is_retired_on`).
+//! The catalog contains the facts from the API's documentation that this program needs. These facts are in
+//! `models.toml`, `tiers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The catalog reads no file
+//! and no clock, and knows nothing about requests. Callers pass a price file as text. To find out whether a model has
+//! retired since the data were checked, they pass today's date (`Model::is_retired_on`).
 //!
 //! Invariants:
 //! - The class, ids and prices of every model come from the files.
@@ -137,8 +137,8 @@ impl Catalog {
         }
     }
 
-    /// Returns the table of a tier, with its date and source: the table of `start` for [`Tier::Auto`], `None` for
-    /// [`Tier::None`].
+    /// Returns the table of a tier, with its date and source. For [`Tier::Auto`], this is the table of `start`. For
+    /// [`Tier::None`], there is no table.
     pub(crate) fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
         let wanted = match tier {
             Tier::Auto => Tier::Start,
@@ -165,8 +165,8 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed. It
-    /// is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed.
+    /// Callers use this cost for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_retirement_counts_from_its_day() {
+    fn a_model_with_a_future_retirement_is_retired_from_that_day_on() {
         let catalog = Catalog::builtin();
         let sonnet = catalog.model("claude-sonnet-4-5").expect("the model is listed");
 
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tier_has_the_published_row_of_every_live_class() {
+    fn every_tier_has_the_published_limits_of_every_class_that_is_served() {
         let catalog = Catalog::builtin();
         let opus = [(50, 30, 8), (1000, 450, 90), (2000, 800, 160), (4000, 2000, 400)];
         let haiku = [(50, 50, 10), (1000, 450, 90), (2000, 1000, 200), (4000, 4000, 800)];
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn retired_classes_keep_their_rows() {
+    fn the_limits_of_retired_classes_stay_in_the_tables() {
         let catalog = Catalog::builtin();
 
         let limits = |tier, class: &str| catalog.limits(tier, &ModelClass(class.into())).limits;
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_newer_than_the_table_takes_the_strictest_row_that_is_still_served() {
+    fn a_class_that_is_not_in_the_table_has_the_lowest_limits_of_the_classes_that_are_served() {
         let catalog = Catalog::builtin();
 
         let newer = catalog.limits(Tier::One, &catalog.class_of("claude-opus-5"));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_begins_with_start_and_none_has_no_limits() {
+    fn tier_auto_begins_with_the_limits_of_start_and_tier_none_has_no_limits() {
         let catalog = Catalog::builtin();
         let class = catalog.class_of("claude-haiku-4-5");
 
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_costs_more_from_the_first_token_past_the_step() {
+    fn a_prompt_that_is_one_token_longer_than_a_price_step_has_the_higher_prices() {
         let catalog = Catalog::builtin();
         let cost = |input_tokens, cache_read_tokens| {
             let usage = Usage { input_tokens, cache_read_tokens, output_tokens: 1_000_000, ..Usage::default() };
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_mode_and_one_region_cost_more() {
+    fn fast_mode_and_the_choice_of_a_region_cost_more() {
         let catalog = Catalog::builtin();
         let usage = Usage { input_tokens: 1_000_000, output_tokens: 1_000_000, ..Usage::default() };
         let fast = Terms { speed: Speed::Fast, is_us_only: false };
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_file_replaces_prices_and_prices_unknown_models() {
+    fn a_price_file_replaces_prices_and_gives_prices_to_unknown_models() {
         let text = r#"
             date = "2026-12-01"
             web_search_per_thousand = 20

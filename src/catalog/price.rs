@@ -13,7 +13,7 @@ use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
 pub struct PriceStep {
     /// The step applies to prompts with more tokens than this, including cached tokens.
     pub above_prompt_tokens: u64,
-    /// Input that is neither written to nor read from a cache.
+    /// Input that is not written to a cache and not read from a cache.
     pub input: Money,
     /// Output tokens.
     pub output: Money,
@@ -62,7 +62,7 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// Returns the prices of these steps, by rising prompt length; `None` without a step.
+    /// Returns the prices of these steps, which must be sorted by rising prompt length; `None` without a step.
     pub(super) fn new(steps: &[PriceStep], web_search: Money) -> Option<Self> {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }

@@ -5,7 +5,7 @@
 //! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
 //! found within two time constants.
 
-/// When the sum of the differences is as much as the limit gives in this many seconds, the share is 1.
+/// When the sum of the differences is as large as the refill of this many seconds, the share is 1.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share that is left to other clients. The run always gets the rest.
 const MOST: f64 = 0.9;
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_with_the_opposite_sign_takes_the_share_back() {
+    fn a_correction_with_the_opposite_sign_removes_the_share_again() {
         let mut drift = Drift::default();
 
         (0..5).for_each(|_| drift.note(100, 6_000));

@@ -33,13 +33,13 @@ const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
 /// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
 const HELD: f64 = 0.94;
-/// How much each fault adds to the sum of excess faults. Each accepted request subtracts 1. So the sum grows when more
-/// than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
+/// How much each fault adds to a running sum. Each accepted request subtracts 1. So the sum grows when more than a
+/// fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
-/// From this sum on, a fault may be a refusal.
+/// When the running sum is at least this high, a fault may be a refusal.
 const DOUBT: u32 = 2 * FAULT;
-/// The number of attempts that decide a trial.
+/// A trial is decided after this many attempts.
 const TRIED: u32 = 20;
 /// After a trial in which the share of faults did not fall enough, no trial begins for this long.
 const PAUSE: Duration = Duration::from_secs(300);
@@ -48,13 +48,14 @@ const PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     let_in: LetIn,
-    /// The time of each refusal, and the amount that was let in before it. The oldest refusal comes first.
+    /// The time of each refusal, and the amount that the server accepted before that refusal. The oldest refusal comes
+    /// first.
     refusals: VecDeque<(Instant, LetIn)>,
     found: Option<Found>,
     faults: Faults,
 }
 
-/// Requests and input tokens that were let in.
+/// The requests and input tokens that the server accepted.
 #[derive(Clone, Copy, Debug, Default)]
 struct LetIn {
     requests: u64,
@@ -104,7 +105,7 @@ struct Trial {
 }
 
 impl Hidden {
-    /// Notes that a request was let in.
+    /// Notes that the server accepted a request.
     pub(super) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         self.let_in.add(cost);
         self.faults.excess = self.faults.excess.saturating_sub(1);
@@ -131,7 +132,8 @@ impl Hidden {
         }
     }
 
-    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault counts as one.
+    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault counts as a
+    /// refusal.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -208,8 +210,8 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the limit. The gateway's bucket was empty at `since`, and `let_in` was let in after that. Returns
-    /// whether this was enough to compute a limit.
+    /// Computes the limit. The gateway's bucket was empty at `since`, and the gateway accepted `let_in` after that.
+    /// Returns whether this was enough to compute a limit.
     ///
     /// If the pool used a rate for a while without a refusal, this rate can't be much too high. So the limit is not set
     /// much below it.
@@ -248,7 +250,7 @@ mod tests {
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
     /// Simulates a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
-    /// with a burst of one. Returns how many requests were let in and how many were refused.
+    /// with a burst of one. Returns how many requests the server accepted and how many it refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_found_and_kept() {
+    fn a_hidden_limit_is_found_and_used() {
         for limit in [20.0, 60.0, 300.0] {
             for as_faults in [false, true] {
                 let mut hidden = Hidden::default();
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_stay_when_less_is_sent_are_not_taken_for_a_limit() {
+    fn faults_that_continue_when_less_is_sent_are_not_treated_as_a_limit() {
         let (mut hidden, mut tried) = (Hidden::default(), 0);
         for second in 0..200 {
             let now = Instant::from_secs(second);
@@ -305,7 +307,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet a fault. It makes no difference how much is sent.
+        // Half of the attempts meet a fault, whatever the rate is.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rate_is_computed_from_the_few_requests_that_an_outage_lets_in() {
+    fn no_rate_is_computed_from_the_few_requests_that_succeed_during_an_outage() {
         for is_told in [true, false] {
             let mut hidden = Hidden::default();
             let down = 300;

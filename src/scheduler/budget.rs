@@ -23,12 +23,12 @@ pub struct Budget {
     requests: u64,
 }
 
-/// The answer to "is there room for one more?".
+/// Whether the budget has room for one more request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Room {
-    /// Yes. The request is reserved.
+    /// Yes. The highest cost of the request is now reserved.
     Yes,
-    /// Not yet: a request in flight may cost less than was reserved for it.
+    /// Not yet. A request in flight may cost less than was reserved for it, and the difference may be enough.
     Later,
     /// No. The text says which limit stops the request, and how much of it is left.
     Never(String),
@@ -74,7 +74,7 @@ impl Budget {
         Room::Yes
     }
 
-    /// Returns what is reserved for requests in flight.
+    /// Returns the money that is reserved for requests in flight.
     pub(super) fn reserved(&self) -> Money {
         self.reserved
     }

@@ -126,9 +126,8 @@ impl Scheduler {
 /// request. If no answer came but the server may have processed the request, it is one request, the input and a part of
 /// the output.
 ///
-/// If an answer broke off, it is not known how much output it used: it may have broken off anywhere. So half of the
-/// predicted output counts as used. If no output counted, the row of such an answer would be sent again too early, and
-/// the output limit would refuse it.
+/// An answer may break off anywhere, so the output that it used is not known. Half of the predicted output counts as
+/// used. If no output counted, the row would be sent again too early, and the output limit would refuse it.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -145,8 +144,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget. For an answered attempt, this is its cost. If no answer is kept
-/// but the attempt may have been billed, it is the whole reservation.
+/// Returns how much an attempt takes from the budget. For an answered attempt, this is the cost of the answer. If no
+/// answer is kept but the attempt may have been billed, the whole reservation is charged.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),

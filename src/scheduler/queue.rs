@@ -12,7 +12,8 @@ use super::pool::PoolState;
 use super::state::Scheduler;
 use super::step::GateId;
 
-/// A row that is refused again and again lets at most this many other rows go first. So such rows take turns.
+/// A row that is refused again and again lets at most this many other rows go first. So rows that are refused often
+/// take turns.
 const REACH: usize = 8;
 
 impl Scheduler {

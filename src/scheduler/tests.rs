@@ -254,7 +254,7 @@ fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usi
 }
 
 #[test]
-fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_row_pending() {
+fn an_endpoint_that_can_not_be_reached_stops_the_run_after_ten_seconds_with_every_row_pending() {
     let refused = || Verdict::Transient {
         class: ErrorClass::Network,
         retry_after: None,
@@ -269,7 +269,7 @@ fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_ro
 }
 
 #[test]
-fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there() {
+fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wait() {
     let refused = || Verdict::Transient {
         class: ErrorClass::Network,
         retry_after: None,
@@ -294,7 +294,7 @@ fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there()
 }
 
 #[test]
-fn an_endpoint_that_answers_with_faults_from_the_start_is_waited_for() {
+fn the_run_waits_for_an_endpoint_that_answers_with_faults_from_the_start() {
     let status = |status| Failure { status: Some(status), ..Failure::default() };
     let overloaded = || Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: status(529) };
     for verdict in [&fault as &dyn Fn() -> Verdict, &overloaded] {
@@ -327,17 +327,17 @@ fn an_outage_is_reported_with_its_fault_its_length_and_the_next_try_until_someth
             told.extend(scheduler.outage(now).map(|outage| (now, outage)));
             now = now + Duration::from_millis(100);
             tickets = dispatched(&mut scheduler, now);
-            assert!(now < Instant::from_secs(300), "{rows} rows: they are tried again");
+            assert!(now < Instant::from_secs(300), "{rows} rows: nothing has reported the outage");
         };
         let probed = scheduler.outage(now).expect("nothing has worked yet");
         scheduler.on_end(probe, answer(), now);
 
-        let first = told.first().expect("it was told").0;
+        let first = told.first().expect("the outage was reported").0;
         assert!(first <= Instant::from_secs(3), "{rows} rows: first reported at {first:?}");
         assert!(told.iter().all(|(at, outage)| outage.lasted == at.since(Instant::from_secs(1))), "{told:?}");
         assert!(told.iter().all(|(_, outage)| outage.fault.status == Some(529)), "{told:?}");
         assert!(told.iter().any(|(_, outage)| outage.next_try.is_some()), "{told:?}");
-        assert_eq!(probed.next_try, None, "a try is on its way");
+        assert_eq!(probed.next_try, None, "a probe is in flight");
         assert_eq!(scheduler.outage(now), None, "{rows} rows: something worked");
     }
 }
@@ -379,7 +379,7 @@ fn a_403_halts_for_the_key_before_the_first_success_and_fails_only_the_row_after
 }
 
 #[test]
-fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
+fn the_rows_of_a_model_that_is_not_found_are_set_aside_and_the_rows_of_other_models_are_sent() {
     let mut scheduler = Scheduler::new(config(RateLimits::NONE, 2));
     for row in 0..6 {
         let mut row = planned(&row.to_string(), 10, 10);
@@ -393,7 +393,7 @@ fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
 
     let next = scheduler.on_end(tickets[0], Verdict::NoModel(Failure::default()), Instant::ZERO);
     assert!(matches!(next, Next::Pending(_)));
-    assert_eq!(scheduler.take_set_aside().len(), 3, "the queued rows of that model");
+    assert_eq!(scheduler.take_set_aside().len(), 3, "the queued rows of that model are set aside");
     let rest = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(rest.len(), 1);
     scheduler.on_end(rest[0], answer(), Instant::ZERO);
@@ -443,7 +443,7 @@ fn a_missing_model_whose_rows_come_first_does_not_stop_the_run_before_the_others
 }
 
 #[test]
-fn at_a_limit_without_retry_after_rows_take_turns_and_waits_only_grow() {
+fn refusals_without_retry_after_make_rows_take_turns_and_waits_grow() {
     let mut scheduler =
         scheduler_with(50, Config { retry_for: Duration::from_secs(36_000), ..config(RateLimits::NONE, 1) });
     let bare = || Verdict::Limited { kind: LimitKind::Concurrency, retry_after: None, failure: Failure::default() };
@@ -561,7 +561,7 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
     let second = dispatched(&mut scheduler, Instant::ZERO);
 
     assert_eq!((first.len(), waits, second.len()), (2, 1000, 1));
-    assert_eq!((scheduler.unsettled().1, walks() - before), (most + most, 4), "each row is walked over once");
+    assert_eq!((scheduler.unsettled().1, walks() - before), (most + most, 4), "the size of each row is computed once");
 }
 
 #[test]
@@ -642,7 +642,7 @@ fn config_with_step() -> Config {
 }
 
 #[test]
-fn a_head_raises_a_level_towards_the_remaining_amount_of_the_server() {
+fn a_head_raises_a_bucket_towards_the_remaining_amount_that_the_server_reports() {
     let mut scheduler = scheduler_with(1000, config(RateLimits::new(1000, 450_000, 90_000), 500));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(tickets.len(), 15, "the output limit of one second, divided by the predicted output of a row");
@@ -678,8 +678,8 @@ fn after_a_halt_nothing_starts() {
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
 
-/// A pool with 60,000 input tokens per minute. One row needs 50,000 of them. Smaller rows come before and after it, and
-/// a bigger row comes last.
+/// Makes a pool with 60,000 input tokens per minute. One row needs 50,000 tokens. Smaller rows come before and after
+/// that row, and a bigger row comes last.
 fn behind_a_big_row(small: usize) -> Scheduler {
     let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
     scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);
@@ -726,6 +726,6 @@ fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("it is sent").1;
     let passed = sent.iter().filter(|(label, second)| label == "small" && *second < at("big")).count();
     assert!((50..=70).contains(&at("big")), "it is sent after at most four thirds of 50 s, here after {} s", at("big"));
-    assert!((20..=40).contains(&passed), "{passed} rows passed; a quarter of the limit allows 33");
+    assert!((20..=40).contains(&passed), "{passed} rows passed, and a quarter of the limit allows 33");
     assert_eq!(sent.len(), 203);
 }

@@ -34,7 +34,7 @@ impl Pool {
         self.hidden.on_outage_end();
     }
 
-    /// Notes that requests are let in while others meet faults. So these faults are not refusals.
+    /// Notes that the server accepts some requests while other requests meet faults. So these faults are not refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }

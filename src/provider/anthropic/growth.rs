@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_bytes_come_out() {
+    fn the_bytes_that_come_out_are_the_bytes_that_were_pushed() {
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
         for most in [10, 100_000, 300_000, 3_000_000, 12_000_000, 40_000_000] {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_answer_is_not_moved_any_more() {
+    fn an_answer_is_not_moved_in_memory_after_it_has_become_large() {
         let mut growing = Growing::default();
         growing.push(&vec![b'x'; LARGE_BYTES + 1]);
         let before = growing.last.as_ptr();

@@ -1,9 +1,9 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
 //! Pure and total: every reply has exactly one verdict. It depends on the status, `error.type` and
-//! `details.error_code`. The text of a message matters in one case only: if it is in the table [`ACCOUNT_MESSAGES`].
-//! The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what
-//! a 403 before any success means.
+//! `details.error_code`. The text of a message matters in one case only: if the text begins like an entry of
+//! [`ACCOUNT_MESSAGES`]. The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when
+//! to give up, and what a 403 before any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
 //! rows are listed in `tests/policy.rs`.
@@ -15,7 +15,8 @@ use http::header::LOCATION;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// Beginnings of messages. With these messages and the status 400, the API says that credit is missing (2026-08-22).
+/// Beginnings of messages. An error with the status 400 and such a message means that the account has no credit left
+/// (2026-08-22).
 ///
 /// This is the only place where the text of a message matters: these errors have the same status and type as ordinary
 /// bad requests.

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The highest number of members of an object. The objects of a stream have tens of members. Far more would be an
-/// attack: look-ups are linear, so they would become slow.
+/// The highest number of members of an object. The objects of a stream have tens of members. An object with far more
+/// members would be an attack: a look-up compares all names, so many members would make it slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without parsing its values.
@@ -101,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn a_member_named_twice_is_refused() {
+    fn an_object_with_two_members_of_the_same_name_is_refused() {
         assert!(parse(r#"{"a":1,"\u0061":2}"#).is_err());
     }
 
     #[test]
-    fn other_values_than_objects_are_refused() {
+    fn values_that_are_not_objects_are_refused() {
         for json in ["[]", "1", "{", "{} {}", ""] {
             assert!(parse(json).is_err(), "{json:?}");
         }

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(tally.fault(None, T), Blame::Unknown);
         let before = Some(tally);
 
-        assert_eq!(tally.fault(before, T), Blame::Unknown, "nothing else came");
+        assert_eq!(tally.fault(before, T), Blame::Unknown, "no other request has ended");
         tally.answer(false, T);
 
         assert_eq!(tally.fault(before, T), Blame::Row);

@@ -52,14 +52,14 @@ pub(super) struct Endpoint {
     pub(super) health: Health,
     pub(super) streaming: Streaming,
     pub(super) in_flight: usize,
-    /// Rows in the ready queues of its pools.
+    /// The number of rows in the ready queues of its pools.
     pub(super) ready: usize,
     /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// The number of attempts for each way in which an attempt can end.
+    /// Counts of how the attempts have ended so far.
     pub(super) tally: Tally,
-    /// The canary that probes it.
+    /// The canary that probes the endpoint.
     pub(super) canary: CanaryState,
     /// Whether the endpoint is assumed to work, so that each row fails at its next fault.
     pub(super) has_last_tries: bool,

@@ -19,9 +19,9 @@
 //! Rejected:
 //! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
 //!   changes. It also shrinks just when a burst could be used.
-//! - The share of overloads in the last 20 answers. When 10 % of the answers report an overload at random, more than a
-//!   fifth report one in every 25th such sample. So in runs with harmless overload, the window was too small most of
-//!   the time. These runs took 1.19 to 1.44 times the lower bound.
+//! - The share of overloads in the last 20 answers. When 10 % of all answers report an overload at random, every 25th
+//!   sample of 20 answers has more than a fifth of them. So in runs with harmless overload, the window was too small
+//!   most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ use super::cap::Cap;
 
 /// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// The window is cut when the running sum reaches what this many overloads add to it. For a large window, the number is
-/// the window's size divided by `EXCESS_PART`.
+/// This many overloads, one directly after another, cause a cut. A large window needs more overloads: its size divided
+/// by `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. Any other answer subtracts one.
@@ -64,7 +64,7 @@ pub struct Window {
     epoch: Epoch,
 }
 
-/// The way back to the former size of the window after a cut.
+/// How the window returns to its former size after a cut.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
     from: usize,
@@ -203,7 +203,7 @@ impl Window {
         self.growth = GROWTH;
         self.size = size.max(1);
         self.recovery = Some(Recovery { from: self.size, to, since: now });
-        // Answers to requests that were sent before the cut say nothing about the size after the cut.
+        // Answers to requests that were sent before the cut do not show whether the new size is good.
         self.no_cut_until = now + now.since(sent_at).max(Duration::from_secs(1));
         self.excess = 0;
     }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_brings_no_throughput_is_taken_back() {
+    fn growth_of_the_window_is_undone_if_throughput_does_not_grow() {
         let mut window = Window::auto(1000);
         // The server answers a thousand requests per second, whatever the window is.
         let mut now = 0;
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_overload_cuts_nothing_and_more_cuts_once_in_a_round_trip() {
+    fn overloads_in_a_fifth_of_the_answers_cut_nothing_and_more_overloads_cut_once_in_a_round_trip() {
         let mut window = Window::fixed(100);
         let now = Instant::from_secs(10);
         for _ in 0..100 {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_of_overload_at_random_cuts_nothing_and_two_fifths_cut_within_a_hundred_answers() {
+    fn random_overloads_cut_nothing_in_a_tenth_of_the_answers_and_cut_soon_in_two_fifths() {
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut answers_to_a_cut = |share: f64| {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_window_comes_back_when_a_cap_is_lifted() {
+    fn a_fixed_window_has_its_full_size_again_after_a_cap_is_lifted() {
         let mut window = Window::fixed(100);
         window.on_concurrency_refusal(20, Instant::ZERO, Instant::from_secs(1));
         assert_eq!(window.size(), 20);
