@@ -1,4 +1,4 @@
-//! Recorded replies: whole, byte by byte, cut at every point, and in random pieces.
+//! Decodes recorded replies: whole, byte by byte, cut at every point, and in random pieces.
 
 mod exchange;
 #[path = "exchange/odd.rs"]
@@ -103,7 +103,7 @@ fn a_line_of_results_is_one_line_of_json() {
     for (name, exchange) in all() {
         if let Reply::Message(message) = exchange.decode() {
             assert!(!message.json.iter().any(|byte| matches!(byte, b'\n' | b'\r')), "{name}");
-            serde_json::from_slice::<serde_json::Value>(&message.json).expect("JSON that any reader takes");
+            serde_json::from_slice::<serde_json::Value>(&message.json).expect("any JSON reader can parse the message");
         }
     }
 }

@@ -30,8 +30,8 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except for
-/// the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
+/// Runs every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except
+/// for the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();
@@ -60,8 +60,8 @@ fn every_scenario_stays_within_its_ranges() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The measures that a short run can't provide. They are shares of the whole run, or need more time than a short run
-/// takes.
+/// The measures that a short run can't provide, because they are shares of the whole run or need more time than a short
+/// run takes.
 const NOT_IN_SHORT_RUNS: [&str; 8] = [
     "attempts_per_row_later",
     "of_bound",
@@ -114,7 +114,7 @@ fn an_outage_is_reported_while_it_lasts_with_its_status_and_the_next_try() {
 
     assert_eq!(whole.ledger.answered.len(), 1_500);
     let (over, told) = whole.outages.split_last().expect("an outage was reported");
-    assert_eq!(*over, None, "and its end");
+    assert_eq!(*over, None, "the end of the outage was reported as well");
     let told: Vec<_> = told.iter().flatten().collect();
     assert!(told.len() > 100, "reported {} times in half a minute", told.len());
     assert!(told.iter().all(|outage| outage.fault.status == Some(529) && outage.fault.wire.is_none()), "{told:?}");
@@ -137,7 +137,7 @@ fn a_wrong_key_stops_the_run_with_every_row_pending_and_none_written() {
 }
 
 #[test]
-fn an_interrupt_lets_requests_in_flight_finish_and_sends_no_more() {
+fn after_an_interrupt_requests_in_flight_finish_and_no_request_is_sent() {
     let whole = whole_run(
         sim(Burst::Minute, 200),
         || support::config(TIER_2, Window::auto(1000), 1),

@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn output_admits_only_above_zero_and_its_debt_is_at_most_what_is_in_flight(
+    fn requests_are_admitted_only_above_an_output_level_of_zero_and_the_debt_is_at_most_the_output_in_flight(
         steps in prop::collection::vec((0_u64..3_000, 1_u32..400), 1..200),
         otpm in 60_u32..20_000,
         tokens_per_second in 5_u32..200,
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn the_events_of_a_stream_fold_to_the_plain_answer(
+    fn the_events_of_a_stream_together_give_the_plain_answer(
         seed in any::<u64>(),
         max_tokens in 1_u32..900,
         form in 0..6,
@@ -319,7 +319,7 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 }
 
 #[test]
-fn faults_hit_their_share_of_the_rows_and_with_first_attempts_only_once_each() {
+fn faults_hit_their_share_of_the_rows_and_with_first_attempts_only_each_of_these_rows_once() {
     let rule =
         FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };
@@ -362,7 +362,7 @@ fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
 }
 
 #[test]
-fn rows_fail_on_each_attempt_unless_attempts_are_drawn_again() {
+fn all_attempts_of_a_row_fail_unless_each_attempt_is_drawn_separately() {
     let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
     let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
     let two_rounds = |rule: &FaultRule| {
@@ -485,7 +485,7 @@ fn unknown_betas_are_named_in_one_message() {
 }
 
 #[test]
-fn a_client_can_ask_without_a_key_whether_the_api_is_there_and_head_gets_no_body() {
+fn a_client_can_check_without_a_key_that_the_api_is_there_and_answers_to_head_have_no_body() {
     for (method, path, expected, has_body) in [
         (Method::HEAD, "/", 404, false),
         (Method::GET, "/", 404, true),
@@ -683,7 +683,7 @@ fn a_prefix_is_read_from_the_cache_once_the_first_answer_has_begun() {
 }
 
 #[test]
-fn the_books_add_up() {
+fn the_figures_of_the_simulator_add_up() {
     let mut config = instant_answers(RateLimits::new(3, 100_000, 100_000));
     config.unknown_models = UnknownModels::LikeTheFirst;
     let mut api = Model::new(config);
@@ -697,14 +697,14 @@ fn the_books_add_up() {
     assert_eq!((books.requests, books.admitted, books.billed_calls), (5, 3, 3));
     assert_eq!((books.billed_again, books.answered_again), (1, 1));
     assert_eq!((books.refused["requests"], books.in_flight, books.highest_in_flight), (2, 0, 1));
-    assert_eq!(books.too_early, 1, "the fourth was told to wait for 20 s");
+    assert_eq!(books.too_early, 1, "the client of the fourth request was told to wait for 20 s");
     let price = Money::per_token(1.0).times(books.billed.input_tokens)
         + Money::per_token(5.0).times(books.billed.output_tokens);
     assert_eq!(books.billed_money, price);
 }
 
 #[test]
-fn an_observer_gets_a_line_for_each_request() {
+fn a_watcher_gets_a_line_for_each_request() {
     let mut api = Model::new(instant_answers(RateLimits::new(1, 100_000, 100_000)));
     let (lines, seen) = std::sync::mpsc::channel();
     api.watch(move |line| lines.send(serde_json::to_value(line).expect("JSON")).expect("somebody reads"));
@@ -760,8 +760,8 @@ impl PlainBucket {
     }
 }
 
-/// Asserts for every span of time that the used tokens are at most what the burst and the refill allow. A single row
-/// larger than the burst is an exception.
+/// Asserts that in every span of time, no more tokens are used than the burst and the refill allow. A single row that
+/// is larger than the burst is an exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,
@@ -781,7 +781,7 @@ fn within_every_window(
     Ok(())
 }
 
-/// The output of one call. It is spread evenly from `begin` to `end`; if both are the same moment, it comes all at
+/// The output of one call. It is spread evenly from `begin` to `end`; if both are the same moment, all output comes at
 /// once.
 #[derive(Clone, Copy)]
 struct Production {

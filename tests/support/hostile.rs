@@ -1,4 +1,4 @@
-//! A server on the loopback address. It answers each request with any bytes that a test wants.
+//! A server on the loopback address. It answers each request with the bytes that the test chooses.
 
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
@@ -22,7 +22,7 @@ pub struct Asked {
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next request can use it.
+    /// The next request can use the connection.
     Keep,
     /// It is closed.
     Close,

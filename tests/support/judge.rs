@@ -100,7 +100,7 @@ fn watched(scenario: &Scenario, inner: SimTransport, model: Arc<Mutex<Model>>, l
     Watched { inner, log, taken_by_others, repeats: scenario.server.repeats }
 }
 
-/// Removes the limit on open requests during the run, if the scenario says so.
+/// If the scenario says so, removes the limit on open requests at some time during the run.
 fn lift_cap(scenario: &Scenario, model: Arc<Mutex<Model>>, clock: RunClock) {
     let Some(at) = scenario.server.cap_lifted_at_s.and_then(|at| clock.deadline(super::at(at))) else { return };
     tokio::spawn(async move {

@@ -19,7 +19,7 @@ pub mod scenario;
 pub mod seen;
 pub mod whole;
 
-/// Returns a row of `class`. Its estimate is `input_tokens`, and its answer can have up to `max_tokens`.
+/// Returns a row of `class`. Its estimated input is `input_tokens`, and its answer can have up to `max_tokens` tokens.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
     let mut params = Params::default();
     let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
@@ -195,7 +195,7 @@ pub struct CountsInside {
     pub sent: u64,
     /// Attempts that failed and will be tried again.
     pub retried: u64,
-    /// How many of those ended in a 429.
+    /// Attempts that ended in a 429 and will be tried again.
     pub limited: u64,
     /// What was reported at the end of the run.
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,

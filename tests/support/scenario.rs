@@ -58,7 +58,7 @@ pub struct Server {
     pub burst_s: [f64; 3],
     /// Time to the first token.
     pub first_token_s: f64,
-    /// The spread of that time.
+    /// The spread of the time to the first token.
     pub jitter: f64,
     /// Output speed.
     pub tokens_per_second: f64,
@@ -86,7 +86,7 @@ pub struct Server {
     pub max_concurrent: Option<u32>,
     /// The time at which the limit on open requests is removed, in seconds.
     pub cap_lifted_at_s: Option<f64>,
-    /// The limits of models whose limits differ from those above, by model.
+    /// The limits of the models that do not use `limits`, by model.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
@@ -138,7 +138,7 @@ pub struct Other {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When they change.
+    /// When the limits change, in seconds.
     pub at_s: f64,
     /// The limits after the change.
     pub limits: [u32; 3],

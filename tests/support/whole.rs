@@ -64,7 +64,7 @@ impl WholeRow {
     }
 }
 
-/// Runs rows until all have ended. Meanwhile `meddle` can send interrupts.
+/// Runs rows until all have ended. While they run, `meddle` can send interrupts.
 pub fn whole_run(
     sim: SimConfig,
     config: impl FnOnce() -> Config,

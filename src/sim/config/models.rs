@@ -58,7 +58,7 @@ pub struct SimPrice {
 pub struct ModelTraits {
     /// The conversation may end with an assistant message.
     pub allows_prefill: bool,
-    /// Values of `temperature`, `top_p` and `top_k` other than the default.
+    /// A request may set `temperature`, `top_p` and `top_k` to values other than the default.
     pub allows_sampling: bool,
     /// `thinking: {"type":"enabled"}`.
     pub allows_thinking_enabled: bool,

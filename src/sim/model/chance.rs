@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn all_attempts_of_a_row_are_treated_the_same_way_unless_each_is_drawn() {
+    fn all_attempts_of_a_row_are_treated_the_same_way_unless_each_attempt_is_drawn_separately() {
         let by_row = FaultPlan { seed: Some(1), rules: vec![share(0.5)] };
         let by_attempt = FaultPlan { rules: vec![FaultRule { draw: Draw::Attempt, ..share(0.5) }], ..by_row.clone() };
 

@@ -79,7 +79,7 @@ impl Model {
         }
     }
 
-    /// An answer of a gateway in front of the API. It does not have the API's own headers.
+    /// Returns an answer of a gateway in front of the API. It does not have the API's own headers.
     fn edge_answer(
         &mut self,
         status: u16,

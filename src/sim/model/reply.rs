@@ -1,8 +1,8 @@
 //! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with the number of tokens
 //! sent so far.
 //!
-//! Owns both forms. The events, put together, give the same object, except for the ids. Source: API documentation,
-//! "Messages" and "Streaming messages" (2026-08-22).
+//! This module owns both forms. All events together give the same object, except for the ids. Source: API
+//! documentation, "Messages" and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;

@@ -136,7 +136,8 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Returns true if no call is running, not even a call whose client has left. Then nothing more will be billed.
+    /// Returns true if no call is running, not even a call whose client has left. In that state nothing more will be
+    /// billed.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }

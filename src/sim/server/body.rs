@@ -12,11 +12,11 @@ use crate::domain::MAX_BODY_BYTES;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body. If a body can't be kept, the rest of it is read and dropped. If the rest were not read, the client
+/// Reads a body. If there is no room to keep a body, the server still reads the rest and drops it. Otherwise the client
 /// could not read the answer.
 ///
-/// # Errors
-/// The reason why it could not be read: too large, too slow, broken off, or no room for it.
+/// # Errors The reason why the body could not be read: it is too large, it came too slowly, it broke off, or there was
+/// no room for it.
 pub(super) async fn read<B>(body: B, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -116,7 +116,7 @@ mod tests {
     use http_body::Frame;
 
     #[tokio::test]
-    async fn a_body_in_pieces_is_whole() {
+    async fn the_pieces_of_a_body_are_joined() {
         let held = read(Pieces::new(&[3, 0, 4, 5]), LONG, &Budget::new(100)).await.expect("it is read");
 
         assert_eq!(&*held.bytes, b"xxxxxxxxxxxx");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_too_large_leaves_the_budget_alone() {
+    async fn a_body_that_is_too_large_gives_its_share_of_the_budget_back() {
         let budget = Budget::new(33 << 20);
         let pieces: Vec<usize> = vec![1 << 20; 33];
 

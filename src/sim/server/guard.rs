@@ -107,8 +107,8 @@ fn shown(bytes: &[u8]) -> String {
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program on this machine. Any page can have the origin `null`, so the result
-/// for it is false.
+/// Returns whether an origin is a page or program on this machine. Any page can have the origin `null`, so `null` does
+/// not count as local.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_not_local() {
+    fn names_and_addresses_of_other_machines_are_not_local() {
         for host in [
             "",
             ":80",
