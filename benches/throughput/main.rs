@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench throughput` runs all parts. This takes about ten minutes and 12 GB of temporary files. Names
 //! select some parts: `cargo bench --bench throughput -- loop version`. The sides of a comparison run in turn, each in
-//! a process of its own, and medians are shown. The benchmark runs only on Linux, because CPU time and memory are read
-//! from `/proc`.
+//! a process of its own. The output shows medians. The benchmark runs only on Linux, because CPU time and memory are
+//! read from `/proc`.
 
 mod client;
 mod files;
@@ -247,7 +247,7 @@ fn pipe(folder: &Path) -> io::Result<()> {
         let out = fresh(folder, "pipe")?;
         let stdin = std::fs::File::open(&input)?.into();
         let (seen, text) = in_child(&["child", "rows", "-", text(&out), AT_ONCE], stdin)?;
-        report_rows(&format!("{name} rows of a pipe, results thrown away"), &seen, &text);
+        report_rows(&format!("{name} rows from a pipe, results dropped"), &seen, &text);
         std::fs::remove_file(&input)?;
     }
     Ok(())
@@ -272,7 +272,7 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
     files::write_rows(&input, ROWS, 16)?;
     let out = fresh(folder, "rows")?;
     let (seen, said) = in_child(&["child", "rows", text(&input), text(&out), AT_ONCE], Stdio::null())?;
-    report_rows("of a file, results written and synced", &seen, &said);
+    report_rows("from a file, results written and synced", &seen, &said);
 
     let results = out.join("out.jsonl");
     let bytes = std::fs::metadata(&results)?.len();
@@ -333,7 +333,7 @@ fn read(folder: &Path) -> io::Result<()> {
             Ok(bytes / 1e6 / median(secs.collect::<Result<_, _>>()?))
         };
         println!(
-            "read: {name}: {:.0} MB/s read and validated, {:.0} MB/s planned too, {:.0} MB/s as a first look",
+            "read: {name}: {:.0} MB/s read and validated, {:.0} MB/s read and planned, {:.0} MB/s read by the first pass",
             speed("read")?,
             speed("plan")?,
             speed("survey")?

@@ -2,8 +2,8 @@
 //!
 //! One thread reads and plans rows. Before it sends more rows, the loop writes the answers that have arrived, and a
 //! mark for each row that it sends next. Another thread syncs. There is no scheduler. Answers are not parsed: each line
-//! contains the bytes of an answer as they came. So the difference between the bare loop and `owed` is the cost of the
-//! promises. The difference between `owed` and the runner is the cost of the runner's code.
+//! contains the bytes of an answer as they came. So the difference between the bare loop and `owed` is the cost of
+//! keeping the promises about lost rows. The difference between `owed` and the runner is the cost of the runner's code.
 
 use std::io;
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::measure::Seen;
 
 /// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// A mark. It has as many bytes as a mark of the program.
+/// The bytes of a mark, which notes in a file that a row is in flight. A mark of the program has the same length.
 const MARK: [u8; 24] = [1; 24];
 
 /// Sends the rows of `input`, with `at_once` of them in flight.
@@ -139,7 +139,7 @@ async fn answer_all(
     }
 }
 
-/// Syncs again and again. The last sync comes when the other end of the channel is gone.
+/// Syncs again and again until the other end of the channel is dropped. After that, syncs once more.
 fn sync_until(is_over: &std::sync::mpsc::Receiver<()>, file: &dyn DiskFile) -> io::Result<()> {
     loop {
         let waited = is_over.recv_timeout(SYNC_EVERY);

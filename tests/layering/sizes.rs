@@ -28,7 +28,7 @@ mod tests {
     use crate::code::lines_without_tests;
 
     #[test]
-    fn a_file_over_the_size_is_named() {
+    fn the_message_names_a_file_that_is_too_long() {
         let at_the_limit = [("a.rs", 500), ("b.rs", 10)];
         let over_it = [("a.rs", 501), ("b.rs", 10)];
 

@@ -71,7 +71,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("classify", "transport"),
 ];
 
-/// What the program's own file may use of the library.
+/// The modules of the library that `main.rs` may use.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
 /// The modules that get time, bytes and random numbers only from their callers.

@@ -30,7 +30,7 @@ pub(crate) enum Reason {
     /// The spend cap.
     SpendCap,
     /// An injected fault.
-    Ordered,
+    Injected,
 }
 
 impl Reason {
@@ -43,7 +43,7 @@ impl Reason {
             Self::Acceleration => "acceleration",
             Self::Concurrency => "concurrency",
             Self::SpendCap => "spend_cap",
-            Self::Ordered => "ordered",
+            Self::Injected => "ordered",
         }
     }
 }

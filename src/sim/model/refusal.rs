@@ -36,14 +36,20 @@ impl Model {
                 }
                 self.error_answer(&error, headers, account, request_id, at)
             }
-            Stop::Ordered(fault, account) => self.ordered(&fault, account, request_id, at),
+            Stop::Injected(fault, account) => self.injected_error(&fault, account, request_id, at),
         }
     }
 
-    fn ordered(&mut self, fault: &StatusFault, account: Option<Account>, request_id: &str, at: Instant) -> Arrival {
+    fn injected_error(
+        &mut self,
+        fault: &StatusFault,
+        account: Option<Account>,
+        request_id: &str,
+        at: Instant,
+    ) -> Arrival {
         let status = fault.status;
         if status == 429 {
-            self.books.refuse(Reason::Ordered);
+            self.books.refuse(Reason::Injected);
         }
         let mut headers = HeaderMap::new();
         let wall = self.wall(at);
@@ -173,7 +179,7 @@ pub(super) enum Stop {
     /// A limit refuses it.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },
     /// An injected error response.
-    Ordered(StatusFault, Option<Account>),
+    Injected(StatusFault, Option<Account>),
     /// An injected broken connection.
     Reset,
 }

@@ -1,5 +1,6 @@
-//! Inputs without end or without rows, templates that never end, names of megabytes, and deep nesting. The program does
-//! not panic, does not hang and does not use up the memory. Common parsers can read every line that it writes.
+//! Tests inputs without end or without rows, templates that never end, names of several megabytes, and deep nesting.
+//! The program must not panic, hang or use up the memory. Common parsers must be able to read every line that the
+//! program writes.
 
 use std::fs;
 use std::io::Write;
@@ -117,7 +118,7 @@ fn inputs(size: Size) -> Vec<Seen> {
     }
     let mut seen = vec![Seen::new(
         "inputs that are not files of rows: devices, folders, random bytes, holes, rows that are all broken",
-        "each is refused with a message, after at most a gigabyte",
+        "each is refused with a message, after at most a gigabyte was read",
         format!("{} tried, all as expected; the longest took {longest:.1?}", cases.len()),
     )];
     seen.extend(streams(size));
@@ -234,7 +235,7 @@ fn templates(size: Size) -> Seen {
         "templates that multiply, nest or call themselves (real program)",
         "an error entry or a refusal, no crash, no hang",
         format!(
-            "{tried} tried, all as expected; 168 kinds and depths of nesting and 5,000 random templates in unit tests"
+            "{tried} tried, all as expected; unit tests try 168 kinds and depths of nesting and 5,000 random templates"
         ),
     )
 }
@@ -362,7 +363,7 @@ fn nested_rows(size: Size) -> Seen {
     assert!(deep.code == Some(2) && deep.err.contains("nested more than"), "{deep:?}");
     Seen::new(
         "rows nested up to 100,000 deep in every place (real program)",
-        "an error entry that common parsers can read, also after the row is run again; no overflow",
+        "an error entry that common parsers can read, also after the row is run again; no stack overflow",
         format!("{rows} rows, all as expected"),
     )
 }
@@ -402,7 +403,7 @@ fn nested_answers(size: Size) -> Seen {
         }
         (tried, kept)
     });
-    let (tried, kept) = tried.join().expect("it neither panics nor overflows");
+    let (tried, kept) = tried.join().expect("the thread does not panic and its stack does not overflow");
     Seen::new(
         "answers nested up to a million deep in every place, whole and streamed",
         "each gives a line that common parsers can read, or an error entry",

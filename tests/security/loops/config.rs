@@ -1,4 +1,5 @@
-//! Configuration files that somebody else wrote: `claude-batch.toml` in the working folder, and the file of the user.
+//! Tests configuration files that somebody else may have written: `claude-batch.toml` in the working folder, and the
+//! user's own file.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +17,7 @@ use super::super::hostile::{Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said};
 
-/// A text that is secret or outside the folder. It must be neither sent nor shown.
+/// A text that is secret or outside the folder. The program must not send or show this text.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// Text that may be sent.
 const INSIDE: &str = "inside the folder";
@@ -25,25 +26,25 @@ const INSIDE: &str = "inside the folder";
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
-            "each flag as a key of a file in the working folder, with generated values",
+            "each flag as a key in a configuration file of the working folder, with generated values",
             "takes effect as allowed, or is refused by name with file and line",
             keys(size),
         ),
         Seen::new(
-            "paths in a file of the working folder",
+            "paths in a configuration file of the working folder",
             "a file inside the folder is used, others are refused; nothing from outside is sent or shown",
             [paths(size.pick(1_000, 20_000)), sent(size)].join("; "),
         ),
-        Seen::new("caps of the user and of the folder", "the lower one always counts", caps()),
+        Seen::new("caps in the user's settings and in the folder's file", "the lower cap always applies", caps()),
         Seen::new(
-            "the file itself: a link to secrets in many syntaxes, a pipe, a device, a folder, too large",
-            "no hang, nothing from it shown",
+            "a configuration file that is a link to secrets in many syntaxes, a pipe, a device, a folder, or too large",
+            "no hang, and nothing from the file is shown",
             [links(size.pick(500, 10_000)), odd_files()].join("; "),
         ),
-        Seen::new("a `.env` file beside it", "not read", dotenv()),
+        Seen::new("a `.env` file beside the configuration file", "not read", dotenv()),
         Seen::new(
             "the user's own file, when others can write to it",
-            "nothing about the key is taken from it",
+            "no setting about the key is taken from the file",
             [open_files(), of_another_user()].join("; "),
         ),
     ]
@@ -144,7 +145,7 @@ fn keys(size: Size) -> String {
         let name = flag.get_long().expect("it has one");
         let mut has_effect = false;
         for key in flag.get_all_aliases().unwrap_or_default().into_iter().chain([name]) {
-            // Refusal depends only on the name, so the short version tries only a few values.
+            // Whether a flag is refused depends only on its name, so the short version tries only a few values.
             let is_sampled = size == Size::Share && !folder::may_set(name);
             for value in VALUES.into_iter().filter(|_| !is_sampled || rng.u8(..8) == 0) {
                 for (file, args, line) in [
@@ -442,7 +443,9 @@ fn caps() -> String {
             }
         }
     }
-    format!("{tried} combinations (none, flag, variable, file, profile; folder's file and its profile)")
+    format!(
+        "{tried} combinations of a user's cap (none, flag, variable, file, profile) and a folder's cap (file, profile)"
+    )
 }
 
 /// Contents of files with a secret, as other programs write them. The configuration file in the folder is a link to a

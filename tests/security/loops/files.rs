@@ -1,8 +1,10 @@
-//! Things that other users put at the paths of outputs: every kind of thing, with every owner, at every path, in every
-//! kind of folder. Also things that they put there after the program checked a path and before it opens the file.
+//! Tests what happens when other users put things at the paths of outputs: every kind of thing, with every owner, at
+//! every path, in every kind of folder. Some things are put there after the program has checked a path and before it
+//! opens the file.
 //!
-//! The judge shares no code with the program. It knows who made what. It checks that nothing outside was changed, that
-//! nothing planted was used, and that other users can't open any file that the program left.
+//! The judge shares no code with the program. It knows which user made which file. It checks that nothing outside was
+//! changed, that the program used nothing that another user had put there, and that other users can't open any file
+//! that the program left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -167,7 +169,7 @@ impl Case {
     }
 }
 
-/// Puts random things at the paths of the outputs. Returns the line of the results.
+/// Puts random things at the paths of the outputs. Returns the line for the page.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -188,8 +190,8 @@ fn table(size: Size) -> Seen {
     Seen::new(
         "things at the paths of a run's outputs (files, links, FIFOs, sockets, devices, folders; 10 places, 3 \
          owners, 9 modes, 8 folders)",
-        "0 used that belong to others or have another name, 0 changed elsewhere, 0 hangs; used files are private \
-         in the end",
+        "nothing is used that belongs to another user or has a second name, nothing changes elsewhere, no run \
+         hangs; used files are private in the end",
         format!(
             "{cases} random cases, {second}: {refused} refused with a remedy, {used} used and made private, {failed} that \
              the system forbids; 0 changed elsewhere, 0 hangs"
@@ -199,7 +201,7 @@ fn table(size: Size) -> Seen {
 
 const NOT_ROOT: &str = "as a second user not run: needs root";
 
-/// Plants one thing, runs the program, and judges. Returns the result.
+/// Puts one thing at a path, runs the program, and checks the result, which is returned.
 fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -> Expected {
     let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
     let victim = outside.path().join("victim");
@@ -495,7 +497,7 @@ fn race_of_openings(size: Size) -> Seen {
     Seen::new(
         "links, FIFOs and files of another user put at a path while it is opened (one thread puts them there, \
          another one opens the path)",
-        "0 of them used",
+        "none of them is used",
         format!("{tries} openings while the other thread plants: {opened} files of our own, {refused} refused, 0 used"),
     )
 }
@@ -578,7 +580,7 @@ fn race_of_runs(size: Size) -> Seen {
     let who =
         if us() == ROOT { "a second user's run, a third user plants" } else { "one user: second not run, needs root" };
     Seen::new(
-        "things planted in a sticky folder between check and opening, with the real program",
+        "things put into a sticky folder after the program has checked a path and before it opens the path",
         "0 used, each refused with exit 2",
         format!("{tries} tries ({who}): {in_time} planted, {refused} of them in time and refused, 0 used"),
     )

@@ -1,4 +1,4 @@
-//! Two runs on related outputs. Nothing is lost: a run that would disturb the other is refused.
+//! Tests two runs whose outputs are related. Nothing may be lost: a run that would disturb the other run is refused.
 //!
 //! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
 //! of its rows must be in exactly one line at the end, counted over all files. This must be true no matter when the
@@ -331,9 +331,9 @@ fn replacements(size: Size) -> Seen {
     last.close(InputRead::Part, false).expect("the disk works");
     let (let_in, refused, deaths) = (let_in.into_inner(), refused.into_inner(), deaths.into_inner());
     let kept = fs::read_to_string(&log).expect("it is there").lines().count() as u64;
-    assert_eq!(kept, let_in, "an entry was lost or is there twice");
+    assert_eq!(kept, let_in, "an entry was lost, or is in the log twice");
     Seen::new(
-        "one log opened by three threads at once, replaced at the end or, after a death, at the next start",
+        "three threads open one log at the same time; it is replaced at the end, or at the next start if a run died",
         "0 entries lost",
         format!("{let_in} openings allowed, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
     )
@@ -345,10 +345,10 @@ fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
             Err(JournalError::LogLocked { .. }) => std::thread::sleep(Duration::from_millis(10)),
-            other => return other.unwrap_or_else(|error| panic!("nobody holds it: {error}")),
+            other => return other.unwrap_or_else(|error| panic!("nobody has locked the log: {error}")),
         }
     }
-    panic!("the log stays locked, and nobody holds it")
+    panic!("the log stays locked, although no run uses it")
 }
 
 fn options(log: &Path, run: &str) -> JournalOptions {
@@ -452,7 +452,7 @@ fn table() -> Seen {
     for errors in one_file {
         refused(&folder.run_at(&api, &["run", "b.jsonl", "-o", "out2.jsonl", "--errors", errors]), &["both"]);
     }
-    assert!(!folder.path("out2.jsonl").exists(), "the program must notice it before it makes a file");
+    assert!(!folder.path("out2.jsonl").exists(), "the program must refuse the names before it creates a file");
     for names in [["one.jsonl", "two.jsonl"], ["one.errors.jsonl", "three.jsonl"]] {
         folder.write(names[0], "");
         fs::hard_link(folder.path(names[0]), folder.path(names[1])).expect("it can be linked");

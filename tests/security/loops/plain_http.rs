@@ -1,4 +1,4 @@
-//! Plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
+//! Tests plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
 //! certificates.
 
 use std::io::Write;
@@ -24,13 +24,13 @@ pub fn page(size: Size) -> Vec<Seen> {
         ),
         Seen::new(
             "names under `localhost`",
-            "this machine, no matter what a resolver says",
+            "each name means this machine, no matter what a resolver says",
             local_names(size.pick(6, 40)),
         ),
-        Seen::new("addresses that a name resolves to", "checked; nothing is sent to forbidden ones", resolved(size)),
+        Seen::new("addresses that a name resolves to", "nothing is sent to a forbidden address", resolved(size)),
         Seen::new(
             "proxy variables, with a proxy that counts requests",
-            "used, not used, or exit 2; no password shown",
+            "each variable is used, ignored or refused (exit 2), as documented; no password is shown",
             proxies(size),
         ),
         Seen::new("variables for certificates", "a clear error before anything is sent", certificates()),
@@ -225,7 +225,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with its own hosts file, if the system allows that.
+/// Runs the program with a hosts file of the test, if the system allows that.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);
@@ -391,10 +391,10 @@ fn proxies(size: Size) -> String {
         }] += 1;
     }
     let left = folder.contents().values().any(|bytes| String::from_utf8_lossy(bytes).contains(PASSWORD));
-    assert!(!left, "a file holds the proxy's password");
+    assert!(!left, "a file contains the proxy's password");
     let [used, direct, refused] = seen;
     format!(
-        "{tried} runs: {used} through it, as the run said, {direct} directly, {refused} exit 2; the password in 0 \
+        "{tried} runs: {used} through the proxy, as the run said, {direct} directly, {refused} exit 2; the password in 0 \
          outputs and files"
     )
 }

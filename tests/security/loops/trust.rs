@@ -1,5 +1,5 @@
-//! Run folders, error logs and results files that somebody else made. Nothing in them may redirect a request, allow
-//! something, start a program or spend money.
+//! Tests run folders, error logs and results files that somebody else made. Nothing in them may redirect a request,
+//! allow something, start a program or spend money.
 //!
 //! Each try has its own folder. It contains `work` (with a finished run in which rows failed), a neighbouring folder
 //! that must not change, and a command that leaves a mark when it is run. There are two servers. The user chose the
@@ -27,7 +27,7 @@ use mutate::Mutator;
 
 /// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The flags that a run records. Every other flag is refused in a manifest.
+/// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
 const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
@@ -95,7 +95,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("an error log that names results which are not a file beside it", "refused by line, 0 files made", seen)
+    Seen::new("an error log whose results file is not a file beside the log", "refused by line, 0 files made", seen)
 }
 
 /// Tries manifests, logs, results and slots that were changed at random.
@@ -134,7 +134,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
         of("resumed")
     );
     Seen::new(
-        "mutated manifests, error logs, results and slots, by the real program",
+        "changed manifests, error logs, results and slots, read by the real program",
         "no request to another address, no program run, no file changed outside, no crash",
         seen,
     )

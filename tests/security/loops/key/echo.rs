@@ -129,8 +129,8 @@ fn end(more: &str) -> [String; 2] {
     ]
 }
 
-/// Returns a complete stream with one more text in it: at the start, after the first event, after the text, or at the
-/// end.
+/// Returns a complete stream with the text `put` in it: at the start, after the first event, after the answer's text,
+/// or at the end.
 fn stream_with(put: &str, at: usize) -> Vec<u8> {
     let [first, second, third] = text();
     let [delta, stop] = end("");

@@ -28,16 +28,16 @@ pub fn page(size: Size) -> Vec<Seen> {
     let by_origin = origins(&simulator, &mut rng, size.pick(300, 5_000));
     let odd = odd_heads(&simulator);
     let stats = simulator.stats();
-    assert_eq!(stats["requests"], 2 * by_origin.0, "what is refused is not counted: {stats}");
+    assert_eq!(stats["requests"], 2 * by_origin.0, "refused requests are not counted: {stats}");
     vec![
         Seen::new(
-            "hosts that mean this machine, and others, in `Host`, absolute targets and `:authority`",
-            "the first are answered, the others refused (400, 403), no CORS header",
+            "hosts in `Host`, absolute targets and `:authority`, which mean this machine or another machine",
+            "only hosts that mean this machine are answered, all others are refused (400, 403); no CORS header",
             format!("{} answered, {} refused", answered + by_h2, answered + by_h2),
         ),
         Seen::new(
             "`Origin` and `Sec-Fetch-Site` of messages and resets",
-            "other origins and `null` refused (403), no CORS header, books untouched",
+            "other origins and `null` are refused (403) and not counted; no CORS header",
             format!("{} requests of local origins answered, {} of others refused", 3 * by_origin.0, by_origin.1),
         ),
         Seen::new(

@@ -1,4 +1,5 @@
-//! Printed commands that are pasted into shells. They pass exactly the intended arguments, and run nothing else.
+//! Tests printed commands by pasting them into shells. A command must pass exactly the intended arguments, and the
+//! shell must run nothing else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -55,7 +56,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         sum(|counts| counts.with_history),
         sum(|counts| counts.in_sh)
     );
-    vec![Seen::new("printed commands that are pasted", "the arguments that were meant, and nothing else run", seen)]
+    vec![Seen::new("printed commands that are pasted", "exactly the intended arguments, and nothing else is run", seen)]
 }
 
 /// Lets the program print commands that contain one name, and pastes these commands.
@@ -87,8 +88,8 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
     args
 }
 
-/// Starts up to three runs: the first is stopped by a rule, the second runs to its end, and the third repeats the
-/// second. Each prints commands.
+/// Starts up to three runs. A rule stops the first run. The second run ends normally, and the third run repeats the
+/// second. Each run prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     // The row that fails comes first, so that it is in the log no matter when the run stops.
@@ -208,7 +209,10 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
     let folder = Folder::new();
     let passes = |shell: &str, history: bool| {
         let found = arguments(shell, history, command, &folder, programs)?;
-        assert!(!folder.path(CANARY).exists(), "{at}: pasting it into {shell} ran more than it: {command}");
+        assert!(
+            !folder.path(CANARY).exists(),
+            "{at}: the shell {shell} ran something else besides this command: {command}"
+        );
         Some(found == expected)
     };
     if let Some(is_same) = passes("bash", false) {
@@ -219,7 +223,7 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
         assert!(is_same, "{at}: other arguments in bash with history: {command}");
         counts.with_history += 1;
     }
-    // An old sh does not understand $'…'. There the test only checks that nothing else ran.
+    // An old sh does not understand $'…'. For an old sh, the test only checks that nothing else ran.
     if let Some(is_same) = passes("sh", false) {
         assert!(is_same || command.contains("$'"), "{at}: other arguments in sh: {command}");
         counts.in_sh += u64::from(is_same);

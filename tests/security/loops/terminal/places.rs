@@ -16,8 +16,8 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place that strings can reach: how many strings reach it in one run of the program, how long each can be, and the
-/// function that puts them there.
+/// A place that strings can reach. It has the number of strings in one run of the program, the longest length of a
+/// string, and the function that puts the strings there.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,
@@ -25,7 +25,7 @@ pub struct Place {
     pub play: fn(&Folder, &[Nasty], usize) -> Shown,
 }
 
-/// How many strings fit into one argument, variable or message.
+/// The number of strings that are joined into one argument, variable or message.
 const JOINED: usize = 25;
 /// The longest string in an argument or a variable.
 const LONG: usize = 3_000;
@@ -374,7 +374,7 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
 
 fn exchange(address: &str, request: &[u8]) {
     let mut connection = TcpStream::connect(address).expect("it listens");
-    // While the request is sent, the server may refuse it and close the connection.
+    // The server may refuse the request and close the connection before the whole request is sent.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());
 }

@@ -1,4 +1,4 @@
-//! A pseudo-terminal: what a program writes to it, byte for byte.
+//! A pseudo-terminal that records what a program writes to it, byte for byte.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;

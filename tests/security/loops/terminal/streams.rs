@@ -1,5 +1,5 @@
-//! Streams that are full, closed or without a reader, for each command. The command ends with its documented code, and
-//! nothing is lost.
+//! Tests each command with streams that are full, closed or without a reader. The command must end with its documented
+//! exit code, and nothing may be lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -64,7 +64,7 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// Arguments, the exit code if both streams work, and what is written to standard output.
+/// The commands. Each has its arguments, its exit code if both streams work, and what it writes to standard output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),
@@ -198,8 +198,10 @@ fn the_simulator_serves(out: Stream, err: Stream) {
         std::thread::sleep(Duration::from_millis(5));
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
     });
-    let mut connection = connection.unwrap_or_else(|| panic!("{out:?}, {err:?}: it does not serve"));
-    connection.write_all(b"GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("it takes requests");
+    let mut connection = connection.unwrap_or_else(|| panic!("{out:?}, {err:?}: the simulator does not answer"));
+    connection
+        .write_all(b"GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .expect("the simulator reads the request");
     let mut first = String::new();
     BufReader::new(connection).read_line(&mut first).expect("it answers");
     assert!(first.starts_with("HTTP/1.1 200"), "{out:?}, {err:?}: {first}");

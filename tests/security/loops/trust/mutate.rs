@@ -1,4 +1,4 @@
-//! Changes to the files of a run: changes to their structure, changes to their bytes, and parts of other files.
+//! Changes the files of a run: their structure, their bytes, or a part that is replaced by a part of another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -212,8 +212,7 @@ impl Mutator {
         }
     }
 
-    /// Returns a mark. Later, this text replaces the mark. The mark is needed because no JSON value can contain the
-    /// text.
+    /// Returns a mark, which `text` later replaces. The mark is needed because no JSON value can contain the text.
     fn raw(&mut self, text: String) -> Value {
         self.raw.push(text);
         json!(format!("raw text {}", self.raw.len() - 1))
