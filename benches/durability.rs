@@ -96,7 +96,10 @@ fn fuzzed_target(name: &str, folder: &Path) -> String {
 
 /// Returns the folder of build results.
 fn target_folder() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder").to_owned()
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("the folder for temporary files is in the target folder")
+        .to_owned()
 }
 
 // ---- the page -----------------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ fn an_outage_is_reported_while_it_lasts_with_its_status_and_the_next_try() {
     let told: Vec<_> = told.iter().flatten().collect();
     assert!(told.len() > 100, "reported {} times in half a minute", told.len());
     assert!(told.iter().all(|outage| outage.fault.status == Some(529) && outage.fault.wire.is_none()), "{told:?}");
-    let longest = told.iter().map(|outage| outage.lasted).max().expect("it lasted");
+    let longest = told.iter().map(|outage| outage.lasted).max().expect("an outage was reported");
     assert!((20..=60).contains(&longest.as_secs()), "{longest:?}");
     assert!(told.iter().filter(|outage| outage.next_try.is_some()).count() > 50, "{told:?}");
 }

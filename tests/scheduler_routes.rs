@@ -101,7 +101,7 @@ fn an_answer_and_its_follow_up_request_give_one_outcome_with_both_costs() {
     let next = end(&mut scheduler, first, 1);
     let second = dispatched(&mut scheduler, Instant::from_secs(1))[0];
     let asked = scheduler.sent(second).clone();
-    let Next::Finished(outcome) = end(&mut scheduler, second, 2) else { panic!("it is answered") };
+    let Next::Finished(outcome) = end(&mut scheduler, second, 2) else { panic!("the row is not finished") };
 
     assert!(matches!(next, Next::More { job } if job.0 == 7));
     assert_eq!(&asked.ask.request.json()[..], b"{\"repair\":7}");

@@ -53,7 +53,7 @@ fn wrong_arguments_give_a_message_and_exit_code_2() {
     ];
 
     for (args, expected) in cases {
-        let output = command(folder.path()).args(args).output().expect("it starts");
+        let output = command(folder.path()).args(args).output().expect("the program starts");
 
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
@@ -108,7 +108,7 @@ fn all_prompts_of_the_fixture_are_answered_over_streams() {
     run.current_dir(folder.path()).env_clear().env("ANTHROPIC_API_KEY", "made-up").env("HOME", folder.path());
     run.arg("run").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts.jsonl"));
     run.args(["--tier", "4", "--stream", "on", "--yes", "--base-url", &simulator.url, "-o"]).arg(&results);
-    let output = run.stdin(Stdio::null()).output().expect("it starts");
+    let output = run.stdin(Stdio::null()).output().expect("the program starts");
     let stats = simulator.call("GET", "/__sim/stats", "k", "").1;
     simulator.stop("INT");
 
@@ -145,8 +145,8 @@ impl Simulator {
     fn start(args: &[&str]) -> Self {
         let mut command = command(Path::new("."));
         command.args(["--port", "0"]).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("the stream is a pipe"));
         let mut first = String::new();
         lines.read_line(&mut first).expect("the simulator prints its address");
         let url = first.split_whitespace().find(|word| word.starts_with("http://"));
@@ -181,8 +181,8 @@ impl Simulator {
         let mut lines = vec![self.first.clone()];
         lines.extend(self.lines.by_ref().lines().map(|line| line.expect("UTF-8")));
         let mut said = String::new();
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("UTF-8");
-        (lines, End { code: self.child.wait().expect("it ends").code(), said })
+        self.child.stderr.take().expect("the stream is a pipe").read_to_string(&mut said).expect("UTF-8");
+        (lines, End { code: self.child.wait().expect("the program ends").code(), said })
     }
 }
 

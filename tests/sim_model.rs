@@ -24,7 +24,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn requests_and_input_are_let_in_exactly_when_the_bucket_holds_enough(
+    fn requests_and_input_are_admitted_exactly_when_the_bucket_holds_enough(
         steps in prop::collection::vec((0_u64..4_000, 1_usize..400), 1..300),
         (rpm, itpm) in (1_u32..600, 200_u32..40_000),
         burst_secs in 1_u64..=60,
@@ -44,10 +44,10 @@ proptest! {
             requests.advance(now);
             input.advance(now);
             let fits = requests.has(1) && input.has(tokens);
-            let is_let_in = status(&arrive(&mut api, &body, now)) == 200;
+            let is_admitted = status(&arrive(&mut api, &body, now)) == 200;
 
-            prop_assert_eq!(is_let_in, fits, "at {:?}: {} tokens", now, tokens);
-            if is_let_in {
+            prop_assert_eq!(is_admitted, fits, "at {:?}: {} tokens", now, tokens);
+            if is_admitted {
                 requests.take(1);
                 input.take(tokens);
                 admitted.push((now, tokens));
@@ -76,7 +76,7 @@ proptest! {
             .with_lengths(OutputLengths { mean: 0.0, per_prompt_token: 0.0, per_max_token: 1.0, sigma: 0.0 });
         let mut api = Model::new(config);
         let mut calls: Vec<Production> = Vec::new();
-        let mut last_let_in = Instant::ZERO;
+        let mut last_admitted = Instant::ZERO;
         let mut now = Instant::ZERO;
 
         for (wait_ms, tokens) in steps {
@@ -84,17 +84,17 @@ proptest! {
             let plain = plain_output_level(otpm, &calls, now);
             let level = api.level(MODEL, Dimension::OutputTokens, now).expect("a limit");
             prop_assert!((level - plain).abs() < 0.01, "{} is not {}", level, plain);
-            let in_flight: f64 = calls.iter().filter(|call| call.end > last_let_in).map(|call| call.tokens).sum();
-            prop_assert!(-level <= in_flight, "debt {} of {} in flight when the last was let in", -level, in_flight);
+            let in_flight: f64 = calls.iter().filter(|call| call.end > last_admitted).map(|call| call.tokens).sum();
+            prop_assert!(-level <= in_flight, "debt {} of {} in flight when the last request was admitted", -level, in_flight);
 
-            let is_let_in = status(&arrive(&mut api, &prompt(3, tokens), now)) == 200;
+            let is_admitted = status(&arrive(&mut api, &prompt(3, tokens), now)) == 200;
 
-            prop_assert!(is_let_in == (plain > 0.0) || plain.abs() < 0.01, "level {} let in: {}", plain, is_let_in);
-            if is_let_in {
+            prop_assert!(is_admitted == (plain > 0.0) || plain.abs() < 0.01, "level {}, admitted: {}", plain, is_admitted);
+            if is_admitted {
                 let begin = now + latency.first_token;
                 let end = begin + Duration::from_secs_f64(f64::from(tokens) / f64::from(tokens_per_second));
                 calls.push(Production { begin, end, tokens: tokens.into() });
-                last_let_in = now;
+                last_admitted = now;
             }
         }
     }
@@ -244,7 +244,7 @@ fn a_refusal_has_all_rate_headers_and_the_same_request_id_in_head_and_body() {
 }
 
 #[test]
-fn a_row_larger_than_the_burst_is_let_in_by_a_full_bucket_and_leaves_it_below_zero() {
+fn a_full_bucket_admits_a_row_larger_than_its_burst_and_is_then_below_zero() {
     let limits = RateLimits { itpm: Some(6_000), ..RateLimits::NONE };
     let mut api = Model::new(instant_answers(limits).with_burst(Burst::Time(Duration::from_secs(1))));
     let large = prompt(1_000, 16);

@@ -129,7 +129,7 @@ async fn answer_all(
         files.marks.write_at(&marks, 0)?;
         marks.clear();
         for at in next.drain(..) {
-            let planned = in_flight[at].as_ref().expect("it was put there");
+            let planned = in_flight[at].as_ref().expect("the row was put there");
             desks[at].put(planned.job.request.json().clone());
         }
         if free.len() == at_once {

@@ -473,7 +473,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let priced = catalog.models().iter().flat_map(|model| [(model, Speed::Standard), (model, Speed::Fast)]);
         for (model, speed) in priced.filter(|(model, speed)| !model.prices_at(*speed).is_empty()) {
-            let prices = catalog.prices(speed, &model.id).expect("it has prices");
+            let prices = catalog.prices(speed, &model.id).expect("the model has prices");
             for _ in 0..300 {
                 let caching = [Caching::None, Caching::FiveMinutes, Caching::Hour][random.usize(0..3)];
                 let input_tokens = [100_000, 100_001, random.u64(0..=900_000)][random.usize(0..3)];
@@ -511,7 +511,7 @@ mod tests {
         let catalog = Catalog::builtin();
         let most = |model: &str, terms: Terms, input_tokens, caching, web_searches| {
             let bound = UsageBound { input_tokens, caching, output_tokens: 1_000, web_searches };
-            let prices = catalog.prices(terms.speed, model).expect("it has prices");
+            let prices = catalog.prices(terms.speed, model).expect("the model has prices");
             prices.most(terms, &bound).dollars()
         };
         let (plain, us) = (Terms::default(), Terms { is_us_only: true, ..Terms::default() });

@@ -5,7 +5,7 @@
 //! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
 //! found within two time constants.
 
-/// When the sum of the differences is as large as the refill of this many seconds, the share is 1.
+/// The share of the other clients is the sum of the differences, divided by what the limit gives in this many seconds.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share that is left to other clients. The run always gets the rest.
 const MOST: f64 = 0.9;

@@ -311,7 +311,7 @@ mod tests {
     const ONE: Cost = Cost { requests: 1, input_tokens: 10, output_tokens: 10 };
 
     fn observe(pool: &mut Pool, signals: &RateSignals, now: Instant) {
-        let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has room") };
+        let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has no room") };
         pool.observe(ONE, signals, true, now);
         pool.settle(reservation, ONE, true, now);
     }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn random_rows_use_at_most_all_bytes_plus_one_row_and_each_row_ends_once() {
+    fn random_rows_use_at_most_the_allowed_bytes_plus_one_row_and_each_row_ends_once() {
         let classes = ["one", "other", "third"].into_iter().cycle();
         let rows: Vec<Planned> = (4..24).zip(classes).map(|(power, class)| long(class, 1 << power)).collect();
         for seed in 0..60 {

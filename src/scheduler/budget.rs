@@ -11,13 +11,13 @@ use crate::domain::Money;
 /// The user's limits, and how much of each limit is used up.
 #[derive(Debug, Default)]
 pub struct Budget {
-    /// `--max-cost`, for all runs on the same results.
+    /// `--max-cost`: the limit for all runs with the same results file together.
     pub(super) max_cost: Option<Money>,
-    /// `--max-requests`, for this run.
+    /// `--max-requests`: the limit for this run.
     max_requests: Option<u64>,
-    /// `--max-time`, for this run.
+    /// `--max-time`: the limit for this run.
     max_time: Option<Duration>,
-    /// Money spent by this run and by earlier runs on the same results.
+    /// Money spent by this run and by earlier runs with the same results file.
     pub(super) spent: Money,
     reserved: Money,
     requests: u64,
@@ -35,8 +35,8 @@ pub enum Room {
 }
 
 impl Budget {
-    /// Returns a budget. The limit on money is for all runs on the same results, and `spent` is what these runs have
-    /// already spent. The limits on requests and time are for this run.
+    /// Returns a budget. The limit on money is for all runs with the same results file together, and `spent` is what
+    /// these runs have already spent. The limits on requests and time are for this run.
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }

@@ -34,7 +34,7 @@ impl Scheduler {
         let was_admitted = status != 429;
         let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
         if was_admitted && status < 500 {
-            pool.on_let_in(flight.reservation.cost(), flight.sent_at, now);
+            pool.on_accepted(flight.reservation.cost(), flight.sent_at, now);
         }
         flight.head = Some(Head { signals: *signals, limit_changed, request_id });
         let leads = flight.row().and_then(|entry| entry.leads).filter(|_| (200..300).contains(&status));

@@ -220,7 +220,7 @@ mod tests {
 
         let order = advise(&sizes((0..21_000).map(phase)), LIMITS);
 
-        let ReadingOrder::Interleaved { places } = order else { panic!("read as written") };
+        let ReadingOrder::Interleaved { places } = order else { panic!("the file is read in the written order") };
         assert!((3..=64).contains(&places), "{places}");
     }
 

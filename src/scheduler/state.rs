@@ -134,7 +134,7 @@ impl Scheduler {
         self.max_in_flight
     }
 
-    /// Returns the money that all runs on the same results have spent.
+    /// Returns the money that all runs with the same results file have spent.
     pub fn spent(&self) -> Money {
         self.config.budget.spent
     }

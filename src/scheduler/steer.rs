@@ -17,11 +17,11 @@ pub struct Steering {
     pub by_hand: RateLimits,
     /// The bounds of the concurrency window.
     pub window: Window,
-    /// `--max-cost`, for all runs on the same results.
+    /// `--max-cost`: the limit for all runs with the same results file together.
     pub max_cost: Option<Money>,
-    /// `--max-requests`, for this run.
+    /// `--max-requests`: the limit for this run.
     pub max_requests: Option<u64>,
-    /// `--max-time`, for this run.
+    /// `--max-time`: the limit for this run.
     pub max_time: Option<Duration>,
 }
 

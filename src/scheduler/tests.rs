@@ -146,7 +146,7 @@ fn a_wait_for_a_limit_names_the_limit_and_the_moment_when_it_allows_more() {
 
     assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 1);
 
-    let Step::Wait { until, reason } = scheduler.poll(Instant::ZERO) else { panic!("the limit is used up") };
+    let Step::Wait { until, reason } = scheduler.poll(Instant::ZERO) else { panic!("the scheduler does not wait") };
     assert_eq!((until, reason), (Instant::from_secs(1), Reason::Limit(crate::domain::Dimension::Requests)));
 }
 
@@ -174,7 +174,9 @@ fn waiting_for_limits_uses_up_no_tries() {
     }
 
     let tickets = dispatched(&mut scheduler, now);
-    let Next::Finished(outcome) = scheduler.on_end(tickets[0], answer(), now) else { panic!("it was answered") };
+    let Next::Finished(outcome) = scheduler.on_end(tickets[0], answer(), now) else {
+        panic!("the row is not finished")
+    };
 
     assert_eq!(outcome.attempts.len(), 21);
     assert!(matches!(scheduler.poll(now), Step::Drained));
@@ -206,7 +208,7 @@ fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
     let tickets = dispatched(&mut scheduler, now);
     let next = scheduler.on_end(tickets[0], fault(), now);
 
-    let Next::Finished(outcome) = next else { panic!("no try is left") };
+    let Next::Finished(outcome) = next else { panic!("the row is tried again") };
     assert!(matches!(outcome.ended, Ended::Failed { class: ErrorClass::Server, is_retryable: true, .. }));
     assert_eq!(outcome.attempts.len(), 4);
 }
@@ -228,7 +230,7 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
                 failed += usize::from(matches!(outcome.ended, Ended::Failed { .. }));
             }
         }
-        assert!(now < Instant::from_secs(300), "it must end");
+        assert!(now < Instant::from_secs(300), "the run must end");
     }
 
     assert_eq!(failed, 12);
@@ -247,7 +249,7 @@ fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usi
             pending += usize::from(matches!(next, Next::Pending(_)));
         }
         now = now + Duration::from_millis(100);
-        assert!(now < Instant::from_secs(7_200), "it must stop");
+        assert!(now < Instant::from_secs(7_200), "the run must stop");
     }
     assert!(matches!(scheduler.halted(), Some(HaltReason::Endpoint(_))));
     (now, pending + scheduler.take_set_aside().len())
@@ -288,7 +290,7 @@ fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wa
             assert!(!matches!(next, Next::Finished(_)), "{next:?}");
             pending += usize::from(matches!(next, Next::Pending(_)));
         }
-        assert!(now < Instant::from_secs(30), "it must stop");
+        assert!(now < Instant::from_secs(30), "the run must stop");
     }
     assert_eq!(pending + scheduler.take_set_aside().len(), 3);
 }
@@ -488,7 +490,7 @@ fn no_row_waits_longer_than_retry_for_whatever_the_cause() {
                 now = now + Duration::from_millis(50);
                 assert!(now < Instant::from_secs(100), "kind {kind}, seed {seed}: it is not given up");
             }
-            let waited = ended_at.expect("it ended").since(Instant::ZERO);
+            let waited = ended_at.expect("the row has ended").since(Instant::ZERO);
             assert!(waited <= Duration::from_secs(31), "kind {kind}, seed {seed}: {waited:?}");
         }
     }
@@ -593,7 +595,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
     let tickets = dispatched(&mut scheduler, now);
     let next = scheduler.on_end(tickets[0], answered(half), now);
 
-    let Next::Finished(outcome) = next else { panic!("it was answered") };
+    let Next::Finished(outcome) = next else { panic!("the row is not finished") };
     assert_eq!(
         outcome.usage().prompt_tokens(),
         120_000,
@@ -614,7 +616,7 @@ fn an_answer_that_broke_off_is_recorded_at_what_it_used_and_charged_what_was_res
     let usage = Usage { input_tokens: 60_000, ..Usage::default() };
     let next = scheduler.on_end(tickets[0], broken_off(usage), Instant::ZERO);
 
-    let Next::Finished(outcome) = next else { panic!("it is not tried again") };
+    let Next::Finished(outcome) = next else { panic!("the row is tried again") };
     assert!(matches!(outcome.ended, Ended::Failed { .. }));
     assert_eq!(outcome.cost(), Some(Money::from_dollars(0.006)));
     assert_eq!(scheduler.spent(), Money(1_000));
@@ -629,7 +631,7 @@ fn a_row_without_a_price_has_no_cost_and_takes_nothing_from_the_budget() {
 
     let next = scheduler.on_end(tickets[0], answer(), Instant::ZERO);
 
-    let Next::Finished(outcome) = next else { panic!("it was answered") };
+    let Next::Finished(outcome) = next else { panic!("the row is not finished") };
     assert_eq!(outcome.cost(), None);
     assert_eq!(scheduler.spent(), Money::ZERO);
 }
@@ -718,14 +720,18 @@ fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let pool = &mut scheduler.pools[0].pool;
     pool.hold_until(Instant::ZERO, all, Instant::ZERO);
-    let Admission::Granted(reservation) = pool.reserve(all, Instant::ZERO) else { panic!("the bucket is full") };
+    let Admission::Granted(reservation) = pool.reserve(all, Instant::ZERO) else { panic!("the bucket has no room") };
     pool.settle(reservation, all, false, Instant::ZERO);
 
     let sent = sent_at(&mut scheduler, 300);
 
-    let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("it is sent").1;
+    let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("the row is sent").1;
     let passed = sent.iter().filter(|(label, second)| label == "small" && *second < at("big")).count();
-    assert!((50..=70).contains(&at("big")), "it is sent after at most four thirds of 50 s, here after {} s", at("big"));
+    assert!(
+        (50..=70).contains(&at("big")),
+        "the big row is sent after at most four thirds of 50 s, here after {} s",
+        at("big")
+    );
     assert!((20..=40).contains(&passed), "{passed} rows passed, and a quarter of the limit allows 33");
     assert_eq!(sent.len(), 203);
 }

@@ -117,7 +117,7 @@ mod tests {
         }
 
         let told = scheduler.take_events();
-        let [EventBody::Warned(told)] = &told[..] else { panic!("there is one warning: {told:?}") };
+        let [EventBody::Warned(told)] = &told[..] else { panic!("there must be one warning: {told:?}") };
         assert!(told.starts_with(r#"an answer ended with stop_reason "pon\u{1b}dered", which"#), "{told}");
     }
 

@@ -161,7 +161,7 @@ pub fn headers(data: &[u8]) {
 pub fn sse(data: &[u8]) {
     for (status, kind) in [(200, "text/event-stream"), (200, "application/json"), (529, "application/json")] {
         let mut headers = http::HeaderMap::new();
-        headers.insert("content-type", kind.parse().expect("it is a header"));
+        headers.insert("content-type", kind.parse().expect("the value is valid in a header"));
         let head = ReplyHead { status, headers };
         let whole = decoded(&head, data, usize::MAX);
         for size in [1, 7] {
@@ -188,12 +188,12 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
 
 /// A request that may be answered with any tool call.
 fn asked() -> Request {
-    let toolset = serde_json::value::RawValue::from_string("[{}]".to_owned()).expect("it is JSON");
+    let toolset = serde_json::value::RawValue::from_string("[{}]".to_owned()).expect("the text is JSON");
     Request::of(&Params(vec![("tools".into(), toolset)]))
 }
 
 fn provider() -> Anthropic {
-    Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")
+    Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the value is valid in a header")
 }
 
 /// Configuration files, and fault files.

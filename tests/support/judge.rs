@@ -285,7 +285,7 @@ impl Judge<'_> {
             limits: self.limits_of(model),
             in_order,
             used,
-            others: self.seen.last_let_in.1,
+            others: self.seen.last_admitted.1,
             levels: self.levels[model],
         }
     }

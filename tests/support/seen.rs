@@ -64,7 +64,7 @@ pub struct Seen {
     pub etas: Vec<(f64, f64)>,
     /// The time at which the last accepted request was sent, and the amounts that other clients had used in bursts by
     /// then.
-    pub last_let_in: (f64, [f64; 3]),
+    pub last_admitted: (f64, [f64; 3]),
     /// Why the run stopped before its end.
     pub halted: Option<HaltReason>,
     /// The time of the last status, and the scheduler's own levels at that time, in tokens.
@@ -138,8 +138,8 @@ impl Transport for Watched {
         let head_at = self.log.now();
         let mut seen = self.log.lock();
         seen.requests.push(Request { sent_at, head_at, status });
-        if status == 200 && sent_at >= seen.last_let_in.0 {
-            seen.last_let_in = (sent_at, taken);
+        if status == 200 && sent_at >= seen.last_admitted.0 {
+            seen.last_admitted = (sent_at, taken);
         }
         exchange
     }

@@ -364,7 +364,7 @@ mod tests {
     fn the_failure_of_a_paused_answer_says_what_to_do_and_has_the_usage() {
         let reply = decode(200, WHOLE.replace("end_turn", "pause_turn").as_bytes());
 
-        let Reply::Unfinished { failure } = reply else { panic!("it is not finished: {reply:?}") };
+        let Reply::Unfinished { failure } = reply else { panic!("the answer counts as finished: {reply:?}") };
         assert!(failure.message.contains("pause_turn") && failure.message.contains("max_uses"), "{failure:?}");
         assert_eq!((failure.status, failure.usage.output_tokens), (Some(200), 2));
         assert_eq!(failure.request_id.as_deref(), Some("req_1"));

@@ -190,7 +190,8 @@ mod tests {
         let scanned = message(WHOLE.as_bytes()).expect("a message");
 
         let usage = Usage { input_tokens: 1, ..Usage::default() };
-        let content = WHOLE.find('[').expect("it has content")..WHOLE.find(",\"stop_reason").expect("it ends");
+        let content = WHOLE.find('[').expect("the message has content")
+            ..WHOLE.find(",\"stop_reason").expect("the content ends there");
         assert_eq!(scanned, Scanned { quality: Quality::Ok, usage, content, calls: vec![&b"save"[..]] });
     }
 

@@ -79,7 +79,7 @@ impl Model {
         let (split, writes) = self.split(&prompt, model, account.0, now);
         let counted = self.counted_input(split, model);
         let estimate = tokens::skewed(counted, self.config.estimate_skew);
-        self.let_in(Asked { input: estimate, max_tokens: prompt.max_tokens }, account, now)?;
+        self.admit_by_limits(Asked { input: estimate, max_tokens: prompt.max_tokens }, account, now)?;
         self.books.attempt(content.end());
         self.books.admit();
         if let Some(rule) = rule {
@@ -119,7 +119,7 @@ impl Model {
     }
 
     /// Admits a request, or returns the 429 that refuses it.
-    fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
+    fn admit_by_limits(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
             return Err(Box::new(spend_cap_reached()));

@@ -92,7 +92,8 @@ mod tests {
         for (seed, count) in [(0, 1), (17, 12), (4_000, 300), (8_190, 9), (3, 20_000)] {
             let text: String = Passage::new(seed, count).pieces(7).map(|(_, piece)| piece).collect();
 
-            let plain: String = serde_json::from_str(&format!("\"{text}\"")).expect("it is inside a JSON string");
+            let plain: String =
+                serde_json::from_str(&format!("\"{text}\"")).expect("the text is escaped for a JSON string");
             assert_eq!(tokens::of_text(&plain), count, "{plain:?}");
         }
     }

@@ -117,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pieces_of_a_body_are_joined() {
-        let held = read(Pieces::new(&[3, 0, 4, 5]), LONG, &Budget::new(100)).await.expect("it is read");
+        let held = read(Pieces::new(&[3, 0, 4, 5]), LONG, &Budget::new(100)).await.expect("the body is read");
 
         assert_eq!(&*held.bytes, b"xxxxxxxxxxxx");
     }
@@ -140,7 +140,7 @@ mod tests {
         let budget = Budget::new(33 << 20);
         let pieces: Vec<usize> = vec![1 << 20; 33];
 
-        let refused = read(Pieces::new(&pieces), LONG, &budget).await.expect_err("it has 33 MB");
+        let refused = read(Pieces::new(&pieces), LONG, &budget).await.expect_err("the body has 33 MB");
 
         assert_eq!(refused, Unread::TooLarge);
         assert!(budget.has_room());
@@ -151,7 +151,7 @@ mod tests {
         let mut pieces = Pieces::new(&[3]);
         pieces.is_endless = true;
 
-        let refused = read(pieces, LONG, &Budget::new(100)).await.expect_err("it never ends");
+        let refused = read(pieces, LONG, &Budget::new(100)).await.expect_err("the body never ends");
 
         assert_eq!(refused, Unread::Slow);
     }

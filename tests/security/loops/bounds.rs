@@ -61,21 +61,21 @@ fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);
     let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(2 << 20).collect();
-    fs::write(folder.path("noise"), &noise).expect("it can be written");
-    fs::write(folder.path("noise.jsonl"), &noise).expect("it can be written");
-    fs::write(folder.path("noise.csv"), &noise).expect("it can be written");
+    fs::write(folder.path("noise"), &noise).expect("the file can be written");
+    fs::write(folder.path("noise.jsonl"), &noise).expect("the file can be written");
+    fs::write(folder.path("noise.csv"), &noise).expect("the file can be written");
     folder.write("all-broken.jsonl", &"{\"promt\":\"x\"}\n".repeat(200_000));
     folder.write("wrong-format.csv", &format!("prompt\n{}", "a,b\n".repeat(200_000)));
     folder.write("few-broken.jsonl", &format!("{}{{\"prompt\":\"x\"}}\n", "{\"promt\":\"x\"}\n".repeat(900)));
     let sparse = |name: &str, start: &str| {
-        let mut file = fs::File::create(folder.path(name)).expect("it can be made");
+        let mut file = fs::File::create(folder.path(name)).expect("the file can be created");
         file.write_all(start.as_bytes()).and_then(|()| file.set_len(10 << 30)).expect("a hole takes no room");
     };
     sparse("zeros.jsonl", "");
     sparse("hole.jsonl", "{\"prompt\":\"");
     sparse("hole-in-row-2.jsonl", &format!("{{\"prompt\":\"{}\"}}\n\"", "x".repeat(100_000)));
     sparse("hole-in-quotes.csv", &format!("prompt\n{}\n\"", "x".repeat(100_000)));
-    fs::create_dir(folder.path("folder")).expect("it can be made");
+    fs::create_dir(folder.path("folder")).expect("the folder can be created");
 
     let mut cases: Vec<(&str, i32, &str)> = vec![
         ("noise", 2, "binary"),
@@ -171,7 +171,7 @@ fn streams(size: Size) -> Option<Seen> {
 
         let said = finish(child);
 
-        assert!(!writing.join().expect("it writes"), "{what}: it was read to its end");
+        assert!(!writing.join().expect("the writing thread does not panic"), "{what}: the program read all of it");
         assert_tame(what, &said, begun);
         assert!(said.code == Some(2) && said.err.contains(says), "{what}: {said:?}");
         assert!(lines_of(what, &folder.path("out.simulated.errors.jsonl")).len() <= 1_001, "{what}");

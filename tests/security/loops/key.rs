@@ -383,7 +383,7 @@ fn memory() -> Seen {
         // the second one ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
-            child.try_wait().expect("it is ours").is_some()
+            child.try_wait().expect("the process is a child of the test").is_some()
         });
         cores += folder.names().iter().filter(|name| name.starts_with("core")).count();
     }

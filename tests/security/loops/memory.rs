@@ -256,7 +256,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
     // The log is a file and not a pipe, because a pipe would have to be read while the program runs.
-    let log = fs::File::create(folder.path("err.txt")).expect("it can be made");
+    let log = fs::File::create(folder.path("err.txt")).expect("the file can be created");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
     let (code, peak_kib) = watched(&mut child, begun);
@@ -269,11 +269,11 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
     let mut peak = 0;
     loop {
         peak = peak.max(high_water_kib(child));
-        match child.try_wait().expect("it can be asked") {
+        match child.try_wait().expect("the state of the process can be read") {
             Some(status) => return (status.code(), peak),
             None if begun.elapsed() > LONGEST => {
-                child.kill().expect("it is there");
-                child.wait().expect("it ends");
+                child.kill().expect("the process exists");
+                child.wait().expect("the program ends");
                 return (None, peak);
             }
             // This sleep sets how often memory is measured. It does not wait for an event.

@@ -183,7 +183,7 @@ fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Res
 }
 
 fn port(server: &Hostile) -> &str {
-    server.url.rsplit(':').next().expect("it has one")
+    server.url.rsplit(':').next().expect("the URL has a port")
 }
 
 fn local_names(count: usize) -> String {
@@ -203,7 +203,7 @@ fn local_names(count: usize) -> String {
         let mut command = folder.command(&["run", "prompts.jsonl", "-o", &format!("r{at}.jsonl"), "--base-url", &url]);
         command.env("ANTHROPIC_API_KEY", CANARY).env("HTTP_PROXY", "http://127.0.0.1:1");
 
-        let said = Said::of(command.output().expect("it starts"));
+        let said = Said::of(command.output().expect("the program starts"));
 
         said.ends_with(3);
         assert_eq!(server.requests(), before + 1, "seed {seed}, {name}: {}", said.err);
@@ -264,7 +264,7 @@ fn resolved(size: Size) -> String {
     for (name, _, expected) in HOSTS.iter().filter(|(_, _, expected)| !expected.is_empty()) {
         for scheme in schemes {
             number += 1;
-            let said = run(number, &format!("{scheme}://{name}:{}", port(&server))).expect("it starts");
+            let said = run(number, &format!("{scheme}://{name}:{}", port(&server))).expect("the program starts");
 
             said.ends_with(6).tells(&[expected, "where no API can be"]);
             refused += 1;
@@ -273,7 +273,7 @@ fn resolved(size: Size) -> String {
     assert_eq!(server.requests(), 0);
     for name in ["fine.example.invalid", "poisoned.localhost"] {
         number += 1;
-        run(number, &format!("http://{name}:{}", port(&server))).expect("it starts").ends_with(3);
+        run(number, &format!("http://{name}:{}", port(&server))).expect("the program starts").ends_with(3);
     }
     assert_eq!(server.requests(), 2);
     format!(
@@ -362,7 +362,7 @@ fn proxies(size: Size) -> String {
             command.env(name, value.replace("PASS", PASSWORD).replace('A', address));
         }
 
-        let said = Said::of(command.output().expect("it starts"));
+        let said = Said::of(command.output().expect("the program starts"));
 
         let (through, to_api) = (proxy.requests() - before, api.requests() - before_api);
         let all = [&said.out, &said.err].map(String::as_str).concat();
@@ -426,7 +426,7 @@ fn certificates() -> String {
         let run = |args: &[&str]| {
             let mut command = folder.command(args);
             command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").envs(variables.iter().copied());
-            Said::of(command.env("ANTHROPIC_API_KEY", CANARY).output().expect("it starts"))
+            Said::of(command.env("ANTHROPIC_API_KEY", CANARY).output().expect("the program starts"))
         };
 
         let said = run(&["run", "prompts.jsonl", "--dry-run", "--fresh"]);

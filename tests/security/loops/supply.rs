@@ -110,7 +110,7 @@ fn inclusions() -> Seen {
     {
         let text = fs::read_to_string(file).expect("a source can be read");
         for name in included(&text) {
-            let target = file.parent().expect("it is in a folder").join(name);
+            let target = file.parent().expect("the file is in a folder").join(name);
             let target = target.canonicalize().unwrap_or_else(|error| panic!("{}: {name}: {error}", file.display()));
             let src = Path::new(ROOT).join("src").canonicalize().expect("the sources are there");
             assert!(target.starts_with(src), "{} includes {name}, which the package lacks", file.display());

@@ -51,7 +51,7 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
         }
         for value in values_of(name, servers, &place).into_iter().take(size.pick(1, 9)) {
             place.lay(base);
-            let mut manifest: Value = serde_json::from_str(&place.read(MANIFEST)).expect("it is JSON");
+            let mut manifest: Value = serde_json::from_str(&place.read(MANIFEST)).expect("the text is JSON");
             manifest["settings"][name] = value;
             place.write(MANIFEST, &manifest.to_string());
 
@@ -239,7 +239,7 @@ impl Place {
         let root = folder.path("");
         fs::create_dir(root.join("work"))
             .and_then(|()| fs::create_dir(root.join("sibling")))
-            .expect("they can be made");
+            .expect("the folders can be created");
         folder.write("sibling/file.json", "{}");
         folder.write("sibling/empty.jsonl", "");
         let mark = root.join("sibling/canary");
@@ -260,11 +260,11 @@ impl Place {
     /// Creates the files of a run. Files that are already there are replaced.
     fn lay(&self, files: &Files) {
         let work = self.root().join("work");
-        fs::remove_dir_all(&work).expect("it can be removed");
+        fs::remove_dir_all(&work).expect("the folder can be removed");
         for (name, bytes) in files {
             let path = work.join(name);
-            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
-            fs::write(&path, bytes).expect("it can be written");
+            fs::create_dir_all(path.parent().expect("the file is in a folder")).expect("the folder can be created");
+            fs::write(&path, bytes).expect("the file can be written");
         }
     }
 
@@ -320,7 +320,8 @@ impl Place {
     /// Returns the names in the working folder that no run with these files creates.
     fn strangers(&self) -> Vec<String> {
         let work = self.root().join("work");
-        let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
+        let entries =
+            fs::read_dir(&work).expect("the folder can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
         // A command may create a results file for which the log is the default log, for example `out`.

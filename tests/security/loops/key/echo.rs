@@ -87,7 +87,7 @@ fn with_header(name: &str, value: &str, status: u16) -> Vec<u8> {
             return [answer("", "")
                 .strip_prefix(b"HTTP/1.1 200 Made\r\n")
                 .map(|rest| [format!("HTTP/1.1 200 Made\r\n{name}: {value}\r\n").as_bytes(), rest].concat())
-                .expect("it begins so")]
+                .expect("the response begins with a status line")]
             .concat();
         }
         _ => r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#,

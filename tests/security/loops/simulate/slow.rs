@@ -88,7 +88,7 @@ fn let_go(address: SocketAddr, bound: Duration) -> Duration {
         .collect();
     let good = ask(address, &message("host: localhost\r\nconnection: close", &prompt("Hi")));
     assert_eq!(good.status, 200, "others are answered meanwhile: {good:?}");
-    let times = clients.into_iter().map(|client| client.join().expect("it was let go"));
+    let times = clients.into_iter().map(|client| client.join().expect("the connection was closed"));
     let longest = times.max().expect("there are ways");
     assert!(longest < bound + GRACE, "a connection stayed open for {longest:?}");
     longest
@@ -153,5 +153,5 @@ fn serve(bounds: Bounds) -> SocketAddr {
             std::future::pending::<()>().await;
         });
     });
-    address.recv().expect("it serves")
+    address.recv().expect("the server starts")
 }

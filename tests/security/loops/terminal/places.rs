@@ -324,8 +324,8 @@ fn records(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     let manifest = "prompts.simulated.results.jsonl.run/manifest.json";
     let changed = |name: &str, member: &str| {
         let old = folder.read(name);
-        let value = old.split(member).nth(1).expect("it has the member");
-        let value = &value[..value[1..].find('"').expect("it is text") + 2];
+        let value = old.split(member).nth(1).expect("the entry has the member");
+        let value = &value[..value[1..].find('"').expect("the value is a string") + 2];
         folder.write(name, &old.replace(&format!("{member}{value}"), &format!("{member}{text}")));
     };
     match turn % 4 {
@@ -353,7 +353,8 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
     let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut first = String::new();
     out.read_line(&mut first).expect("a line");
-    let address = first.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).expect("it has an address");
+    let address =
+        first.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).expect("the first line has an address");
     for string in strings {
         let model = string.json();
         let body =
@@ -367,13 +368,13 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
         exchange(address, format!("GET /{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes());
     }
     let pid = Pid::from_child(&child);
-    kill_process(pid, Signal::INT).expect("it runs");
+    kill_process(pid, Signal::INT).expect("the process runs");
     let code = ended(&mut child);
-    Shown { bytes: bytes.join().expect("it was read"), code }
+    Shown { bytes: bytes.join().expect("the reading thread does not panic"), code }
 }
 
 fn exchange(address: &str, request: &[u8]) {
-    let mut connection = TcpStream::connect(address).expect("it listens");
+    let mut connection = TcpStream::connect(address).expect("the simulator listens");
     // The server may refuse the request and close the connection before the whole request is sent.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());

@@ -68,7 +68,7 @@ impl Mutator {
             (_, 7) => ("swapped", fs::read(work.join(FILES[self.random.usize(0..4)])).unwrap_or_default()),
             _ => ("bytes", self.bytes(old)),
         };
-        fs::write(&path, new).expect("it can be written");
+        fs::write(&path, new).expect("the file can be written");
         format!("{file}: {how}")
     }
 
@@ -284,7 +284,7 @@ fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     match value {
         Value::Object(members) if inner && !members.is_empty() => {
             let at = random.usize(0..members.len());
-            let (name, member) = members.iter_mut().nth(at).expect("it has so many");
+            let (name, member) = members.iter_mut().nth(at).expect("the object has that many members");
             match random.u8(0..12) {
                 0 => {
                     let name = name.clone();
