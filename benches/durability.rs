@@ -119,7 +119,7 @@ Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 
-/// Returns a table that shows, for each change, what a second run does after it.
+/// Returns a table of changes. For each change, it shows what a second run does after the change.
 fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
     format!(

@@ -1,7 +1,7 @@
 //! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Each feature is first tested alone: a failing account beside a working one, a policy that asks for a repair, and a
-//! row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the
+//! Each feature is first tested alone: a failing account beside a working account, a policy that asks for a repair, and
+//! a row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the
 //! scheduler's module doc are checked.
 
 mod support;

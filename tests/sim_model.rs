@@ -319,7 +319,7 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 }
 
 #[test]
-fn faults_hit_their_share_of_the_rows_and_with_first_attempts_only_each_of_these_rows_once() {
+fn faults_hit_their_share_of_the_rows_and_can_be_limited_to_first_attempts() {
     let rule =
         FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };

@@ -170,7 +170,8 @@ fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long ones.
+    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long
+    // turns.
     side_by_side(folder, "loop", Duration::ZERO, 100_000, 3 * TIMES)
 }
 
@@ -237,7 +238,7 @@ fn connections(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs ten million small rows from a pipe, which can be read only once.
+/// Runs ten million small rows from a pipe. A pipe can be read only once.
 fn pipe(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     for (name, write) in [("named", files::write_rows as fn(&Path, u64, usize) -> _), ("unnamed", files::write_unnamed)]

@@ -42,8 +42,8 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let syncer = std::thread::spawn(move || sync_until(&is_over, &*lines));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // This runs as a task, like the runner's loop. Otherwise `block_on` would run the future itself, and each wake-up
-    // would need a system call.
+    // This runs as a task, like the runner's loop. If it did not, `block_on` would run the future itself, and each
+    // wake-up would need a system call.
     let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
     let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
     drop(over);

@@ -11,7 +11,7 @@
 //! - The price steps of a model begin at 0 and rise.
 //! - The cost of an unknown model is unknown (`None`). It is never guessed.
 //!
-//! The limits in the catalog are only a first guess. The limits in responses replace them.
+//! The limits in the catalog are only a first guess. The limits in responses replace the limits of the catalog.
 
 mod data;
 mod fields;
@@ -104,7 +104,7 @@ impl Catalog {
         &self.default_model
     }
 
-    /// Returns a model by its id or one of its aliases; `None` when it is not in the catalog.
+    /// Returns a model by its id or one of its aliases; `None` when the catalog has no such model.
     pub fn model(&self, name: &str) -> Option<&Model> {
         self.by_name.get(name).map(|&at| &self.models[at])
     }
@@ -124,9 +124,9 @@ impl Catalog {
     ///
     /// The tier may have no row for the class, because the class is newer than the table or the model is not in the
     /// catalog. In that case each dimension gets the lowest limit among the tier's rows for models that are still
-    /// served. [`Tier::Auto`] uses `start`, which is the strictest of the current tiers, until the headers of the first
-    /// response report the real limits. [`Tier::None`] has no limits. Limits at fast speed are not published, so the
-    /// limits at standard speed are used.
+    /// served. [`Tier::Auto`] uses the limits of `start`, the strictest of the current tiers. When the headers of the
+    /// first response report the real limits, these replace them. [`Tier::None`] has no limits. Limits at fast speed
+    /// are not published, so the limits at standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };
@@ -160,7 +160,7 @@ impl Catalog {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
 
-    /// Returns the prices of a model at a speed; `None` when they are unknown.
+    /// Returns the prices of a model at a speed; `None` when these prices are unknown.
     pub fn prices(&self, speed: Speed, model: &str) -> Option<Prices> {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_writes_cost_a_quarter_more_and_twice_the_input_price() {
+    fn cache_writes_cost_1_25_or_2_times_the_input_price() {
         for model in Catalog::builtin().models() {
             for step in model.prices.iter().chain(&model.fast_prices) {
                 assert_eq!(step.cache_write_5m.0 * 4, step.input.0 * 5, "{}", model.id);

@@ -1,4 +1,4 @@
-//! Prices: what tokens cost, and the file that overrides them.
+//! Prices: what tokens cost, and the price file, which overrides the built-in prices.
 
 use serde::Deserialize;
 use toml::Spanned;

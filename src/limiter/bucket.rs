@@ -40,7 +40,7 @@ pub struct Bucket {
 type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration>>;
 
 impl Bucket {
-    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. When full, it lets `burst` tokens
+    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. A full bucket lets `burst` tokens
     /// through in one moment.
     pub fn new(limit_per_minute: u32, burst: u32) -> Self {
         let limit_per_minute = limit_per_minute.max(1);
@@ -75,7 +75,7 @@ impl Bucket {
     /// Takes `n` tokens, or returns when to ask again.
     ///
     /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
-    /// such a request is sent, and the next requests wait until the debt is repaid.
+    /// a request above the burst is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
     /// The instant at which `n` tokens can be taken, if nothing else is taken before that.

@@ -12,7 +12,7 @@ const MOST: f64 = 0.9;
 /// A share below this is noise and counts as zero.
 const NOISE: f64 = 0.01;
 
-/// The share of one limit that others take.
+/// The share of one limit that other clients use.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drift {
     share: f64,
@@ -42,7 +42,7 @@ mod tests {
     fn a_steady_share_is_found_within_half_a_minute() {
         let (mut drift, limit) = (Drift::default(), 6_000);
         for _ in 0..300 {
-            // A head comes every tenth of a second. Others take 30 % of a limit of 100 a second.
+            // A head comes every tenth of a second. Other clients use 30 % of a limit of 100 a second.
             let gone = (0.3 - drift.share()) * 100.0 / 10.0;
             drift.note(gone.round() as i64, limit);
         }

@@ -1,5 +1,5 @@
-//! All dimensions of one pool: a request is admitted by all or by none. When a request ends, its reservation is
-//! replaced by what it really used.
+//! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its reservation
+//! is replaced by what it really used.
 //!
 //! A pool owns its dimensions, its headroom and its hold (the time during which it sends nothing). Limits come from
 //! presets, from numbers given by hand, and from response heads. A head may raise or reduce a preset, but may only
@@ -23,7 +23,7 @@ use super::hidden::Hidden;
 
 /// This many heads count as the first heads of a pool.
 const FIRST_HEADS: u32 = 8;
-/// After this many answers without any header about limits, such headers are assumed to be hidden.
+/// After this many answers without any header about limits, a proxy is assumed to hide these headers.
 const HIDDEN_AFTER: u32 = 20;
 /// The longest hold when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
@@ -231,9 +231,9 @@ impl Pool {
     /// Holds the pool: it sends nothing before `until`. The cost of the request that was refused is `refused`. A hold
     /// is never shortened.
     ///
-    /// The server says when this one request will fit, but not whether others will fit as well. So the levels are set
-    /// to what this request needs, and later heads raise them. Otherwise the waiting rows would be sent in one burst,
-    /// which uses everything that refilled during the hold.
+    /// The server says when this one request will fit, but not whether other requests will fit as well. So the levels
+    /// are set to what this request needs, and later heads raise the levels. Otherwise the waiting rows would be sent
+    /// in one burst, which uses everything that refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));

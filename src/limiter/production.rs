@@ -1,10 +1,10 @@
 //! Learns how long it takes to produce output.
 //!
 //! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
-//! produced. Meanwhile the limit refills. So only the part of the remaining output that exceeds this refill has to be
-//! reserved. If all of the output were reserved, a server with a small burst would seem to have no room for long
-//! answers, although it has room. A version that reserved all of the output lost three quarters of its rate in a run
-//! with answers of 2,400 tokens and a burst of five seconds.
+//! produced. While the output is produced, the limit refills. So only the part of the remaining output that exceeds
+//! this refill has to be reserved. If all of the output were reserved, a server with a small burst would seem to have
+//! no room for long answers, although it has room. A version that reserved all of the output lost three quarters of its
+//! rate in a run with answers of 2,400 tokens and a burst of five seconds.
 
 use std::time::Duration;
 

@@ -49,7 +49,7 @@ pub enum Reply {
     /// A complete response whose answer is not finished: the model has paused. The same request would end in the same
     /// way.
     Unfinished {
-        /// What to do about it.
+        /// What the user can do about it.
         failure: Failure,
     },
 }

@@ -14,8 +14,8 @@
 //! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that the
 //! rows come mixed.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip rows of
-//! one pool to read rows of another.
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
+//! of one pool to read the rows of another pool.
 
 use crate::domain::Planned;
 

@@ -15,11 +15,12 @@
 //! answer the canary. So with such a gateway, an answered canary does not prove that the rows are the cause. Therefore
 //! a row is sent alone after each of three canaries. The rows are the cause only if all three rows fail.
 //!
-//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it in the same way
-//! as to a row. When the limits or the budget have no room, it is not sent. No line is written for a canary.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to a canary in the
+//! same way as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a
+//! canary.
 //!
-//! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run no such rows were
-//! left. So an outage at the end put good rows into the error log.
+//! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run, no row was kept
+//! back any more. So an outage at that time put good rows into the error log.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use super::step::Step;
 
 /// If a pool has no room for a canary, the pool is asked again after at most this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After each answered canary, a row is sent alone. If this many such rows have failed, the faults are not hidden
+/// After each answered canary, a row is sent alone. If this many of these rows have failed, the faults are not hidden
 /// refusals.
 const PROOF: u32 = 3;
 

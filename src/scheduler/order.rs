@@ -39,7 +39,7 @@ const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 /// Sums are kept for at most this many pools. Rows of further pools are not counted.
 const POOLS: usize = 16;
 
-/// The sizes of an input's rows, as a first pass gathers them.
+/// The sizes of an input's rows. A first pass over the input gathers these sizes.
 #[derive(Clone, Debug)]
 pub struct Sizes {
     pools: Vec<PoolId>,
@@ -160,7 +160,8 @@ pub enum ReadingOrder {
 }
 
 impl ReadingOrder {
-    /// Returns the number of the first row of each place, for an input of `rows` rows. A reader opens the input there.
+    /// Returns the number of the first row of each place, for an input of `rows` rows. A reader opens the input at
+    /// these rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()

@@ -10,7 +10,7 @@
 //! Rejected:
 //! - One ratio for each writing system. It does not show the share that is read from cache, and a template rarely mixes
 //!   writing systems.
-//! - The mean length as the predicted output. A few long answers would delay all others.
+//! - The mean length as the predicted output. A few long answers would delay all other answers.
 //! - `max_tokens` as the predicted output. If `max_tokens` is ten times the real length, the run only reaches a tenth
 //!   of the possible rate.
 

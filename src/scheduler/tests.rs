@@ -636,7 +636,7 @@ fn a_row_without_a_price_has_no_cost_and_takes_nothing_from_the_budget() {
     assert_eq!(scheduler.spent(), Money::ZERO);
 }
 
-/// Settings with the prices of a model whose prompts above 100,000 tokens are more expensive.
+/// Returns settings with the prices of a model. The prices are higher for prompts above 100,000 tokens.
 fn config_with_step() -> Config {
     let mut config = config(RateLimits::NONE, 1);
     config.real_cost = Box::new(|_, usage| Catalog::builtin().cost("claude-haiku-5-5", usage));

@@ -240,7 +240,7 @@ fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival
     }
 }
 
-/// Answers at the times that the model gives, or breaks the connection if the model says so.
+/// Sends the answer at the times that the model gives, or breaks the connection if the model says so.
 async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<Played> {
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
     open.share.take(arrival.body.iter().map(size).sum());

@@ -7,7 +7,7 @@ use claude_batch::domain::{Dimension, Usage};
 use super::scenario::Server;
 use super::seen::Answer;
 
-/// What the rows of one pool used at the server: requests, input tokens and output tokens.
+/// The requests, input tokens and output tokens that the rows of one pool used at the server.
 pub struct Account<'a> {
     /// The server's settings.
     pub server: &'a Server,

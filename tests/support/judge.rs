@@ -418,8 +418,8 @@ impl Judge<'_> {
     }
 
     /// Measures the longest wait of a small row and of a big row. A row's wait begins when the row is read. The time
-    /// that the small rows ahead need at the limit is subtracted from the wait. The rest is divided by the number of
-    /// big rows ahead plus one.
+    /// that the small rows ahead need at the limit is subtracted from the wait. The rest is divided by a number that is
+    /// one higher than the number of big rows ahead.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

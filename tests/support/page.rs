@@ -16,7 +16,7 @@ use std::time::Instant;
 pub enum Size {
     /// A part that is short enough to run with the other tests.
     Share,
-    /// All of it.
+    /// The whole loop.
     Full,
 }
 

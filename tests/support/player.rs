@@ -82,7 +82,7 @@ impl<W: World> Player<W> {
         assert_eq!(money, Money::ZERO, "reserved money leaks");
     }
 
-    /// Does one thing. Returns whether the run continues.
+    /// Takes the next step of the run. Returns whether the run continues.
     fn step(&mut self) -> bool {
         match self.scheduler.poll(self.now) {
             Step::Dispatch { ticket, .. } => self.send(ticket),

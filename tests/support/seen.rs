@@ -56,7 +56,7 @@ pub struct Seen {
     pub sent: BTreeMap<u64, f64>,
     /// The reason that each status showed.
     pub reasons: Vec<(f64, Reason)>,
-    /// The counters, as a report counts them.
+    /// The counters of a report.
     pub stats: Stats,
     /// The time at which a twentieth of the rows was done, and the remaining time that was shown then.
     pub eta: Option<(f64, f64)>,

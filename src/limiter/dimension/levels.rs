@@ -3,8 +3,8 @@
 //! The figures in a response head do not include the requests that are on their way to the server. So a level is never
 //! set to what the head says. It is only *clamped*, that is, lowered to what the head says, or *raised* in bounded
 //! steps. It is raised towards a target: the remaining amount that the head reports, minus the cost of requests that
-//! the head can't have counted. The burst that the server accepts is not published. Raising the level in steps finds
-//! it.
+//! the head can't have counted. The burst that the server accepts is not published. By raising the level in steps, this
+//! program finds the burst.
 //!
 //! If clamps take more from the level than raises add to it, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
@@ -19,8 +19,8 @@
 //! (`production`).
 //!
 //! Rejected:
-//! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice,
-//!   which caused thousands of refusals.
+//! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice.
+//!   This caused thousands of refusals.
 //! - Clamping the level of tokens to the rounded figure of a head. This figure is 500 tokens too low on average, so
 //!   runs with small limits took 1.5 times as long.
 //! - A burst of a whole minute from the start. A server with a burst of a second refused requests 1,154 times in a run
@@ -49,8 +49,8 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of the dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// While other clients use the limit as well, a margin is left unused. It is at most 1/180 of a minute's limit, which
-/// is what the limit gives in a third of a second.
+/// While other clients use the limit as well, a margin is left unused. The margin is at most 1/180 of a minute's limit,
+/// that is, what the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// What a head says about one dimension, and what is known about its request.
@@ -136,7 +136,7 @@ impl DimensionState {
         if cost > bucket.burst() {
             // The request costs more than our burst, and it was sent when our bucket was full. If the server's bucket
             // were as small as ours, the server would have accepted the request and gone into debt. So the server's
-            // bucket can hold this cost. The next such request waits until our bucket holds all of it.
+            // bucket can hold this cost. The next request with this cost waits until our bucket holds the whole cost.
             let level = bucket.level(now);
             self.least_burst = cost;
             bucket.set_burst(cost, now);

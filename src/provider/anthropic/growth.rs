@@ -1,9 +1,9 @@
 //! The memory of an answer while the answer arrives.
 //!
 //! A buffer that doubles its size uses up to twice as much memory as its content needs, and three times as much while
-//! the content is moved. Such a buffer frees blocks of many different sizes, and allocators return these blocks to the
-//! system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses the same
-//! pieces again.
+//! the content is moved. Buffers that grow in this way free blocks of many different sizes, and allocators return these
+//! blocks to the system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses
+//! the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
 //! gives memory only for the bytes that are written. In a run, only one answer at a time becomes so large, and the next
@@ -144,7 +144,7 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
 }
 
 /// Returns the complete message. `message` is the buffer that the function [`message`] returned. A large message is put
-/// on one line here, because doing this later would copy it.
+/// on one line here, because a later change would copy the message.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);

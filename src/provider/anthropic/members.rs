@@ -15,9 +15,8 @@ pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without parsing its values.
 ///
-/// # Errors
-/// When it is not an object, has two members with the same name (readers differ on which one counts), or has more than
-/// 256 members.
+/// # Errors When the text is not an object, has two members with the same name (readers differ on which of the two
+/// counts), or has more than 256 members.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let members = deserializer.deserialize_map(Members)?;
@@ -51,8 +50,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
 
 /// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
 ///
-/// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. It also restores a
-/// character whose two escaped halves came in different pieces.
+/// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. Joining also restores a
+/// character if its two escaped halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }

@@ -58,7 +58,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large body is put on one line here, because doing this later would copy it.
+        // A large body is put on one line here, because a later change would copy the body.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
@@ -84,7 +84,7 @@ fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
-/// Reads a message, or the error that came instead of it.
+/// Reads a message, or the error that came instead of a message.
 pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let body = trimmed(body);
     if body.is_empty() {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_the_same_in_one_piece_and_in_many() {
+    fn a_body_gives_the_same_reply_in_one_piece_and_in_many_pieces() {
         for pieces in [&[WHOLE][..], &[&WHOLE[..5], &WHOLE[5..]], &["", &WHOLE[..40], "", &WHOLE[40..90], &WHOLE[90..]]]
         {
             let mut decoder = Box::new(WholeDecoder::default());

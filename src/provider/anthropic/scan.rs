@@ -51,8 +51,8 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
 
 /// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// Returns `Some(Some(name))` with the first called tool that is not offered, and `Some(None)` if all are offered.
-/// Returns `None` if the request does not have the usual form.
+/// Returns `Some(Some(name))` with the first called tool that the request does not offer, and `Some(None)` if it offers
+/// all of them. Returns `None` if the request does not have the usual form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
@@ -96,7 +96,7 @@ impl Tools<'_> {
     }
 }
 
-/// Stores a value; `None` when there is already one.
+/// Stores a value; `None` when a value is already stored.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }

@@ -10,7 +10,7 @@ use crate::domain::Usage;
 
 /// Reads `usage`; `None` when it is not an object.
 ///
-/// All members may be absent or null. A member that is not a number counts as zero: a wrong usage is no reason to
+/// Each member may be absent or null. A member that is not a number counts as zero: a wrong usage is no reason to
 /// discard an answer. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();

@@ -1,7 +1,8 @@
 //! Endpoints: what the scheduler knows about each of them.
 //!
 //! An endpoint is one account at one provider. Each endpoint has its own health, window, models and halt, and its own
-//! pools of limits. A run has one or more endpoints. When one of them halts, the rows of the others are sent as before.
+//! pools of limits. A run has one or more endpoints. When one endpoint halts, the rows of the other endpoints are sent
+//! as before.
 
 mod access;
 mod blame;

@@ -1,20 +1,20 @@
 //! How many requests may be in flight at the same time.
 //!
 //! The window grows with each answer that comes while the window holds the run back. At first it grows by three for
-//! each answer, which makes it four times as large in a round trip. Once it has been too large, it grows by one for
-//! each answer, which doubles it in a round trip. So the window reaches the size that a rate limit needs (rate times
-//! latency), and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long
-//! as throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most
-//! once in a round trip. Within a minute, the window is back at nine tenths of the last good size. The server may
-//! refuse a request because too many are open at the same time. Then the window may be at most as large as the number
-//! of the other requests in flight, which were not refused ([`Cap`]).
+//! each answer, so it is four times as large after a round trip. Once it has been too large, it grows by one for each
+//! answer, so it doubles in a round trip. So the window reaches the size that a rate limit needs (rate times latency),
+//! and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long as
+//! throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most once
+//! in a round trip. Within a minute, the window is back at nine tenths of the last good size. The server may refuse a
+//! request because too many are open at the same time. Then the window may be at most as large as the number of the
+//! other requests in flight, which were not refused ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four, any other
 //! answer subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers report an
-//! overload, the sum stays near zero. While more than a fifth do, the sum grows. The window is cut when the sum reaches
-//! 32, or half of the window's size if that is more. Eight overloads, one directly after another, cause a cut. So do 32
-//! answers of which 40 % report an overload. If 10 % report an overload at random, there is one cut in tens of
-//! thousands of answers.
+//! overload, the sum stays near zero. While more than a fifth of the answers report an overload, the sum grows. The
+//! window is cut when the sum reaches 32, or half of the window's size if that is more. Eight overloads, one directly
+//! after another, cause a cut. So do 32 answers of which 40 % report an overload. If 10 % report an overload at random,
+//! there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
@@ -173,7 +173,7 @@ impl Window {
     }
 
     /// Notes that a request was refused because too many were open at the same time. The request was sent at `sent_at`,
-    /// and `in_flight` others were open when the refusal came.
+    /// and `in_flight` other requests were open when the refusal came.
     ///
     /// Later, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {

@@ -10,7 +10,7 @@ use crate::domain::{ModelClass, RateLimits};
 pub enum Burst {
     /// The amount that refills in a minute.
     Minute,
-    /// The amount that refills during this time, but at least one.
+    /// The amount that refills during this time, but at least 1.
     Time(Duration),
     /// This amount, no matter what the limit is.
     Amount(u32),

@@ -25,7 +25,7 @@ pub(super) struct Answer {
     pub blocks: Vec<OutBlock>,
     /// Why it ended.
     pub stop_reason: &'static str,
-    /// The stop sequence that ended it.
+    /// The stop sequence that ended the answer.
     pub stop_sequence: Option<String>,
     /// Output tokens as `usage` reports them.
     pub output_tokens: u64,

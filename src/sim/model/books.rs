@@ -1,4 +1,4 @@
-//! Figures about what the simulator has received and charged. Tests judge a run by them.
+//! Figures about what the simulator has received and charged. Tests judge a run by these figures.
 //!
 //! Memory is bounded: the number of bodies and ids with records of their own is limited. Beyond that limit,
 //! `is_truncated` is set.
@@ -146,7 +146,8 @@ impl Books {
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy without the records of single bodies, which can be large and which only this module needs.
+    /// Returns a copy without the records of single bodies. These records can be large, and only this module needs
+    /// them.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();

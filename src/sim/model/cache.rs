@@ -14,7 +14,7 @@ use super::request::Part;
 
 /// How many blocks before a breakpoint are checked for a cache entry.
 const LOOK_BACK: usize = 20;
-/// The maximum number of entries. If there are more, expired ones are removed first.
+/// The maximum number of entries. If there are more, expired entries are removed first.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.

@@ -5,9 +5,9 @@
 //! no HTTP server. A transport asks [`Model::arrive`] what will happen to a request, makes that happen, and calls
 //! [`Model::finish`] at the end.
 //!
-//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`,
-//! `validate`). `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills
-//! it. `state` holds what all of these modules share.
+//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`, `validate`).
+//! `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills the call.
+//! `state` holds what all of these modules share.
 //!
 //! Invariants:
 //! - Time only goes forward.

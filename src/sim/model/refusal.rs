@@ -174,9 +174,9 @@ impl Model {
 
 /// Why a request does not become a call.
 pub(super) enum Stop {
-    /// The API refuses it with an error.
+    /// The API refuses the request with an error.
     Error(ApiError),
-    /// A limit refuses it.
+    /// A limit refuses the request.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },
     /// An injected error response.
     Injected(StatusFault, Option<Account>),

@@ -28,7 +28,7 @@ pub(super) struct Frame<'a> {
     pub model: &'a str,
     /// The prompt's tokens, split by how the cache handles them.
     pub split: Split,
-    /// A number that no other call has. Ids inside the answer are made from it.
+    /// A number that no other call has. Ids inside the answer are made from this number.
     pub serial: u64,
 }
 

@@ -153,7 +153,7 @@ impl Block<'_> {
     }
 }
 
-/// A part of a prompt. A cache breakpoint can come after it.
+/// A part of a prompt. A cache breakpoint can come after the part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// The hash of its content, without its breakpoint.

@@ -12,8 +12,8 @@ use crate::domain::MAX_BODY_BYTES;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body. If there is no room to keep a body, the server still reads the rest and drops it. Otherwise the client
-/// could not read the answer.
+/// Reads a body. If there is no room to keep a body, the server still reads the rest and drops it. If the rest were not
+/// read, the client could not read the answer.
 ///
 /// # Errors The reason why the body could not be read: it is too large, it came too slowly, it broke off, or there was
 /// no room for it.

@@ -184,7 +184,8 @@ fn in_errors_that_stop_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Parts of the key that are twelve characters long. They are sent in those fields whose text the program mostly keeps.
+/// Parts of the key that are twelve characters long. They are sent in the fields from which the program keeps most of
+/// the text.
 fn pieces_of_the_key(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
@@ -344,7 +345,8 @@ fn signals(_keys: &[Key]) -> Seen {
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;
-    const WHAT: &str = "core files of runs that die, and the variables of a run, read by its own user";
+    const WHAT: &str =
+        "core files of runs that die; variables and memory of a run that other programs of the user try to read";
     let is_root = rustix::process::geteuid().is_root();
     let mut cores = 0;
     for signal in ["-SEGV", "-ABRT", "-QUIT", "-TRAP"] {
@@ -379,8 +381,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // Some signals must be sent twice. The standard library handles the first one, to check for a full stack. Only
-        // the second one ends the process.
+        // Some signals must be sent twice. The standard library handles the first signal, to check for a full stack.
+        // Only the second signal ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("the process is a child of the test").is_some()

@@ -71,7 +71,7 @@ const RELATIONS: [Relation; 15] = [
     Relation::FolderRemoved,
 ];
 
-/// The rows of one run are called `a…`, those of the other `b…`.
+/// The number of rows of each run. The ids of the rows begin with `a` in one run and with `b` in the other.
 const ROWS: usize = 12;
 
 /// Tries pairs of runs. In most pairs, the second run begins at a random moment. Returns the line of the report.
@@ -132,8 +132,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at least one
-    // of them is not refused.
+    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at most one
+    // run may be refused.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in allowed {

@@ -360,7 +360,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     if size == Size::Full {
         let (most, worst) = worst_of(&kinds, 64, bytes, MOST_KIB);
         seen.push(Seen::new(
-            "the same, 64 requests in flight",
+            "the same servers, 64 requests in flight",
             "at most 300 MB in all",
             format!("{} kinds: at most {} MB ({worst})", kinds.len(), most >> 10),
         ));

@@ -51,8 +51,8 @@ fn crates() -> Seen {
     )
 }
 
-/// Checks where crates come from, and which of them have a build script. `.deny.toml` lists the crates that may have
-/// one.
+/// Checks where crates come from, and which of them have a build script. `.deny.toml` lists the crates that may have a
+/// build script.
 fn sources() -> Seen {
     let host = told(&["-vV"]);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo tells its host");

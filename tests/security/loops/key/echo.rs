@@ -7,7 +7,7 @@ use super::spelling::json;
 pub struct Response {
     pub what: String,
     pub bytes: Vec<u8>,
-    /// Whether the connection is closed after it.
+    /// Whether the connection is closed after the response.
     pub is_last: bool,
     /// Whether it sends back a text from the request.
     pub is_echo: bool,

@@ -58,7 +58,7 @@ fn many_running() -> Seen {
     assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset removes the running calls");
     Seen::new(
         "calls that run at the same time",
-        "at most 100,000, then 529",
+        "at most 100,000 run, further requests are answered with 529",
         format!("{} asked, {refused} refused", statuses.len()),
     )
 }

@@ -68,7 +68,8 @@ impl Pty {
     }
 }
 
-/// Returns a flag for opening a terminal. With it, the terminal does not become the controlling terminal of the tests.
+/// Returns a flag for opening a terminal. With this flag, the terminal does not become the controlling terminal of the
+/// tests.
 fn no_controlling_terminal() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).expect("a flag")
 }

@@ -18,7 +18,7 @@ use super::side_by_side;
 /// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
-    /// Somebody reads it.
+    /// Somebody reads the stream.
     Kept,
     /// It is written to a full disk.
     Full,
