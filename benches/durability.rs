@@ -64,7 +64,7 @@ fn rows_of_policy(_size: Size) -> Vec<Seen> {
     let rows = policy::all();
     policy::hold(&rows);
     let seen = format!("{} kinds of response and of failure on the wire, each handled as its row says", rows.len());
-    vec![Seen::new("error policy rows", "at least 40, each handled as its row says", seen)]
+    vec![Seen::new("rows of the error policy", "at least 40, each handled as its row says", seen)]
 }
 
 fn fuzz(size: Size) -> Vec<Seen> {

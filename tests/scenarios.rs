@@ -1,4 +1,4 @@
-//! Behaviours of whole runs, on virtual time: the real loop and scheduler against the simulated API.
+//! Tests whole runs on virtual time: the real loop and the real scheduler run against the simulated API.
 
 mod support;
 

@@ -266,7 +266,8 @@ fn report_rows(what: &str, seen: &Seen, text: &str) {
     );
 }
 
-/// Runs ten million small rows from a file, answered in this process. Then a second run finds all of them finished.
+/// Runs ten million small rows from a file, answered in this process. After that, a second run finds that all rows are
+/// finished.
 fn rows_and_resume(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     let input = folder.join("rows.jsonl");

@@ -59,7 +59,7 @@ struct Files {
     marks: Arc<dyn DiskFile>,
 }
 
-/// The place where a task finds its next body.
+/// The place where the loop puts the next body for a task, and where the task takes it.
 #[derive(Default)]
 struct Desk {
     body: Mutex<Option<Bytes>>,

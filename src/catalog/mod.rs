@@ -77,8 +77,8 @@ impl Catalog {
     ///   [`Catalog::price_date`] becomes `custom`.
     /// - One `[[price]]` entry follows for each model and prompt length. It has `model`, and `input` and `output` in
     ///   dollars per million tokens.
-    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. If one of them is missing, it is 1.25, 2
-    ///   or 0.1 times the input price.
+    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
+    ///   the input price: `write_5m` is 1.25 times, `write_1h` is 2 times, and `read` is 0.1 times the input price.
     /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer than this.
     ///
     /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the

@@ -179,8 +179,8 @@ struct RawPrice {
 
 /// Reads a price file.
 ///
-/// Cache prices that the file leaves out are computed from the input price: 1.25 and 2 times the input price for
-/// writing, 0.1 times for reading.
+/// Cache prices that the file leaves out are computed from the input price. Writing for five minutes costs 1.25 times,
+/// writing for an hour costs 2 times, and reading costs 0.1 times the input price.
 pub(super) fn parse_price_file(text: &str) -> Result<PriceFile, CatalogError> {
     let file: RawFile = toml::from_str(text).map_err(|error| CatalogError::Syntax {
         line: error.span().map_or(1, |span| line_of(text, span.start)),

@@ -11,8 +11,8 @@
 //! All pools share these bytes. If a pool must pause or has low limits, its rows may use up all the bytes. In that case
 //! no more rows are read, and a pool whose rows come later in the input has nothing to send. This state ends by itself:
 //! each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows of
-//! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that the
-//! rows come mixed.
+//! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that rows
+//! of both pools come in turn.
 //!
 //! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
 //! of one pool to read the rows of another pool.

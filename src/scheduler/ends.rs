@@ -122,8 +122,8 @@ impl Scheduler {
     }
 }
 
-/// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
-/// request. If no answer came but the server may have processed the request, it is one request, the input and a part of
+/// Returns how much an attempt took from the limits. An answer takes its usage. A refusal takes only one request. If no
+/// answer came but the server may have processed the request, the attempt takes one request, the input and a part of
 /// the output.
 ///
 /// An answer may break off anywhere, so the output that it used is not known. Half of the predicted output counts as

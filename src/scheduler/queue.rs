@@ -12,8 +12,8 @@ use super::pool::PoolState;
 use super::state::Scheduler;
 use super::step::GateId;
 
-/// A row that is refused again and again lets at most this many other rows go first. So rows that are refused often
-/// take turns.
+/// A row that is refused again and again lets at most this many other rows go first. In this way, rows with many
+/// refusals take turns.
 const REACH: usize = 8;
 
 impl Scheduler {

@@ -50,7 +50,7 @@
 //! | does a refused request count against the request limit | no; [`config::SimConfig::refused_uses_request`] |
 //! | a prompt larger than the burst | is admitted when the bucket is full, and leaves it below zero |
 //! | `retry-after` when output is exhausted | the time after which the level would be above zero if no more output were produced |
-//! | several limits exhausted | the error is about the one that takes longest to recover |
+//! | several limits are exhausted | the error names the limit that takes longest to recover |
 //! | growth limit | a minute may use as much as the minute before it, and one step more; [`config::Acceleration`] |
 //! | the client of a call without streaming leaves | the call runs to its end and is charged |
 //! | the client of a stream leaves | output stops at that moment, and the output so far is charged |

@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(lines_without_tests("fn f() {}\nfn g() {}"), 2);
     }
 
-    /// Returns the faults of these files, checked together with `short` files of one line.
+    /// Returns the faults of these files. They are checked together with `short` other files, each with one line.
     fn faults(files: &[(&str, usize)], short: usize) -> Vec<String> {
         let named = files.iter().map(|(name, lines)| (name.to_string(), *lines));
         let short = (0..short).map(|at| (format!("short{at}.rs"), 1));

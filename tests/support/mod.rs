@@ -91,7 +91,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     }
 }
 
-/// Seconds as an instant.
+/// Returns the instant that is this many seconds after the start.
 pub fn at(seconds: f64) -> Instant {
     Instant::from_nanos((seconds * 1e9) as u64)
 }

@@ -1,4 +1,5 @@
-//! Whole runs on virtual time: the real loop and scheduler against the simulated API, with rows and lines in memory.
+//! Makes whole runs on virtual time: the real loop and the real scheduler run against the simulated API. Rows and lines
+//! are in memory.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -6,7 +6,7 @@
 //! the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
-//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes so large, and the next
+//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes large, and the next
 //! large answer uses the same memory ([`SPARE`]). If each large answer took its own memory, the allocator would often
 //! take new memory before it returns the old memory.
 
@@ -17,10 +17,10 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// Length of every piece. Only the first piece is smaller at first, and grows to this length.
+/// Length of every piece. The first piece begins smaller and grows to this length.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer with more bytes than this is large. All answers of a run share memory of this size, so only one answer at
-/// a time can become much larger than this.
+/// An answer with more bytes than this is large. In a run, all answers that are arriving may use this many bytes
+/// together, and only one answer at a time may use more.
 const LARGE_BYTES: usize = 4 << 20;
 /// How much memory a large answer reserves: enough for the largest body that is read by default, and a little more.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);

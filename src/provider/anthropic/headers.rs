@@ -130,7 +130,7 @@ impl<'a> Values<'a> {
             Single::Missing | Single::Repeated => self.x_request_id,
         };
         let id = id.text()?;
-        // The fold never ends early. This lets the compiler check many bytes in one step.
+        // This loop never ends early, so the compiler can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_end_with_the_first_probe_were_no_outage() {
+    fn faults_that_end_with_the_first_probe_are_not_an_outage() {
         let mut health = Health::default();
         (0..10).for_each(|_| fault(&mut health, 1));
 

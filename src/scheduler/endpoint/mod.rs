@@ -62,7 +62,7 @@ pub(super) struct Endpoint {
     pub(super) tally: Tally,
     /// The canary that probes the endpoint.
     pub(super) canary: CanaryState,
-    /// Whether the endpoint is assumed to work, so that each row fails at its next fault.
+    /// Whether the endpoint is assumed to work. If so, each row fails at its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,

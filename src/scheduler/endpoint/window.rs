@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_does_not_hold_the_run_back_stays() {
+    fn a_window_that_does_not_hold_the_run_back_keeps_its_size() {
         let mut window = Window::auto(1000);
 
         (0..100).for_each(|_| window.on_answer(Instant::from_secs(1)));

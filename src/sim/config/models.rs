@@ -71,7 +71,7 @@ pub struct ModelTraits {
 }
 
 impl ModelTraits {
-    /// What models up to 4.5 accept.
+    /// The features that models up to version 4.5 accept.
     pub(crate) const UP_TO_4_5: Self = Self {
         allows_prefill: true,
         allows_sampling: true,

@@ -46,12 +46,12 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> 
                     Some(next.fetch_add(1, Ordering::AcqRel)).and_then(|at| Some((at, items.get(at)?)))
                 {
                     let result = act(item);
-                    done.lock().expect("no thread panicked with it").push((at, result));
+                    done.lock().expect("no thread panicked with the lock").push((at, result));
                 }
             });
         }
     });
-    let mut done = done.into_inner().expect("no thread panicked with it");
+    let mut done = done.into_inner().expect("no thread panicked with the lock");
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
 }

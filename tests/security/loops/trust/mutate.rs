@@ -249,7 +249,8 @@ impl Mutator {
         bytes
     }
 
-    /// Returns a file of slots: a head, and then rows that were never in flight, or any bytes.
+    /// Returns the bytes of the file `inflight`: a head, and then slots of rows that were never in flight, or random
+    /// bytes.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
