@@ -63,7 +63,7 @@ fn wrong_arguments_give_a_message_and_exit_code_2() {
 }
 
 #[test]
-fn every_limit_can_be_set_and_is_kept() {
+fn every_limit_can_be_set_and_is_enforced() {
     let flags = ["--tier", "none", "--rpm", "2", "--count-tokens-rpm", "1", "--keys", "good", "--latency", "zero"];
     let simulator = Simulator::start(&flags);
 

@@ -124,8 +124,8 @@ impl Catalog {
     ///
     /// The tier may have no row for the class, because the class is newer than the table or the model is not in the
     /// catalog. In that case each dimension gets the lowest limit among the tier's rows for models that are still
-    /// served. [`Tier::Auto`] uses the limits of `start`, the strictest of the current tiers. When the headers of the
-    /// first response report the real limits, these replace them. [`Tier::None`] has no limits. Limits at fast speed
+    /// served. [`Tier::Auto`] uses the limits of `start`, the strictest of the current tiers. As soon as the headers of
+    /// a response report the real limits, the real limits are used. [`Tier::None`] has no limits. Limits at fast speed
     /// are not published, so the limits at standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {

@@ -606,7 +606,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
 }
 
 #[test]
-fn an_answer_that_broke_off_is_recorded_at_what_it_used_and_charged_what_was_reserved() {
+fn an_answer_that_broke_off_is_recorded_with_its_usage_and_the_budget_is_charged_the_reservation() {
     let mut config = config_with_step();
     config.budget = Budget::new(Some(Money::from_dollars(1.0)), None, None, Money::ZERO);
     config.retry_ambiguous = false;

@@ -18,7 +18,7 @@
 //! | input is estimated at the start and corrected at the end; cache reads do not count, except with the oldest models | Docs, Rate limits, 2026-08-22 |
 //! | output counts while it is produced; `max_tokens` has no effect on the limits | Docs, Rate limits, from 2026-02-19 |
 //! | under the older rule, `max_tokens` counts at the start and is corrected at the end ([`config::OutputRule::MaxTokensUpFront`]) | Docs, Rate limits, to 2026-02-18 |
-//! | every answer to a message and every 429 of its limits has rate headers: limit per minute, what is left (tokens to the nearest thousand), time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
+//! | every answer to a message and every 429 because of a limit has rate headers: the limit per minute, the amount that is left (tokens to the nearest thousand), and the time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | each of the headers `anthropic-ratelimit-tokens-…` is the sum of input and output | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | `retry-after` is in whole seconds; a retry before that fails | Docs, Rate limits, 2026-08-22 |
 //! | each tier has its own limits: the simulator knows those up to 2026-06-25 and those of today, and the request limit of `count_tokens` | Docs, Rate limits, 2026-01-15 to 2026-10-08 (the catalog) |

@@ -1,4 +1,4 @@
-//! Public functions that are not mentioned anywhere outside the library.
+//! Finds public functions that are not mentioned anywhere outside the library.
 
 use std::collections::BTreeSet;
 

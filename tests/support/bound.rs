@@ -41,7 +41,7 @@ impl Account<'_> {
             }
         };
         let times = Dimension::ALL.map(|dimension| (time(dimension), dimension));
-        times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three")
+        times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three dimensions")
     }
 
     fn latest(&self, dimension: Dimension) -> f64 {

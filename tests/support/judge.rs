@@ -241,8 +241,8 @@ impl Judge<'_> {
         measures
     }
 
-    /// Returns the number of lost rows. A row is lost if it has no answer, and no stopped run has kept it for the next
-    /// run.
+    /// Returns the number of lost rows. A row is lost if it has no answer and a stopped run did not keep it for the
+    /// next run.
     fn lost_rows(&self) -> f64 {
         let kept = match self.finish.halted {
             Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),

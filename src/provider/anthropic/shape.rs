@@ -7,7 +7,7 @@
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
-//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member at all) | refused |
+//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member of any name occurs twice) | refused |
 //! | `type` | `"message"` | refused (`"error"`: read as an error) |
 //! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
 //! | a `text` block | its `text` is a string; it may be empty | refused |

@@ -27,12 +27,12 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "each flag as a key in a configuration file of the working folder, with generated values",
-            "takes effect as allowed, or is refused by name with file and line",
+            "each key takes effect as allowed, or is refused with its name, file and line",
             keys(size),
         ),
         Seen::new(
             "paths in a configuration file of the working folder",
-            "a file inside the folder is used, others are refused; nothing from outside is sent or shown",
+            "a file inside the folder is used, all other files are refused; nothing from outside is sent or shown",
             [paths(size.pick(1_000, 20_000)), sent(size)].join("; "),
         ),
         Seen::new("caps in the user's settings and in the folder's file", "the lower cap always applies", caps()),
@@ -140,7 +140,7 @@ fn keys(size: Size) -> String {
     let mut rng = fastrand::Rng::new();
     let (mut tried, mut refused, mut free) = (0, 0, 0);
     let command = Cli::command();
-    let run = command.find_subcommand("run").expect("there is run");
+    let run = command.find_subcommand("run").expect("there is a subcommand run");
     for flag in run.get_arguments().filter(|flag| flag.get_long().is_some_and(|name| name != "help")) {
         let name = flag.get_long().expect("the flag has a long name");
         let mut has_effect = false;
@@ -608,7 +608,7 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
         assert!(!trusted.contains("may not be yours"), "{key}: {trusted}");
     }
     fs::write(place.own_file(), "tier = 2\n").expect("the file can be written");
-    let warnings = place.config(&[]).expect("a tier is harmless").warnings;
+    let warnings = place.config(&[]).expect("anybody may set the tier").warnings;
     assert_eq!(warnings.iter().any(|text| text.contains("is read, but")), is_suspect, "{warnings:?}");
     lines.len() as u64 + 1
 }

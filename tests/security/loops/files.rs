@@ -381,7 +381,7 @@ impl Program {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("the test owns the file");
         let path = folder.path().join("claude-batch");
-        fs::copy(built, &path).expect("there is room");
+        fs::copy(built, &path).expect("there is room for a copy");
         Self { path, _folder: Some(folder) }
     }
 
@@ -589,12 +589,12 @@ fn race_of_runs(size: Size) -> Seen {
         if us() == ROOT { "a second user's run, a third user plants" } else { "one user: second not run, needs root" };
     Seen::new(
         "things put into a sticky folder after the program has checked a path and before it opens the path",
-        "0 used, each refused with exit 2",
+        "none of them is used, each is refused with exit code 2",
         format!("{tries} tries ({who}): {in_time} planted, {refused} of them in time and refused, 0 used"),
     )
 }
 
-/// Moves a thing in one step. Nothing may exist at the new path.
+/// Gives a file or link the name `path` in one step. Nothing may exist at the new path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();

@@ -369,7 +369,7 @@ fn memory() -> Seen {
         until(|| hanging.requests() > 0);
         let id = child.id().to_string();
         let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("anybody may read that");
-        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is one");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("the file has this line");
         assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
         for file in ["environ", "mem", "maps"] {
             let mut cat = Command::new("cat");

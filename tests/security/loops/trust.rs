@@ -63,7 +63,11 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} settings of {} names: each refused by manifest and name, nothing sent", names.len());
-    Seen::new("a manifest with a setting that no run records", "refused by name, 0 requests, 0 programs run", seen)
+    Seen::new(
+        "a manifest with a setting that no run records",
+        "refused by name, no request is sent, no program is run",
+        seen,
+    )
 }
 
 /// Tries error logs that contain a hostile name of a results file.
@@ -95,7 +99,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("an error log whose results file is not a file beside the log", "refused by line, 0 files made", seen)
+    Seen::new("an error log whose results file is not a file beside the log", "refused by line, no file is made", seen)
 }
 
 /// Tries manifests, logs, results and slots that were changed at random.

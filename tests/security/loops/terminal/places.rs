@@ -45,8 +45,8 @@ pub const PLACES: &[Place] = &[
     place("the question before an expensive run", 100, LONG, question),
     place("templates and id columns", JOINED, LONG, templates),
     place("columns of tables", 30, 36, columns),
-    place("messages and types of a server, for each model", 50, LONG, parked),
-    place("messages and request ids of a server that stop a run", JOINED, LONG, stopped),
+    place("messages and types of the errors that a server sends for each model", 50, LONG, parked),
+    place("messages and request ids of the errors that stop a run", JOINED, LONG, stopped),
     place("results on a terminal: ids, answers, members", 100, 60_000, results),
     place("run folders and error logs", JOINED, LONG, records),
     place("lines of the simulator", 100, LONG, simulator),
@@ -227,7 +227,7 @@ fn question(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     let answers = Pty::new(USUAL);
     let mut command = folder.command(&["run", "prompts.jsonl", "--prices", "prices.toml"]);
     command.env("ANTHROPIC_API_KEY", CANARY).stdin(answers.stream());
-    rustix::io::write(&answers.ours, b"n\n").expect("the terminal takes it");
+    rustix::io::write(&answers.ours, b"n\n").expect("the terminal accepts the answer");
     shown(command, turn)
 }
 
