@@ -271,7 +271,7 @@ fn the_old_rule_charges_max_tokens_up_front_and_gives_back_what_was_not_used() {
     let after = api.level(MODEL, Dimension::OutputTokens, Instant::from_secs(2)).expect("a limit");
 
     assert_eq!((first, second), (200, 429));
-    assert!((after - 933.3).abs() < 0.1, "100 left, 33.3 came in, 800 given back, not {after}");
+    assert!((after - 933.3).abs() < 0.1, "the level must be 100 left + 33.3 refilled + 800 given back, not {after}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum HaltRule {
     Never,
     /// Stop when this many rows have failed.
     Failures(u64),
-    /// Stop when more than this share of the finished rows has failed: 0 to 1. The share is checked once twenty rows
+    /// Stop when more than this share (0 to 1) of the finished rows has failed. The share is checked once twenty rows
     /// are finished.
     Share(f64),
 }

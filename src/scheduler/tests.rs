@@ -363,7 +363,7 @@ fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
 }
 
 #[test]
-fn a_403_halts_for_the_key_before_the_first_success_and_fails_only_the_row_after_it() {
+fn a_403_stops_the_run_before_the_first_success_and_fails_only_its_row_later() {
     let forbidden = || Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() });
     let mut before = scheduler_with(5, config(RateLimits::NONE, 5));
     let mut after = scheduler_with(5, config(RateLimits::NONE, 5));

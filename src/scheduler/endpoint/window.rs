@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn random_overloads_cut_nothing_in_a_tenth_of_the_answers_and_cut_soon_in_two_fifths() {
+    fn random_overloads_in_10_percent_of_the_answers_cut_nothing_and_in_40_percent_cut_soon() {
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut answers_to_a_cut = |share: f64| {

@@ -295,7 +295,7 @@ fn plant(case: &Case, path: &Path, victim: &Path) {
         give(run, case.runner);
     }
     let (wants_folder, has_log) = (case.place == Place::RunFolder, case.place == Place::Resumed);
-    let log = has_log.then(|| fs::read(path).expect("the run left it"));
+    let log = has_log.then(|| fs::read(path).expect("the run left a log"));
     if has_log {
         fs::remove_file(path).expect("the test owns the file");
     }

@@ -79,7 +79,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The command still has copies of the program's end of the terminal open. This closes them.
+    // The command still has copies of the program's end of the terminal open. Dropping the command closes these copies.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);
