@@ -173,7 +173,7 @@ fn random_runs_over_several_endpoints_keep_every_invariant() {
     for_each_seed(SEEDS, random_run);
 }
 
-/// Several endpoints, which fail and halt at random.
+/// Several endpoints. They fail and halt at random.
 struct SeveralEndpoints {
     window: usize,
     /// For each row in flight, the account that it was sent to.

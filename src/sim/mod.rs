@@ -30,7 +30,7 @@
 //! | `/api/hello` is a 200 that needs no key; clients use it to check whether the API can be reached | issues of clients, 2025-05 and 2026-09 |
 //! | a beta is a name and a date (`name-2026-01-31`, `claude-code-20250219`); if any value does not look like this, the answer is a 400 that names all such values | Docs, Beta headers, 2026-10; issues of clients, 2025-11 to 2026-06 |
 //! | web searches and fetches are run by the API: the answer has the call, its result and text, and ends with `end_turn`; a search costs one cent | Docs, Server tools and Web search tool, 2026-10; Pricing, 2026-10 |
-//! | a key can be sent in either header; a version is required; the versions are 2023-06-01 and 2026-10-21, which refuses sampling parameters | Docs, Versions, 2026-10 |
+//! | a key can be sent in either header; a version is required; the versions are 2023-06-01 and 2026-10-21; the later version refuses sampling parameters | Docs, Versions, 2026-10 |
 //! | the answer is a 400 for unknown fields, prompts larger than the context window, `max_tokens` above the model's maximum, tools without name or schema, empty texts and stop sequences, cache lifetimes in the wrong order, and for prefill, sampling, thinking and forced tools if the model does not accept them; it is a 404 for unknown and retired models, and a 413 for bodies over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
 //! | an answer has one of the stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
 //! | a refusal before any output costs nothing and counts against limits | Docs, Refusals and fallback, 2026-08 |

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_itself_uses_the_command_line_only() {
+    fn main_rs_uses_only_the_command_line() {
         assert_eq!(module_faults(&Source::new("main.rs", "fn main() { claude_batch::cli::run() }")).len(), 0);
         assert_eq!(module_faults(&Source::new("main.rs", "use claude_batch::{cli, runner};")).len(), 1);
     }
