@@ -93,9 +93,9 @@ fn short(value: f64) -> String {
 const HEAD: &str = "\
 # How exact the scheduler is
 
-Written by `cargo bench --bench scheduling`. The table shows the scenarios of `fixtures/scenarios`. In each scenario, the
-real loop and the real scheduler run against the simulated API, on virtual time. *Median* and *worst* are the median and
-the worst value of all seeds. The measures are:
+Written by `cargo bench --bench scheduling`. The table shows the scenarios of `fixtures/scenarios`. In each scenario,
+the real loop and the real scheduler run against the simulated API, on virtual time. *Median* and *worst* are the
+median and the worst value of all seeds. The measures are:
 
 | measure | meaning |
 |---|---|
@@ -115,10 +115,10 @@ the worst value of all seeds. The measures are:
 | `lost_rows` | rows that have no answer and, if the run was stopped, were not kept for the next run |
 | `change_…`, `storm_…`, `held_s` | what happens during and after the change of limits, the storm of faults or the long wait in the scenario. The unit is round trips between the first and the last 429, a share of the steady rate, or seconds |
 
-No run can be faster than its lower bound. If one were, the measurement would be wrong.
+No run can be faster than its lower bound. If a run were faster, the measurement would be wrong.
 
-In some scenarios, the remaining time is checked after 5 % of the time instead of 5 % of the rows. If the server allows a
-burst of a minute, the first 5 % of 20,000 rows are sent in this burst. The burst shows nothing about the share of
+In some scenarios, the remaining time is checked after 5 % of the time instead of 5 % of the rows. If the server allows
+a burst of a minute, the first 5 % of 20,000 rows are sent in this burst. The burst shows nothing about the share of
 another client. If requests are the binding limit, the remaining time is wrong by 30 % at that point, and right after a
 minute.
 
