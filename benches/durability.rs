@@ -63,8 +63,8 @@ fn main() -> ExitCode {
 fn rows_of_policy(_size: Size) -> Vec<Seen> {
     let rows = policy::all();
     policy::assert_all(&rows);
-    let seen = format!("{} kinds of response and of failure on the wire, each as written", rows.len());
-    vec![Seen::new("error policy rows", "at least 40, each as written", seen)]
+    let seen = format!("{} kinds of response and of failure on the wire, each handled as its row says", rows.len());
+    vec![Seen::new("rows of the error policy", "at least 40, each handled as its row says", seen)]
 }
 
 fn fuzz(size: Size) -> Vec<Seen> {
@@ -80,7 +80,7 @@ fn fuzz(size: Size) -> Vec<Seen> {
 fn fuzzed(_size: Size) -> Vec<Seen> {
     let folder = target_folder().join("fuzz-logs");
     let seen: Vec<String> = corpora::names().map(|name| fuzzed_target(name, &folder)).collect();
-    vec![Seen::new("fuzz targets under libFuzzer", "each target 10 minutes, 0 crashes", seen.join("; "))]
+    vec![Seen::new("fuzz targets under libFuzzer", "each target for 10 minutes, 0 crashes", seen.join("; "))]
 }
 
 fn fuzzed_target(name: &str, folder: &Path) -> String {
@@ -96,7 +96,10 @@ fn fuzzed_target(name: &str, folder: &Path) -> String {
 
 /// Returns the folder of build results.
 fn target_folder() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder").to_owned()
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("the folder for temporary files is in the target folder")
+        .to_owned()
 }
 
 // ---- the page -----------------------------------------------------------------------------------------------------
@@ -116,7 +119,7 @@ Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
 
 ";
 
-/// Returns a table that shows, for each change, what a second run does after it.
+/// Returns a table of changes. For each change, it shows what a second run does after the change.
 fn cases() -> String {
     let cases = resume_cases::CASES.iter().map(|case| format!("| {} | {} |\n", case.change, case.answer));
     format!(

@@ -2,9 +2,8 @@
 //! soak.
 //!
 //! Run it with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the thread that
-//! answers. So the client, which runs at the same time, and other programs on the machine do not count. The soak runs
-//! first, because the system reports the peak memory since the start of the process. Anything that ran earlier would
-//! count too.
+//! answers. So the time of the client and of other programs on the machine does not count. The soak runs first, because
+//! the system reports the peak memory since the start of the process. Anything that ran earlier would count too.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -121,7 +120,7 @@ fn server() -> (f64, &'static str) {
     rate(SERVED, thread.join().expect("the server ends"), wall)
 }
 
-/// A small client. It sends several requests at a time and then reads their answers, until it has sent `count`
+/// Runs a small client. It sends several requests at a time and then reads their answers, until it has sent `count`
 /// requests.
 fn drive(address: SocketAddr, own: u64, count: u64) {
     let mut stream = TcpStream::connect(address).expect("a connection");

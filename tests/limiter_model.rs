@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn in_any_window_a_bucket_lets_through_at_most_its_burst_and_the_refill(
+    fn in_any_period_a_bucket_lets_through_at_most_its_burst_and_the_refill(
         limit in 60..60_000u32,
         burst in 1..500u32,
         takes in prop::collection::vec((0..2_000u64, 1..50u32), 1..200),
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pool_takes_from_all_buckets_or_from_none_and_gets_everything_back(
+    fn a_pool_takes_from_all_buckets_or_from_none_and_unused_amounts_are_returned(
         rows in prop::collection::vec((1..5_000u32, 1..500u32, any::<bool>(), any::<bool>(), 0..3_000u64), 1..100),
     ) {
         let limits = RateLimits::new(600, 100_000, 20_000);

@@ -1,4 +1,4 @@
-//! Recorded replies: whole, byte by byte, cut at every point, and in random pieces.
+//! Decodes recorded replies: whole, byte by byte, cut at every point, and in random pieces.
 
 mod exchange;
 #[path = "exchange/odd.rs"]
@@ -91,7 +91,7 @@ fn each_recorded_reply_is_what_its_name_says() {
 #[test]
 fn whole_messages_keep_every_byte() {
     for (name, exchange) in all().into_iter().filter(|(name, _)| name.starts_with("ok")) {
-        let Reply::Message(message) = exchange.decode() else { panic!("{} is a message", name) };
+        let Reply::Message(message) = exchange.decode() else { panic!("{} is not a message", name) };
 
         let on_one_line = String::from_utf8(exchange.body.clone()).expect("text").trim().replace('\n', " ");
         assert_eq!(String::from_utf8_lossy(&message.json), on_one_line, "{name}");
@@ -103,14 +103,14 @@ fn a_line_of_results_is_one_line_of_json() {
     for (name, exchange) in all() {
         if let Reply::Message(message) = exchange.decode() {
             assert!(!message.json.iter().any(|byte| matches!(byte, b'\n' | b'\r')), "{name}");
-            serde_json::from_slice::<serde_json::Value>(&message.json).expect("JSON that any reader takes");
+            serde_json::from_slice::<serde_json::Value>(&message.json).expect("any JSON reader can parse the message");
         }
     }
 }
 
 #[test]
 fn usage_is_read_from_whole_answers() {
-    let Reply::Message(message) = Exchange::load("ok_cache").decode() else { panic!("a message") };
+    let Reply::Message(message) = Exchange::load("ok_cache").decode() else { panic!("ok_cache is not a message") };
 
     let expected = Usage {
         input_tokens: 120,
@@ -281,7 +281,7 @@ fn incomplete_streams_are_broken_and_say_why() {
 fn a_stream_that_pauses_is_not_finished() {
     let reply = Exchange::load("stream_pause_turn").decode();
 
-    let Reply::Unfinished { failure } = reply else { panic!("it is not finished: {reply:?}") };
+    let Reply::Unfinished { failure } = reply else { panic!("the answer counts as finished: {reply:?}") };
     assert_eq!((failure.usage.output_tokens, failure.stream), (15, None));
 }
 
@@ -297,7 +297,7 @@ fn tool_input_that_is_not_json_is_kept_only_if_the_model_did_not_end_by_itself()
 
     for stop_reason in ["max_tokens", "model_context_window_exceeded", "refusal", "pondered"] {
         let reply = of(stop_reason, "tool_use");
-        let Reply::Message(message) = reply else { panic!("{stop_reason} is kept: {reply:?}") };
+        let Reply::Message(message) = reply else { panic!("the answer with {stop_reason} is not kept: {reply:?}") };
         let json = String::from_utf8_lossy(&message.json);
         assert!(json.contains(r#""input":{"INVALID_JSON":"{\"text\": oops}"}"#), "{json}");
     }

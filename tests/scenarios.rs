@@ -1,4 +1,4 @@
-//! Behaviours of whole runs, on virtual time: the real loop and scheduler against the simulated API.
+//! Tests whole runs on virtual time: the real loop and the real scheduler run against the simulated API.
 
 mod support;
 
@@ -30,8 +30,8 @@ fn run_at_tier_2(sim: SimConfig, rows: Vec<WholeRow>) -> Whole {
     whole_run(sim, || support::config(TIER_2, Window::auto(1000), 1), rows, |_| {})
 }
 
-/// Every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except for
-/// the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
+/// Runs every scenario that has a short form, with its first seeds. The short form must stay in the same ranges, except
+/// for the measures in [`NOT_IN_SHORT_RUNS`]. `cargo bench --bench scheduling` prints the whole table.
 #[test]
 fn every_scenario_stays_within_its_ranges() {
     let mut missed = Vec::new();
@@ -40,8 +40,8 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // The start takes the same time in a short run and in a whole run. It is a large part of a short run,
-                // so a short run gets 25 seconds more.
+                // The start takes the same time in a short run and in a whole run. The start is a large part of a short
+                // run, so a short run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {
                     missed.push(format!("{} with seed {seed}: {elapsed} s for a bound of {bound} s", scenario.name));
@@ -60,8 +60,8 @@ fn every_scenario_stays_within_its_ranges() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The measures that a short run can't provide. They are shares of the whole run, or need more time than a short run
-/// takes.
+/// The measures that a short run can't provide, because they are shares of the whole run or need more time than a short
+/// run takes.
 const NOT_IN_SHORT_RUNS: [&str; 8] = [
     "attempts_per_row_later",
     "of_bound",
@@ -89,7 +89,7 @@ fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stre
     for kind in ["no_message_start", "no_message_stop"] {
         let is_plain_sound = kind == "no_message_start";
         // An answer without its end is broken, whether it is a stream or not. So the fault `no_message_stop` affects
-        // only the first requests, and the later ones can be answered.
+        // only the first requests, and the later requests can be answered.
         let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
         let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
         let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");
@@ -114,11 +114,11 @@ fn an_outage_is_reported_while_it_lasts_with_its_status_and_the_next_try() {
 
     assert_eq!(whole.ledger.answered.len(), 1_500);
     let (over, told) = whole.outages.split_last().expect("an outage was reported");
-    assert_eq!(*over, None, "and its end");
+    assert_eq!(*over, None, "the end of the outage was reported as well");
     let told: Vec<_> = told.iter().flatten().collect();
     assert!(told.len() > 100, "reported {} times in half a minute", told.len());
     assert!(told.iter().all(|outage| outage.fault.status == Some(529) && outage.fault.wire.is_none()), "{told:?}");
-    let longest = told.iter().map(|outage| outage.lasted).max().expect("it lasted");
+    let longest = told.iter().map(|outage| outage.lasted).max().expect("an outage was reported");
     assert!((20..=60).contains(&longest.as_secs()), "{longest:?}");
     assert!(told.iter().filter(|outage| outage.next_try.is_some()).count() > 50, "{told:?}");
 }
@@ -137,7 +137,7 @@ fn a_wrong_key_stops_the_run_with_every_row_pending_and_none_written() {
 }
 
 #[test]
-fn an_interrupt_lets_requests_in_flight_finish_and_sends_no_more() {
+fn after_an_interrupt_requests_in_flight_finish_and_no_request_is_sent() {
     let whole = whole_run(
         sim(Burst::Minute, 200),
         || support::config(TIER_2, Window::auto(1000), 1),

@@ -13,11 +13,11 @@ use claude_batch::scheduler::{Budget, Config, HaltRule, Window};
 use support::player::{Player, World, answer, fault, for_each_seed};
 
 const SEEDS: u64 = 3_000;
-/// The budget of the runs that have one. Some of them end because it is used up.
+/// The budget of the runs with a budget. Some of these runs end because the budget is used up.
 const BUDGET: u128 = 20_000;
 const POOLS: [&str; 2] = ["haiku-4.5", "opus-4.x"];
 
-/// One endpoint with two pools, which refuses and fails at random.
+/// One endpoint with two pools. The endpoint refuses and fails at random.
 struct OneEndpoint {
     held_until: BTreeMap<String, Instant>,
     pool_of_row: BTreeMap<u64, String>,
@@ -55,7 +55,7 @@ fn run(seed: u64) {
     assert!(player.most_in_flight <= window, "the window of {window} is exceeded: {}", player.most_in_flight);
     assert_eq!(scheduler.max_in_flight(), player.most_in_flight);
     assert!(scheduler.spent() <= Money(BUDGET), "{:?} of {BUDGET} are spent", scheduler.spent());
-    assert!(pending == 0 || scheduler.halted().is_some(), "only a halted run leaves rows");
+    assert!(pending == 0 || scheduler.halted().is_some(), "only a halted run leaves rows pending");
 }
 
 fn random_config(window: usize, seed: u64, rng: &mut fastrand::Rng) -> Config {

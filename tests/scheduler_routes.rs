@@ -1,7 +1,7 @@
 //! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Each feature is first tested alone: a failing account beside a working one, a policy that asks for a repair, and a
-//! row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the
+//! Each feature is first tested alone: a failing account beside a working account, a policy that asks for a repair, and
+//! a row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the
 //! scheduler's module doc are checked.
 
 mod support;
@@ -23,7 +23,7 @@ use support::player::{Player, World, answer, fault, for_each_seed};
 const POOL: &str = "haiku-4.5";
 
 #[test]
-fn one_endpoint_halts_and_the_other_goes_on_working() {
+fn when_one_endpoint_halts_the_rows_of_the_other_endpoint_are_still_answered() {
     let mut scheduler = Scheduler::new(config(2, None));
     offer(&mut scheduler, (0..6).map(|row| routed(row, ["first", "second"][row as usize % 2])));
     let sent = dispatched(&mut scheduler, Instant::ZERO);
@@ -59,7 +59,10 @@ fn a_failing_endpoint_is_probed_while_the_other_fills_the_window() {
     let (failing, working): (Vec<_>, Vec<_>) =
         dispatched(&mut scheduler, now).into_iter().partition(|ticket| account(&scheduler, *ticket) == "first");
 
-    assert!(scheduler.in_flight() - working.len() <= 1, "a row or a canary: {failing:?}");
+    assert!(
+        scheduler.in_flight() - working.len() <= 1,
+        "at most one probe is in flight to the failing endpoint: {failing:?}"
+    );
     assert!(scheduler.halted().is_none() && working.len() == 8);
 }
 
@@ -98,11 +101,11 @@ fn an_answer_and_its_follow_up_request_give_one_outcome_with_both_costs() {
     let next = end(&mut scheduler, first, 1);
     let second = dispatched(&mut scheduler, Instant::from_secs(1))[0];
     let asked = scheduler.sent(second).clone();
-    let Next::Finished(outcome) = end(&mut scheduler, second, 2) else { panic!("it is answered") };
+    let Next::Finished(outcome) = end(&mut scheduler, second, 2) else { panic!("the row is not finished") };
 
     assert!(matches!(next, Next::More { job } if job.0 == 7));
     assert_eq!(&asked.ask.request.json()[..], b"{\"repair\":7}");
-    assert_eq!(asked.job.request.json(), routed(7, "first").job.request.json(), "the row stays what it was");
+    assert_eq!(asked.job.request.json(), routed(7, "first").job.request.json(), "the row's own request is not changed");
     assert_eq!(
         outcome.attempts.iter().map(|attempt| attempt.purpose).collect::<Vec<_>>(),
         [Purpose::First, Purpose::Repair]
@@ -156,7 +159,7 @@ fn a_gate_stays_closed_while_its_leader_is_retried_and_opens_when_the_leader_fai
     let rejected = Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() };
     drop(scheduler.on_end(again[0], rejected, Instant::from_secs(60)));
 
-    assert_eq!(again.len(), 1, "the row behind still waits");
+    assert_eq!(again.len(), 1, "the row behind the gate still waits");
     assert_eq!(dispatched(&mut scheduler, Instant::from_secs(60)).len(), 1);
 }
 
@@ -170,7 +173,7 @@ fn random_runs_over_several_endpoints_keep_every_invariant() {
     for_each_seed(SEEDS, random_run);
 }
 
-/// Several endpoints, which fail and halt at random.
+/// Several endpoints. They fail and halt at random.
 struct SeveralEndpoints {
     window: usize,
     /// For each row in flight, the account that it was sent to.
@@ -334,7 +337,7 @@ fn end(scheduler: &mut Scheduler, ticket: Ticket, second: u64) -> Next {
     scheduler.on_end(ticket, answer(100, 50), Instant::from_secs(second))
 }
 
-/// Answers everything until the run is over; returns the accounts that answered.
+/// Answers every request until the run is over. Returns the accounts that answered.
 fn finish_all(scheduler: &mut Scheduler, now: Instant) -> Vec<String> {
     let mut accounts = Vec::new();
     loop {
@@ -344,7 +347,7 @@ fn finish_all(scheduler: &mut Scheduler, now: Instant) -> Vec<String> {
                 drop(scheduler.on_end(ticket, answer(100, 50), now));
             }
             Step::Canary { .. } => panic!("nothing fails"),
-            Step::Wait { until, reason } => panic!("it waits until {until:?} for {reason:?}"),
+            Step::Wait { until, reason } => panic!("the run waits until {until:?} for {reason:?}"),
             Step::Drained => return accounts,
         }
     }

@@ -164,7 +164,7 @@ fn each_wrong_request_has_its_status_and_message() {
         assert_eq!(answer.status, status, "{words}: {}", answer.body);
         let said = answer.body["error"]["message"].as_str().expect("a message");
         assert!(said.contains(words), "{words:?} is not in {said:?}");
-        is_of_the_api(&answer).expect("it has the shape");
+        is_of_the_api(&answer).expect("the answer has the shape of the API's answers");
     }
 }
 

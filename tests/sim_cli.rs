@@ -1,4 +1,4 @@
-//! `claude-batch simulate` as users start it: its output, its address, how it ends, and a whole run against it.
+//! Tests `claude-batch simulate` as users start it: its output, its address, how it ends, and a whole run against it.
 #![cfg(all(feature = "sim", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use serde_json::Value;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_claude-batch");
 
 #[test]
-fn it_prints_its_address_and_how_to_use_it_and_ends_well_on_a_signal() {
+fn the_simulator_prints_its_address_and_how_to_use_it_and_ends_cleanly_on_a_signal() {
     for signal in ["INT", "TERM"] {
         let simulator = Simulator::start(&["--tier", "2"]);
 
@@ -33,7 +33,7 @@ fn it_prints_its_address_and_how_to_use_it_and_ends_well_on_a_signal() {
 }
 
 #[test]
-fn mistakes_in_its_arguments_give_a_message_and_exit_code_2() {
+fn wrong_arguments_give_a_message_and_exit_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let folder = tempfile::tempdir().expect("a folder");
@@ -53,7 +53,7 @@ fn mistakes_in_its_arguments_give_a_message_and_exit_code_2() {
     ];
 
     for (args, expected) in cases {
-        let output = command(folder.path()).args(args).output().expect("it starts");
+        let output = command(folder.path()).args(args).output().expect("the program starts");
 
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
@@ -63,7 +63,7 @@ fn mistakes_in_its_arguments_give_a_message_and_exit_code_2() {
 }
 
 #[test]
-fn every_limit_can_be_set_and_is_kept() {
+fn every_limit_can_be_set_and_is_enforced() {
     let flags = ["--tier", "none", "--rpm", "2", "--count-tokens-rpm", "1", "--keys", "good", "--latency", "zero"];
     let simulator = Simulator::start(&flags);
 
@@ -79,14 +79,14 @@ fn every_limit_can_be_set_and_is_kept() {
 }
 
 #[test]
-fn requests_are_shown_and_kept_in_a_journal() {
+fn requests_are_shown_and_written_to_a_journal() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = folder.path().join("journal.jsonl");
     let simulator = Simulator::start(&["-v", "--journal", journal.to_str().expect("UTF-8")]);
 
     simulator.post("/v1/messages", &prompt("Hi"));
     simulator.post("/v1/nowhere", "{}");
-    let kept = std::fs::read_to_string(&journal).expect("it is there while it runs");
+    let kept = std::fs::read_to_string(&journal).expect("the journal is there while the simulator runs");
     let (_, end) = simulator.stop("INT");
 
     let lines: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -108,7 +108,7 @@ fn all_prompts_of_the_fixture_are_answered_over_streams() {
     run.current_dir(folder.path()).env_clear().env("ANTHROPIC_API_KEY", "made-up").env("HOME", folder.path());
     run.arg("run").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/prompts.jsonl"));
     run.args(["--tier", "4", "--stream", "on", "--yes", "--base-url", &simulator.url, "-o"]).arg(&results);
-    let output = run.stdin(Stdio::null()).output().expect("it starts");
+    let output = run.stdin(Stdio::null()).output().expect("the program starts");
     let stats = simulator.call("GET", "/__sim/stats", "k", "").1;
     simulator.stop("INT");
 
@@ -145,10 +145,10 @@ impl Simulator {
     fn start(args: &[&str]) -> Self {
         let mut command = command(Path::new("."));
         command.args(["--port", "0"]).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("the stream is a pipe"));
         let mut first = String::new();
-        lines.read_line(&mut first).expect("it says where it is");
+        lines.read_line(&mut first).expect("the simulator prints its address");
         let url = first.split_whitespace().find(|word| word.starts_with("http://"));
         let url = url.expect("the first line has the address").to_owned();
         Self { child, lines, first, url }
@@ -173,7 +173,7 @@ impl Simulator {
         (status, serde_json::from_str(body).expect("JSON"))
     }
 
-    /// Ends it with a signal. Returns what it printed on standard output, and how it ended.
+    /// Ends the simulator with a signal. Returns what the simulator printed on standard output, and how it ended.
     fn stop(mut self, signal: &str) -> (Vec<String>, End) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill is there");
@@ -181,8 +181,8 @@ impl Simulator {
         let mut lines = vec![self.first.clone()];
         lines.extend(self.lines.by_ref().lines().map(|line| line.expect("UTF-8")));
         let mut said = String::new();
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("UTF-8");
-        (lines, End { code: self.child.wait().expect("it ends").code(), said })
+        self.child.stderr.take().expect("the stream is a pipe").read_to_string(&mut said).expect("UTF-8");
+        (lines, End { code: self.child.wait().expect("the program ends").code(), said })
     }
 }
 

@@ -24,7 +24,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn requests_and_input_are_let_in_exactly_when_the_bucket_holds_enough(
+    fn requests_and_input_are_admitted_exactly_when_the_bucket_holds_enough(
         steps in prop::collection::vec((0_u64..4_000, 1_usize..400), 1..300),
         (rpm, itpm) in (1_u32..600, 200_u32..40_000),
         burst_secs in 1_u64..=60,
@@ -44,10 +44,10 @@ proptest! {
             requests.advance(now);
             input.advance(now);
             let fits = requests.has(1) && input.has(tokens);
-            let is_let_in = status(&arrive(&mut api, &body, now)) == 200;
+            let is_admitted = status(&arrive(&mut api, &body, now)) == 200;
 
-            prop_assert_eq!(is_let_in, fits, "at {:?}: {} tokens", now, tokens);
-            if is_let_in {
+            prop_assert_eq!(is_admitted, fits, "at {:?}: {} tokens", now, tokens);
+            if is_admitted {
                 requests.take(1);
                 input.take(tokens);
                 admitted.push((now, tokens));
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn output_admits_only_above_zero_and_its_debt_is_at_most_what_is_in_flight(
+    fn requests_are_admitted_only_above_an_output_level_of_zero_and_the_debt_is_at_most_the_output_in_flight(
         steps in prop::collection::vec((0_u64..3_000, 1_u32..400), 1..200),
         otpm in 60_u32..20_000,
         tokens_per_second in 5_u32..200,
@@ -76,7 +76,7 @@ proptest! {
             .with_lengths(OutputLengths { mean: 0.0, per_prompt_token: 0.0, per_max_token: 1.0, sigma: 0.0 });
         let mut api = Model::new(config);
         let mut calls: Vec<Production> = Vec::new();
-        let mut last_let_in = Instant::ZERO;
+        let mut last_admitted = Instant::ZERO;
         let mut now = Instant::ZERO;
 
         for (wait_ms, tokens) in steps {
@@ -84,17 +84,17 @@ proptest! {
             let plain = plain_output_level(otpm, &calls, now);
             let level = api.level(MODEL, Dimension::OutputTokens, now).expect("a limit");
             prop_assert!((level - plain).abs() < 0.01, "{} is not {}", level, plain);
-            let in_flight: f64 = calls.iter().filter(|call| call.end > last_let_in).map(|call| call.tokens).sum();
-            prop_assert!(-level <= in_flight, "debt {} of {} in flight when the last was let in", -level, in_flight);
+            let in_flight: f64 = calls.iter().filter(|call| call.end > last_admitted).map(|call| call.tokens).sum();
+            prop_assert!(-level <= in_flight, "debt {} of {} in flight when the last request was admitted", -level, in_flight);
 
-            let is_let_in = status(&arrive(&mut api, &prompt(3, tokens), now)) == 200;
+            let is_admitted = status(&arrive(&mut api, &prompt(3, tokens), now)) == 200;
 
-            prop_assert!(is_let_in == (plain > 0.0) || plain.abs() < 0.01, "level {} let in: {}", plain, is_let_in);
-            if is_let_in {
+            prop_assert!(is_admitted == (plain > 0.0) || plain.abs() < 0.01, "level {}, admitted: {}", plain, is_admitted);
+            if is_admitted {
                 let begin = now + latency.first_token;
                 let end = begin + Duration::from_secs_f64(f64::from(tokens) / f64::from(tokens_per_second));
                 calls.push(Production { begin, end, tokens: tokens.into() });
-                last_let_in = now;
+                last_admitted = now;
             }
         }
     }
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn the_events_of_a_stream_fold_to_the_plain_answer(
+    fn the_events_of_a_stream_together_give_the_plain_answer(
         seed in any::<u64>(),
         max_tokens in 1_u32..900,
         form in 0..6,
@@ -244,7 +244,7 @@ fn a_refusal_has_all_rate_headers_and_the_same_request_id_in_head_and_body() {
 }
 
 #[test]
-fn a_row_larger_than_the_burst_is_let_in_by_a_full_bucket_and_leaves_it_below_zero() {
+fn a_full_bucket_admits_a_row_larger_than_its_burst_and_is_then_below_zero() {
     let limits = RateLimits { itpm: Some(6_000), ..RateLimits::NONE };
     let mut api = Model::new(instant_answers(limits).with_burst(Burst::Time(Duration::from_secs(1))));
     let large = prompt(1_000, 16);
@@ -271,7 +271,7 @@ fn the_old_rule_charges_max_tokens_up_front_and_gives_back_what_was_not_used() {
     let after = api.level(MODEL, Dimension::OutputTokens, Instant::from_secs(2)).expect("a limit");
 
     assert_eq!((first, second), (200, 429));
-    assert!((after - 933.3).abs() < 0.1, "100 left, 33.3 came in, 800 given back, not {after}");
+    assert!((after - 933.3).abs() < 0.1, "the level must be 100 left + 33.3 refilled + 800 given back, not {after}");
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 }
 
 #[test]
-fn faults_hit_their_share_of_the_rows_and_with_first_attempts_only_once_each() {
+fn faults_hit_their_share_of_the_rows_and_can_be_limited_to_first_attempts() {
     let rule =
         FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };
@@ -362,7 +362,7 @@ fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
 }
 
 #[test]
-fn rows_fail_on_each_attempt_unless_attempts_are_drawn_again() {
+fn all_attempts_of_a_row_fail_unless_each_attempt_is_drawn_separately() {
     let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
     let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
     let two_rounds = |rule: &FaultRule| {
@@ -485,7 +485,7 @@ fn unknown_betas_are_named_in_one_message() {
 }
 
 #[test]
-fn a_client_can_ask_without_a_key_whether_the_api_is_there_and_head_gets_no_body() {
+fn a_client_can_check_without_a_key_that_the_api_is_there_and_answers_to_head_have_no_body() {
     for (method, path, expected, has_body) in [
         (Method::HEAD, "/", 404, false),
         (Method::GET, "/", 404, true),
@@ -683,7 +683,7 @@ fn a_prefix_is_read_from_the_cache_once_the_first_answer_has_begun() {
 }
 
 #[test]
-fn the_books_add_up() {
+fn the_figures_of_the_simulator_add_up() {
     let mut config = instant_answers(RateLimits::new(3, 100_000, 100_000));
     config.unknown_models = UnknownModels::LikeTheFirst;
     let mut api = Model::new(config);
@@ -697,14 +697,14 @@ fn the_books_add_up() {
     assert_eq!((books.requests, books.admitted, books.billed_calls), (5, 3, 3));
     assert_eq!((books.billed_again, books.answered_again), (1, 1));
     assert_eq!((books.refused["requests"], books.in_flight, books.highest_in_flight), (2, 0, 1));
-    assert_eq!(books.too_early, 1, "the fourth was told to wait for 20 s");
+    assert_eq!(books.too_early, 1, "the client of the fourth request was told to wait for 20 s");
     let price = Money::per_token(1.0).times(books.billed.input_tokens)
         + Money::per_token(5.0).times(books.billed.output_tokens);
     assert_eq!(books.billed_money, price);
 }
 
 #[test]
-fn an_observer_gets_a_line_for_each_request() {
+fn a_watcher_gets_a_line_for_each_request() {
     let mut api = Model::new(instant_answers(RateLimits::new(1, 100_000, 100_000)));
     let (lines, seen) = std::sync::mpsc::channel();
     api.watch(move |line| lines.send(serde_json::to_value(line).expect("JSON")).expect("somebody reads"));
@@ -760,8 +760,8 @@ impl PlainBucket {
     }
 }
 
-/// Asserts for every span of time that the used tokens are at most what the burst and the refill allow. A single row
-/// larger than the burst is an exception.
+/// Asserts that in every span of time, no more tokens are used than the burst and the refill allow. A single row that
+/// is larger than the burst is an exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,
@@ -781,7 +781,7 @@ fn within_every_window(
     Ok(())
 }
 
-/// The output of one call. It is spread evenly from `begin` to `end`; if both are the same moment, it comes all at
+/// The output of one call. It is spread evenly from `begin` to `end`; if both are the same moment, all output comes at
 /// once.
 #[derive(Clone, Copy)]
 struct Production {

@@ -41,7 +41,7 @@ async fn a_stream_comes_in_chunks_and_ends_with_its_last_event() {
 }
 
 #[tokio::test]
-async fn requested_errors_come_as_requested() {
+async fn injected_errors_are_sent_as_the_fault_file_says() {
     let plan = r#"{"rules":[
         {"status":529,"contains":"overloaded"},
         {"kind":"html","contains":"page"},
@@ -159,7 +159,7 @@ async fn models_token_counts_and_limits_are_served() {
 }
 
 #[tokio::test]
-async fn the_books_can_be_read_and_reset() {
+async fn the_statistics_can_be_read_and_reset() {
     let (server, _) = start(config()).await;
     post(&server, "/v1/messages", &prompt("Hi", false)).await.expect("an answer");
 
@@ -173,7 +173,7 @@ async fn the_books_can_be_read_and_reset() {
 }
 
 #[tokio::test]
-async fn the_first_request_of_a_client_that_asks_with_head_is_answered_without_a_body() {
+async fn a_first_request_with_the_method_head_is_answered_without_a_body() {
     let (server, _) = start(config()).await;
 
     let root = call(&server, "HEAD", "/", "").await.expect("an answer");
@@ -189,15 +189,15 @@ async fn a_port_that_is_taken_is_an_error() {
 
     let second = SimServer::start(server.address(), model, RunClock::start()).await;
 
-    assert_eq!(second.expect_err("it is taken").kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(second.expect_err("the port is taken").kind(), std::io::ErrorKind::AddrInUse);
 }
 
 #[tokio::test]
-async fn a_stopped_server_accepts_nothing() {
+async fn a_stopped_server_accepts_no_connections() {
     let (server, _) = start(config()).await;
     let address = server.address();
 
-    server.stop().await.expect("it ran until it was told");
+    server.stop().await.expect("the server ran until it was stopped");
 
     assert!(TcpStream::connect(address).await.is_err());
 }

@@ -41,7 +41,7 @@ fn main() {
         all.push((scenario, rows, measures));
     }
     let (admitted, ended) = speed::measure();
-    println!("{admitted:.0} rows a second are admitted on one core, {ended:.0} a second end");
+    println!("one core admits {admitted:.0} rows per second, or handles {ended:.0} ends per second");
     println!("{} scenarios in {:.0} s", all.len(), started.elapsed().as_secs_f64());
     if names.is_empty() && rows.is_none() {
         let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/SCHEDULING.md");

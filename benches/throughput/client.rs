@@ -43,7 +43,7 @@ pub const FEED: usize = 256;
 /// One million.
 const MILLION: u64 = 1_000_000;
 
-/// The HTTP client without anything around it.
+/// The HTTP client alone, without the library.
 #[derive(Clone)]
 pub struct Plain {
     client: reqwest::Client,
@@ -53,7 +53,8 @@ pub struct Plain {
 impl Plain {
     /// Makes a client that keeps up to `at_once` connections.
     pub fn new(url: &str, at_once: usize) -> io::Result<Self> {
-        // The transport of the library installs the same provider of cryptography.
+        // The transport of the library installs the same provider of cryptography. An error means that a provider is
+        // already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
         let url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;
@@ -168,7 +169,7 @@ struct Run<'a> {
     folder: &'a Path,
     origin: &'a str,
     window: Window,
-    /// Whether results are written to a file. If not, they are made and then dropped.
+    /// Whether results are written to a file. If not, the result lines are made and then dropped.
     is_kept: bool,
 }
 

@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench throughput` runs all parts. This takes about ten minutes and 12 GB of temporary files. Names
 //! select some parts: `cargo bench --bench throughput -- loop version`. The sides of a comparison run in turn, each in
-//! a process of its own, and medians are shown. The benchmark runs only on Linux, because CPU time and memory are read
-//! from `/proc`.
+//! a process of its own. The output shows medians. The benchmark runs only on Linux, because CPU time and memory are
+//! read from `/proc`.
 
 mod client;
 mod files;
@@ -170,7 +170,8 @@ fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long ones.
+    // The speed of a virtual machine changes from second to second, so many short turns show more than a few long
+    // turns.
     side_by_side(folder, "loop", Duration::ZERO, 100_000, 3 * TIMES)
 }
 
@@ -237,7 +238,7 @@ fn connections(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs ten million small rows from a pipe, which can be read only once.
+/// Runs ten million small rows from a pipe. A pipe can be read only once.
 fn pipe(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     for (name, write) in [("named", files::write_rows as fn(&Path, u64, usize) -> _), ("unnamed", files::write_unnamed)]
@@ -247,7 +248,7 @@ fn pipe(folder: &Path) -> io::Result<()> {
         let out = fresh(folder, "pipe")?;
         let stdin = std::fs::File::open(&input)?.into();
         let (seen, text) = in_child(&["child", "rows", "-", text(&out), AT_ONCE], stdin)?;
-        report_rows(&format!("{name} rows of a pipe, results thrown away"), &seen, &text);
+        report_rows(&format!("{name} rows from a pipe, results dropped"), &seen, &text);
         std::fs::remove_file(&input)?;
     }
     Ok(())
@@ -265,14 +266,15 @@ fn report_rows(what: &str, seen: &Seen, text: &str) {
     );
 }
 
-/// Runs ten million small rows from a file, answered in this process. Then a second run finds all of them finished.
+/// Runs ten million small rows from a file, answered in this process. After that, a second run finds that all rows are
+/// finished.
 fn rows_and_resume(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     let input = folder.join("rows.jsonl");
     files::write_rows(&input, ROWS, 16)?;
     let out = fresh(folder, "rows")?;
     let (seen, said) = in_child(&["child", "rows", text(&input), text(&out), AT_ONCE], Stdio::null())?;
-    report_rows("of a file, results written and synced", &seen, &said);
+    report_rows("from a file, results written and synced", &seen, &said);
 
     let results = out.join("out.jsonl");
     let bytes = std::fs::metadata(&results)?.len();
@@ -333,7 +335,7 @@ fn read(folder: &Path) -> io::Result<()> {
             Ok(bytes / 1e6 / median(secs.collect::<Result<_, _>>()?))
         };
         println!(
-            "read: {name}: {:.0} MB/s read and validated, {:.0} MB/s planned too, {:.0} MB/s as a first look",
+            "read: {name}: {:.0} MB/s read and validated, {:.0} MB/s read and planned, {:.0} MB/s read by the first pass",
             speed("read")?,
             speed("plan")?,
             speed("survey")?

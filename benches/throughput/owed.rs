@@ -2,8 +2,8 @@
 //!
 //! One thread reads and plans rows. Before it sends more rows, the loop writes the answers that have arrived, and a
 //! mark for each row that it sends next. Another thread syncs. There is no scheduler. Answers are not parsed: each line
-//! contains the bytes of an answer as they came. So the difference between the bare loop and `owed` is the cost of the
-//! promises. The difference between `owed` and the runner is the cost of the runner's code.
+//! contains the bytes of an answer as they came. So the difference between the bare loop and `owed` is the cost of
+//! keeping the promises about lost rows. The difference between `owed` and the runner is the cost of the runner's code.
 
 use std::io;
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::measure::Seen;
 
 /// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// A mark. It has as many bytes as a mark of the program.
+/// The bytes of a mark, which notes in a file that a row is in flight. A mark of the program has the same length.
 const MARK: [u8; 24] = [1; 24];
 
 /// Sends the rows of `input`, with `at_once` of them in flight.
@@ -42,8 +42,8 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     let syncer = std::thread::spawn(move || sync_until(&is_over, &*lines));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // This runs as a task, like the runner's loop. Otherwise `block_on` would run the future itself, and each wake-up
-    // would need a system call.
+    // This runs as a task, like the runner's loop. If it did not, `block_on` would run the future itself, and each
+    // wake-up would need a system call.
     let loop_ = async move { tokio::spawn(answer_all(client, at_once, rows, files)).await };
     let answered = runtime.block_on(loop_).expect("the loop does not panic")?;
     drop(over);
@@ -59,7 +59,7 @@ struct Files {
     marks: Arc<dyn DiskFile>,
 }
 
-/// The place where a task finds its next body.
+/// The place where the loop puts the next body for a task, and where the task takes it.
 #[derive(Default)]
 struct Desk {
     body: Mutex<Option<Bytes>>,
@@ -129,7 +129,7 @@ async fn answer_all(
         files.marks.write_at(&marks, 0)?;
         marks.clear();
         for at in next.drain(..) {
-            let planned = in_flight[at].as_ref().expect("it was put there");
+            let planned = in_flight[at].as_ref().expect("the row was put there");
             desks[at].put(planned.job.request.json().clone());
         }
         if free.len() == at_once {
@@ -139,7 +139,7 @@ async fn answer_all(
     }
 }
 
-/// Syncs again and again. The last sync comes when the other end of the channel is gone.
+/// Syncs again and again until the other end of the channel is dropped. After that, syncs once more.
 fn sync_until(is_over: &std::sync::mpsc::Receiver<()>, file: &dyn DiskFile) -> io::Result<()> {
     loop {
         let waited = is_over.recv_timeout(SYNC_EVERY);

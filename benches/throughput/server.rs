@@ -1,8 +1,8 @@
-//! A server that uses as little CPU time as possible: it reads a request, waits if it is told to, and writes one fixed
-//! answer.
+//! A server that uses as little CPU time as possible: it reads a request, waits for the given latency, and writes one
+//! fixed answer.
 //!
 //! It uses no HTTP library, so that the measured time is mostly the time of the client. It runs in a process of its
-//! own. It ends with its parent process, because its standard input is a pipe that the parent holds open.
+//! own. The server ends when its parent process ends, because its standard input is a pipe that the parent holds open.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ const BODY: &str = r#"{"id":"msg_01XFDUDYJgAACzvnptvVoYEL","type":"message","rol
 /// A server in a process of its own.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address at which the server listens.
     pub url: String,
 }
 

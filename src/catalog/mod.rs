@@ -1,9 +1,9 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
-//! It contains the facts from the API's documentation that this program needs. They are in `models.toml`, `tiers.toml`,
-//! `fields.rs` and `vendors.rs`, each with its date and source. It reads no file and no clock, and knows nothing about
-//! requests. Callers pass a price file as text. To find out whether a model has retired since the data were checked,
-//! they pass today's date (`Model::is_retired_on`).
+//! The catalog contains the facts from the API's documentation that this program needs. These facts are in
+//! `models.toml`, `tiers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The catalog reads no file
+//! and no clock, and knows nothing about requests. Callers pass a price file as text. To find out whether a model has
+//! retired since the data were checked, they pass today's date (`Model::is_retired_on`).
 //!
 //! Invariants:
 //! - The class, ids and prices of every model come from the files.
@@ -11,7 +11,7 @@
 //! - The price steps of a model begin at 0 and rise.
 //! - The cost of an unknown model is unknown (`None`). It is never guessed.
 //!
-//! The limits in the catalog are only a first guess. The limits in responses replace them.
+//! The limits in the catalog are only a first guess. The limits in responses replace the limits of the catalog.
 
 mod data;
 mod fields;
@@ -77,8 +77,8 @@ impl Catalog {
     ///   [`Catalog::price_date`] becomes `custom`.
     /// - One `[[price]]` entry follows for each model and prompt length. It has `model`, and `input` and `output` in
     ///   dollars per million tokens.
-    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. If one of them is missing, it is 1.25, 2
-    ///   or 0.1 times the input price.
+    /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
+    ///   the input price: `write_5m` is 1.25 times, `write_1h` is 2 times, and `read` is 0.1 times the input price.
     /// - An entry may have `above`, a prompt length in tokens. Its prices apply to prompts that are longer than this.
     ///
     /// The entries of a model replace all its prices at standard speed. They also give prices to a model that the
@@ -104,7 +104,7 @@ impl Catalog {
         &self.default_model
     }
 
-    /// Returns a model by its id or one of its aliases; `None` when it is not in the catalog.
+    /// Returns a model by its id or one of its aliases; `None` when the catalog has no such model.
     pub fn model(&self, name: &str) -> Option<&Model> {
         self.by_name.get(name).map(|&at| &self.models[at])
     }
@@ -124,9 +124,9 @@ impl Catalog {
     ///
     /// The tier may have no row for the class, because the class is newer than the table or the model is not in the
     /// catalog. In that case each dimension gets the lowest limit among the tier's rows for models that are still
-    /// served. [`Tier::Auto`] uses `start`, which is the strictest of the current tiers, until the headers of the first
-    /// response report the real limits. [`Tier::None`] has no limits. Limits at fast speed are not published, so the
-    /// limits at standard speed are used.
+    /// served. [`Tier::Auto`] uses the limits of `start`, the strictest of the current tiers. As soon as the headers of
+    /// a response report the real limits, the real limits are used. [`Tier::None`] has no limits. Limits at fast speed
+    /// are not published, so the limits at standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {
         let Some(table) = self.tier_table(tier) else {
             return TierLimits { limits: RateLimits::NONE, substituted: false };
@@ -137,8 +137,8 @@ impl Catalog {
         }
     }
 
-    /// Returns the table of a tier, with its date and source: the table of `start` for [`Tier::Auto`], `None` for
-    /// [`Tier::None`].
+    /// Returns the table of a tier, with its date and source. For [`Tier::Auto`], this is the table of `start`. For
+    /// [`Tier::None`], there is no table.
     pub(crate) fn tier_table(&self, tier: Tier) -> Option<&TierTable> {
         let wanted = match tier {
             Tier::Auto => Tier::Start,
@@ -160,13 +160,13 @@ impl Catalog {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
 
-    /// Returns the prices of a model at a speed; `None` when they are unknown.
+    /// Returns the prices of a model at a speed; `None` when these prices are unknown.
     pub fn prices(&self, speed: Speed, model: &str) -> Option<Prices> {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed. It
-    /// is for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have from any model of the catalog, at any speed.
+    /// Callers use this cost for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_writes_cost_a_quarter_more_and_twice_the_input_price() {
+    fn cache_writes_cost_1_25_or_2_times_the_input_price() {
         for model in Catalog::builtin().models() {
             for step in model.prices.iter().chain(&model.fast_prices) {
                 assert_eq!(step.cache_write_5m.0 * 4, step.input.0 * 5, "{}", model.id);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_retirement_counts_from_its_day() {
+    fn a_model_with_a_future_retirement_is_retired_from_that_day_on() {
         let catalog = Catalog::builtin();
         let sonnet = catalog.model("claude-sonnet-4-5").expect("the model is listed");
 
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tier_has_the_published_row_of_every_live_class() {
+    fn every_tier_has_the_published_limits_of_every_class_that_is_served() {
         let catalog = Catalog::builtin();
         let opus = [(50, 30, 8), (1000, 450, 90), (2000, 800, 160), (4000, 2000, 400)];
         let haiku = [(50, 50, 10), (1000, 450, 90), (2000, 1000, 200), (4000, 4000, 800)];
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn retired_classes_keep_their_rows() {
+    fn the_limits_of_retired_classes_stay_in_the_tables() {
         let catalog = Catalog::builtin();
 
         let limits = |tier, class: &str| catalog.limits(tier, &ModelClass(class.into())).limits;
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_newer_than_the_table_takes_the_strictest_row_that_is_still_served() {
+    fn a_class_that_is_not_in_the_table_has_the_lowest_limits_of_the_classes_that_are_served() {
         let catalog = Catalog::builtin();
 
         let newer = catalog.limits(Tier::One, &catalog.class_of("claude-opus-5"));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_begins_with_start_and_none_has_no_limits() {
+    fn tier_auto_begins_with_the_limits_of_start_and_tier_none_has_no_limits() {
         let catalog = Catalog::builtin();
         let class = catalog.class_of("claude-haiku-4-5");
 
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_costs_more_from_the_first_token_past_the_step() {
+    fn a_prompt_that_is_one_token_longer_than_a_price_step_has_the_higher_prices() {
         let catalog = Catalog::builtin();
         let cost = |input_tokens, cache_read_tokens| {
             let usage = Usage { input_tokens, cache_read_tokens, output_tokens: 1_000_000, ..Usage::default() };
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_mode_and_one_region_cost_more() {
+    fn fast_mode_and_the_choice_of_a_region_cost_more() {
         let catalog = Catalog::builtin();
         let usage = Usage { input_tokens: 1_000_000, output_tokens: 1_000_000, ..Usage::default() };
         let fast = Terms { speed: Speed::Fast, is_us_only: false };
@@ -473,7 +473,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let priced = catalog.models().iter().flat_map(|model| [(model, Speed::Standard), (model, Speed::Fast)]);
         for (model, speed) in priced.filter(|(model, speed)| !model.prices_at(*speed).is_empty()) {
-            let prices = catalog.prices(speed, &model.id).expect("it has prices");
+            let prices = catalog.prices(speed, &model.id).expect("the model has prices");
             for _ in 0..300 {
                 let caching = [Caching::None, Caching::FiveMinutes, Caching::Hour][random.usize(0..3)];
                 let input_tokens = [100_000, 100_001, random.u64(0..=900_000)][random.usize(0..3)];
@@ -511,7 +511,7 @@ mod tests {
         let catalog = Catalog::builtin();
         let most = |model: &str, terms: Terms, input_tokens, caching, web_searches| {
             let bound = UsageBound { input_tokens, caching, output_tokens: 1_000, web_searches };
-            let prices = catalog.prices(terms.speed, model).expect("it has prices");
+            let prices = catalog.prices(terms.speed, model).expect("the model has prices");
             prices.most(terms, &bound).dollars()
         };
         let (plain, us) = (Terms::default(), Terms { is_us_only: true, ..Terms::default() });
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_file_replaces_prices_and_prices_unknown_models() {
+    fn a_price_file_replaces_prices_and_gives_prices_to_unknown_models() {
         let text = r#"
             date = "2026-12-01"
             web_search_per_thousand = 20

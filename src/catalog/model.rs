@@ -114,9 +114,9 @@ pub struct Model {
     pub released: Date,
     /// The stage of its life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
-    /// The date of its retirement, past or future; `None` if unknown.
+    /// The date on which the model was or will be retired; `None` if unknown.
     pub retires: Option<Date>,
-    /// Its context window: the longest prompt, in tokens.
+    /// The size of its context window, in tokens. No prompt can be longer.
     pub context_tokens: u32,
     /// The largest `max_tokens` it accepts.
     pub max_output_tokens: u32,

@@ -1,4 +1,4 @@
-//! Prices: what tokens cost, and the file that overrides them.
+//! Prices: what tokens cost, and the price file, which overrides the built-in prices.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -13,7 +13,7 @@ use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
 pub struct PriceStep {
     /// The step applies to prompts with more tokens than this, including cached tokens.
     pub above_prompt_tokens: u64,
-    /// Input that is neither written to nor read from a cache.
+    /// Input that is not written to a cache and not read from a cache.
     pub input: Money,
     /// Output tokens.
     pub output: Money,
@@ -62,7 +62,7 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// Returns the prices of these steps, by rising prompt length; `None` without a step.
+    /// Returns the prices of these steps, which must be sorted by rising prompt length; `None` without a step.
     pub(super) fn new(steps: &[PriceStep], web_search: Money) -> Option<Self> {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })
     }
@@ -188,8 +188,8 @@ struct RawPrice {
 
 /// Reads a price file.
 ///
-/// Cache prices that the file leaves out are computed from the input price: 1.25 and 2 times the input price for
-/// writing, 0.1 times for reading.
+/// Cache prices that the file leaves out are computed from the input price. Writing for five minutes costs 1.25 times,
+/// writing for an hour costs 2 times, and reading costs 0.1 times the input price.
 pub(super) fn parse_price_file(text: &str) -> Result<PriceFile, CatalogError> {
     let file: RawFile = toml::from_str(text).map_err(|error| CatalogError::Syntax {
         line: error.span().map_or(1, |span| line_of(text, span.start)),

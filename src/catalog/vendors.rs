@@ -1,11 +1,11 @@
 //! Recognizes models of other vendors by the beginnings of their names.
 //!
 //! Files that were made for other services contain the names of such models. The Claude API serves none of them, so a
-//! row that names such a model would surely fail. A gateway may serve them, so for requests to a gateway the name proves
-//! nothing.
+//! row that names such a model would surely fail. A gateway may serve such models, so for requests to a gateway the
+//! name proves nothing.
 //!
-//! Source: the lists of models of these vendors (October 2026). The list has only beginnings that no Claude model can
-//! have.
+//! Source: the lists of models of these vendors (October 2026). The list has only beginnings that the name of no Claude
+//! model can have.
 
 /// Vendors with the beginnings of their model names. Names such as `o1` are checked separately, because they are so
 /// short.
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_not_taken_for_models_of_other_vendors() {
+    fn claude_models_and_unknown_names_are_not_recognized_as_models_of_other_vendors() {
         for name in ["o", "o11", "o1x", "opus", "my-model", "haiku", "anthropic/claude-opus-5", "gpt-claude-proxy", ""]
         {
             assert_eq!(vendor_of(name), None, "{name}");

@@ -3,7 +3,7 @@
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
 
-/// The answer to "may this be sent now?".
+/// Whether a request may be sent now.
 #[derive(Debug)]
 pub enum Admission {
     /// Yes. The reservation must be settled.

@@ -1,14 +1,14 @@
-//! A token bucket for one dimension of a limit. Its level can be corrected.
+//! A token bucket for one dimension of a limit. The level of the bucket can be corrected.
 //!
 //! The crate `governor` decides with the algorithm GCRA whether tokens can be taken. This file owns the state that
-//! `governor` uses. So tokens can be refunded, and the level can be put into debt, clamped and rescaled. No other file
-//! uses `governor`.
+//! `governor` uses. So this file can return tokens, lower or raise the level, and rescale it. A level below zero is a
+//! debt: the bucket must refill before it lets anything through. No other file uses `governor`.
 //!
 //! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
 //! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. So if the TAT is in the past, the
 //! bucket is full. If the TAT is far in the future, the bucket is in debt.
 //!
-//! Invariants: A level is never above the burst. A grant of `n` sets the TAT to `max(tat, now) + n × t`.
+//! Invariants: A level is never above the burst. When `n` tokens are taken, the TAT becomes `max(tat, now) + n × t`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct Bucket {
 type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration>>;
 
 impl Bucket {
-    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. When full, it lets `burst` tokens
+    /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. A full bucket lets `burst` tokens
     /// through in one moment.
     pub fn new(limit_per_minute: u32, burst: u32) -> Self {
         let limit_per_minute = limit_per_minute.max(1);
@@ -75,7 +75,7 @@ impl Bucket {
     /// Takes `n` tokens, or returns when to ask again.
     ///
     /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
-    /// such a request is sent, and the next requests wait until the debt is repaid.
+    /// a request above the burst is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
     /// The instant at which `n` tokens can be taken, if nothing else is taken before that.
@@ -101,8 +101,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back. This never fills the bucket above its burst, because at the next grant a TAT in the past
-    /// counts as `now`.
+    /// Gives `n` tokens back. This never fills the bucket above its burst, because a TAT in the past counts as `now`
+    /// when tokens are taken.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
@@ -150,8 +150,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit. The number of tokens that are missing for a full bucket stays the same. So the time to repay
-    /// a debt changes.
+    /// Changes the limit. The number of tokens that are missing for a full bucket stays the same, so the time to refill
+    /// them changes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_never_fills_past_the_burst() {
+    fn a_refund_never_fills_a_bucket_above_its_burst() {
         let mut bucket = Bucket::new(60, 5);
 
         bucket.refund(100);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debit_beyond_the_level_is_debt_that_must_be_paid_first() {
+    fn after_a_debit_above_the_level_nothing_is_let_through_until_the_debt_is_repaid() {
         let mut bucket = Bucket::new(60, 5);
 
         bucket.debit(7, at(0));
@@ -299,7 +299,7 @@ mod tests {
         let mut bucket = Bucket::new(60, 5);
 
         assert_eq!(bucket.take(1, at(0)), Ok(()));
-        assert_eq!(bucket.take(8, at(0)), Err(at(1000)), "only from a full one");
+        assert_eq!(bucket.take(8, at(0)), Err(at(1000)), "only a full bucket gives 8 tokens");
         assert_eq!(bucket.take(8, at(1000)), Ok(()));
 
         assert_eq!(bucket.level(at(1000)), -3);

@@ -28,14 +28,15 @@ pub(super) struct DimensionState {
     reported: Option<u32>,
     /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
-    /// The share of the limit that other clients take.
+    /// The share of the limit that other clients use.
     drift: Drift,
     /// An estimate of the server's bucket. It assumes that the server allows a burst of a whole minute. It is used
     /// until a head or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
-    /// A limit that was learned from refusals. It replaces the known one.
+    /// A limit that was learned from refusals. It replaces the known limit.
     learned: Option<Learned>,
-    /// Whether the tokens that built up in the server's bucket during trouble have to be used slowly.
+    /// Whether this program must use the server's full bucket slowly. The bucket filled up during trouble, when little
+    /// was sent.
     is_slow: bool,
     /// The burst never falls below this cost, because the server accepts a request of this cost only when the server's
     /// bucket holds the whole cost. 0 when no such cost is known.
@@ -47,7 +48,7 @@ pub(super) struct DimensionState {
     /// How long answers take. This is measured only for output tokens.
     production: Production,
     no_raise_until: Instant,
-    /// When the dimension began.
+    /// When this state was created.
     began: Instant,
 }
 

@@ -5,14 +5,14 @@
 //! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
 //! found within two time constants.
 
-/// When the sum of the differences is as much as the limit gives in this many seconds, the share is 1.
+/// The share of the other clients is the sum of the differences, divided by what the limit gives in this many seconds.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share that is left to other clients. The run always gets the rest.
 const MOST: f64 = 0.9;
 /// A share below this is noise and counts as zero.
 const NOISE: f64 = 0.01;
 
-/// The share of one limit that others take.
+/// The share of one limit that other clients use.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drift {
     share: f64,
@@ -42,7 +42,7 @@ mod tests {
     fn a_steady_share_is_found_within_half_a_minute() {
         let (mut drift, limit) = (Drift::default(), 6_000);
         for _ in 0..300 {
-            // A head comes every tenth of a second. Others take 30 % of a limit of 100 a second.
+            // A head comes every tenth of a second. Other clients use 30 % of a limit of 100 a second.
             let gone = (0.3 - drift.share()) * 100.0 / 10.0;
             drift.note(gone.round() as i64, limit);
         }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_with_the_opposite_sign_takes_the_share_back() {
+    fn a_correction_with_the_opposite_sign_removes_the_share_again() {
         let mut drift = Drift::default();
 
         (0..5).for_each(|_| drift.note(100, 6_000));

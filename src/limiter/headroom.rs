@@ -1,5 +1,5 @@
-//! Headroom: the share of the limits that is left unused. Because of it, small errors of our own count cause no
-//! refusals.
+//! Headroom: the share of the limits that is left unused. Because of the headroom, small errors of our own count cause
+//! no refusals.
 //!
 //! Rejected: a constant share. It makes the run longer by about that share: with a tenth, runs took 1.06 to 1.11 times
 //! the lower bound.

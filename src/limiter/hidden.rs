@@ -21,10 +21,10 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Cost;
 
-/// A limit is computed from the requests that were accepted within a period. The period is at least `LEAST` and at most
-/// `LONGEST`, and at least `LEAST_LET_IN` requests must be accepted in it.
+/// A limit is computed from the requests that were accepted within a period. The length of the period is from `LEAST`
+/// to `LONGEST`. In the period, at least `LEAST_ACCEPTED` requests must be accepted.
 const LEAST: Duration = Duration::from_secs(10);
-const LEAST_LET_IN: u64 = 3;
+const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
 /// The curve of the rate, as shares of the limit that was found: it starts at `FIRST`, and after `FLAT_AFTER` it is
 /// flat at `FLAT`.
@@ -33,13 +33,13 @@ const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
 /// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
 const HELD: f64 = 0.94;
-/// How much each fault adds to the sum of excess faults. Each accepted request subtracts 1. So the sum grows when more
-/// than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
+/// How much each fault adds to a running sum. Each accepted request subtracts 1. So the sum grows when more than a
+/// fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
-/// From this sum on, a fault may be a refusal.
+/// When the running sum is at least this high, a fault may be a refusal.
 const DOUBT: u32 = 2 * FAULT;
-/// The number of attempts that decide a trial.
+/// A trial is decided after this many attempts.
 const TRIED: u32 = 20;
 /// After a trial in which the share of faults did not fall enough, no trial begins for this long.
 const PAUSE: Duration = Duration::from_secs(300);
@@ -47,21 +47,22 @@ const PAUSE: Duration = Duration::from_secs(300);
 /// What is known of a hidden limit.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
-    let_in: LetIn,
-    /// The time of each refusal, and the amount that was let in before it. The oldest refusal comes first.
-    refusals: VecDeque<(Instant, LetIn)>,
+    accepted: Accepted,
+    /// The time of each refusal, and the amount that the server accepted before that refusal. The oldest refusal comes
+    /// first.
+    refusals: VecDeque<(Instant, Accepted)>,
     found: Option<Found>,
     faults: Faults,
 }
 
-/// Requests and input tokens that were let in.
+/// The requests and input tokens that the server accepted.
 #[derive(Clone, Copy, Debug, Default)]
-struct LetIn {
+struct Accepted {
     requests: u64,
     input_tokens: u64,
 }
 
-impl LetIn {
+impl Accepted {
     fn add(&mut self, cost: Cost) {
         self.requests += 1;
         self.input_tokens += u64::from(cost.input_tokens);
@@ -89,7 +90,7 @@ struct Faults {
     /// it began.
     since: Option<Instant>,
     last_at: Instant,
-    let_in: LetIn,
+    accepted: Accepted,
     met: u64,
     trial: Option<Trial>,
     are_refusals: bool,
@@ -99,39 +100,40 @@ struct Faults {
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     share_before: f64,
-    let_in: u32,
+    accepted: u32,
     faults: u32,
 }
 
 impl Hidden {
-    /// Notes that a request was let in.
-    pub(super) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
-        self.let_in.add(cost);
+    /// Notes that the server accepted a request.
+    pub(super) fn on_accepted(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
+        self.accepted.add(cost);
         self.faults.excess = self.faults.excess.saturating_sub(1);
         if self.faults.excess == 0 {
-            (self.faults.since, self.faults.let_in, self.faults.met) = (None, LetIn::default(), 0);
+            (self.faults.since, self.faults.accepted, self.faults.met) = (None, Accepted::default(), 0);
         }
         if self.faults.since.is_some_and(|since| sent_at > since) {
-            self.faults.let_in.add(cost);
+            self.faults.accepted.add(cost);
         }
         if let Some(trial) = &mut self.faults.trial {
-            trial.let_in += 1;
+            trial.accepted += 1;
         }
         self.judge_trial(now);
     }
 
     /// Notes a refusal that came while the pool was not held.
     pub(super) fn on_refusal(&mut self, now: Instant) {
-        self.refusals.push_back((now, self.let_in));
+        self.refusals.push_back((now, self.accepted));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
             self.refusals.pop_front();
         }
         if let Some(&(since, before)) = self.refusals.front() {
-            self.find(since, self.let_in.since(before), now);
+            self.find(since, self.accepted.since(before), now);
         }
     }
 
-    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault counts as one.
+    /// Notes a fault. Returns whether the fault is treated as a refusal. During a trial, every fault counts as a
+    /// refusal.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
             self.forget_faults();
@@ -154,10 +156,10 @@ impl Hidden {
             self.judge_trial(now);
         } else if self.faults.excess >= EXCESS
             && now >= self.faults.no_trial_until
-            && self.find(since, self.faults.let_in, now)
+            && self.find(since, self.faults.accepted, now)
         {
-            let (met, let_in) = (self.faults.met as f64, self.faults.let_in.requests as f64);
-            self.faults.trial = Some(Trial { share_before: met / (met + let_in), let_in: 0, faults: 0 });
+            let (met, accepted) = (self.faults.met as f64, self.faults.accepted.requests as f64);
+            self.faults.trial = Some(Trial { share_before: met / (met + accepted), accepted: 0, faults: 0 });
         }
         self.faults.trial.is_some() || self.faults.are_refusals
     }
@@ -192,7 +194,7 @@ impl Hidden {
     /// is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
-        let is_doubtful = *excess >= DOUBT && self.let_in.requests > 0 && now >= *no_trial_until;
+        let is_doubtful = *excess >= DOUBT && self.accepted.requests > 0 && now >= *no_trial_until;
         *are_refusals || trial.is_some() || is_doubtful
     }
 
@@ -208,27 +210,27 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the limit. The gateway's bucket was empty at `since`, and `let_in` was let in after that. Returns
-    /// whether this was enough to compute a limit.
+    /// Computes the limit. The gateway's bucket was empty at `since`, and the gateway accepted `accepted` after that.
+    /// Returns whether this was enough to compute a limit.
     ///
     /// If the pool used a rate for a while without a refusal, this rate can't be much too high. So the limit is not set
     /// much below it.
-    fn find(&mut self, since: Instant, let_in: LetIn, now: Instant) -> bool {
+    fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);
-        if passed < LEAST || let_in.requests < LEAST_LET_IN {
+        if passed < LEAST || accepted.requests < LEAST_ACCEPTED {
             return false;
         }
         let held = self.found.filter(|found| now.since(found.at) >= FLAT_AFTER).and_then(|_| self.per_minute(now));
         let least = held.map_or([0.0; 2], |held| held.map(|held| held * HELD));
-        let counted = [let_in.requests, let_in.input_tokens].map(|let_in| let_in.max(1) as f64);
+        let counted = [accepted.requests, accepted.input_tokens].map(|accepted| accepted.max(1) as f64);
         let per_minute = [0, 1].map(|at| (counted[at] * 60.0 / passed.as_secs_f64()).max(least[at]));
         self.found = Some(Found { per_minute, at: now });
         true
     }
 
     fn judge_trial(&mut self, now: Instant) {
-        let Some(trial) = self.faults.trial.filter(|trial| trial.let_in + trial.faults >= TRIED) else { return };
-        let share = f64::from(trial.faults) / f64::from(trial.let_in + trial.faults);
+        let Some(trial) = self.faults.trial.filter(|trial| trial.accepted + trial.faults >= TRIED) else { return };
+        let share = f64::from(trial.faults) / f64::from(trial.accepted + trial.faults);
         if share > trial.share_before / 2.0 {
             return self.give_up(now);
         }
@@ -248,9 +250,9 @@ mod tests {
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
     /// Simulates a client that sends as often as `hidden` allows, and a server that accepts `limit` requests per minute
-    /// with a burst of one. Returns how many requests were let in and how many were refused.
+    /// with a burst of one. Returns how many requests the server accepted and how many it refused.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
-        let (mut level, mut let_in, mut refused) = (1.0_f64, 0, 0);
+        let (mut level, mut accepted, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);
         for step in 0..seconds * 100 {
             let at = step as f64 / 100.0;
@@ -262,8 +264,8 @@ mod tests {
             next = at + 60.0 / hidden.per_minute(now).map_or(1_000.0, |[requests, _]| requests);
             if level >= 1.0 {
                 level -= 1.0;
-                let_in += 1;
-                hidden.on_let_in(ONE, now, now);
+                accepted += 1;
+                hidden.on_accepted(ONE, now, now);
                 continue;
             }
             refused += 1;
@@ -278,17 +280,17 @@ mod tests {
                 held_until = at + 1.0;
             }
         }
-        (let_in, refused)
+        (accepted, refused)
     }
 
     #[test]
-    fn a_limit_is_found_and_kept() {
+    fn a_hidden_limit_is_found_and_used() {
         for limit in [20.0, 60.0, 300.0] {
             for as_faults in [false, true] {
                 let mut hidden = Hidden::default();
                 play(&mut hidden, |_| limit, as_faults, 120);
 
-                let [requests, tokens] = hidden.per_minute(Instant::from_secs(120)).expect("it was found");
+                let [requests, tokens] = hidden.per_minute(Instant::from_secs(120)).expect("the limit was found");
 
                 assert!((0.8..1.3).contains(&(requests / limit)), "{requests} for {limit}, as faults: {as_faults}");
                 assert_eq!((tokens / requests).round(), 100.0);
@@ -297,15 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_stay_when_less_is_sent_are_not_taken_for_a_limit() {
+    fn faults_that_continue_when_less_is_sent_are_not_treated_as_a_limit() {
         let (mut hidden, mut tried) = (Hidden::default(), 0);
         for second in 0..200 {
             let now = Instant::from_secs(second);
-            hidden.on_let_in(ONE, now, now);
+            hidden.on_accepted(ONE, now, now);
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet a fault. It makes no difference how much is sent.
+        // Half of the attempts meet a fault, whatever the rate is.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }
@@ -317,7 +319,7 @@ mod tests {
             let now = Instant::from_secs(second);
             match second % 6 {
                 0 => assert!(!hidden.on_fault(now)),
-                _ => hidden.on_let_in(ONE, now, now),
+                _ => hidden.on_accepted(ONE, now, now),
             }
             assert_eq!(hidden.per_minute(now), None);
         }
@@ -329,12 +331,12 @@ mod tests {
 
         play(&mut hidden, |second| if second < 120 { 60.0 } else { 240.0 }, false, 300);
 
-        let [found, _] = hidden.per_minute(Instant::from_secs(300)).expect("it was found");
+        let [found, _] = hidden.per_minute(Instant::from_secs(300)).expect("the limit was found");
         assert!((150.0..320.0).contains(&found), "{found}");
     }
 
     #[test]
-    fn no_rate_is_computed_from_the_few_requests_that_an_outage_lets_in() {
+    fn no_rate_is_computed_from_the_few_requests_that_succeed_during_an_outage() {
         for is_told in [true, false] {
             let mut hidden = Hidden::default();
             let down = 300;
@@ -344,7 +346,7 @@ mod tests {
             if is_told {
                 hidden.on_outage_end();
             }
-            (0..4).for_each(|_| hidden.on_let_in(ONE, Instant::from_secs(down), Instant::from_secs(down)));
+            (0..4).for_each(|_| hidden.on_accepted(ONE, Instant::from_secs(down), Instant::from_secs(down)));
 
             (0..4).for_each(|second| {
                 hidden.on_fault(Instant::from_secs(down + 62 + second));

@@ -1,8 +1,9 @@
-//! All dimensions of one pool: a request is admitted by all or by none. When a request ends, its reservation is
-//! replaced by what it really used.
+//! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its reservation
+//! is replaced by what it really used.
 //!
-//! Owns the dimensions, the hold and the headroom. Limits come from presets, from numbers given by hand, and from
-//! response heads. A head may raise or reduce a preset, but may only reduce a number given by hand. The file
+//! A pool owns its dimensions, its headroom and its hold (the time during which it sends nothing). Limits come from
+//! presets, from numbers given by hand, and from response heads. A head may raise or reduce a preset, but may only
+//! reduce a number given by hand. The file
 //! `dimension` decides what a head changes in a dimension.
 //!
 //! Where a proxy hides the headers, limits are learned from refusals (`hidden`).
@@ -20,16 +21,16 @@ use super::dimension::{DimensionState, HeadSignal};
 use super::headroom::{Headroom, UnusedShare};
 use super::hidden::Hidden;
 
-/// This many heads count as the first ones of a pool.
+/// This many heads count as the first heads of a pool.
 const FIRST_HEADS: u32 = 8;
-/// After this many answers without any header about limits, such headers are assumed to be hidden.
+/// After this many answers without any header about limits, a proxy is assumed to hide these headers.
 const HIDDEN_AFTER: u32 = 20;
 /// The longest hold when the server does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length or more counts as trouble: the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// The shares of the limits that are left unused after a 429. One is for a 429 because of a rate limit, the other for a
-/// 429 because of acceleration.
+/// The share of the limits that is left unused after a 429: the first for a rate limit, the second for acceleration
+/// (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// The rates of the buckets are adapted to headroom and drift at most once in this time, not for each request.
@@ -53,7 +54,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns a pool with the limits given by hand. In dimensions where none is given, it has the `preset` limits.
+    /// Returns a pool with the limits given by hand. In dimensions without such a limit, the pool has the `preset`
+    /// limits.
     pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
         let unused = UnusedShare::new(headroom);
         Self {
@@ -229,12 +231,12 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the whole pool until `until`, after the refusal of a request with the cost `refused`. A hold is never
-    /// shortened.
+    /// Holds the pool: it sends nothing before `until`. The cost of the request that was refused is `refused`. A hold
+    /// is never shortened.
     ///
-    /// The server says when this one request will fit, but not whether others will fit as well. So the levels are set
-    /// to what this request needs, and later heads raise them. Otherwise the waiting rows would be sent in one burst,
-    /// which uses everything that refilled during the hold.
+    /// The server says when this one request will fit, but not whether other requests will fit as well. So the levels
+    /// are set to what this request needs, and later heads raise the levels. Otherwise the waiting rows would be sent
+    /// in one burst, which uses everything that refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -243,9 +245,9 @@ impl Pool {
         }
     }
 
-    /// Returns how long to hold when the server does not say how long. This is 1 s, or the time in which a learned
-    /// limit allows one and a half requests, whichever is longer. The time doubles while the server keeps refusing, up
-    /// to 60 s.
+    /// Returns how long to hold when the server does not say how long. The time is at least 1 s. If a limit was
+    /// learned, it is at least the time in which this limit allows one and a half requests. The time doubles while the
+    /// server keeps refusing, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -312,7 +314,7 @@ mod tests {
     const ONE: Cost = Cost { requests: 1, input_tokens: 10, output_tokens: 10 };
 
     fn observe(pool: &mut Pool, signals: &RateSignals, now: Instant) {
-        let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has room") };
+        let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has no room") };
         pool.observe(ONE, signals, true, now);
         pool.settle(reservation, ONE, true, now);
     }
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_given_by_hand_holds_although_the_server_has_more_left() {
+    fn a_limit_given_by_hand_is_not_exceeded_when_the_server_has_more_left() {
         let mut pool = pool(RateLimits { rpm: Some(60), ..RateLimits::NONE });
         let mut sent = 0;
         for tenth in 0..1_200_u64 {
@@ -372,10 +374,11 @@ mod tests {
     }
 
     #[test]
-    fn the_share_that_others_take_is_left_to_them() {
+    fn the_share_that_other_clients_use_is_left_to_them() {
         let mut pool = pool(RateLimits::NONE);
         let mut sent = 0;
-        // Others take half of 1,000 a minute; the server's bucket holds a second's worth.
+        // Other clients use half of 1,000 requests per minute. The server's bucket holds what the limit gives in a
+        // second.
         let mut server = 16.0_f64;
         for tenth in 0..600 {
             let now = Instant::from_millis(tenth * 100);
@@ -400,7 +403,10 @@ mod tests {
         pool.hold_until(Instant::from_secs(180), Cost::default(), Instant::from_secs(1));
 
         assert!(pool.level(Dimension::Requests, Instant::from_secs(180)) <= Some(0));
-        assert!(pool.level(Dimension::Requests, Instant::from_secs(300)) <= Some(8), "half a second's worth");
+        assert!(
+            pool.level(Dimension::Requests, Instant::from_secs(300)) <= Some(8),
+            "at most what the limit gives in half a second"
+        );
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! Learns how long it takes to produce output.
 //!
 //! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
-//! produced. Meanwhile the limit refills. So only the part of the remaining output that exceeds this refill has to be
-//! reserved. If all of the output were reserved, long answers would seem to exhaust a server with a small burst. But
-//! such a server has room for them. In a version that reserved all of it, a run with answers of 2,400 tokens and a
-//! burst of five seconds lost three quarters of its rate.
+//! produced. While the output is produced, the limit refills. So only the part of the remaining output that exceeds
+//! this refill has to be reserved. If all of the output were reserved, a server with a small burst would seem to have
+//! no room for long answers, although it has room. A version that reserved all of the output lost three quarters of its
+//! rate in a run with answers of 2,400 tokens and a burst of five seconds.
 
 use std::time::Duration;
 
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 200;
 
-/// The mean time from a request to the end of its answer. Each answer counts in proportion to its tokens.
+/// The mean time from a request to the end of its answer. Long answers weigh more: each answer counts in proportion to
+/// its tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Production {
     answers: u32,
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn output_that_comes_as_fast_as_the_refill_is_covered_and_a_burst_is_not() {
         let mut production = Production::default();
-        assert_eq!(production.uncovered(30_000, 1_500.0), 15_000, "nothing is known yet");
+        assert_eq!(production.uncovered(30_000, 1_500.0), 15_000, "no answer has been counted yet");
 
         (0..500).for_each(|_| production.note(2_400, Duration::from_secs(20)));
 

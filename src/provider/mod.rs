@@ -30,8 +30,8 @@ pub struct HeadNews {
 pub enum Reply {
     /// A whole answer.
     Message(Message),
-    /// An error from the API, or from a gateway in front of the API. It is known from the status of the response, or
-    /// from an event inside a stream.
+    /// An error from the API, or from a gateway in front of the API. The status of the response, or an event inside a
+    /// stream, shows that it is an error.
     Error {
         /// The error. Its `status` is the status of the head: 200 for an error inside a stream.
         failure: Failure,
@@ -49,7 +49,7 @@ pub enum Reply {
     /// A complete response whose answer is not finished: the model has paused. The same request would end in the same
     /// way.
     Unfinished {
-        /// What to do about it.
+        /// What the user can do about it.
         failure: Failure,
     },
 }
@@ -72,8 +72,8 @@ pub trait Decoder: Send {
     /// For a stream this is a small part of the bytes received.
     fn held_bytes(&self) -> usize;
 
-    /// Ends the body and returns the reply, which is made from head and body. A body that was cut off becomes a
-    /// [`Reply::Broken`].
+    /// Notes that the body has ended, and returns the reply, which is made from head and body. A body that was cut off
+    /// becomes a [`Reply::Broken`].
     ///
     /// `asked` is the request. An answer may call only the tools that the request offers. The request is parsed only
     /// when the answer calls a tool.
@@ -82,7 +82,8 @@ pub trait Decoder: Send {
 
 /// An API that answers requests with messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request in the form in which it is sent over `route`. With `stream`, it asks for a stream of events.
+    /// Returns the request in the form in which it is sent over `route`. With `stream`, the request asks for a stream
+    /// of events.
     fn encode(&self, request: &Request, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
     /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.

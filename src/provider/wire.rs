@@ -50,10 +50,10 @@ impl Body {
         Self { bytes, splices: Vec::new() }
     }
 
-    /// Returns the body with `splice` inserted. If there are earlier splices at the same place, it comes after them.
+    /// Returns the body with `splice` inserted. If earlier splices are at the same place, the new splice comes after
+    /// them.
     ///
-    /// # Panics
-    /// When the place is beyond the body's own bytes.
+    /// # Panics If the place of the splice is beyond the end of the body's own bytes.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(splice.at <= self.bytes.len(), "a splice lies within its body");

@@ -9,13 +9,13 @@
 //! its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the limit.
 //!
 //! All pools share these bytes. If a pool must pause or has low limits, its rows may use up all the bytes. In that case
-//! no more rows are read, and a pool whose rows come later in the input has nothing to send. This does not last for
-//! ever: each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows
-//! of one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that
-//! the rows come mixed.
+//! no more rows are read, and a pool whose rows come later in the input has nothing to send. This state ends by itself:
+//! each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows of
+//! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that rows
+//! of both pools come in turn.
 //!
-//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip rows of
-//! one pool to read rows of another.
+//! Rejected: a share of the bytes for each pool. Rows come in the order of the input, so the reader can't skip the rows
+//! of one pool to read the rows of another pool.
 
 use crate::domain::Planned;
 
@@ -26,15 +26,16 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// While an endpoint fails, this many rows that have not failed are kept ready to probe it.
+/// While an endpoint fails, the scheduler keeps this many rows ready to probe the endpoint. None of these rows has
+/// failed.
 const PROBES: usize = 4;
-/// When the rows that wait or are in flight have this many bytes, no more rows are read. The reader holds up to a third
-/// of this in addition, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12 million tokens.
-/// That is more than twice the uncached input that the highest tier accepts in a minute.
+/// When the rows that wait or are in flight have this many bytes, no more rows are read. The reader of the input holds
+/// up to a third of this number in addition, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
+/// 12 million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
-    /// Returns how many more rows are wanted. Callers may offer more rows than that, which only costs memory.
+    /// Returns how many more rows are wanted. If callers offer more rows than that, this only costs memory.
     pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
@@ -49,8 +50,8 @@ impl Scheduler {
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
 
-    /// Returns how many more rows are needed to probe a failing endpoint. Only rows that have not failed are of use for
-    /// this.
+    /// Returns how many more rows are needed to probe a failing endpoint. Only rows that have not failed can be used as
+    /// probes.
     fn probes_wanted(&self) -> usize {
         let ready = self.pools.iter().flat_map(|state| &state.ready);
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
@@ -113,7 +114,7 @@ mod tests {
             taken += 1;
         }
 
-        assert!(scheduler.in_flight() > 0, "what is in flight counts");
+        assert!(scheduler.in_flight() > 0, "rows in flight count as well");
         assert_eq!(taken, MOST_BYTES.div_ceil(long("one", LARGE).bytes()));
     }
 
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_pool_fills_the_bytes_and_stops_another_pool_only_until_its_hold_ends() {
+    fn a_paused_pool_uses_up_the_bytes_and_stops_another_pool_only_until_the_pause_ends() {
         let mut scheduler = Scheduler::new(config(RateLimits::NONE, 4));
         let (mut rows, total) = (alternating(LARGE), 1_000);
         let (mut read, mut answered, mut most_held, mut during_the_hold) = (0, [0, 0], 0, 0);
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn random_rows_take_at_most_all_bytes_and_one_row_more_and_each_ends_once() {
+    fn random_rows_use_at_most_the_allowed_bytes_plus_one_row_and_each_row_ends_once() {
         let classes = ["one", "other", "third"].into_iter().cycle();
         let rows: Vec<Planned> = (4..24).zip(classes).map(|(power, class)| long(class, 1 << power)).collect();
         for seed in 0..60 {
@@ -202,7 +203,7 @@ mod tests {
                 ended += scheduler.take_set_aside().len();
                 match scheduler.poll(now) {
                     Step::Dispatch { ticket, .. } | Step::Canary { ticket, .. } => in_flight.push(ticket),
-                    Step::Wait { .. } => assert!(second < 1_200, "seed {seed}: it does not end"),
+                    Step::Wait { .. } => assert!(second < 1_200, "seed {seed}: the run does not end"),
                     Step::Drained => break,
                 }
             }

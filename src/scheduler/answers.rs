@@ -58,8 +58,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes all pools of an endpoint start again slowly. The server's buckets are full again, because little was sent
-    /// during the trouble.
+    /// Makes all pools of an endpoint start again slowly. Little was sent during the trouble, so the server's buckets
+    /// are full again. Without a slow start, everything in them would be used in one burst.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -68,7 +68,7 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Handles a 403: either the key is not allowed to send any such request, or only this row is forbidden.
+    /// Handles a 403: either the key is not allowed to send any request, or only this row is forbidden.
     pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.endpoints[end.endpoint].access.on_forbidden() {

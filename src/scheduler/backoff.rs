@@ -34,13 +34,14 @@ impl Backoff {
     }
 }
 
-/// Returns a hold with its jitter. Jitter makes a hold longer by at most a tenth, and never makes it shorter.
+/// Adds jitter to a hold. A hold is the time during which a pool sends nothing after a refusal. Jitter makes the hold
+/// longer by at most a tenth, and by at most 5 s. It never makes the hold shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Returns a hold with its jitter, for a refusal that gives no waiting time. The result is never longer than the
-/// longest hold of this kind.
+/// Adds jitter to a hold after a refusal that gives no waiting time. The result is never longer than
+/// [`LONGEST_UNSAID_HOLD`].
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }

@@ -11,32 +11,32 @@ use crate::domain::Money;
 /// The user's limits, and how much of each limit is used up.
 #[derive(Debug, Default)]
 pub struct Budget {
-    /// `--max-cost`, for all runs on the same results.
+    /// `--max-cost`: the limit for all runs with the same results file together.
     pub(super) max_cost: Option<Money>,
-    /// `--max-requests`, for this run.
+    /// `--max-requests`: the limit for this run.
     max_requests: Option<u64>,
-    /// `--max-time`, for this run.
+    /// `--max-time`: the limit for this run.
     max_time: Option<Duration>,
-    /// Money spent by this run and by earlier runs on the same results.
+    /// Money spent by this run and by earlier runs with the same results file.
     pub(super) spent: Money,
     reserved: Money,
     requests: u64,
 }
 
-/// The answer to "is there room for one more?".
+/// Whether the budget has room for one more request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Room {
-    /// Yes. The request is reserved.
+    /// Yes. The highest cost of the request is now reserved.
     Yes,
-    /// Not yet: a request in flight may cost less than was reserved for it.
+    /// Not yet. A request in flight may cost less than was reserved for it, and the difference may be enough.
     Later,
     /// No. The text says which limit stops the request, and how much of it is left.
     Never(String),
 }
 
 impl Budget {
-    /// Returns a budget. The limit on money is for all runs on the same results, and `spent` is what these runs have
-    /// already spent. The limits on requests and time are for this run.
+    /// Returns a budget. The limit on money is for all runs with the same results file together, and `spent` is what
+    /// these runs have already spent. The limits on requests and time are for this run.
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
     }
@@ -74,7 +74,7 @@ impl Budget {
         Room::Yes
     }
 
-    /// Returns what is reserved for requests in flight.
+    /// Returns the money that is reserved for requests in flight.
     pub(super) fn reserved(&self) -> Money {
         self.reserved
     }

@@ -15,11 +15,12 @@
 //! answer the canary. So with such a gateway, an answered canary does not prove that the rows are the cause. Therefore
 //! a row is sent alone after each of three canaries. The rows are the cause only if all three rows fail.
 //!
-//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to it in the same way
-//! as to a row. When the limits or the budget have no room, it is not sent. No line is written for a canary.
+//! A canary that is answered costs about a thousandth of a cent. The limits and the budget apply to a canary in the
+//! same way as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a
+//! canary.
 //!
-//! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run no such rows were
-//! left. So an outage at the end put good rows into the error log.
+//! Rejected: probing with rows that were kept back from other parts of the input. At the end of a run, no row was kept
+//! back any more. So an outage at that time put good rows into the error log.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use super::step::Step;
 
 /// If a pool has no room for a canary, the pool is asked again after at most this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After each answered canary, a row is sent alone. If this many such rows have failed, the faults are not hidden
+/// After each answered canary, a row is sent alone. If this many of these rows have failed, the faults are not hidden
 /// refusals.
 const PROOF: u32 = 3;
 
@@ -223,7 +224,7 @@ mod tests {
                     Next::Again { .. } | Next::More { .. } => {}
                 }
             }
-            assert!(second < 3 * RETRY_FOR, "it must end: {came:?}");
+            assert!(second < 3 * RETRY_FOR, "the run must end: {came:?}");
         }
         came.pending += scheduler.take_set_aside().len();
         came.seconds = now.since(Instant::ZERO).as_secs();
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_always_fail_end_in_the_log_at_any_position_and_the_others_are_answered() {
+    fn rows_that_always_fail_go_into_the_error_log_and_all_other_rows_are_answered() {
         for (rows, bad) in [(225, 200..225), (105, 30..45), (11, 0..11), (400, 0..300), (1, 0..1)] {
             let row = |number, _| if bad.contains(&number) { server_fault("bad") } else { answer() };
 
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_puts_no_row_into_the_log_however_few_rows_are_left() {
+    fn an_outage_puts_no_row_into_the_error_log_even_if_few_rows_are_left() {
         for (rows, until) in [(1, 1_700), (5, 600), (30, 100), (200, 1_700)] {
             let (came, _) = play(rows, usual(), |_, second| down(second, until), |second| down(second, until));
 
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_fails_for_good_leaves_its_rows_pending_though_it_answered_before() {
+    fn an_endpoint_that_fails_for_good_leaves_its_rows_pending_even_if_it_answered_rows_before() {
         let row = |number, _| if number < 200 { answer() } else { server_fault("down") };
 
         let (came, scheduler) = play(225, usual(), row, |_| server_fault("down"));
@@ -273,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_that_fails_in_another_way_or_is_rejected_says_nothing() {
+    fn a_canary_that_is_rejected_or_fails_in_another_way_than_the_rows_shows_nothing() {
         let rejected = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() };
         let row = |number, _| if number < 200 { answer() } else { server_fault("bad") };
 
         let (other, _) = play(225, usual(), row, |_| server_fault("unknown request"));
         let (refused, _) = play(225, usual(), row, |_| rejected());
 
-        assert_eq!((other.answered, other.failed), (200, 25), "they are given up after a minute and a half");
+        assert_eq!((other.answered, other.failed), (200, 25), "the bad rows fail after a minute and a half");
         assert_eq!((refused.answered, refused.failed, refused.canaries), (200, 25, 1));
     }
 

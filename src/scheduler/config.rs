@@ -14,7 +14,7 @@ use super::halt::HaltRule;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
     /// The first rows of each pool and rows with a large `max_tokens` ask for a stream. If the streams of the endpoint
-    /// can't be read, no row asks for one.
+    /// can't be read, no row asks for a stream.
     #[default]
     Auto,
     /// Always.

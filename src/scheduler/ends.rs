@@ -34,7 +34,7 @@ impl Scheduler {
         let was_admitted = status != 429;
         let limit_changed = pool.observe(flight.reservation.cost(), signals, was_admitted, now);
         if was_admitted && status < 500 {
-            pool.on_let_in(flight.reservation.cost(), flight.sent_at, now);
+            pool.on_accepted(flight.reservation.cost(), flight.sent_at, now);
         }
         flight.head = Some(Head { signals: *signals, limit_changed, request_id });
         let leads = flight.row().and_then(|entry| entry.leads).filter(|_| (200..300).contains(&status));
@@ -122,13 +122,12 @@ impl Scheduler {
     }
 }
 
-/// Returns how much an attempt took from the limits. For an answer, this is its usage. For a refusal, it is only one
-/// request. If no answer came but the server may have processed the request, it is one request, the input and a part of
+/// Returns how much an attempt took from the limits. An answer takes its usage. A refusal takes only one request. If no
+/// answer came but the server may have processed the request, the attempt takes one request, the input and a part of
 /// the output.
 ///
-/// If an answer broke off, it is not known how much output it used: it may have broken off anywhere. So half of the
-/// predicted output counts as used. If no output counted, the row of such an answer would be sent again too early, and
-/// the output limit would refuse it.
+/// An answer may break off anywhere, so the output that it used is not known. Half of the predicted output counts as
+/// used. If no output counted, the row would be sent again too early, and the output limit would refuse it.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -145,8 +144,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget. For an answered attempt, this is its cost. If no answer is kept
-/// but the attempt may have been billed, it is the whole reservation.
+/// Returns how much an attempt takes from the budget. For an answered attempt, this is the cost of the answer. If no
+/// answer is kept but the attempt may have been billed, the whole reservation is charged.
 fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),

@@ -16,7 +16,7 @@ pub(super) struct Entry {
     /// How many tries the current request has used up.
     pub(super) tries: u32,
     pub(super) overloads: u32,
-    /// Faults that may have been hidden refusals.
+    /// The number of faults that may have been hidden refusals.
     pub(super) maybe_refused: u32,
     /// The start of the first try that ended with a wait, whatever the reason.
     pub(super) waiting_since: Option<Instant>,

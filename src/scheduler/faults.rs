@@ -2,14 +2,15 @@
 //!
 //! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row goes into
 //! the error log. A fault whose cause is unknown uses up a try of the row only while the endpoint seems to work. While
-//! the endpoint seems to fail, no such fault uses up a try. The endpoint is then probed (`endpoint::health`). Canaries
-//! (`canary`) and rows take turns as probes. Such a row is one of those that have failed least often. Probing ends with
-//! the first answer. It also ends when the endpoint is given up and its rows are left pending.
+//! the endpoint seems to fail, a fault whose cause is unknown uses up no try. The endpoint is then probed
+//! (`endpoint::health`). Canaries (`canary`) and rows take turns as probes. A row that is used as a probe is one of
+//! those that have failed least often. Probing ends with the first answer. It also ends when the endpoint is given up
+//! and its rows are left pending.
 //!
 //! If the canary does not show the cause of the faults, the cause may still be unclear at the end of a run. All rows
-//! that are left have then failed, because of these rows or because of the endpoint. A sign of an outage is a 503, a
-//! 529 or a refused connection. If there was no such sign, the run waits for a tenth of its time so far, but at least
-//! for 90 seconds. After that, each row that is left is tried once more. A row that then meets a fault fails.
+//! that are left have then failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a
+//! 529 or a refused connection. If there was no sign of an outage, the run waits for a tenth of its time so far, but at
+//! least for 90 seconds. After that, each row that is left is tried once more. A row that then meets a fault fails.
 //!
 //! In total, a row may wait for at most `--retry-for`, whatever the reasons are. The time counts from the start of its
 //! first wait, or from the end of the endpoint's last outage if that is later.
@@ -28,7 +29,7 @@ use super::step::Next;
 
 /// How long a retry waits when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If the faults of a row may be hidden refusals, only one in this many faults uses up a try.
+/// If the faults of a row may be hidden refusals, only every eighth fault uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
 /// When all rows that are left have failed, the run waits for the endpoint. It waits for the longer of two times: this
 /// time, or the run's time so far divided by `END_PATIENCE_PART`.

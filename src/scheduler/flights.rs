@@ -23,7 +23,7 @@ pub(super) struct Flight {
     pub(super) reservation: Reservation,
     pub(super) money: Money,
     pub(super) sent_at: Instant,
-    /// Whether it asks for a stream.
+    /// Whether the attempt asks for a stream.
     pub(super) stream: bool,
     pub(super) head: Option<Head>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
-/// What is known about an attempt when it ends. The row is not included.
+/// What is known about an attempt when it ends, except for its row.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) pool: usize,

@@ -2,7 +2,7 @@
 
 use crate::domain::{ErrorClass, Failure, HaltReason};
 
-/// The number of rows that the default rule looks at.
+/// The default rule looks at this many of the first finished rows.
 const FIRST: u64 = 10;
 /// The number of rows that must be finished before a share is checked.
 const ENOUGH_FOR_SHARE: u64 = 20;
@@ -17,7 +17,7 @@ pub enum HaltRule {
     Never,
     /// Stop when this many rows have failed.
     Failures(u64),
-    /// Stop when more than this share of the finished rows has failed: 0 to 1. The share is checked once twenty rows
+    /// Stop when more than this share (0 to 1) of the finished rows has failed. The share is checked once twenty rows
     /// are finished.
     Share(f64),
 }
@@ -108,12 +108,12 @@ mod tests {
         assert_eq!(
             stops_at(HaltRule::AllAlike, std::iter::repeat_n(Some(ErrorClass::Server), 50)),
             None,
-            "not the rows'"
+            "these failures are not caused by the rows"
         );
     }
 
     #[test]
-    fn a_count_and_a_share_stop_the_run_at_their_value() {
+    fn a_rule_with_a_count_or_a_share_stops_the_run_when_the_failures_reach_it() {
         let half = || (0..100).map(|at| (at % 2 == 0).then_some(ErrorClass::Server));
 
         assert_eq!(stops_at(HaltRule::Failures(3), half()), Some(5));

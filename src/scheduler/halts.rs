@@ -35,7 +35,7 @@ impl Scheduler {
         waiting.into_iter().for_each(|entry| self.reroute(entry, &reason, now));
     }
 
-    /// Stops the run once it can answer none of the rows that are left: they belong to a halted endpoint, or to a model
+    /// Stops the run once it can answer no more rows: each row that is left belongs to a halted endpoint, or to a model
     /// that was not found. These rows stay pending.
     pub(super) fn halt_for_endpoints(&mut self) {
         if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
@@ -65,7 +65,7 @@ impl Scheduler {
         self.leave_halted(entry, end)
     }
 
-    /// Returns what happens to a row whose endpoint, or the whole run, has halted.
+    /// Returns what happens to a row when its endpoint or the whole run has halted.
     pub(super) fn leave_halted(&mut self, entry: Entry, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
         match self.then(&entry, Came::Halt(&reason)) {

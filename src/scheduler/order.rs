@@ -1,15 +1,15 @@
 //! The order in which a seekable input is read.
 //!
 //! A file may have phases, for example because it is sorted by length. In each phase, one limit holds the run back, and
-//! the others are not used fully. For example, a file with three phases took 2.05 times the lower bound. The same rows
-//! in mixed order took 1.00 times the lower bound. So the input is first read once, at little cost, only to gather the
-//! sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how much time is saved if the file is read from several
-//! places in turn.
+//! the other limits are not used fully. For example, a file with three phases took 2.05 times as long as the shortest
+//! possible time. The same rows in mixed order took 1.00 times that time. So the input is first read once, at little
+//! cost, only to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how much time is saved if the
+//! file is read from several places in turn.
 //!
 //! Models can also make phases: while all rows of one model are sent, the limits of the other models are not used.
 //!
-//! Pure. This module knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded, however long
-//! the input is.
+//! This module is pure. It knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded,
+//! however long the input is.
 //!
 //! The written order is kept unless it takes at least 1.05 times as long as another order. The written order has
 //! advantages: rows that share a prompt prefix are often neighbours and profit from the cache, and people like to see
@@ -29,16 +29,17 @@ const PLACES: usize = 64;
 /// Another order is used if its gain is at least this much. The gain is the time in the written order divided by the
 /// time in the other order.
 const WORTH_IT: f64 = 1.05;
-/// Phases that are shorter than this do not matter, because the buckets of the limits even them out.
+/// Phases that take less than this many seconds do not matter, because the buckets of the limits even them out. So the
+/// time of a run is computed in spans of at least this length.
 const SPAN_SECS: f64 = 120.0;
 /// The shares of `max_tokens` that answers may really use. Before the first answer nobody knows which share is right,
-/// so all are tried.
+/// so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// How many pools have their own sums. Rows of further pools are not counted.
+/// Sums are kept for at most this many pools. Rows of further pools are not counted.
 const POOLS: usize = 16;
 
-/// The sizes of an input's rows, as a first pass gathers them.
+/// The sizes of an input's rows. A first pass over the input gathers these sizes.
 #[derive(Clone, Debug)]
 pub struct Sizes {
     pools: Vec<PoolId>,
@@ -159,7 +160,8 @@ pub enum ReadingOrder {
 }
 
 impl ReadingOrder {
-    /// Returns the number of the first row of each place, for an input of `rows` rows. A reader opens the input there.
+    /// Returns the number of the first row of each place, for an input of `rows` rows. A reader opens the input at
+    /// these rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()
@@ -219,7 +221,7 @@ mod tests {
 
         let order = advise(&sizes((0..21_000).map(phase)), LIMITS);
 
-        let ReadingOrder::Interleaved { places } = order else { panic!("read as written") };
+        let ReadingOrder::Interleaved { places } = order else { panic!("the file is read in the written order") };
         assert!((3..=64).contains(&places), "{places}");
     }
 
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_one_model_after_the_other_is_read_from_several_places() {
+    fn a_file_with_all_rows_of_one_model_before_all_rows_of_another_is_read_from_several_places() {
         let model = |row: u32| (if row < 10_000 { "one" } else { "other" }, (20, 20));
         let both = sizes_of((0..20_000).map(model));
 

@@ -11,7 +11,7 @@
 //! Rejected:
 //! - Half of the refill for small rows. A big row then waits until its bucket has refilled twice, and a little longer
 //!   because of the headroom.
-//! - Letting rows pass only with tokens that the big row does not need. While it waits, there are no such tokens.
+//! - Letting rows pass only with tokens that the big row does not need. While the big row waits, it needs all tokens.
 //! - A queue for each size. The answers would no longer come roughly in the order of the input.
 
 use std::time::Duration;
@@ -50,9 +50,9 @@ impl PoolState {
         self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0)
     }
 
-    /// Looks for a row that may pass the first row of the queue. Returns two things: the place and the reservation of
-    /// such a row, if there is one; and when to ask again. The first row needs `cost` and waits for `dimension` until
-    /// `until`.
+    /// Looks for a row that may pass the first row of the queue. Returns two things. The first is the place and the
+    /// reservation of a row that may pass; `None` if no row may pass. The second is when to ask again. The first row
+    /// needs `cost` and waits for `dimension` until `until`.
     pub(super) fn who_passes(
         &mut self,
         cost: Cost,

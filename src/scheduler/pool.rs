@@ -64,7 +64,7 @@ impl PoolState {
             StreamMode::On => true,
             StreamMode::Off => false,
             StreamMode::Auto if ask.max_tokens > STREAM_ABOVE => true,
-            // `max_tokens` 0 warms a cache, and the API refuses to stream such a request.
+            // A request with `max_tokens` 0 only fills the cache, and the API refuses to stream it.
             StreamMode::Auto if ask.max_tokens == 0 => false,
             StreamMode::Auto => {
                 let learns = self.pool.heads_seen().max(self.streamed) < STREAM_FIRST;

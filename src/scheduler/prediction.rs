@@ -10,7 +10,7 @@
 //! Rejected:
 //! - One ratio for each writing system. It does not show the share that is read from cache, and a template rarely mixes
 //!   writing systems.
-//! - The mean length as the predicted output. A few long answers would delay all others.
+//! - The mean length as the predicted output. A few long answers would delay all other answers.
 //! - `max_tokens` as the predicted output. If `max_tokens` is ten times the real length, the run only reaches a tenth
 //!   of the possible rate.
 
@@ -29,7 +29,7 @@ const FIRST_OUTPUT: u32 = 256;
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The weight of the initial ratio. It is the weight of answers that have this many input tokens in total.
+/// The initial ratio weighs as much as answers with this many input tokens in total.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What a pool has learned.
@@ -95,7 +95,7 @@ impl Prediction {
     }
 }
 
-/// A histogram of lengths, and its current quantile. Between a length and its double, there are eight steps.
+/// A histogram of lengths, and its current quantile. It has eight steps between a length and twice that length.
 #[derive(Debug)]
 struct Lengths {
     steps: [u32; 8 * 24],

@@ -12,7 +12,8 @@ use super::pool::PoolState;
 use super::state::Scheduler;
 use super::step::GateId;
 
-/// A row that is refused again and again lets at most this many other rows go first. So such rows take turns.
+/// A row that is refused again and again lets at most this many other rows go first. In this way, rows with many
+/// refusals take turns.
 const REACH: usize = 8;
 
 impl Scheduler {
@@ -112,7 +113,7 @@ impl Scheduler {
         leads.into_iter().for_each(|gate| self.open_gate(gate, now));
     }
 
-    /// Returns a row with its pool. If this run can't answer the row any more, it is set aside.
+    /// Returns a row with its pool. If this run can't answer the row any more, the row is set aside.
     fn placed(&mut self, entry: Entry, now: Instant) -> Option<(usize, Entry)> {
         let Ask { pool, model, .. } = &entry.planned.ask;
         let pool = if self.halted.is_none() { Some(self.pool_of(&pool.clone(), now)) } else { None };

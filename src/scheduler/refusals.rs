@@ -52,8 +52,8 @@ impl Scheduler {
     }
 
     /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency
-    /// refusal. But if no other request was in flight, or if the pool has never seen rate headers because a proxy
-    /// removes them, it is a rate refusal.
+    /// refusal. In two cases it is really a rate refusal: if no other request was in flight, or if the pool has never
+    /// seen rate headers because a proxy removes them.
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {

@@ -41,7 +41,7 @@ pub struct Scheduler {
     pub(super) halted: Option<HaltReason>,
     /// Rows that this run will not answer. They stay here until [`Scheduler::take_set_aside`] takes them.
     pub(super) set_aside: Vec<Planned>,
-    /// How many of those rows have an answer that was paid for but is in no line of the results.
+    /// How many of the rows that were set aside have an answer that was paid for but is in no line of the results.
     pub(super) unkept: u64,
     pub(super) events: Vec<EventBody>,
     /// Whether the run has warned that an answer ended for an unknown reason.
@@ -113,8 +113,8 @@ impl Scheduler {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Returns how many paid answers are lost: this run will not answer their rows any more, and no line of the results
-    /// contains them.
+    /// Returns how many paid answers are lost. No line of the results contains such an answer, and this run will not
+    /// answer its row any more.
     pub fn unkept(&self) -> u64 {
         self.unkept
     }
@@ -134,7 +134,7 @@ impl Scheduler {
         self.max_in_flight
     }
 
-    /// Returns the money that all runs on the same results have spent.
+    /// Returns the money that all runs with the same results file have spent.
     pub fn spent(&self) -> Money {
         self.config.budget.spent
     }

@@ -17,11 +17,11 @@ pub struct Steering {
     pub by_hand: RateLimits,
     /// The bounds of the concurrency window.
     pub window: Window,
-    /// `--max-cost`, for all runs on the same results.
+    /// `--max-cost`: the limit for all runs with the same results file together.
     pub max_cost: Option<Money>,
-    /// `--max-requests`, for this run.
+    /// `--max-requests`: the limit for this run.
     pub max_requests: Option<u64>,
-    /// `--max-time`, for this run.
+    /// `--max-time`: the limit for this run.
     pub max_time: Option<Duration>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use crate::scheduler::{Step, Window};
 
     #[test]
-    fn a_smaller_window_cancels_nothing_and_sends_nothing_until_enough_has_ended() {
+    fn with_a_smaller_window_no_request_is_canceled_and_none_is_sent_until_enough_have_ended() {
         let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 10));
         let tickets = dispatched(&mut scheduler, Instant::ZERO);
         assert_eq!(tickets.len(), 10);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_budget_lets_a_waiting_run_go_on() {
+    fn a_run_that_waits_for_money_continues_when_the_budget_is_raised() {
         let mut config = config(RateLimits::NONE, 10);
         config.budget = crate::scheduler::Budget::new(Some(Money(1_500)), None, None, Money::ZERO);
         let mut scheduler = scheduler_with(50, config);

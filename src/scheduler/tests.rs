@@ -147,7 +147,7 @@ fn a_wait_for_a_limit_names_the_limit_and_the_moment_when_it_allows_more() {
 
     assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 1);
 
-    let Step::Wait { until, reason } = scheduler.poll(Instant::ZERO) else { panic!("the limit is used up") };
+    let Step::Wait { until, reason } = scheduler.poll(Instant::ZERO) else { panic!("the scheduler does not wait") };
     assert_eq!((until, reason), (Instant::from_secs(1), Reason::Limit(crate::domain::Dimension::Requests)));
 }
 
@@ -175,7 +175,9 @@ fn waiting_for_limits_uses_up_no_tries() {
     }
 
     let tickets = dispatched(&mut scheduler, now);
-    let Next::Finished(outcome) = scheduler.on_end(tickets[0], answer(), now) else { panic!("it was answered") };
+    let Next::Finished(outcome) = scheduler.on_end(tickets[0], answer(), now) else {
+        panic!("the row is not finished")
+    };
 
     assert_eq!(outcome.attempts.len(), 21);
     assert!(matches!(scheduler.poll(now), Step::Drained));
@@ -207,7 +209,7 @@ fn faults_are_tried_again_as_often_as_allowed_and_then_fail_the_row() {
     let tickets = dispatched(&mut scheduler, now);
     let next = scheduler.on_end(tickets[0], fault(), now);
 
-    let Next::Finished(outcome) = next else { panic!("no try is left") };
+    let Next::Finished(outcome) = next else { panic!("the row is tried again") };
     assert!(matches!(outcome.ended, Ended::Failed { class: ErrorClass::Server, is_retryable: true, .. }));
     assert_eq!(outcome.attempts.len(), 4);
 }
@@ -229,7 +231,7 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
                 failed += usize::from(matches!(outcome.ended, Ended::Failed { .. }));
             }
         }
-        assert!(now < Instant::from_secs(300), "it must end");
+        assert!(now < Instant::from_secs(300), "the run must end");
     }
 
     assert_eq!(failed, 12);
@@ -248,14 +250,14 @@ fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usi
             pending += usize::from(matches!(next, Next::Pending(_)));
         }
         now = now + Duration::from_millis(100);
-        assert!(now < Instant::from_secs(7_200), "it must stop");
+        assert!(now < Instant::from_secs(7_200), "the run must stop");
     }
     assert!(matches!(scheduler.halted(), Some(HaltReason::Endpoint(_))));
     (now, pending + scheduler.take_set_aside().len())
 }
 
 #[test]
-fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_row_pending() {
+fn an_endpoint_that_can_not_be_reached_stops_the_run_after_ten_seconds_with_every_row_pending() {
     let refused = || Verdict::Transient {
         class: ErrorClass::Network,
         retry_after: None,
@@ -270,7 +272,7 @@ fn an_endpoint_that_nobody_reaches_stops_the_run_after_ten_seconds_with_every_ro
 }
 
 #[test]
-fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there() {
+fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wait() {
     let refused = || Verdict::Transient {
         class: ErrorClass::Network,
         retry_after: None,
@@ -289,13 +291,13 @@ fn a_row_is_not_blamed_when_it_takes_longer_than_its_wait_to_find_nobody_there()
             assert!(!matches!(next, Next::Finished(_)), "{next:?}");
             pending += usize::from(matches!(next, Next::Pending(_)));
         }
-        assert!(now < Instant::from_secs(30), "it must stop");
+        assert!(now < Instant::from_secs(30), "the run must stop");
     }
     assert_eq!(pending + scheduler.take_set_aside().len(), 3);
 }
 
 #[test]
-fn an_endpoint_that_answers_with_faults_from_the_start_is_waited_for() {
+fn the_run_waits_for_an_endpoint_that_answers_with_faults_from_the_start() {
     let status = |status| Failure { status: Some(status), ..Failure::default() };
     let overloaded = || Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: status(529) };
     for verdict in [&fault as &dyn Fn() -> Verdict, &overloaded] {
@@ -328,17 +330,17 @@ fn an_outage_is_reported_with_its_fault_its_length_and_the_next_try_until_someth
             told.extend(scheduler.outage(now).map(|outage| (now, outage)));
             now = now + Duration::from_millis(100);
             tickets = dispatched(&mut scheduler, now);
-            assert!(now < Instant::from_secs(300), "{rows} rows: they are tried again");
+            assert!(now < Instant::from_secs(300), "{rows} rows: nothing has reported the outage");
         };
         let probed = scheduler.outage(now).expect("nothing has worked yet");
         scheduler.on_end(probe, answer(), now);
 
-        let first = told.first().expect("it was told").0;
+        let first = told.first().expect("the outage was reported").0;
         assert!(first <= Instant::from_secs(3), "{rows} rows: first reported at {first:?}");
         assert!(told.iter().all(|(at, outage)| outage.lasted == at.since(Instant::from_secs(1))), "{told:?}");
         assert!(told.iter().all(|(_, outage)| outage.fault.status == Some(529)), "{told:?}");
         assert!(told.iter().any(|(_, outage)| outage.next_try.is_some()), "{told:?}");
-        assert_eq!(probed.next_try, None, "a try is on its way");
+        assert_eq!(probed.next_try, None, "a probe is in flight");
         assert_eq!(scheduler.outage(now), None, "{rows} rows: something worked");
     }
 }
@@ -362,7 +364,7 @@ fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
 }
 
 #[test]
-fn a_403_halts_for_the_key_before_the_first_success_and_fails_only_the_row_after_it() {
+fn a_403_stops_the_run_before_the_first_success_and_fails_only_its_row_later() {
     let forbidden = || Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() });
     let mut before = scheduler_with(5, config(RateLimits::NONE, 5));
     let mut after = scheduler_with(5, config(RateLimits::NONE, 5));
@@ -380,7 +382,7 @@ fn a_403_halts_for_the_key_before_the_first_success_and_fails_only_the_row_after
 }
 
 #[test]
-fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
+fn the_rows_of_a_model_that_is_not_found_are_set_aside_and_the_rows_of_other_models_are_sent() {
     let mut scheduler = Scheduler::new(config(RateLimits::NONE, 2));
     for row in 0..6 {
         let mut row = planned(&row.to_string(), 10, 10);
@@ -394,7 +396,7 @@ fn a_model_that_is_not_found_is_parked_and_the_others_run_on() {
 
     let next = scheduler.on_end(tickets[0], Verdict::NoModel(Failure::default()), Instant::ZERO);
     assert!(matches!(next, Next::Pending(_)));
-    assert_eq!(scheduler.take_set_aside().len(), 3, "the queued rows of that model");
+    assert_eq!(scheduler.take_set_aside().len(), 3, "the queued rows of that model are set aside");
     let rest = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(rest.len(), 1);
     scheduler.on_end(rest[0], answer(), Instant::ZERO);
@@ -444,7 +446,7 @@ fn a_missing_model_whose_rows_come_first_does_not_stop_the_run_before_the_others
 }
 
 #[test]
-fn at_a_limit_without_retry_after_rows_take_turns_and_waits_only_grow() {
+fn refusals_without_retry_after_make_rows_take_turns_and_waits_grow() {
     let mut scheduler =
         scheduler_with(50, Config { retry_for: Duration::from_secs(36_000), ..config(RateLimits::NONE, 1) });
     let bare = || Verdict::Limited { kind: LimitKind::Concurrency, retry_after: None, failure: Failure::default() };
@@ -489,7 +491,7 @@ fn no_row_waits_longer_than_retry_for_whatever_the_cause() {
                 now = now + Duration::from_millis(50);
                 assert!(now < Instant::from_secs(100), "kind {kind}, seed {seed}: it is not given up");
             }
-            let waited = ended_at.expect("it ended").since(Instant::ZERO);
+            let waited = ended_at.expect("the row has ended").since(Instant::ZERO);
             assert!(waited <= Duration::from_secs(31), "kind {kind}, seed {seed}: {waited:?}");
         }
     }
@@ -562,7 +564,7 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
     let second = dispatched(&mut scheduler, Instant::ZERO);
 
     assert_eq!((first.len(), waits, second.len()), (2, 1000, 1));
-    assert_eq!((scheduler.unsettled().1, walks() - before), (most + most, 4), "each row is walked over once");
+    assert_eq!((scheduler.unsettled().1, walks() - before), (most + most, 4), "the size of each row is computed once");
 }
 
 #[test]
@@ -594,7 +596,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
     let tickets = dispatched(&mut scheduler, now);
     let next = scheduler.on_end(tickets[0], answered(half), now);
 
-    let Next::Finished(outcome) = next else { panic!("it was answered") };
+    let Next::Finished(outcome) = next else { panic!("the row is not finished") };
     assert_eq!(
         outcome.usage().prompt_tokens(),
         120_000,
@@ -605,7 +607,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
 }
 
 #[test]
-fn an_answer_that_broke_off_is_recorded_at_what_it_used_and_charged_what_was_reserved() {
+fn an_answer_that_broke_off_is_recorded_with_its_usage_and_the_budget_is_charged_the_reservation() {
     let mut config = config_with_step();
     config.budget = Budget::new(Some(Money::from_dollars(1.0)), None, None, Money::ZERO);
     config.retry_ambiguous = false;
@@ -615,7 +617,7 @@ fn an_answer_that_broke_off_is_recorded_at_what_it_used_and_charged_what_was_res
     let usage = Usage { input_tokens: 60_000, ..Usage::default() };
     let next = scheduler.on_end(tickets[0], broken_off(usage), Instant::ZERO);
 
-    let Next::Finished(outcome) = next else { panic!("it is not tried again") };
+    let Next::Finished(outcome) = next else { panic!("the row is tried again") };
     assert!(matches!(outcome.ended, Ended::Failed { .. }));
     assert_eq!(outcome.cost(), Some(Money::from_dollars(0.006)));
     assert_eq!(scheduler.spent(), Money(1_000));
@@ -630,12 +632,12 @@ fn a_row_without_a_price_has_no_cost_and_takes_nothing_from_the_budget() {
 
     let next = scheduler.on_end(tickets[0], answer(), Instant::ZERO);
 
-    let Next::Finished(outcome) = next else { panic!("it was answered") };
+    let Next::Finished(outcome) = next else { panic!("the row is not finished") };
     assert_eq!(outcome.cost(), None);
     assert_eq!(scheduler.spent(), Money::ZERO);
 }
 
-/// Settings with the prices of a model whose prompts above 100,000 tokens are more expensive.
+/// Returns settings with the prices of a model. The prices are higher for prompts above 100,000 tokens.
 fn config_with_step() -> Config {
     let mut config = config(RateLimits::NONE, 1);
     config.real_cost = Box::new(|_, usage| Catalog::builtin().cost("claude-haiku-5-5", usage));
@@ -643,7 +645,7 @@ fn config_with_step() -> Config {
 }
 
 #[test]
-fn a_head_raises_a_level_towards_the_remaining_amount_of_the_server() {
+fn a_head_raises_a_bucket_towards_the_remaining_amount_that_the_server_reports() {
     let mut scheduler = scheduler_with(1000, config(RateLimits::new(1000, 450_000, 90_000), 500));
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(tickets.len(), 15, "the output limit of one second, divided by the predicted output of a row");
@@ -679,8 +681,8 @@ fn after_a_halt_nothing_starts() {
     assert_eq!(scheduler.take_set_aside().len(), 9);
 }
 
-/// A pool with 60,000 input tokens per minute. One row needs 50,000 of them. Smaller rows come before and after it, and
-/// a bigger row comes last.
+/// Makes a pool with 60,000 input tokens per minute. One row needs 50,000 tokens. Smaller rows come before and after
+/// that row, and a bigger row comes last.
 fn behind_a_big_row(small: usize) -> Scheduler {
     let mut scheduler = Scheduler::new(config(RateLimits::new(60_000, 60_000, 6_000_000), 1_000));
     scheduler.offer(planned("first", 1_000, 10), Instant::ZERO);
@@ -719,14 +721,18 @@ fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
     let pool = &mut scheduler.pools[0].pool;
     pool.hold_until(Instant::ZERO, all, Instant::ZERO);
-    let Admission::Granted(reservation) = pool.reserve(all, Instant::ZERO) else { panic!("the bucket is full") };
+    let Admission::Granted(reservation) = pool.reserve(all, Instant::ZERO) else { panic!("the bucket has no room") };
     pool.settle(reservation, all, false, Instant::ZERO);
 
     let sent = sent_at(&mut scheduler, 300);
 
-    let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("it is sent").1;
+    let at = |label: &str| sent.iter().find(|(sent, _)| sent == label).expect("the row is sent").1;
     let passed = sent.iter().filter(|(label, second)| label == "small" && *second < at("big")).count();
-    assert!((50..=70).contains(&at("big")), "it is sent after at most four thirds of 50 s, here after {} s", at("big"));
-    assert!((20..=40).contains(&passed), "{passed} rows passed; a quarter of the limit allows 33");
+    assert!(
+        (50..=70).contains(&at("big")),
+        "the big row is sent after at most four thirds of 50 s, here after {} s",
+        at("big")
+    );
+    assert!((20..=40).contains(&passed), "{passed} rows passed, and a quarter of the limit allows 33");
     assert_eq!(sent.len(), 203);
 }

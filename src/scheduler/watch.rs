@@ -104,7 +104,7 @@ mod tests {
     use crate::domain::{RateLimits, Usage, Verdict};
 
     #[test]
-    fn an_end_for_an_unknown_reason_is_told_once_with_the_reason() {
+    fn a_run_warns_once_of_an_answer_that_ended_for_an_unknown_reason() {
         let mut scheduler = scheduler_with(3, config(RateLimits::NONE, 3));
         let answer = |quality, stop_reason: &str| {
             let json = Bytes::from(format!(r#"{{"content":[],"stop_reason":"{stop_reason}"}}"#));
@@ -117,12 +117,12 @@ mod tests {
         }
 
         let told = scheduler.take_events();
-        let [EventBody::Warned(told)] = &told[..] else { panic!("it is told once: {told:?}") };
+        let [EventBody::Warned(told)] = &told[..] else { panic!("there must be one warning: {told:?}") };
         assert!(told.starts_with(r#"an answer ended with stop_reason "pon\u{1b}dered", which"#), "{told}");
     }
 
     #[test]
-    fn a_status_tells_how_many_rows_wait_for_their_next_try_and_until_when() {
+    fn a_status_says_how_many_rows_wait_for_their_next_try_and_until_when() {
         let mut scheduler = scheduler_with(3, config(RateLimits::NONE, 3));
         let tickets = dispatched(&mut scheduler, Instant::ZERO);
         scheduler.on_end(tickets[0], fault(), Instant::ZERO);
@@ -131,7 +131,7 @@ mod tests {
 
         let status = |seconds| match scheduler.status(Instant::from_secs(seconds)) {
             EventBody::Status { backoffs, .. } => backoffs,
-            other => panic!("{other:?} is no status"),
+            other => panic!("{other:?} is not a status"),
         };
 
         let (soon, late) = (status(1), status(3_600));

@@ -1,9 +1,9 @@
 //! The simulated API: one model, which runs in process in virtual time, or over HTTP on loopback.
 //!
-//! It tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts of `plan`.
-//! [`model`] is a plain state machine that is given `now`. [`transport`] runs the model in process on the run's clock,
-//! and `server` runs the model over sockets (feature `sim`). [`config`] holds all settings. [`faults`] holds the faults
-//! that can be injected. [`presets`] holds the models.
+//! The simulated API tests `limiter` and `scheduler`. So it shares no code with them, and does not use the token counts
+//! of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the model in process on
+//! the run's clock, and `server` runs the model over sockets (feature `sim`). [`config`] holds all settings. [`faults`]
+//! holds the faults that can be injected. [`presets`] holds the models.
 //!
 //! Message Batches are not served: they have an endpoint and limits of their own, and do not count against the limits
 //! of Messages.
@@ -18,42 +18,42 @@
 //! | input is estimated at the start and corrected at the end; cache reads do not count, except with the oldest models | Docs, Rate limits, 2026-08-22 |
 //! | output counts while it is produced; `max_tokens` has no effect on the limits | Docs, Rate limits, from 2026-02-19 |
 //! | under the older rule, `max_tokens` counts at the start and is corrected at the end ([`config::OutputRule::MaxTokensUpFront`]) | Docs, Rate limits, to 2026-02-18 |
-//! | every answer to a message and every 429 of its limits has rate headers: limit per minute, what is left (tokens to the nearest thousand), time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
-//! | `anthropic-ratelimit-tokens-…` is the sum of input and output | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
+//! | every answer to a message and every 429 because of a limit has rate headers: the limit per minute, the amount that is left (tokens to the nearest thousand), and the time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
+//! | each of the headers `anthropic-ratelimit-tokens-…` is the sum of input and output | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | `retry-after` is in whole seconds; a retry before that fails | Docs, Rate limits, 2026-08-22 |
-//! | limits by tier: those up to 2026-06-25 and those of today, with the request limit of `count_tokens` | Docs, Rate limits, 2026-01-15 to 2026-10-08 (the catalog) |
-//! | a 429 for fast growth (`ramp_limit_exceeded`), for too many open requests (without rate headers), for the spend cap (without `retry-after`) | Docs, Errors, 2026-10; Rate limits, 2026-08-22; reports of users |
+//! | each tier has its own limits: the simulator knows those up to 2026-06-25 and those of today, and the request limit of `count_tokens` | Docs, Rate limits, 2026-01-15 to 2026-10-08 (the catalog) |
+//! | a 429 also refuses input that grows too fast (`ramp_limit_exceeded`), too many open requests (without rate headers) and requests beyond the spend cap (without `retry-after`) | Docs, Errors, 2026-10; Rate limits, 2026-08-22; reports of users |
 //! | `count_tokens` has a request limit of its own, is free, ignores caching and accepts only the fields of a prompt | Docs, Token counting, 2026-08-22; API reference, 2026-10 |
 //! | error bodies have a type, details and the request id; the request id is in head and body | Docs, Errors, 2026-10 |
-//! | every head of the API has the ids of request, organization and workspace; a head of the network in front of it has none | Docs, API overview, 2026-08 and 2026-10; release notes, 2026-08-11 |
-//! | unknown query parameters are ignored; unknown paths are a 404, whatever the key is; wrong methods are a 405; answers to HEAD have no body | Anthropic's own clients (`?beta=true`, `HEAD /`), 2026-11; answers seen |
+//! | every head of the API has the ids of request, organization and workspace; a head of the network in front of the API has no such ids | Docs, API overview, 2026-08 and 2026-10; release notes, 2026-08-11 |
+//! | unknown query parameters are ignored; an unknown path is answered with 404, whatever the key is, and a wrong method with 405; answers to HEAD have no body | Anthropic's own clients (`?beta=true`, `HEAD /`), 2026-11; answers seen |
 //! | `/api/hello` is a 200 that needs no key; clients use it to check whether the API can be reached | issues of clients, 2025-05 and 2026-09 |
 //! | a beta is a name and a date (`name-2026-01-31`, `claude-code-20250219`); if any value does not look like this, the answer is a 400 that names all such values | Docs, Beta headers, 2026-10; issues of clients, 2025-11 to 2026-06 |
 //! | web searches and fetches are run by the API: the answer has the call, its result and text, and ends with `end_turn`; a search costs one cent | Docs, Server tools and Web search tool, 2026-10; Pricing, 2026-10 |
-//! | a key can be sent in either header; a version is required; the versions are 2023-06-01 and 2026-10-21, which refuses sampling parameters | Docs, Versions, 2026-10 |
-//! | 400 for unknown fields, prompts larger than the context window, `max_tokens` above the model's maximum, tools without name or schema, empty texts and stop sequences, cache lifetimes in the wrong order, and for prefill, sampling, thinking and forced tools if the model does not accept them; 404 for unknown and retired models; 413 over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
-//! | stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
+//! | a key can be sent in either header; a version is required; the versions are 2023-06-01 and 2026-10-21; the later version refuses sampling parameters | Docs, Versions, 2026-10 |
+//! | the answer is a 400 for unknown fields, prompts larger than the context window, `max_tokens` above the model's maximum, tools without name or schema, empty texts and stop sequences, cache lifetimes in the wrong order, and for prefill, sampling, thinking and forced tools if the model does not accept them; it is a 404 for unknown and retired models, and a 413 for bodies over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
+//! | an answer has one of the stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
 //! | a refusal before any output costs nothing and counts against limits | Docs, Refusals and fallback, 2026-08 |
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
 //! | all other documented errors (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and the errors of a gateway in front of the API, can be injected with a fault file | Docs, Errors, 2026-10; reports of users |
-//! | events of a stream, their order, pings, text, thinking, signature and tool input, the count of output at the end, and errors inside it | Docs, Streaming messages, 2026-08-22 |
-//! | prompt caching: breakpoints (up to four, explicit or automatic), least length, lifetimes, renewal by reading, look-back of 20 blocks, prices; an entry is readable once the first answer has begun; another tool choice, thinking or effort means other entries for the messages; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-08-22 |
-//! | lists of models with pages, lifecycle and capabilities; for administrators' keys, the limits of the organization: all of them, by model or by kind | API reference, 2026-10 |
-//! | prices by kind of token, and the higher prices of Haiku 5.5 for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
+//! | a stream has the documented events in the documented order: pings, text, thinking, signature and tool input, the count of output at the end, and errors inside the stream | Docs, Streaming messages, 2026-08-22 |
+//! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, lifetimes, renewal by reading, a look-back of 20 blocks, and prices; an entry can be read once the first answer has begun; a request with another tool choice, thinking or effort uses other entries for its messages; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-08-22 |
+//! | models are listed in pages, with lifecycle and capabilities; an administrator's key can list the limits of the organization: all of them, by model or by kind | API reference, 2026-10 |
+//! | each kind of token has its own price, and Haiku 5.5 has higher prices for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
 //!
 //! # Choices where the API documents nothing
 //!
 //! | question | choice |
 //! |---|---|
-//! | how much of a limit can be used in one burst | a whole minute's worth; [`config::Bursts`] |
+//! | how much of a limit can be used in one burst | the amount that refills in a minute; [`config::Bursts`] |
 //! | `remaining` with a smaller burst | the level of the bucket; `reset` is the time at which the bucket is full |
 //! | does a refused request count against the request limit | no; [`config::SimConfig::refused_uses_request`] |
 //! | a prompt larger than the burst | is admitted when the bucket is full, and leaves it below zero |
 //! | `retry-after` when output is exhausted | the time after which the level would be above zero if no more output were produced |
-//! | several limits exhausted | the error is about the one that takes longest to recover |
+//! | several limits are exhausted | the error names the limit that takes longest to recover |
 //! | growth limit | a minute may use as much as the minute before it, and one step more; [`config::Acceleration`] |
-//! | the client of a plain call leaves | the call runs to its end and is charged |
-//! | the client of a stream leaves | output stops at that moment; what was produced is charged |
+//! | the client of a call without streaming leaves | the call runs to its end and is charged |
+//! | the client of a stream leaves | output stops at that moment, and the output so far is charged |
 //! | both key headers are present | `x-api-key` counts |
 //! | the order of the checks, if a request is wrong in several ways | path, key, version, betas, injected faults, body, limits |
 //! | a body over 32 MB | the JSON error of the API; an HTML page can be injected instead |

@@ -1,11 +1,11 @@
 //! The simulated API over HTTP: the same model, with sockets.
 //!
-//! Only this part uses the HTTP server library. Owns connections, and breaks them when a fault says so. An injected
-//! break of the connection, before the head or inside the body, is a TCP reset. Clients can't make it use more
-//! resources than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
+//! Only this part of the simulator uses the HTTP server library. The server owns its connections, and breaks them when
+//! a fault says so. It breaks a connection with a TCP reset, before the head or inside the body. Clients can't make the
+//! server use more resources than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
 //!
-//! It accepts connections in its own loop instead of using a web framework, because frameworks offer no time limit for
-//! receiving a head. The server has one handler, so it needs no routing.
+//! The server accepts connections in its own loop instead of using a web framework, because frameworks offer no time
+//! limit for receiving a head. The server has one handler, so it needs no routing.
 
 mod body;
 mod bounds;
@@ -106,7 +106,7 @@ impl SimServer {
         });
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            // The server stops immediately when told to, without waiting for open calls.
+            // When `stop` is called, the server stops immediately, without waiting for open calls.
             tokio::select! {
                 never = accept(listener, stage) => match never {},
                 () = stopped => {}
@@ -127,8 +127,7 @@ impl SimServer {
 
     /// Stops the server. It accepts no more connections.
     ///
-    /// # Errors
-    /// There are none: a server ends only when it is told to.
+    /// # Errors There are no errors at present: a server ends only when this method is called.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
         // If the server panicked, this has already been printed.
@@ -197,7 +196,7 @@ async fn answer(
         true => body::read(body, stage.bounds.body, &stage.bodies).await,
         false => Err(Unread::NoRoom),
     };
-    // While the body arrived, other answers may have used up the room.
+    // Other answers may have used up the memory while the body arrived.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()
@@ -241,7 +240,7 @@ fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival
     }
 }
 
-/// Answers at the time that the model gives, or breaks the connection if the model says so.
+/// Sends the answer at the times that the model gives, or breaks the connection if the model says so.
 async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<Played> {
     let call = OpenCall::new(stage.model.clone(), stage.clock, arrival.ticket);
     open.share.take(arrival.body.iter().map(size).sum());

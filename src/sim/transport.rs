@@ -19,7 +19,8 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. A panic of another holder does not matter, because each call leaves the model in a valid state.
+/// Locks the model. If another task panicked while it held the lock, the model is still used, because each call leaves
+/// it in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -35,7 +36,7 @@ pub struct SimTransport {
 }
 
 impl SimTransport {
-    /// Returns a transport to `model`. Both use the time of `clock`. It sends the key `sk-ant-simulated`.
+    /// Returns a transport to `model`. Both use the time of `clock`. The transport sends the key `sk-ant-simulated`.
     pub fn new(model: SharedModel, clock: RunClock) -> Self {
         let network = lock(&model).config().network;
         lock(&model).set_wall_start(clock.wall(Instant::ZERO));
@@ -170,7 +171,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call that tells the model when it ends, however it ends.
+/// A call that tells the model when the call ends, whatever the reason is.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -285,8 +286,8 @@ mod tests {
 
         let error = before.send(request(false)).await.expect_err("no head");
         let mut exchange = inside.send(request(false)).await.expect("a head");
-        let first = exchange.chunk().await.expect("half of it");
-        let second = exchange.chunk().await.expect_err("the other half");
+        let first = exchange.chunk().await.expect("the first half of the body comes");
+        let second = exchange.chunk().await.expect_err("the connection breaks before the second half");
 
         assert_eq!((error.kind, second.kind), (WireErrorKind::Broken, WireErrorKind::Broken));
         assert!(first.is_some_and(|bytes| !bytes.is_empty()));

@@ -109,15 +109,15 @@ pub fn recovery(data: &[u8]) {
             disk.put("d/out.jsonl.run/manifest.json", br#"{"format":1,"origin":"o"}"#);
         }
         match Journal::open(options(&disk), Box::new(|_| {})) {
-            Err(_) => assert_eq!(disk.content(path).as_deref(), Some(data), "what is refused is untouched"),
+            Err(_) => assert_eq!(disk.content(path).as_deref(), Some(data), "a refused file is not changed"),
             Ok((journal, recovered)) => {
                 drop(journal);
                 let content = disk.content(path).unwrap_or_default();
                 assert!(content.is_empty() || content.ends_with(b"\n"), "no half-written line is left");
-                let (_, again) = Journal::open(options(&disk), Box::new(|_| {})).expect("it recovers again");
+                let (_, again) = Journal::open(options(&disk), Box::new(|_| {})).expect("a second recovery works");
                 assert_eq!(again.done.len(), recovered.done.len());
                 assert_eq!(again.failed, recovered.failed);
-                assert_eq!(disk.content(path).unwrap_or_default(), content, "there is nothing left to mend");
+                assert_eq!(disk.content(path).unwrap_or_default(), content, "a second recovery changes nothing");
             }
         }
     }
@@ -161,7 +161,7 @@ pub fn headers(data: &[u8]) {
 pub fn sse(data: &[u8]) {
     for (status, kind) in [(200, "text/event-stream"), (200, "application/json"), (529, "application/json")] {
         let mut headers = http::HeaderMap::new();
-        headers.insert("content-type", kind.parse().expect("it is a header"));
+        headers.insert("content-type", kind.parse().expect("the value is valid in a header"));
         let head = ReplyHead { status, headers };
         let whole = decoded(&head, data, usize::MAX);
         for size in [1, 7] {
@@ -188,12 +188,12 @@ fn decoded(head: &ReplyHead, data: &[u8], size: usize) -> String {
 
 /// A request that may be answered with any tool call.
 fn asked() -> Request {
-    let toolset = serde_json::value::RawValue::from_string("[{}]".to_owned()).expect("it is JSON");
+    let toolset = serde_json::value::RawValue::from_string("[{}]".to_owned()).expect("the text is JSON");
     Request::of(&Params(vec![("tools".into(), toolset)]))
 }
 
 fn provider() -> Anthropic {
-    Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")
+    Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the value is valid in a header")
 }
 
 /// Configuration files, and fault files.
@@ -206,7 +206,7 @@ pub fn config(data: &[u8]) {
     if let Err(error) = Config::of_run(&args, &world) {
         assert!(!error.to_string().is_empty());
     }
-    // When targets run in parallel, another one may have removed the file already.
+    // When targets run in parallel, another target may have removed the file already.
     let _ = std::fs::remove_file(path);
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = FaultPlan::parse(text, "faults.json");

@@ -1,4 +1,4 @@
-//! Import cycles: files that use each other, directly or through others.
+//! Finds import cycles: files that use each other, directly or through other files.
 //!
 //! A path counts as a use of the file that defines the item: re-exports (`pub use`) are followed. A file that only
 //! re-exports an item does not use it.
@@ -56,7 +56,7 @@ fn defining_file<'s>(mut path: Module, files: &BTreeMap<&'s [String], &'s Source
     None
 }
 
-/// Returns all files that a file uses, directly or through others.
+/// Returns all files that a file uses, directly or through other files.
 fn reached<'s>(module: &'s [String], uses: &BTreeMap<&'s [String], BTreeSet<&'s [String]>>) -> BTreeSet<&'s [String]> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&[String]> = uses[module].iter().copied().collect();

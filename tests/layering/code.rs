@@ -30,7 +30,7 @@ pub fn without_comments_and_strings(text: &str) -> String {
     code
 }
 
-/// Returns the end of the comment or literal that starts at `at`; `at` itself if none starts there.
+/// Returns the end of the comment or literal that starts at `at`; `at` itself if no comment or literal starts there.
 fn blank_end(chars: &[char], at: usize) -> usize {
     let next = chars.get(at + 1).copied().unwrap_or('\0');
     match chars[at] {
@@ -105,8 +105,7 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The range of an item ends before its last line break. So its number of lines is its number of line breaks plus
-    // one.
+    // The range of an item ends before its last line break. So an item has one line more than it has line breaks.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)

@@ -7,7 +7,7 @@
 //! 2. `paths.rs` finds every remaining path, expands `use` trees, and resolves `self` and `super`.
 //! 3. `rules.rs` compares the paths with the tables.
 //!
-//! This is a scanner of a few hundred lines instead of a parser crate, because only paths and macro calls matter here.
+//! A scanner of a few hundred lines is used instead of a parser crate, because only paths and macro calls matter here.
 
 mod circles;
 mod code;
@@ -30,14 +30,14 @@ use map::map_faults;
 use paths::{Source, words};
 use public::idle_public;
 use rules::{
-    core_faults, hold, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
+    assert_none, core_faults, home_faults, module_faults, printing_faults, provider_faults, stream_faults, text_faults,
 };
 use sizes::size_faults;
 use tables::{HOMES, MODULES, SAME_LAYER, TEXTS, row};
 
 #[test]
 fn every_module_uses_only_what_its_row_allows() {
-    hold(project().iter().flat_map(module_faults).collect());
+    assert_none(project().iter().flat_map(module_faults).collect());
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn modules_use_only_lower_layers_except_for_the_listed_uses() {
 
             assert!(
                 by_layer || by_design,
-                "{} (layer {}) may use {used}: neither lower nor listed",
+                "{} (layer {}) may use {used}, which is neither in a lower layer nor listed in SAME_LAYER",
                 user.name,
                 user.layer
             );
@@ -69,14 +69,14 @@ fn modules_use_only_lower_layers_except_for_the_listed_uses() {
 }
 
 #[test]
-fn no_files_use_each_other_in_a_circle() {
+fn there_are_no_import_cycles() {
     let found: Vec<String> = circles(project()).iter().map(|circle| circle.join(", ")).collect();
 
     assert!(found.is_empty(), "these files use each other in a circle; move what they share:\n{}", found.join("\n"));
 }
 
 #[test]
-fn the_simulator_shares_no_code_with_what_it_judges() {
+fn the_simulator_shares_no_code_with_the_modules_that_it_tests() {
     let sim = row("sim").expect("the simulator has a row");
 
     for judged in ["limiter", "scheduler", "classify"] {
@@ -85,13 +85,13 @@ fn the_simulator_shares_no_code_with_what_it_judges() {
 }
 
 #[test]
-fn the_core_names_no_clock_file_socket_or_thread() {
-    hold(project().iter().flat_map(core_faults).collect());
+fn the_core_uses_no_clock_file_socket_or_thread() {
+    assert_none(project().iter().flat_map(core_faults).collect());
 }
 
 #[test]
 fn every_foreign_crate_is_used_only_in_its_home() {
-    hold(project().iter().flat_map(home_faults).collect());
+    assert_none(project().iter().flat_map(home_faults).collect());
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn every_foreign_crate_with_a_home_is_used() {
     let is_used = |krate: &str| sources.iter().any(|source| source.paths.iter().any(|path| path.first() == krate));
     let unused: Vec<&str> = HOMES.iter().map(|(krate, _)| *krate).filter(|krate| !is_used(krate)).collect();
 
-    assert!(unused.is_empty(), "nothing uses {unused:?}, which tests/layering/tables.rs gives a home");
+    assert!(unused.is_empty(), "tests/layering/tables.rs gives a home to {unused:?}, but nothing uses them");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn every_dependency_is_used() {
         .chain(unused(&listed(&manifest, Kind::Tests), &with_tests))
         .collect();
 
-    assert!(unused.is_empty(), "nothing uses {unused:?}, which Cargo.toml lists; take them out");
+    assert!(unused.is_empty(), "Cargo.toml lists {unused:?}, but nothing uses them; remove them");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn every_public_function_is_used_outside_the_library() {
     let outside = outside.map(|(_, text)| text).chain([read(&root.join("src/main.rs"))]);
     let outside: BTreeSet<String> = outside.flat_map(|text| words(&text).collect::<Vec<_>>()).collect();
 
-    hold(project().iter().flat_map(|source| idle_public(source, &outside)).collect());
+    assert_none(project().iter().flat_map(|source| idle_public(source, &outside)).collect());
 }
 
 #[test]
@@ -161,15 +161,15 @@ fn files_are_short() {
 
 #[test]
 fn only_the_listed_files_write_to_the_terminal() {
-    hold(project().iter().flat_map(printing_faults).collect());
-    hold(project().iter().flat_map(stream_faults).collect());
+    assert_none(project().iter().flat_map(printing_faults).collect());
+    assert_none(project().iter().flat_map(stream_faults).collect());
 }
 
 #[test]
 fn words_of_a_provider_appear_only_in_its_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
 
-    hold(files_below(&root).iter().flat_map(|(name, text)| provider_faults(name, text)).collect());
+    assert_none(files_below(&root).iter().flat_map(|(name, text)| provider_faults(name, text)).collect());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn texts_contain_no_machine_paths_and_no_notes_to_oneself() {
     let texts = TEXTS.iter().map(|name| (name.to_string(), read(&root.join(name))));
     let sources = files_below(&root.join("src")).into_iter().map(|(name, text)| (format!("src/{name}"), text));
 
-    hold(texts.chain(sources).flat_map(|(name, text)| text_faults(&name, &text)).collect());
+    assert_none(texts.chain(sources).flat_map(|(name, text)| text_faults(&name, &text)).collect());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Public functions that are not mentioned anywhere outside the library.
+//! Finds public functions that are not mentioned anywhere outside the library.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ mod tests {
     use crate::paths::words;
 
     #[test]
-    fn a_public_function_that_nothing_outside_names_is_found() {
+    fn a_public_function_that_is_not_used_outside_the_library_is_found() {
         let outside = words("fn main() { used(); /* idle() */ let text = \"idle\"; }").collect();
         let text = "pub fn used() {}\npub const fn idle() {}\npub(crate) fn inner() {}\npub struct Idle;\nfn own() {}";
 

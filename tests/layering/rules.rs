@@ -28,7 +28,7 @@ fn shown(faults: &[Fault]) -> Vec<String> {
     faults.iter().map(Fault::to_string).collect()
 }
 
-pub fn hold(faults: Vec<Fault>) {
+pub fn assert_none(faults: Vec<Fault>) {
     assert!(faults.is_empty(), "{} breach(es) of the architecture:\n{}", faults.len(), shown(&faults).join("\n"));
 }
 
@@ -72,7 +72,7 @@ pub fn core_faults(source: &Source) -> Vec<Fault> {
         .map(|path| {
             source.fault(
                 path,
-                format!("the core names {path}; it is given the time, and reads and writes nothing itself"),
+                format!("the core uses {path}; callers pass the time to the core, and the core reads and writes nothing itself"),
             )
         })
         .collect()
@@ -108,7 +108,7 @@ pub fn provider_faults(file: &str, text: &str) -> Vec<Fault> {
     for (at, line) in text.lines().enumerate() {
         let line = line.to_lowercase();
         for name in names.iter().filter(|name| line.contains(**name)) {
-            let message = format!("{name:?} belongs to a provider; only {} may name it", homes.join(", "));
+            let message = format!("{name:?} is a word of a provider; only {} may contain it", homes.join(", "));
             faults.push(Fault { file: format!("src/{file}"), line: at + 1, message });
         }
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn uses_are_found_in_every_way_of_writing_them() {
+    fn a_use_is_found_in_every_form_of_rust_code() {
         for text in [
             "fn f() { crate::cli::run(); }",
             "use crate::{domain::{Job, Params}, cli::{args as typed}};",
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_itself_uses_the_command_line_only() {
+    fn main_rs_uses_only_the_command_line() {
         assert_eq!(module_faults(&Source::new("main.rs", "fn main() { claude_batch::cli::run() }")).len(), 0);
         assert_eq!(module_faults(&Source::new("main.rs", "use claude_batch::{cli, runner};")).len(), 1);
     }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_core_may_use_durations_and_instants_it_is_given() {
+    fn the_core_may_use_durations_and_instants_that_callers_pass() {
         let text = "use std::time::Duration;\nuse crate::clock::Instant;\nfn f(now: Instant, at: jiff::Timestamp) {}";
 
         assert_eq!(core_faults(&Source::new("limiter/pool.rs", text)).len(), 0);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_named_like_a_crate_is_not_the_crate() {
+    fn a_path_to_a_module_that_has_the_name_of_a_crate_is_not_a_use_of_the_crate() {
         for text in
             ["mod csv;\nfn f() { csv::open(); }", "use super::csv;\nfn f() { csv::open(); }", "use self::csv::Rows;"]
         {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_own_names_elsewhere_are_found() {
+    fn names_of_a_provider_outside_its_folder_are_found() {
         let text = "fn f(kind: &str) -> bool {\n    kind == \"overloaded_error\"\n}\n// Anthropic-RateLimit-Requests\n";
 
         let lines: Vec<usize> = provider_faults("scheduler/mod.rs", text).iter().map(|fault| fault.line).collect();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_a_machine_and_vague_words_are_found_in_comments_too() {
+    fn machine_paths_and_vague_words_are_found_even_in_comments() {
         let text = "// see /home/somebody/notes\n// a small Helper\n// as issue 12 says\n// FIXME\n";
 
         let lines: Vec<usize> = text_faults("src/x.rs", text).iter().map(|fault| fault.line).collect();

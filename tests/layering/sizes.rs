@@ -28,7 +28,7 @@ mod tests {
     use crate::code::lines_without_tests;
 
     #[test]
-    fn a_file_over_the_size_is_named() {
+    fn the_message_names_a_file_that_is_too_long() {
         let at_the_limit = [("a.rs", 500), ("b.rs", 10)];
         let over_it = [("a.rs", 501), ("b.rs", 10)];
 
@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(lines_without_tests("fn f() {}\nfn g() {}"), 2);
     }
 
-    /// Returns the faults of these files, checked together with `short` files of one line.
+    /// Returns the faults of these files. They are checked together with `short` other files, each with one line.
     fn faults(files: &[(&str, usize)], short: usize) -> Vec<String> {
         let named = files.iter().map(|(name, lines)| (name.to_string(), *lines));
         let short = (0..short).map(|at| (format!("short{at}.rs"), 1));

@@ -22,8 +22,8 @@ const fn module(name: &'static str, layer: u8, may_use: &'static str) -> Module 
     Module { name, layer, may_use }
 }
 
-/// Every module of the library. `sim` uses neither `limiter` nor `scheduler` nor `classify`, because the tests check
-/// these modules with it.
+/// Every module of the library. `sim` does not use `limiter`, `scheduler` and `classify`, because the tests check these
+/// modules with the simulator.
 pub const MODULES: &[Module] = &[
     module("clock", 0, ""),
     module("domain", 0, "clock"),
@@ -71,7 +71,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("classify", "transport"),
 ];
 
-/// What the program's own file may use of the library.
+/// The modules of the library that `main.rs` may use.
 pub const MAIN_MAY_USE: &[&str] = &["cli"];
 
 /// The modules that get time, bytes and random numbers only from their callers.

@@ -1,7 +1,7 @@
-//! The promises about security: a small part of each loop, mostly with the real program.
+//! Tests the promises about security: runs a small part of each loop, mostly with the real program.
 //!
 //! `cargo bench --bench security -- full` runs the full loops and writes the page `benches/SECURITY.md`. `loops/` has
-//! one file for each class of attack. It contains the tables, the generators, and the lines for the page.
+//! one file for each class of attack. Each file contains the tables, the generators, and the lines for the page.
 #![cfg(feature = "sim")]
 
 #[path = "../support/hostile.rs"]
@@ -23,7 +23,7 @@ fn holds(name: &str) {
     assert!(!page(Size::Share).is_empty(), "{name} tried nothing");
 }
 
-/// Makes one test for each loop. So the loops run in parallel, and each has its own name.
+/// Makes one test for each loop. So the loops run in parallel, and each loop is a test with its own name.
 macro_rules! tests {
     ($($test:ident: $name:literal,)*) => {
         $(
@@ -44,28 +44,28 @@ macro_rules! tests {
 
 #[cfg(unix)]
 tests! {
-    nothing_in_a_folder_of_somebody_else_redirects_authorizes_runs_or_spends: "trust",
-    one_run_uses_a_file_at_a_time: "locks",
-    nothing_planted_is_opened: "files",
-    the_key_is_in_no_sink: "key",
-    what_is_printed_can_be_looked_at_and_pasted: "terminal",
-    a_configuration_of_somebody_else_sets_what_it_may: "config",
-    requests_go_where_they_are_meant_to_go: "plain-http",
-    nothing_hangs_or_overflows: "bounds",
-    hostile_servers_do_not_eat_the_memory: "memory",
-    the_simulator_answers_this_machine_only: "simulate",
-    the_program_is_made_of_what_it_says: "supply",
+    files_that_somebody_else_made_redirect_allow_run_and_spend_nothing: "trust",
+    only_one_run_uses_a_file_at_a_time: "locks",
+    things_that_other_users_put_at_output_paths_are_not_used: "files",
+    the_key_appears_in_no_output: "key",
+    printed_text_and_printed_commands_do_no_harm: "terminal",
+    a_configuration_file_sets_only_what_it_may_set: "config",
+    requests_are_sent_only_to_the_intended_address: "plain-http",
+    no_input_makes_the_program_hang_or_overflow: "bounds",
+    hostile_servers_can_not_use_up_the_memory: "memory",
+    the_simulator_answers_only_this_machine: "simulate",
+    the_program_contains_only_the_listed_crates_and_files: "supply",
 }
 
 #[cfg(not(unix))]
 tests! {
-    nothing_in_a_folder_of_somebody_else_redirects_authorizes_runs_or_spends: "trust",
-    the_key_is_in_no_sink: "key",
-    what_is_printed_can_be_looked_at_and_pasted: "terminal",
-    a_configuration_of_somebody_else_sets_what_it_may: "config",
-    requests_go_where_they_are_meant_to_go: "plain-http",
-    nothing_hangs_or_overflows: "bounds",
-    hostile_servers_do_not_eat_the_memory: "memory",
-    the_simulator_answers_this_machine_only: "simulate",
-    the_program_is_made_of_what_it_says: "supply",
+    files_that_somebody_else_made_redirect_allow_run_and_spend_nothing: "trust",
+    the_key_appears_in_no_output: "key",
+    printed_text_and_printed_commands_do_no_harm: "terminal",
+    a_configuration_file_sets_only_what_it_may_set: "config",
+    requests_are_sent_only_to_the_intended_address: "plain-http",
+    no_input_makes_the_program_hang_or_overflow: "bounds",
+    hostile_servers_can_not_use_up_the_memory: "memory",
+    the_simulator_answers_only_this_machine: "simulate",
+    the_program_contains_only_the_listed_crates_and_files: "supply",
 }

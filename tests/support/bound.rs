@@ -7,7 +7,7 @@ use claude_batch::domain::{Dimension, Usage};
 use super::scenario::Server;
 use super::seen::Answer;
 
-/// What the rows of one pool used at the server: requests, input tokens and output tokens.
+/// The requests, input tokens and output tokens that the rows of one pool used at the server.
 pub struct Account<'a> {
     /// The server's settings.
     pub server: &'a Server,
@@ -41,7 +41,7 @@ impl Account<'_> {
             }
         };
         let times = Dimension::ALL.map(|dimension| (time(dimension), dimension));
-        times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three")
+        times.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are three dimensions")
     }
 
     fn latest(&self, dimension: Dimension) -> f64 {

@@ -1,4 +1,4 @@
-//! A gateway between the runner and the simulated API. It hides what the API says about its limits.
+//! A gateway between the runner and the simulated API. The gateway hides what the API says about its limits.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ pub struct Gateway {
 pub struct HandedOn<E> {
     inner: E,
     head: ReplyHead,
-    /// The text that replaces the body. `None` inside it means that the text was already read.
+    /// The text that replaces the body, if the gateway replaces it. `Some(None)` means that the client has already read
+    /// this text.
     body: Option<Option<Bytes>>,
 }
 

@@ -1,4 +1,4 @@
-//! A server on the loopback address. It answers each request with any bytes that a test wants.
+//! A server on the loopback address. It answers each request with the bytes that the test chooses.
 
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
@@ -22,7 +22,7 @@ pub struct Asked {
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next request can use it.
+    /// The next request can use the connection.
     Keep,
     /// It is closed.
     Close,
@@ -41,7 +41,7 @@ impl Hostile {
     /// thread of the connection.
     pub fn new(answer: impl Fn(&Asked, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!("http://{}", listener.local_addr().expect("the listener is bound"));
         let (requests, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (answer, numbers, over) = (Arc::new(answer), requests.clone(), is_over.clone());
         std::thread::spawn(move || {

@@ -100,7 +100,7 @@ fn watched(scenario: &Scenario, inner: SimTransport, model: Arc<Mutex<Model>>, l
     Watched { inner, log, taken_by_others, repeats: scenario.server.repeats }
 }
 
-/// Removes the limit on open requests during the run, if the scenario says so.
+/// If the scenario says so, removes the limit on open requests at some time during the run.
 fn lift_cap(scenario: &Scenario, model: Arc<Mutex<Model>>, clock: RunClock) {
     let Some(at) = scenario.server.cap_lifted_at_s.and_then(|at| clock.deadline(super::at(at))) else { return };
     tokio::spawn(async move {
@@ -241,8 +241,8 @@ impl Judge<'_> {
         measures
     }
 
-    /// Returns the number of lost rows. A row is lost if it has no answer, and no stopped run has kept it for the next
-    /// run.
+    /// Returns the number of lost rows. A row is lost if it has no answer and a stopped run did not keep it for the
+    /// next run.
     fn lost_rows(&self) -> f64 {
         let kept = match self.finish.halted {
             Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),
@@ -285,7 +285,7 @@ impl Judge<'_> {
             limits: self.limits_of(model),
             in_order,
             used,
-            others: self.seen.last_let_in.1,
+            others: self.seen.last_admitted.1,
             levels: self.levels[model],
         }
     }
@@ -418,8 +418,8 @@ impl Judge<'_> {
     }
 
     /// Measures the longest wait of a small row and of a big row. A row's wait begins when the row is read. The time
-    /// that the small rows ahead need at the limit is subtracted from the wait. The rest is divided by the number of
-    /// big rows ahead plus one.
+    /// that the small rows ahead need at the limit is subtracted from the wait. The rest is divided by a number that is
+    /// one higher than the number of big rows ahead.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

@@ -20,7 +20,7 @@ pub mod seen;
 pub mod whole;
 pub mod workload;
 
-/// Returns a row of `class`. Its estimate is `input_tokens`, and its answer can have up to `max_tokens`.
+/// Returns a row of `class`. Its estimated input is `input_tokens`, and its answer can have up to `max_tokens` tokens.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
     let mut params = Params::default();
     let raw = |text: String| RawValue::from_string(text).expect("the test writes valid JSON");
@@ -93,7 +93,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     }
 }
 
-/// Seconds as an instant.
+/// Returns the instant that is this many seconds after the start.
 pub fn at(seconds: f64) -> Instant {
     Instant::from_nanos((seconds * 1e9) as u64)
 }
@@ -206,7 +206,7 @@ pub struct CountsInside {
     pub sent: u64,
     /// Attempts that failed and will be tried again.
     pub retried: u64,
-    /// How many of those ended in a 429.
+    /// Attempts that ended in a 429 and will be tried again.
     pub limited: u64,
     /// What was reported at the end of the run.
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,

@@ -16,12 +16,12 @@ use std::time::Instant;
 pub enum Size {
     /// A part that is short enough to run with the other tests.
     Share,
-    /// All of it.
+    /// The whole loop.
     Full,
 }
 
 impl Size {
-    /// Returns one of two numbers.
+    /// Returns `share` or `full`, according to the size.
     pub fn pick<T>(self, share: T, full: T) -> T {
         match self {
             Self::Share => share,
@@ -53,7 +53,7 @@ pub type Loop = (&'static str, fn(Size) -> Vec<Seen>);
 
 /// A page of `benches/` and the loops that make it.
 pub struct Page {
-    /// Its file, from the project's folder.
+    /// The path of its file, relative to the project's folder.
     pub file: &'static str,
     /// The text before the lines.
     pub beginning: &'static str,

@@ -1,7 +1,7 @@
 //! Plays random runs of the scheduler alone, on virtual time. After each event, it checks what must be true in every
 //! run.
 //!
-//! A test says how attempts end, and what else must be true ([`World`]). Each run is made from one seed.
+//! A test implements [`World`] to say how attempts end, and what else must be true. Each run is made from one seed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -25,7 +25,7 @@ pub trait World {
     /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary.
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
-    /// Is called when an answer to a row has begun, or when the row has ended.
+    /// The player calls this when an answer to a row has begun, or when the row has ended.
     fn on_answered_or_ended(&mut self, _row: u64) {}
 }
 
@@ -82,7 +82,7 @@ impl<W: World> Player<W> {
         assert_eq!(money, Money::ZERO, "reserved money leaks");
     }
 
-    /// Does one thing. Returns whether the run continues.
+    /// Takes the next step of the run. Returns whether the run continues.
     fn step(&mut self) -> bool {
         match self.scheduler.poll(self.now) {
             Step::Dispatch { ticket, .. } => self.send(ticket),
@@ -90,8 +90,8 @@ impl<W: World> Player<W> {
             Step::Wait { until, .. } => {
                 let end = self.ends.peek().map_or(Instant::NEVER, |Reverse((at, _, _))| *at);
                 let next = until.min(end);
-                assert!(next < Instant::NEVER, "it waits for nothing");
-                assert!(next.since(self.now) <= Duration::from_secs(3600), "it waits for more than an hour");
+                assert!(next < Instant::NEVER, "the scheduler waits for nothing");
+                assert!(next.since(self.now) <= Duration::from_secs(3600), "the scheduler waits for more than an hour");
                 self.now = self.now.max(next);
                 if end <= self.now {
                     self.end_first();

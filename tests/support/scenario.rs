@@ -54,11 +54,11 @@ fn twenty() -> u64 {
 pub struct Server {
     /// Requests, input and output tokens a minute.
     pub limits: [u32; 3],
-    /// The burst of each limit, as the number of seconds that the limit needs to refill it.
+    /// The burst of each limit, in seconds: the time in which the limit refills the burst.
     pub burst_s: [f64; 3],
     /// Time to the first token.
     pub first_token_s: f64,
-    /// The spread of that time.
+    /// The spread of the time to the first token.
     pub jitter: f64,
     /// Output speed.
     pub tokens_per_second: f64,
@@ -86,7 +86,7 @@ pub struct Server {
     pub max_concurrent: Option<u32>,
     /// The time at which the limit on open requests is removed, in seconds.
     pub cap_lifted_at_s: Option<f64>,
-    /// The limits of models whose limits differ from those above, by model.
+    /// The limits of the models that do not use `limits`, by model.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides what heads say about limits.
     pub hides_headers: bool,
@@ -130,7 +130,7 @@ impl Default for Server {
 pub struct Other {
     /// How much of each limit it uses, in thousandths.
     pub permille: u32,
-    /// The time between its bursts. Without it, the client uses a constant share.
+    /// The time between its bursts. Without this time, the client uses a constant share.
     pub every_s: Option<f64>,
 }
 
@@ -138,7 +138,7 @@ pub struct Other {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When they change.
+    /// When the limits change, in seconds.
     pub at_s: f64,
     /// The limits after the change.
     pub limits: [u32; 3],
@@ -152,7 +152,7 @@ pub struct Load {
     pub rows: usize,
     /// Their kinds.
     pub kinds: Vec<Kind>,
-    /// The order in which the kinds come.
+    /// The order in which the kinds of rows come.
     #[serde(default)]
     pub order: Order,
     /// The estimate of each row is its real input multiplied by a random factor from this range.
@@ -186,7 +186,7 @@ pub struct Kind {
     /// `max_tokens`.
     #[serde(default = "thousand")]
     pub max_tokens: u32,
-    /// The model. Without it, the model of the load is used.
+    /// The model. Without a model, the model of the load is used.
     pub model: Option<String>,
 }
 
@@ -198,7 +198,7 @@ fn thousand() -> u32 {
     1_024
 }
 
-/// The order in which the kinds come.
+/// The order in which the kinds of rows come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -215,7 +215,7 @@ pub enum Order {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// The limits that the scheduler knows at the start. Without them, it knows the server's limits.
+    /// The limits that the scheduler knows at the start. By default, it knows the server's limits.
     pub preset: Option<[u32; 3]>,
     /// `--tier none`.
     pub no_preset: bool,

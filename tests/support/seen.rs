@@ -33,13 +33,13 @@ pub struct Request {
 /// One answered row.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    /// Which row.
+    /// The number of the row.
     pub row: u64,
     /// When its line was written.
     pub at: f64,
     /// The seconds from the last time that the row was sent until its line was written.
     pub latency: f64,
-    /// What it used.
+    /// What the answer used.
     pub usage: Usage,
 }
 
@@ -56,7 +56,7 @@ pub struct Seen {
     pub sent: BTreeMap<u64, f64>,
     /// The reason that each status showed.
     pub reasons: Vec<(f64, Reason)>,
-    /// The counters, as a report counts them.
+    /// The counters of a report.
     pub stats: Stats,
     /// The time at which a twentieth of the rows was done, and the remaining time that was shown then.
     pub eta: Option<(f64, f64)>,
@@ -64,22 +64,22 @@ pub struct Seen {
     pub etas: Vec<(f64, f64)>,
     /// The time at which the last accepted request was sent, and the amounts that other clients had used in bursts by
     /// then.
-    pub last_let_in: (f64, [f64; 3]),
+    pub last_admitted: (f64, [f64; 3]),
     /// Why the run stopped before its end.
     pub halted: Option<HaltReason>,
     /// The time of the last status, and the scheduler's own levels at that time, in tokens.
     pub levels: Option<(f64, [f64; 3])>,
-    /// How long it took.
+    /// How long the run took, in seconds.
     pub elapsed: f64,
     /// The total number of attempts for all finished rows.
     pub attempts: usize,
     /// The number of lines that are not yet handed to the operating system.
     pub unwritten: usize,
-    /// The largest number of such lines when a request was sent.
+    /// The largest value of `unwritten` at a moment when a request was sent.
     pub most_unwritten: usize,
 }
 
-/// A log that several parts of a run write into.
+/// A log to which several parts of a run write.
 #[derive(Clone)]
 pub struct Log {
     seen: Arc<Mutex<Seen>>,
@@ -107,7 +107,7 @@ impl Log {
 pub struct Watched {
     /// The transport that sends the requests.
     pub inner: Gateway,
-    /// Where it logs.
+    /// The log to which it writes.
     pub log: Log,
     /// Returns what other clients have used in bursts so far.
     pub taken_by_others: Box<dyn Fn() -> [f64; 3] + Send + Sync>,
@@ -138,8 +138,8 @@ impl Transport for Watched {
         let head_at = self.log.now();
         let mut seen = self.log.lock();
         seen.requests.push(Request { sent_at, head_at, status });
-        if status == 200 && sent_at >= seen.last_let_in.0 {
-            seen.last_let_in = (sent_at, taken);
+        if status == 200 && sent_at >= seen.last_admitted.0 {
+            seen.last_admitted = (sent_at, taken);
         }
         exchange
     }

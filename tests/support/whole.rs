@@ -1,4 +1,5 @@
-//! Whole runs on virtual time: the real loop and scheduler against the simulated API, with rows and lines in memory.
+//! Makes whole runs on virtual time: the real loop and the real scheduler run against the simulated API. Rows and lines
+//! are in memory.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl WholeRow {
     }
 }
 
-/// Runs rows until all have ended. Meanwhile `meddle` can send interrupts.
+/// Runs rows until all have ended. While they run, `meddle` can send interrupts.
 pub fn whole_run(
     sim: SimConfig,
     config: impl FnOnce() -> Config,

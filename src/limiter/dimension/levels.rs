@@ -1,9 +1,10 @@
 //! Adjusts the level and the burst of a dimension to what the server says.
 //!
-//! The figures in a response head do not include the requests that are on their way to the server. So a level is only
-//! *clamped* to what the head says, or *raised* in bounded steps. It is raised towards a target: the remaining amount
-//! that the head reports, minus the cost of requests that the head can't have counted. The burst that the server
-//! accepts is not published. Raising the level in steps finds it.
+//! The figures in a response head do not include the requests that are on their way to the server. So a level is never
+//! set to what the head says. It is only *clamped*, that is, lowered to what the head says, or *raised* in bounded
+//! steps. It is raised towards a target: the remaining amount that the head reports, minus the cost of requests that
+//! the head can't have counted. The burst that the server accepts is not published. By raising the level in steps, this
+//! program finds the burst.
 //!
 //! If clamps take more from the level than raises add to it, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
@@ -18,11 +19,12 @@
 //! (`production`).
 //!
 //! Rejected:
-//! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice,
-//!   which caused thousands of refusals.
-//! - Clamping tokens to the rounded figure. This figure is half a thousand too low on average, so runs with small
-//!   limits took 1.5 times as long.
-//! - A burst of a whole minute from the start. 800 rows had 1,154 refusals from a server with a burst of a second.
+//! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice.
+//!   This caused thousands of refusals.
+//! - Clamping the level of tokens to the rounded figure of a head. This figure is 500 tokens too low on average, so
+//!   runs with small limits took 1.5 times as long.
+//! - A burst of a whole minute from the start. A server with a burst of a second refused requests 1,154 times in a run
+//!   of 800 rows.
 
 use std::time::Duration;
 
@@ -47,8 +49,8 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of the dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// While other clients use the limit as well, a margin is left unused. It is at most 1/180 of a minute's limit, which
-/// is what the limit gives in a third of a second.
+/// While other clients use the limit as well, a margin is left unused. The margin is at most 1/180 of a minute's limit,
+/// that is, what the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// What a head says about one dimension, and what is known about its request.
@@ -78,7 +80,8 @@ impl DimensionState {
         // If a request was refused, the real remaining amount is at the lower end of the rounding range.
         let is_short = !head.was_admitted && remaining <= i64::from(cost);
         // While other clients use the limit, a level at the upper end of the rounding range would cause a refusal about
-        // every second time. The margin is kept back once, not for each request, so it costs no throughput.
+        // every second time. The margin is subtracted from the level once, not for each request, so it costs no
+        // throughput.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -94,7 +97,7 @@ impl DimensionState {
         };
         // A step is a whole number of tokens. The fraction that is left over is added to the next step.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        // The share that is left unused collects in the server's bucket. It must not be used later.
+        // The tokens that the user wants to leave unused collect in the server's bucket. They must not be used later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;

@@ -9,9 +9,9 @@ use super::Pool;
 
 impl Pool {
     /// Notes that the server accepted a request that was sent at `sent_at`. The request may still fail later.
-    pub(crate) fn on_let_in(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
+    pub(crate) fn on_accepted(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
-            self.hidden.on_let_in(cost, sent_at, now);
+            self.hidden.on_accepted(cost, sent_at, now);
         }
     }
 
@@ -34,7 +34,7 @@ impl Pool {
         self.hidden.on_outage_end();
     }
 
-    /// Notes that requests are let in while others meet faults. So these faults are not refusals.
+    /// Notes that the server accepts some requests while other requests meet faults. So these faults are not refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }

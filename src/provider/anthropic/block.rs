@@ -9,7 +9,7 @@ use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the folded message is not UTF-8";
 
-/// How much memory a citation takes in addition to its text, in bytes.
+/// How many bytes of memory a citation uses in addition to its text.
 const CITATION_BYTES: usize = 32;
 /// A content block, with the deltas received so far.
 #[derive(Default)]
@@ -121,7 +121,7 @@ impl Block {
     }
 }
 
-/// Returns a placeholder for a member whose real value is written later.
+/// Returns a placeholder value for a member. The real value of the member is written later.
 pub(super) fn place() -> Result<Box<RawValue>, String> {
     raw("null".to_owned())
 }

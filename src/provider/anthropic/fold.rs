@@ -1,9 +1,9 @@
 //! Folds the events of a stream into one message.
 //!
 //! The folded message has the shape of a whole answer. It has the members of the message in `message_start`, in the
-//! same order; the content blocks, the stop reason and the usage are filled in. Strings are joined in their escaped
-//! form and never decoded. So the result has the server's own spelling. If two deltas each carry one half of an escaped
-//! character, the result has the whole character.
+//! same order. The content blocks, the stop reason and the usage of the later events are filled in. Strings are joined
+//! in their escaped form and never decoded. So the result has the server's own spelling. If two deltas each carry one
+//! half of an escaped character, the result has the whole character.
 //!
 //! One rule folds nearly all deltas: a string is appended to the block's member of the same name, and any other value
 //! replaces that member. So deltas of unknown types are kept. There are two exceptions: `input_json_delta` carries a
@@ -21,17 +21,17 @@ use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
 /// The longest message that is folded, in bytes. At the end both the parts and the whole message are in memory, so a
-/// message needs memory of twice its size. The longest real answers of any model have a tenth of this length.
+/// message needs twice its size in memory. The longest real answers of any model have a tenth of this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
-/// How many content blocks a message may have. There must be a maximum, because a block takes more memory than the
-/// event that begins it. Real answers have tens of blocks.
+/// How many content blocks a message may have. There must be a maximum, because a block uses more memory than the event
+/// that begins the block. Real answers have tens of blocks.
 const MOST_BLOCKS: usize = 10_000;
 
 /// How a stream ended.
 pub(super) enum End {
     /// The stream ended with `message_stop`.
     Stop,
-    /// With an `error` event. This is its data.
+    /// The stream ended with an `error` event, which has this data.
     Error(Vec<u8>),
     /// The events are not a valid stream of this API. The text says why.
     Broken(String),
@@ -107,7 +107,7 @@ impl Fold {
             return Err("a second message_start".to_owned());
         }
         // If the usage is not an object, it is kept unchanged, unless message_delta has a usage. A message that was not
-        // streamed also keeps such a usage.
+        // streamed also keeps a usage that is not an object.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),

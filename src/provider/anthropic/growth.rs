@@ -1,12 +1,12 @@
 //! The memory of an answer while the answer arrives.
 //!
 //! A buffer that doubles its size uses up to twice as much memory as its content needs, and three times as much while
-//! the content is moved. Such a buffer frees blocks of many different sizes, and allocators return these blocks to the
-//! system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses the same
-//! pieces again.
+//! the content is moved. Buffers that grow in this way free blocks of many different sizes, and allocators return these
+//! blocks to the system late. So bytes are collected in pieces of one size and joined at the end. The next answer uses
+//! the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. This is cheap: the system
-//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes so large, and the next
+//! gives memory only for the bytes that are written. In a run, only one answer at a time becomes large, and the next
 //! large answer uses the same memory ([`SPARE`]). If each large answer took its own memory, the allocator would often
 //! take new memory before it returns the old memory.
 
@@ -17,10 +17,10 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// Length of every piece. Only the first piece is smaller at first, and grows to this length.
+/// Length of every piece. The first piece begins smaller and grows to this length.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer with more bytes than this is large. All answers of a run share memory of this size, so only one answer at
-/// a time can become much larger than this.
+/// An answer with more bytes than this is large. In a run, all answers that are arriving may use this many bytes
+/// together, and only one answer at a time may use more.
 const LARGE_BYTES: usize = 4 << 20;
 /// How much memory a large answer reserves: enough for the largest body that is read by default, and a little more.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
@@ -144,7 +144,7 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
 }
 
 /// Returns the complete message. `message` is the buffer that the function [`message`] returned. A large message is put
-/// on one line here, because doing this later would copy it.
+/// on one line here, because a later change would copy the message.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_bytes_come_out() {
+    fn the_bytes_that_come_out_are_the_bytes_that_were_pushed() {
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
         for most in [10, 100_000, 300_000, 3_000_000, 12_000_000, 40_000_000] {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_answer_is_not_moved_any_more() {
+    fn an_answer_is_not_moved_in_memory_after_it_has_become_large() {
         let mut growing = Growing::default();
         growing.push(&vec![b'x'; LARGE_BYTES + 1]);
         let before = growing.last.as_ptr();

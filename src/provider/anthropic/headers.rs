@@ -1,7 +1,8 @@
 //! Reads a response head: limits, waiting times, the request's id.
 //!
-//! Everything in a head comes from the server or from a proxy in between. So each value is read strictly, and a value
-//! that makes no sense counts as missing. Source: API documentation, "Rate limits", response headers (2026-08-22).
+//! Everything in a head comes from the server or from a proxy in between, and may be wrong. So each value is read
+//! strictly, and a value that makes no sense counts as missing. Source: API documentation, "Rate limits", response
+//! headers (2026-08-22).
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
     Values::of(headers).request_id()
 }
 
-/// Returns whether the body is a stream of events.
+/// Returns whether the head says that the body is a stream of events.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -129,7 +130,7 @@ impl<'a> Values<'a> {
             Single::Missing | Single::Repeated => self.x_request_id,
         };
         let id = id.text()?;
-        // The fold never ends early. This lets the compiler check many bytes in one step.
+        // This loop never ends early, so the compiler can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_every_form_it_comes_in() {
+    fn retry_after_is_read_in_all_its_forms() {
         assert_eq!(wait(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
         assert_eq!(wait(&[("retry-after", " 7 ")]), Some(Duration::from_secs(7)));
         assert_eq!(wait(&[("retry-after", "0.25")]), Some(Duration::from_millis(250)));
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_measured_by_the_servers_own_clock() {
+    fn a_date_in_retry_after_is_compared_with_the_servers_clock() {
         let ahead = [("date", "Sun, 22 Nov 2026 10:10:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 10:10:20 GMT")];
         let behind = [("date", "Sun, 22 Nov 2026 09:50:00 GMT"), ("retry-after", "Sun, 22 Nov 2026 09:50:20 GMT")];
 
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn should_retry_is_one_of_two_words() {
+    fn should_retry_is_true_or_false_and_any_other_value_counts_as_missing() {
         let read = |text| rate_signals(&head(&[("x-should-retry", text)])).should_retry;
 
         assert_eq!(read("true"), Some(true));
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_visible_ascii_or_none() {
+    fn a_request_id_that_is_not_visible_ascii_counts_as_missing() {
         let id = |text| request_id(&head(&[("request-id", text)]));
 
         assert_eq!(id("req_011CSHoEeqs5C35K2UUqR7Fy").as_deref(), Some("req_011CSHoEeqs5C35K2UUqR7Fy"));
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stream_is_known_by_its_type() {
+    fn an_event_stream_is_recognized_by_its_content_type() {
         assert!(is_event_stream(&head(&[("content-type", "Text/Event-Stream; charset=utf-8")])));
         assert!(!is_event_stream(&head(&[("content-type", "application/json")])));
         assert!(!is_event_stream(&HeaderMap::new()));

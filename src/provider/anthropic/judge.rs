@@ -1,9 +1,9 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
 //! Pure and total: every reply has exactly one verdict. It depends on the status, `error.type` and
-//! `details.error_code`. The text of a message matters in one case only: if it is in the table [`ACCOUNT_MESSAGES`].
-//! The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what
-//! a 403 before any success means.
+//! `details.error_code`. The text of a message matters in one case only: if the text begins like an entry of
+//! [`ACCOUNT_MESSAGES`]. The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when
+//! to give up, and what a 403 before any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
 //! rows are listed in `tests/policy.rs`.
@@ -15,7 +15,8 @@ use http::header::LOCATION;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// Beginnings of messages. With these messages and the status 400, the API says that credit is missing (2026-08-22).
+/// Beginnings of messages. An error with the status 400 and such a message means that the account has no credit left
+/// (2026-08-22).
 ///
 /// This is the only place where the text of a message matters: these errors have the same status and type as ordinary
 /// bad requests.
@@ -101,7 +102,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers with 407. A proxy that does so lets no request through.
+        // Only a proxy answers with 407. A proxy that answers with 407 lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -159,8 +160,8 @@ fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. Failures that stop the run,
-/// limits and overload have their own rules.
+/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. This header has no effect on
+/// limits, on overload and on failures that stop the run: they have rules of their own.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {
@@ -171,8 +172,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the reason to stop a run whose server says that the API is at another address. No row is the cause of this.
-/// Nothing is sent to that address, because the key would be sent with it.
+/// Returns the reason to stop a run when the server says that the API is at another address. No row is the cause of
+/// this. Nothing is sent to that address, because the key would be sent with it.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body is not kept: it repeats the address, including the parts that are left out here.

@@ -9,15 +9,14 @@ use serde_json::value::RawValue;
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The highest number of members of an object. The objects of a stream have tens of members. Far more would be an
-/// attack: look-ups are linear, so they would become slow.
+/// The highest number of members of an object. The objects of a stream have tens of members. An object with far more
+/// members would be an attack: a look-up compares all names, so many members would make it slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads an object without parsing its values.
 ///
-/// # Errors
-/// When it is not an object, has two members with the same name (readers differ on which one counts), or has more than
-/// 256 members.
+/// # Errors When the text is not an object, has two members with the same name (readers differ on which of the two
+/// counts), or has more than 256 members.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let members = deserializer.deserialize_map(Members)?;
@@ -51,8 +50,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
 
 /// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value.
 ///
-/// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. It also restores a
-/// character whose two escaped halves came in different pieces.
+/// Escaped pieces can be joined without decoding them. This keeps the server's own spelling. Joining also restores a
+/// character if its two escaped halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }
@@ -101,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn a_member_named_twice_is_refused() {
+    fn an_object_with_two_members_of_the_same_name_is_refused() {
         assert!(parse(r#"{"a":1,"\u0061":2}"#).is_err());
     }
 
     #[test]
-    fn other_values_than_objects_are_refused() {
+    fn values_that_are_not_objects_are_refused() {
         for json in ["[]", "1", "{", "{} {}", ""] {
             assert!(parse(json).is_err(), "{json:?}");
         }

@@ -1,8 +1,8 @@
 //! The Claude Messages API.
 //!
-//! It owns the wire form of this API (requests, heads, whole answers, streams) and decides what replies mean. It knows
-//! nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put together
-//! into one message, and every value in that message is the server's own text.
+//! This module owns the wire form of the API (requests, heads, whole answers, streams) and decides what replies mean.
+//! It knows nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put
+//! together into one message, and every value in that message is the server's own text.
 
 mod block;
 mod count;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn no_betas_send_no_beta_header() {
+    fn without_betas_no_beta_header_is_sent() {
         let provider = Anthropic::new("2023-06-01", &[], HeaderMap::new()).expect("plain values fit in headers");
 
         assert!(!provider.whole.contains_key("anthropic-beta"));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extra_header_replaces_ours() {
+    fn an_extra_header_replaces_the_default_header_of_the_same_name() {
         let extra = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))]);
 
         let provider = Anthropic::new("2023-06-01", &[], extra).expect("plain values fit in headers");

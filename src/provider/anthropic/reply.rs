@@ -58,7 +58,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large body is put on one line here, because doing this later would copy it.
+        // A large body is put on one line here, because a later change would copy the body.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
@@ -84,7 +84,7 @@ fn failure_of(head: &ReplyHead) -> Failure {
     Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
 }
 
-/// Reads a message, or the error that came instead of it.
+/// Reads a message, or the error that came instead of a message.
 pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let body = trimmed(body);
     if body.is_empty() {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_servers_own_bytes() {
+    fn a_message_keeps_the_servers_own_bytes() {
         let message = message(WHOLE);
 
         assert_eq!(message.json, WHOLE.as_bytes());
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_the_same_in_one_piece_and_in_many() {
+    fn a_body_gives_the_same_reply_in_one_piece_and_in_many_pieces() {
         for pieces in [&[WHOLE][..], &[&WHOLE[..5], &WHOLE[5..]], &["", &WHOLE[..40], "", &WHOLE[40..90], &WHOLE[90..]]]
         {
             let mut decoder = Box::new(WholeDecoder::default());
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_types_and_members_pass_through() {
+    fn unknown_types_and_members_are_kept() {
         let odd = r#"{"zzz":[1e999,{"a":null}],"type":"message","content":[{"type":"hologram","depth":3}],"stop_reason":"bored","usage":{"input_tokens":1,"output_tokens":2,"moons":7}}"#;
 
         let message = message(odd);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_reasons_tell_the_quality() {
+    fn the_stop_reason_decides_the_quality() {
         let of = |reason: &str| message(&WHOLE.replace("end_turn", reason)).quality;
 
         assert_eq!(of("refusal"), Quality::Refused);
@@ -361,10 +361,10 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_answer_says_what_to_do_and_what_it_used() {
+    fn the_failure_of_a_paused_answer_says_what_to_do_and_has_the_usage() {
         let reply = decode(200, WHOLE.replace("end_turn", "pause_turn").as_bytes());
 
-        let Reply::Unfinished { failure } = reply else { panic!("it is not finished: {reply:?}") };
+        let Reply::Unfinished { failure } = reply else { panic!("the answer counts as finished: {reply:?}") };
         assert!(failure.message.contains("pause_turn") && failure.message.contains("max_uses"), "{failure:?}");
         assert_eq!((failure.status, failure.usage.output_tokens), (Some(200), 2));
         assert_eq!(failure.request_id.as_deref(), Some("req_1"));
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn the_apis_own_error_is_read_in_full() {
+    fn every_member_of_an_error_of_the_api_is_read() {
         let (failure, _) = failed(
             429,
             r#"{"type":"error","error":{"type":"rate_limit_error","message":"too\nfast","details":{"error_code":"ramp_limit_exceeded"}},"request_id":"req_2"}"#,
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_object_with_a_200_is_an_error() {
+    fn an_error_object_with_status_200_is_an_error() {
         let (failure, _) =
             failed(200, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#);
 

@@ -32,7 +32,7 @@ pub(super) struct Scanned<'a> {
     pub(super) calls: Vec<&'a [u8]>,
 }
 
-/// Scans a message; `None` if it lacks something or does not have the usual form ([`super::shape`]).
+/// Scans a message; `None` if a part is missing ([`super::shape`]) or the message does not have the usual form.
 pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
     let mut cursor = Cursor::new(json);
     let (mut kind, mut content, mut usage, mut stop_reason) = (None, None, None, None);
@@ -51,8 +51,8 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
 
 /// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// Returns `Some(Some(name))` with the first called tool that is not offered, and `Some(None)` if all are offered.
-/// Returns `None` if the request does not have the usual form.
+/// Returns `Some(Some(name))` with the first called tool that the request does not offer, and `Some(None)` if it offers
+/// all of them. Returns `None` if the request does not have the usual form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
@@ -96,7 +96,7 @@ impl Tools<'_> {
     }
 }
 
-/// Stores a value; `None` when there is already one.
+/// Stores a value; `None` when a value is already stored.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
@@ -186,11 +186,12 @@ mod tests {
     const WHOLE: &str = r#"{"id":"msg_1","type":"message","content":[{"type":"text","text":"H\ni \u00e9"},{"x":{"y":[]},"type":"z"},{"input":{},"name":"save","type":"tool_use"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"a":{"b":[1.5e-3,-0,true,false,null]}}}"#;
 
     #[test]
-    fn the_form_of_the_api_is_scanned() {
+    fn a_message_in_the_usual_form_of_the_api_is_scanned() {
         let scanned = message(WHOLE.as_bytes()).expect("a message");
 
         let usage = Usage { input_tokens: 1, ..Usage::default() };
-        let content = WHOLE.find('[').expect("it has content")..WHOLE.find(",\"stop_reason").expect("it ends");
+        let content = WHOLE.find('[').expect("the message has content")
+            ..WHOLE.find(",\"stop_reason").expect("the content ends there");
         assert_eq!(scanned, Scanned { quality: Quality::Ok, usage, content, calls: vec![&b"save"[..]] });
     }
 
@@ -225,7 +226,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn what_is_accepted_is_json(
+        fn the_scanner_accepts_only_valid_json(
             cuts in prop::collection::vec((0..WHOLE.len(), 0..4_usize, r#"[\[\]{}:,"\\0-9eEtnu .+\-\x01é]{0,3}"#), 0..4),
         ) {
             let mut json = WHOLE.to_owned();
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_what_the_parser_counts() {
+    fn the_scanner_and_the_parser_read_the_same_counts() {
         for value in ["0", "7", "00", "07", "123456789", "1234567890", "99999999999999999999", "1.5", "1e3", "-4"] {
             for (before, after) in [("", ""), (" ", "\t")] {
                 let json = format!(r#"{{"output_tokens":{before}{value}{after}}}"#);

@@ -7,7 +7,7 @@
 //!
 //! | part | what it must be | else |
 //! |---|---|---|
-//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member at all) | refused |
+//! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member of any name occurs twice) | refused |
 //! | `type` | `"message"` | refused (`"error"`: read as an error) |
 //! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
 //! | a `text` block | its `text` is a string; it may be empty | refused |
@@ -31,9 +31,9 @@
 //! parsed once, from the bytes that were sent. Some requests can add tools that they do not name (`mcp_servers`, a
 //! toolset without a `name`, a `thread`). For these, any name is accepted.
 //!
-//! In a stream, the input of a tool call comes as text. If this text is not JSON, the result depends on how the answer
-//! ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept in the form
-//! that [`super::block`] describes.
+//! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
+//! the answer ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept
+//! in the form that [`super::block`] describes.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_of_an_answer_is_looked_at() {
+    fn every_tool_call_of_an_answer_is_checked() {
         let request = asked(&[("tools", r#"[{"name":"a"},{"name":"b"}]"#)]);
 
         assert_eq!(first_not_offered(&[b"a", b"b", b"a"], &request), None);

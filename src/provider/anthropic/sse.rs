@@ -13,8 +13,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event that is read, in bytes. An event is in memory together with the parts that are folded from it. The
-/// API's own events are about a thousand times shorter.
+/// The longest event that is read, in bytes. An event is in memory at the same time as the parts that are folded from
+/// it. The API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_words_of_a_gateways_page_are_kept() {
+    fn of_a_gateways_page_only_the_visible_text_is_kept() {
         let page = "<html>\r\n<head><title>502 Bad Gateway</title><style>b{color:red}</style></head>\r\n<body>\
                     <script>alert(1)</script><center><h1>502 Bad Gateway</h1></center><hr>cloudflare</body></html>";
 
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_key_is_cut() {
+    fn text_that_looks_like_a_key_is_cut() {
         assert_eq!(clean(r#"invalid key "sk-ant-api03-AbC_d-9" given"#), r#"invalid key "sk-…" given"#);
         assert_eq!(clean("task-7 and a desk-lamp-shade"), "task-7 and a desk-lamp-shade");
         assert_eq!(clean("x=sk-ant-api03-AAAA,y=sk-ant-api03-BBBB"), "x=sk-…,y=sk-…");
     }
 
     #[test]
-    fn a_long_text_is_cut_at_a_character() {
+    fn a_long_text_is_not_cut_inside_a_character() {
         for text in ["é".repeat(10_000), "word ".repeat(10_000), format!("a {}", "€".repeat(5_000))] {
             let cut = clean(&text);
 

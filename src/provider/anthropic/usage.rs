@@ -10,7 +10,7 @@ use crate::domain::Usage;
 
 /// Reads `usage`; `None` when it is not an object.
 ///
-/// All members may be absent or null. A member that is not a number counts as zero: a wrong usage is no reason to
+/// Each member may be absent or null. A member that is not a number counts as zero: a wrong usage is no reason to
 /// discard an answer. Counts are limited to 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
@@ -46,7 +46,7 @@ impl Counts {
         }
     }
 
-    /// Must be called when the member `cache_creation` begins.
+    /// Callers must call this when the member `cache_creation` begins.
     pub(super) fn begin_split(&mut self) {
         (self.split_5m, self.split_1h) = (0, 0);
     }
@@ -60,7 +60,7 @@ impl Counts {
         }
     }
 
-    /// Must be called when the member `server_tool_use` begins.
+    /// Callers must call this when the member `server_tool_use` begins.
     pub(super) fn begin_tools(&mut self) {
         self.web_searches = 0;
     }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_split_of_cache_writes_is_used_instead_of_their_sum() {
+    fn the_counts_of_cache_writes_by_lifetime_are_used_instead_of_their_sum() {
         let usage = read(
             r#"{"input_tokens":3,"cache_creation_input_tokens":30,"cache_read_input_tokens":7,
                 "cache_creation":{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":20},
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_without_a_split_is_a_write_for_five_minutes() {
+    fn cache_writes_without_a_lifetime_count_as_writes_for_five_minutes() {
         let usage =
             read(r#"{"input_tokens":3,"cache_creation_input_tokens":30,"cache_creation":null,"output_tokens":5}"#)
                 .expect("an object");

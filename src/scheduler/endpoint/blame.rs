@@ -5,8 +5,9 @@
 //! faults of one row show the difference. If the other rows are answered, the row is the cause. If some of them are
 //! answered, but less than a quarter, the endpoint is in trouble. If none of them is answered, the cause stays unknown.
 //!
-//! As long as no retry is answered, only the first fault of each row is counted. Otherwise a block of bad rows would
-//! look like an endpoint in trouble. Once a retry is answered, retries evidently help, so all faults are counted.
+//! As long as no retry is answered, only the first fault of each row is counted. If all faults were counted, a block of
+//! bad rows would look like an endpoint in trouble. Once a retry is answered, retries evidently help, so all faults are
+//! counted.
 
 use crate::clock::Instant;
 
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(tally.fault(None, T), Blame::Unknown);
         let before = Some(tally);
 
-        assert_eq!(tally.fault(before, T), Blame::Unknown, "nothing else came");
+        assert_eq!(tally.fault(before, T), Blame::Unknown, "no other request has ended");
         tally.answer(false, T);
 
         assert_eq!(tally.fault(before, T), Blame::Row);

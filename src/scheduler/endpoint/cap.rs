@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_is_refused_is_taken_back_and_the_next_comes_after_twice_the_time() {
+    fn after_a_refused_try_the_known_cap_applies_again_and_the_next_try_comes_after_twice_the_time() {
         let mut cap = capped_at_20();
         let mut tries = Vec::new();
         for second in 2..2_000 {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_cap_is_found_without_going_below_the_known_one() {
+    fn a_raised_cap_is_found_without_sending_less_than_the_known_cap_allows() {
         let mut cap = capped_at_20();
         let mut now = Instant::from_secs(100);
         for _ in 0..200 {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_faults_in_a_row_leave_only_probes_and_one_answer_ends_it() {
+    fn after_eight_faults_in_a_row_only_probes_are_sent_until_an_answer_comes() {
         let mut health = Health::default();
         (0..7).for_each(|_| fault(&mut health, 1));
         assert!(!health.is_failing());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_end_with_the_first_probe_were_no_outage() {
+    fn faults_that_end_with_the_first_probe_are_not_an_outage() {
         let mut health = Health::default();
         (0..10).for_each(|_| fault(&mut health, 1));
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_nobody_reached_is_given_up_after_ten_seconds_and_one_that_answers_is_not() {
+    fn an_endpoint_that_was_never_reached_is_given_up_after_ten_seconds_and_an_endpoint_that_answers_is_not() {
         let most = Duration::from_secs(1800);
         for sign in [Sign::Unreachable, Sign::Down, Sign::Unclear] {
             let mut health = Health::default();

@@ -1,7 +1,8 @@
 //! Endpoints: what the scheduler knows about each of them.
 //!
 //! An endpoint is one account at one provider. Each endpoint has its own health, window, models and halt, and its own
-//! pools of limits. A run has one or more endpoints. When one of them halts, the rows of the others are sent as before.
+//! pools of limits. A run has one or more endpoints. When one endpoint halts, the rows of the other endpoints are sent
+//! as before.
 
 mod access;
 mod blame;
@@ -52,16 +53,16 @@ pub(super) struct Endpoint {
     pub(super) health: Health,
     pub(super) streaming: Streaming,
     pub(super) in_flight: usize,
-    /// Rows in the ready queues of its pools.
+    /// The number of rows in the ready queues of its pools.
     pub(super) ready: usize,
     /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
-    /// The number of attempts for each way in which an attempt can end.
+    /// Counts of how the attempts have ended so far.
     pub(super) tally: Tally,
-    /// The canary that probes it.
+    /// The canary that probes the endpoint.
     pub(super) canary: CanaryState,
-    /// Whether the endpoint is assumed to work, so that each row fails at its next fault.
+    /// Whether the endpoint is assumed to work. If so, each row fails at its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_end_early_count_until_one_is_whole() {
+    fn streams_that_end_early_count_until_a_complete_stream_has_arrived() {
         let cut = || fault(Some(StreamFault::Cut));
 
         assert_eq!(told(&[cut(), cut()]), (vec![1], true));
@@ -139,7 +139,7 @@ mod tests {
             let (sent, told) = play(StreamMode::Auto, 100, server);
 
             let streamed = sent.values().flatten().filter(|stream| **stream).count();
-            assert_eq!((sent.len(), streamed, told), (100, WINDOW, 1), "only what was in flight is lost");
+            assert_eq!((sent.len(), streamed, told), (100, WINDOW, 1), "only the answers in flight are lost");
             assert!(sent.values().all(|tries| tries.last() == Some(&false)), "{sent:?}");
         }
     }

@@ -1,27 +1,27 @@
 //! How many requests may be in flight at the same time.
 //!
 //! The window grows with each answer that comes while the window holds the run back. At first it grows by three for
-//! each answer, which makes it four times as large in a round trip. Once it has been too large, it grows by one for
-//! each answer, which doubles it in a round trip. So the window reaches the size that a rate limit needs (rate times
-//! latency), and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long
-//! as throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most
-//! once in a round trip. Within a minute, the window is back at nine tenths of the last good size. The server may
-//! refuse a request because too many are open at the same time. Then the window may be at most as large as the number
-//! of the other requests in flight, which were not refused ([`Cap`]).
+//! each answer, so it is four times as large after a round trip. Once it has been too large, it grows by one for each
+//! answer, so it doubles in a round trip. So the window reaches the size that a rate limit needs (rate times latency),
+//! and nothing has to compute this size. If no rate limit holds the run back, the window grows only as long as
+//! throughput grows with it. When more than a fifth of the answers report an overload, the window is cut, at most once
+//! in a round trip. Within a minute, the window is back at nine tenths of the last good size. The server may refuse a
+//! request because too many are open at the same time. Then the window may be at most as large as the number of the
+//! other requests in flight, which were not refused ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four, any other
 //! answer subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers report an
-//! overload, the sum stays near zero. While more than a fifth do, the sum grows. The window is cut when the sum reaches
-//! 32, or half of the window's size if that is more. Eight overloads, one directly after another, cause a cut. So do 32
-//! answers of which 40 % report an overload. If 10 % report an overload at random, there is one cut in tens of
-//! thousands of answers.
+//! overload, the sum stays near zero. While more than a fifth of the answers report an overload, the sum grows. The
+//! window is cut when the sum reaches 32, or half of the window's size if that is more. Eight overloads, one directly
+//! after another, cause a cut. So do 32 answers of which 40 % report an overload. If 10 % report an overload at random,
+//! there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
 //!   changes. It also shrinks just when a burst could be used.
-//! - The share of overloads in the last 20 answers. When 10 % of the answers report an overload at random, more than a
-//!   fifth report one in every 25th such sample. So in runs with harmless overload, the window was too small most of
-//!   the time. These runs took 1.19 to 1.44 times the lower bound.
+//! - The share of overloads in the last 20 answers. When 10 % of all answers report an overload at random, every 25th
+//!   sample of 20 answers has more than a fifth of them. So in runs with harmless overload, the window was too small
+//!   most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ use super::cap::Cap;
 
 /// The size that an automatic window begins with.
 const FIRST: usize = 16;
-/// The window is cut when the running sum reaches what this many overloads add to it. For a large window, the number is
-/// the window's size divided by `EXCESS_PART`.
+/// This many overloads, one directly after another, cause a cut. A large window needs more overloads: its size divided
+/// by `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. Any other answer subtracts one.
@@ -64,7 +64,7 @@ pub struct Window {
     epoch: Epoch,
 }
 
-/// The way back to the former size of the window after a cut.
+/// How the window returns to its former size after a cut.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
     from: usize,
@@ -173,7 +173,7 @@ impl Window {
     }
 
     /// Notes that a request was refused because too many were open at the same time. The request was sent at `sent_at`,
-    /// and `in_flight` others were open when the refusal came.
+    /// and `in_flight` other requests were open when the refusal came.
     ///
     /// Later, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
@@ -203,7 +203,7 @@ impl Window {
         self.growth = GROWTH;
         self.size = size.max(1);
         self.recovery = Some(Recovery { from: self.size, to, since: now });
-        // Answers to requests that were sent before the cut say nothing about the size after the cut.
+        // Answers to requests that were sent before the cut do not show whether the new size is good.
         self.no_cut_until = now + now.since(sent_at).max(Duration::from_secs(1));
         self.excess = 0;
     }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_does_not_hold_the_run_back_stays() {
+    fn a_window_that_does_not_hold_the_run_back_keeps_its_size() {
         let mut window = Window::auto(1000);
 
         (0..100).for_each(|_| window.on_answer(Instant::from_secs(1)));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_brings_no_throughput_is_taken_back() {
+    fn growth_of_the_window_is_undone_if_throughput_does_not_grow() {
         let mut window = Window::auto(1000);
         // The server answers a thousand requests per second, whatever the window is.
         let mut now = 0;
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_overload_cuts_nothing_and_more_cuts_once_in_a_round_trip() {
+    fn overloads_in_a_fifth_of_the_answers_cut_nothing_and_more_overloads_cut_once_in_a_round_trip() {
         let mut window = Window::fixed(100);
         let now = Instant::from_secs(10);
         for _ in 0..100 {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_of_overload_at_random_cuts_nothing_and_two_fifths_cut_within_a_hundred_answers() {
+    fn random_overloads_in_10_percent_of_the_answers_cut_nothing_and_in_40_percent_cut_soon() {
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut answers_to_a_cut = |share: f64| {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_window_comes_back_when_a_cap_is_lifted() {
+    fn a_fixed_window_has_its_full_size_again_after_a_cap_is_lifted() {
         let mut window = Window::fixed(100);
         window.on_concurrency_refusal(20, Instant::ZERO, Instant::from_secs(1));
         assert_eq!(window.size(), 20);

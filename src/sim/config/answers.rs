@@ -29,7 +29,8 @@ impl Latency {
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
 
-/// How long answers are, before `max_tokens` cuts them: a lognormal distribution. Its mean grows with the prompt.
+/// The distribution of the lengths of answers, before `max_tokens` cuts them. It is a lognormal distribution. Its mean
+/// grows with the prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
     /// Mean for an empty prompt, in tokens.
@@ -58,10 +59,11 @@ impl Default for OutputLengths {
 /// How often answers end with something other than `end_turn`. Each value is a share, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
-    /// Of all requests: the share whose answers end with `refusal`, before any output.
+    /// The share of all requests that are answered with `refusal`, before any output.
     pub refusal: f64,
-    /// Of the requests with stop sequences: the share whose answers end with `stop_sequence`.
+    /// The share of the requests with stop sequences whose answers end with `stop_sequence`.
     pub stop_sequence: f64,
-    /// The share of answers that end with `tool_use`. It applies to requests with tools that let the model choose one.
+    /// The share of answers that end with `tool_use`. It applies to requests that have tools and let the model decide
+    /// whether to call a tool.
     pub tool_use: f64,
 }

@@ -8,9 +8,9 @@ use crate::domain::{ModelClass, RateLimits};
 /// How much of a limit can be used in one burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
-    /// A whole minute's worth.
+    /// The amount that refills in a minute.
     Minute,
-    /// The amount that refills during this time, but at least one.
+    /// The amount that refills during this time, but at least 1.
     Time(Duration),
     /// This amount, no matter what the limit is.
     Amount(u32),
@@ -58,7 +58,7 @@ pub enum OutputRule {
 }
 
 /// Limit on how fast the input of a model class may grow: a minute may use at most `step` tokens more than the minute
-/// before. But `floor` tokens are always allowed in a minute.
+/// before. However, a minute may always use `floor` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// Input tokens that are always allowed in a minute.

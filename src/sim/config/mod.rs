@@ -1,6 +1,7 @@
 //! What a simulated API is like: its models, limits, speed, answers and faults.
 //!
-//! Contains plain values only. All settings of the simulator are here, so tests, flags and presets only change values.
+//! This module contains plain values only. All settings of the simulator are here, so tests, flags and presets only
+//! change values.
 
 mod answers;
 mod limits;

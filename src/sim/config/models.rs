@@ -58,7 +58,7 @@ pub struct SimPrice {
 pub struct ModelTraits {
     /// The conversation may end with an assistant message.
     pub allows_prefill: bool,
-    /// Values of `temperature`, `top_p` and `top_k` other than the default.
+    /// A request may set `temperature`, `top_p` and `top_k` to values other than the default.
     pub allows_sampling: bool,
     /// `thinking: {"type":"enabled"}`.
     pub allows_thinking_enabled: bool,
@@ -71,7 +71,7 @@ pub struct ModelTraits {
 }
 
 impl ModelTraits {
-    /// What models up to 4.5 accept.
+    /// The features that models up to version 4.5 accept.
     pub(crate) const UP_TO_4_5: Self = Self {
         allows_prefill: true,
         allows_sampling: true,

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_can_be_anything_or_nothing() {
+    fn retry_after_can_be_null_a_number_or_a_text() {
         let cases = [
             ("null", RetryAfter::Absent),
             ("0", RetryAfter::Text("0".to_owned())),

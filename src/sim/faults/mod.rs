@@ -24,11 +24,11 @@
 //! | kind | what the client sees | billed |
 //! |---|---|---|
 //! | `reset_before` | the connection breaks before any byte of the response | only with `"billed": true` |
-//! | `reset_mid` | the connection breaks inside the body, after the part `at` (0 to 1, default 0.5) of it | yes |
-//! | `stall` | the body stops after the part `at` (default 0.5), and nothing more comes; with `"before_head": true` nothing comes at all | yes |
-//! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one piece per time `every` (default `1s`) | yes |
-//! | `truncated_json` | the body ends too early, after the part `at` of it, but without a connection error | yes |
-//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets the status of that error | part of it |
+//! | `reset_mid` | the connection breaks inside the body, after a part of the body; `at` is this part (0 to 1, default 0.5) | yes |
+//! | `stall` | the body stops after the part `at` (default 0.5), and nothing more comes; with `"before_head": true`, not even the head comes | yes |
+//! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one piece in each interval `every` (default `1s`) | yes |
+//! | `truncated_json` | the body ends too early, after the part `at`, but without a connection error | yes |
+//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets the status of that error | a part |
 //! | `no_message_start` | a stream lacks its first event; a response without streaming is complete | yes |
 //! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
 //! | `html` | an HTML page, with `status` (default 502) | no |
@@ -56,8 +56,8 @@
 //!   future; or `null` for no header. By default, a 429 has the value `1`, and other statuses do not have this header.
 //! - `retry_after_ms` and `should_retry` set the headers of those names.
 //!
-//! Some requests never reach the limits and are not billed: those that get an error response from a rule, and those
-//! that get `reset_before` without `"billed": true`.
+//! A request that gets an error response from a rule never reaches the limits and is not billed. The same is true of a
+//! request that gets `reset_before` without `"billed": true`.
 
 mod file;
 mod rule;

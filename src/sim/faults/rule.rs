@@ -80,7 +80,7 @@ pub enum Fault {
         /// The part, from 0 to 1.
         at: f64,
     },
-    /// The response stops after a part of the body, or nothing comes at all, not even the head.
+    /// The response stops after a part of the body, or not even the head comes.
     Stall {
         /// The part that comes, from 0 to 1; `None` if not even the head comes.
         at: Option<f64>,

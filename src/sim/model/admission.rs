@@ -12,7 +12,7 @@ use crate::sim::faults::{Fault, StatusFault};
 use super::answer::{self, Answer};
 use super::cache::{self, Split};
 use super::call::Call;
-use super::chance::{self, Struck};
+use super::chance::{self, RequestFacts};
 use super::delivery::{self, Step};
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Ticket};
@@ -32,23 +32,23 @@ impl Model {
             return None;
         }
         let attempts = self.books.attempts(content);
-        let struck = Struck { content, body, model, arrival: self.arrivals, attempts, now };
-        chance::rule(&self.config.faults, self.config.seed, &self.fired, struck)
+        let facts = RequestFacts { content, body, model, arrival: self.arrivals, attempts, now };
+        chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
-    /// Returns the answer that a fault causes without a call; `None` if the fault needs a call.
+    /// Returns the answer to a request that a fault ends before it becomes a call; `None` if the fault needs a call.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
-            Fault::Status(status) => Stop::Ordered(status.clone(), account),
+            Fault::Status(status) => Stop::Injected(status.clone(), account),
             Fault::ResetBefore { is_billed: false } => Stop::Reset,
             _ => return None,
         };
-        self.strike(rule);
+        self.count_fault(rule);
         self.books.attempt(content);
         Some(stop)
     }
 
-    fn strike(&mut self, rule: usize) {
+    fn count_fault(&mut self, rule: usize) {
         self.fired[rule] += 1;
         *self.books.faults.entry(rule).or_default() += 1;
         self.line.note(|line| line.fault = Some(rule));
@@ -71,19 +71,19 @@ impl Model {
         }
         let fault = rule.map(|rule| self.config.faults.rules[rule].fault.clone());
         if let (Some(Fault::ErrorEvent { kind, .. }), false, Some(rule)) = (&fault, prompt.is_stream, rule) {
-            self.strike(rule);
+            self.count_fault(rule);
             self.books.attempt(content.end());
             let status = StatusFault { kind: Some(kind.clone()), ..StatusFault::new(errors::status_of(kind)) };
-            return Err(Box::new(Stop::Ordered(status, Some(account))));
+            return Err(Box::new(Stop::Injected(status, Some(account))));
         }
         let (split, writes) = self.split(&prompt, model, account.0, now);
         let counted = self.counted_input(split, model);
         let estimate = tokens::skewed(counted, self.config.estimate_skew);
-        self.let_in(Asked { input: estimate, max_tokens: prompt.max_tokens }, account, now)?;
+        self.admit_by_limits(Asked { input: estimate, max_tokens: prompt.max_tokens }, account, now)?;
         self.books.attempt(content.end());
         self.books.admit();
         if let Some(rule) = rule {
-            self.strike(rule);
+            self.count_fault(rule);
         }
         let answer = answer::to(&prompt, &self.config.models[model], &self.config, content);
         let (begin, end) = self.times(&answer, content, now);
@@ -119,7 +119,7 @@ impl Model {
     }
 
     /// Admits a request, or returns the 429 that refuses it.
-    pub(super) fn let_in(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
+    pub(super) fn admit_by_limits(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
             return Err(Box::new(spend_cap_reached()));
@@ -253,7 +253,7 @@ fn refuse(refusal: Refusal, account: Account) -> Stop {
             ),
         )
         .with_code("ramp_limit_exceeded"),
-        Reason::Concurrency | Reason::SpendCap | Reason::Ordered => ApiError::new(429, errors::usual_message(429)),
+        Reason::Concurrency | Reason::SpendCap | Reason::Injected => ApiError::new(429, errors::usual_message(429)),
     };
     Stop::Refused { error, reason: refusal.reason, retry_after: Some(refusal.retry_after), account: Some(account) }
 }

@@ -1,7 +1,7 @@
 //! Makes the model's answers. An answer depends only on the seed and the content of the request, so a second attempt
 //! gets the same answer.
 //!
-//! Decides the length, the ending and the content of an answer. `reply` writes its bytes.
+//! This module decides the length, the ending and the content of an answer. `reply` writes the bytes of the answer.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) struct Answer {
     pub blocks: Vec<OutBlock>,
     /// Why it ended.
     pub stop_reason: &'static str,
-    /// The stop sequence that ended it.
+    /// The stop sequence that ended the answer.
     pub stop_sequence: Option<String>,
     /// Output tokens as `usage` reports them.
     pub output_tokens: u64,
@@ -85,8 +85,8 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     with_thinking(said, thinking, config.token_skew, hash)
 }
 
-/// The maximum number of tokens in an answer, by the simulator's own counter. The stop reason is that of an answer with
-/// this many tokens.
+/// The maximum number of tokens in an answer, by the simulator's own counter. `stop_reason` is the reason that an
+/// answer with this many tokens has.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,
@@ -219,7 +219,8 @@ fn tool_use(prompt: &Prompt<'_>, name: Option<&str>, config: &SimConfig, room: R
     ended(vec![OutBlock::ToolUse(tool.name.clone(), input, count)], "tool_use")
 }
 
-/// An answer for which the API runs one of its own tools: the call, its result and a text.
+/// Returns an answer for which the API runs one of its own tools. The answer has the call, the result of the call, and
+/// a text.
 fn server_use(kind: &str, prompt: &Prompt<'_>, config: &SimConfig, room: Room, hash: Hash) -> Answer {
     let Some(served) = Served::of(kind).filter(|served| served.tokens() < room.tokens) else {
         return text(prompt, config, room, hash);

@@ -1,4 +1,4 @@
-//! What the simulator has received and charged. Tests judge a run by these figures.
+//! Figures about what the simulator has received and charged. Tests judge a run by these figures.
 //!
 //! Memory is bounded: the number of bodies and ids with records of their own is limited. Beyond that limit,
 //! `is_truncated` is set.
@@ -14,7 +14,7 @@ use super::limits::Reason;
 
 /// The maximum number of bodies that have records of their own. The same maximum applies to ids.
 const KEPT: usize = 1_000_000;
-/// The maximum length of all those ids together, in bytes.
+/// The maximum length of all ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
 
 /// Figures since the start or the last reset.
@@ -36,7 +36,7 @@ pub struct Books {
     pub billed: Usage,
     /// Money that was charged, in dollars.
     pub billed_usd: f64,
-    /// The same amount, exact.
+    /// The money that was charged, exact.
     #[serde(skip)]
     pub billed_money: Money,
     /// Calls that were charged although the client did not get the whole answer.
@@ -47,13 +47,13 @@ pub struct Books {
     pub answered_again: u64,
     /// Requests that arrived although clients of their model class had been told to wait.
     pub too_early: u64,
-    /// The largest number of milliseconds by which such a request was too early.
+    /// By how much the earliest of these requests was too early, in milliseconds.
     pub too_early_ms: u64,
-    /// The time of the first such request, in seconds since the start.
+    /// The time of the first of these requests, in seconds since the start.
     pub first_too_early_s: Option<f64>,
     /// Admitted calls that have not ended.
     pub in_flight: u64,
-    /// The largest number of such calls at the same time.
+    /// The largest number of calls that were in flight at the same time.
     pub highest_in_flight: u64,
     /// Highest debt of an output bucket, in tokens.
     pub highest_output_debt: u64,
@@ -146,7 +146,8 @@ impl Books {
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy without the records of single bodies, which can be large and which only this module needs.
+    /// Returns a copy without the records of single bodies. These records can be large, and only this module needs
+    /// them.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();

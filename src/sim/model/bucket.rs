@@ -1,8 +1,8 @@
-//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. It is drained in one step or
-//! gradually.
+//! One dimension of a limit, as the API keeps it: a bucket that refills continuously. Requests drain the bucket in one
+//! step, or gradually.
 //!
-//! Owns a level and two rates. Invariants: all numbers are whole, so the level stays exact, however long the run is.
-//! The level is never above the capacity, but can be below zero. Time only goes forward.
+//! A bucket owns a level and two rates. Invariants: all numbers are whole, so the level stays exact, however long the
+//! run is. The level is never above the capacity, but can be below zero. Time only goes forward.
 //!
 //! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
 //! rate at which it produces tokens. Rounding that rate loses less than 2⁻¹⁶ of a token per minute, and the loss is
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_refills_continuously_and_never_past_its_capacity() {
+    fn a_bucket_refills_continuously_and_never_above_its_capacity() {
         let mut bucket = Bucket::full(60, 10, Instant::ZERO);
         bucket.take(10);
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_capacity_is_taken_only_from_a_full_bucket_and_leaves_debt() {
+    fn only_a_full_bucket_gives_more_than_its_capacity_and_is_then_in_debt() {
         let mut bucket = Bucket::full(60, 10, Instant::ZERO);
 
         assert_eq!(bucket.shortfall(25), 0);
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(
             bucket.seconds_for(bucket.shortfall(25)),
             25,
-            "at one token a second: 15 s until it is at zero, and 10 s more until it is full"
+            "at one token a second, the level is zero after 15 s, and the bucket is full 10 s later"
         );
     }
 
@@ -202,6 +202,6 @@ mod tests {
 
         bucket.advance(Instant::from_secs(10));
 
-        assert_eq!(bucket.level(), -10 * TOKEN, "10 at first, 10 came in, 30 went out");
+        assert_eq!(bucket.level(), -10 * TOKEN, "10 tokens at the start, 10 refilled, 30 drained");
     }
 }

@@ -1,7 +1,8 @@
 //! Prompt caching, as documented: which part of a prompt is read from a cache, and which is written to it.
 //!
-//! Owns the cache entries. A prefix is identified by the hash of all its parts. It can be read as soon as the first
-//! response that writes it has begun, and until it expires. Source: API documentation, "Prompt caching" (2026-08-22).
+//! This module owns the cache entries. A prefix is identified by the hash of all its parts. It can be read as soon as
+//! the first response that writes it has begun, and until it expires. Source: API documentation, "Prompt caching"
+//! (2026-08-22).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::request::Part;
 
 /// How many blocks before a breakpoint are checked for a cache entry.
 const LOOK_BACK: usize = 20;
-/// The maximum number of entries. If there are more, expired ones are removed first.
+/// The maximum number of entries. If there are more, expired entries are removed first.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_conversation_reads_the_shorter_one_and_writes_the_rest() {
+    fn a_longer_conversation_reads_the_shorter_conversation_from_the_cache_and_writes_the_rest() {
         let mut cache = Cache::default();
         let (_, writes) = cache.split(&[part(1, 1500, Some(true)), part(2, 100, Some(false))], 0, 1024, NOW);
         cache.write(writes, NOW);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn organizations_and_models_do_not_share() {
+    fn organizations_and_models_do_not_share_cache_entries() {
         let mut cache = Cache::default();
         let (_, writes) = cache.split(&[part(1, 2000, Some(false))], 1, 1024, NOW);
         cache.write(writes, NOW);

@@ -115,7 +115,7 @@ impl Call {
         }
     }
 
-    /// Ends the output early, after this part of it.
+    /// Ends the output early, after the share `part` of the output.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;

@@ -9,7 +9,7 @@ use super::hash::Hash;
 
 /// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Struck<'a> {
+pub(super) struct RequestFacts<'a> {
     /// The hash of its content.
     pub content: u64,
     /// Its body.
@@ -25,25 +25,25 @@ pub(super) struct Struck<'a> {
 }
 
 /// Returns the number of the first rule that applies. `fired` contains how often each rule has applied so far.
-pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], struck: Struck<'_>) -> Option<usize> {
+pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestFacts<'_>) -> Option<usize> {
     let hash = Hash::new(plan.seed.unwrap_or(seed));
-    let row = hash.word(struck.content).unit();
-    let attempt = hash.word(struck.content).word(struck.arrival).unit();
-    let since = struck.now.since(Instant::ZERO);
+    let row = hash.word(request.content).unit();
+    let attempt = hash.word(request.content).word(request.arrival).unit();
+    let since = request.now.since(Instant::ZERO);
     let mut from = 0.0;
     for (at, rule) in plan.rules.iter().enumerate() {
         // Shares do not overlap. So if two rules each have a share of a tenth, a fifth of the requests is affected.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
-        let is_struck = is_drawn
+        let applies = is_drawn
             && since >= rule.from
             && since < rule.until.unwrap_or(Duration::MAX)
             && rule.times.is_none_or(|times| fired[at] < times)
-            && (!rule.first_attempts_only || struck.attempts == 0)
-            && (rule.arrivals.is_empty() || rule.arrivals.contains(&struck.arrival))
-            && (rule.models.is_empty() || rule.models.iter().any(|model| model == struck.model))
-            && holds_any(struck.body, &rule.contains);
-        if is_struck {
+            && (!rule.first_attempts_only || request.attempts == 0)
+            && (rule.arrivals.is_empty() || rule.arrivals.contains(&request.arrival))
+            && (rule.models.is_empty() || rule.models.iter().any(|model| model == request.model))
+            && holds_any(request.body, &rule.contains);
+        if applies {
             return Some(at);
         }
     }
@@ -72,24 +72,24 @@ mod tests {
     fn shares_do_not_overlap() {
         let plan = FaultPlan { seed: Some(1), rules: vec![share(0.1), share(0.2)] };
 
-        let mut struck = [0; 2];
+        let mut request = [0; 2];
         for content in 0..100_000 {
             if let Some(at) = rule(&plan, 0, &[0, 0], row(content)) {
-                struck[at] += 1;
+                request[at] += 1;
             }
         }
 
-        assert!((9_500..=10_500).contains(&struck[0]), "{struck:?}");
-        assert!((19_500..=20_500).contains(&struck[1]), "{struck:?}");
+        assert!((9_500..=10_500).contains(&request[0]), "{request:?}");
+        assert!((19_500..=20_500).contains(&request[1]), "{request:?}");
     }
 
     #[test]
-    fn all_attempts_of_a_row_are_treated_the_same_way_unless_each_is_drawn() {
+    fn all_attempts_of_a_row_are_treated_the_same_way_unless_each_attempt_is_drawn_separately() {
         let by_row = FaultPlan { seed: Some(1), rules: vec![share(0.5)] };
         let by_attempt = FaultPlan { rules: vec![FaultRule { draw: Draw::Attempt, ..share(0.5) }], ..by_row.clone() };
 
         let fates = |plan: &FaultPlan| {
-            (1..40).map(|arrival| rule(plan, 0, &[0], Struck { arrival, ..row(5) }).is_some()).collect::<Vec<_>>()
+            (1..40).map(|arrival| rule(plan, 0, &[0], RequestFacts { arrival, ..row(5) }).is_some()).collect::<Vec<_>>()
         };
 
         assert!(fates(&by_row).windows(2).all(|pair| pair[0] == pair[1]));
@@ -100,7 +100,7 @@ mod tests {
     fn a_rule_applies_only_if_all_its_conditions_hold() {
         let base = share(1.0);
         let cases = [
-            (FaultRule { first_attempts_only: true, ..base.clone() }, Struck { attempts: 1, ..row(1) }),
+            (FaultRule { first_attempts_only: true, ..base.clone() }, RequestFacts { attempts: 1, ..row(1) }),
             (FaultRule { times: Some(0), ..base.clone() }, row(1)),
             (FaultRule { arrivals: vec![2], ..base.clone() }, row(1)),
             (FaultRule { models: vec!["other".to_owned()], ..base.clone() }, row(1)),
@@ -109,9 +109,9 @@ mod tests {
             (FaultRule { until: Some(Duration::from_secs(5)), ..base.clone() }, row(1)),
         ];
 
-        for (narrowed, struck) in cases {
+        for (narrowed, request) in cases {
             let plan = FaultPlan { seed: None, rules: vec![narrowed] };
-            assert_eq!(rule(&plan, 0, &[0], struck), None, "{plan:?}");
+            assert_eq!(rule(&plan, 0, &[0], request), None, "{plan:?}");
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
         FaultRule { share, ..FaultRule::new(Fault::Status(StatusFault::new(500))) }
     }
 
-    fn row(content: u64) -> Struck<'static> {
-        Struck { content, body: b"{}", model: "m", arrival: 1, attempts: 0, now: Instant::from_secs(5) }
+    fn row(content: u64) -> RequestFacts<'static> {
+        RequestFacts { content, body: b"{}", model: "m", arrival: 1, attempts: 0, now: Instant::from_secs(5) }
     }
 }

@@ -60,7 +60,7 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Limits that nobody has used yet can be left out: their buckets would be full again within a minute.
+            // Limits that no request has used yet can be left out: their buckets would be full again within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

@@ -1,4 +1,4 @@
-//! Charges calls: the output while it is produced, and the price at the end.
+//! Charges calls. The output counts against the limits while it is produced, and the price is charged at the end.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};

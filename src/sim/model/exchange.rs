@@ -32,7 +32,7 @@ pub(crate) enum Unread {
     Broken,
     /// It did not come in time.
     Slow,
-    /// There is no memory left for it.
+    /// There is no memory left for the body.
     NoRoom,
 }
 
@@ -47,8 +47,8 @@ pub struct Arrival {
     pub ticket: Ticket,
     /// When the head is sent; [`Instant::NEVER`] if no head is ever sent.
     pub head_at: Instant,
-    /// The head of an error response. `None` for a call: the head of a call reports the limits, so it is made when it
-    /// is sent.
+    /// The head of an error response. `None` for a call: the head of a call reports the current limits, so this head is
+    /// made only when it is sent.
     pub head: Option<ReplyHead>,
     /// The body, which follows the head. If it begins with a [`Step::Reset`], no head is sent either.
     pub body: Vec<Step>,

@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_stable() {
+    fn the_hash_of_the_same_content_never_changes() {
         assert_eq!(Hash::new(7).bytes(b"a body").end(), Hash::new(7).bytes(b"a body").end());
         assert_ne!(Hash::new(7).bytes(b"a body").end(), Hash::new(8).bytes(b"a body").end());
         assert_ne!(Hash::new(7).bytes(b"a\0").end(), Hash::new(7).bytes(b"a").end());
     }
 
     #[test]
-    fn its_units_are_evenly_distributed() {
+    fn the_numbers_from_hashes_are_evenly_distributed() {
         let below = (0..100_000_u64).filter(|&n| Hash::new(1).word(n).unit() < 0.1).count();
 
         assert!((9_700..=10_300).contains(&below), "{below} of 100,000 below a tenth");

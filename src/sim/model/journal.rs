@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What will happen to one request, as far as that is known when it arrives.
+/// What will happen to one request, as far as this is known when the request arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// When it arrived, in seconds since the start.

@@ -1,7 +1,7 @@
 //! The limits of one organization and model class, as the API keeps them.
 //!
-//! Owns the three buckets, the acceleration limit, and the times until which clients were told to wait. Source: API
-//! documentation, "Rate limits" (2026-08-22), except where a comment says "unconfirmed".
+//! This module owns the three buckets, the acceleration limit, and the times until which clients were told to wait.
+//! Source: API documentation, "Rate limits" (2026-08-22), except where a comment says "unconfirmed".
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::sim::config::{Acceleration, Bursts, OutputRule};
 
 use super::bucket::Bucket;
 
-/// An organization and a class: they determine the limits.
+/// An organization and a model class. All requests of an account share the same limits.
 pub(super) type Account = (u64, usize);
 
 /// Why a request was refused with 429.
@@ -30,7 +30,7 @@ pub(crate) enum Reason {
     /// The spend cap.
     SpendCap,
     /// An injected fault.
-    Ordered,
+    Injected,
 }
 
 impl Reason {
@@ -43,7 +43,7 @@ impl Reason {
             Self::Acceleration => "acceleration",
             Self::Concurrency => "concurrency",
             Self::SpendCap => "spend_cap",
-            Self::Ordered => "ordered",
+            Self::Injected => "ordered",
         }
     }
 }
@@ -53,7 +53,7 @@ impl Reason {
 pub(super) struct Refusal {
     /// The exhausted limit. If several limits are exhausted, this is the one that takes longest to recover.
     pub reason: Reason,
-    /// The seconds after which the same request would be admitted if nobody else sends requests.
+    /// After this many seconds the same request would be admitted, provided that nobody else sends requests.
     pub retry_after: u64,
     /// The limit that the message mentions.
     pub limit: u64,

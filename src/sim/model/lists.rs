@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_backward_ends_before_its_cursor() {
+    fn a_page_that_is_read_backward_ends_before_its_cursor() {
         let model = model();
         let whole = ids(&model.list_models(None).expect("a page"));
 

@@ -1,12 +1,13 @@
 //! The API as a plain state machine.
 //!
-//! Owns everything that the API decides: what it refuses, what it admits, what it answers, how long that takes and
-//! what it costs. It is given `now` and never reads a clock; it uses no async runtime and no HTTP server. A transport
-//! asks [`Model::arrive`] what will happen to a request, makes that happen, and calls [`Model::finish`] at the end.
+//! The model owns everything that the API decides: what it refuses, what it admits, what it answers, how long an answer
+//! takes and what the answer costs. Callers pass `now`, so the model never reads a clock. It uses no async runtime and
+//! no HTTP server. A transport asks [`Model::arrive`] what will happen to a request, makes that happen, and calls
+//! [`Model::finish`] at the end.
 //!
-//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`,
-//! `validate`). `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills
-//! it. `state` holds what all of these modules share. `sized` has a short way in for calls without a body.
+//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`, `validate`).
+//! `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills the call.
+//! `state` holds what all of these modules share. `sized` is for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.

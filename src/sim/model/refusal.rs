@@ -36,14 +36,20 @@ impl Model {
                 }
                 self.error_answer(&error, headers, account, request_id, at)
             }
-            Stop::Ordered(fault, account) => self.ordered(&fault, account, request_id, at),
+            Stop::Injected(fault, account) => self.injected_error(&fault, account, request_id, at),
         }
     }
 
-    fn ordered(&mut self, fault: &StatusFault, account: Option<Account>, request_id: &str, at: Instant) -> Arrival {
+    fn injected_error(
+        &mut self,
+        fault: &StatusFault,
+        account: Option<Account>,
+        request_id: &str,
+        at: Instant,
+    ) -> Arrival {
         let status = fault.status;
         if status == 429 {
-            self.books.refuse(Reason::Ordered);
+            self.books.refuse(Reason::Injected);
         }
         let mut headers = HeaderMap::new();
         let wall = self.wall(at);
@@ -79,7 +85,7 @@ impl Model {
         }
     }
 
-    /// An answer of a gateway in front of the API. It does not have the API's own headers.
+    /// Returns an answer of a gateway in front of the API. It does not have the API's own headers.
     fn edge_answer(
         &mut self,
         status: u16,
@@ -168,12 +174,12 @@ impl Model {
 
 /// Why a request does not become a call.
 pub(super) enum Stop {
-    /// The API refuses it with an error.
+    /// The API refuses the request with an error.
     Error(ApiError),
-    /// A limit refuses it.
+    /// A limit refuses the request.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },
     /// An injected error response.
-    Ordered(StatusFault, Option<Account>),
+    Injected(StatusFault, Option<Account>),
     /// An injected broken connection.
     Reset,
 }

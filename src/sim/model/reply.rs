@@ -1,8 +1,8 @@
 //! The bytes of an answer: one JSON object, or the events of a stream. Each event comes with the number of tokens
 //! sent so far.
 //!
-//! Owns both forms. The events, put together, give the same object, except for the ids. Source: API documentation,
-//! "Messages" and "Streaming messages" (2026-08-22).
+//! This module owns both forms. All events together give the same object, except for the ids. Source: API
+//! documentation, "Messages" and "Streaming messages" (2026-08-22).
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
@@ -28,7 +28,7 @@ pub(super) struct Frame<'a> {
     pub model: &'a str,
     /// The prompt's tokens, split by how the cache handles them.
     pub split: Split,
-    /// A number that no other call has. Ids inside the answer are made from it.
+    /// A number that no other call has. Ids inside the answer are made from this number.
     pub serial: u64,
 }
 

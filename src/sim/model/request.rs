@@ -1,6 +1,6 @@
 //! A request body. Only the parts that the simulator needs are read, and nothing is copied.
 //!
-//! Owns the shape of the body and the token count of its parts. `validate` decides what the API refuses.
+//! This module owns the shape of the body and the token count of its parts. `validate` decides what the API refuses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -153,7 +153,7 @@ impl Block<'_> {
     }
 }
 
-/// A part of a prompt. A cache breakpoint can come after it.
+/// A part of a prompt. A cache breakpoint can come after the part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// The hash of its content, without its breakpoint.
@@ -166,7 +166,8 @@ pub(super) struct Part {
 
 /// Receives the parts of a prompt in order: tools, system, messages.
 pub(super) trait Parts {
-    /// Begins a section. `section` is the hash of the things that the section depends on, except its content.
+    /// Begins a section. `section` is a hash of everything that the section depends on, without the content of the
+    /// section.
     fn enter(&mut self, _section: Hash) {}
 
     /// Receives the next part.
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_breakpoint_does_not_belong_to_its_part() {
+    fn a_breakpoint_does_not_change_the_hash_of_its_part() {
         let plain = keep(r#"[{"type":"text","text":"a"}]"#);
         let marked = keep(r#"[{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}]"#);
 

@@ -1,7 +1,7 @@
 //! JSON that fits a JSON schema, for structured output and forced tools.
 //!
-//! Supports the keywords that structured output supports, and some other common keywords. If a schema allows several
-//! forms, the first is used. Source: API documentation, "Structured outputs" (2026-08).
+//! This module supports the keywords that structured output supports, and some other common keywords. If a schema
+//! allows several forms, the first is used. Source: API documentation, "Structured outputs" (2026-08).
 
 use serde_json::{Map, Value, json};
 
@@ -195,7 +195,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns both ends of a range. If one is missing, it is chosen to fit the other.
+/// Returns both ends of a range. If one end is missing, this function chooses it to fit the other end.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),
@@ -205,7 +205,7 @@ fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// Returns the type to make. If the schema allows several, it is the first that is not `null`.
+/// Returns the type to make. If the schema allows several types, this is the first type that is not `null`.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,
@@ -218,8 +218,8 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// Returns the first simple alternative: one without members, items, references and further alternatives. If none is
-/// simple, returns the first alternative.
+/// Returns the first simple alternative. An alternative is simple if it has no members, items, references or further
+/// alternatives. If no alternative is simple, returns the first.
 fn simplest(ways: &[Value]) -> &Value {
     let is_plain =
         |way: &&Value| ["properties", "items", "$ref", "anyOf", "oneOf", "allOf"].iter().all(|n| way.get(n).is_none());
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_asks_for_more_than_an_answer_holds_ends() {
+    fn the_value_is_finite_even_if_the_schema_asks_for_more_than_an_answer_can_hold() {
         let mut deep = json!({"type": "string", "minLength": u64::MAX});
         for _ in 0..12 {
             deep = json!({"type": "array", "items": deep, "minItems": 9});
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_of_a_schema_are_not_repeated_without_end() {
+    fn long_texts_of_a_schema_are_copied_only_a_limited_number_of_times() {
         let long = "x".repeat(1 << 20);
         let constant = json!({"type": "array", "items": {"const": long}, "minItems": 20_000});
         let choice = json!({"type": "array", "items": {"enum": [[long]]}, "minItems": 20_000});
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recursive_schema_ends() {
+    fn the_value_for_a_recursive_schema_is_finite() {
         let schema = json!({
             "type": "object",
             "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}, "children": {"type": "array", "items": {"$ref": "#"}}},

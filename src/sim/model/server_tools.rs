@@ -43,7 +43,7 @@ impl Served {
         tokens::of_text(self.input) + CALL
     }
 
-    /// Returns whether it is a search, which is charged separately.
+    /// Returns whether the call is a web search, which is charged separately.
     pub(super) fn is_search(&self) -> bool {
         self.name == SEARCH.name
     }

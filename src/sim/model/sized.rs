@@ -67,7 +67,7 @@ impl Model {
         self.books.requests += 1;
         let estimate = (call.input_tokens as f64 * self.config.estimate_skew) as u64;
         let asked = Asked { input: estimate, max_tokens: call.max_tokens };
-        if let Err(stop) = self.let_in(asked, account, now) {
+        if let Err(stop) = self.admit_by_limits(asked, account, now) {
             let Stop::Refused { reason, retry_after, .. } = *stop else { unreachable!("limits only refuse") };
             self.books.refuse(reason);
             let retry_after = Duration::from_secs(retry_after.unwrap_or(1));

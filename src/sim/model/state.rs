@@ -17,7 +17,7 @@ use super::limits::{Account, ClassLimits};
 /// The maximum number of accounts (an organization and a class) that have limits of their own. Organizations that come
 /// later share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The organization whose limits are used by all organizations that come after the first [`MAX_ACCOUNTS`] accounts.
+/// All organizations that come after the first [`MAX_ACCOUNTS`] accounts use the limits of this organization.
 const LATECOMERS: u64 = 1;
 /// The maximum number of calls that run at the same time. Calls whose clients have left are included.
 const MAX_CALLS: usize = 100_000;
@@ -136,7 +136,8 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Returns true if no call is running, not even a call whose client has left. Then nothing more will be billed.
+    /// Returns true if no call is running, not even a call whose client has left. In that state nothing more will be
+    /// billed.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }

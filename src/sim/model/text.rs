@@ -1,7 +1,7 @@
 //! Text for answers: cheap to make, easy to read, and with an exact number of tokens by the simulator's own counter.
 //!
-//! One fixed text of 8,192 tokens is made once. An answer is a piece of it, repeated as often as needed. The fixed text
-//! is kept in escaped form, ready for a JSON string, so an answer only has to be copied.
+//! One fixed text of 8,192 tokens is made once. The text of an answer is a piece of the fixed text, repeated as often
+//! as needed. The fixed text is kept in escaped form, ready for a JSON string, so an answer only has to be copied.
 
 use std::sync::LazyLock;
 
@@ -60,8 +60,8 @@ impl Passage {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }
 
-    /// Returns the text in pieces of at most `size` tokens, escaped as inside a JSON string. Each comes with its number
-    /// of tokens.
+    /// Returns the text in pieces of at most `size` tokens, escaped as inside a JSON string. Each piece comes with its
+    /// number of tokens.
     pub(super) fn pieces(self, size: u64) -> impl Iterator<Item = (u64, &'static str)> {
         let pool = &*POOL;
         let mut at = self.start;
@@ -92,7 +92,8 @@ mod tests {
         for (seed, count) in [(0, 1), (17, 12), (4_000, 300), (8_190, 9), (3, 20_000)] {
             let text: String = Passage::new(seed, count).pieces(7).map(|(_, piece)| piece).collect();
 
-            let plain: String = serde_json::from_str(&format!("\"{text}\"")).expect("it is inside a JSON string");
+            let plain: String =
+                serde_json::from_str(&format!("\"{text}\"")).expect("the text is escaped for a JSON string");
             assert_eq!(tokens::of_text(&plain), count, "{plain:?}");
         }
     }

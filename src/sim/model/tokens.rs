@@ -39,7 +39,7 @@ pub(super) fn of_text(text: &str) -> u64 {
     counter.tokens
 }
 
-/// Converts `count` to the tokens of another tokenizer, which makes `skew` times as many.
+/// Converts `count` to the tokens of another tokenizer, which makes `skew` times as many tokens.
 pub(super) fn skewed(count: u64, skew: f64) -> u64 {
     if skew == 1.0 { count } else { (count as f64 * skew).ceil().max(0.0) as u64 }
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skew_scales_and_rounds_up() {
+    fn a_skew_multiplies_the_count_and_rounds_up() {
         assert_eq!(skewed(10, 1.25), 13);
         assert_eq!(skewed(10, 1.0), 10);
     }

@@ -12,11 +12,11 @@ use crate::domain::MAX_BODY_BYTES;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body. If a body can't be kept, the rest of it is read and dropped. If the rest were not read, the client
-/// could not read the answer.
+/// Reads a body. If there is no room to keep a body, the server still reads the rest and drops it. If the rest were not
+/// read, the client could not read the answer.
 ///
-/// # Errors
-/// The reason why it could not be read: too large, too slow, broken off, or no room for it.
+/// # Errors The reason why the body could not be read: it is too large, it came too slowly, it broke off, or there was
+/// no room for it.
 pub(super) async fn read<B>(body: B, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -116,8 +116,8 @@ mod tests {
     use http_body::Frame;
 
     #[tokio::test]
-    async fn a_body_in_pieces_is_whole() {
-        let held = read(Pieces::new(&[3, 0, 4, 5]), LONG, &Budget::new(100)).await.expect("it is read");
+    async fn the_pieces_of_a_body_are_joined() {
+        let held = read(Pieces::new(&[3, 0, 4, 5]), LONG, &Budget::new(100)).await.expect("the body is read");
 
         assert_eq!(&*held.bytes, b"xxxxxxxxxxxx");
     }
@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_too_large_leaves_the_budget_alone() {
+    async fn a_body_that_is_too_large_gives_its_share_of_the_budget_back() {
         let budget = Budget::new(33 << 20);
         let pieces: Vec<usize> = vec![1 << 20; 33];
 
-        let refused = read(Pieces::new(&pieces), LONG, &budget).await.expect_err("it has 33 MB");
+        let refused = read(Pieces::new(&pieces), LONG, &budget).await.expect_err("the body has 33 MB");
 
         assert_eq!(refused, Unread::TooLarge);
         assert!(budget.has_room());
@@ -151,7 +151,7 @@ mod tests {
         let mut pieces = Pieces::new(&[3]);
         pieces.is_endless = true;
 
-        let refused = read(pieces, LONG, &Budget::new(100)).await.expect_err("it never ends");
+        let refused = read(pieces, LONG, &Budget::new(100)).await.expect_err("the body never ends");
 
         assert_eq!(refused, Unread::Slow);
     }

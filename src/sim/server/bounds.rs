@@ -62,7 +62,7 @@ impl Budget {
     }
 }
 
-/// A part of a budget. Dropping it gives the part back.
+/// A part of a budget. When a share is dropped, its bytes are free again.
 #[derive(Debug)]
 pub(super) struct Share {
     held: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! A connection. It is broken when a fault says so, and closed when it is idle for too long.
+//! A connection. The server breaks the connection when a fault says so, and closes it when it is idle for too long.
 
 use std::future::Future;
 use std::io;
@@ -39,13 +39,13 @@ impl Wire {
         Busy(self.clone())
     }
 
-    /// Returns since when no request has been open; `None` while a request is open.
+    /// Returns the time since which no request has been open; `None` while a request is open.
     fn quiet_since(&self) -> Option<Instant> {
         let passed = Duration::from_millis(self.0.quiet_since_ms.load(Ordering::Relaxed));
         (self.0.open.load(Ordering::Relaxed) == 0).then(|| self.0.opened + passed)
     }
 
-    /// Serves a connection until it ends, or until it has been idle for `quiet`.
+    /// Serves a connection until it ends, or until it has been idle for the time `quiet`.
     pub(super) async fn attend(&self, connection: impl Future, quiet: Duration) {
         let mut connection = pin!(connection);
         loop {
@@ -99,7 +99,7 @@ impl Cuttable {
         if !self.wire.0.is_cut.load(Ordering::Acquire) {
             return Ok(());
         }
-        // If this is set when the stream is dropped, the connection ends with a reset instead of a normal close.
+        // With a linger time of zero, dropping the stream ends the connection with a reset instead of a normal close.
         let _ = self.stream.set_zero_linger();
         Err(io::ErrorKind::ConnectionReset.into())
     }

@@ -5,7 +5,7 @@
 //!    part of the page's site, and the `Host` header contains the page's host name. So the simulator answers only if
 //!    `Host` is a name or an address that always means this machine.
 //! 2. The page may send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
-//!    cross-site`. It is refused, and no answer has a header that lets another site read it.
+//!    cross-site`. The simulator refuses this request. No answer has a header that lets another site read the answer.
 //!
 //! There is one more case: a form in an old browser, which sends neither header. A form can't send a key, so the API
 //! refuses its messages. A reset needs no key, so a reset with a content type that forms use is refused.
@@ -107,8 +107,8 @@ fn shown(bytes: &[u8]) -> String {
     format!("{text:?}")
 }
 
-/// Returns whether an origin is a page or program on this machine. Any page can have the origin `null`, so the result
-/// for it is false.
+/// Returns whether an origin is a page or program on this machine. Any page can have the origin `null`, so `null` does
+/// not count as local.
 fn is_local_origin(origin: &str) -> bool {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (own, rest) = origin.split_at_checked(scheme.len())?;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_not_local() {
+    fn names_and_addresses_of_other_machines_are_not_local() {
         for host in [
             "",
             ":80",

@@ -16,7 +16,7 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// How long a reset is delayed. In that time, the bytes before it are sent.
+/// How long a reset is delayed, so that the bytes before the reset are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// The resources that a request uses until it is answered.

@@ -1,5 +1,6 @@
-//! Inputs without end or without rows, templates that never end, names of megabytes, and deep nesting. The program does
-//! not panic, does not hang and does not use up the memory. Common parsers can read every line that it writes.
+//! Tests inputs without end or without rows, templates that never end, names of several megabytes, and deep nesting.
+//! The program must not panic, hang or use up the memory. Common parsers must be able to read every line that the
+//! program writes.
 
 use std::fs;
 use std::io::Write;
@@ -60,21 +61,21 @@ fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);
     let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(2 << 20).collect();
-    fs::write(folder.path("noise"), &noise).expect("it can be written");
-    fs::write(folder.path("noise.jsonl"), &noise).expect("it can be written");
-    fs::write(folder.path("noise.csv"), &noise).expect("it can be written");
+    fs::write(folder.path("noise"), &noise).expect("the file can be written");
+    fs::write(folder.path("noise.jsonl"), &noise).expect("the file can be written");
+    fs::write(folder.path("noise.csv"), &noise).expect("the file can be written");
     folder.write("all-broken.jsonl", &"{\"promt\":\"x\"}\n".repeat(200_000));
     folder.write("wrong-format.csv", &format!("prompt\n{}", "a,b\n".repeat(200_000)));
     folder.write("few-broken.jsonl", &format!("{}{{\"prompt\":\"x\"}}\n", "{\"promt\":\"x\"}\n".repeat(900)));
     let sparse = |name: &str, start: &str| {
-        let mut file = fs::File::create(folder.path(name)).expect("it can be made");
+        let mut file = fs::File::create(folder.path(name)).expect("the file can be created");
         file.write_all(start.as_bytes()).and_then(|()| file.set_len(10 << 30)).expect("a hole takes no room");
     };
     sparse("zeros.jsonl", "");
     sparse("hole.jsonl", "{\"prompt\":\"");
     sparse("hole-in-row-2.jsonl", &format!("{{\"prompt\":\"{}\"}}\n\"", "x".repeat(100_000)));
     sparse("hole-in-quotes.csv", &format!("prompt\n{}\n\"", "x".repeat(100_000)));
-    fs::create_dir(folder.path("folder")).expect("it can be made");
+    fs::create_dir(folder.path("folder")).expect("the folder can be created");
 
     let mut cases: Vec<(&str, i32, &str)> = vec![
         ("noise", 2, "binary"),
@@ -117,7 +118,7 @@ fn inputs(size: Size) -> Vec<Seen> {
     }
     let mut seen = vec![Seen::new(
         "inputs that are not files of rows: devices, folders, random bytes, holes, rows that are all broken",
-        "each is refused with a message, after at most a gigabyte",
+        "each is refused with a message, after at most a gigabyte was read",
         format!("{} tried, all as expected; the longest took {longest:.1?}", cases.len()),
     )];
     seen.extend(streams(size));
@@ -170,7 +171,7 @@ fn streams(size: Size) -> Option<Seen> {
 
         let said = finish(child);
 
-        assert!(!writing.join().expect("it writes"), "{what}: it was read to its end");
+        assert!(!writing.join().expect("the writing thread does not panic"), "{what}: the program read all of it");
         assert_tame(what, &said, begun);
         assert!(said.code == Some(2) && said.err.contains(says), "{what}: {said:?}");
         assert!(lines_of(what, &folder.path("out.simulated.errors.jsonl")).len() <= 1_001, "{what}");
@@ -234,7 +235,7 @@ fn templates(size: Size) -> Seen {
         "templates that multiply, nest or call themselves (real program)",
         "an error entry or a refusal, no crash, no hang",
         format!(
-            "{tried} tried, all as expected; 168 kinds and depths of nesting and 5,000 random templates in unit tests"
+            "{tried} tried, all as expected; unit tests try 168 kinds and depths of nesting and 5,000 random templates"
         ),
     )
 }
@@ -362,7 +363,7 @@ fn nested_rows(size: Size) -> Seen {
     assert!(deep.code == Some(2) && deep.err.contains("nested more than"), "{deep:?}");
     Seen::new(
         "rows nested up to 100,000 deep in every place (real program)",
-        "an error entry that common parsers can read, also after the row is run again; no overflow",
+        "an error entry that common parsers can read, also after the row is run again; no stack overflow",
         format!("{rows} rows, all as expected"),
     )
 }
@@ -402,7 +403,7 @@ fn nested_answers(size: Size) -> Seen {
         }
         (tried, kept)
     });
-    let (tried, kept) = tried.join().expect("it neither panics nor overflows");
+    let (tried, kept) = tried.join().expect("the thread does not panic and its stack does not overflow");
     Seen::new(
         "answers nested up to a million deep in every place, whole and streamed",
         "each gives a line that common parsers can read, or an error entry",

@@ -1,4 +1,5 @@
-//! Configuration files that somebody else wrote: `claude-batch.toml` in the working folder, and the file of the user.
+//! Tests configuration files that somebody else may have written: `claude-batch.toml` in the working folder, and the
+//! user's own file.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +17,7 @@ use super::super::hostile::{Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, CANARY, Folder, Said};
 
-/// A text that is secret or outside the folder. It must be neither sent nor shown.
+/// A text that is secret or outside the folder. The program must not send or show this text.
 const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// Text that may be sent.
 const INSIDE: &str = "inside the folder";
@@ -25,25 +26,25 @@ const INSIDE: &str = "inside the folder";
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
-            "each flag as a key of a file in the working folder, with generated values",
-            "takes effect as allowed, or is refused by name with file and line",
+            "each flag as a key in a configuration file of the working folder, with generated values",
+            "each key takes effect as allowed, or is refused with its name, file and line",
             keys(size),
         ),
         Seen::new(
-            "paths in a file of the working folder",
-            "a file inside the folder is used, others are refused; nothing from outside is sent or shown",
+            "paths in a configuration file of the working folder",
+            "a file inside the folder is used, all other files are refused; nothing from outside is sent or shown",
             [paths(size.pick(1_000, 20_000)), sent(size)].join("; "),
         ),
-        Seen::new("caps of the user and of the folder", "the lower one always counts", caps()),
+        Seen::new("caps in the user's settings and in the folder's file", "the lower cap always applies", caps()),
         Seen::new(
-            "the file itself: a link to secrets in many syntaxes, a pipe, a device, a folder, too large",
-            "no hang, nothing from it shown",
+            "a configuration file that is a link to secrets in many syntaxes, a pipe, a device, a folder, or too large",
+            "no hang, and nothing from the file is shown",
             [links(size.pick(500, 10_000)), odd_files()].join("; "),
         ),
-        Seen::new("a `.env` file beside it", "not read", dotenv()),
+        Seen::new("a `.env` file beside the configuration file", "not read", dotenv()),
         Seen::new(
             "the user's own file, when others can write to it",
-            "nothing about the key is taken from it",
+            "no setting about the key is taken from the file",
             [open_files(), of_another_user()].join("; "),
         ),
     ]
@@ -87,9 +88,9 @@ impl Place {
 
 fn typed(args: &[&str]) -> RunArgs {
     let args = ["claude-batch", "run", "a.jsonl"].iter().chain(args);
-    match Cli::try_parse_from(args).expect("it is well formed").command {
+    match Cli::try_parse_from(args).expect("the arguments are well formed").command {
         Command::Run(run) => *run,
-        _ => unreachable!("it is run"),
+        _ => unreachable!("the subcommand is run"),
     }
 }
 
@@ -139,12 +140,12 @@ fn keys(size: Size) -> String {
     let mut rng = fastrand::Rng::new();
     let (mut tried, mut refused, mut free) = (0, 0, 0);
     let command = Cli::command();
-    let run = command.find_subcommand("run").expect("there is run");
+    let run = command.find_subcommand("run").expect("there is a subcommand run");
     for flag in run.get_arguments().filter(|flag| flag.get_long().is_some_and(|name| name != "help")) {
-        let name = flag.get_long().expect("it has one");
+        let name = flag.get_long().expect("the flag has a long name");
         let mut has_effect = false;
         for key in flag.get_all_aliases().unwrap_or_default().into_iter().chain([name]) {
-            // Refusal depends only on the name, so the short version tries only a few values.
+            // Whether a flag is refused depends only on its name, so the short version tries only a few values.
             let is_sampled = size == Size::Share && !folder::may_set(name);
             for value in VALUES.into_iter().filter(|_| !is_sampled || rng.u8(..8) == 0) {
                 for (file, args, line) in [
@@ -193,8 +194,8 @@ fn furnish(place: &Place) -> Vec<String> {
     fs::write(work.join(".secret"), SECRET).expect("a file");
     fs::write(work.join("bytes"), [SECRET.as_bytes(), b"\xff"].concat()).expect("a file");
     let mut large = fs::File::create(work.join("large")).expect("a file");
-    large.write_all(SECRET.as_bytes()).expect("it is written");
-    large.set_len((16 << 20) + 1).expect("it is sparse");
+    large.write_all(SECRET.as_bytes()).expect("the file can be written");
+    large.set_len((16 << 20) + 1).expect("a file may have a hole");
     #[cfg(unix)]
     special(work, &secret);
     let names = [
@@ -274,7 +275,7 @@ fn is_inside(work: &Path, path: &str) -> bool {
     };
     let joined: PathBuf = parts.iter().filter(|part| **part != Component::CurDir).collect();
     let real = fs::canonicalize(work.join(&joined));
-    let root = fs::canonicalize(work).expect("it is there");
+    let root = fs::canonicalize(work).expect("the file exists");
     parts.iter().all(plain)
         && real.is_ok_and(|real| {
             real == root.join(&joined) && real.is_file() && fs::read(real).is_ok_and(|text| text == INSIDE.as_bytes())
@@ -328,7 +329,7 @@ fn sent(size: Size) -> String {
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let kept = bodies.clone();
     let server = Hostile::new(move |asked, connection| {
-        kept.lock().expect("it is whole").extend_from_slice(&asked.body);
+        kept.lock().expect("no thread panicked with the lock").extend_from_slice(&asked.body);
         connection.write_all(&response(400, &[], b"{}")).map(|()| Then::Keep)
     });
     let place = Place::new();
@@ -371,10 +372,11 @@ fn sent(size: Size) -> String {
                 .current_dir(&place.world.working_folder)
                 .env("ANTHROPIC_API_KEY", CANARY)
                 .output()
-                .expect("it starts"),
+                .expect("the program starts"),
         );
 
-        let all = [said.out.as_bytes(), said.err.as_bytes(), &bodies.lock().expect("it is whole")].concat();
+        let all = [said.out.as_bytes(), said.err.as_bytes(), &bodies.lock().expect("no thread panicked with the lock")]
+            .concat();
         assert!(!String::from_utf8_lossy(&all).contains(SECRET), "{path}: {}", said.err);
         if is_inside(&place.world.working_folder, path) {
             said.ends_with(3).tells(&["claude-batch.toml in the working folder sets system"]);
@@ -383,7 +385,7 @@ fn sent(size: Size) -> String {
             said.ends_with(2).tells(&["claude-batch.toml:1: system: can't read"]);
         }
     }
-    let bodies = bodies.lock().expect("it is whole");
+    let bodies = bodies.lock().expect("no thread panicked with the lock");
     assert_eq!(
         (server.requests(), bodies.windows(INSIDE.len()).filter(|part| *part == INSIDE.as_bytes()).count()),
         (used, used as usize)
@@ -442,7 +444,9 @@ fn caps() -> String {
             }
         }
     }
-    format!("{tried} combinations (none, flag, variable, file, profile; folder's file and its profile)")
+    format!(
+        "{tried} combinations of a user's cap (none, flag, variable, file, profile) and a folder's cap (file, profile)"
+    )
 }
 
 /// Contents of files with a secret, as other programs write them. The configuration file in the folder is a link to a
@@ -541,14 +545,16 @@ fn odd_files() -> String {
         make(&place.work("claude-batch.toml"));
 
         let mut child = outer.command(&["run", "a.jsonl", "--dry-run"]);
-        let mut child = child.current_dir(&place.world.working_folder).spawn().expect("it starts");
+        let mut child = child.current_dir(&place.world.working_folder).spawn().expect("the program starts");
         let begun = std::time::Instant::now();
-        while child.try_wait().expect("it can be asked").is_none() {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it hangs: {expected}");
+        while child.try_wait().expect("the state of the process can be read").is_none() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "the program hangs: {expected}");
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
 
-        Said::of(child.wait_with_output().expect("it ended")).ends_with(2).tells(&["claude-batch.toml", expected]);
+        Said::of(child.wait_with_output().expect("the program has ended"))
+            .ends_with(2)
+            .tells(&["claude-batch.toml", expected]);
     }
     format!("{} odd files refused without waiting", cases.len())
 }
@@ -592,7 +598,7 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
     assert_eq!(lines.map(|(key, _)| key).len(), folder::ABOUT_THE_KEY.len());
     for (key, value) in lines {
         // The existing file is overwritten, so its owner and mode stay.
-        fs::write(place.own_file(), format!("{key} = {value}\n")).expect("it can be written");
+        fs::write(place.own_file(), format!("{key} = {value}\n")).expect("the file can be written");
         let found = place.config(&[]);
         let is_refused = found.as_ref().is_err_and(|message| {
             message.contains(&format!("claude-batch.toml:1: {key} is not taken from a file that may not be yours"))
@@ -601,8 +607,8 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
         let trusted = place.config(&["--trust-owner"]).err().unwrap_or_default();
         assert!(!trusted.contains("may not be yours"), "{key}: {trusted}");
     }
-    fs::write(place.own_file(), "tier = 2\n").expect("it can be written");
-    let warnings = place.config(&[]).expect("a tier is harmless").warnings;
+    fs::write(place.own_file(), "tier = 2\n").expect("the file can be written");
+    let warnings = place.config(&[]).expect("anybody may set the tier").warnings;
     assert_eq!(warnings.iter().any(|text| text.contains("is read, but")), is_suspect, "{warnings:?}");
     lines.len() as u64 + 1
 }
@@ -668,7 +674,7 @@ fn of_another_user() -> String {
     closed.ends_with(0).tells(&["is not read: this user may not open its folder"]);
     place.folder_file("tier = 2\n");
     set(&place.work("claude-batch.toml"), 0o600);
-    run().expect("it starts").ends_with(2).tells(&["can't read claude-batch.toml", "Permission denied"]);
+    run().expect("the program starts").ends_with(2).tells(&["can't read claude-batch.toml", "Permission denied"]);
     "another owner of file or folder; as another user: a home that can't be opened gives a warning, a file that \
      can't be read is refused"
         .to_owned()

@@ -1,8 +1,10 @@
-//! Things that other users put at the paths of outputs: every kind of thing, with every owner, at every path, in every
-//! kind of folder. Also things that they put there after the program checked a path and before it opens the file.
+//! Tests what happens when other users put things at the paths of outputs: every kind of thing, with every owner, at
+//! every path, in every kind of folder. Some things are put there after the program has checked a path and before it
+//! opens the file.
 //!
-//! The judge shares no code with the program. It knows who made what. It checks that nothing outside was changed, that
-//! nothing planted was used, and that other users can't open any file that the program left.
+//! The judge shares no code with the program. It knows which user made which file. It checks that nothing outside was
+//! changed, that the program used nothing that another user had put there, and that other users can't open any file
+//! that the program left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -167,7 +169,7 @@ impl Case {
     }
 }
 
-/// Puts random things at the paths of the outputs. Returns the line of the results.
+/// Puts random things at the paths of the outputs. Returns the line for the page.
 fn table(size: Size) -> Seen {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -188,8 +190,8 @@ fn table(size: Size) -> Seen {
     Seen::new(
         "things at the paths of a run's outputs (files, links, FIFOs, sockets, devices, folders; 10 places, 3 \
          owners, 9 modes, 8 folders)",
-        "0 used that belong to others or have another name, 0 changed elsewhere, 0 hangs; used files are private \
-         in the end",
+        "nothing is used that belongs to another user or has a second name, nothing changes elsewhere, no run \
+         hangs; used files are private in the end",
         format!(
             "{cases} random cases, {second}: {refused} refused with a remedy, {used} used and made private, {failed} that \
              the system forbids; 0 changed elsewhere, 0 hangs"
@@ -199,12 +201,12 @@ fn table(size: Size) -> Seen {
 
 const NOT_ROOT: &str = "as a second user not run: needs root";
 
-/// Plants one thing, runs the program, and judges. Returns the result.
+/// Puts one thing at a path, runs the program and checks the result. Returns the result.
 fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -> Expected {
     let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
     let victim = outside.path().join("victim");
-    fs::write(&victim, KEPT).expect("it can be written");
-    fs::set_permissions(&victim, Permissions::from_mode(0o600)).expect("it is ours");
+    fs::write(&victim, KEPT).expect("the file can be written");
+    fs::set_permissions(&victim, Permissions::from_mode(0o600)).expect("the test owns the file");
     open_to(&folder, case.runner);
     give(outside.path(), case.runner);
     give(&victim, case.runner);
@@ -215,7 +217,7 @@ fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -
     }
     let path = folder.path(&case.name());
     plant(case, &path, &victim);
-    fs::set_permissions(folder.path(""), Permissions::from_mode(case.folder_mode)).expect("it is ours");
+    fs::set_permissions(folder.path(""), Permissions::from_mode(case.folder_mode)).expect("the test owns the file");
     let before = state(&path);
 
     let said = match case.place {
@@ -233,7 +235,7 @@ fn tried(case: &Case, program: &Program, api: &Api, failing: &Api, what: &str) -
         _ => program.run_as(case.runner, &folder, api, &args_of(case, &["run", "prompts.jsonl", "-o", "out.jsonl"])),
     };
 
-    assert_eq!(fs::read_to_string(&victim).expect("it is there"), KEPT, "{what}: changed elsewhere\n{}", said.err);
+    assert_eq!(fs::read_to_string(&victim).expect("the file exists"), KEPT, "{what}: changed elsewhere\n{}", said.err);
     assert_eq!(mode_of(&victim), 0o600, "{what}: the mode of another file changed");
     assert!(!outside.path().join("nothing").exists(), "{what}: a link was followed\n{}", said.err);
     assert!(!said.err.contains("panicked"), "{what}: {}", said.err);
@@ -275,7 +277,7 @@ fn assert_used(case: &Case, folder: &Folder, path: &Path, said: &Said, what: &st
     assert!(!run.exists() || mode_of(&run) & 0o077 == 0, "{what}: others have rights to the run folder");
     let is_opened_to_write = !matches!(case.place, Place::Inside("manifest.json" | "manifest.json.claude-batch.tmp"));
     if mode & 0o077 != 0 && is_opened_to_write {
-        let name = path.file_name().expect("it has a name").to_string_lossy();
+        let name = path.file_name().expect("the path has a file name").to_string_lossy();
         let notes = said.err.lines().filter(|line| line.contains("made private")).collect::<Vec<_>>();
         assert!(notes.len() == 1 && notes[0].contains(&*name), "{what}: {}", said.err);
     }
@@ -287,41 +289,45 @@ fn args_of(case: &Case, args: &[&'static str]) -> Vec<&'static str> {
 
 fn plant(case: &Case, path: &Path, victim: &Path) {
     if let Place::Inside(_) = case.place {
-        let run = path.parent().expect("it is in the run folder");
-        fs::create_dir(run).expect("it can be made");
-        fs::set_permissions(run, Permissions::from_mode(0o700)).expect("it is ours");
+        let run = path.parent().expect("the path is inside the run folder");
+        fs::create_dir(run).expect("the folder can be created");
+        fs::set_permissions(run, Permissions::from_mode(0o700)).expect("the test owns the file");
         give(run, case.runner);
     }
     let (wants_folder, has_log) = (case.place == Place::RunFolder, case.place == Place::Resumed);
-    let log = has_log.then(|| fs::read(path).expect("the run left it"));
+    let log = has_log.then(|| fs::read(path).expect("the run left a log"));
     if has_log {
-        fs::remove_file(path).expect("it is ours");
+        fs::remove_file(path).expect("the test owns the file");
     }
     match case.kind {
         Kind::Plain { owner, mode } => {
             if wants_folder {
-                fs::create_dir(path).expect("it can be made");
+                fs::create_dir(path).expect("the folder can be created");
             } else {
                 let content = log.unwrap_or_else(|| match case.place {
                     Place::Inside("manifest.json") => br#"{"format":1}"#.to_vec(),
                     _ => Vec::new(),
                 });
-                fs::write(path, content).expect("it can be written");
+                fs::write(path, content).expect("the file can be written");
             }
-            fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("the test owns the file");
             give(path, owner);
         }
         // A folder can't have a second name.
-        Kind::Linked if wants_folder => symlink(victim.parent().expect("a folder"), path).expect("it can be linked"),
+        Kind::Linked if wants_folder => {
+            symlink(victim.parent().expect("a folder"), path).expect("the link can be created")
+        }
         Kind::Linked => fs::hard_link(victim, path).expect("both are in one file system"),
-        Kind::Symlink if wants_folder => symlink(victim.parent().expect("a folder"), path).expect("it can be linked"),
-        Kind::Symlink => symlink(victim, path).expect("it can be linked"),
-        Kind::Dangling => symlink(victim.with_file_name("nothing"), path).expect("it can be linked"),
+        Kind::Symlink if wants_folder => {
+            symlink(victim.parent().expect("a folder"), path).expect("the link can be created")
+        }
+        Kind::Symlink => symlink(victim, path).expect("the link can be created"),
+        Kind::Dangling => symlink(victim.with_file_name("nothing"), path).expect("the link can be created"),
         Kind::Fifo => make("mkfifo", path, &["-m", "666"], &[]),
         Kind::Socket => drop(UnixListener::bind(path).expect("a socket")),
         Kind::Device => make("mknod", path, &["-m", "666"], &["c", "1", "3"]),
-        Kind::Other if wants_folder => fs::write(path, "").expect("it can be written"),
-        Kind::Other => fs::create_dir(path).expect("it can be made"),
+        Kind::Other if wants_folder => fs::write(path, "").expect("the file can be written"),
+        Kind::Other => fs::create_dir(path).expect("the folder can be created"),
     }
 }
 
@@ -338,12 +344,12 @@ fn state(path: &Path) -> Option<(u64, u32, u64, u32)> {
 }
 
 fn mode_of(path: &Path) -> u32 {
-    fs::symlink_metadata(path).expect("it is there").mode() & 0o7777
+    fs::symlink_metadata(path).expect("the file exists").mode() & 0o7777
 }
 
 fn us() -> u32 {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::metadata(folder.path()).expect("it is there").uid()
+    fs::metadata(folder.path()).expect("the file exists").uid()
 }
 
 /// Gives a file or folder to a user, if the tests run as root.
@@ -355,8 +361,8 @@ fn give(path: &Path, user: u32) {
 
 /// Gives a user access to a folder.
 fn open_to(folder: &Folder, user: u32) {
-    fs::set_permissions(folder.path(""), Permissions::from_mode(0o755)).expect("it is ours");
-    fs::set_permissions(folder.path("prompts.jsonl"), Permissions::from_mode(0o644)).expect("it is ours");
+    fs::set_permissions(folder.path(""), Permissions::from_mode(0o755)).expect("the test owns the file");
+    fs::set_permissions(folder.path("prompts.jsonl"), Permissions::from_mode(0o644)).expect("the test owns the file");
     give(&folder.path(""), user);
 }
 
@@ -373,9 +379,9 @@ impl Program {
             return Self { path: built, _folder: None };
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("the test owns the file");
         let path = folder.path().join("claude-batch");
-        fs::copy(built, &path).expect("there is room");
+        fs::copy(built, &path).expect("there is room for a copy");
         Self { path, _folder: Some(folder) }
     }
 
@@ -412,15 +418,15 @@ impl Program {
 
     /// Starts a simulator and ends it as soon as it serves.
     fn simulate_as(&self, user: u32, folder: &Folder, args: &[&str]) -> Said {
-        let mut child = self.command_as(user, folder, args).spawn().expect("it starts");
+        let mut child = self.command_as(user, folder, args).spawn().expect("the program starts");
         let mut first = String::new();
         let out = child.stdout.take().expect("a pipe");
         BufReader::new(out).read_line(&mut first).expect("a line, or the end");
         if first.is_empty() {
-            return Said::of(child.wait_with_output().expect("it ends"));
+            return Said::of(child.wait_with_output().expect("the program ends"));
         }
-        child.kill().expect("it can be ended");
-        let said = Said::of(child.wait_with_output().expect("it ends"));
+        child.kill().expect("the program can be killed");
+        let said = Said::of(child.wait_with_output().expect("the program ends"));
         Said { code: Some(0), ..said }
     }
 }
@@ -432,7 +438,7 @@ fn ended(mut command: Command) -> Said {
     let (done_in, done) = mpsc::channel();
     std::thread::spawn(move || done_in.send(child.wait_with_output()));
     match done.recv_timeout(HANGS) {
-        Ok(output) => Said::of(output.expect("it ends")),
+        Ok(output) => Said::of(output.expect("the program ends")),
         Err(_) => {
             let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
             panic!("{command:?} hangs");
@@ -442,18 +448,18 @@ fn ended(mut command: Command) -> Said {
 
 // ---- between the check and the opening ------------------------------------------------------------------------------
 
-/// Opens a path again and again, while a thread keeps replacing the file there by a link, a FIFO or another user's
-/// file. Returns the line of the report.
+/// Opens a path again and again, while a thread keeps replacing the file at this path with a link, a FIFO or another
+/// user's file. Returns the line of the report.
 fn race_of_openings(size: Size) -> Seen {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("it is ours");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("the test owns the file");
     let (path, victim) = (folder.path().join("out.jsonl"), folder.path().join("victim"));
-    fs::write(&victim, KEPT).expect("it can be written");
+    fs::write(&victim, KEPT).expect("the file can be written");
     let theirs = folder.path().join("theirs");
-    fs::write(&theirs, "").expect("it can be written");
+    fs::write(&theirs, "").expect("the file can be written");
     give(&theirs, THIRD);
     make("mkfifo", &folder.path().join("fifo"), &[], &[]);
-    symlink(&victim, folder.path().join("link")).expect("it can be linked");
+    symlink(&victim, folder.path().join("link")).expect("the link can be created");
     let is_over = AtomicBool::new(false);
     let (mut opened, mut refused) = (0_u64, 0_u64);
     let tries = size.pick(10_000, 200_000);
@@ -466,10 +472,11 @@ fn race_of_openings(size: Size) -> Seen {
             while !is_over.load(Ordering::Relaxed) {
                 // Renaming replaces the file in one step. So the program can check our file, and then open the other
                 // thing.
-                fs::write(&next, "").expect("it can be written");
-                fs::rename(&next, &path).expect("it is ours");
-                fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next).expect("it can be linked");
-                fs::rename(&next, &path).expect("it is ours");
+                fs::write(&next, "").expect("the file can be written");
+                fs::rename(&next, &path).expect("the test owns the file");
+                fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next)
+                    .expect("the link can be created");
+                fs::rename(&next, &path).expect("the test owns the file");
                 if random.bool() {
                     fs::remove_file(&path).expect("nobody else removes it");
                 }
@@ -481,7 +488,7 @@ fn race_of_openings(size: Size) -> Seen {
             match disk.open(&path, mode) {
                 Ok(file) => {
                     // The test writes a mark to the opened file. No file of another user may contain this mark.
-                    file.write_at(b"mark", 0).expect("it is a file of ours");
+                    file.write_at(b"mark", 0).expect("the file belongs to the test");
                     opened += 1;
                 }
                 Err(_) => refused += 1,
@@ -489,13 +496,16 @@ fn race_of_openings(size: Size) -> Seen {
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    assert_eq!(fs::read_to_string(&victim).expect("it is there"), KEPT, "a link was followed");
-    assert!(us() != ROOT || fs::metadata(&theirs).expect("it is there").len() == 0, "a file of another user was used");
+    assert_eq!(fs::read_to_string(&victim).expect("the file exists"), KEPT, "a link was followed");
+    assert!(
+        us() != ROOT || fs::metadata(&theirs).expect("the file exists").len() == 0,
+        "a file of another user was used"
+    );
     assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused: nothing raced");
     Seen::new(
         "links, FIFOs and files of another user put at a path while it is opened (one thread puts them there, \
          another one opens the path)",
-        "0 of them used",
+        "none of them is used",
         format!("{tries} openings while the other thread plants: {opened} files of our own, {refused} refused, 0 used"),
     )
 }
@@ -511,11 +521,11 @@ fn race_of_runs(size: Size) -> Seen {
     for number in 0..tries {
         let (folder, outside) = (Folder::with_rows(2), tempfile::tempdir().expect("a temporary folder"));
         let victim = outside.path().join("victim");
-        fs::write(&victim, KEPT).expect("it can be written");
+        fs::write(&victim, KEPT).expect("the file can be written");
         give(&victim, runner);
         give(outside.path(), runner);
         open_to(&folder, us());
-        fs::set_permissions(folder.path(""), Permissions::from_mode(0o1777)).expect("it is ours");
+        fs::set_permissions(folder.path(""), Permissions::from_mode(0o1777)).expect("the test owns the file");
         let place =
             ["out.jsonl", "out.errors.jsonl", "out.jsonl", "out.errors.jsonl", "out.jsonl.run"][random.usize(..5)];
         let kind = random.usize(if us() == ROOT { 0..4 } else { 1..4 });
@@ -527,13 +537,13 @@ fn race_of_runs(size: Size) -> Seen {
         let path = folder.path(place);
         let trap = folder.path("trap");
         match kind {
-            0 => fs::write(&trap, "").expect("it can be written"),
-            1 => symlink(&victim, &trap).expect("it can be linked"),
+            0 => fs::write(&trap, "").expect("the file can be written"),
+            1 => symlink(&victim, &trap).expect("the link can be created"),
             2 => make("mkfifo", &trap, &["-m", "666"], &[]),
-            _ => symlink(outside.path().join("nothing"), &trap).expect("it can be linked"),
+            _ => symlink(outside.path().join("nothing"), &trap).expect("the link can be created"),
         }
         if kind == 0 {
-            fs::set_permissions(&trap, Permissions::from_mode(0o666)).expect("it is ours");
+            fs::set_permissions(&trap, Permissions::from_mode(0o666)).expect("the test owns the file");
             give(&trap, planter);
         }
         let mut command = program.at(runner, &folder, &api, &["run", "prompts.jsonl", "-o", "out.jsonl"]);
@@ -550,10 +560,10 @@ fn race_of_runs(size: Size) -> Seen {
             command.stdin(Stdio::null());
             let said = ended(command);
             is_over.store(true, Ordering::Relaxed);
-            (planting.join().expect("it plants"), said)
+            (planting.join().expect("the thread does not panic"), said)
         });
 
-        assert_eq!(fs::read_to_string(&victim).expect("it is there"), KEPT, "{what}: a link was followed");
+        assert_eq!(fs::read_to_string(&victim).expect("the file exists"), KEPT, "{what}: a link was followed");
         assert!(!outside.path().join("nothing").exists(), "{what}: a link was followed");
         assert!(matches!(said.code, Some(0 | 2)), "{what}: {:?} {}", said.code, said.err);
         if is_planted {
@@ -578,13 +588,13 @@ fn race_of_runs(size: Size) -> Seen {
     let who =
         if us() == ROOT { "a second user's run, a third user plants" } else { "one user: second not run, needs root" };
     Seen::new(
-        "things planted in a sticky folder between check and opening, with the real program",
-        "0 used, each refused with exit 2",
+        "things put into a sticky folder after the program has checked a path and before it opens the path",
+        "none of them is used, each is refused with exit code 2",
         format!("{tries} tries ({who}): {in_time} planted, {refused} of them in time and refused, 0 used"),
     )
 }
 
-/// Moves a thing in one step. Nothing may exist at the new path.
+/// Gives a file or link the name `path` in one step. Nothing may exist at the new path.
 fn link_in_place(trap: &Path, path: &Path) -> bool {
     // A hard link to a symbolic link is the same symbolic link with another name.
     let is_linked = fs::hard_link(trap, path).is_ok();
@@ -610,7 +620,7 @@ fn single_promises() -> Vec<Seen> {
     folder.write("claude-batch.toml", "trust-owner = true\n");
     let said = folder.run(&["run", "prompts.jsonl", "--simulate"]);
     said.ends_with(2).tells(&["claude-batch.toml:1", "trust-owner"]);
-    fs::remove_file(folder.path("claude-batch.toml")).expect("it is ours");
+    fs::remove_file(folder.path("claude-batch.toml")).expect("the test owns the file");
     folder.run_at(&api, &["run", "prompts.jsonl", "-o", "trusted.jsonl", "--trust-owner"]).ends_with(0);
     let recorded = folder.contents().into_iter().find(|(_, bytes)| has(bytes, b"trust-owner"));
     assert!(recorded.is_none(), "{recorded:?}");

@@ -23,7 +23,8 @@ use spelling::Key;
 
 pub fn page(size: Size) -> Vec<Seen> {
     let keys = spelling::keys();
-    let mut seen = vec![sent_back(&keys, size), that_stops_the_run(&keys, size), pieces_of_it(&keys, size)];
+    let mut seen =
+        vec![sent_back(&keys, size), in_errors_that_stop_the_run(&keys, size), pieces_of_the_key(&keys, size)];
     seen.extend([without_servers(&keys), from_commands_and_files(&keys)]);
     seen.push(signals(&keys));
     seen.push(memory());
@@ -138,7 +139,7 @@ fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
 
 fn sent_back(keys: &[Key], size: Size) -> Seen {
     let round = |round: usize| {
-        // A run mostly waits.
+        // A run spends most of its time waiting, so the runs of all modes are started in parallel.
         let of_mode = |at: usize, mode: &[&str]| {
             let key = &keys[(at + round) % keys.len()];
             let seed = (1000 * round + at) as u64;
@@ -163,7 +164,7 @@ fn sent_back(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
+fn in_errors_that_stop_the_run(keys: &[Key], size: Size) -> Seen {
     let (mut runs, places) = (0, echo::STOPS);
     for round in 0..size.pick(1, 12) {
         for (at, place) in places.iter().enumerate() {
@@ -177,14 +178,15 @@ fn that_stops_the_run(keys: &[Key], size: Size) -> Seen {
         }
     }
     Seen::new(
-        "the same in errors that stop the run or park its model (redirects, 401, 402, 403, 404, spend limits)",
+        "the key sent back in errors that stop the run or its model (redirects, 401, 402, 403, 404, spend limits)",
         GOAL,
         format!("**0** in {runs} runs, {} places", places.len()),
     )
 }
 
-/// Parts of the key that are twelve characters long. They are sent in those fields whose text the program mostly keeps.
-fn pieces_of_it(keys: &[Key], size: Size) -> Seen {
+/// Parts of the key that are twelve characters long. They are sent in the fields from which the program keeps most of
+/// the text.
+fn pieces_of_the_key(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
         let parts = key.text.len() - 11;
@@ -230,7 +232,7 @@ fn without_servers(keys: &[Key]) -> Seen {
     };
     let runs: usize = side_by_side(keys.iter().map(|key| move || of_key(key))).iter().sum();
     Seen::new(
-        "dry runs, checks, rehearsals, mistakes in arguments and settings; the key as a header's value",
+        "dry runs, checks, rehearsals, mistakes in arguments and settings, and the key as the value of a header",
         GOAL,
         format!("**0** in {runs} runs"),
     )
@@ -272,8 +274,8 @@ fn from_commands_and_files(keys: &[Key]) -> Seen {
         }
     }
     Seen::new(
-        "keys of commands and files: the command's arguments, variables and standard error, its failures; the key in a \
-         variable beside it",
+        "keys that come from a command or a file: the command's arguments, variables, standard error and failures; a \
+         variable that also holds the key",
         GOAL,
         format!("**0** in {runs} runs"),
     )
@@ -327,7 +329,11 @@ fn signals(keys: &[Key]) -> Seen {
         nothing_found(&finder, &folder, &said, "signals");
         sent += 1;
     }
-    Seen::new("status and settings read again by signals, and an interrupt", GOAL, format!("**0** at {sent} signals"))
+    Seen::new(
+        "signals that show the status, reload the settings or interrupt the run",
+        GOAL,
+        format!("**0** at {sent} signals"),
+    )
 }
 
 #[cfg(not(unix))]
@@ -339,7 +345,8 @@ fn signals(_keys: &[Key]) -> Seen {
 #[cfg(target_os = "linux")]
 fn memory() -> Seen {
     use std::os::unix::process::CommandExt;
-    const WHAT: &str = "core files of runs that die, and the variables of a run, read by its own user";
+    const WHAT: &str =
+        "core files of runs that die; variables and memory of a run that other programs of the user try to read";
     let is_root = rustix::process::geteuid().is_root();
     let mut cores = 0;
     for signal in ["-SEGV", "-ABRT", "-QUIT", "-TRAP"] {
@@ -362,7 +369,7 @@ fn memory() -> Seen {
         until(|| hanging.requests() > 0);
         let id = child.id().to_string();
         let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("anybody may read that");
-        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is one");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("the file has this line");
         assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
         for file in ["environ", "mem", "maps"] {
             let mut cat = Command::new("cat");
@@ -374,11 +381,11 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // Some signals must be sent twice. The standard library handles the first one, to check for a full stack. Only
-        // the second one ends the process.
+        // Some signals must be sent twice. The standard library handles the first signal, to check for a full stack.
+        // Only the second signal ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
-            child.try_wait().expect("it is ours").is_some()
+            child.try_wait().expect("the process is a child of the test").is_some()
         });
         cores += folder.names().iter().filter(|name| name.starts_with("core")).count();
     }
@@ -405,14 +412,17 @@ fn memory() -> Seen {
 fn side_by_side<T: Send>(work: impl Iterator<Item = impl FnOnce() -> T + Send>) -> Vec<T> {
     std::thread::scope(|scope| {
         let running: Vec<_> = work.map(|work| scope.spawn(work)).collect();
-        running.into_iter().map(|running| running.join().expect("what failed says so")).collect()
+        running
+            .into_iter()
+            .map(|running| running.join().expect("a thread that failed has printed its message"))
+            .collect()
     })
 }
 
 fn until(mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never comes");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the state that the test waits for never comes");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Two runs on related outputs. Nothing is lost: a run that would disturb the other is refused.
+//! Tests two runs whose outputs are related. Nothing may be lost: a run that would disturb the other run is refused.
 //!
 //! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
 //! of its rows must be in exactly one line at the end, counted over all files. This must be true no matter when the
@@ -71,7 +71,7 @@ const RELATIONS: [Relation; 15] = [
     Relation::FolderRemoved,
 ];
 
-/// The rows of one run are called `a…`, those of the other `b…`.
+/// The number of rows of each run. The ids of the rows begin with `a` in one run and with `b` in the other.
 const ROWS: usize = 12;
 
 /// Tries pairs of runs. In most pairs, the second run begins at a random moment. Returns the line of the report.
@@ -120,23 +120,23 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         std::thread::sleep(moment);
     }
     let two = start(second);
-    let said = [one, two].map(|run| run.join().expect("it ends"));
+    let said = [one, two].map(|run| run.join().expect("the program ends"));
 
     let what = format!("{what}, second after {moment:?}\n1: {}\n2: {}", said[0].err, said[1].err);
-    let mut let_in: BTreeSet<char> = begun_before;
+    let mut allowed: BTreeSet<char> = begun_before;
     for (said, rows) in said.iter().zip(rows_of(relation)) {
         match said.code {
-            Some(0 | 3) => let_in.extend(rows),
+            Some(0 | 3) => allowed.extend(rows),
             Some(2) => {}
             code => panic!("{what}\nended with {code:?}"),
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at least one
-    // of them is not refused.
+    // If outputs are crossed or are hard links to one file, both runs may be refused. In all other cases, at most one
+    // run may be refused.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
-    for letter in let_in {
+    for letter in allowed {
         for number in 0..ROWS {
             let id = format!("{letter}{number}");
             let lines = found.get(&id).map_or(&[][..], Vec::as_slice);
@@ -155,7 +155,7 @@ fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeS
     match relation {
         Relation::HardLinks => {
             begin(&["run", "a.jsonl", "-o", "out.jsonl"]);
-            fs::hard_link(folder.path("out.jsonl"), folder.path("other.jsonl")).expect("it can be linked");
+            fs::hard_link(folder.path("out.jsonl"), folder.path("other.jsonl")).expect("the link can be created");
             BTreeSet::from(['a'])
         }
         Relation::RunAndResume | Relation::TwoResumes | Relation::FreshBeside => {
@@ -163,8 +163,8 @@ fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeS
             BTreeSet::from(['a'])
         }
         Relation::LinkedFolders => {
-            fs::create_dir(folder.path("real")).expect("it can be made");
-            std::os::unix::fs::symlink("real", folder.path("link")).expect("it can be linked");
+            fs::create_dir(folder.path("real")).expect("the folder can be created");
+            std::os::unix::fs::symlink("real", folder.path("link")).expect("the link can be created");
             BTreeSet::new()
         }
         _ => BTreeSet::new(),
@@ -257,7 +257,7 @@ fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
         let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
         if !is_input && !is_of_run {
             // A file with two names, or reached through a linked folder, is counted once.
-            let metadata = fs::metadata(&path).expect("it is there");
+            let metadata = fs::metadata(&path).expect("the file exists");
             let text = String::from_utf8(bytes).expect("lines are text");
             texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));
         }
@@ -292,16 +292,16 @@ fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("both.errors.jsonl");
-    let (let_in, refused, deaths) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (allowed, refused, deaths) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let wanted = size.pick(100, 2_000);
     let open = |run: &str, start| Journal::open(JournalOptions { start, ..options(&log, run) }, Box::new(|_| {}));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (let_in, refused, deaths, open) = (&let_in, &refused, &deaths, &open);
+            let (allowed, refused, deaths, open) = (&allowed, &refused, &deaths, &open);
             scope.spawn(move || {
                 let mut random = fastrand::Rng::with_seed(thread);
                 for number in 1.. {
-                    if let_in.load(Ordering::Relaxed) >= wanted {
+                    if allowed.load(Ordering::Relaxed) >= wanted {
                         break;
                     }
                     let row = broken(thread * 1_000_000 + number);
@@ -316,7 +316,7 @@ fn replacements(size: Size) -> Seen {
                                 true => drop(journal.close(InputRead::Part, false).expect("the disk works")),
                                 false => drop(deaths.fetch_add(1, Ordering::Relaxed)),
                             }
-                            let_in.fetch_add(1, Ordering::Relaxed);
+                            allowed.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(JournalError::LogLocked { .. } | JournalError::Appeared { .. }) => {
                             refused.fetch_add(1, Ordering::Relaxed);
@@ -329,13 +329,13 @@ fn replacements(size: Size) -> Seen {
     });
     let (last, _) = opened_soon(|| open("last", Start::Resume));
     last.close(InputRead::Part, false).expect("the disk works");
-    let (let_in, refused, deaths) = (let_in.into_inner(), refused.into_inner(), deaths.into_inner());
-    let kept = fs::read_to_string(&log).expect("it is there").lines().count() as u64;
-    assert_eq!(kept, let_in, "an entry was lost or is there twice");
+    let (allowed, refused, deaths) = (allowed.into_inner(), refused.into_inner(), deaths.into_inner());
+    let kept = fs::read_to_string(&log).expect("the file exists").lines().count() as u64;
+    assert_eq!(kept, allowed, "an entry was lost, or is in the log twice");
     Seen::new(
-        "one log opened by three threads at once, replaced at the end or, after a death, at the next start",
+        "three threads open one log at the same time; it is replaced at the end, or at the next start if a run died",
         "0 entries lost",
-        format!("{let_in} openings allowed, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
+        format!("{allowed} openings allowed, {deaths} of them died, {refused} refused: {kept} entries kept, 0 lost"),
     )
 }
 
@@ -345,10 +345,10 @@ fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
             Err(JournalError::LogLocked { .. }) => std::thread::sleep(Duration::from_millis(10)),
-            other => return other.unwrap_or_else(|error| panic!("nobody holds it: {error}")),
+            other => return other.unwrap_or_else(|error| panic!("nobody has locked the log: {error}")),
         }
     }
-    panic!("the log stays locked, and nobody holds it")
+    panic!("the log stays locked, although no run uses it")
 }
 
 fn options(log: &Path, run: &str) -> JournalOptions {
@@ -395,7 +395,8 @@ fn table() -> Seen {
     folder.write("b.jsonl", &rows('b'));
 
     // An empty log that a run has locked.
-    let mut held = folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("it starts");
+    let mut held =
+        folder.command_at(&slow, &["run", "a.jsonl", "-o", "out.jsonl"]).spawn().expect("the program starts");
     slow.wait_for_requests(1);
     let names = ["out.jsonl", "./out.jsonl", "out.results.jsonl", "x.jsonl"];
     for output in names {
@@ -409,8 +410,8 @@ fn table() -> Seen {
         &folder.run_at(&api, &["run", "b.jsonl", "-o", "y.jsonl", "--errors", "out.jsonl"]),
         &["out.jsonl", "--errors"],
     );
-    held.kill().expect("it can be ended");
-    held.wait().expect("it ends");
+    held.kill().expect("the program can be killed");
+    held.wait().expect("the program ends");
     assert!(folder.names().iter().all(|name| !name.contains(".old-")), "nothing that was held was renamed");
 
     // A log that belongs to other results, with each kind of entry.
@@ -447,17 +448,17 @@ fn table() -> Seen {
     );
 
     // One file is given for two purposes, by different names or through links.
-    std::os::unix::fs::symlink(".", folder.path("here")).expect("it can be linked");
+    std::os::unix::fs::symlink(".", folder.path("here")).expect("the link can be created");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {
         refused(&folder.run_at(&api, &["run", "b.jsonl", "-o", "out2.jsonl", "--errors", errors]), &["both"]);
     }
-    assert!(!folder.path("out2.jsonl").exists(), "the program must notice it before it makes a file");
+    assert!(!folder.path("out2.jsonl").exists(), "the program must refuse the names before it creates a file");
     for names in [["one.jsonl", "two.jsonl"], ["one.errors.jsonl", "three.jsonl"]] {
         folder.write(names[0], "");
-        fs::hard_link(folder.path(names[0]), folder.path(names[1])).expect("it can be linked");
+        fs::hard_link(folder.path(names[0]), folder.path(names[1])).expect("the link can be created");
         refused(&folder.run_at(&api, &["run", "b.jsonl", "-o", "one.jsonl"]), &[names[0], "2 names", "copy it"]);
-        fs::remove_file(folder.path(names[1])).expect("it is ours");
+        fs::remove_file(folder.path(names[1])).expect("the test owns the file");
     }
     for input in ["b.jsonl", "./b.jsonl", "here/b.jsonl"] {
         refused(&folder.run_at(&api, &["run", input, "-o", "b.jsonl"]), &["is the input"]);
@@ -484,19 +485,21 @@ fn standard_output(folder: &Folder, api: &Api) -> u64 {
         (&["resume", "log.jsonl"], "log.jsonl", None),
     ] {
         let before = fs::read(folder.path(to)).unwrap_or_default();
-        let append = |path: PathBuf| fs::OpenOptions::new().append(true).create(true).open(path).expect("it is ours");
+        let append = |path: PathBuf| {
+            fs::OpenOptions::new().append(true).create(true).open(path).expect("the test owns the file")
+        };
         let mut command = folder.command_at(api, args);
         command.stdout(append(folder.path(to)));
         if let Some(input) = stdin {
-            command.stdin(Stdio::from(fs::File::open(folder.path(input)).expect("it is there")));
+            command.stdin(Stdio::from(fs::File::open(folder.path(input)).expect("the file exists")));
         }
 
-        let said = finish(command.spawn().expect("it starts"));
+        let said = finish(command.spawn().expect("the program starts"));
 
         said.ends_with(2).tells(&["standard output", "another file"]);
-        assert_eq!(fs::read(folder.path(to)).expect("it is there"), before, "{args:?}");
+        assert_eq!(fs::read(folder.path(to)).expect("the file exists"), before, "{args:?}");
         tried += 1;
     }
-    std::io::stdout().flush().expect("it can be written");
+    std::io::stdout().flush().expect("standard output can be written");
     tried
 }

@@ -1,7 +1,7 @@
-//! Servers that send too much. The tests measure the peak memory of the real program, as the system reports it.
+//! Tests servers that send too much, and measures the peak memory of the real program, as the system reports it.
 //!
-//! Each kind of server answers every request in its own way. The program cuts off endless bodies. If it does not, the
-//! server here ends them at a limit, so that nothing runs for ever.
+//! Each kind of server answers every request in its own way. The program must cut off endless bodies. If it does not,
+//! the test's server ends them at a limit, so that no test runs for ever.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ const ENDLESS: usize = 40 << 20;
 /// The size of an answer in the short version. It is large enough to show whether many answers are in memory at the
 /// same time: sixteen of them take twice the allowed memory.
 const SHORT: usize = 5 << 20;
-/// With 16 requests in flight, the program may use at most this much more memory than in a plain run.
+/// With 16 requests in flight, the program may use at most this much more memory than in a run with short answers.
 const MOST_OVER_KIB: u64 = 64 << 10;
 /// With 64 requests in flight, the program may use at most this much memory in total.
 const MOST_KIB: u64 = 300 << 10;
@@ -256,7 +256,7 @@ fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     ]);
     command.args(["--stream", if stream { "on" } else { "off" }]).env("ANTHROPIC_API_KEY", CANARY);
     // The log is a file and not a pipe, because a pipe would have to be read while the program runs.
-    let log = fs::File::create(folder.path("err.txt")).expect("it can be made");
+    let log = fs::File::create(folder.path("err.txt")).expect("the file can be created");
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
     let (code, peak_kib) = watched(&mut child, begun);
@@ -269,11 +269,11 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
     let mut peak = 0;
     loop {
         peak = peak.max(high_water_kib(child));
-        match child.try_wait().expect("it can be asked") {
+        match child.try_wait().expect("the state of the process can be read") {
             Some(status) => return (status.code(), peak),
             None if begun.elapsed() > LONGEST => {
-                child.kill().expect("it is there");
-                child.wait().expect("it ends");
+                child.kill().expect("the process exists");
+                child.wait().expect("the program ends");
                 return (None, peak);
             }
             // This sleep sets how often memory is measured. It does not wait for an event.
@@ -332,7 +332,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         let told = "not run: memory is read from /proc".to_owned();
         return vec![Seen::new(
             "hostile servers, 16 and 64 requests in flight",
-            "64 MB over a plain run; 300 MB",
+            "at most 64 MB more than a run with short answers; at most 300 MB in all",
             told,
         )];
     }
@@ -347,9 +347,9 @@ pub fn page(size: Size) -> Vec<Seen> {
     let (over, worst) = worst_of(&kinds, 16, bytes, plain + MOST_OVER_KIB);
     let mut seen = vec![Seen::new(
         "servers that send too much, 16 requests in flight (real program)",
-        "at most 64 MB over a plain run",
+        "at most 64 MB more than a run with short answers",
         format!(
-            "{} kinds, {} MB an answer: at most {} MB over the {} MB of a plain run ({worst}) ({})",
+            "{} kinds, {} MB an answer: at most {} MB more than the {} MB of a run with short answers ({worst}) ({})",
             kinds.len(),
             bytes >> 20,
             (over.saturating_sub(plain)) >> 10,
@@ -360,7 +360,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     if size == Size::Full {
         let (most, worst) = worst_of(&kinds, 64, bytes, MOST_KIB);
         seen.push(Seen::new(
-            "the same, 64 requests in flight",
+            "the same servers, 64 requests in flight",
             "at most 300 MB in all",
             format!("{} kinds: at most {} MB ({worst})", kinds.len(), most >> 10),
         ));

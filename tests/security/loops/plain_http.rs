@@ -1,4 +1,4 @@
-//! Plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
+//! Tests plain `http`, and everything that decides where a request goes: addresses in odd spellings, names, proxies,
 //! certificates.
 
 use std::io::Write;
@@ -24,13 +24,13 @@ pub fn page(size: Size) -> Vec<Seen> {
         ),
         Seen::new(
             "names under `localhost`",
-            "this machine, no matter what a resolver says",
+            "each name means this machine, no matter what a resolver says",
             local_names(size.pick(6, 40)),
         ),
-        Seen::new("addresses that a name resolves to", "checked; nothing is sent to forbidden ones", resolved(size)),
+        Seen::new("addresses that a name resolves to", "nothing is sent to a forbidden address", resolved(size)),
         Seen::new(
             "proxy variables, with a proxy that counts requests",
-            "used, not used, or exit 2; no password shown",
+            "each variable is used, ignored or refused (exit 2), as documented; no password is shown",
             proxies(size),
         ),
         Seen::new("variables for certificates", "a clear error before anything is sent", certificates()),
@@ -183,7 +183,7 @@ fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Res
 }
 
 fn port(server: &Hostile) -> &str {
-    server.url.rsplit(':').next().expect("it has one")
+    server.url.rsplit(':').next().expect("the URL has a port")
 }
 
 fn local_names(count: usize) -> String {
@@ -203,7 +203,7 @@ fn local_names(count: usize) -> String {
         let mut command = folder.command(&["run", "prompts.jsonl", "-o", &format!("r{at}.jsonl"), "--base-url", &url]);
         command.env("ANTHROPIC_API_KEY", CANARY).env("HTTP_PROXY", "http://127.0.0.1:1");
 
-        let said = Said::of(command.output().expect("it starts"));
+        let said = Said::of(command.output().expect("the program starts"));
 
         said.ends_with(3);
         assert_eq!(server.requests(), before + 1, "seed {seed}, {name}: {}", said.err);
@@ -225,7 +225,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with its own hosts file, if the system allows that.
+/// Runs the program with a hosts file of the test, if the system allows that.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);
@@ -264,7 +264,7 @@ fn resolved(size: Size) -> String {
     for (name, _, expected) in HOSTS.iter().filter(|(_, _, expected)| !expected.is_empty()) {
         for scheme in schemes {
             number += 1;
-            let said = run(number, &format!("{scheme}://{name}:{}", port(&server))).expect("it starts");
+            let said = run(number, &format!("{scheme}://{name}:{}", port(&server))).expect("the program starts");
 
             said.ends_with(6).tells(&[expected, "where no API can be"]);
             refused += 1;
@@ -273,7 +273,7 @@ fn resolved(size: Size) -> String {
     assert_eq!(server.requests(), 0);
     for name in ["fine.example.invalid", "poisoned.localhost"] {
         number += 1;
-        run(number, &format!("http://{name}:{}", port(&server))).expect("it starts").ends_with(3);
+        run(number, &format!("http://{name}:{}", port(&server))).expect("the program starts").ends_with(3);
     }
     assert_eq!(server.requests(), 2);
     format!(
@@ -362,7 +362,7 @@ fn proxies(size: Size) -> String {
             command.env(name, value.replace("PASS", PASSWORD).replace('A', address));
         }
 
-        let said = Said::of(command.output().expect("it starts"));
+        let said = Said::of(command.output().expect("the program starts"));
 
         let (through, to_api) = (proxy.requests() - before, api.requests() - before_api);
         let all = [&said.out, &said.err].map(String::as_str).concat();
@@ -391,10 +391,10 @@ fn proxies(size: Size) -> String {
         }] += 1;
     }
     let left = folder.contents().values().any(|bytes| String::from_utf8_lossy(bytes).contains(PASSWORD));
-    assert!(!left, "a file holds the proxy's password");
+    assert!(!left, "a file contains the proxy's password");
     let [used, direct, refused] = seen;
     format!(
-        "{tried} runs: {used} through it, as the run said, {direct} directly, {refused} exit 2; the password in 0 \
+        "{tried} runs: {used} through the proxy, as the run said, {direct} directly, {refused} exit 2; the password in 0 \
          outputs and files"
     )
 }
@@ -426,7 +426,7 @@ fn certificates() -> String {
         let run = |args: &[&str]| {
             let mut command = folder.command(args);
             command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").envs(variables.iter().copied());
-            Said::of(command.env("ANTHROPIC_API_KEY", CANARY).output().expect("it starts"))
+            Said::of(command.env("ANTHROPIC_API_KEY", CANARY).output().expect("the program starts"))
         };
 
         let said = run(&["run", "prompts.jsonl", "--dry-run", "--fresh"]);

@@ -1,4 +1,4 @@
-//! The parts of the program: its crates, where they come from, which of them run code during the build, and the
+//! Checks the parts of the program: its crates, where they come from, which of them run code during the build, and the
 //! contents of the package.
 //!
 //! `.ci/supply` checks more, with additional tools. The checks here need only cargo and no network.
@@ -44,11 +44,15 @@ fn crates() -> Seen {
     let lines: BTreeSet<&str> = told.lines().collect();
     assert!(lines.len() > 1 && lines.len() <= MOST_CRATES, "{} crates by default, at most {MOST_CRATES}", lines.len());
     assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"), "Cargo.toml forbids unsafe code");
-    Seen::new("lines of crates by default", "at most 225; unsafe code is forbidden", format!("{} lines", lines.len()))
+    Seen::new(
+        "crates listed by `cargo tree`",
+        "at most 225; unsafe code is forbidden",
+        format!("{} lines", lines.len()),
+    )
 }
 
-/// Checks where crates come from, and which of them have a build script. `.deny.toml` lists the crates that may have
-/// one.
+/// Checks where crates come from, and which of them have a build script. `.deny.toml` lists the crates that may have a
+/// build script.
 fn sources() -> Seen {
     let host = told(&["-vV"]);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo tells its host");
@@ -78,8 +82,8 @@ fn sources() -> Seen {
         assert!(is_allowed, "{script} has a build script that .deny.toml does not list");
     }
     Seen::new(
-        "crates of every kind for this system",
-        "all from crates.io; build scripts only those of .deny.toml",
+        "all crates for this system, including those for tests and builds",
+        "all are from crates.io; only crates listed in .deny.toml have a build script",
         format!("{} crates, {} with a build script", others.len(), scripts.len()),
     )
 }
@@ -91,12 +95,12 @@ fn package() -> Seen {
     let is_expected =
         |file: &&String| beside.contains(&file.as_str()) || file.starts_with("src/") || file.starts_with("LICENSE-");
     let strangers: Vec<&String> = files.iter().filter(|file| !is_expected(file)).collect();
-    assert!(strangers.is_empty(), "the package holds {strangers:?}");
+    assert!(strangers.is_empty(), "the package contains {strangers:?}, which do not belong there");
     for needed in ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "CHANGELOG.md", "Cargo.lock", "src/main.rs"] {
         assert!(files.iter().any(|file| file == needed), "the package lacks {needed}");
     }
     let what = "files of the package";
-    Seen::new(what, "src/, Cargo's own, licences, README, CHANGELOG, and no others", format!("{} files", files.len()))
+    Seen::new(what, "only src/, Cargo's own files, licences, README and CHANGELOG", format!("{} files", files.len()))
 }
 
 /// Files that sources include. They must be below `src/`.
@@ -106,7 +110,7 @@ fn inclusions() -> Seen {
     {
         let text = fs::read_to_string(file).expect("a source can be read");
         for name in included(&text) {
-            let target = file.parent().expect("it is in a folder").join(name);
+            let target = file.parent().expect("the file is in a folder").join(name);
             let target = target.canonicalize().unwrap_or_else(|error| panic!("{}: {name}: {error}", file.display()));
             let src = Path::new(ROOT).join("src").canonicalize().expect("the sources are there");
             assert!(target.starts_with(src), "{} includes {name}, which the package lacks", file.display());

@@ -1,5 +1,5 @@
-//! Text that reaches a terminal or a shell. No text controls the terminal, and the shell runs only what was meant. A
-//! run survives streams that are full or closed.
+//! Tests text that reaches a terminal or a shell. No text may control the terminal, and the shell may run only the
+//! intended command. A run must survive streams that are full or closed.
 
 use super::super::page::{Seen, Size};
 
@@ -18,17 +18,17 @@ mod strings;
 
 #[cfg(unix)]
 pub fn page(size: Size) -> Vec<Seen> {
-    [looked_at(size), paste::page(size), streams::page(size)].concat()
+    [on_a_terminal(size), paste::page(size), streams::page(size)].concat()
 }
 
 #[cfg(not(unix))]
 pub fn page(_size: Size) -> Vec<Seen> {
-    vec![Seen::new("what a terminal obeys", "nothing", "not run: needs a pseudo-terminal".to_owned())]
+    vec![Seen::new("text on a terminal", "no control sequence", "not run: needs a pseudo-terminal".to_owned())]
 }
 
-/// Strings in every place that reaches a terminal.
+/// Tries strings in every place from which text reaches a terminal.
 #[cfg(unix)]
-fn looked_at(size: Size) -> Vec<Seen> {
+fn on_a_terminal(size: Size) -> Vec<Seen> {
     let count = size.pick(150, 10_000);
     side_by_side(places::PLACES, |place| tried(place, count))
 }
@@ -46,12 +46,12 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> 
                     Some(next.fetch_add(1, Ordering::AcqRel)).and_then(|at| Some((at, items.get(at)?)))
                 {
                     let result = act(item);
-                    done.lock().expect("no thread panicked with it").push((at, result));
+                    done.lock().expect("no thread panicked with the lock").push((at, result));
                 }
             });
         }
     });
-    let mut done = done.into_inner().expect("no thread panicked with it");
+    let mut done = done.into_inner().expect("no thread panicked with the lock");
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
 }

@@ -1,5 +1,5 @@
-//! Run folders, error logs and results files that somebody else made. Nothing in them may redirect a request, allow
-//! something, start a program or spend money.
+//! Tests run folders, error logs and results files that somebody else made. Nothing in them may redirect a request,
+//! allow something, start a program or spend money.
 //!
 //! Each try has its own folder. It contains `work` (with a finished run in which rows failed), a neighbouring folder
 //! that must not change, and a command that leaves a mark when it is run. There are two servers. The user chose the
@@ -27,7 +27,7 @@ use mutate::Mutator;
 
 /// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The flags that a run records. Every other flag is refused in a manifest.
+/// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
 const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
@@ -51,7 +51,7 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
         }
         for value in values_of(name, servers, &place).into_iter().take(size.pick(1, 9)) {
             place.lay(base);
-            let mut manifest: Value = serde_json::from_str(&place.read(MANIFEST)).expect("it is JSON");
+            let mut manifest: Value = serde_json::from_str(&place.read(MANIFEST)).expect("the text is JSON");
             manifest["settings"][name] = value;
             place.write(MANIFEST, &manifest.to_string());
 
@@ -63,7 +63,11 @@ fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} settings of {} names: each refused by manifest and name, nothing sent", names.len());
-    Seen::new("a manifest with a setting that no run records", "refused by name, 0 requests, 0 programs run", seen)
+    Seen::new(
+        "a manifest with a setting that no run records",
+        "refused by name, no request is sent, no program is run",
+        seen,
+    )
 }
 
 /// Tries error logs that contain a hostile name of a results file.
@@ -95,7 +99,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
     }
     servers.assert_untouched(&place);
     let seen = format!("{tried} names, each with and without -o: refused by log and line, no file made or changed");
-    Seen::new("an error log that names results which are not a file beside it", "refused by line, 0 files made", seen)
+    Seen::new("an error log whose results file is not a file beside the log", "refused by line, no file is made", seen)
 }
 
 /// Tries manifests, logs, results and slots that were changed at random.
@@ -134,7 +138,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
         of("resumed")
     );
     Seen::new(
-        "mutated manifests, error logs, results and slots, by the real program",
+        "changed manifests, error logs, results and slots, read by the real program",
         "no request to another address, no program run, no file changed outside, no crash",
         seen,
     )
@@ -239,7 +243,7 @@ impl Place {
         let root = folder.path("");
         fs::create_dir(root.join("work"))
             .and_then(|()| fs::create_dir(root.join("sibling")))
-            .expect("they can be made");
+            .expect("the folders can be created");
         folder.write("sibling/file.json", "{}");
         folder.write("sibling/empty.jsonl", "");
         let mark = root.join("sibling/canary");
@@ -260,11 +264,11 @@ impl Place {
     /// Creates the files of a run. Files that are already there are replaced.
     fn lay(&self, files: &Files) {
         let work = self.root().join("work");
-        fs::remove_dir_all(&work).expect("it can be removed");
+        fs::remove_dir_all(&work).expect("the folder can be removed");
         for (name, bytes) in files {
             let path = work.join(name);
-            fs::create_dir_all(path.parent().expect("it is in a folder")).expect("it can be made");
-            fs::write(&path, bytes).expect("it can be written");
+            fs::create_dir_all(path.parent().expect("the file is in a folder")).expect("the folder can be created");
+            fs::write(&path, bytes).expect("the file can be written");
         }
     }
 
@@ -320,7 +324,8 @@ impl Place {
     /// Returns the names in the working folder that no run with these files creates.
     fn strangers(&self) -> Vec<String> {
         let work = self.root().join("work");
-        let entries = fs::read_dir(&work).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
+        let entries =
+            fs::read_dir(&work).expect("the folder can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
         // A command may create a results file for which the log is the default log, for example `out`.

@@ -72,7 +72,7 @@ fn has_tool(fields: &Fields<'_>, name: &str) -> bool {
     tools.unwrap_or_default().iter().any(|tool| tool.name.as_deref() == Some(name))
 }
 
-/// Returns the schema of structured output. It is in the current field or in the field of the beta.
+/// Returns the schema of structured output. The schema is in the current field, or in the field that the beta used.
 fn schema(fields: &Fields<'_>) -> Result<Option<serde_json::Value>, ApiError> {
     #[derive(Deserialize)]
     struct Config<'a> {

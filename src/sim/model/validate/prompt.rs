@@ -41,7 +41,7 @@ pub(super) fn count(fields: &Fields<'_>, traits: &ModelTraits, skew: f64) -> Res
     Ok((parts.iter().map(|part| part.tokens).sum(), parts))
 }
 
-/// Applies the top-level `cache_control`, which ends a prefix at the last part.
+/// Applies the top-level `cache_control`, which puts a breakpoint after the last part.
 fn automatic_breakpoint(fields: &Fields<'_>, parts: &mut [Part]) -> Result<(), ApiError> {
     let Some(control) = fields.read_as::<CacheControl<'_>>("cache_control", "a valid dictionary")? else {
         return Ok(());

@@ -7,7 +7,7 @@ use super::spelling::json;
 pub struct Response {
     pub what: String,
     pub bytes: Vec<u8>,
-    /// Whether the connection is closed after it.
+    /// Whether the connection is closed after the response.
     pub is_last: bool,
     /// Whether it sends back a text from the request.
     pub is_echo: bool,
@@ -87,7 +87,7 @@ fn with_header(name: &str, value: &str, status: u16) -> Vec<u8> {
             return [answer("", "")
                 .strip_prefix(b"HTTP/1.1 200 Made\r\n")
                 .map(|rest| [format!("HTTP/1.1 200 Made\r\n{name}: {value}\r\n").as_bytes(), rest].concat())
-                .expect("it begins so")]
+                .expect("the response begins with a status line")]
             .concat();
         }
         _ => r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#,
@@ -129,8 +129,8 @@ fn end(more: &str) -> [String; 2] {
     ]
 }
 
-/// Returns a complete stream with one more text in it: at the start, after the first event, after the text, or at the
-/// end.
+/// Returns a complete stream with the text `put` in it: at the start, after the first event, after the answer's text,
+/// or at the end.
 fn stream_with(put: &str, at: usize) -> Vec<u8> {
     let [first, second, third] = text();
     let [delta, stop] = end("");

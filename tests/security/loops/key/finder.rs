@@ -1,5 +1,5 @@
-//! Finds a key in a program's output and files: it undoes every way in which a server can spell the key. It shares no
-//! code with the code that removes keys. That code mostly works the other way: it encodes the key.
+//! Finds a key in a program's output and files: it decodes every way in which a server can spell the key. It shares no
+//! code with the program. The program mostly works the other way: it encodes the key and searches for the result.
 
 use std::collections::HashSet;
 

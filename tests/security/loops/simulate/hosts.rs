@@ -28,16 +28,16 @@ pub fn page(size: Size) -> Vec<Seen> {
     let by_origin = origins(&simulator, &mut rng, size.pick(300, 5_000));
     let odd = odd_heads(&simulator);
     let stats = simulator.stats();
-    assert_eq!(stats["requests"], 2 * by_origin.0, "what is refused is not counted: {stats}");
+    assert_eq!(stats["requests"], 2 * by_origin.0, "refused requests are not counted: {stats}");
     vec![
         Seen::new(
-            "hosts that mean this machine, and others, in `Host`, absolute targets and `:authority`",
-            "the first are answered, the others refused (400, 403), no CORS header",
+            "hosts in `Host`, absolute targets and `:authority`, which mean this machine or another machine",
+            "only hosts that mean this machine are answered, all others are refused (400, 403); no CORS header",
             format!("{} answered, {} refused", answered + by_h2, answered + by_h2),
         ),
         Seen::new(
             "`Origin` and `Sec-Fetch-Site` of messages and resets",
-            "other origins and `null` refused (403), no CORS header, books untouched",
+            "other origins and `null` are refused (403) and not counted; no CORS header",
             format!("{} requests of local origins answered, {} of others refused", 3 * by_origin.0, by_origin.1),
         ),
         Seen::new(
@@ -100,7 +100,7 @@ fn local_host(rng: &mut fastrand::Rng) -> Vec<u8> {
 
 /// Returns a host that is not this machine. Many of these hosts look like names of this machine.
 fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
-    let local = String::from_utf8(local_host(rng)).expect("it is ASCII");
+    let local = String::from_utf8(local_host(rng)).expect("the name is ASCII");
     let name = local.split(':').next().filter(|name| !name.starts_with('[')).unwrap_or("localhost").to_owned();
     let other = match rng.u8(..14) {
         0 => format!("{}.example.invalid", label(rng)),
@@ -151,12 +151,13 @@ fn over_http2(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> u64
 /// Sends one request over HTTP/2 and returns every byte that comes back.
 fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(payload.len()).expect("the payload is short").to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
     };
     // Each header is written as a literal, without a table and without a Huffman code.
     let literal = |name: &[u8], value: &[u8]| {
-        let length = |bytes: &[u8]| u8::try_from(bytes.len()).ok().filter(|length| *length < 127).expect("it is short");
+        let length =
+            |bytes: &[u8]| u8::try_from(bytes.len()).ok().filter(|length| *length < 127).expect("the text is short");
         [&[0, length(name)], name, &[length(value)], value].concat()
     };
     let headers = [
@@ -195,7 +196,7 @@ fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, 
     }
     // A reset clears the simulator's records, so it is sent before the requests that are counted.
     let local = |rng: &mut fastrand::Rng| {
-        let origin = String::from_utf8(local_origin(rng)).expect("it is ASCII");
+        let origin = String::from_utf8(local_origin(rng)).expect("the name is ASCII");
         format!("host: localhost\r\nconnection: close\r\norigin: {origin}\r\nsec-fetch-site: same-site")
     };
     for _ in 0..count {

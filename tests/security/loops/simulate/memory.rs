@@ -1,5 +1,5 @@
-//! Clients that try to use up the simulator's memory. They use new keys, models, ids and prompts all the time, or send
-//! bodies that never end.
+//! Tests clients that try to use up the simulator's memory. They use new keys, models, ids and prompts all the time, or
+//! send bodies that never end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -34,8 +34,12 @@ fn many_organizations() -> Seen {
     let mut model = Model::new(config);
     let statuses: Vec<u16> = (0..30_000).map(|number| arrive(&mut model, number, &number.to_string())).collect();
     let (own, late) = statuses.split_at(20_000);
-    assert!(own.iter().all(|status| *status == 200), "each has limits of its own");
-    assert_eq!(late.iter().filter(|status| **status == 200).count(), 1, "those that come later share theirs");
+    assert!(own.iter().all(|status| *status == 200), "each of the first organizations has limits of its own");
+    assert_eq!(
+        late.iter().filter(|status| **status == 200).count(),
+        1,
+        "the later organizations share one set of limits"
+    );
     Seen::new(
         "organizations",
         "20,000 have limits of their own; all later ones share one set of limits",
@@ -51,10 +55,10 @@ fn many_running() -> Seen {
     let refused = statuses.iter().filter(|status| **status == 529).count();
     assert_eq!((statuses.len(), refused), (110_000, 10_000));
     model.reset(Instant::ZERO);
-    assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset removes them");
+    assert_eq!(arrive(&mut model, 0, "k"), 200, "a reset removes the running calls");
     Seen::new(
         "calls that run at the same time",
-        "at most 100,000, then 529",
+        "at most 100,000 run, further requests are answered with 529",
         format!("{} asked, {refused} refused", statuses.len()),
     )
 }
@@ -81,9 +85,9 @@ fn many_names(size: Size) -> Seen {
     let stats = simulator.stats();
     assert_eq!(stats["requests"], count, "each arrived");
     let ids = stats["by_id"].as_object().map_or(0, serde_json::Map::len) as u64;
-    assert!(ids >= count * 3 / 4, "most were let in and are in the books: {ids}");
+    assert!(ids >= count * 3 / 4, "most requests were admitted, so their ids are in the statistics: {ids}");
     let grown = grown(before, peak, 192);
-    let what = "requests, each with a key, a `user_id` of 256 letters, a cached prefix and a prompt of its own, a quarter with a model of its own";
+    let what = "requests, each with its own key, `user_id` of 256 letters, cached prefix and prompt; every fourth also with its own model";
     Seen::new(what, "peak memory grows by at most 192 MB", format!("{count} requests, {grown}"))
 }
 
@@ -158,8 +162,8 @@ fn many_bodies(size: Size) -> Seen {
         std::thread::yield_now();
     }
     Seen::new(
-        "bodies of 32 MB, 30 MB of each sent and the rest held back",
-        "peak memory grows by at most 256 MB and a quarter; after these clients are gone, others are answered",
+        "bodies of 32 MB, of which the clients send 30 MB and not the rest",
+        "peak memory grows by at most 320 MB; after these clients are gone, other clients are answered",
         format!("{count} bodies, {grown}"),
     )
 }
@@ -175,7 +179,7 @@ fn begin_body(address: SocketAddr) -> TcpStream {
     let head = format!("POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 32 << 20);
     stream.write_all(head.as_bytes()).expect("sent");
     let piece = vec![b' '; 1 << 20];
-    (0..30).for_each(|_| stream.write_all(&piece).expect("it is read, kept or not"));
+    (0..30).for_each(|_| stream.write_all(&piece).expect("the server reads the body, even if it drops it"));
     stream
 }
 

@@ -1,4 +1,4 @@
-//! The simulator does not write keys or prompts anywhere.
+//! Tests that the simulator does not write keys or prompts anywhere.
 
 use super::super::super::page::{Seen, Size};
 use super::wire::{Simulator, ask, message_of, prompt};
@@ -23,11 +23,11 @@ pub fn page(size: Size) -> Vec<Seen> {
         [("journal", &journal), ("verbose lines", &errors), ("stats", &stats), ("first line", &simulator.said)]
     {
         for secret in [KEY, PROMPT] {
-            assert!(!text.contains(secret), "the {place} hold {secret}:\n{text}");
+            assert!(!text.contains(secret), "{secret} is in the {place}:\n{text}");
         }
     }
     vec![Seen::new(
-        "keys and prompts in good and bad requests; journal, verbose lines, stats, first line",
+        "keys and prompts of good and bad requests, in the journal, the verbose lines, the statistics and the first line",
         "found 0 times",
         format!("{} requests, 0 times", rounds * requests.len()),
     )]

@@ -1,5 +1,5 @@
-//! Clients that begin a request and never finish it: each is disconnected in bounded time, and others are answered
-//! meanwhile.
+//! Tests clients that begin a request and never finish it. Each of them must be disconnected in bounded time, and other
+//! clients must be answered in the meantime.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     let bounds = Bounds { quiet: QUIET, body: QUIET, connections: 64, ..Bounds::default() };
     let longest = let_go(serve(bounds), 2 * QUIET);
     let mut seen = vec![Seen::new(
-        "heads and bodies that never end, whole or drop by drop, HTTP/1.1 and HTTP/2; bounds of 0.3 s",
+        "heads and bodies that stop or come in drops, over HTTP/1.1 and HTTP/2, with bounds of 0.3 s",
         "each is disconnected; other clients are answered meanwhile",
         format!("{} ways, the longest took {:.1} s", ways().len(), longest.as_secs_f64()),
     )];
@@ -38,7 +38,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         let simulator = Simulator::start(&[]);
         let longest = let_go(simulator.address, 2 * Bounds::default().quiet);
         seen.push(Seen::new(
-            "the same against the program, with its own bounds of 60 s",
+            "the same heads and bodies sent to the program, with its own bounds of 60 s",
             "each is disconnected; other clients are answered meanwhile",
             format!("{} ways, the longest took {:.0} s", ways().len(), longest.as_secs_f64()),
         ));
@@ -88,9 +88,9 @@ fn let_go(address: SocketAddr, bound: Duration) -> Duration {
         .collect();
     let good = ask(address, &message("host: localhost\r\nconnection: close", &prompt("Hi")));
     assert_eq!(good.status, 200, "others are answered meanwhile: {good:?}");
-    let times = clients.into_iter().map(|client| client.join().expect("it was let go"));
+    let times = clients.into_iter().map(|client| client.join().expect("the connection was closed"));
     let longest = times.max().expect("there are ways");
-    assert!(longest < bound + GRACE, "held for {longest:?}");
+    assert!(longest < bound + GRACE, "a connection stayed open for {longest:?}");
     longest
 }
 
@@ -153,5 +153,5 @@ fn serve(bounds: Bounds) -> SocketAddr {
             std::future::pending::<()>().await;
         });
     });
-    address.recv().expect("it serves")
+    address.recv().expect("the server starts")
 }

@@ -24,7 +24,7 @@ impl Simulator {
         let mut child = command.args(args).stderr(errors).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut said = String::new();
-        lines.read_line(&mut said).expect("it says where it is");
+        lines.read_line(&mut said).expect("the simulator prints its address");
         let address = said.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
         let address = address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{said}"));
         Self { child, address, folder, said }
@@ -37,7 +37,7 @@ impl Simulator {
         kib.parse::<u64>().ok().map(|kib| kib / 1024)
     }
 
-    /// Returns its books.
+    /// Returns the simulator's statistics.
     pub fn stats(&self) -> serde_json::Value {
         let answer = ask(self.address, b"GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))

@@ -1,10 +1,10 @@
-//! Checks that everything the program shows is on the list of what may be sent to a terminal.
+//! Checks that the program sends to a terminal only what this list allows.
 //!
 //! The list is: text in UTF-8, line feed, carriage return, and the sequences that the program itself needs. Some of
 //! these sequences set the colours of the progress and of clap's messages: reset, bold, underline, and four colours.
-//! The others redraw the live lines in place: erase what follows, move the cursor up a line, turn wrapping off and on.
-//! The tests give strings to the program, but no string contains a whole sequence of the list. So if the output
-//! contains one, the program itself wrote it.
+//! The other sequences redraw the live lines in place: they erase what follows, move the cursor up a line, and turn
+//! wrapping off and on. The tests give strings to the program, but no string contains a whole sequence of the list. So
+//! if the output contains a whole sequence, the program itself wrote it.
 
 /// The beginning of a forged line. If a line of the output begins with this, the line comes from a string that a test
 /// gave to the program.

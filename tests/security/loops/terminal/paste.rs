@@ -1,4 +1,5 @@
-//! Printed commands that are pasted into shells. They pass exactly the intended arguments, and run nothing else.
+//! Tests printed commands by pasting them into shells. A command must pass exactly the intended arguments, and the
+//! shell must run nothing else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +17,7 @@ use super::side_by_side;
 
 /// The file that a shell creates if it runs a part of a name or an argument.
 const CANARY: &str = "PWN";
-/// The value of a header. No printed command may contain it.
+/// The value of a header. No printed command may contain this value.
 const SECRET: &str = "s3cret-of-a-header";
 
 #[rustfmt::skip]
@@ -55,7 +56,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         sum(|counts| counts.with_history),
         sum(|counts| counts.in_sh)
     );
-    vec![Seen::new("printed commands that are pasted", "the arguments that were meant, and nothing else run", seen)]
+    vec![Seen::new("printed commands that are pasted", "exactly the intended arguments, and nothing else is run", seen)]
 }
 
 /// Lets the program print commands that contain one name, and pastes these commands.
@@ -87,8 +88,8 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
     args
 }
 
-/// Starts up to three runs: the first is stopped by a rule, the second runs to its end, and the third repeats the
-/// second. Each prints commands.
+/// Starts up to three runs. A rule stops the first run. The second run ends normally, and the third run repeats the
+/// second. Each run prints commands.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();
     // The row that fails comes first, so that it is in the log no matter when the run stops.
@@ -141,12 +142,12 @@ fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     command.arg([OsString::from("--errors="), name.clone()].into_iter().collect::<OsString>());
     let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
     let rows = "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n{\"prompt\":\"c\"}\n";
-    child.stdin.take().expect("a pipe").write_all(rows.as_bytes()).expect("it reads");
-    let said = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8(said.stderr).expect("it writes UTF-8");
+    child.stdin.take().expect("a pipe").write_all(rows.as_bytes()).expect("the program reads its standard input");
+    let said = child.wait_with_output().expect("the program ends");
+    let said = String::from_utf8(said.stderr).expect("the program writes UTF-8");
     let sentence = said.lines().find(|line| line.starts_with("A limit")).unwrap_or_else(|| panic!("{at}: {said}"));
     let command = command_in(sentence, "claude-batch resume ", at);
-    let command = command.strip_suffix('.').expect("it ends the sentence").to_owned();
+    let command = command.strip_suffix('.').expect("the command ends the sentence").to_owned();
     vec![(command, vec!["resume".into(), as_file(name), "--max-requests".into(), "1".into()])]
 }
 
@@ -155,11 +156,11 @@ fn key_file(name: &OsString) -> Vec<Printed> {
     let folder = Folder::with_rows(1);
     let path = folder.path("").join(name);
     fs::write(&path, "sk-test-key").expect("a file can be written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("the test owns the file");
     let mut command =
         folder.command(&["run", "prompts.jsonl", "--base-url", "http://127.0.0.1:9", "--max-time", "1ms"]);
     command.arg([OsString::from("--api-key-file="), name.clone()].into_iter().collect::<OsString>());
-    let said = String::from_utf8(command.output().expect("it ends").stderr).expect("it writes UTF-8");
+    let said = String::from_utf8(command.output().expect("the program ends").stderr).expect("the program writes UTF-8");
     let Some(line) = said.lines().find(|line| line.contains("chmod 600 ")) else { panic!("no warning: {said}") };
     vec![(command_in(line, "chmod 600 ", "a key file"), vec!["600".into(), as_file(name)])]
 }
@@ -171,7 +172,7 @@ fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
         false => command.output().expect("the program starts").stderr,
     };
     assert_eq!(judge::fault(&bytes, true), None, "{at}");
-    let text = String::from_utf8(bytes).expect("it writes UTF-8");
+    let text = String::from_utf8(bytes).expect("the program writes UTF-8");
     let message = |line: &str| {
         let json: Option<serde_json::Value> = serde_json::from_str(line).ok();
         json.map_or_else(|| line.to_owned(), |json| json["message"].as_str().unwrap_or_default().to_owned())
@@ -183,7 +184,7 @@ fn said(mut command: Command, on_terminal: bool, at: &str) -> String {
 fn command_in(said: &str, begins: &str, at: &str) -> String {
     let line =
         said.lines().find(|line| line.contains(begins)).unwrap_or_else(|| panic!("{at}: no {begins:?} in\n{said}"));
-    line[line.find(begins).expect("it was found")..].to_owned()
+    line[line.find(begins).expect("the line contains the text")..].to_owned()
 }
 
 /// Returns the argument for a file with this name. The argument never looks like a flag.
@@ -197,7 +198,7 @@ fn programs() -> Folder {
     let folder = Folder::new();
     for program in ["claude-batch", "chmod"] {
         folder.write(program, "#!/bin/sh\nprintf '%s\\0' \"$@\" > \"$WRITTEN\"\n");
-        fs::set_permissions(folder.path(program), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(folder.path(program), fs::Permissions::from_mode(0o755)).expect("the test owns the file");
     }
     folder
 }
@@ -208,7 +209,10 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
     let folder = Folder::new();
     let passes = |shell: &str, history: bool| {
         let found = arguments(shell, history, command, &folder, programs)?;
-        assert!(!folder.path(CANARY).exists(), "{at}: pasting it into {shell} ran more than it: {command}");
+        assert!(
+            !folder.path(CANARY).exists(),
+            "{at}: the shell {shell} ran something else besides this command: {command}"
+        );
         Some(found == expected)
     };
     if let Some(is_same) = passes("bash", false) {
@@ -219,7 +223,7 @@ fn pasted(programs: &Path, command: &str, expected: &[OsString], at: &str, count
         assert!(is_same, "{at}: other arguments in bash with history: {command}");
         counts.with_history += 1;
     }
-    // An old sh does not understand $'…'. There the test only checks that nothing else ran.
+    // An old sh does not understand $'…'. For an old sh, the test only checks that nothing else ran.
     if let Some(is_same) = passes("sh", false) {
         assert!(is_same || command.contains("$'"), "{at}: other arguments in sh: {command}");
         counts.in_sh += u64::from(is_same);
@@ -253,7 +257,7 @@ fn arguments(shell: &str, history: bool, command: &str, folder: &Folder, program
     let mut child = program.spawn().ok()?;
     // A shell that got its command as an argument does not read its standard input.
     let _ = child.stdin.take().expect("a pipe").write_all(script.as_bytes());
-    child.wait().expect("it ends");
+    child.wait().expect("the program ends");
     let bytes = fs::read(&written).unwrap_or_default();
     let words = bytes.strip_suffix(b"\0").map(|words| words.split(|byte| *byte == 0)).into_iter().flatten();
     Some(words.map(|word| OsString::from_vec(word.to_vec())).collect())

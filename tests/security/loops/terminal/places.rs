@@ -16,8 +16,8 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place that strings can reach: how many strings reach it in one run of the program, how long each can be, and the
-/// function that puts them there.
+/// A place that strings can reach. It has the number of strings in one run of the program, the longest length of a
+/// string, and the function that puts the strings there.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,
@@ -25,7 +25,7 @@ pub struct Place {
     pub play: fn(&Folder, &[Nasty], usize) -> Shown,
 }
 
-/// How many strings fit into one argument, variable or message.
+/// The number of strings that are joined into one argument, variable or message.
 const JOINED: usize = 25;
 /// The longest string in an argument or a variable.
 const LONG: usize = 3_000;
@@ -45,8 +45,8 @@ pub const PLACES: &[Place] = &[
     place("the question before an expensive run", 100, LONG, question),
     place("templates and id columns", JOINED, LONG, templates),
     place("columns of tables", 30, 36, columns),
-    place("messages and types of a server, for each model", 50, LONG, parked),
-    place("messages and request ids of a server that stop a run", JOINED, LONG, stopped),
+    place("messages and types of the errors that a server sends for each model", 50, LONG, parked),
+    place("messages and request ids of the errors that stop a run", JOINED, LONG, stopped),
     place("results on a terminal: ids, answers, members", 100, 60_000, results),
     place("run folders and error logs", JOINED, LONG, records),
     place("lines of the simulator", 100, LONG, simulator),
@@ -227,7 +227,7 @@ fn question(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     let answers = Pty::new(USUAL);
     let mut command = folder.command(&["run", "prompts.jsonl", "--prices", "prices.toml"]);
     command.env("ANTHROPIC_API_KEY", CANARY).stdin(answers.stream());
-    rustix::io::write(&answers.ours, b"n\n").expect("the terminal takes it");
+    rustix::io::write(&answers.ours, b"n\n").expect("the terminal accepts the answer");
     shown(command, turn)
 }
 
@@ -324,8 +324,8 @@ fn records(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     let manifest = "prompts.simulated.results.jsonl.run/manifest.json";
     let changed = |name: &str, member: &str| {
         let old = folder.read(name);
-        let value = old.split(member).nth(1).expect("it has the member");
-        let value = &value[..value[1..].find('"').expect("it is text") + 2];
+        let value = old.split(member).nth(1).expect("the entry has the member");
+        let value = &value[..value[1..].find('"').expect("the value is a string") + 2];
         folder.write(name, &old.replace(&format!("{member}{value}"), &format!("{member}{text}")));
     };
     match turn % 4 {
@@ -353,7 +353,8 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
     let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut first = String::new();
     out.read_line(&mut first).expect("a line");
-    let address = first.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).expect("it has an address");
+    let address =
+        first.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).expect("the first line has an address");
     for string in strings {
         let model = string.json();
         let body =
@@ -367,14 +368,14 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
         exchange(address, format!("GET /{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes());
     }
     let pid = Pid::from_child(&child);
-    kill_process(pid, Signal::INT).expect("it runs");
+    kill_process(pid, Signal::INT).expect("the process runs");
     let code = ended(&mut child);
-    Shown { bytes: bytes.join().expect("it was read"), code }
+    Shown { bytes: bytes.join().expect("the reading thread does not panic"), code }
 }
 
 fn exchange(address: &str, request: &[u8]) {
-    let mut connection = TcpStream::connect(address).expect("it listens");
-    // While the request is sent, the server may refuse it and close the connection.
+    let mut connection = TcpStream::connect(address).expect("the simulator listens");
+    // The server may refuse the request and close the connection before the whole request is sent.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());
 }

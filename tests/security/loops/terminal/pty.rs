@@ -1,4 +1,4 @@
-//! A pseudo-terminal: what a program writes to it, byte for byte.
+//! A pseudo-terminal that records what a program writes to it, byte for byte.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -37,20 +37,21 @@ impl Pty {
     /// Opens a pseudo-terminal with this number of columns.
     pub fn new(columns: u16) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-        grantpt(&ours).expect("it can be granted");
-        unlockpt(&ours).expect("it can be unlocked");
-        let name = ptsname(&ours, Vec::new()).expect("it has a name").into_string().expect("its name is text");
+        grantpt(&ours).expect("access to the terminal can be granted");
+        unlockpt(&ours).expect("the terminal can be unlocked");
+        let name =
+            ptsname(&ours, Vec::new()).expect("the terminal has a name").into_string().expect("the name is UTF-8");
         let theirs =
             OpenOptions::new().read(true).write(true).custom_flags(no_controlling_terminal()).open(PathBuf::from(name));
-        let theirs = theirs.expect("it can be opened");
+        let theirs = theirs.expect("the terminal can be opened");
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&theirs, size).expect("it has a size");
+        tcsetwinsize(&theirs, size).expect("the size can be set");
         Self { ours, theirs }
     }
 
     /// Returns the program's end of the terminal, to use for one of the program's streams.
     pub fn stream(&self) -> Stdio {
-        self.theirs.try_clone().expect("it can be opened again").into()
+        self.theirs.try_clone().expect("the descriptor can be copied").into()
     }
 
     /// Starts reading what is written. The program must already have its end of the terminal.
@@ -67,7 +68,8 @@ impl Pty {
     }
 }
 
-/// Returns a flag for opening a terminal. With it, the terminal does not become the controlling terminal of the tests.
+/// Returns a flag for opening a terminal. With this flag, the terminal does not become the controlling terminal of the
+/// tests.
 fn no_controlling_terminal() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).expect("a flag")
 }
@@ -77,11 +79,11 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The command still has copies of the program's end of the terminal open. This closes them.
+    // The command still has copies of the program's end of the terminal open. Dropping the command closes these copies.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);
-    Shown { bytes: bytes.join().expect("it was read"), code }
+    Shown { bytes: bytes.join().expect("the reading thread does not panic"), code }
 }
 
 /// Waits until a program ends, and fails if that takes too long.
@@ -89,7 +91,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
 pub fn ended(child: &mut Child) -> Option<i32> {
     let begun = Instant::now();
     loop {
-        if let Some(status) = child.try_wait().expect("it can be waited for") {
+        if let Some(status) = child.try_wait().expect("the state of the process can be read") {
             return status.code();
         }
         if begun.elapsed() > LONGEST {

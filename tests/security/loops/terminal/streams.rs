@@ -1,5 +1,5 @@
-//! Streams that are full, closed or without a reader, for each command. The command ends with its documented code, and
-//! nothing is lost.
+//! Tests each command with streams that are full, closed or without a reader. The command must end with its documented
+//! exit code, and nothing may be lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use super::side_by_side;
 /// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
-    /// Somebody reads it.
+    /// Somebody reads the stream.
     Kept,
     /// It is written to a full disk.
     Full,
@@ -64,7 +64,7 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// Arguments, the exit code if both streams work, and what is written to standard output.
+/// The commands. Each has its arguments, its exit code if both streams work, and what it writes to standard output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),
@@ -119,12 +119,12 @@ fn end_as_documented(api: &Api, args: &[&str], code: i32, output: Output, out: S
     let folder = Folder::with_rows(ROWS);
     folder.write("broken.jsonl", &format!("{}{{\"prompt\":1}}\n", rows(1)));
     let mut command = opened(folder.command_at(api, args), out, err);
-    command.stdin(File::open(folder.path("prompts.jsonl")).expect("it is there"));
+    command.stdin(File::open(folder.path("prompts.jsonl")).expect("the file exists"));
     let mut child = command.spawn().expect("the program starts");
     drop(command);
     let (shown, told) = (child.stdout.take().map(collect), child.stderr.take().map(collect));
     let found = ended(&mut child);
-    let text = |thread: JoinHandle<String>| thread.join().expect("it was read");
+    let text = |thread: JoinHandle<String>| thread.join().expect("the reading thread does not panic");
     let (shown, told) = (shown.map(text), told.map(text));
     let expected = match (output, out) {
         (Text | Results, Full | HungUp) | (Results, Gone) => 7,
@@ -170,7 +170,7 @@ fn opened(command: Command, out: Stream, err: Stream) -> Command {
             None => opened.env_remove(name),
         };
     });
-    opened.current_dir(command.get_current_dir().expect("it has a folder"));
+    opened.current_dir(command.get_current_dir().expect("the command has a working folder"));
     opened.stdin(Stdio::null()).stdout(stream(out)).stderr(stream(err));
     opened
 }
@@ -178,7 +178,7 @@ fn opened(command: Command, out: Stream, err: Stream) -> Command {
 fn stream(stream: Stream) -> Stdio {
     match stream {
         Kept => Stdio::piped(),
-        Full => OpenOptions::new().write(true).open("/dev/full").expect("it is there").into(),
+        Full => OpenOptions::new().write(true).open("/dev/full").expect("the file exists").into(),
         Closed => Stdio::null(),
         Gone => std::io::pipe().expect("a pipe").1.into(),
         HungUp => Pty::new(USUAL).stream(),
@@ -198,12 +198,14 @@ fn the_simulator_serves(out: Stream, err: Stream) {
         std::thread::sleep(Duration::from_millis(5));
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
     });
-    let mut connection = connection.unwrap_or_else(|| panic!("{out:?}, {err:?}: it does not serve"));
-    connection.write_all(b"GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("it takes requests");
+    let mut connection = connection.unwrap_or_else(|| panic!("{out:?}, {err:?}: the simulator does not answer"));
+    connection
+        .write_all(b"GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .expect("the simulator reads the request");
     let mut first = String::new();
-    BufReader::new(connection).read_line(&mut first).expect("it answers");
+    BufReader::new(connection).read_line(&mut first).expect("the simulator answers");
     assert!(first.starts_with("HTTP/1.1 200"), "{out:?}, {err:?}: {first}");
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the process runs");
     assert_eq!(ended(&mut child), Some(0), "{out:?}, {err:?}");
 }
 
@@ -220,7 +222,7 @@ fn a_terminal_hangs_up(is_told: bool) {
     api.wait_for_requests(20);
     drop(pty);
     if is_told {
-        kill_process(Pid::from_child(&child), Signal::HUP).expect("it runs");
+        kill_process(Pid::from_child(&child), Signal::HUP).expect("the process runs");
     }
     let code = ended(&mut child);
     assert_eq!(code, Some(if is_told { 129 } else { 0 }));

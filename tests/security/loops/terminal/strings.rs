@@ -10,12 +10,12 @@ pub struct Nasty {
 }
 
 impl Nasty {
-    /// Returns it as text; bytes that are not valid UTF-8 are replaced.
+    /// Returns the string as text; bytes that are not valid UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// Returns it as a quoted text of JSON. It is also valid in TOML, because the DEL character is escaped.
+    /// Returns the string as a quoted JSON text. This text is also valid in TOML, because the DEL character is escaped.
     pub fn json(&self) -> String {
         serde_json::Value::from(self.text()).to_string().replace('\u{7f}', "\\u007f")
     }

@@ -1,4 +1,4 @@
-//! Changes to the files of a run: changes to their structure, changes to their bytes, and parts of other files.
+//! Changes the files of a run: their structure, their bytes, or a part that is replaced by a part of another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Mutator {
             (_, 7) => ("swapped", fs::read(work.join(FILES[self.random.usize(0..4)])).unwrap_or_default()),
             _ => ("bytes", self.bytes(old)),
         };
-        fs::write(&path, new).expect("it can be written");
+        fs::write(&path, new).expect("the file can be written");
         format!("{file}: {how}")
     }
 
@@ -212,8 +212,7 @@ impl Mutator {
         }
     }
 
-    /// Returns a mark. Later, this text replaces the mark. The mark is needed because no JSON value can contain the
-    /// text.
+    /// Returns a mark, which `text` later replaces. The mark is needed because no JSON value can contain the text.
     fn raw(&mut self, text: String) -> Value {
         self.raw.push(text);
         json!(format!("raw text {}", self.raw.len() - 1))
@@ -250,7 +249,8 @@ impl Mutator {
         bytes
     }
 
-    /// Returns a file of slots: a head, and then rows that were never in flight, or any bytes.
+    /// Returns the bytes of the file `inflight`: a head, and then slots of rows that were never in flight, or random
+    /// bytes.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
@@ -272,7 +272,7 @@ fn put(value: &mut Value, name: &str, with: Value) {
     }
 }
 
-/// Sets a member of an object that is itself a member.
+/// Sets the member `name` of the object that is the member `member` of `value`.
 fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     if let Some(member) = value.get_mut(member) {
         put(member, name, with);
@@ -285,7 +285,7 @@ fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     match value {
         Value::Object(members) if inner && !members.is_empty() => {
             let at = random.usize(0..members.len());
-            let (name, member) = members.iter_mut().nth(at).expect("it has so many");
+            let (name, member) = members.iter_mut().nth(at).expect("the object has that many members");
             match random.u8(0..12) {
                 0 => {
                     let name = name.clone();

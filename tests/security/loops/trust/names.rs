@@ -1,4 +1,5 @@
-//! Names of results files that an error log must not contain: they do not lead to a file in the log's own folder.
+//! Names of results files that an error log must not contain, because they do not lead to a file in the log's own
+//! folder.
 
 use std::path::Path;
 
