@@ -56,6 +56,8 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Show the limits of each tier, with their dates
     Limits(LimitsArgs),
+    /// Show models, their prices and their retirement dates
+    Models(Box<ModelsArgs>),
     /// Run a local server that behaves like the API
     #[cfg(feature = "sim")]
     #[command(after_help = SIMULATE_HELP)]
@@ -251,6 +253,32 @@ pub struct LimitsArgs {
     /// Only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
+}
+
+/// Arguments of `models`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ModelsArgs {
+    /// Show everything about this model
+    #[arg(value_name = "MODEL")]
+    pub name: Option<String>,
+    /// Show retired models too
+    #[arg(long)]
+    pub all: bool,
+    /// Write one JSON document; it has all models, retired ones too
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl ModelsArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { prices, place, .. } = self.clone();
+        Settings { prices, place, ..Settings::default() }
+    }
 }
 
 /// All settings of one layer: flags, environment, profile or file.

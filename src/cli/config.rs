@@ -236,6 +236,14 @@ impl Config {
         Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
     }
 
+    /// Returns the settings of a command without inputs: `models` or `limits`.
+    ///
+    /// # Errors
+    /// The errors of [`Config::of_run`].
+    pub(crate) fn of_settings(flags: Settings, world: &World) -> Result<Self> {
+        Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
+    }
+
     /// Returns the settings of `results`. `recorded` contains settings of the earlier run: how it read rows, and how it
     /// made requests from these rows. Only typed flags override these settings.
     ///

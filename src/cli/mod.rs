@@ -11,6 +11,7 @@ pub(crate) mod explain;
 mod faults;
 mod lockdown;
 mod models;
+mod models_table;
 mod parts;
 mod projection;
 mod results;
@@ -58,6 +59,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Results(args) => results::results(args, &world),
         Command::Check(args) => tables::check(args, &world),
         Command::Limits(args) => tables::limits(args),
+        Command::Models(args) => models_table::models(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),
     }
