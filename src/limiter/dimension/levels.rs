@@ -65,6 +65,18 @@ pub(in crate::limiter) struct HeadSignal {
 }
 
 impl DimensionState {
+    /// Notes how much the server's bucket held before it counted the request of this head. This is a lower bound of the
+    /// bucket's size. It is the size itself if the bucket was full, as it is for the first request after a pause.
+    pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal) {
+        // A full bucket also accepts a request that costs more than the bucket holds. Such a request leaves nothing.
+        let Some(remaining) = head.signal.remaining.filter(|&remaining| remaining > 0) else { return };
+        let counted = match self.dimension {
+            Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
+            Dimension::Requests | Dimension::InputTokens | Dimension::OutputTokens => 0,
+        };
+        self.most_held = self.most_held.max(remaining.saturating_add(counted));
+    }
+
     /// Clamps or raises the level according to the remaining amount that a head reports, and learns what other clients
     /// take.
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {
