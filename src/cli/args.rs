@@ -54,8 +54,9 @@ pub enum Command {
     Results(Box<ResultsArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
-    /// Show the limits of each tier, with their dates
-    Limits(LimitsArgs),
+    /// Show the limits of each tier, with their dates, or the limits that apply now
+    #[command(after_help = LIMITS_HELP)]
+    Limits(Box<LimitsArgs>),
     /// Show models, their prices and their retirement dates
     Models(Box<ModelsArgs>),
     /// Run a local server that behaves like the API
@@ -104,6 +105,17 @@ was killed. Nothing of the run is changed.
 Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
 error.class, message.PATH, and others (see README).";
+
+const LIMITS_HELP: &str = "\
+Examples:
+  claude-batch limits --tier 2
+  claude-batch limits --live
+  claude-batch limits --live --ask -m claude-opus-5
+  claude-batch limits --live --save night      (then: claude-batch run prompts.jsonl --profile night)
+
+--live looks in three places, in this order: the API's list of limits, if the key
+is an administrator's (free); what a run last learned from responses (nothing is
+sent); a message of one token, after a question that says what it costs.";
 
 #[cfg(feature = "sim")]
 const SIMULATE_HELP: &str = "\
@@ -247,12 +259,59 @@ impl CheckArgs {
 /// Arguments of `limits`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct LimitsArgs {
-    /// Only this tier
+    /// With --live: the run whose last limits are shown [default: the latest below the working folder]
+    #[arg(value_name = "RUN", requires = "live", conflicts_with = "ask", value_hint = ValueHint::FilePath)]
+    pub run: Option<PathBuf>,
+    /// Only this tier; with --simulate, the tier of the simulator
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
     /// Only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
+    /// Show the limits that apply now: from the API with an administrator's key, else as a run last learned them, else
+    /// asked for with a message of one token
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: ask with a message of one token, even if a run has learned limits
+    #[arg(long, requires = "live")]
+    pub ask: bool,
+    /// With --live: write the model's limits to this profile of your own configuration file
+    #[arg(long, value_name = "PROFILE", requires = "live")]
+    pub save: Option<String>,
+    /// Write one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// With --live: send the message without asking
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub yes: Option<bool>,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    simulation: SimulationArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl LimitsArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { tier, model, yes, wire, prices, simulation, connection, storage, place, key, .. } = self.clone();
+        let mut settings =
+            Settings { wire, prices, simulation, connection, storage, place, key, ..Settings::default() };
+        settings.request.model = model;
+        settings.speed.tier = tier;
+        settings.money.yes = yes;
+        settings
+    }
 }
 
 /// Arguments of `models`.

@@ -3,12 +3,14 @@
 //! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
 pub mod args;
+mod check;
 mod columns;
 mod commands;
 pub mod config;
 pub mod exit;
 pub(crate) mod explain;
 mod faults;
+mod limits;
 mod lockdown;
 mod models;
 mod models_table;
@@ -23,7 +25,6 @@ mod simulator;
 #[cfg(not(feature = "sim"))]
 #[path = "no_simulator.rs"]
 mod simulator;
-mod tables;
 mod usage;
 
 use std::panic::catch_unwind;
@@ -57,8 +58,8 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Run(args) => run::run(args, &world),
         Command::Resume(args) => run::resume(args, &world),
         Command::Results(args) => results::results(args, &world),
-        Command::Check(args) => tables::check(args, &world),
-        Command::Limits(args) => tables::limits(args),
+        Command::Check(args) => check::check(args, &world),
+        Command::Limits(args) => limits::limits(args, &world),
         Command::Models(args) => models_table::models(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),

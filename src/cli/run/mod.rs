@@ -20,7 +20,7 @@ mod send;
 mod steer;
 mod voice;
 mod watchdog;
-mod way;
+pub(super) mod way;
 
 use std::path::Path;
 
