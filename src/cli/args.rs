@@ -111,7 +111,8 @@ Examples:
   claude-batch limits --tier 2
   claude-batch limits --live
   claude-batch limits --live --ask -m claude-opus-5
-  claude-batch limits --live --save night      (then: claude-batch run prompts.jsonl --profile night)
+  claude-batch limits --live --save night
+  claude-batch run prompts.jsonl --profile night
 
 --live looks in three places, in this order: the API's list of limits, if the key
 is an administrator's (free); what a run last learned from responses (nothing is

@@ -28,6 +28,8 @@ pub(super) struct DimensionState {
     reported: Option<u32>,
     /// The most that the server's bucket was seen to hold; 0 if no head has shown it.
     most_held: u32,
+    /// What the requests took from the server's bucket whose heads have come.
+    given: u64,
     /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients take.
@@ -81,6 +83,7 @@ impl DimensionState {
             by_hand: by_hand.of(dimension),
             reported: None,
             most_held: 0,
+            given: 0,
             bucket,
             drift: Drift::default(),
             shadow: limit.map(|limit| Bucket::new(limit, limit)),
@@ -186,7 +189,7 @@ impl DimensionState {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         if self.reported.replace(reported) != Some(reported) {
             // The server's bucket has changed with its limit.
-            self.most_held = 0;
+            (self.most_held, self.given) = (0, 0);
         }
         let limit = self.by_hand.map_or(reported, |most| most.min(reported));
         match &mut self.bucket {

@@ -189,7 +189,7 @@ impl Pool {
             let signal = signals.of(dimension);
             let head = HeadSignal { signal, cost, was_admitted, is_early, wanted_headroom };
             is_changed |= state.adopt_limit(signal, self.unused.get(), now);
-            state.note_held(head);
+            state.note_held(head, now);
             state.adopt_level(head, now);
         }
         is_changed
@@ -398,6 +398,21 @@ mod tests {
             (rpm(1_000), [Some(8), None, None]),
             "another limit, another bucket"
         );
+    }
+
+    #[test]
+    fn requests_that_come_together_show_the_burst_together() {
+        let mut pool = pool(RateLimits::NONE);
+
+        // The server's bucket holds 4 requests. It gives all of them before the first head is sent.
+        (0..4).for_each(|_| _ = pool.observe(ONE, &requests(50, 0), true, Instant::from_millis(100)));
+        pool.observe(ONE, &requests(50, 0), false, Instant::from_millis(100));
+        let at_once = pool.reported().map(|learned| learned.bursts[0]);
+        // What is refilled later is no part of the burst.
+        (2..60).for_each(|second| _ = pool.observe(ONE, &requests(50, 0), second % 2 == 0, Instant::from_secs(second)));
+
+        assert_eq!(at_once, Some(Some(4)));
+        assert_eq!(pool.reported().map(|learned| learned.bursts[0]), Some(Some(4)));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) fn ask(server: &Server, catalog: &Catalog, model: &str) -> Result<Fou
     let class = catalog.class_of(model);
     let route = PoolId { provider: parts::PROVIDER.into(), account: "".into(), class, speed: Speed::Standard };
     let request = server.provider.encode(&request(model), &Arc::new(route.clone()), false);
-    let response = server.send(request).map_err(|error| failed(server, error))?;
+    let response = server.send(request).map_err(|error| failed(&error))?;
     let signals = server.provider.read_head(&response.head, &jiff::Timestamp::now).signals;
     let limits =
         RateLimits { rpm: signals.requests.limit, itpm: signals.input_tokens.limit, otpm: signals.output_tokens.limit };
@@ -105,10 +105,9 @@ fn request(model: &str) -> Request {
 }
 
 /// Returns why a request failed on the wire.
-pub(super) fn failed(server: &Server, error: WireError) -> Stopped {
-    let proxy = server.proxy.as_ref().map(|proxy| format!(" (proxy {})", escape(proxy))).unwrap_or_default();
+pub(super) fn failed(error: &WireError) -> Stopped {
     let message = escape(&error.message);
-    let message = format!("can't ask for limits: {message}{proxy}; check the network, proxies and --base-url");
+    let message = format!("can't ask for limits: {message}; check the network, proxies and --base-url");
     Stopped { message, exit: Exit::Endpoint }
 }
 

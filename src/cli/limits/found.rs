@@ -201,8 +201,7 @@ fn pool_lines(pool: &LearnedPool) -> Vec<String> {
     lines
 }
 
-/// Returns whether a burst is clearly shorter than a minute. A run sees a burst a little shorter than it is, because
-/// several requests come before the first response.
+/// Returns whether a burst is clearly shorter than a minute. It may be a little longer than the run has seen.
 fn is_short(burst: u32, limit: u32) -> bool {
     u64::from(burst) * 10 < u64::from(limit) * 9
 }

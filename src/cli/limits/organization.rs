@@ -26,7 +26,7 @@ pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
         };
         let response = match server.send(request) {
             Ok(response) => response,
-            Err(error) => return Ok(Err(failed(server, error))),
+            Err(error) => return Ok(Err(failed(&error))),
         };
         if response.head.status != 200 {
             return Ok(Err(judged(server, response, "the list of limits")));

@@ -35,8 +35,6 @@ pub(super) struct Server {
     pub(super) origin: String,
     /// The provider, which makes requests and reads replies.
     pub(super) provider: Anthropic,
-    /// The proxy on the way, for messages.
-    pub(super) proxy: Option<String>,
     transport: Arc<HttpTransport>,
     thread: LoopThread,
     _simulator: Option<Simulator>,
@@ -80,7 +78,6 @@ impl Server {
             None => parts::base_url(config)?,
         };
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
-        let proxy = way.proxy.as_ref().map(|proxy| proxy.address().to_owned());
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: way.proxy,
             also_secret: lockdown::also_secret(config),
@@ -93,7 +90,6 @@ impl Server {
         Ok(Self {
             origin: origin(config)?,
             provider: parts::provider(config)?,
-            proxy,
             transport,
             thread: LoopThread::new()?,
             _simulator: simulator,
