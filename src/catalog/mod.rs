@@ -114,6 +114,13 @@ impl Catalog {
         &self.models
     }
 
+    /// Returns the prices that the user set for models that are not in the catalog, sorted by name.
+    pub(crate) fn other_prices(&self) -> Vec<(&str, &[PriceStep])> {
+        let mut prices: Vec<_> = self.other_prices.iter().map(|(name, steps)| (&**name, &steps[..])).collect();
+        prices.sort_by_key(|(name, _)| *name);
+        prices
+    }
+
     /// Returns the class of models that share limits with this model. A model that is not in the catalog is a class of
     /// its own, with the model's name.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
@@ -240,34 +247,82 @@ mod tests {
     fn prices_are_as_published() {
         let catalog = Catalog::builtin();
 
-        // Each line has a model, then its prices for input, output and cache reads in dollars per million tokens.
+        // Each line has a model, then its prices for input, output, cache writes for 5 minutes and for an hour, and cache
+        // reads, in dollars per million tokens.
         let facts = [
-            ("claude-fable-5-2", 8.0, 40.0, 0.20),
-            ("claude-mythos-5-2", 8.0, 40.0, 0.20),
-            ("claude-fable-5-1", 10.0, 50.0, 0.25),
-            ("claude-mythos-5-1", 10.0, 50.0, 0.25),
-            ("claude-fable-5", 10.0, 50.0, 1.0),
-            ("claude-mythos-5", 10.0, 50.0, 1.0),
-            ("claude-opus-5-5", 4.0, 20.0, 0.20),
-            ("claude-opus-5", 5.0, 25.0, 0.50),
-            ("claude-opus-4-8", 5.0, 25.0, 0.50),
-            ("claude-opus-4-7", 5.0, 25.0, 0.50),
-            ("claude-opus-4-6", 5.0, 25.0, 0.50),
-            ("claude-opus-4-5", 5.0, 25.0, 0.50),
-            ("claude-sonnet-5-5", 2.0, 10.0, 0.10),
-            ("claude-sonnet-5", 2.0, 10.0, 0.20),
-            ("claude-sonnet-4-6", 3.0, 15.0, 0.30),
-            ("claude-sonnet-4-5", 3.0, 15.0, 0.30),
-            ("claude-haiku-5-5", 0.10, 0.50, 0.01),
-            ("claude-haiku-4-5", 1.0, 5.0, 0.10),
+            ("claude-fable-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
+            ("claude-mythos-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
+            ("claude-fable-5-1", [10.0, 50.0, 12.5, 20.0, 0.25]),
+            ("claude-mythos-5-1", [10.0, 50.0, 12.5, 20.0, 0.25]),
+            ("claude-fable-5", [10.0, 50.0, 12.5, 20.0, 1.0]),
+            ("claude-mythos-5", [10.0, 50.0, 12.5, 20.0, 1.0]),
+            ("claude-opus-5-5", [4.0, 20.0, 5.0, 8.0, 0.20]),
+            ("claude-opus-5", [5.0, 25.0, 6.25, 10.0, 0.50]),
+            ("claude-opus-4-8", [5.0, 25.0, 6.25, 10.0, 0.50]),
+            ("claude-opus-4-7", [5.0, 25.0, 6.25, 10.0, 0.50]),
+            ("claude-opus-4-6", [5.0, 25.0, 6.25, 10.0, 0.50]),
+            ("claude-opus-4-5", [5.0, 25.0, 6.25, 10.0, 0.50]),
+            ("claude-sonnet-5-5", [2.0, 10.0, 2.5, 4.0, 0.10]),
+            ("claude-sonnet-5", [2.0, 10.0, 2.5, 4.0, 0.20]),
+            ("claude-sonnet-4-6", [3.0, 15.0, 3.75, 6.0, 0.30]),
+            ("claude-sonnet-4-5", [3.0, 15.0, 3.75, 6.0, 0.30]),
+            ("claude-haiku-5-5", [0.10, 0.50, 0.125, 0.20, 0.01]),
+            ("claude-haiku-4-5", [1.0, 5.0, 1.25, 2.0, 0.10]),
         ];
-        for (name, input, output, read) in facts {
-            let step = catalog.model(name).expect("the model is listed").prices[0];
-            assert_eq!(step.input, Money::per_token(input), "{name}");
-            assert_eq!(step.output, Money::per_token(output), "{name}");
-            assert_eq!(step.cache_read, Money::per_token(read), "{name}");
+        let prices =
+            |step: &PriceStep| [step.input, step.output, step.cache_write_5m, step.cache_write_1h, step.cache_read];
+        for (name, published) in facts {
+            let model = catalog.model(name).expect("the model is listed");
+            let is_confirmed = !name.ends_with("-5-2");
+            assert_eq!(prices(&model.prices[0]), published.map(Money::per_token), "{name}");
+            assert!(model.prices.iter().all(|step| step.is_confirmed == is_confirmed), "{name}");
+            assert_eq!(model.prices.len() > 1, name == "claude-haiku-5-5", "{name}");
         }
+        let long = &catalog.model("claude-haiku-5-5").expect("the model is listed").prices[1];
+        assert_eq!(prices(long), [0.50, 2.50, 0.625, 1.0, 0.05].map(Money::per_token));
+        assert_eq!(long.above_prompt_tokens, 100_000);
         assert_eq!(catalog.models().iter().filter(|model| !model.is_retired()).count(), facts.len());
+        assert_eq!((catalog.price_date(), catalog.web_search), ("2026-11-24", Money::from_dollars(0.01)));
+    }
+
+    #[test]
+    fn fast_prices_are_as_published() {
+        let catalog = Catalog::builtin();
+
+        let fast = catalog.models().iter().filter(|model| !model.fast_prices.is_empty());
+        for model in fast.clone() {
+            let step = &model.fast_prices[0];
+            assert_eq!([step.input, step.output], [10.0, 50.0].map(Money::per_token), "{}", model.id);
+        }
+        assert_eq!(fast.map(|model| &*model.id).collect::<Vec<_>>(), ["claude-opus-5", "claude-opus-4-8"]);
+    }
+
+    #[test]
+    fn windows_and_dates_of_retirement_are_as_published() {
+        let catalog = Catalog::builtin();
+
+        let retirements = [
+            ("claude-opus-4-5", date(2027, 1, 22)),
+            ("claude-sonnet-4-5", date(2026, 11, 30)),
+            ("claude-opus-4-1", date(2026, 8, 5)),
+            ("claude-opus-4-20250514", date(2026, 6, 15)),
+            ("claude-sonnet-4-20250514", date(2026, 6, 15)),
+            ("claude-3-haiku-20240307", date(2026, 4, 20)),
+            ("claude-3-7-sonnet-20250219", date(2026, 2, 19)),
+            ("claude-3-5-haiku-20241022", date(2026, 2, 19)),
+        ];
+        let retires = |name| catalog.model(name).expect("the model is listed").retires;
+        for (name, on) in retirements {
+            assert_eq!(retires(name), Some(on), "{name}");
+        }
+        let small = ["claude-opus-4-5-20251101", "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"];
+        for model in catalog.models().iter().filter(|model| !model.is_retired()) {
+            let published = if small.contains(&&*model.id) { (200_000, 64_000) } else { (1_000_000, 128_000) };
+            assert_eq!((model.context_tokens, model.max_output_tokens), published, "{}", model.id);
+            let is_retiring =
+                retirements.iter().any(|(name, _)| catalog.model(name).is_some_and(|own| own.id == model.id));
+            assert_eq!(model.retires.is_some(), is_retiring, "{}", model.id);
+        }
     }
 
     #[test]
@@ -354,10 +409,20 @@ mod tests {
     fn the_limits_of_retired_classes_stay_in_the_tables() {
         let catalog = Catalog::builtin();
 
-        let limits = |tier, class: &str| catalog.limits(tier, &ModelClass(class.into())).limits;
-        assert_eq!(limits(Tier::One, "sonnet-3.7"), RateLimits::new(50, 20_000, 8_000));
-        assert_eq!(limits(Tier::Two, "haiku-3"), RateLimits::new(1_000, 100_000, 20_000));
-        assert_eq!(limits(Tier::Scale, "haiku-3.5"), RateLimits::new(4_000, 400_000, 80_000));
+        // Requests, and thousands of input and output tokens per minute, at tiers 1 to 4 and at start, build and scale.
+        let haiku = [(50, 50, 10), (1_000, 100, 20), (2_000, 200, 40), (4_000, 400, 80)];
+        let sonnet = [(50, 20, 8), (1_000, 40, 16), (2_000, 80, 32), (4_000, 200, 80)];
+        let current = [(1_000, 100, 20), (2_000, 200, 40), (4_000, 400, 80)];
+        let tiers = [Tier::One, Tier::Two, Tier::Three, Tier::Four, Tier::Start, Tier::Build, Tier::Scale];
+        for (class, rows) in
+            [("haiku-3", &haiku[..]), ("sonnet-3.7", &sonnet), ("haiku-3.5", &[&haiku[..], &current].concat())]
+        {
+            for (tier, &(rpm, itpm, otpm)) in tiers.into_iter().zip(rows) {
+                let found = catalog.limits(tier, &ModelClass(class.into()));
+                let limits = RateLimits::new(rpm, itpm * 1000, otpm * 1000);
+                assert_eq!(found, TierLimits { limits, substituted: false }, "{class} at tier {}", tier.name());
+            }
+        }
     }
 
     #[test]

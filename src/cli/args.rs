@@ -60,8 +60,11 @@ pub enum Command {
     /// Show what a run would cost, how long it would take, and what would change that
     #[command(after_help = PLAN_HELP)]
     Plan(Box<PlanArgs>),
-    /// Show the limits of each tier, with their dates
-    Limits(LimitsArgs),
+    /// Show the limits of each tier, with their dates, or the limits that apply now
+    #[command(after_help = LIMITS_HELP)]
+    Limits(Box<LimitsArgs>),
+    /// Show models, their prices and their retirement dates
+    Models(Box<ModelsArgs>),
     /// Run a local server that behaves like the API
     #[cfg(feature = "sim")]
     #[command(after_help = SIMULATE_HELP)]
@@ -118,6 +121,18 @@ Examples:
 The flags of run mean the same here. Nothing is sent that costs money: --count-tokens
 uses an endpoint that is free. A plan learns from earlier answers to the same
 prompts: those of this input, and those that --history names. A rehearsal counts too.";
+
+const LIMITS_HELP: &str = "\
+Examples:
+  claude-batch limits --tier 2
+  claude-batch limits --live
+  claude-batch limits --live --ask -m claude-opus-5
+  claude-batch limits --live --save night
+  claude-batch run prompts.jsonl --profile night
+
+--live looks in three places, in this order: the API's list of limits, if the key
+is an administrator's (free); what a run last learned from responses (nothing is
+sent); a message of one token, after a question that says what it costs.";
 
 #[cfg(feature = "sim")]
 const SIMULATE_HELP: &str = "\
@@ -285,12 +300,85 @@ pub struct PlanArgs {
 /// Arguments of `limits`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct LimitsArgs {
-    /// Only this tier
+    /// With --live: the run whose last limits are shown [default: the latest below the working folder]
+    #[arg(value_name = "RUN", requires = "live", conflicts_with = "ask", value_hint = ValueHint::FilePath)]
+    pub run: Option<PathBuf>,
+    /// Only this tier; with --simulate, the tier of the simulator
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
     /// Only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
+    /// Show the limits that apply now: from the API with an administrator's key, else as a run last learned them, else
+    /// asked for with a message of one token
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: ask with a message of one token, even if a run has learned limits
+    #[arg(long, requires = "live")]
+    pub ask: bool,
+    /// With --live: write the model's limits to this profile of your own configuration file
+    #[arg(long, value_name = "PROFILE", requires = "live")]
+    pub save: Option<String>,
+    /// Write one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// With --live: send the message without asking
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub yes: Option<bool>,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    simulation: SimulationArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl LimitsArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { tier, model, yes, wire, prices, simulation, connection, storage, place, key, .. } = self.clone();
+        let mut settings =
+            Settings { wire, prices, simulation, connection, storage, place, key, ..Settings::default() };
+        settings.request.model = model;
+        settings.speed.tier = tier;
+        settings.money.yes = yes;
+        settings
+    }
+}
+
+/// Arguments of `models`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ModelsArgs {
+    /// Show everything about this model
+    #[arg(value_name = "MODEL")]
+    pub name: Option<String>,
+    /// Show retired models too
+    #[arg(long)]
+    pub all: bool,
+    /// Write one JSON document; it has all models, retired ones too
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl ModelsArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { prices, place, .. } = self.clone();
+        Settings { prices, place, ..Settings::default() }
+    }
 }
 
 /// All settings of one layer: flags, environment, profile or file.

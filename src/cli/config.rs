@@ -15,7 +15,7 @@ pub mod folder;
 mod inputs;
 mod key_command;
 mod layers;
-mod opened;
+pub(super) mod opened;
 mod place;
 mod reader;
 pub(crate) mod recorded;
@@ -247,6 +247,19 @@ impl Config {
     /// The errors of [`Config::of_run`].
     pub(crate) fn of_check(args: &CheckArgs, world: &World) -> Result<Self> {
         Self::of(args.settings(), Settings::default(), |format| inputs(&args.inputs, format, world), world)
+    }
+
+    /// Returns the settings of a command without inputs: `models` or `limits`.
+    ///
+    /// # Errors
+    /// The errors of [`Config::of_run`].
+    pub(crate) fn of_settings(flags: Settings, world: &World) -> Result<Self> {
+        Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
+    }
+
+    /// Returns the path of the user's own configuration file, which need not exist; `None` without a configuration folder.
+    pub(crate) fn own_file(world: &World) -> Option<PathBuf> {
+        world.config_folder().map(|folder| folder.join(layers::FILE_NAME))
     }
 
     /// Returns the settings of `results`. `recorded` contains settings of the earlier run: how it read rows, and how it

@@ -216,7 +216,8 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
 }
 
 /// Returns what the server sent, as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`.
-fn said(failure: &Failure) -> String {
+/// Returns what is known of a failure, in parentheses: its status, the message of the server, and the id of the request.
+pub(crate) fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));
     let request = failure.request_id.as_ref().map(|id| format!("request {}", escape(id)));

@@ -3,14 +3,17 @@
 //! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
 pub mod args;
+mod check;
 mod columns;
 mod commands;
 pub mod config;
 pub mod exit;
 pub(crate) mod explain;
 mod faults;
+mod limits;
 mod lockdown;
 mod models;
+mod models_table;
 mod parts;
 mod plan;
 mod projection;
@@ -23,7 +26,6 @@ mod simulator;
 #[cfg(not(feature = "sim"))]
 #[path = "no_simulator.rs"]
 mod simulator;
-mod tables;
 mod usage;
 
 use std::panic::catch_unwind;
@@ -57,9 +59,10 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Run(args) => run::run(args, &world),
         Command::Resume(args) => run::resume(args, &world),
         Command::Results(args) => results::results(args, &world),
-        Command::Check(args) => tables::check(args, &world),
+        Command::Check(args) => check::check(args, &world),
         Command::Plan(args) => run::plan(args, &world),
-        Command::Limits(args) => tables::limits(args),
+        Command::Limits(args) => limits::limits(args, &world),
+        Command::Models(args) => models_table::models(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),
     }

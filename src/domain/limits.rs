@@ -111,6 +111,21 @@ pub enum Speed {
     Fast,
 }
 
+impl Speed {
+    /// Returns the name in the Messages API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Fast => "fast",
+        }
+    }
+
+    /// Reads a name of the Messages API.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Standard, Self::Fast].into_iter().find(|speed| speed.name() == text)
+    }
+}
+
 /// Identifies one set of limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId {
@@ -131,6 +146,25 @@ impl fmt::Display for PoolId {
             Speed::Fast => write!(f, "{} (fast)", self.class),
         }
     }
+}
+
+/// What a run learned about the limits of one pool from response heads.
+///
+/// It contains nothing that comes from presets or from numbers given by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnedPool {
+    /// The models that share the limits.
+    pub class: ModelClass,
+    /// The speed of service.
+    pub speed: Speed,
+    /// The limits per minute, as the server last reported them. A limit that it did not report is `None`.
+    pub limits: RateLimits,
+    /// How much the server's bucket of each dimension was seen to hold, in the order of [`Dimension::ALL`]; `None` where
+    /// no head or refusal showed it.
+    ///
+    /// Units: requests or tokens. Tokens are known to within 500, because heads round them. The bucket may be larger,
+    /// if it was never full when a head reported its level.
+    pub bursts: [Option<u32>; 3],
 }
 
 /// What one response head says about one dimension.

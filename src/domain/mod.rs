@@ -37,7 +37,7 @@ pub use halt::HaltReason;
 pub use interval::{Interval, RunForecast};
 pub use job::{Job, JobId, Origin, Planned};
 pub use key::{Identity, JobKey};
-pub use limits::{LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
+pub use limits::{LearnedPool, LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use message::{Message, Quality};
 pub use outcome::{AttemptRecord, Ended, Outcome};
 pub use params::{Merged, Params};

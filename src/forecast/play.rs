@@ -361,23 +361,51 @@ mod explore {
     fn explore() {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut normal = || (-2.0 * (1.0f64 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
-        for (limits, mean, sigma, out, osig, skew) in [((50, 30_000, 8_000), 2_500.0, 0.5, 20.0, 0.3, 1.0), ((50, 30_000, 8_000), 2_500.0, 0.5, 20.0, 0.3, 1.4), ((1000, 450_000, 90_000), 900.0, 0.5, 400.0, 0.3, 1.0),
-          ((1000, 450_000, 90_000), 900.0, 0.5, 400.0, 0.3, 1.3), ((5000, 5_000_000, 1_000_000), 6_000.0, 0.2, 60.0, 0.5, 1.0), ((5000, 5_000_000, 1_000_000), 6_000.0, 0.2, 60.0, 0.5, 0.8), ((1000, 450_000, 90_000), 3000.0, 0.9, 50.0, 0.5, 1.0)] {
-            for burst in [Burst::Minute, Burst::Time(Duration::from_secs(20)), Burst::Time(Duration::from_secs(5)), Burst::Time(Duration::from_secs(1))] {
+        for (limits, mean, sigma, out, osig, skew) in [
+            ((50, 30_000, 8_000), 2_500.0, 0.5, 20.0, 0.3, 1.0),
+            ((50, 30_000, 8_000), 2_500.0, 0.5, 20.0, 0.3, 1.4),
+            ((1000, 450_000, 90_000), 900.0, 0.5, 400.0, 0.3, 1.0),
+            ((1000, 450_000, 90_000), 900.0, 0.5, 400.0, 0.3, 1.3),
+            ((5000, 5_000_000, 1_000_000), 6_000.0, 0.2, 60.0, 0.5, 1.0),
+            ((5000, 5_000_000, 1_000_000), 6_000.0, 0.2, 60.0, 0.5, 0.8),
+            ((1000, 450_000, 90_000), 3000.0, 0.9, 50.0, 0.5, 1.0),
+        ] {
+            for burst in [
+                Burst::Minute,
+                Burst::Time(Duration::from_secs(20)),
+                Burst::Time(Duration::from_secs(5)),
+                Burst::Time(Duration::from_secs(1)),
+            ] {
                 let server = server(RateLimits::new(limits.0, limits.1, limits.2), burst);
                 let n = 6000.min((limits.0 * 8) as usize);
                 let (mut ti, mut to) = (0.0, 0.0);
-                let rows: Vec<Row> = (0..n).map(|_| {
-                    let input = mean * (sigma * normal() - sigma * sigma / 2.0f64).exp();
-                    let output = (out * (osig * normal() - osig * osig / 2.0f64).exp()).max(1.0);
-                    ti += input; to += output;
-                    let call = SizedCall { input_tokens: input as u64, output_tokens: output as u64, max_tokens: 4_096,
-                        first_token: Duration::from_millis(1600), production: Duration::from_millis((output * 11.0) as u64), is_stream: false };
-                    Row { pool: 0, template: 1, estimated: (input / skew) as u32, call }
-                }).collect();
+                let rows: Vec<Row> = (0..n)
+                    .map(|_| {
+                        let input = mean * (sigma * normal() - sigma * sigma / 2.0f64).exp();
+                        let output = (out * (osig * normal() - osig * osig / 2.0f64).exp()).max(1.0);
+                        ti += input;
+                        to += output;
+                        let call = SizedCall {
+                            input_tokens: input as u64,
+                            output_tokens: output as u64,
+                            max_tokens: 4_096,
+                            first_token: Duration::from_millis(1600),
+                            production: Duration::from_millis((output * 11.0) as u64),
+                            is_stream: false,
+                        };
+                        Row { pool: 0, template: 1, estimated: (input / skew) as u32, call }
+                    })
+                    .collect();
                 let played = play(&rows, &server, config(&server));
-                let ideal = 60.0 * (ti / f64::from(limits.1)).max(n as f64 / f64::from(limits.0)).max(to / f64::from(limits.2));
-                eprintln!("input {limits:?} {mean} out {out} skew {skew} {burst:?}: {:.0} s, ideal {ideal:.0}, ratio {:.2}, refused {}  {:?}", played.time.as_secs_f64(), played.time.as_secs_f64() / ideal, played.refused, &played.reasons[..2.min(played.reasons.len())]);
+                let ideal =
+                    60.0 * (ti / f64::from(limits.1)).max(n as f64 / f64::from(limits.0)).max(to / f64::from(limits.2));
+                eprintln!(
+                    "input {limits:?} {mean} out {out} skew {skew} {burst:?}: {:.0} s, ideal {ideal:.0}, ratio {:.2}, refused {}  {:?}",
+                    played.time.as_secs_f64(),
+                    played.time.as_secs_f64() / ideal,
+                    played.refused,
+                    &played.reasons[..2.min(played.reasons.len())]
+                );
             }
         }
     }

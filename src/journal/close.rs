@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
-use super::files::RunPaths;
+use super::files::{RunPaths, learned};
 use super::rewriting::compact;
 use super::{Journal, resume_input_in};
 use crate::domain::ErrorClass;
@@ -30,8 +30,8 @@ pub struct Closed {
 }
 
 impl Journal {
-    /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, and empties the
-    /// slots.
+    /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, empties the slots,
+    /// and writes what was learned about limits, as far as this is possible.
     ///
     /// With `keeps_slots`, the slots are not emptied, as if the process had died. Set it if requests were aborted: they
     /// may have been billed, and the next run counts them.
@@ -41,7 +41,17 @@ impl Journal {
     /// run counts what was in flight.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self {
-            disk, paths, mut manifest, mut slots, mut unresolved, superseded, writer, mut outputs, _lock, ..
+            disk,
+            paths,
+            mut manifest,
+            mut slots,
+            mut unresolved,
+            superseded,
+            writer,
+            mut outputs,
+            learned,
+            _lock,
+            ..
         } = self;
         let folder = paths.folder();
         writer.close()?;
@@ -61,6 +71,10 @@ impl Journal {
         match keeps_slots {
             true => slots.flush()?,
             false => slots.close()?,
+        }
+        if let (Some(folder), Some(learned)) = (&folder, &learned) {
+            // The file is only a convenience: without it, nothing is lost. So a failure changes nothing.
+            let _ = learned::write(&*disk, folder, learned);
         }
         let failed = unresolved.by_class();
         let errors = remove_empty_log(&*disk, &paths, failed.is_empty())?;

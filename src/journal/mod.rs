@@ -1,7 +1,7 @@
 //! The journal: a row that is done stays done.
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
-//! in-flight slots). This module does everything with these files, from the first check of their names to the last
+//! in-flight slots, learned limits). This module does everything with these files, from the first check of their names to the last
 //! sync. It knows nothing about scheduling, and of a request it knows only the identity. Lines are made in
 //! [`crate::sink`].
 //!
@@ -36,7 +36,8 @@
 //! ```text
 //! open:  check names → lock → read both files → repair → manifest → [compact, for resume] → slots → writer
 //! turn:  fill a slot → flush → send … append the line → commit → free the slot
-//! close: sync → carried sums → compact the error log → remove superseded answers → empty the slots → unlock
+//! close: sync → carried sums → compact the error log → remove superseded answers → empty the slots → keep the learned
+//!        limits → unlock
 //! ```
 //!
 //! Invariants:
@@ -82,7 +83,7 @@ pub(crate) use error::quoted;
 #[cfg(feature = "sim")]
 pub(crate) use files::open_to_append;
 pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, RunPaths, Slot, read_manifest};
-pub(crate) use files::{PathRequest, fault_of_name, manifest_path};
+pub(crate) use files::{LearnedLimits, PathRequest, fault_of_name, manifest_path, read_learned_limits};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
 pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};
@@ -91,7 +92,7 @@ pub use start::Start;
 pub use writing::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
-use crate::domain::{Ended, ErrorClass, Job, Outcome, RowId};
+use crate::domain::{Ended, ErrorClass, Job, LearnedPool, Outcome, RowId};
 use crate::plan::Rejected;
 use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
@@ -116,6 +117,8 @@ pub struct Journal {
     line: Vec<u8>,
     writer: Writer,
     outputs: Outputs,
+    /// What the run learned about limits. It is written to the run folder at the end.
+    learned: Option<LearnedLimits>,
     _lock: Option<Lock>,
 }
 
@@ -242,6 +245,12 @@ impl Journal {
     /// [`JournalError::Disk`].
     pub(crate) fn write_resume_input_to(&self, path: &Path, only: &[ErrorClass]) -> Result<(), JournalError> {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
+    }
+
+    /// Notes what the run learned about limits. It is written to the run folder when the journal is closed.
+    pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
+        let origin = self.manifest.origin.clone();
+        self.learned = Some(LearnedLimits { at, origin, pools }).filter(|learned| !learned.pools.is_empty());
     }
 
     fn note_answer(&mut self, row: RowId) {

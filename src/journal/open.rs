@@ -91,6 +91,7 @@ impl Journal {
             line,
             writer,
             outputs,
+            learned: None,
             _lock: lock,
         };
         Ok((journal, recovered))

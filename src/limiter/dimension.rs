@@ -26,6 +26,10 @@ pub(super) struct DimensionState {
     by_hand: Option<u32>,
     /// The limit that the latest head reported.
     reported: Option<u32>,
+    /// The most that the server's bucket was seen to hold; 0 if no head has shown it.
+    most_held: u32,
+    /// What the requests took from the server's bucket whose heads have come.
+    given: u64,
     /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients use.
@@ -79,6 +83,8 @@ impl DimensionState {
             dimension,
             by_hand: by_hand.of(dimension),
             reported: None,
+            most_held: 0,
+            given: 0,
             bucket,
             drift: Drift::default(),
             shadow: limit.map(|limit| Bucket::new(limit, limit)),
@@ -109,6 +115,17 @@ impl DimensionState {
             (bucket, limit) => *bucket = limit.map(|limit| Bucket::new(limit, first_burst(limit))),
         }
         (self.shadow, self.learned) = (None, None);
+    }
+
+    /// Returns the limit that the latest head reported.
+    pub(super) fn reported(&self) -> Option<u32> {
+        self.reported
+    }
+
+    /// Returns how much the server's bucket was seen to hold; `None` if this is not known.
+    pub(super) fn burst_seen(&self) -> Option<u32> {
+        let most = self.most_held.max(self.least_burst).min(self.reported?);
+        Some(most).filter(|most| *most > 0)
     }
 
     /// Returns what is reserved for requests that the server has not counted yet.
@@ -171,7 +188,10 @@ impl DimensionState {
     /// limit given by hand is never raised.
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
-        self.reported = Some(reported);
+        if self.reported.replace(reported) != Some(reported) {
+            // The server's bucket has changed with its limit.
+            (self.most_held, self.given) = (0, 0);
+        }
         let limit = self.by_hand.map_or(reported, |most| most.min(reported));
         match &mut self.bucket {
             Some(bucket) if bucket.limit() == limit => return false,

@@ -13,7 +13,7 @@ mod learned;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{Cost, Dimension, PoolId, RateLimits, RateSignals};
+use crate::domain::{Cost, Dimension, LearnedPool, PoolId, RateLimits, RateSignals};
 
 use super::admission::{Admission, Reservation};
 use super::bucket::Bucket;
@@ -91,6 +91,15 @@ impl Pool {
     pub fn limits(&self) -> RateLimits {
         let [rpm, itpm, otpm] = Dimension::ALL.map(|dimension| self.bucket(dimension).map(Bucket::limit));
         RateLimits { rpm, itpm, otpm }
+    }
+
+    /// Returns what response heads showed about the limits; `None` if no head reported a limit.
+    pub(crate) fn reported(&self) -> Option<LearnedPool> {
+        let [rpm, itpm, otpm] = [0, 1, 2].map(|at: usize| self.dimensions[at].reported());
+        let limits = RateLimits { rpm, itpm, otpm };
+        let bursts = [0, 1, 2].map(|at: usize| self.dimensions[at].burst_seen());
+        let PoolId { class, speed, .. } = &self.id;
+        (limits != RateLimits::NONE).then(|| LearnedPool { class: class.clone(), speed: *speed, limits, bursts })
     }
 
     /// Returns the level of each bucket, as a share of a minute's limit; `None` where there is no limit.
@@ -180,8 +189,10 @@ impl Pool {
         let mut is_changed = false;
         for (state, dimension) in self.dimensions.iter_mut().zip(Dimension::ALL) {
             let signal = signals.of(dimension);
+            let head = HeadSignal { signal, cost, was_admitted, is_early, wanted_headroom };
             is_changed |= state.adopt_limit(signal, self.unused.get(), now);
-            state.adopt_level(HeadSignal { signal, cost, was_admitted, is_early, wanted_headroom }, now);
+            state.note_held(head, now);
+            state.adopt_level(head, now);
         }
         is_changed
     }
@@ -371,6 +382,58 @@ mod tests {
         pool.set_by_hand(RateLimits::NONE, TIER_2, now);
 
         assert_eq!(pool.limits(), RateLimits { rpm: Some(2_000), ..TIER_2 });
+    }
+
+    #[test]
+    fn what_heads_report_is_learned_and_presets_are_not() {
+        let mut pool = pool(RateLimits { rpm: Some(600), ..RateLimits::NONE });
+        assert_eq!(pool.reported(), None, "only a preset and a number given by hand are known");
+
+        for (at, remaining) in [(0, 15), (1, 12), (60, 9)] {
+            observe(&mut pool, &requests(2_000, remaining), Instant::from_secs(at));
+        }
+        let learned = pool.reported().expect("the limit was reported");
+        observe(&mut pool, &requests(1_000, 7), Instant::from_secs(61));
+        let changed = pool.reported().expect("the limit was reported");
+
+        let rpm = |rpm| RateLimits { rpm: Some(rpm), ..RateLimits::NONE };
+        assert_eq!((learned.limits, learned.bursts), (rpm(2_000), [Some(16), None, None]));
+        assert_eq!(
+            (changed.limits, changed.bursts),
+            (rpm(1_000), [Some(8), None, None]),
+            "another limit, another bucket"
+        );
+    }
+
+    #[test]
+    fn requests_that_come_together_show_the_burst_together() {
+        let mut pool = pool(RateLimits::NONE);
+
+        // The server's bucket holds 4 requests. It gives all of them before the first head is sent.
+        (0..4).for_each(|_| _ = pool.observe(ONE, &requests(50, 0), true, Instant::from_millis(100)));
+        pool.observe(ONE, &requests(50, 0), false, Instant::from_millis(100));
+        let at_once = pool.reported().map(|learned| learned.bursts[0]);
+        // What is refilled later is no part of the burst.
+        (2..60).for_each(|second| _ = pool.observe(ONE, &requests(50, 0), second % 2 == 0, Instant::from_secs(second)));
+
+        assert_eq!(at_once, Some(Some(4)));
+        assert_eq!(pool.reported().map(|learned| learned.bursts[0]), Some(Some(4)));
+    }
+
+    #[test]
+    fn a_request_above_the_burst_does_not_make_the_burst_look_larger() {
+        let mut pool = pool(RateLimits::NONE);
+        let tokens = |remaining| {
+            let input_tokens = LimitSignal { limit: Some(450_000), remaining: Some(remaining) };
+            RateSignals { input_tokens, ..RateSignals::default() }
+        };
+        let large = Cost { requests: 1, input_tokens: 20_000, output_tokens: 10 };
+
+        pool.observe(large, &tokens(0), true, Instant::ZERO);
+        assert_eq!(pool.reported().map(|learned| learned.bursts), Some([None; 3]));
+        pool.observe(Cost { input_tokens: 2_500, ..large }, &tokens(5_000), true, Instant::from_secs(9));
+
+        assert_eq!(pool.reported().map(|learned| learned.bursts), Some([None, Some(7_500), None]));
     }
 
     #[test]

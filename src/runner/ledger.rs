@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::sync::mpsc;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, Outcome, WriteFault};
+use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Outcome, WriteFault};
 use crate::journal::{self, InputRead, Journal, JournalError, OnCommit, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
@@ -97,6 +97,11 @@ impl JournalLedger {
     /// Any [`JournalError::Disk`].
     pub fn close(self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
         self.journal.close(input, keeps_marks)
+    }
+
+    /// Notes what the run learned about limits. It is kept in the run folder when the journal is closed.
+    pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
+        self.journal.note_learned(at, pools);
     }
 
     /// Writes rows that were not answered before the run ended, so that nothing read from a pipe is lost.

@@ -9,7 +9,7 @@ use super::input::Incoming;
 use super::ledger::Commit;
 use super::signals::Interrupt;
 use crate::clock::RunClock;
-use crate::domain::{HaltReason, Job};
+use crate::domain::{HaltReason, Job, LearnedPool};
 use crate::provider::Provider;
 use crate::scheduler::Scheduler;
 
@@ -58,4 +58,6 @@ pub struct Finish {
     pub maybe_paid: u64,
     /// An error of the input itself. No rows were read after the error.
     pub input_error: Option<String>,
+    /// What response heads showed about the limits of each pool.
+    pub learned: Vec<LearnedPool>,
 }

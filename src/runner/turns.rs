@@ -113,6 +113,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.finish.aborted += unkept;
         self.finish.maybe_paid += unkept;
         self.finish.halted = self.scheduler.halted().cloned();
+        self.finish.learned = self.scheduler.learned();
         self.events.show(EventBody::Ended {
             pending: self.finish.pending,
             reason: self.finish.halted.clone().map(Box::new),

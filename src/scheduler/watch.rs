@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, Reason, quoted};
+use crate::domain::{Backoffs, EventBody, LearnedPool, Message, Outage, PoolStatus, Quality, Reason, quoted};
 
 use super::pool::PoolState;
 use super::state::Scheduler;
@@ -52,6 +52,12 @@ impl Scheduler {
             backoffs: self.backoffs(now),
             pools: self.pools.iter().filter(is_busy).map(status).collect(),
         }
+    }
+
+    /// Returns what response heads showed about the limits of each pool. A pool whose limits no head reported is left
+    /// out.
+    pub(crate) fn learned(&self) -> Vec<LearnedPool> {
+        self.pools.iter().filter_map(|state| state.pool.reported()).collect()
     }
 
     /// Returns the outage that has lasted longest; `None` while every endpoint works, and after the run has halted.

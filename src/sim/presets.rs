@@ -40,8 +40,10 @@ const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, .
 /// Sonnet 5.5: no forced tools.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
 
-/// Models with a date of retirement. Source: API documentation, "Model deprecations" (2026-10).
-const RETIRING: &[(&str, &str)] = &[("claude-sonnet-4-5-20250929", "2026-11-30T00:00:00Z")];
+/// Models with a date of retirement. Source: API documentation, "Model deprecations" (2026-10), and the change log of
+/// the official SDKs (2026-11).
+const RETIRING: &[(&str, &str)] =
+    &[("claude-sonnet-4-5-20250929", "2026-11-30T00:00:00Z"), ("claude-opus-4-5-20251101", "2027-01-22T00:00:00Z")];
 
 const M: u64 = 1_000_000;
 

@@ -11,6 +11,7 @@ mod commands;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod input;
+mod limits;
 mod main_uses;
 mod models;
 #[path = "../support/odd_rows.rs"]

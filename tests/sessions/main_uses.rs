@@ -133,3 +133,28 @@ fn check_and_limits_print_what_they_find() {
     assert!(limits.out.contains("450,000 input tokens") && limits.out.contains("2026-01"), "{}", limits.out);
     assert_eq!(folder.names(), ["broken.jsonl", "prompts.jsonl"]);
 }
+
+#[test]
+fn models_shows_the_catalog_with_the_prices_of_a_file() {
+    let folder = Folder::new();
+    folder.write(
+        "prices.toml",
+        "date = \"2026-12-01\"\n[[price]]\nmodel = \"claude-opus-5\"\ninput = 3.25\noutput = 9\n",
+    );
+
+    let table = folder.run(&["models", "--prices", "prices.toml"]);
+    let one = folder.run(&["models", "claude-haiku-4-5"]);
+    let json = folder.run(&["models", "claude-opus-5", "--json", "--prices", "prices.toml"]);
+    let unknown = folder.run(&["models", "claude-haku-4-5"]);
+
+    table.ends_with(0);
+    let opus = table.out.lines().find(|line| line.starts_with("claude-opus-5 ")).expect("it is in the table");
+    assert!(opus.contains("3.25") && opus.contains("9.00"), "{opus}");
+    assert!(table.out.contains("Prices of 2026-12-01") && !table.out.contains("claude-opus-4-1"), "{}", table.out);
+    one.ends_with(0);
+    assert!(one.out.contains("claude-haiku-4-5-20251001") && one.out.contains("$5.00 out"), "{}", one.out);
+    json.ends_with(0);
+    let document: serde_json::Value = serde_json::from_str(&json.out).expect("it is one document");
+    assert_eq!((&document["v"], &document["models"][0]["prices"][0]["input"]), (&1.into(), &3.25.into()));
+    unknown.ends_with(2).tells(&["unknown model claude-haku-4-5", "did you mean claude-haiku-4-5"]);
+}

@@ -22,7 +22,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A configuration file that was found.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// Its text.
     pub text: String,
     /// Whether it was reached through a symbolic link. If so, it may be any file, and its values are not shown.
@@ -35,7 +35,7 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// It can't be read, is not an ordinary file, or is too large. The error shows nothing of its content.
-pub(super) fn configuration(path: &Path) -> Result<Option<Opened>> {
+pub(crate) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
         Err(error) if is_absent(&error) => return Ok(None),

@@ -23,7 +23,7 @@ pub(crate) struct Files {
 ///
 /// # Errors
 /// There is no such run, or a file can't be read.
-pub(super) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
+pub(crate) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
     let of_results = |results: PathBuf, named: Option<&Path>| Files {
         errors: Some(RunPaths::errors_beside(&results)),
         results: Some(results),

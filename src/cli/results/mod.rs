@@ -21,7 +21,7 @@ use crate::journal::{Disk, LineKind, RealDisk, RunPaths, folder_of, line_kind, m
 use crate::report::text::{escape, plural};
 use crate::source;
 
-pub(crate) use self::find::Files;
+pub(crate) use self::find::{Files, find};
 pub(crate) use self::input::run_of;
 
 /// Writes the answers of runs.
@@ -31,7 +31,7 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     let disk = RealDisk::new(config.owners);
     let mut found: Vec<Files> = Vec::new();
     for path in &args.runs {
-        let files = find::find(path, &disk)?;
+        let files = find(path, &disk)?;
         // If the user names results and their log, this log is used instead of the default log of the results.
         match found.iter_mut().find(|own| own.results.is_some() && own.results == files.results) {
             Some(own) => own.errors = files.errors.or(own.errors.take()),

@@ -70,6 +70,7 @@ impl NewRun<'_> {
         if !kept.is_empty() {
             ledger.write_canceled(kept);
         }
+        ledger.note_learned(jiff::Timestamp::now(), std::mem::take(&mut finish.learned));
         let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
         match ledger.close(input, finish.aborted > 0) {
             Ok(closed) => closed.failed,

@@ -21,7 +21,7 @@ mod send;
 mod steer;
 mod voice;
 mod watchdog;
-mod way;
+pub(super) mod way;
 
 use std::path::Path;
 

@@ -13,13 +13,13 @@ use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 
 /// The way in which requests reach the server.
 #[derive(Debug, Default)]
-pub(super) struct Way {
+pub(crate) struct Way {
     /// The proxy through which requests go.
-    pub(super) proxy: Option<Proxy>,
+    pub(crate) proxy: Option<Proxy>,
     /// The unusual settings, as text.
     parts: Vec<String>,
     /// Warnings to print before the run.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Way {
@@ -27,7 +27,7 @@ impl Way {
     ///
     /// # Errors
     /// A variable for proxies or certificates can't be read.
-    pub(super) fn find(config: &Config, world: &World) -> Result<Self> {
+    pub(crate) fn find(config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());
         }
@@ -58,7 +58,7 @@ impl Way {
     }
 
     /// Returns the server and the way to it as text, for the first line that a run prints.
-    pub(super) fn words(&self, origin: &str) -> String {
+    pub(crate) fn words(&self, origin: &str) -> String {
         match self.parts.is_empty() {
             true => origin.to_owned(),
             false => format!("{origin} ({})", escape(&self.parts.join(", "))),

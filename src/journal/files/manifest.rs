@@ -234,7 +234,7 @@ fn fault_of_json(error: &serde_json::Error) -> String {
 }
 
 /// Returns why an origin can't be shown to people; `None` if it can be shown.
-fn fault_of_origin(origin: &str) -> Option<String> {
+pub(super) fn fault_of_origin(origin: &str) -> Option<String> {
     match origin {
         origin if origin.len() > ORIGIN_BYTES => Some(format!("origin has {} bytes", origin.len())),
         origin if origin.chars().any(char::is_control) => Some("origin has control characters".to_owned()),

@@ -8,11 +8,13 @@
 //! | `output.rs` | results and error log: opened, locked, replaced |
 //! | `lock.rs` | the lock of the run folder, and the process that holds it |
 //! | `manifest.rs` | the description of the run, and the sums that are no longer in any line |
+//! | `learned.rs` | what the last run learned about limits |
 //! | `slots.rs` | the requests that are in flight |
 //!
 //! This module knows nothing about the content of the lines.
 
 mod check;
+pub(crate) mod learned;
 mod lock;
 mod log_names;
 pub(crate) mod manifest;
@@ -20,6 +22,7 @@ mod output;
 mod paths;
 pub(crate) mod slots;
 
+pub(crate) use learned::{LearnedLimits, read_learned_limits};
 pub(crate) use lock::{Lock, check_free, lock};
 pub(crate) use log_names::fault_of_name;
 pub(crate) use manifest::FORMAT_VERSION;

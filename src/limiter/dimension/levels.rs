@@ -53,6 +53,10 @@ const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// that is, what the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
+/// What the server's bucket gave is added up for this long. After that, the errors of the estimated input would add up
+/// too.
+const GIVEN_FOR: Duration = Duration::from_secs(10);
+
 /// What a head says about one dimension, and what is known about its request.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::limiter) struct HeadSignal {
@@ -67,6 +71,30 @@ pub(in crate::limiter) struct HeadSignal {
 }
 
 impl DimensionState {
+    /// Notes how much the server's bucket was seen to hold. This is a lower bound of the bucket's size. It is the size
+    /// itself if the bucket was full when the run began and no other client used it.
+    ///
+    /// The bucket held what is left, and what it gave to this request. In the first seconds, it held what is left and all
+    /// that it gave so far, without what was refilled in that time.
+    pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
+        let counted = match self.dimension {
+            Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
+            Dimension::Requests | Dimension::InputTokens | Dimension::OutputTokens => 0,
+        };
+        self.given = self.given.saturating_add(u64::from(counted));
+        let (Some(remaining), Some(limit)) = (head.signal.remaining, self.reported) else { return };
+        if remaining == 0 && self.dimension != Dimension::Requests {
+            // A full bucket also accepts a request that costs more tokens than it holds. It is then in debt, and the head
+            // does not show how deep.
+            return;
+        }
+        let passed = now.since(self.began);
+        let refilled = (f64::from(limit) / 60.0 * passed.as_secs_f64()) as u64;
+        let given = if passed <= GIVEN_FOR { self.given.saturating_sub(refilled) } else { 0 };
+        let held = u64::from(remaining) + given.max(u64::from(counted));
+        self.most_held = self.most_held.max(u32::try_from(held).unwrap_or(u32::MAX));
+    }
+
     /// Clamps or raises the level according to the remaining amount that a head reports, and learns what other clients
     /// take.
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {

@@ -12,6 +12,7 @@ pub mod headers;
 mod judge;
 mod kinds;
 mod members;
+pub(crate) mod rate_limits;
 mod reply;
 mod request;
 mod scan;

@@ -73,7 +73,7 @@ enum Place {
     SimJournal,
 }
 
-const PLACES: [Place; 10] = [
+const PLACES: [Place; 12] = [
     Place::Results,
     Place::Errors,
     Place::RunFolder,
@@ -82,6 +82,8 @@ const PLACES: [Place; 10] = [
     Place::Inside("manifest.json"),
     Place::Inside("inflight"),
     Place::Inside("manifest.json.claude-batch.tmp"),
+    Place::Inside("limits.json"),
+    Place::Inside("limits.json.claude-batch.tmp"),
     Place::Resumed,
     Place::SimJournal,
 ];
@@ -136,6 +138,8 @@ impl Case {
             // The run folder belongs to the runner, who can remove anything that has the name of a temporary file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
+                // The program only replaces this file. If it can't, the run ends as usual.
+                _ if name.starts_with("limits.json") => Expected::Used,
                 Kind::Other if name.ends_with(".tmp") => Expected::Refused,
                 _ if name.ends_with(".tmp") => Expected::Used,
                 // The program reads a manifest and later replaces it.
@@ -188,7 +192,7 @@ fn table(size: Size) -> Seen {
     }
     let second = if us() == ROOT { format!("{by_second} as a second user") } else { NOT_ROOT.to_owned() };
     Seen::new(
-        "things at the paths of a run's outputs (files, links, FIFOs, sockets, devices, folders; 10 places, 3 \
+        "things at the paths of a run's outputs (files, links, FIFOs, sockets, devices, folders; 12 places, 3 \
          owners, 9 modes, 8 folders)",
         "nothing is used that belongs to another user or has a second name, nothing changes elsewhere, no run \
          hangs; used files are private in the end",
@@ -275,7 +279,8 @@ fn assert_used(case: &Case, folder: &Folder, path: &Path, said: &Said, what: &st
     assert!(private, "{what}: others have rights");
     let run = folder.path("out.jsonl.run");
     assert!(!run.exists() || mode_of(&run) & 0o077 == 0, "{what}: others have rights to the run folder");
-    let is_opened_to_write = !matches!(case.place, Place::Inside("manifest.json" | "manifest.json.claude-batch.tmp"));
+    let is_replaced = |name: &str| name.starts_with("manifest.json") || name.starts_with("limits.json");
+    let is_opened_to_write = !matches!(case.place, Place::Inside(name) if is_replaced(name));
     if mode & 0o077 != 0 && is_opened_to_write {
         let name = path.file_name().expect("the path has a file name").to_string_lossy();
         let notes = said.err.lines().filter(|line| line.contains("made private")).collect::<Vec<_>>();

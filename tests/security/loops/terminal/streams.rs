@@ -73,6 +73,8 @@ const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["bogus"], 2, Nothing),
     (&["run", "--tier", "bogus"], 2, Nothing),
     (&["limits"], 0, Text),
+    (&["limits", "--live", "--yes"], 0, Text),
+    (&["models"], 0, Text),
     (&["check", "prompts.jsonl"], 0, Text),
     (&["check", "broken.jsonl"], 2, Text),
     (&["check", "missing.jsonl"], 2, Nothing),

@@ -1,15 +1,13 @@
-//! The commands `check` and `limits`, which send nothing.
+//! The command `check`, which sends nothing.
 
 use anyhow::Result;
 
-use super::args::{CheckArgs, LimitsArgs};
+use super::args::CheckArgs;
 use super::columns;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
 use super::{faults, models, parts, say};
-use crate::catalog::Catalog;
-use crate::domain::{ModelClass, RateLimits, Tier};
 use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
@@ -52,30 +50,4 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     }
     let is_sound = found.unusable == 0 && found.duplicate.is_none() && found.damage.is_none() && refusal.is_none();
     Ok(if is_sound { Exit::Done } else { Exit::Usage })
-}
-
-/// Shows the tier tables.
-pub(crate) fn limits(args: &LimitsArgs) -> Result<Exit> {
-    let catalog = Catalog::builtin();
-    let class = args.model.as_ref().map(|model| catalog.class_of(model));
-    let tiers = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
-    for tier in tiers.filter(|tier| args.tier.is_none_or(|only| only == *tier)) {
-        let Some(table) = catalog.tier_table(tier) else { continue };
-        say::out(&format!("tier {} ({}; {})", tier.name(), table.date, table.source))?;
-        say::out(&format!("  spend limit ${} a month", count(table.monthly_cap_usd.into())))?;
-        let mut rows = table.rows().filter(|(row, _)| class.as_ref().is_none_or(|only| only == *row));
-        rows.try_for_each(|(row, limits)| say::out(&limits_row(row, limits)))?;
-        say::out("")?;
-    }
-    say::out("A run replaces these limits with those that the API reports in its answers.")?;
-    Ok(Exit::Done)
-}
-
-fn limits_row(class: &ModelClass, limits: RateLimits) -> String {
-    let [rpm, itpm, otpm] =
-        [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
-    format!(
-        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens per minute",
-        class = class.to_string()
-    )
 }

@@ -1,0 +1,124 @@
+//! What runs have learned about limits: finds the latest of their files.
+//!
+//! Run folders may come from other people. What they say is only shown, with its origin, and the search is bounded.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::super::results;
+use super::found::Found;
+use crate::domain::ModelClass;
+use crate::journal::{Disk, LearnedLimits, read_learned_limits, with_suffix};
+
+/// How many files and folders are looked at.
+const MOST_ENTRIES: usize = 20_000;
+/// How many folders below the first one are entered, one inside the other.
+const DEEPEST: usize = 4;
+
+/// Returns what one run learned. The user names the run by one of its files.
+///
+/// # Errors
+/// There is no such run, or it has learned nothing.
+pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
+    let files = results::find(path, disk)?;
+    let results = files.results.with_context(|| {
+        format!("{}: its results went to standard output, and such a run keeps no limits", path.display())
+    })?;
+    let folder = with_suffix(&results, ".run");
+    match read_learned_limits(&folder, disk) {
+        Some(learned) => Ok(Found::Run { folder, learned }),
+        None => bail!(
+            "{} has no limits.json that can be read: no response of this run reported a limit, or an earlier version wrote \
+             the folder; --live --ask asks the API",
+            folder.display()
+        ),
+    }
+}
+
+/// Returns what the runs below a folder learned last: first from `origin`, else from any other place. With a class, only
+/// runs count that learned its limits. `None` if no run has learned anything.
+pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, disk: &dyn Disk) -> Option<Found> {
+    let mut latest: Option<(PathBuf, LearnedLimits)> = None;
+    for folder in run_folders(below) {
+        let Some(learned) = read_learned_limits(&folder, disk) else { continue };
+        if class.is_some_and(|class| learned.pools.iter().all(|pool| pool.class != *class)) {
+            continue;
+        }
+        let rank = |learned: &LearnedLimits| (learned.origin == origin, learned.at);
+        if latest.as_ref().is_none_or(|(_, best)| rank(&learned) > rank(best)) {
+            latest = Some((folder, learned));
+        }
+    }
+    latest.map(|(folder, learned)| Found::Run { folder, learned })
+}
+
+/// Returns the run folders below a folder, without the entries beyond the bounds. Hidden folders and links are not
+/// entered.
+fn run_folders(below: &Path) -> Vec<PathBuf> {
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    let mut folders = vec![(below.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        for entry in std::fs::read_dir(listed).into_iter().flatten().flatten() {
+            looked_at += 1;
+            if looked_at > MOST_ENTRIES {
+                return found;
+            }
+            let name = entry.file_name();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if !is_folder || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = folder.join(&name);
+            match Path::new(&name).extension().is_some_and(|end| end == "run") {
+                true => found.push(path),
+                false if depth < DEEPEST => folders.push((path, depth + 1)),
+                false => {}
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Owners, RealDisk};
+
+    fn put(folder: &Path, name: &str, origin: &str, minute: u32) {
+        let run = folder.join(name);
+        std::fs::create_dir_all(&run).expect("it can be made");
+        let text = format!(
+            r#"{{"v":1,"at":"2026-11-26T09:{minute:02}:00Z","origin":"{origin}","pools":[{{"class":"haiku-4.5","speed":"standard","limits":{{"rpm":{minute}}}}}]}}"#
+        );
+        std::fs::write(run.join("limits.json"), text).expect("it can be written");
+    }
+
+    #[test]
+    fn the_latest_run_of_the_same_origin_is_found_below_the_folder() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let disk = RealDisk::new(Owners::Own);
+        let rpm = |origin| {
+            let Some(Found::Run { learned, .. }) = latest(folder.path(), origin, None, &disk) else { return None };
+            learned.pools[0].limits.rpm
+        };
+        assert_eq!(rpm("a"), None);
+
+        for (name, origin, minute) in [
+            ("o.jsonl.run", "a", 10),
+            ("x/y/p.jsonl.run", "a", 20),
+            ("q.jsonl.run", "simulator", 30),
+            (".hidden/r.jsonl.run", "a", 40),
+            ("1/2/3/4/5/s.jsonl.run", "a", 50),
+            ("t.jsonl.run/u.jsonl.run", "a", 55),
+            ("not-a-run", "a", 59),
+        ] {
+            put(folder.path(), name, origin, minute);
+        }
+
+        assert_eq!((rpm("a"), rpm("simulator"), rpm("b")), (Some(20), Some(30), Some(30)));
+        let other = ModelClass("opus-5".into());
+        assert_eq!(latest(folder.path(), "a", Some(&other), &disk), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! The limits that apply now, and the order in which they are looked for.
+//!
+//! 1. A run that the user names.
+//! 2. The list of the organization, if the key is one of an administrator. Asking for it is free.
+//! 3. What runs below the working folder last learned from the server of the settings. Nothing is sent.
+//! 4. A message of one token, after a question.
+//! 5. What runs learned from another place, for example in a rehearsal, if the message can't be sent. A note says so.
+//!
+//! With `--ask`, only the message is sent.
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use super::super::args::LimitsArgs;
+use super::super::config::Config;
+use super::super::config::credential::KeySource;
+use super::super::config::world::World;
+use super::super::exit::Exit;
+use super::super::{parts, say};
+use super::asking::{self, Stopped};
+use super::found::Found;
+use super::save::Profile;
+use super::server::{self, Server};
+use super::{learned, organization};
+use crate::catalog::Catalog;
+use crate::journal::RealDisk;
+use crate::provider::anthropic::rate_limits::is_admin_key;
+use crate::report::text::escape;
+use crate::transport::http::Credential;
+
+/// Shows the limits that apply now, and saves them if the user asks for it.
+pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_settings(args.settings(), world)?;
+    config.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
+    config.notes.iter().for_each(|text| say::err(&format!("note: {}", escape(text))));
+    let catalog = parts::catalog(&config)?;
+    let model = config.request.model.as_deref().unwrap_or(catalog.default_model());
+    let profile = args.save.as_deref().map(|name| Profile::find(name, args, &config, world)).transpose()?;
+    let found = match find(args, &config, &catalog, model, world)? {
+        Ok(found) if args.model.is_some() => found.of_model(&catalog, model),
+        Ok(found) => found,
+        Err(Stopped { message, exit }) => {
+            say::err(&format!("claude-batch: {message}"));
+            return Ok(exit);
+        }
+    };
+    if found.is_empty() {
+        bail!("no limits of {} were found at {}", escape(model), escape(found.origin()));
+    }
+    let now = Timestamp::now();
+    match args.json {
+        true => say::out(&found.json(now))?,
+        false => found.lines(now).iter().try_for_each(|line| say::out(line))?,
+    }
+    let origin = server::origin(&config)?;
+    if args.run.is_none() && found.origin() != origin {
+        say::err(&format!(
+            "note: no run below this folder has learned the limits of {}; --ask asks for them",
+            escape(&origin)
+        ));
+        if profile.is_some() {
+            bail!("nothing was saved: these limits are those of {}; name the run to save them", escape(found.origin()));
+        }
+    }
+    let Some(profile) = profile else { return Ok(Exit::Done) };
+    let Some(limits) = found.limits(&catalog, model) else {
+        bail!("nothing was saved: no limits of {} are among these; choose a model with -m", escape(model))
+    };
+    say::err(&profile.save(limits)?);
+    Ok(Exit::Done)
+}
+
+/// Looks for limits in the order of this file. `Err` in the result: the server refused a request, or it failed.
+fn find(
+    args: &LimitsArgs,
+    config: &Config,
+    catalog: &Catalog,
+    model: &str,
+    world: &World,
+) -> Result<Result<Found, Stopped>> {
+    let disk = RealDisk::new(config.owners);
+    if let Some(run) = &args.run {
+        return Ok(Ok(learned::of_run(run, &disk)?));
+    }
+    let origin = server::origin(config)?;
+    let key = if config.simulate || config.key == KeySource::Missing { None } else { Some(key(config, world)?) };
+    let mut elsewhere = None;
+    if !args.ask {
+        if key.as_ref().and_then(Credential::exposed).is_some_and(is_admin_key) {
+            return organization::ask(&Server::open(config, key, catalog, world)?);
+        }
+        let class = (args.model.is_some() || args.save.is_some()).then(|| catalog.class_of(model));
+        match learned::latest(&world.working_folder, &origin, class.as_ref(), &disk) {
+            Some(found) if found.origin() == origin => return Ok(Ok(found)),
+            found => elsewhere = found,
+        }
+    }
+    let can_ask = config.simulate || key.is_some() && (config.yes || asking::has_somebody(world));
+    if let Some(found) = elsewhere.filter(|_| !can_ask) {
+        return Ok(Ok(found));
+    }
+    let key = if key.is_none() && !config.simulate { Some(self::key(config, world)?) } else { key };
+    asking::permission(config, catalog, model, &origin, world)?;
+    Ok(asking::ask(&Server::open(config, key, catalog, world)?, catalog, model))
+}
+
+fn key(config: &Config, world: &World) -> Result<Credential> {
+    let (credential, warnings) = parts::key(config, world)?;
+    warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
+    Ok(credential)
+}

@@ -1,0 +1,55 @@
+//! The list of limits that the API gives to administrators.
+
+use anyhow::{Result, bail};
+
+use super::asking::{Stopped, failed, judged};
+use super::found::Found;
+use super::server::Server;
+use crate::provider::anthropic::rate_limits::read_limits;
+use crate::report::text::{escape, shorten};
+
+/// The most pages that are read. A page has dozens of groups, and an organization has about twenty.
+const MOST_PAGES: usize = 20;
+
+/// At most this many columns of a parser's message are shown.
+const MOST_COLUMNS: usize = 200;
+
+/// Asks the API for the limits of the organization. This is free.
+///
+/// # Errors
+/// The server sends something else. `Err` in the result: the request was refused or failed.
+pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
+    let (mut groups, mut mark) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let Some(request) = server.provider.ask_limits(mark.as_deref()) else {
+            bail!("{} names the next page of its limits in a way that can't be sent back", server.origin);
+        };
+        let response = match server.send(request) {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(failed(&error))),
+        };
+        if response.head.status != 200 {
+            return Ok(Err(judged(server, response, "the list of limits")));
+        }
+        let mut page = match read_limits(&response.body) {
+            Ok(page) => page,
+            Err(error) => {
+                // The message of a parser may quote the text.
+                let mut error = error.to_string();
+                server.clean(&mut error);
+                bail!(
+                    "{} does not answer as the API does when it is asked for limits ({}): check --base-url",
+                    server.origin,
+                    escape(&shorten(&error, MOST_COLUMNS))
+                )
+            }
+        };
+        page.texts().for_each(|text| server.clean(text));
+        groups.extend(page.groups);
+        mark = page.next;
+        if mark.is_none() {
+            break;
+        }
+    }
+    Ok(Ok(Found::Organization { origin: server.origin.clone(), groups }))
+}

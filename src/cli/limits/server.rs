@@ -1,0 +1,130 @@
+//! A connection to the server for single requests, outside of a run.
+//!
+//! The way to the server, the key and the rules for where a key may go are those of a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+
+use super::super::config::Config;
+use super::super::config::world::World;
+use super::super::run::way::Way;
+use super::super::simulator::Simulator;
+use super::super::{lockdown, parts, say, simulator};
+use crate::catalog::Catalog;
+use crate::clock::RunClock;
+use crate::provider::anthropic::Anthropic;
+use crate::provider::{ReplyHead, WireRequest};
+use crate::report::text::escape;
+use crate::runner::LoopThread;
+use crate::transport::http::{Credential, HttpConfig, HttpTransport};
+use crate::transport::{Exchange, Transport, WireError, parse_base_url};
+
+/// The longest wait for an answer. Somebody waits at the terminal, and an answer of one token takes a few seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The largest body that is read.
+const MOST_BYTES: usize = 4 << 20;
+/// The name of the simulator, where runs record the origin of their answers.
+const SIMULATOR: &str = "simulator";
+
+/// A connection to the server, or to a simulator in this process.
+pub(super) struct Server {
+    /// The origin of the base URL, or `simulator`.
+    pub(super) origin: String,
+    /// The provider, which makes requests and reads replies.
+    pub(super) provider: Anthropic,
+    transport: Arc<HttpTransport>,
+    thread: LoopThread,
+    _simulator: Option<Simulator>,
+}
+
+/// A whole response. Its secrets are not removed yet.
+pub(super) struct Response {
+    pub(super) head: ReplyHead,
+    pub(super) body: Bytes,
+}
+
+/// Returns where answers come from with these settings, as runs record it.
+///
+/// # Errors
+/// The address of the API can't be read.
+pub(super) fn origin(config: &Config) -> Result<String> {
+    match config.simulate {
+        true => Ok(SIMULATOR.to_owned()),
+        false => Ok(parts::base_url(config)?.origin().to_owned()),
+    }
+}
+
+impl Server {
+    /// Prepares the connection, and prints warnings about the way to the server. Nothing is sent. A simulator in this
+    /// process needs no key.
+    ///
+    /// # Errors
+    /// A setting of the connection can't be used.
+    pub(super) fn open(config: &Config, key: Option<Credential>, catalog: &Catalog, world: &World) -> Result<Self> {
+        let way = Way::find(config, world)?;
+        way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
+        let simulator = match config.simulate {
+            true => {
+                let settings = simulator::config(catalog, config.tier, config.simulate_faults.as_ref())?;
+                Some(Simulator::start(settings, RunClock::start())?)
+            }
+            false => None,
+        };
+        let base_url = match &simulator {
+            Some(simulator) => parse_base_url(simulator.url(), false)?,
+            None => parts::base_url(config)?,
+        };
+        let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
+        let transport = Arc::new(HttpTransport::new(HttpConfig {
+            proxy: way.proxy,
+            also_secret: lockdown::also_secret(config),
+            timeout: config.timeout.min(PATIENCE),
+            max_response_bytes: MOST_BYTES,
+            ..parts::http(config, base_url, credential, 1)
+        })?);
+        let sent = transport.clone();
+        say::panics(move || sent.secrets());
+        Ok(Self {
+            origin: origin(config)?,
+            provider: parts::provider(config)?,
+            transport,
+            thread: LoopThread::new()?,
+            _simulator: simulator,
+        })
+    }
+
+    /// Sends a request and returns the whole response.
+    ///
+    /// # Errors
+    /// The failure on the wire. Secrets are removed from its message.
+    pub(super) fn send(&self, request: WireRequest) -> Result<Response, WireError> {
+        let transport = self.transport.clone();
+        let received = self.thread.run(async move { receive(&transport, request).await });
+        received.map_err(|mut error| {
+            self.clean(&mut error.message);
+            error
+        })
+    }
+
+    /// Removes the secrets that were sent from a text of the server.
+    pub(super) fn clean(&self, text: &mut String) {
+        self.transport.secrets().clean(text);
+    }
+
+    /// Returns the secrets that were sent.
+    pub(super) fn secrets(&self) -> Arc<crate::domain::Secrets> {
+        self.transport.secrets()
+    }
+}
+
+async fn receive(transport: &HttpTransport, request: WireRequest) -> Result<Response, WireError> {
+    let mut exchange = transport.send(request).await?;
+    let mut body = Vec::new();
+    while let Some(piece) = exchange.chunk().await? {
+        body.extend_from_slice(&piece);
+    }
+    Ok(Response { head: exchange.head().clone(), body: body.into() })
+}

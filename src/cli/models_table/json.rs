@@ -1,0 +1,153 @@
+//! The models as one JSON document.
+
+use serde::Serialize;
+
+use crate::catalog::{Catalog, Model, PriceStep, TokenizerFamily};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    v: u32,
+    price_date: &'a str,
+    source: &'a str,
+    default_model: &'a str,
+    models: Vec<OneModel<'a>>,
+}
+
+#[derive(Serialize)]
+struct OneModel<'a> {
+    id: &'a str,
+    aliases: Vec<&'a str>,
+    name: Option<&'a str>,
+    line: Option<&'a str>,
+    class: Option<&'a str>,
+    released: Option<jiff::civil::Date>,
+    lifecycle: Option<&'a str>,
+    retires: Option<jiff::civil::Date>,
+    context_tokens: Option<u32>,
+    max_output_tokens: Option<u32>,
+    tokenizer: Option<&'static str>,
+    prices: Vec<Prices>,
+    fast_prices: Vec<Prices>,
+}
+
+/// Prices in dollars per million tokens.
+#[derive(Serialize)]
+struct Prices {
+    above_prompt_tokens: u64,
+    input: f64,
+    output: f64,
+    cache_write_5m: f64,
+    cache_write_1h: f64,
+    cache_read: f64,
+    is_confirmed: bool,
+}
+
+/// Returns the document, on one line. It contains one model, or all models: retired ones too, and those that only a
+/// price file knows. What is not known of a model is `null`.
+pub(super) fn document(catalog: &Catalog, only: Option<&str>) -> String {
+    let own = catalog.models().iter().filter(|model| only.is_none_or(|name| is_named(model, name))).map(one);
+    let others = catalog.other_prices().into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+    let document = Document {
+        v: 1,
+        price_date: catalog.price_date(),
+        source: catalog.source(),
+        default_model: catalog.default_model(),
+        models: own.chain(others.map(|(name, steps)| priced(name, steps))).collect(),
+    };
+    serde_json::to_string(&document).expect("a table of models can be written as JSON")
+}
+
+fn is_named(model: &Model, name: &str) -> bool {
+    *model.id == *name || model.aliases.iter().any(|alias| **alias == *name)
+}
+
+fn one(model: &Model) -> OneModel<'_> {
+    OneModel {
+        id: &model.id,
+        aliases: model.aliases.iter().map(|alias| &**alias).collect(),
+        name: Some(&model.display_name),
+        line: Some(model.line.name()),
+        class: Some(&model.class.0),
+        released: Some(model.released),
+        lifecycle: Some(model.lifecycle.name()),
+        retires: model.retires,
+        context_tokens: Some(model.context_tokens),
+        max_output_tokens: Some(model.max_output_tokens),
+        tokenizer: Some(match model.family {
+            TokenizerFamily::Old => "old",
+            TokenizerFamily::New => "new",
+        }),
+        prices: model.prices.iter().map(prices).collect(),
+        fast_prices: model.fast_prices.iter().map(prices).collect(),
+    }
+}
+
+fn priced<'a>(name: &'a str, steps: &[PriceStep]) -> OneModel<'a> {
+    OneModel {
+        id: name,
+        aliases: Vec::new(),
+        name: None,
+        line: None,
+        class: None,
+        released: None,
+        lifecycle: None,
+        retires: None,
+        context_tokens: None,
+        max_output_tokens: None,
+        tokenizer: None,
+        prices: steps.iter().map(prices).collect(),
+        fast_prices: Vec::new(),
+    }
+}
+
+fn prices(step: &PriceStep) -> Prices {
+    let dollars = |price: crate::domain::Money| price.times(1_000_000).dollars();
+    Prices {
+        above_prompt_tokens: step.above_prompt_tokens,
+        input: dollars(step.input),
+        output: dollars(step.output),
+        cache_write_5m: dollars(step.cache_write_5m),
+        cache_write_1h: dollars(step.cache_write_1h),
+        cache_read: dollars(step.cache_read),
+        is_confirmed: step.is_confirmed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parsed(catalog: &Catalog, only: Option<&str>) -> Value {
+        serde_json::from_str(&document(catalog, only)).expect("it is JSON")
+    }
+
+    #[test]
+    fn the_document_has_every_model_and_the_steps_of_its_prices() {
+        let catalog = Catalog::builtin();
+
+        let all = parsed(&catalog, None);
+        let haiku = parsed(&catalog, Some("claude-haiku-5-5"));
+
+        assert_eq!(all["models"].as_array().map(Vec::len), Some(catalog.models().len()));
+        assert_eq!((&all["v"], &all["price_date"]), (&json!(1), &json!("2026-11-24")));
+        assert_eq!(haiku["models"].as_array().map(Vec::len), Some(1));
+        let steps = &haiku["models"][0]["prices"];
+        assert_eq!((&steps[0]["input"], &steps[0]["above_prompt_tokens"]), (&json!(0.1), &json!(0)));
+        assert_eq!((&steps[1]["cache_read"], &steps[1]["above_prompt_tokens"]), (&json!(0.05), &json!(100_000)));
+    }
+
+    #[test]
+    fn a_model_of_a_price_file_has_its_prices_and_nothing_else() {
+        let file = "[[price]]\nmodel = \"my-model\"\ninput = 1\noutput = 2\n";
+        let catalog = Catalog::builtin().with_prices(file).expect("the file is right");
+
+        let model = &parsed(&catalog, Some("my-model"))["models"][0];
+
+        assert_eq!(
+            (&model["id"], &model["class"], &model["prices"][0]["output"]),
+            (&json!("my-model"), &Value::Null, &json!(2.0))
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! The command `models`: what the catalog knows about models and their prices. It sends nothing.
+//!
+//! `table.rs` makes one line for each model, `one.rs` everything about one model, and `json.rs` a document with all of
+//! it. `words.rs` has the words that they share.
+
+mod json;
+mod one;
+mod table;
+mod words;
+
+use anyhow::{Result, bail};
+
+use super::args::ModelsArgs;
+use super::config::Config;
+use super::config::world::World;
+use super::exit::Exit;
+use super::{parts, say};
+use crate::catalog::Catalog;
+use crate::domain::Speed;
+use crate::plan::UnknownModel;
+use crate::report::text::escape;
+
+/// Shows the models of the catalog, or everything about one model.
+pub(crate) fn models(args: &ModelsArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_settings(args.settings(), world)?;
+    config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    let catalog = parts::catalog(&config)?;
+    let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
+    if let Some(name) = &args.name {
+        check_known(&catalog, name)?;
+    }
+    match (&args.name, args.json) {
+        (name, true) => say::out(&json::document(&catalog, name.as_deref()))?,
+        (Some(name), false) => one::lines(&catalog, name, today).iter().try_for_each(|line| say::out(line))?,
+        (None, false) => {
+            let shown = if args.all { table::Shown::All } else { table::Shown::Served };
+            table::lines(&catalog, shown, today).iter().try_for_each(|line| say::out(line))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Refuses a name that neither the catalog nor the price file knows.
+fn check_known(catalog: &Catalog, name: &str) -> Result<()> {
+    match UnknownModel::find(catalog, name) {
+        Some(unknown) if catalog.prices(Speed::Standard, name).is_none() => {
+            bail!("unknown model {unknown}; claude-batch models shows all names")
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,178 @@
+//! The limits of an organization, as the API reports them to its administrators.
+//!
+//! Source: API documentation, "Rate Limits API" (2026-10). That further pages are asked for with `page` is unconfirmed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Method;
+use serde::Deserialize;
+
+use super::Anthropic;
+use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
+use crate::provider::{Body, WireRequest};
+
+/// The beginning of the keys of administrators. Only such a key may ask for the limits of an organization.
+const ADMIN_KEY: &str = "sk-ant-admin";
+
+const PATH: &str = "/v1/organizations/rate_limits";
+
+/// The longest mark of a page that is sent back.
+const PAGE_BYTES: usize = 512;
+
+/// One page of the limits of an organization.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitsPage {
+    /// The groups, in the order of the API.
+    pub groups: Vec<LimitGroup>,
+    /// The mark of the next page; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// Limits that some models, or some endpoints, share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LimitGroup {
+    /// What the limits apply to: `model_group`, `batch`, `token_count` and others.
+    pub kind: String,
+    /// The name of the group for people.
+    pub name: String,
+    /// The names of its models; empty if the group is not one of models.
+    pub models: Vec<String>,
+    /// The limits, by the names of the API.
+    pub limits: Vec<(String, u64)>,
+}
+
+impl LimitsPage {
+    /// Returns all texts of the server that people see.
+    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        self.groups.iter_mut().flat_map(|LimitGroup { kind, name, models, limits }| {
+            [kind, name].into_iter().chain(models).chain(limits.iter_mut().map(|(name, _)| name))
+        })
+    }
+}
+
+impl LimitGroup {
+    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero, or one that is too large to
+    /// be a limit, counts as missing.
+    pub(crate) fn rate_limits(&self) -> RateLimits {
+        let of = |names: &[&str]| {
+            let (_, value) = self.limits.iter().find(|(name, _)| names.contains(&name.as_str()))?;
+            u32::try_from(*value).ok().filter(|value| *value > 0)
+        };
+        RateLimits {
+            rpm: of(&["requests_per_minute"]),
+            itpm: of(&["input_tokens_per_minute_cache_aware", "input_tokens_per_minute"]),
+            otpm: of(&["output_tokens_per_minute"]),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPage {
+    data: Vec<RawEntry>,
+    next_page: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawEntry {
+    group: RawGroup,
+    models: Option<Vec<String>>,
+    limits: Vec<RawLimit>,
+}
+
+#[derive(Deserialize)]
+struct RawGroup {
+    #[serde(rename = "type")]
+    kind: String,
+    display_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawLimit {
+    #[serde(rename = "type")]
+    kind: String,
+    value: Option<u64>,
+}
+
+/// Returns whether a key is one of an administrator.
+pub(crate) fn is_admin_key(key: &str) -> bool {
+    key.starts_with(ADMIN_KEY)
+}
+
+impl Anthropic {
+    /// Returns the request for a page of the organization's limits; the first page without a mark. Returns `None` if the
+    /// mark can't be part of an address.
+    pub(crate) fn ask_limits(&self, page: Option<&str>) -> Option<WireRequest> {
+        let is_plain = |mark: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~=".contains(&byte);
+            !mark.is_empty() && mark.len() <= PAGE_BYTES && mark.bytes().all(plain)
+        };
+        let path = match page {
+            None => PATH.into(),
+            Some(mark) if is_plain(mark) => format!("{PATH}?page={mark}").into(),
+            Some(_) => return None,
+        };
+        let class = ModelClass(Arc::from(""));
+        let route = PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard };
+        let (method, headers) = (Method::GET, self.whole.clone());
+        let body = Body::plain(Bytes::new());
+        Some(WireRequest { route: Arc::new(route), method, path, headers, body, is_stream: false })
+    }
+}
+
+/// Reads a page of limits. Members that this version does not know are ignored.
+///
+/// # Errors
+/// The text is not such a page; the error says what is wrong.
+pub(crate) fn read_limits(json: &[u8]) -> Result<LimitsPage, serde_json::Error> {
+    let RawPage { data, next_page } = serde_json::from_slice(json)?;
+    let group = |RawEntry { group, models, limits }: RawEntry| LimitGroup {
+        name: group.display_name.unwrap_or_else(|| group.kind.clone()),
+        kind: group.kind,
+        models: models.unwrap_or_default(),
+        limits: limits.into_iter().filter_map(|limit| Some((limit.kind, limit.value?))).collect(),
+    };
+    Ok(LimitsPage { groups: data.into_iter().map(group).collect(), next: next_page.filter(|mark| !mark.is_empty()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    /// The example of the documentation, and a group without models.
+    const PAGE: &str = r#"{"data":[{"type":"rate_limit","id":"x","group":{"type":"model_group","id":"rlg_01VPTCmyiu5ZLsWkcxYG2pY8","display_name":"Claude Sonnet 4.x"},"models":["claude-sonnet-4-6","claude-sonnet-4-5"],
+      "limits":[{"type":"requests_per_minute","value":1000},{"type":"input_tokens_per_minute_cache_aware","value":2000000},{"type":"output_tokens_per_minute","value":400000}]},
+      {"type":"rate_limit","id":"y","group":{"type":"batch"},"models":null,"limits":[{"type":"enqueued_batch_requests","value":200000}]}],"next_page":null}"#;
+
+    #[test]
+    fn groups_have_their_models_and_limits() {
+        let page = read_limits(PAGE.as_bytes()).expect("it is a page");
+
+        assert_eq!(page.next, None);
+        let [sonnet, batch] = &page.groups[..] else { panic!("two groups: {page:?}") };
+        assert_eq!((&*sonnet.name, sonnet.models.len()), ("Claude Sonnet 4.x", 2));
+        assert_eq!(sonnet.rate_limits(), RateLimits::new(1_000, 2_000_000, 400_000));
+        assert_eq!((&*batch.name, batch.rate_limits()), ("batch", RateLimits::NONE));
+    }
+
+    #[test]
+    fn another_document_is_not_a_page() {
+        for text in ["", "[]", "{}", r#"{"data":[{}]}"#, r#"{"data":[{"group":{"type":"x"},"limits":{}}]}"#] {
+            assert!(read_limits(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_mark_of_a_page_can_not_change_the_address() {
+        let provider = Anthropic::new("2023-06-01", &[], HeaderMap::new()).expect("plain values");
+        let path = |page| provider.ask_limits(page).map(|request| request.path.into_owned());
+
+        assert_eq!(path(None).as_deref(), Some("/v1/organizations/rate_limits"));
+        assert_eq!(path(Some("page_Ab-1=")).as_deref(), Some("/v1/organizations/rate_limits?page=page_Ab-1="));
+        for mark in ["", "a&b", "a#b", "a b", "../x", "a\n", &"a".repeat(PAGE_BYTES + 1)] {
+            assert_eq!(path(Some(mark)), None, "{mark:?}");
+        }
+    }
+}
