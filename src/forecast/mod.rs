@@ -14,5 +14,5 @@ pub use history::{History, PastAnswer};
 pub use options::{Alternative, Change, TierLimits};
 pub use question::{Forecast, Question};
 pub use sizes::{Basis, Counts};
-pub use time::{RunTime, Setting};
+pub use time::{RunTime, Setting, known_bursts};
 pub use totals::Totals;

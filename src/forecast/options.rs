@@ -85,7 +85,7 @@ impl Question<'_> {
         tier: Tier,
         limits_of: &dyn Fn(&PoolId) -> RateLimits,
     ) -> Alternative {
-        let setting = Setting { limits_of, bursts: None, ..*self.setting };
+        let setting = Setting { limits_of, ..*self.setting };
         let time = Question { setting: &setting, ..*self }.timing(sizes).likely_time().0;
         let Totals { cost, at_most, .. } = base.totals;
         Alternative { change: Change::Tier(tier), cost, at_most, time: like(base, time) }

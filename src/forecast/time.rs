@@ -25,7 +25,7 @@ use super::sizes::{Basis, Sizes};
 use super::statistics;
 use crate::catalog::Catalog;
 use crate::clock::Instant;
-use crate::domain::{Dimension, Interval, PoolId, RateLimits, Reason};
+use crate::domain::{Dimension, Interval, LearnedPool, PoolId, RateLimits, Reason};
 use crate::plan::{Load, Sampled};
 use crate::scheduler::{Config, LimitsOf};
 use crate::sim::config::{Burst, Bursts};
@@ -51,6 +51,29 @@ pub struct Setting<'a> {
     pub bursts: Option<Bursts>,
     /// How many rows are played at most.
     pub most_rows: usize,
+}
+
+/// Returns the bursts that earlier runs have found, as the time in which the limit gives them; `None` if they have not
+/// found the bursts of the pool with the most rows.
+pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
+    /// A burst that is nearly as large as the limit of a minute is a burst of a minute: heads round tokens.
+    const NEARLY: f64 = 0.97;
+    let largest = load.groups().iter().max_by_key(|group| group.rows)?;
+    let found = learned.iter().find(|known| known.class == largest.pool.class && known.speed == largest.pool.speed)?;
+    let burst = |dimension: Dimension| {
+        let (limit, burst) = (f64::from(found.limits.of(dimension)?), f64::from(found.bursts[dimension.index()]?));
+        let share = burst / limit.max(1.0);
+        Some(if share >= NEARLY { Burst::Minute } else { Burst::Time(Duration::from_secs_f64(60.0 * share)) })
+    };
+    let [requests, input_tokens, output_tokens] = Dimension::ALL.map(burst);
+    let known = [requests, input_tokens, output_tokens].into_iter().flatten().next()?;
+    // A server treats its limits alike, as far as anything is known about it.
+    let or_known = |burst: Option<Burst>| burst.unwrap_or(known);
+    Some(Bursts {
+        requests: or_known(requests),
+        input_tokens: or_known(input_tokens),
+        output_tokens: or_known(output_tokens),
+    })
 }
 
 /// The time of a run.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::Instant;
 use claude_batch::domain::{Interval, JobId, Money, Origin, Params, Planned, PoolId, RateLimits, Tier};
-use claude_batch::forecast::{Counts, Forecast, History, PastAnswer, Question, Setting};
+use claude_batch::forecast::{Counts, Forecast, History, PastAnswer, Question, Setting, known_bursts};
 use claude_batch::plan::{Dialect, Load, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::{Anthropic, count_of};
 use claude_batch::scheduler::{Config, LimitsOf, Window};
@@ -221,16 +221,20 @@ impl Workload {
         let catalog = Catalog::builtin();
         let mut load = Load::keeping(if known == Known::Answers { COUNTED } else { 0 });
         self.rows.iter().for_each(|row| load.add(row));
-        let history = if known == Known::Answers { self.history(&catalog) } else { History::default() };
+        let (history, bursts) = match known {
+            Known::Answers => self.history(&catalog, &load),
+            Known::Nothing => (History::default(), None),
+        };
         let counts = self.counts(&load);
         let limits = limits_of(self.tier);
         let scheduler = |limits_of: LimitsOf| config(limits_of, 1);
-        let setting = Setting { limits_of: &limits, scheduler: &scheduler, bursts: None, most_rows: 30_000 };
+        let setting = Setting { limits_of: &limits, scheduler: &scheduler, bursts, most_rows: 30_000 };
         Question { load: &load, history: &history, counts: &counts, catalog: &catalog, setting: &setting }.forecast()
     }
 
-    /// Runs the first rows against another copy of the server, and returns what their results say.
-    fn history(&self, catalog: &Catalog) -> History {
+    /// Runs the first rows against another copy of the server. Returns what their results say, and the bursts that the run
+    /// has found.
+    fn history(&self, catalog: &Catalog, load: &Load) -> (History, Option<Bursts>) {
         let rows: Vec<Planned> = self.rows.iter().take(HISTORY).cloned().collect();
         let whole = self.run(rows, self.seed ^ 0x55);
         let mut history = History::default();
@@ -246,7 +250,7 @@ impl Workload {
                 is_truncated: usage.output_tokens >= ask.max_tokens.into(),
             });
         }
-        history
+        (history, known_bursts(&whole.finish.learned, load))
     }
 
     /// Lets the server count the rows that the load keeps.

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::catalog::Catalog;
 use crate::domain::{Money, Terms, Usage};
 use crate::forecast::{History, PastAnswer};
-use crate::journal::{Disk, read_manifest, with_suffix};
+use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, with_suffix};
 use crate::sink::parse_usd;
 
 /// Only this many bytes at the end of a results file are read. They have tens of thousands of answers, which is more than
@@ -29,6 +29,8 @@ pub(in crate::cli) struct Learned {
     pub(in crate::cli) history: History,
     /// The files with answers.
     pub(in crate::cli) files: Vec<Source>,
+    /// The latest limits that a run with this server has learned.
+    pub(in crate::cli) limits: Option<LearnedLimits>,
 }
 
 /// A results file.
@@ -75,11 +77,18 @@ struct Meta<'a> {
     cost_usd: Option<&'a RawValue>,
 }
 
-/// Learns from a results file. Does nothing if the file has no answers.
+/// Learns from a results file, and from the run folder beside it. Does nothing if the file has no answers. Limits are
+/// learned only from runs with the server `origin`.
 ///
 /// # Errors
 /// The file can't be read.
-pub(in crate::cli) fn learn(learned: &mut Learned, path: &Path, catalog: &Catalog, disk: &dyn Disk) -> Result<()> {
+pub(in crate::cli) fn learn(
+    learned: &mut Learned,
+    path: &Path,
+    origin: &str,
+    catalog: &Catalog,
+    disk: &dyn Disk,
+) -> Result<()> {
     let about = || format!("can't read {}", path.display());
     // Opening a named pipe would wait for a writer.
     let metadata = std::fs::metadata(path).with_context(about)?;
@@ -107,7 +116,13 @@ pub(in crate::cli) fn learn(learned: &mut Learned, path: &Path, catalog: &Catalo
     }
     let answers = learned.history.count() - before;
     if answers > 0 {
-        let manifest = read_manifest(&with_suffix(path, ".run"), disk).ok().flatten();
+        let folder = with_suffix(path, ".run");
+        if let Some(limits) = read_learned_limits(&folder, disk).filter(|limits| limits.origin == origin)
+            && learned.limits.as_ref().is_none_or(|known| known.at < limits.at)
+        {
+            learned.limits = Some(limits);
+        }
+        let manifest = read_manifest(&folder, disk).ok().flatten();
         let origin = manifest.map(|manifest| manifest.origin);
         learned.files.push(Source { path: path.to_owned(), answers, origin });
     }

@@ -11,8 +11,8 @@ use super::super::{parts, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{PoolId, RateLimits, Tier};
-use crate::forecast::{Forecast, Question, Setting};
+use crate::domain::{LearnedPool, PoolId, RateLimits, Tier};
+use crate::forecast::{Forecast, Question, Setting, known_bursts};
 use crate::journal::{Disk, RealDisk, Recovered};
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, plural};
@@ -48,7 +48,7 @@ impl NewRun<'_> {
         self.learn_from_results(&mut learned, catalog)?;
         let disk = self.disk();
         for path in &asked.history {
-            learn(&mut learned, path, catalog, &disk)?;
+            learn(&mut learned, path, &self.origin, catalog, &disk)?;
         }
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
@@ -82,7 +82,7 @@ impl NewRun<'_> {
             counted: counted.counts.len() as u64,
             main_pool: survey.load.groups().iter().max_by_key(|group| group.rows).map(|group| group.pool.clone()),
             tier: self.config.tier,
-            limits_from: self.limits_from(catalog),
+            limits_from: self.limits_from(catalog, &learned),
             catalog,
             spent: recovered.totals.spend,
             max_cost: self.config.max_cost,
@@ -115,13 +115,14 @@ impl NewRun<'_> {
         most_rows: usize,
         answer: impl FnOnce(Question<'_>) -> T,
     ) -> T {
-        let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
+        let limits_of = |pool: &PoolId| self.expected_limits(pool, catalog, learned);
         let scheduler = |limits_of| {
             // If the system allows too few open files, the run itself is refused later.
             let window = parts::window(&self.config, self.files_of_request()).unwrap_or_else(|_| Window::auto(1));
             parts::forecast_scheduler(&self.config, window, limits_of)
         };
-        let setting = Setting { limits_of: &limits_of, scheduler: &scheduler, bursts: None, most_rows };
+        let bursts = learned.limits.as_ref().and_then(|limits| known_bursts(&limits.pools, &survey.load));
+        let setting = Setting { limits_of: &limits_of, scheduler: &scheduler, bursts, most_rows };
         let (history, counts) = (&learned.history, &counted.counts);
         answer(Question { load: &survey.load, history, counts, catalog, setting: &setting })
     }
@@ -131,9 +132,29 @@ impl NewRun<'_> {
         self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits)
     }
 
-    fn limits_from(&self, catalog: &Catalog) -> String {
+    /// Returns the limits that a pool will probably have. Without `--tier`, those that an earlier run has learned.
+    fn expected_limits(&self, pool: &PoolId, catalog: &Catalog, learned: &Learned) -> RateLimits {
+        let learned = learned.limits.as_ref().filter(|_| self.config.tier == Tier::Auto);
+        let found = learned.and_then(|learned| {
+            let is_pool = |known: &&LearnedPool| known.class == pool.class && known.speed == pool.speed;
+            Some(learned.pools.iter().find(is_pool)?.limits)
+        });
+        self.config
+            .limits
+            .or(found.unwrap_or(RateLimits::NONE))
+            .or(catalog.limits(self.config.tier, &pool.class).limits)
+    }
+
+    fn limits_from(&self, catalog: &Catalog, learned: &Learned) -> String {
         let by_hand = self.config.limits != RateLimits::NONE;
         let tier = match (self.config.tier, catalog.tier_table(self.config.tier)) {
+            (Tier::Auto, _) if let Some(learned) = &learned.limits => {
+                format!(
+                    "those that a run learned from {} at {}",
+                    escape(&learned.origin),
+                    learned.at.strftime("%Y-%m-%d %H:%M UTC")
+                )
+            }
             (Tier::None, _) | (_, None) => "no limits (--tier none)".to_owned(),
             (Tier::Auto, Some(table)) => {
                 format!(
@@ -160,7 +181,9 @@ impl NewRun<'_> {
     fn learn_from_results(&self, learned: &mut Learned, catalog: &Catalog) -> Result<()> {
         let disk = self.disk();
         match &self.paths.results {
-            Some(path) if disk.kind(path).is_ok_and(|kind| kind.is_some()) => learn(learned, path, catalog, &disk),
+            Some(path) if disk.kind(path).is_ok_and(|kind| kind.is_some()) => {
+                learn(learned, path, &self.origin, catalog, &disk)
+            }
             _ => Ok(()),
         }
     }
