@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{Backoffs, EventBody, Message, Outage, PoolStatus, Quality, Reason, quoted};
+use crate::domain::{Backoffs, EventBody, LimitUse, Message, Outage, PoolStatus, Quality, Reason, quoted};
 
 use super::pool::PoolState;
 use super::state::Scheduler;
@@ -52,6 +52,13 @@ impl Scheduler {
             backoffs: self.backoffs(now),
             pools: self.pools.iter().filter(is_busy).map(status).collect(),
         }
+    }
+
+    /// Returns how much of its limits each pool has used since the start of the run. Pools that were not used are left
+    /// out.
+    pub(crate) fn limit_uses(&self, now: Instant) -> Vec<LimitUse> {
+        let uses = self.pools.iter().map(|state| state.pool.limit_use(now));
+        uses.filter(|used| used.counted != [0; 3]).collect()
     }
 
     /// Returns the outage that has lasted longest; `None` while every endpoint works, and after the run has halted.
