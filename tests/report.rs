@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::domain::{
-    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, ModelClass, Money, PoolId,
+    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, LimitUse, ModelClass, Money, PoolId,
     PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
 };
 use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
@@ -157,6 +157,11 @@ fn script() -> Vec<RunEvent> {
             pending: 15,
             reason: Some(Box::new(HaltReason::Signal(2))),
             reasons: vec![(Reason::Limit(Dimension::OutputTokens), 0.8312), (Reason::Window, 0.1688)],
+            uses: vec![LimitUse {
+                pool: pool("haiku-4.5"),
+                counted: [25, 2_400, 480],
+                allowed: [Some(433), None, Some(500)],
+            }],
             elapsed: Duration::from_secs(26),
             max_in_flight: 3,
         },

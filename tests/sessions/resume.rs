@@ -164,7 +164,7 @@ fn rows_added_to_the_input_are_the_only_ones_sent() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["4 rows to send (5 done by earlier runs)", "4 answered"]);
+    said.ends_with(0).tells(&["4 rows to send (5 done by earlier runs)", "9 of 9 answered (this run: 4)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 9);
     assert_eq!(api.books().billed_calls, 9);
 }
@@ -181,7 +181,7 @@ fn a_line_inserted_above_rows_without_ids_leaves_them_done() {
     folder.write("prompts.jsonl", &format!("{}{}", unnamed(0), "{\"prompt\":\"Row 3\"}\n"));
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["1 row to send (10 done by earlier runs)", "1 answered"]);
+    said.ends_with(0).tells(&["1 row to send (10 done by earlier runs)", "11 of 11 answered (this run: 1)"]);
     assert_eq!(folder.read("prompts.results.jsonl").lines().count(), 11);
     assert_eq!(api.books().billed_calls, 11);
 }
@@ -290,7 +290,7 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let went_on = folder.run(&["run", "prompts.jsonl", "--tier", "2", "--simulate", "-o", "out.jsonl"]);
     let resumed = folder.run(&["resume", "out.errors.jsonl", "--simulate"]);
 
-    went_on.ends_with(3).tells(&["7 done by earlier runs", "4 of them because an earlier run"]);
+    went_on.ends_with(3).tells(&["answered (this run: ", "4 of them because an earlier run"]);
     resumed.ends_with(0);
     let results = folder.read("out.jsonl");
     assert!(results.starts_with(&before), "what was answered stays as it was");
