@@ -149,10 +149,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::stats::tests::{at, failed, failed_with, started, succeeded};
+    use super::super::summary_context::EarlierRuns;
     use super::super::use_of_limits::tests::limit_use;
     use super::*;
     use crate::domain::{
-        Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, LimitKind, Money, Quality, RateLimits, Reason,
+        Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, Interval, LimitKind, Money, Quality,
+        RateLimits, Reason, RunForecast, Usage,
     };
 
     #[test]
@@ -192,8 +194,12 @@ mod tests {
         limits    used 15% of requests, 2% of input tokens, 93% of output tokens (critical)
         faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until requests per minute
                   limit the run
-        tokens    11,500 in (2,000 read from the cache), 955 out
-        cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
+        tokens    16,500 in (2,000 read from the cache), 1,355 out in all runs; 11,500 in (2,000 read from
+                  the cache), 955 out in this one
+        cost      $1.32 in all runs, $0.9200 in this one (prices of 2026-11-24), without 1 row (no price for
+                  claude-next)
+        plan      this run: $1.20–1.80 and 2–3 min for 150 rows; 96 are done, and only a run that does all
+                  of them is compared
         retries   3: 2 network, 1 rate limit (429)
         billing   6 answers possibly billed twice, 4 of them because an earlier run was cut short
         results   prompts.results.jsonl
@@ -231,11 +237,18 @@ mod tests {
                   higher tier: up to 6.0 times
                   as fast, until requests per
                   minute limit the run
-        tokens    11,500 in (2,000 read from the
-                  cache), 955 out
-        cost      $0.9200 (prices of
+        tokens    16,500 in (2,000 read from the
+                  cache), 1,355 out in all runs;
+                  11,500 in (2,000 read from the
+                  cache), 955 out in this one
+        cost      $1.32 in all runs, $0.9200 in
+                  this one (prices of
                   2026-11-24), without 1 row (no
                   price for claude-next)
+        plan      this run: $1.20–1.80 and 2–3
+                  min for 150 rows; 96 are done,
+                  and only a run that does all
+                  of them is compared
         retries   3: 2 network, 1 rate limit
                   (429)
         billing   6 answers possibly billed
@@ -366,6 +379,9 @@ mod tests {
     fn mixed() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(200), 50)));
+        let cost = Some(Interval { low: 1.2, likely: 1.4, high: 1.8 }.map(Money::from_dollars));
+        let time = Some(Interval { low: 100, likely: 140, high: 200 }.map(Duration::from_secs));
+        stats.fold(&at(0, EventBody::Forecast(RunForecast { rows: 150, cost, at_most: None, time })));
         (1..=90).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
         stats.fold(&at(90, succeeded(Quality::Truncated)));
         stats.fold(&at(90, succeeded(Quality::Refused)));
@@ -403,6 +419,10 @@ mod tests {
             maybe_paid: 2,
             maybe_paid_before: 4,
             failed_before: 5,
+            earlier: Some(EarlierRuns {
+                usage: Usage { input_tokens: 5_000, output_tokens: 400, ..Usage::default() },
+                cost: Money::from_dollars(0.4),
+            }),
             errors: Some("prompts.errors.jsonl".to_owned()),
             resume_command: Some("claude-batch resume prompts.errors.jsonl".to_owned()),
             is_simulated: true,
