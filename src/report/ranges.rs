@@ -18,10 +18,11 @@ pub(crate) fn money_range(range: Interval<Money>) -> String {
     }
 }
 
-/// Returns an interval of money that is only estimated. It is in whole cents from ten cents on.
+/// Returns an interval of money that is only estimated. It is in whole cents from ten cents on, and in whole dollars
+/// from 100 dollars on.
 pub(crate) fn rough_money_range(range: Interval<Money>) -> String {
     const CENT: u128 = Money::PICO as u128 / 100;
-    if range.high < Money(10 * CENT) || range.high >= Money(100 * CENT) {
+    if range.high < Money(10 * CENT) || range.high >= Money(10_000 * CENT) {
         return money_range(range);
     }
     let [low, high] = [range.low, range.high].map(|money| format!("{:.2}", money.dollars()));
@@ -55,8 +56,8 @@ mod tests {
         );
         let rough = |low, high| rough_money_range(Interval { low, likely: low, high }.map(Money::from_dollars));
         assert_eq!(
-            [rough(0.253, 0.367), rough(0.012, 0.02), rough(8.4, 9.1)],
-            ["$0.25–0.37", "$0.0120–0.0200", "$8.40–9.10"]
+            [rough(0.253, 0.367), rough(0.012, 0.02), rough(0.1068, 9.1)],
+            ["$0.25–0.37", "$0.0120–0.0200", "$0.11–9.10"]
         );
         assert_eq!(
             [time(2_280, 2_640), time(50, 120), time(3_720, 5_400), time(2_280, 2_285)],

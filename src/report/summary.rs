@@ -267,7 +267,7 @@ mod tests {
     fn a_run_of_models_without_a_price_has_an_unknown_cost() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1), 0)));
-        let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
+        let usage = Usage { output_tokens: 9, ..Default::default() };
         let succeeded = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
         stats.fold(&at(1, succeeded));
         let context = SummaryContext { unpriced_models: vec!["claude-next".to_owned()], ..context() };
@@ -386,7 +386,7 @@ mod tests {
         stats.fold(&at(90, succeeded(Quality::Truncated)));
         stats.fold(&at(90, succeeded(Quality::Refused)));
         (0..3).for_each(|_| stats.fold(&at(91, failed(ErrorClass::Server))));
-        let usage = crate::domain::Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
+        let usage = Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
         stats.fold(&at(91, failed_with(ErrorClass::InvalidOutput, usage, None)));
         let limited =
             EventBody::Retried { class: ErrorClass::RateLimit, limit: Some(LimitKind::Rate), maybe_paid: false };

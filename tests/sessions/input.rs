@@ -54,7 +54,7 @@ fn a_corrected_row_is_answered_by_the_same_command() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["1 answered"]);
+    said.ends_with(0).tells(&["answered (this run: 1)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 2);
     assert_eq!(folder.read("prompts.errors.jsonl"), "");
 }
