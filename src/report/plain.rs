@@ -8,7 +8,7 @@ use super::notes::{Notes, Verbosity};
 use super::outlook::Outlook;
 use super::ranges::{rough_money_range, time_range};
 use super::stats::Stats;
-use super::text::{count, duration, plural, rough_duration};
+use super::text::{count, duration, plural};
 use super::view::View;
 use super::words::outage_words;
 use crate::domain::{EventBody, Reason, RunEvent};
@@ -83,7 +83,7 @@ pub(crate) fn line(stats: &Stats) -> String {
 pub(crate) fn time_left_range(stats: &Stats) -> Option<String> {
     matches!(stats.outlook(), Outlook::Left(_)).then_some(())?;
     let range = stats.projected_time_left()?;
-    Some(time_range(range)).filter(|_| rough_duration(range.low) != rough_duration(range.high))
+    Some(time_range(range)).filter(|range| range.contains('–') || range.contains(" to "))
 }
 
 /// Returns what all rows of the run will cost, such as `$8.40–9.10`; `None` if that is not known, and when all rows are

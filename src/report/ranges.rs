@@ -29,8 +29,14 @@ pub(crate) fn rough_money_range(range: Interval<Money>) -> String {
     if low == high { format!("${high}") } else { format!("${low}–{high}") }
 }
 
-/// Returns an interval of time: `38–44 min`, `50 s to 2 min`, or `38 min` if both ends look the same.
+/// Returns an interval of time: `38–44 min`, `55 min to 1 h 10 min`, or `38 min` if both ends look the same. Up to three
+/// minutes, it is in seconds, because minutes would be too coarse.
 pub(crate) fn time_range(range: Interval<Duration>) -> String {
+    const COARSE: Duration = Duration::from_secs(180);
+    if range.high < COARSE {
+        let [low, high] = [range.low, range.high].map(|end| end.as_secs().max(1));
+        return if low == high { format!("{high} s") } else { format!("{low}–{high} s") };
+    }
     let (low, high) = (rough_duration(range.low), rough_duration(range.high));
     if low == high {
         return high;
@@ -60,8 +66,8 @@ mod tests {
             ["$0.25–0.37", "$0.0120–0.0200", "$0.11–9.10"]
         );
         assert_eq!(
-            [time(2_280, 2_640), time(50, 120), time(3_720, 5_400), time(2_280, 2_285)],
-            ["38–44 min", "50 s to 2 min", "1 h 02 min to 1 h 30 min", "38 min"]
+            [time(2_280, 2_640), time(0, 179), time(50, 180), time(3_720, 5_400), time(2_280, 2_285)],
+            ["38–44 min", "1–179 s", "50 s to 3 min", "1 h 02 min to 1 h 30 min", "38 min"]
         );
     }
 }

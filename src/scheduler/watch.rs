@@ -129,6 +129,25 @@ mod tests {
     }
 
     #[test]
+    fn the_use_of_limits_counts_the_usage_of_answers_and_the_requests_of_failures() {
+        let limits = RateLimits::new(600, 60_000, 60_000);
+        let mut scheduler = scheduler_with(2, config(limits, 2));
+        let tickets = dispatched(&mut scheduler, Instant::ZERO);
+        let usage = Usage { input_tokens: 70, cache_read_tokens: 1_000, output_tokens: 30, ..Usage::default() };
+        let json = Bytes::from_static(br#"{"content":[],"stop_reason":"end_turn"}"#);
+        let answered = Verdict::Answered(Message { json, usage, quality: Quality::Ok, content: 11..13 });
+
+        let before = scheduler.limit_uses(Instant::ZERO);
+        scheduler.on_end(tickets[0], answered, Instant::from_secs(1));
+        scheduler.on_end(tickets[1], fault(), Instant::from_secs(1));
+
+        let uses = scheduler.limit_uses(Instant::from_secs(30));
+        assert_eq!((before.len(), uses.len()), (0, 1), "a pool that was not used is left out");
+        assert_eq!(uses[0].counted, [2, 70, 30]);
+        assert_eq!(uses[0].allowed, [Some(300), Some(30_000), Some(30_000)]);
+    }
+
+    #[test]
     fn a_status_tells_how_many_rows_wait_for_their_next_try_and_until_when() {
         let mut scheduler = scheduler_with(3, config(RateLimits::NONE, 3));
         let tickets = dispatched(&mut scheduler, Instant::ZERO);
