@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::domain::{
-    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, ModelClass, Money, PoolId,
+    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, LimitUse, ModelClass, Money, PoolId,
     PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
 };
 use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
@@ -19,8 +19,8 @@ fn plain_lines_come_after_one_second_and_then_every_ten_and_notes_come_immediate
     1 s: 1 of 40 rows done, 60 rows/min, $0.0005
     warning: two rows name max_token; did you mean max_tokens
     haiku-4.5 held for 4 s: rate limit on input tokens
-    11 s: 11 of 40 rows done, 60 rows/min, about 29 s left, bound by output tokens per minute, 3 of 16 in flight, $0.0055
-    21 s: 21 of 40 rows done, 60 rows/min, about 19 s left, bound by output tokens per minute, 3 of 16 in flight, $0.0105
+    11 s: 11 of 40 rows done, 60 rows/min, about 29 s left (17–40 s), bound by output tokens per minute, 3 of 16 in flight, $0.0055 of $0.0162–0.0238
+    21 s: 21 of 40 rows done, 60 rows/min, about 19 s left (14–23 s), bound by output tokens per minute, 3 of 16 in flight, $0.0105 of $0.0185–0.0215
     interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off
     ");
 }
@@ -36,8 +36,8 @@ fn json_lines_have_one_shape() {
     assert_eq!(kinds.iter().filter(|kind| **kind == "progress").count(), 26);
     assert_eq!((kinds.first(), kinds.last()), (Some(&"started"), Some(&"ended")));
     let last = lines.iter().rfind(|line| line["type"] == "progress").expect("there is one");
-    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
-    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"projected_cost_usd":null,"projected_end":null,"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
+    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"limit_use":[{"input_tokens":{"allowed":null,"counted":2400,"level":null,"share":null},"output_tokens":{"allowed":500,"counted":480,"level":null,"share":0.96},"pool":"haiku-4.5","requests":{"allowed":433,"counted":25,"level":null,"share":0.058}}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
 }
 
 #[test]
@@ -157,6 +157,11 @@ fn script() -> Vec<RunEvent> {
             pending: 15,
             reason: Some(Box::new(HaltReason::Signal(2))),
             reasons: vec![(Reason::Limit(Dimension::OutputTokens), 0.8312), (Reason::Window, 0.1688)],
+            uses: vec![LimitUse {
+                pool: pool("haiku-4.5"),
+                counted: [25, 2_400, 480],
+                allowed: [Some(433), None, Some(500)],
+            }],
             elapsed: Duration::from_secs(26),
             max_in_flight: 3,
         },

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Dimension, ErrorClass, Failure, HaltReason, LimitKind, Money, PoolId, Quality, RateLimits, Reason, RunForecast,
-    Usage, shortened,
+    Dimension, ErrorClass, Failure, HaltReason, LimitKind, LimitUse, Money, PoolId, Quality, RateLimits, Reason,
+    RunForecast, Usage, shortened,
 };
 
 /// Version of the format of events.
@@ -194,6 +194,8 @@ pub enum EventBody {
         reason: Option<Box<HaltReason>>,
         /// Why the run had to wait: each reason, and its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
+        /// How much of its limits each pool has used over the run.
+        uses: Vec<LimitUse>,
         /// How long the run took.
         elapsed: Duration,
         /// The highest number of requests in flight.

@@ -15,6 +15,7 @@ use crate::domain::{Cost, Dimension, LimitSignal, RateLimits};
 use super::bucket::Bucket;
 use super::drift::Drift;
 use super::production::Production;
+use super::used::Used;
 
 pub(super) use levels::HeadSignal;
 
@@ -51,6 +52,8 @@ pub(super) struct DimensionState {
     uncounted: i64,
     /// How long answers take. This is measured only for output tokens.
     production: Production,
+    /// What counted against the limit since the start of the run.
+    pub(super) used: Used,
     no_raise_until: Instant,
     /// When this state was created.
     began: Instant,
@@ -94,6 +97,7 @@ impl DimensionState {
             raise_credit: 0.0,
             uncounted: 0,
             production: Production::default(),
+            used: Used::default(),
             no_raise_until: Instant::ZERO,
             began: now,
         }
@@ -173,6 +177,7 @@ impl DimensionState {
     /// Replaces the reserved amount by the amount that was used. `took` is the time that the answer took.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
+        self.used.count(used);
         if self.dimension == Dimension::OutputTokens && used > 0 {
             self.production.note(used, took);
         }

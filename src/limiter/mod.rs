@@ -15,6 +15,7 @@ mod headroom;
 mod hidden;
 mod pool;
 mod production;
+mod used;
 
 pub use admission::{Admission, Reservation};
 pub use bucket::Bucket;

@@ -13,7 +13,7 @@ mod learned;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{Cost, Dimension, LearnedPool, PoolId, RateLimits, RateSignals};
+use crate::domain::{Cost, Dimension, LearnedPool, LimitUse, PoolId, RateLimits, RateSignals};
 
 use super::admission::{Admission, Reservation};
 use super::bucket::Bucket;
@@ -58,7 +58,7 @@ impl Pool {
     /// limits.
     pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
         let unused = UnusedShare::new(headroom);
-        Self {
+        let mut pool = Self {
             id,
             dimensions: Dimension::ALL
                 .map(|dimension| DimensionState::new(dimension, preset, by_hand, unused.get(), now)),
@@ -69,7 +69,9 @@ impl Pool {
             paced_at: now,
             heads_seen: 0,
             has_seen_limits: false,
-        }
+        };
+        pool.follow_limits(now);
+        pool
     }
 
     /// Replaces the limits given by hand during a run.
@@ -119,6 +121,16 @@ impl Pool {
     /// input before it sends the head. It counts the output while it sends the answer.
     pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
+    }
+
+    /// Returns how much of the limits was used since the start of the run, which may be before the pool was made.
+    pub(crate) fn limit_use(&self, now: Instant) -> LimitUse {
+        let used = |dimension: Dimension| &self.dimensions[dimension.index()].used;
+        LimitUse {
+            pool: self.id.clone(),
+            counted: Dimension::ALL.map(|dimension| used(dimension).counted()),
+            allowed: Dimension::ALL.map(|dimension| used(dimension).allowed(now)),
+        }
     }
 
     /// Returns the end of the last hold. It is in the past when the pool is not held.
@@ -193,6 +205,9 @@ impl Pool {
             is_changed |= state.adopt_limit(signal, self.unused.get(), now);
             state.note_held(head, now);
             state.adopt_level(head, now);
+        }
+        if is_changed {
+            self.follow_limits(now);
         }
         is_changed
     }
@@ -295,6 +310,15 @@ impl Pool {
         self.paced_at = now;
         let unused = self.unused.get();
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_pace(unused, now));
+        self.follow_limits(now);
+    }
+
+    /// Notes which limits apply from `now` on, for [`Pool::limit_use`].
+    fn follow_limits(&mut self, now: Instant) {
+        for state in &mut self.dimensions {
+            let limit = state.bucket.as_ref().map(Bucket::limit);
+            state.used.follow(limit, now);
+        }
     }
 
     fn bucket(&self, dimension: Dimension) -> Option<&Bucket> {
@@ -328,6 +352,22 @@ mod tests {
         let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket has no room") };
         pool.observe(ONE, signals, true, now);
         pool.settle(reservation, ONE, true, now);
+    }
+
+    #[test]
+    fn the_use_of_limits_is_what_was_used_and_not_what_was_reserved() {
+        let mut pool = pool(RateLimits::NONE);
+        let start = Instant::from_secs(30);
+        let used = Cost { input_tokens: 7, output_tokens: 3, ..ONE };
+
+        let Admission::Granted(reservation) = pool.reserve(ONE, start) else { panic!("the bucket has room") };
+        pool.observe(ONE, &requests(2_000, 1_990), true, start);
+        pool.settle(reservation, used, true, start);
+
+        let shown = pool.limit_use(Instant::from_secs(60));
+        assert_eq!(shown.counted, [1, 7, 3]);
+        // 1,000 requests per minute for the first half minute, then 2,000.
+        assert_eq!(shown.allowed, [Some(500 + 1_000), Some(450_000), Some(90_000)]);
     }
 
     #[test]

@@ -1,14 +1,27 @@
-//! Finds out what would have made a run faster. This depends on the reason that slowed the run down most.
+//! Finds out what would have made a run faster: one piece of advice for the summary.
 //!
-//! A higher limit makes a run faster only until the run reaches another limit. If there is only one pool, this module
-//! computes how much faster the run would be at that point, from the share of each limit that the run used. If there
-//! are several pools, it computes nothing, because the events count usage over all pools together.
+//! It depends on the reason that slowed the run down most, and on how much of each limit the run used:
+//!
+//! | what happened | advice |
+//! |---|---|
+//! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
+//! | a limit on tokens slowed the run down | cached or shorter prompts, or shorter answers; otherwise a higher tier |
+//! | requests were refused or held back, but on average little was used | a steadier rate |
+//! | the use of a limit is critical, whatever the reason for the waits | as if this limit had slowed the run down |
+//! | something else | what helps against the reason |
+//!
+//! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
+//! run would be at that point, from the share of each limit that the run used. If there are several pools, it does so
+//! for the pool that used most of the limit.
 
 use std::time::Duration;
 
 use super::standing::Ending;
 use super::stats::Stats;
-use crate::domain::{Dimension, Reason};
+use super::tallies::RetryCause;
+use super::text::{percent, plural};
+use super::use_of_limits::Level;
+use crate::domain::{Dimension, LimitUse, Reason};
 
 /// A run that is shorter than this gets no advice, because the start takes most of its time.
 const SHORTEST: Duration = Duration::from_secs(10);
@@ -17,18 +30,39 @@ const WORTH_IT: f64 = 0.2;
 /// Raising a single limit is advised only if it makes the run faster by at least this factor. With a smaller gain,
 /// another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
+/// A run that used no more than this share of any limit used little of its limits.
+const LITTLE_USED: f64 = 0.5;
+/// From this share of refused requests on, refusals are many. A run that begins with a limit that is too high meets a
+/// few refusals as well.
+const MANY_REFUSED: f64 = 0.05;
 
 /// Returns what would have made the run faster, as text that follows the word "with"; `None` if no setting would have
 /// made it faster. `fixed_window` is the concurrency that the user asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
-    // Every run has to wait for its last answers.
-    let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
-    let (reason, share) = reasons.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if ending.elapsed < SHORTEST || *share < WORTH_IT || stats.succeeded_total() == 0 {
+    if ending.elapsed < SHORTEST || stats.succeeded_total() == 0 {
         return None;
     }
+    // Every run has to wait for its last answers.
+    let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
+    let main = reasons.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, share)| *share >= WORTH_IT);
+    let most_used = most_used(&ending.uses);
+    let little = most_used.as_ref().filter(|used| used.share <= LITTLE_USED);
+    let critical = most_used.as_ref().filter(|used| Level::of(used.share, ending.elapsed) == Some(Level::Critical));
+    match (main, little, critical) {
+        (Some((Reason::Limit(dimension), share)), ..) => Some(limit_advice(&ending.uses, *dimension, *share)),
+        (_, Some(little), _) if refused(stats) as f64 >= MANY_REFUSED * stats.sent.max(1) as f64 => {
+            Some(smoothing(stats, little))
+        }
+        (_, _, Some(critical)) => Some(limit_advice(&ending.uses, critical.dimension, 0.0)),
+        (Some((reason, _)), ..) => reason_advice(*reason, fixed_window),
+        (None, ..) => None,
+    }
+}
+
+/// Returns what helps against a reason that is not a limit.
+fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> {
     Some(match reason {
-        Reason::Limit(dimension) => limit_advice(stats, *dimension),
+        Reason::Limit(dimension) => remedy(dimension).to_owned(),
         Reason::Window => match fixed_window {
             Some(most) => format!("more than {most} requests at once (-c auto finds how many are of use)"),
             None => "quicker answers, or an endpoint that takes more requests at once".to_owned(),
@@ -50,13 +84,55 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
     })
 }
 
-fn limit_advice(stats: &Stats, bound: Dimension) -> String {
-    let remedy = match bound {
-        Dimension::Requests => "a higher tier, or more work in each request",
-        Dimension::InputTokens => "a higher tier, or shorter or cached prompts",
-        Dimension::OutputTokens => "a higher tier, or shorter answers",
-    };
-    match next_limit(stats, bound) {
+/// The use of one limit.
+struct Used<'a> {
+    pool: &'a LimitUse,
+    dimension: Dimension,
+    share: f64,
+}
+
+/// Returns the limit of which most was used; `None` if there is no limit.
+fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
+    let all = Dimension::ALL.into_iter().filter_map(|dimension| most_used_of(uses, dimension));
+    all.max_by(|a, b| a.share.total_cmp(&b.share))
+}
+
+/// Returns the pool that used most of its limit in this dimension.
+fn most_used_of(uses: &[LimitUse], dimension: Dimension) -> Option<Used<'_>> {
+    let of = |pool| Some(Used { pool, dimension, share: LimitUse::share(pool, dimension)? });
+    uses.iter().filter_map(of).max_by(|a, b| a.share.total_cmp(&b.share))
+}
+
+/// Returns how many requests were refused because of a limit per minute, or because the rate rose too fast.
+fn refused(stats: &Stats) -> u64 {
+    let of = |cause| stats.retried.get(&cause).copied().unwrap_or(0);
+    of(RetryCause::Rate) + of(RetryCause::Acceleration)
+}
+
+fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
+    format!(
+        "a steadier rate, or the limits for itself: {} refused (429), although the run used only {} of {} on average. \
+         Other clients may use the same limits, or the limits may be lower than --tier says; --headroom 20 leaves room \
+         for others, and a lower -c makes peaks smaller",
+        plural(refused(stats), "request was", "requests were"),
+        percent(used.share),
+        Reason::Limit(used.dimension).name(),
+    )
+}
+
+/// Returns what helps against a limit that slowed the run down for a share of its time.
+fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> String {
+    let Some(used) = most_used_of(uses, bound) else { return remedy(bound).to_owned() };
+    // While a limit holds rows back, the run uses it up. If it has used much less, somebody else has used it.
+    if used.share < share_of_time * LITTLE_USED {
+        return format!(
+            "the limits for itself: rows waited for the limit, although the run used only {} of {}. Other clients may \
+             use the same limits, or --headroom leaves them unused",
+            percent(used.share),
+            Reason::Limit(bound).name()
+        );
+    }
+    match next_limit(&used) {
         Some((factor, next)) if factor < NOTHING_GAINED => {
             let next = Reason::Limit(next).name();
             format!(
@@ -64,101 +140,164 @@ fn limit_advice(stats: &Stats, bound: Dimension) -> String {
             )
         }
         Some((factor, next)) => {
-            format!("{remedy}: up to {factor:.1} times as fast, until {} limit the run", Reason::Limit(next).name())
+            let (remedy, next) = (remedy(bound), Reason::Limit(next).name());
+            format!("{remedy}: up to {factor:.1} times as fast, until {next} limit the run{}", besides(bound))
         }
-        None => remedy.to_owned(),
+        None => format!("{}{}", remedy(bound), besides(bound)),
     }
 }
 
-/// Returns the limit that would slow the run down next if `bound` were higher, and how many times as fast the run would
-/// be when it reaches that limit. There must be only one pool; otherwise returns `None`.
-fn next_limit(stats: &Stats, bound: Dimension) -> Option<(f64, Dimension)> {
-    let [(_, limits)] = stats.limits.as_slice() else { return None };
-    let used = |dimension| match dimension {
-        Dimension::Requests => stats.sent,
-        Dimension::InputTokens => stats.usage.limited_input_tokens(),
-        Dimension::OutputTokens => stats.usage.output_tokens,
-    };
-    let minutes = |dimension| Some(used(dimension) as f64 / f64::from(limits.of(dimension)?));
-    let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound);
-    let next = others.filter_map(|dimension| Some((minutes(dimension)?, dimension))).max_by(|a, b| a.0.total_cmp(&b.0));
-    let (minutes_of_next, next) = next.filter(|(minutes, _)| *minutes > 0.0)?;
-    Some((minutes(bound)? / minutes_of_next, next))
+fn remedy(bound: Dimension) -> &'static str {
+    match bound {
+        Dimension::Requests => "more work in each request, or a higher tier",
+        Dimension::InputTokens => "cached prompts (what is read from a cache does not count), or a higher tier",
+        Dimension::OutputTokens => "shorter answers, or a higher tier",
+    }
+}
+
+fn besides(bound: Dimension) -> &'static str {
+    match bound {
+        Dimension::Requests => {
+            ". For rows that can wait for hours, the Message Batches API costs half and has limits of its own"
+        }
+        Dimension::InputTokens | Dimension::OutputTokens => "",
+    }
+}
+
+/// Returns the limit that would slow the run down next if the given limit were higher, and how many times as fast the
+/// run would be when it reaches that limit.
+fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
+    let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound.dimension);
+    let next = others.filter_map(|dimension| Some((bound.pool.share(dimension)?, dimension)));
+    let (share_of_next, next) = next.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(share, _)| *share > 0.0)?;
+    Some((bound.share / share_of_next, next))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, started, status, succeeded};
+    use super::super::stats::tests::{at, started, succeeded};
+    use super::super::use_of_limits::tests::limit_use;
     use super::*;
-    use crate::domain::{EventBody, ModelClass, PoolId, PoolStatus, Quality, RateLimits, Speed};
+    use crate::domain::{ErrorClass, EventBody, LimitKind, Quality, RateLimits};
+
+    const LIMITS: RateLimits = RateLimits::new(1_000, 30_000, 1_000);
+    const OUTPUT: Reason = Reason::Limit(Dimension::OutputTokens);
 
     #[test]
     fn advice_about_a_limit_says_how_much_a_higher_one_helps() {
-        // 60 rows of 100 input and 10 output tokens: 0.06 minutes of requests, 0.6 of output, 0.2 of input.
-        let stats = stats(&["haiku-4.5"], RateLimits::new(1_000, 30_000, 1_000));
+        let uses = [limit_use("haiku-4.5", [60, 19_000, 1_900], LIMITS, 120)];
 
-        let output = advice(&stats, &ending(Reason::Limit(Dimension::OutputTokens), 0.9), None);
-        let input = advice(&stats, &ending(Reason::Limit(Dimension::InputTokens), 0.9), None);
+        let output = advise(&uses, OUTPUT, 0.9);
+        let input = limit_advice(&uses, Dimension::InputTokens, 0.1);
 
-        let output = output.expect("it was bound");
         assert_eq!(
-            output,
-            "a higher tier, or shorter answers: up to 3.0 times as fast, until input tokens per minute limit the run"
+            output.as_deref(),
+            Some(
+                "shorter answers, or a higher tier: up to 3.0 times as fast, until input tokens per minute limit the run"
+            )
         );
-        assert!(input.expect("it was bound").contains("output tokens per minute would limit the run"));
+        assert!(input.contains("output tokens per minute would limit the run at once"), "{input}");
     }
 
     #[test]
-    fn with_several_pools_or_without_other_limits_nothing_is_computed() {
-        let several = stats(&["haiku-4.5", "opus-4.x"], RateLimits::new(1_000, 30_000, 1_000));
-        let alone = stats(&["haiku-4.5"], RateLimits { otpm: Some(1_000), ..RateLimits::NONE });
-        let bound = ending(Reason::Limit(Dimension::OutputTokens), 0.9);
+    fn each_limit_has_its_own_remedy() {
+        let of = |counted, dimension| {
+            limit_advice(&[limit_use("x", counted, RateLimits::new(100, 100, 100), 60)], dimension, 0.9)
+        };
 
-        assert_eq!(advice(&several, &bound, None).as_deref(), Some("a higher tier, or shorter answers"));
-        assert_eq!(advice(&alone, &bound, None).as_deref(), Some("a higher tier, or shorter answers"));
+        let requests = of([95, 40, 40], Dimension::Requests);
+        assert!(
+            requests.starts_with("more work in each request") && requests.contains("Message Batches"),
+            "{requests}"
+        );
+        let input = of([40, 95, 40], Dimension::InputTokens);
+        assert!(input.starts_with("cached prompts") && !input.contains("Batches"), "{input}");
+        assert!(of([40, 40, 95], Dimension::OutputTokens).starts_with("shorter answers"));
+    }
+
+    #[test]
+    fn of_several_pools_the_one_that_used_most_of_the_limit_counts() {
+        let quiet = limit_use("opus-4.x", [10, 10, 10], LIMITS, 120);
+        let busy = limit_use("haiku-4.5", [60, 19_000, 1_900], LIMITS, 120);
+        let alone = limit_use("x", [60, 9, 1_900], RateLimits { otpm: Some(1_000), ..RateLimits::NONE }, 120);
+
+        assert!(advise(&[quiet, busy], OUTPUT, 0.9).is_some_and(|text| text.contains("up to 3.0 times")));
+        assert_eq!(advise(&[alone], OUTPUT, 0.9).as_deref(), Some("shorter answers, or a higher tier"));
+    }
+
+    #[test]
+    fn a_limit_that_somebody_else_used_up_needs_no_higher_tier() {
+        let uses = [limit_use("haiku-4.5", [60, 3_000, 500], LIMITS, 120)];
+
+        let text = advise(&uses, OUTPUT, 0.9).expect("the limit slowed the run down");
+
+        assert!(text.starts_with("the limits for itself: ") && text.contains("only 25% of output tokens"), "{text}");
+    }
+
+    #[test]
+    fn many_refusals_with_little_use_need_a_steadier_rate() {
+        let little = [limit_use("haiku-4.5", [400, 3_000, 500], LIMITS, 120)];
+        let much = [limit_use("haiku-4.5", [400, 3_000, 1_600], LIMITS, 120)];
+        let with = |refusals, uses: &[LimitUse]| advice(&stats(refusals), &ending(Reason::Hold, 0.5, uses), None);
+
+        let text = with(6, &little).expect("requests were refused");
+
+        assert!(text.starts_with("a steadier rate") && text.contains("6 requests were refused (429)"), "{text}");
+        assert!(text.contains("only 25% of output tokens per minute"), "{text}");
+        for other in [with(2, &little), with(6, &much)] {
+            assert!(other.is_some_and(|text| text.starts_with("the limits for itself: the API refused requests")));
+        }
+    }
+
+    #[test]
+    fn a_use_that_is_critical_all_the_time_needs_a_higher_tier_whatever_else_is_slow() {
+        let uses = [limit_use("haiku-4.5", [400, 3_000, 1_900], LIMITS, 120)];
+
+        let text = advise(&uses, Reason::Window, 0.6);
+        let short = advice(&stats(0), &Ending { elapsed: SHORTEST, ..ending(Reason::Window, 0.6, &uses) }, None);
+
+        assert!(text.is_some_and(|text| text.starts_with("shorter answers, or a higher tier")));
+        assert!(short.is_some_and(|text| text.starts_with("quicker answers")));
     }
 
     #[test]
     fn there_is_no_advice_if_nothing_can_be_changed_or_little_gained() {
-        let stats = stats(&["haiku-4.5"], RateLimits::NONE);
-        let short = Ending { elapsed: Duration::from_secs(9), ..ending(Reason::Window, 1.0) };
+        let short = Ending { elapsed: Duration::from_secs(9), ..ending(Reason::Window, 1.0, &[]) };
 
-        assert_eq!(advice(&stats, &ending(Reason::Draining, 1.0), None), None);
-        assert_eq!(advice(&stats, &ending(Reason::Window, 0.1), None), None);
-        assert_eq!(advice(&stats, &short, None), None);
-        assert!(advice(&stats, &ending(Reason::Window, 1.0), Some(4)).expect("advice").contains("more than 4"));
+        assert_eq!(advise(&[], Reason::Draining, 1.0), None);
+        assert_eq!(advise(&[], Reason::Window, 0.1), None);
+        assert_eq!(advice(&stats(0), &short, None), None);
+        let fixed = advice(&stats(0), &ending(Reason::Window, 1.0, &[]), Some(4));
+        assert!(fixed.expect("advice").contains("more than 4"));
     }
 
-    fn stats(classes: &[&str], limits: RateLimits) -> Stats {
-        let pool = |class: &&str| PoolStatus {
-            pool: PoolId {
-                provider: "anthropic".into(),
-                account: "".into(),
-                class: ModelClass((*class).into()),
-                speed: Speed::Standard,
-            },
-            limits,
-            level: [None; 3],
-            held_for: None,
-            ready: 9,
-        };
+    fn advise(uses: &[LimitUse], reason: Reason, share: f64) -> Option<String> {
+        advice(&stats(0), &ending(reason, share, uses), None)
+    }
+
+    /// Returns the counters of a run of 60 rows, of which some were refused first.
+    fn stats(refusals: u64) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(60), 0)));
-        let pools = classes.iter().map(pool).collect();
-        stats.fold(&at(1, status(Reason::Window, pools)));
-        (1..=60).for_each(|second| {
+        for _ in 0..refusals {
+            let (class, limit) = (ErrorClass::RateLimit, Some(LimitKind::Rate));
+            stats.fold(&at(1, EventBody::Sent));
+            stats.fold(&at(1, EventBody::Retried { class, limit, maybe_paid: false }));
+        }
+        for second in 1..=60 {
             stats.fold(&at(second, EventBody::Sent));
             stats.fold(&at(second, succeeded(Quality::Ok)));
-        });
+        }
         stats
     }
 
-    fn ending(reason: Reason, share: f64) -> Ending {
+    fn ending(reason: Reason, share: f64, uses: &[LimitUse]) -> Ending {
         Ending {
             pending: 0,
             halt: None,
             reasons: vec![(Reason::Draining, 1.0 - share), (reason, share)],
-            elapsed: Duration::from_secs(92),
+            uses: uses.to_vec(),
+            elapsed: Duration::from_secs(120),
             max_in_flight: 64,
         }
     }

@@ -174,10 +174,10 @@ mod tests {
         let class = ErrorClass::InvalidRequest;
         let mut stats = stats([(class, "wrong", false), (ErrorClass::Server, "broken", true)]);
         let reason = HaltReason::AllFail { rows: 10, finished: 10, class, failure: Failure::default() };
-        let (reasons_of_time, elapsed) = (Vec::new(), std::time::Duration::ZERO);
+        let (shares, uses, elapsed) = (Vec::new(), Vec::new(), std::time::Duration::ZERO);
         let reason = Some(Box::new(reason));
-        stats
-            .fold(&at(2, EventBody::Ended { pending: 0, reason, reasons: reasons_of_time, elapsed, max_in_flight: 1 }));
+        let ended = EventBody::Ended { pending: 0, reason, reasons: shares, uses, elapsed, max_in_flight: 1 };
+        stats.fold(&at(2, ended));
 
         let log = BTreeMap::from([(class, 10)]);
 

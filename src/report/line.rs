@@ -8,7 +8,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::outlook::Outlook;
-use super::plain::rate_words;
+use super::plain::{projected_cost, rate_words, time_left_range};
 use super::standing::Standing;
 use super::stats::Stats;
 use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
@@ -30,7 +30,7 @@ pub(crate) struct Block {
 struct Part {
     /// The long form.
     long: String,
-    /// The short form.
+    /// The short form. A part without one is left out when parts of its rank are shortened.
     short: String,
     /// Parts with a higher rank are dropped later.
     rank: u8,
@@ -95,7 +95,8 @@ impl Block {
     }
 }
 
-/// Returns the parts of the progress line: `1,234/20,000 ████░░░░ 6% · 2 failed · 412 rows/min · about 45 min left`.
+/// Returns the parts of the progress line: `1,234/20,000 ████░░░░ 6% · 2 failed · 412 rows/min · about 45 min left
+/// (40–52 min)`.
 fn rows_line(stats: &Stats) -> Vec<Part> {
     let finished = stats.finished();
     let mut parts = Vec::new();
@@ -123,12 +124,14 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
     if let Some((long, short)) = outlook.words().zip(outlook.short_words()) {
         let part = Part::new(7, long, short);
         parts.push(if matches!(outlook, Outlook::Waiting { .. }) { part.colored(AnsiColor::Yellow) } else { part });
+        // The bar gives way to this part, and all other parts come first.
+        parts.extend(time_left_range(stats).map(|range| Part::new(3, format!("({range})"), "").after(" ")));
     }
     parts
 }
 
 /// Returns the parts of the line that shows why the run is not faster: `haiku-4.5 · req ▇ 83% · in ▁ 12% · out ▃ 40% ·
-/// output tokens per minute · 32/64 in flight · $1.23`.
+/// output tokens per minute · 32/64 in flight · $1.23 of $8.40–9.10`.
 fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(pool) = standing.busiest() {
@@ -160,6 +163,8 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         Some(cost) => Part::new(7, cost.to_string(), cost.to_string()),
         None => Part::new(7, "cost unknown", "$?"),
     });
+    // Everything else is shortened first, but nothing is left out for it.
+    parts.extend(projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" ")));
     parts
 }
 
@@ -205,6 +210,7 @@ fn fit(parts: &mut Vec<Part>, columns: usize) {
             return;
         }
         parts.iter_mut().filter(|part| part.rank == *rank).for_each(|part| part.long = part.short.clone());
+        parts.retain(|part| !part.long.is_empty());
     }
     while total_width(parts) > columns && parts.len() > 1 {
         let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
@@ -230,8 +236,8 @@ pub(super) mod tests {
     #[test]
     fn a_wide_terminal_shows_everything() {
         insta::assert_snapshot!(lines(&busy(), 120, false).join("\n"), @"
-        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
-        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00
+        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (30–33 min)
+        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00 of $197–203
         ");
     }
 
@@ -239,7 +245,7 @@ pub(super) mod tests {
     fn eighty_columns_shorten_before_they_drop() {
         insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
         1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
-        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00
+        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00 of $197–203
         ");
     }
 

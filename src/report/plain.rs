@@ -5,6 +5,8 @@ use std::io::Write;
 use jiff::{SignedDuration, Timestamp};
 
 use super::notes::{Notes, Verbosity};
+use super::outlook::Outlook;
+use super::ranges::{rough_money_range, time_range};
 use super::stats::Stats;
 use super::text::{count, duration, plural};
 use super::view::View;
@@ -58,7 +60,10 @@ pub(crate) fn line(stats: &Stats) -> String {
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(format!("{} rows/min", rate_words(rate)));
     }
-    parts.extend(stats.outlook().words());
+    parts.extend(stats.outlook().words().map(|words| match time_left_range(stats) {
+        Some(range) => format!("{words} ({range})"),
+        None => words,
+    }));
     if let Some(standing) = &stats.standing {
         parts.extend(match (&stats.outage, standing.reason) {
             (Some(outage), _) => Some(outage_words(outage)),
@@ -68,8 +73,25 @@ pub(crate) fn line(stats: &Stats) -> String {
         });
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }
-    parts.push(stats.known_cost().map_or("cost unknown".to_owned(), |cost| cost.to_string()));
+    let projected = projected_cost(stats).map(|range| format!(" of {range}")).unwrap_or_default();
+    parts.push(stats.known_cost().map_or("cost unknown".to_owned(), |cost| format!("{cost}{projected}")));
     format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
+}
+
+/// Returns the interval of the time left, such as `10–15 min`; `None` if no time left is shown, or if its interval looks
+/// like a single value.
+pub(crate) fn time_left_range(stats: &Stats) -> Option<String> {
+    matches!(stats.outlook(), Outlook::Left(_)).then_some(())?;
+    let range = stats.projected_time_left()?;
+    Some(time_range(range)).filter(|range| range.contains('–') || range.contains(" to "))
+}
+
+/// Returns what all rows of the run will cost, such as `$8.40–9.10`; `None` if that is not known, and when all rows are
+/// done.
+pub(crate) fn projected_cost(stats: &Stats) -> Option<String> {
+    let range = stats.projected_cost().filter(|_| stats.remaining() != Some(0))?;
+    let shown = rough_money_range(range);
+    Some(if shown.contains('–') || shown.starts_with("up to") { shown } else { format!("about {shown}") })
 }
 
 /// Returns a rate as text, with one decimal place if it is below ten.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Backoffs, HaltReason, PoolStatus, Reason};
+use crate::domain::{Backoffs, HaltReason, LimitUse, PoolStatus, Reason};
 
 /// The state of the scheduler at its last status.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub struct Ending {
     pub halt: Option<HaltReason>,
     /// The reasons that slowed the run down, each with its share of the run's time, the largest share first.
     pub reasons: Vec<(Reason, f64)>,
+    /// How much of its limits each pool has used over the run.
+    pub uses: Vec<LimitUse>,
     /// How long the run took.
     pub elapsed: Duration,
     /// The highest number of requests in flight.

@@ -9,11 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::pace::{Pace, between};
+use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
 use super::tallies::{FailedRows, RetryCause};
-use crate::domain::{
-    ErrorClass, EventBody, Money, Outage, PoolId, PoolStatus, Quality, RateLimits, RunEvent, RunForecast, Usage,
-};
+use crate::domain::{ErrorClass, EventBody, Money, Outage, Quality, RunEvent, RunForecast, Usage};
 
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
@@ -40,19 +39,20 @@ pub struct Stats {
     pub standing: Option<Standing>,
     /// The outage, while one lasts.
     pub outage: Option<Outage>,
-    /// The latest known limits of each pool.
-    pub limits: Vec<(PoolId, RateLimits)>,
     /// What was expected of the run before its first request; `None` on a pipe.
     pub forecast: Option<RunForecast>,
     /// How the run ended; `None` while it lasts.
     pub ending: Option<Ending>,
     /// Whether the run has stopped starting requests.
     pub is_draining: bool,
+    /// Whether the run ends before its rows are done.
+    pub(super) is_stopping: bool,
     already_done: u64,
     skipped: u64,
     pub(super) started_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
     pub(super) pace: Pace,
+    pub(super) rows_so_far: RowsSoFar,
 }
 
 impl Stats {
@@ -76,7 +76,7 @@ impl Stats {
             EventBody::Succeeded { quality, usage, cost, latency } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
-                self.pace.note(event.at, *usage);
+                self.note_pace(event.at, *usage, *cost);
                 self.pace.note_latency(*latency);
             }
             EventBody::Failed { class, row, usage, cost } => {
@@ -84,11 +84,10 @@ impl Stats {
                 self.finish_row(*usage, *cost);
                 // A row that can't be read needs no time, so the row does not affect the pace.
                 if *class != ErrorClass::InvalidInput {
-                    self.pace.note(event.at, *usage);
+                    self.note_pace(event.at, *usage, *cost);
                 }
             }
             EventBody::Status { in_flight, window, reason, backoffs, pools } => {
-                pools.iter().for_each(|pool| self.note_limits(pool));
                 self.standing = Some(Standing {
                     in_flight: *in_flight,
                     window: *window,
@@ -98,13 +97,17 @@ impl Stats {
                 });
             }
             EventBody::Outage(outage) => self.outage = outage.as_deref().cloned(),
-            EventBody::Draining { .. } => self.is_draining = true,
-            EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => {
+            EventBody::Draining { reason, .. } => {
+                self.is_draining = true;
+                self.is_stopping |= reason.is_some();
+            }
+            EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight } => {
                 self.outage = None;
                 self.ending = Some(Ending {
                     pending: *pending,
                     halt: reason.as_deref().cloned(),
                     reasons: reasons.clone(),
+                    uses: uses.clone(),
                     elapsed: *elapsed,
                     max_in_flight: *max_in_flight,
                 });
@@ -117,11 +120,9 @@ impl Stats {
         }
     }
 
-    fn note_limits(&mut self, pool: &PoolStatus) {
-        match self.limits.iter_mut().find(|(known, _)| *known == pool.pool) {
-            Some((_, limits)) => *limits = pool.limits,
-            None => self.limits.push((pool.pool.clone(), pool.limits)),
-        }
+    fn note_pace(&mut self, at: Timestamp, usage: Usage, cost: Option<Money>) {
+        self.pace.note(at, usage);
+        self.rows_so_far.add(cost, self.started_at.unwrap_or(at), at);
     }
 
     fn finish_row(&mut self, usage: Usage, cost: Option<Money>) {
@@ -216,7 +217,9 @@ impl Stats {
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use crate::domain::{Backoffs, Dimension, FailedRow, LimitKind, ModelClass, PoolId, RateLimits, Reason, Speed};
+    use crate::domain::{
+        Backoffs, Dimension, FailedRow, LimitKind, ModelClass, PoolId, PoolStatus, RateLimits, Reason, Speed,
+    };
 
     use super::*;
 

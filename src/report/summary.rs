@@ -2,62 +2,36 @@
 //!
 //! It is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]).
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::advice::advice;
 use super::failures;
 use super::plain::rate_words;
+use super::planned;
 use super::standing::Ending;
 use super::stats::Stats;
+use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap};
+use super::totals;
+use super::use_of_limits;
 use super::words::halt_words;
-use crate::domain::{ErrorClass, Quality};
-
-/// What the summary needs in addition to the events.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SummaryContext {
-    /// The results file; `None` if results went to standard output.
-    pub results: Option<String>,
-    /// The path of the error log, if the log is not empty.
-    pub errors: Option<String>,
-    /// Rows in the error log, by class. Rows of earlier runs are included.
-    pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again, if some of them may succeed unchanged.
-    pub resume_command: Option<String>,
-    /// The command that continues with pending rows.
-    pub rerun_command: Option<String>,
-    /// The date of the prices, from the catalog.
-    pub price_date: Option<String>,
-    /// Models of the run that have no price.
-    pub unpriced_models: Vec<String>,
-    /// Attempts of this run that may have been billed and whose answer was not kept.
-    pub maybe_paid: u64,
-    /// The same number for the run before this one, if that run was cut short.
-    pub maybe_paid_before: u64,
-    /// The same number for all earlier runs, apart from those attempts, as far as the lines and counts show it.
-    pub maybe_paid_earlier: u64,
-    /// The number of rows that failed in earlier runs.
-    pub failed_before: u64,
-    /// How many requests may be in flight at the same time, if the user set this number.
-    pub concurrency: Option<usize>,
-    /// Whether the run used the simulator.
-    pub is_simulated: bool,
-}
 
 /// Returns the summary in lines of at most `columns`. Only paths and commands can be longer, because they are not
 /// broken.
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
-    let mut rows = vec![ListRow::text("rows", answered(stats))];
+    let mut rows = vec![ListRow::text("rows", totals::answered(stats, context))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
     rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
     if let Some(ending) = &stats.ending {
         rows.extend(pace(stats, ending));
+        rows.extend(labelled("limits", use_of_limits::lines(&ending.uses, ending.elapsed), ListRow::text));
         let faster = advice(stats, ending, context.concurrency);
         rows.extend(faster.map(|advice| ListRow::text("faster", format!("with {advice}"))));
     }
-    rows.extend(spent(stats, context));
+    rows.extend(totals::spent(stats, context));
+    let of_run = if context.earlier.is_some() { "this run: " } else { "" };
+    rows.extend(planned::line(stats).map(|line| ListRow::text("plan", format!("{of_run}{line}"))));
     rows.extend(repeated(stats, context));
     rows.extend(files(stats, context));
     rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats), ListRow::text));
@@ -84,33 +58,11 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
     format!("{what} after {}{simulated}", duration(stats.elapsed()))
 }
 
-fn answered(stats: &Stats) -> String {
-    let kinds = [
-        (Quality::Truncated, "truncated"),
-        (Quality::Refused, "refused"),
-        (Quality::Unknown, "ended for an unknown reason"),
-    ];
-    let apart = kinds.map(|(quality, name)| {
-        let rows = stats.succeeded_as(quality);
-        (rows > 0).then(|| format!("{} {name}", count(rows)))
-    });
-    let total = stats.succeeded_total();
-    let apart = apart.into_iter().flatten().collect::<Vec<_>>();
-    if apart.is_empty() {
-        return format!("{} answered", count(total));
-    }
-    format!("{} answered ({} ok, {})", count(total), count(stats.succeeded_as(Quality::Ok)), apart.join(", "))
-}
-
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
     let mut lines = Vec::new();
     if stats.failed_total() > 0 {
         let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
         lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));
-    }
-    let done_before = stats.already_done().saturating_sub(context.failed_before);
-    if done_before > 0 {
-        lines.push(format!("{} done by earlier runs", count(done_before)));
     }
     if context.failed_before > 0 {
         lines.push(format!("{} failed in earlier runs and not tried again", count(context.failed_before)));
@@ -141,40 +93,6 @@ fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
         rows.push(ListRow::text("bound by", text));
     }
     rows
-}
-
-fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
-    let usage = &stats.usage;
-    if stats.succeeded_total() + stats.failed_total() == 0 {
-        return Vec::new();
-    }
-    let cached = match usage.cache_read_tokens {
-        0 => String::new(),
-        tokens => format!(" ({} read from the cache)", count(tokens)),
-    };
-    let tokens = format!("{} in{cached}, {} out", count(usage.prompt_tokens()), count(usage.output_tokens));
-    vec![ListRow::text("tokens", tokens), ListRow::text("cost", cost(stats, context))]
-}
-
-fn cost(stats: &Stats, context: &SummaryContext) -> String {
-    let models = some_of(&context.unpriced_models);
-    let unpriced = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
-    let dated = context.price_date.as_ref().map(|date| format!(" (prices of {date})")).unwrap_or_default();
-    match stats.known_cost() {
-        None => format!("unknown ({unpriced})"),
-        Some(cost) if stats.unpriced == 0 => format!("{cost}{dated}"),
-        Some(cost) => format!("{cost}{dated}, without {} ({unpriced})", plural(stats.unpriced, "row", "rows")),
-    }
-}
-
-/// Returns the first names of a list, and the number of the others.
-fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 20;
-    let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();
-    if names.len() > SHOWN {
-        shown.push(format!("and {} more", names.len() - SHOWN).into());
-    }
-    shown.join(", ")
 }
 
 fn repeated(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
@@ -228,9 +146,16 @@ fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::stats::tests::{at, failed, failed_with, started, succeeded};
+    use super::super::summary_context::EarlierRuns;
+    use super::super::use_of_limits::tests::limit_use;
     use super::*;
-    use crate::domain::{Dimension, EventBody, FailedRow, Failure, HaltReason, LimitKind, Money, Reason};
+    use crate::domain::{
+        Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, Interval, LimitKind, Money, Quality,
+        RateLimits, Reason, RunForecast, Usage,
+    };
 
     #[test]
     fn the_summary_of_a_clean_run_is_short() {
@@ -244,7 +169,10 @@ mod tests {
         rows      3 answered
         speed     2.0 rows/min, at most 64 in flight
         bound by  output tokens per minute 83% of the time, concurrency 17%
-        faster    with a higher tier, or shorter answers
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until
+                  requests per minute limit the run
         tokens    300 in, 30 out
         cost      $0.0300 (prices of 2026-11-24)
         results   prompts.results.jsonl
@@ -255,18 +183,23 @@ mod tests {
     fn the_summary_of_a_run_with_everything_is_complete() {
         insta::assert_snapshot!(summary(&mixed(), &full_context(), 100), @r#"
         stopped (interrupted) after 1 min 32 s, simulated
-        rows      92 answered (90 ok, 1 truncated, 1 refused)
+        rows      137 of 200 answered (this run: 92; 90 ok, 1 truncated, 1 refused)
                   4 failed (3 server, 1 invalid_output)
-                  45 done by earlier runs
                   5 failed in earlier runs and not tried again
                   54 pending
         why       server: row r7, 500, "it went wrong"
                   invalid_output: row r7, 500, "it went wrong"
         speed     63 rows/min, at most 64 in flight
         bound by  output tokens per minute 83% of the time, concurrency 17%
-        faster    with a higher tier, or shorter answers
-        tokens    11,500 in (2,000 read from the cache), 955 out
-        cost      $0.9200 (prices of 2026-11-24), without 1 row (no price for claude-next)
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until requests per minute
+                  limit the run
+        tokens    16,500 in (2,000 read from the cache), 1,355 out in all runs; 11,500 in (2,000 read from
+                  the cache), 955 out in this one
+        cost      $1.32 in all runs, $0.9200 in this one (prices of 2026-11-24), without 1 row (no price for
+                  claude-next)
+        plan      this run: $1.20–1.80 and 2–3 min for 150 rows; 96 are done, and only a run that does all
+                  of them is compared
         retries   3: 2 network, 1 rate limit (429)
         billing   6 answers possibly billed twice, 4 of them because an earlier run was cut short
         results   prompts.results.jsonl
@@ -283,11 +216,11 @@ mod tests {
         insta::assert_snapshot!(shown, @r#"
         stopped (interrupted) after 1 min 32 s,
         simulated
-        rows      92 answered (90 ok, 1
-                  truncated, 1 refused)
+        rows      137 of 200 answered (this run:
+                  92; 90 ok, 1 truncated, 1
+                  refused)
                   4 failed (3 server, 1
                   invalid_output)
-                  45 done by earlier runs
                   5 failed in earlier runs and
                   not tried again
                   54 pending
@@ -297,13 +230,25 @@ mod tests {
                   flight
         bound by  output tokens per minute 83%
                   of the time, concurrency 17%
-        faster    with a higher tier, or shorter
-                  answers
-        tokens    11,500 in (2,000 read from the
-                  cache), 955 out
-        cost      $0.9200 (prices of
+        limits    used 15% of requests, 2% of
+                  input tokens, 93% of output
+                  tokens (critical)
+        faster    with shorter answers, or a
+                  higher tier: up to 6.0 times
+                  as fast, until requests per
+                  minute limit the run
+        tokens    16,500 in (2,000 read from the
+                  cache), 1,355 out in all runs;
+                  11,500 in (2,000 read from the
+                  cache), 955 out in this one
+        cost      $1.32 in all runs, $0.9200 in
+                  this one (prices of
                   2026-11-24), without 1 row (no
                   price for claude-next)
+        plan      this run: $1.20–1.80 and 2–3
+                  min for 150 rows; 96 are done,
+                  and only a run that does all
+                  of them is compared
         retries   3: 2 network, 1 rate limit
                   (429)
         billing   6 answers possibly billed
@@ -322,7 +267,7 @@ mod tests {
     fn a_run_of_models_without_a_price_has_an_unknown_cost() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1), 0)));
-        let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
+        let usage = Usage { output_tokens: 9, ..Default::default() };
         let succeeded = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
         stats.fold(&at(1, succeeded));
         let context = SummaryContext { unpriced_models: vec!["claude-next".to_owned()], ..context() };
@@ -344,6 +289,8 @@ mod tests {
         rows      0 answered
                   100 pending
         bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
         results   prompts.results.jsonl
         continue  claude-batch run prompts.jsonl --tier 2
         ");
@@ -380,7 +327,7 @@ mod tests {
         let shown = summary(&stats, &full_context(), 100);
 
         let (results, errors) = (stats.succeeded_total(), stats.failed_total());
-        assert!(shown.contains(&format!("{results} answered")) && shown.contains(&format!("{errors} failed (")));
+        assert!(shown.contains(&format!("(this run: {results};")) && shown.contains(&format!("{errors} failed (")));
         let all = results + errors + stats.already_done() + pending(&stats);
         assert_eq!(Some(all), stats.total);
     }
@@ -407,7 +354,10 @@ mod tests {
         why       invalid_request: row r0\u{1b}[2J, 400, "max_tokens: 100000 > 64000, w…
         speed     130 rows/min, at most 64 in flight
         bound by  output tokens per minute 83% of the time, concurrency 17%
-        faster    with a higher tier, or shorter answers
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until
+                  requests per minute limit the run
         tokens    11,600 in, 1,160 out
         cost      $1.16 (prices of 2026-11-24)
         results   prompts.results.jsonl
@@ -426,23 +376,17 @@ mod tests {
         assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
     }
 
-    #[test]
-    fn answers_that_ended_for_an_unknown_reason_are_counted_separately() {
-        let mut stats = Stats::default();
-        let qualities = [Quality::Ok, Quality::Unknown, Quality::Unknown];
-        qualities.into_iter().for_each(|quality| stats.fold(&at(1, succeeded(quality))));
-
-        assert_eq!(answered(&stats), "3 answered (1 ok, 2 ended for an unknown reason)");
-    }
-
     fn mixed() -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(200), 50)));
+        let cost = Some(Interval { low: 1.2, likely: 1.4, high: 1.8 }.map(Money::from_dollars));
+        let time = Some(Interval { low: 100, likely: 140, high: 200 }.map(Duration::from_secs));
+        stats.fold(&at(0, EventBody::Forecast(RunForecast { rows: 150, cost, at_most: None, time })));
         (1..=90).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
         stats.fold(&at(90, succeeded(Quality::Truncated)));
         stats.fold(&at(90, succeeded(Quality::Refused)));
         (0..3).for_each(|_| stats.fold(&at(91, failed(ErrorClass::Server))));
-        let usage = crate::domain::Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
+        let usage = Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
         stats.fold(&at(91, failed_with(ErrorClass::InvalidOutput, usage, None)));
         let limited =
             EventBody::Retried { class: ErrorClass::RateLimit, limit: Some(LimitKind::Rate), maybe_paid: false };
@@ -456,7 +400,8 @@ mod tests {
     fn ended(pending: u64, reason: Option<HaltReason>) -> EventBody {
         let reasons = vec![(Reason::Limit(Dimension::OutputTokens), 0.83), (Reason::Window, 0.17)];
         let reason = reason.map(Box::new);
-        EventBody::Ended { pending, reason, reasons, elapsed: Duration::from_secs(92), max_in_flight: 64 }
+        let uses = vec![limit_use("haiku-4.5", [142, 12_000, 71_000], RateLimits::new(600, 450_000, 50_000), 92)];
+        EventBody::Ended { pending, reason, reasons, uses, elapsed: Duration::from_secs(92), max_in_flight: 64 }
     }
 
     fn context() -> SummaryContext {
@@ -474,6 +419,10 @@ mod tests {
             maybe_paid: 2,
             maybe_paid_before: 4,
             failed_before: 5,
+            earlier: Some(EarlierRuns {
+                usage: Usage { input_tokens: 5_000, output_tokens: 400, ..Usage::default() },
+                cost: Money::from_dollars(0.4),
+            }),
             errors: Some("prompts.errors.jsonl".to_owned()),
             resume_command: Some("claude-batch resume prompts.errors.jsonl".to_owned()),
             is_simulated: true,

@@ -114,11 +114,13 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.finish.maybe_paid += unkept;
         self.finish.halted = self.scheduler.halted().cloned();
         self.finish.learned = self.scheduler.learned();
+        let now = self.clock.now();
         self.events.show(EventBody::Ended {
             pending: self.finish.pending,
             reason: self.finish.halted.clone().map(Box::new),
             reasons: self.scheduler.reasons(),
-            elapsed: self.clock.now().since(Instant::ZERO),
+            uses: self.scheduler.limit_uses(now),
+            elapsed: now.since(Instant::ZERO),
             max_in_flight: self.scheduler.max_in_flight(),
         });
     }

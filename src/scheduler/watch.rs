@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{Backoffs, EventBody, LearnedPool, Message, Outage, PoolStatus, Quality, Reason, quoted};
+use crate::domain::{Backoffs, EventBody, LearnedPool, LimitUse, Message, Outage, PoolStatus, Quality, Reason, quoted};
 
 use super::pool::PoolState;
 use super::state::Scheduler;
@@ -58,6 +58,13 @@ impl Scheduler {
     /// out.
     pub(crate) fn learned(&self) -> Vec<LearnedPool> {
         self.pools.iter().filter_map(|state| state.pool.reported()).collect()
+    }
+
+    /// Returns how much of its limits each pool has used since the start of the run. Pools that were not used are left
+    /// out.
+    pub(crate) fn limit_uses(&self, now: Instant) -> Vec<LimitUse> {
+        let uses = self.pools.iter().map(|state| state.pool.limit_use(now));
+        uses.filter(|used| used.counted != [0; 3]).collect()
     }
 
     /// Returns the outage that has lasted longest; `None` while every endpoint works, and after the run has halted.
@@ -125,6 +132,25 @@ mod tests {
         let told = scheduler.take_events();
         let [EventBody::Warned(told)] = &told[..] else { panic!("there must be one warning: {told:?}") };
         assert!(told.starts_with(r#"an answer ended with stop_reason "pon\u{1b}dered", which"#), "{told}");
+    }
+
+    #[test]
+    fn the_use_of_limits_counts_the_usage_of_answers_and_the_requests_of_failures() {
+        let limits = RateLimits::new(600, 60_000, 60_000);
+        let mut scheduler = scheduler_with(2, config(limits, 2));
+        let tickets = dispatched(&mut scheduler, Instant::ZERO);
+        let usage = Usage { input_tokens: 70, cache_read_tokens: 1_000, output_tokens: 30, ..Usage::default() };
+        let json = Bytes::from_static(br#"{"content":[],"stop_reason":"end_turn"}"#);
+        let answered = Verdict::Answered(Message { json, usage, quality: Quality::Ok, content: 11..13 });
+
+        let before = scheduler.limit_uses(Instant::ZERO);
+        scheduler.on_end(tickets[0], answered, Instant::from_secs(1));
+        scheduler.on_end(tickets[1], fault(), Instant::from_secs(1));
+
+        let uses = scheduler.limit_uses(Instant::from_secs(30));
+        assert_eq!((before.len(), uses.len()), (0, 1), "a pool that was not used is left out");
+        assert_eq!(uses[0].counted, [2, 70, 30]);
+        assert_eq!(uses[0].allowed, [Some(300), Some(30_000), Some(30_000)]);
     }
 
     #[test]

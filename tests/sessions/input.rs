@@ -54,7 +54,7 @@ fn a_corrected_row_is_answered_by_the_same_command() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["1 answered"]);
+    said.ends_with(0).tells(&["answered (this run: 1)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 2);
     assert_eq!(folder.read("prompts.errors.jsonl"), "");
 }
@@ -81,7 +81,7 @@ fn rows_of_a_part_keep_their_identity_in_the_whole_input() {
     folder.run_at(&api, &["run", "prompts.jsonl", "--skip", "2", "--limit", "3"]).ends_with(0).tells(&["3 answered"]);
     let mut part = ids(&folder.read("prompts.results.jsonl"));
     part.sort();
-    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["7 answered", "3 done by earlier runs"]);
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["10 of 10 answered (this run: 7)"]);
 
     assert_eq!(part, ["r2", "r3", "r4"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 10);

@@ -71,7 +71,7 @@ fn the_results_of_a_pipe_can_also_go_to_a_file() {
     let second = feed(folder.command_at(&api, &["run", "-", "-o", "out.jsonl"]), &rows(6));
 
     first.ends_with(0);
-    second.ends_with(0).tells(&["2 answered", "4 done by earlier runs"]);
+    second.ends_with(0).tells(&["6 answered (this run: 2)"]);
     assert_each_once(&folder.read("out.jsonl"), 6);
     assert_eq!(api.books().billed_calls, 6);
 }

@@ -62,7 +62,7 @@ fn a_full_disk_ends_the_run_and_the_same_command_resumes_it() {
     let on = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
     full.ends_with(7).tells(&["prompts.results.jsonl", "pending", "claude-batch run prompts.jsonl", "no space left"]);
-    on.ends_with(0).tells(&["done by earlier runs"]);
+    on.ends_with(0).tells(&["answered (this run: "]);
     assert!(!on.err.contains("killed"), "nobody killed it: {}", on.err);
     assert_each_once(&folder.read("prompts.results.jsonl"), 80);
 }

@@ -106,7 +106,7 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
     assert!(!resumed.err.contains("claude-batch resume"), "{}", resumed.err);
     again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run it again"]);
     assert!(!again.err.contains("resume"), "{}", again.err);
-    corrected.ends_with(0).tells(&["1 row to send", "1 answered"]);
+    corrected.ends_with(0).tells(&["1 row to send", "answered (this run: 1)"]);
     assert_eq!(folder.read("prompts.errors.jsonl"), "");
     assert_each_once(&folder.read("prompts.results.jsonl"), 30);
 }
@@ -149,7 +149,7 @@ fn failed_rows_wait_for_retry_failed() {
 
     first.ends_with(3).tells(&["19 answered", "1 failed"]);
     same.ends_with(3).tells(&["nothing to do", "1 failed", "the failures are in prompts.errors.jsonl", "correct them"]);
-    retried.ends_with(0).tells(&["1 answered"]);
+    retried.ends_with(0).tells(&["answered (this run: 1)"]);
     assert_eq!(api.books().requests, 21);
     assert_eq!(folder.read("prompts.errors.jsonl"), "");
     assert_each_once(&folder.read("prompts.results.jsonl"), 20);
@@ -164,7 +164,7 @@ fn rows_added_to_the_input_are_the_only_ones_sent() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["4 rows to send (5 done by earlier runs)", "4 answered"]);
+    said.ends_with(0).tells(&["4 rows to send (5 done by earlier runs)", "9 of 9 answered (this run: 4)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 9);
     assert_eq!(api.books().billed_calls, 9);
 }
@@ -181,7 +181,7 @@ fn a_line_inserted_above_rows_without_ids_leaves_them_done() {
     folder.write("prompts.jsonl", &format!("{}{}", unnamed(0), "{\"prompt\":\"Row 3\"}\n"));
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["1 row to send (10 done by earlier runs)", "1 answered"]);
+    said.ends_with(0).tells(&["1 row to send (10 done by earlier runs)", "11 of 11 answered (this run: 1)"]);
     assert_eq!(folder.read("prompts.results.jsonl").lines().count(), 11);
     assert_eq!(api.books().billed_calls, 11);
 }
@@ -200,7 +200,7 @@ fn a_changed_row_is_refused_until_a_flag_says_what_to_do() {
 
     refused.ends_with(2).tells(&["1 row has", "\"r1\" (prompts.jsonl:2)", "--rerun-changed", "--fresh"]);
     assert_eq!(results_after, before[&folder.path("prompts.results.jsonl")]);
-    rerun.ends_with(0).tells(&["1 answered"]);
+    rerun.ends_with(0).tells(&["answered (this run: 1)"]);
     let again = folder.run_at(&api, &["run", "prompts.jsonl"]);
     again.ends_with(0).tells(&["nothing to do"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 3);
@@ -233,7 +233,7 @@ fn a_half_written_last_line_is_removed_with_a_note_and_its_row_runs_again() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl"]);
 
-    said.ends_with(0).tells(&["note: ", "removed a half-written line of ", "1 answered"]);
+    said.ends_with(0).tells(&["note: ", "removed a half-written line of ", "answered (this run: 1)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 6);
 }
 
@@ -290,7 +290,7 @@ fn a_run_that_an_earlier_version_left_behind_is_resumed() {
     let went_on = folder.run(&["run", "prompts.jsonl", "--tier", "2", "--simulate", "-o", "out.jsonl"]);
     let resumed = folder.run(&["resume", "out.errors.jsonl", "--simulate"]);
 
-    went_on.ends_with(3).tells(&["7 done by earlier runs", "4 of them because an earlier run"]);
+    went_on.ends_with(3).tells(&["answered (this run: ", "4 of them because an earlier run"]);
     resumed.ends_with(0);
     let results = folder.read("out.jsonl");
     assert!(results.starts_with(&before), "what was answered stays as it was");
@@ -400,6 +400,6 @@ fn after_a_resume_the_same_command_accepts_new_rows_without_an_id() {
 
     first.ends_with(3);
     resumed.ends_with(0);
-    on.ends_with(0).tells(&["1 answered"]);
+    on.ends_with(0).tells(&["answered (this run: 1)"]);
     assert_eq!((whole_lines(&folder.path("prompts.results.jsonl")), api.books().requests), (3, 4));
 }

@@ -168,7 +168,7 @@ fn a_run_that_is_killed_again_and_again_still_ends_with_each_row_once() {
 
     said.ends_with(0);
     assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
-    let reported = said.number_before("in all runs");
+    let reported = said.number_before("in all runs together");
     assert!(api.books().billed_again <= reported, "{} billed again\n{}", api.books().billed_again, said.err);
 }
 

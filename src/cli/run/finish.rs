@@ -12,10 +12,10 @@ use super::super::parts;
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
 use super::send::{Ended, Known};
-use crate::domain::{ErrorClass, HaltReason};
+use crate::domain::{ErrorClass, HaltReason, Money, Usage};
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, plural};
-use crate::report::{Stats, SummaryContext, summary};
+use crate::report::{EarlierRuns, Stats, SummaryContext, summary};
 use crate::runner::{Finish, JournalLedger};
 
 impl NewRun<'_> {
@@ -140,6 +140,8 @@ impl NewRun<'_> {
             maybe_paid_before: recovered.dead_in_flight,
             maybe_paid_earlier: recovered.totals.maybe_paid.saturating_sub(recovered.dead_in_flight),
             failed_before: survey.as_ref().map_or(0, |survey| survey.failed_before),
+            earlier: Some(EarlierRuns { usage: recovered.totals.usage, cost: recovered.totals.spend })
+                .filter(|earlier| earlier.usage != Usage::default() || earlier.cost > Money::ZERO),
             concurrency: match self.config.concurrency {
                 Concurrency::Auto => None,
                 Concurrency::Fixed(most) => Some(most.get()),

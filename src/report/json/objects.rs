@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::{ErrorClass, EventBody, Money, Outage, PoolStatus, Quality, RateLimits};
+use super::limit_use::PoolUse;
+use super::numbers::{dollars, rounded, seconds, whole_second};
+use crate::domain::{ErrorClass, EventBody, Interval, Money, Outage, PoolStatus, Quality, RateLimits};
 use crate::report::failures;
 use crate::report::notes::limit_name;
 use crate::report::outlook::Outlook;
@@ -62,6 +63,7 @@ pub(super) enum Body<'a> {
         elapsed_s: f64,
         max_in_flight: usize,
         bound_by: Vec<Bound>,
+        limit_use: Vec<PoolUse>,
         failures: Vec<Failures<'a>>,
     },
 }
@@ -85,7 +87,7 @@ impl<'a> Body<'a> {
             EventBody::Draining { in_flight, reason } => {
                 Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }
             }
-            EventBody::Ended { pending, reason, reasons, elapsed, max_in_flight } => Self::Ended {
+            EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight } => Self::Ended {
                 pending: *pending,
                 reason: reason.as_deref().map(halt_words),
                 elapsed_s: seconds(*elapsed),
@@ -94,6 +96,7 @@ impl<'a> Body<'a> {
                     .iter()
                     .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
                     .collect(),
+                limit_use: uses.iter().map(|used| PoolUse::of(used, *elapsed)).collect(),
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Forecast(_)
@@ -198,6 +201,13 @@ pub(crate) struct Progress {
     output_tokens: u64,
     /// Cost in dollars, as far as prices are known; null if tokens were used and no price is known for any of them.
     cost_usd: Option<f64>,
+    /// What all rows of this run will cost, in dollars, those that are finished included. Null on a pipe, if a price is
+    /// unknown, when the run stops early, while it waits for its last answers, and at first if there was no
+    /// estimate before the run.
+    projected_cost_usd: Option<Interval<f64>>,
+    /// When this run will end (RFC 3339). Null on a pipe, at the end, when the run stops early, and while it
+    /// waits.
+    projected_end: Option<Interval<Timestamp>>,
     /// Finished rows whose model has no price.
     unpriced: u64,
     /// Requests in flight.
@@ -277,6 +287,8 @@ impl Progress {
             cache_read_tokens: stats.usage.cache_read_tokens,
             output_tokens: stats.usage.output_tokens,
             cost_usd: stats.known_cost().map(Money::dollars),
+            projected_cost_usd: stats.projected_cost().map(|cost| cost.map(dollars)),
+            projected_end: stats.projected_end().map(|end| end.map(whole_second)),
             unpriced: stats.unpriced,
             in_flight: standing.map(|standing| standing.in_flight),
             window: standing.map(|standing| standing.window),
@@ -298,13 +310,4 @@ impl Pool {
             held_s: status.held_for.map(seconds),
         }
     }
-}
-
-/// Returns a number rounded to three decimal places. More places would be useless in a log.
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
-}
-
-fn seconds(span: Duration) -> f64 {
-    rounded(span.as_secs_f64())
 }

@@ -1,0 +1,82 @@
+//! How much of one limit was used since the start of the run.
+
+use crate::clock::Instant;
+
+/// What counted against one limit, and what the limit allowed, since the start of the run.
+///
+/// While no limit is known, time does not count at first. When a limit becomes known, it counts for that time as well.
+/// So a limit that the first response reports counts from the start of the run.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    counted: u64,
+    /// The limit per minute that applies since `since`.
+    limit: Option<u32>,
+    since: Instant,
+    /// What the earlier limits allowed until `since`.
+    allowed: f64,
+}
+
+impl Used {
+    /// Adds an amount that counted against the limit.
+    pub(super) fn count(&mut self, amount: u32) {
+        self.counted += u64::from(amount);
+    }
+
+    /// Notes which limit applies from `now` on.
+    pub(super) fn follow(&mut self, limit: Option<u32>, now: Instant) {
+        if limit == self.limit {
+            return;
+        }
+        if let Some(last) = self.limit {
+            self.allowed += allowed(last, self.since, now);
+            self.since = now;
+        }
+        self.limit = limit;
+    }
+
+    /// Returns what has counted so far.
+    pub(super) fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// Returns what the limits have allowed until `now`, bursts apart; `None` if no limit applies.
+    pub(super) fn allowed(&self, now: Instant) -> Option<u64> {
+        self.limit.map(|limit| (self.allowed + allowed(limit, self.since, now)).round() as u64)
+    }
+}
+
+fn allowed(per_minute: u32, from: Instant, to: Instant) -> f64 {
+    f64::from(per_minute) * to.since(from).as_secs_f64() / 60.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_counts_for_the_time_in_which_it_applied() {
+        let mut used = Used::default();
+        used.follow(Some(60), Instant::ZERO);
+        used.follow(Some(60), Instant::from_secs(30));
+
+        used.follow(Some(600), Instant::from_secs(120));
+        used.count(7);
+
+        assert_eq!((used.counted(), used.allowed(Instant::from_secs(180))), (7, Some(2 * 60 + 600)));
+    }
+
+    #[test]
+    fn a_limit_that_becomes_known_counts_for_the_time_before() {
+        let mut used = Used::default();
+        let before = used.allowed(Instant::from_secs(30));
+
+        used.follow(Some(60), Instant::from_secs(30));
+        let after = used.allowed(Instant::from_secs(60));
+        used.follow(None, Instant::from_secs(60));
+        let gone = used.allowed(Instant::from_secs(90));
+        used.follow(Some(120), Instant::from_secs(120));
+
+        assert_eq!((before, after, gone), (None, Some(60), None));
+        assert_eq!(used.allowed(Instant::from_secs(180)), Some(60 + 240));
+    }
+}

@@ -1,0 +1,27 @@
+//! Numbers in JSON objects.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::Money;
+
+/// Returns a number rounded to three decimal places. More places would be useless in a log.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+/// Returns a time span in seconds.
+pub(super) fn seconds(span: Duration) -> f64 {
+    rounded(span.as_secs_f64())
+}
+
+/// Returns an estimated amount in dollars, to a millionth.
+pub(super) fn dollars(money: Money) -> f64 {
+    (money.dollars() * 1e6).round() / 1e6
+}
+
+/// Returns an estimated time without fractions of a second.
+pub(super) fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

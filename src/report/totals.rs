@@ -1,0 +1,164 @@
+//! The rows, tokens and cost of the summary. If earlier runs worked on the same file, the sums over all runs come first,
+//! and those of this run come after them.
+
+use super::stats::Stats;
+use super::summary_context::SummaryContext;
+use super::text::{ListRow, count, escape, plural};
+use crate::domain::{Money, Quality, Usage};
+
+/// Returns how many rows are answered: `92 answered`, or `12,000 of 12,000 answered (this run: 4,000)`.
+pub(super) fn answered(stats: &Stats, context: &SummaryContext) -> String {
+    let kinds = [
+        (Quality::Truncated, "truncated"),
+        (Quality::Refused, "refused"),
+        (Quality::Unknown, "ended for an unknown reason"),
+    ];
+    let apart = kinds.map(|(quality, name)| {
+        let rows = stats.succeeded_as(quality);
+        (rows > 0).then(|| format!("{} {name}", count(rows)))
+    });
+    let now = stats.succeeded_total();
+    let apart = apart.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let ok = count(stats.succeeded_as(Quality::Ok));
+    let before = stats.already_done().saturating_sub(context.failed_before);
+    match (before, apart.is_empty()) {
+        (0, true) => format!("{} answered", count(now)),
+        (0, false) => format!("{} answered ({ok} ok, {apart})", count(now)),
+        (before, is_ok) => {
+            let of = stats.total.map(|total| format!(" of {}", count(total))).unwrap_or_default();
+            let apart = if is_ok { String::new() } else { format!("; {ok} ok, {apart}") };
+            format!("{}{of} answered (this run: {}{apart})", count(before + now), count(now))
+        }
+    }
+}
+
+/// Returns the tokens and their cost; nothing if no run has done anything.
+pub(super) fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
+    if stats.succeeded_total() + stats.failed_total() == 0 && context.earlier.is_none() {
+        return Vec::new();
+    }
+    let now = tokens(&stats.usage);
+    let tokens = match &context.earlier {
+        None => now,
+        Some(earlier) => {
+            let mut all = stats.usage;
+            all += earlier.usage;
+            format!("{} in all runs; {now} in this one", tokens(&all))
+        }
+    };
+    vec![ListRow::text("tokens", tokens), ListRow::text("cost", cost(stats, context))]
+}
+
+fn tokens(usage: &Usage) -> String {
+    let cached = match usage.cache_read_tokens {
+        0 => String::new(),
+        tokens => format!(" ({} read from the cache)", count(tokens)),
+    };
+    format!("{} in{cached}, {} out", count(usage.prompt_tokens()), count(usage.output_tokens))
+}
+
+fn cost(stats: &Stats, context: &SummaryContext) -> String {
+    let models = some_of(&context.unpriced_models);
+    let unpriced = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
+    let dated = context.price_date.as_ref().map(|date| format!(" (prices of {date})")).unwrap_or_default();
+    let earlier = context.earlier.as_ref();
+    let Some(cost) = stats.known_cost() else {
+        let before = earlier.filter(|earlier| earlier.cost > Money::ZERO);
+        let before = before.map(|earlier| format!("; {} in earlier runs", earlier.cost)).unwrap_or_default();
+        return format!("unknown ({unpriced}){before}");
+    };
+    let cost = match earlier {
+        None => format!("{cost}{dated}"),
+        // Earlier runs used tokens for which no price was known.
+        Some(earlier) if earlier.cost == Money::ZERO && cost > Money::ZERO => {
+            format!("{cost} in this run{dated}, the cost of earlier runs is unknown")
+        }
+        Some(earlier) => format!("{} in all runs, {cost} in this one{dated}", earlier.cost + cost),
+    };
+    match stats.unpriced {
+        0 => cost,
+        rows => format!("{cost}, without {} ({unpriced})", plural(rows, "row", "rows")),
+    }
+}
+
+/// Returns the first names of a list, and the number of the others.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("and {} more", names.len() - SHOWN).into());
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::stats::tests::{at, started, succeeded};
+    use super::super::summary_context::EarlierRuns;
+    use super::super::text::list;
+    use super::*;
+    use crate::domain::EventBody;
+
+    #[test]
+    fn answers_that_ended_for_an_unknown_reason_are_counted_separately() {
+        let mut stats = Stats::default();
+        let qualities = [Quality::Ok, Quality::Unknown, Quality::Unknown];
+        qualities.into_iter().for_each(|quality| stats.fold(&at(1, succeeded(quality))));
+
+        assert_eq!(answered(&stats, &SummaryContext::default()), "3 answered (1 ok, 2 ended for an unknown reason)");
+    }
+
+    #[test]
+    fn after_earlier_runs_the_sums_over_all_runs_come_first() {
+        let stats = resumed(&[Quality::Ok, Quality::Truncated]);
+
+        insta::assert_snapshot!(shown(&stats, Money::from_dollars(0.5)), @"
+        9 of 12 answered (this run: 2; 1 ok, 1 truncated)
+        tokens  1,200 in, 60 out in all runs; 200 in, 20 out in this one
+        cost    $0.5200 in all runs, $0.0200 in this one (prices of 2026-11-24)
+        ");
+    }
+
+    #[test]
+    fn a_run_that_had_nothing_to_do_still_shows_what_the_file_has_cost() {
+        insta::assert_snapshot!(shown(&resumed(&[]), Money::from_dollars(0.5)), @"
+        7 of 12 answered (this run: 0)
+        tokens  1,000 in, 40 out in all runs; 0 in, 0 out in this one
+        cost    $0.5000 in all runs, $0.00 in this one (prices of 2026-11-24)
+        ");
+    }
+
+    #[test]
+    fn a_cost_that_is_not_known_is_not_added_up() {
+        let mut unknown = resumed(&[]);
+        let usage = Usage { output_tokens: 9, ..Usage::default() };
+        let latency = Duration::ZERO;
+        unknown.fold(&at(1, EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency }));
+        let known = resumed(&[Quality::Ok]);
+        let context = |dollars| SummaryContext {
+            earlier: Some(EarlierRuns { cost: Money::from_dollars(dollars), ..EarlierRuns::default() }),
+            ..SummaryContext::default()
+        };
+
+        assert_eq!(cost(&unknown, &context(0.5)), "unknown (no price is known); $0.5000 in earlier runs");
+        assert_eq!(cost(&known, &context(0.0)), "$0.0100 in this run, the cost of earlier runs is unknown");
+    }
+
+    /// Returns the counters of a run after which seven rows of twelve were done before.
+    fn resumed(answers: &[Quality]) -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(12), 7)));
+        answers.iter().for_each(|quality| stats.fold(&at(1, succeeded(*quality))));
+        stats
+    }
+
+    fn shown(stats: &Stats, cost: Money) -> String {
+        let usage = Usage { input_tokens: 1_000, output_tokens: 40, ..Usage::default() };
+        let price_date = Some("2026-11-24".to_owned());
+        let context =
+            SummaryContext { earlier: Some(EarlierRuns { usage, cost }), price_date, ..SummaryContext::default() };
+        format!("{}\n{}", answered(stats, &context), list(&spent(stats, &context), 100))
+    }
+}

@@ -1,0 +1,136 @@
+//! How much of each limit a run used, for the summary.
+//!
+//! The use of a limit is what counted against it, divided by what it allowed: the limit per minute times the minutes of
+//! the run. It is not the level of a bucket, because the buckets of a run that uses its limits well are nearly empty.
+//!
+//! A server may let through up to a minute's limit at once. So in a run of a few seconds, the use can be many times
+//! what the limit allows, and it says little. Runs of less than ten seconds show no use. Runs of less than a minute show
+//! no level. In any run, a use above 100 % is called a burst.
+
+use std::time::Duration;
+
+use super::text::{escape, percent};
+use crate::domain::{Dimension, LimitUse};
+
+/// A run that is shorter than this does not show its use of limits.
+const SHORTEST: Duration = Duration::from_secs(10);
+/// The use of a run that is shorter than this has no level.
+const MINUTE: Duration = Duration::from_secs(60);
+/// From this use on, a run has used a burst. The smaller excess of a long run is only rounding.
+const BURST: f64 = 1.02;
+
+/// How high the use of a limit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// At most 50 %.
+    Low,
+    /// More than 50 %.
+    Moderate,
+    /// More than 75 %.
+    High,
+    /// More than 90 %.
+    Critical,
+}
+
+impl Level {
+    /// Returns the level of a use; `None` for a run of less than a minute.
+    pub(crate) fn of(share: f64, elapsed: Duration) -> Option<Self> {
+        (elapsed >= MINUTE).then_some(match share {
+            share if share > 0.9 => Self::Critical,
+            share if share > 0.75 => Self::High,
+            share if share > 0.5 => Self::Moderate,
+            _ => Self::Low,
+        })
+    }
+
+    /// Returns the name shown to people and scripts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Returns a line for each pool that has limits, such as `used 34% of requests, 97% of input tokens (critical)`. If
+/// there are several pools, each line begins with the name of the pool.
+pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
+    if elapsed < SHORTEST {
+        return Vec::new();
+    }
+    let line = |used: &LimitUse| {
+        let parts = Dimension::ALL.into_iter().filter_map(|dimension| {
+            let share = used.share(dimension)?;
+            Some(format!("{} of {}{}", percent(share), dimension.name(), remark(share, elapsed)))
+        });
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        let name = if uses.len() > 1 { format!("{}: ", escape(&used.pool.to_string())) } else { String::new() };
+        (!parts.is_empty()).then(|| format!("{name}used {parts}"))
+    };
+    uses.iter().filter_map(line).collect()
+}
+
+fn remark(share: f64, elapsed: Duration) -> String {
+    let level = Level::of(share, elapsed).filter(|level| *level > Level::Low).map(Level::name);
+    match (level, share >= BURST) {
+        (Some(level), true) => format!(" ({level}, with a burst)"),
+        (Some(level), false) => format!(" ({level})"),
+        (None, true) => " (a burst)".to_owned(),
+        (None, false) => String::new(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::stats::tests::pool;
+    use super::*;
+    use crate::domain::RateLimits;
+
+    #[test]
+    fn each_limit_has_its_use_and_its_level() {
+        let used = limit_use("haiku-4.5", [340, 194_000, 61_000], RateLimits::new(500, 100_000, 50_000), 120);
+        let edges = limit_use("x", [500, 750, 900], RateLimits::new(500, 500, 500), 120);
+
+        assert_eq!(
+            lines(&[used], Duration::from_secs(120)),
+            ["used 34% of requests, 97% of input tokens (critical), 61% of output tokens (moderate)"]
+        );
+        assert_eq!(
+            lines(&[edges], Duration::from_secs(120)),
+            ["used 50% of requests, 75% of input tokens (moderate), 90% of output tokens (high)"]
+        );
+    }
+
+    #[test]
+    fn each_of_several_pools_has_a_line_and_a_dimension_without_a_limit_is_left_out() {
+        let haiku = limit_use("haiku-4.5", [60, 9, 9], RateLimits { rpm: Some(100), ..RateLimits::NONE }, 60);
+        let opus = limit_use("opus\x1b", [6, 9, 9], RateLimits { otpm: Some(90), ..RateLimits::NONE }, 60);
+        let free = limit_use("free", [6, 9, 9], RateLimits::NONE, 60);
+
+        let shown = lines(&[haiku, opus, free], Duration::from_secs(60));
+
+        assert_eq!(shown, ["haiku-4.5: used 60% of requests (moderate)", "opus\\u{1b}: used 10% of output tokens"]);
+    }
+
+    #[test]
+    fn a_short_run_shows_a_burst_and_no_level() {
+        let used = |seconds| {
+            let used = limit_use("haiku-4.5", [600, 7_500, 10], RateLimits::new(600, 45_000, 90_000), seconds);
+            lines(&[used], Duration::from_secs(seconds)).concat()
+        };
+
+        assert_eq!(used(9), "");
+        assert_eq!(used(10), "used 600% of requests (a burst), 100% of input tokens, <1% of output tokens");
+        assert!(used(59).starts_with("used 102% of requests, "), "{}", used(59));
+        let long = limit_use("haiku-4.5", [1_300, 0, 0], RateLimits::new(1_000, 1, 1), 60);
+        assert!(lines(&[long], MINUTE)[0].starts_with("used 130% of requests (critical, with a burst), "));
+    }
+
+    /// Returns what a run of this many seconds used of unchanged limits.
+    pub(crate) fn limit_use(class: &str, counted: [u64; 3], limits: RateLimits, seconds: u64) -> LimitUse {
+        let allowed = Dimension::ALL.map(|dimension| limits.of(dimension).map(|limit| u64::from(limit) * seconds / 60));
+        LimitUse { pool: pool(class, [None; 3]).pool, counted, allowed }
+    }
+}
