@@ -1,9 +1,6 @@
 //! Values that are not known exactly.
 
 use std::ops::{Add, AddAssign};
-use std::time::Duration;
-
-use super::Money;
 
 /// A value that is not known exactly: the lowest, the likely and the highest value that it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -49,19 +46,6 @@ impl<T: AddAssign> AddAssign for Interval<T> {
         self.likely += other.likely;
         self.high += other.high;
     }
-}
-
-/// What a run is expected to cost, and how long it is expected to take. The forecast is made before the first request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunForecast {
-    /// The number of rows that the run sends.
-    pub rows: u64,
-    /// The cost of those rows that have a price; `None` if no row has one.
-    pub cost: Option<Interval<Money>>,
-    /// The highest cost of the same rows if one answer to each of them is paid; `None` if no row has a price.
-    pub at_most: Option<Money>,
-    /// How long the run takes; `None` if that is not known.
-    pub time: Option<Interval<Duration>>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Answers are kept by template, and by model for rows of templates that have no answers yet. Results of any origin
 //! count, rehearsals too. Memory is bounded: of many answers, a random part is kept.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const MOST_GROUPS: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct PastAnswer<'a> {
     /// The id of its model in the catalog, or the name that was asked for.
-    pub model: &'a str,
+    pub model: Cow<'a, str>,
     /// The number of its template; `None` in lines of the first versions.
     pub template: Option<u64>,
     /// Its estimated input tokens; `None` in lines of the first versions.
@@ -96,8 +97,8 @@ impl History {
         {
             self.by_template.entry(template).or_default().add(seen, rng);
         }
-        if self.by_model.len() < MOST_GROUPS || self.by_model.contains_key(answer.model) {
-            self.by_model.entry(answer.model.to_owned()).or_default().add(seen, rng);
+        if self.by_model.len() < MOST_GROUPS || self.by_model.contains_key(&*answer.model) {
+            self.by_model.entry(answer.model.to_string()).or_default().add(seen, rng);
         }
     }
 
@@ -138,7 +139,7 @@ pub(super) mod tests {
     /// Returns an answer of a template of a model.
     pub(in crate::forecast) fn past(template: u64, estimated: u32, input: u64, output: u64) -> PastAnswer<'static> {
         PastAnswer {
-            model: "claude-haiku-4-5-20251001",
+            model: "claude-haiku-4-5-20251001".into(),
             template: Some(template),
             estimated_input: Some(estimated),
             usage: Usage { input_tokens: input, output_tokens: output, ..Usage::default() },

@@ -64,7 +64,7 @@ pub type TierLimits<'a> = (Tier, &'a dyn Fn(&PoolId) -> RateLimits);
 impl Question<'_> {
     /// Returns what would change the forecast `base`. `tiers` are the other tiers. `today` excludes models that have
     /// retired.
-    pub fn alternatives(&self, base: &Forecast, tiers: &[TierLimits<'_>], today: Date) -> Vec<Alternative> {
+    pub(crate) fn alternatives(&self, base: &Forecast, tiers: &[TierLimits<'_>], today: Date) -> Vec<Alternative> {
         if self.load.rows() == 0 {
             return Vec::new();
         }

@@ -11,10 +11,11 @@ pub(super) struct Sampled {
     pub(super) error: f64,
 }
 
-/// Returns the factor by which a standard error is multiplied for an interval of 95 %, from a sample of `n`. It is
-/// close to the quantile of Student's distribution.
+/// Returns the factor by which a standard error is multiplied for an interval of 95 %, from a sample of `n`. It is a
+/// little above the quantile of Student's distribution, because lengths are not spread evenly around their mean: a few
+/// are much longer.
 fn quantile(n: usize) -> f64 {
-    1.96 + 2.4 / (n.max(2) - 1) as f64
+    1.96 + 4.0 / (n.max(2) - 1) as f64
 }
 
 /// Estimates the mean of `rows` rows from a sample of values; `None` if the sample is too small.
@@ -66,7 +67,10 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
         return None;
     }
     let mean = (y + slope * (mean_x - x)).max(0.0);
-    let variance_of_mean = variance * (1.0 / count + 1.0 / rows.max(1) as f64 + (mean_x - x).powi(2) / xx);
+    // Long answers differ more among themselves than short ones, in proportion to their length.
+    let scale = if y > 0.0 { (mean / y).max(1.0) } else { 1.0 };
+    let variance_of_mean =
+        scale * scale * variance * (1.0 / count + 1.0 / rows.max(1) as f64 + (mean_x - x).powi(2) / xx);
     Some((Sampled { mean, error: quantile(n - 1) * variance_of_mean.sqrt() }, slope))
 }
 

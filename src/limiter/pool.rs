@@ -231,10 +231,7 @@ impl Pool {
         }
         self.open_headroom(HEADROOM_AFTER_LIMIT, now);
         match short {
-            Some(dimension) => {
-                let (signal, retry_after) = (signals.of(dimension), signals.retry_after);
-                self.dimensions[dimension.index()].shrink_burst(cost, signal, retry_after, now);
-            }
+            Some(dimension) => self.dimensions[dimension.index()].shrink_burst(cost, now),
             None if !self.has_seen_limits => {
                 self.empty(now);
                 if self.held_until <= now {

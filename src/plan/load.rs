@@ -182,7 +182,7 @@ impl Load {
 
     /// Returns the same rows with changed groups and a changed sample. Each group keeps its position. Kept requests are
     /// dropped.
-    pub fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
+    pub(crate) fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
         Self {
             groups: self.groups.iter().map(group).collect(),
             rows: self.rows,
@@ -207,7 +207,7 @@ impl Load {
     }
 
     /// Returns up to `most` random rows of the sample, in the order of the input.
-    pub fn part_of_sample(&self, most: usize) -> Vec<Sampled> {
+    pub(crate) fn part_of_sample(&self, most: usize) -> Vec<Sampled> {
         let rows = &self.sample.rows;
         if rows.len() <= most {
             return rows.clone();

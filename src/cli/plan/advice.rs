@@ -1,10 +1,10 @@
 //! The advice of a plan: what stands in the way, and the change that helps most.
 
-use crate::domain::{Interval, Money, Reason};
+use crate::domain::{Interval, Reason};
 use crate::forecast::{Alternative, Change};
 use crate::report::text::{count, percent, rough_duration};
 
-use super::words::{change_words, money};
+use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
 
 /// A reason that delays the run for less than this share of the time is not worth a word.
@@ -42,14 +42,6 @@ fn budget(plan: &Plan<'_>) -> Option<String> {
                 enough.rounded_up()
             ))
         }
-    }
-}
-
-/// Returns how many rows an amount of money is enough for.
-pub(super) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
-    match cost {
-        Money::ZERO => rows,
-        cost => (rows as f64 * (money.dollars() / cost.dollars()).min(1.0)) as u64,
     }
 }
 
@@ -106,7 +98,7 @@ fn cheaper(plan: &Plan<'_>) -> Option<String> {
         |other: &&Alternative| cost(other).is_some_and(|cost| cost.dollars() <= (1.0 - WORTH_IT) * likely.dollars());
     let best = plan.alternatives.iter().filter(saves).min_by_key(|other| cost(other))?;
     let Change::Model { to, .. } = &best.change else { return None };
-    Some(format!("{to} would cost about {} instead of {}.", money(cost(best)?), money(likely)))
+    Some(format!("{to} would cost about {} instead of {}.", cost(best)?, likely))
 }
 
 fn truncated(plan: &Plan<'_>) -> Option<String> {

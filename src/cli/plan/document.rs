@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::advice::advice;
 use super::ladder::AS_OF;
-use super::words::change_words;
+use super::phrases::change_words;
 use super::{Fit, Plan};
 use crate::domain::{Interval, Money};
 use crate::forecast::{Alternative, Basis, Change, Totals};

@@ -143,18 +143,11 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<PastAnswer<'a>> {
         return None;
     }
     let asked = meta.model?;
-    // Names that are not in the catalog are kept as they are.
-    let model: &'a str = match catalog.model(&asked) {
-        Some(model) => &model.id,
-        None => match asked {
-            Cow::Borrowed(name) => name,
-            Cow::Owned(_) => return None,
-        },
-    };
+    let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));
     let usage = meta.usage;
     let prompt = Usage { input_tokens: usage.prompt_tokens(), ..Usage::default() };
-    let uncached = catalog.cost_on(Terms::default(), model, &prompt);
-    let whole = catalog.cost_on(Terms::default(), model, &Usage { output_tokens: usage.output_tokens, ..prompt });
+    let uncached = catalog.cost_on(Terms::default(), &model, &prompt);
+    let whole = catalog.cost_on(Terms::default(), &model, &Usage { output_tokens: usage.output_tokens, ..prompt });
     let paid = meta.cost_usd.and_then(|raw| parse_usd(raw.get()));
     Some(PastAnswer {
         model,
@@ -193,7 +186,7 @@ mod tests {
 
         let answer = parse(text.as_bytes(), &catalog).expect("it is an answer");
 
-        assert_eq!((answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
+        assert_eq!((&*answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
         assert_eq!((answer.estimated_input, answer.latency), (Some(90), Some(Duration::from_millis(900))));
         assert!(answer.is_truncated);
         // 20 tokens at $1, 80 at $0.10 and 50 at $5 per million: the prompt cost 28 instead of 100 millionths.
@@ -207,7 +200,7 @@ mod tests {
         let catalog = Catalog::builtin();
         let answer = parse(text.as_bytes(), &catalog).expect("it is an answer");
 
-        assert_eq!((answer.model, answer.template, answer.estimated_input), ("mine", None, None));
+        assert_eq!((&*answer.model, answer.template, answer.estimated_input), ("mine", None, None));
         assert_eq!((answer.latency, answer.price_share), (None, None), "it was sent twice");
     }
 

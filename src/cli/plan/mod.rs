@@ -8,6 +8,7 @@ mod count;
 mod document;
 mod history;
 mod ladder;
+mod phrases;
 mod words;
 
 use std::path::PathBuf;

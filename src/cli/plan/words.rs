@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::advice::{advice, rows_within};
+use super::advice::advice;
 use super::ladder::{self, AS_OF, step};
+use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
 use crate::domain::{Interval, Money, RunForecast, Tier};
 use crate::forecast::{Alternative, Basis, Change};
@@ -14,6 +15,8 @@ use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_d
 
 /// Reasons with a smaller share of the time are left out.
 const LEAST_SHARE: f64 = 0.01;
+/// The cost of rows without a price.
+const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
 /// How many models have a line of their own.
 const MODELS: usize = 10;
 
@@ -98,14 +101,17 @@ fn rows_words(plan: &Plan<'_>) -> String {
 
 /// Returns the cost in words, such as `about $0.61 ($0.56 to $0.66), at most $5.24`.
 pub(in crate::cli) fn cost_words(forecast: &RunForecast, unpriced: u64) -> String {
+    if forecast.cost.is_none() {
+        return format!("cost {UNKNOWN}");
+    }
     cost_of(forecast.cost, forecast.at_most, unpriced)
 }
 
 fn cost_of(cost: Option<Interval<Money>>, at_most: Option<Money>, unpriced: u64) -> String {
     let Some(cost) = cost else {
-        return "unknown: no price is known (--prices gives one)".to_owned();
+        return UNKNOWN.to_owned();
     };
-    let Interval { low, likely, high } = cost.map(money);
+    let Interval { low, likely, high } = cost.map(|amount| amount.to_string());
     let most = at_most.map(|most| most.rounded_up().to_string()).unwrap_or_default();
     let known = match low == high {
         true if likely == most => format!("at most {most}"),
@@ -118,11 +124,6 @@ fn cost_of(cost: Option<Interval<Money>>, at_most: Option<Money>, unpriced: u64)
             format!("{known}, without {} whose cost is unknown (--prices gives a price)", plural(rows, "row", "rows"))
         }
     }
-}
-
-/// Returns an amount of money in words.
-pub(super) fn money(amount: Money) -> String {
-    amount.to_string()
 }
 
 /// Returns a time in words, such as `about 51 min (47 min to 55 min), until about 14:32`.
@@ -206,18 +207,9 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-/// Returns a change as the flags that make it.
-pub(super) fn change_words(change: &Change) -> String {
-    match change {
-        Change::Tier(tier) => format!("--tier {}", tier.name()),
-        Change::Model { to, .. } => format!("--model {to}"),
-        Change::MaxTokens { to, .. } => format!("--max-tokens {to}"),
-    }
-}
-
 fn alternative(plan: &Plan<'_>, other: &Alternative) -> String {
     let time = format!("about {}", rough_duration(other.time.likely));
-    let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", money(cost.likely)));
+    let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));
     let mut text = format!("{time}, {cost}");
     match &other.change {
         Change::Tier(tier) => text.push_str(&ladder_words(plan, *tier)),

@@ -157,27 +157,17 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Makes the burst smaller after a refusal of a request with this cost. `signal` and `retry_after` are what the
-    /// refusal says.
-    pub(in crate::limiter) fn shrink_burst(
-        &mut self,
-        cost: Cost,
-        signal: LimitSignal,
-        retry_after: Option<Duration>,
-        now: Instant,
-    ) {
+    /// Makes the burst smaller after a refusal of a request with this cost.
+    pub(in crate::limiter) fn shrink_burst(&mut self, cost: Cost, now: Instant) {
         let cost = self.amount(cost);
         let Some(bucket) = &mut self.bucket else { return };
         if cost > bucket.burst() {
             // The request costs more than our burst, and it was sent when our bucket was full. If the server's bucket
             // were as small as ours, the server would have accepted the request and gone into debt. So the server's
-            // bucket is larger. When the wait that the server asks for is over, its bucket holds the whole cost, or it
-            // is full. So this is what our bucket must hold before such a request is sent.
-            let wait = retry_after.map_or(f64::INFINITY, |wait| wait.as_secs_f64());
-            let then = f64::from(signal.remaining.unwrap_or(0)) + wait * f64::from(bucket.limit()) / 60.0;
-            let (level, held) = (bucket.level(now), then.min(f64::from(cost)) as u32);
-            self.least_burst = held.max(bucket.burst());
-            bucket.set_burst(self.least_burst, now);
+            // bucket can hold this cost. The next request with this cost waits until our bucket holds the whole cost.
+            let level = bucket.level(now);
+            self.least_burst = cost;
+            bucket.set_burst(cost, now);
             bucket.clamp(level, now);
             return;
         }
@@ -209,8 +199,7 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         bucket.clamp(fits, until);
         if fits > i64::from(first_burst(bucket.limit())) {
-            // A request that costs more than the burst is sent when the bucket is full.
-            bucket.raise(fits.min(i64::from(bucket.burst())), i64::MAX, until);
+            bucket.raise(fits, i64::MAX, until);
         }
     }
 }

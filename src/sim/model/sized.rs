@@ -55,12 +55,12 @@ pub enum SizedArrival {
 
 impl Model {
     /// Returns the position of a class, for the other functions of this file; `None` if no model has the class.
-    pub fn class_index(&self, class: &ModelClass) -> Option<usize> {
+    pub(crate) fn class_index(&self, class: &ModelClass) -> Option<usize> {
         self.classes.iter().position(|known| known.name == *class)
     }
 
     /// Returns what will happen to a call that arrives at `now`.
-    pub fn arrive_sized(&mut self, class: usize, call: SizedCall, now: Instant) -> SizedArrival {
+    pub(crate) fn arrive_sized(&mut self, class: usize, call: SizedCall, now: Instant) -> SizedArrival {
         self.advance(now);
         let (account, now): (Account, _) = ((0, class), self.now);
         self.serial += 1;
@@ -91,7 +91,7 @@ impl Model {
     }
 
     /// Returns what a head that is sent at `now` says about the limits of a class.
-    pub fn signals(&mut self, class: usize, now: Instant) -> RateSignals {
+    pub(crate) fn signals(&mut self, class: usize, now: Instant) -> RateSignals {
         self.advance(now);
         self.account((0, class)).signals()
     }

@@ -1,0 +1,21 @@
+//! Phrases that the advice and the table of a plan share.
+
+use crate::domain::Money;
+use crate::forecast::Change;
+
+/// Returns a change as the flags that make it.
+pub(super) fn change_words(change: &Change) -> String {
+    match change {
+        Change::Tier(tier) => format!("--tier {}", tier.name()),
+        Change::Model { to, .. } => format!("--model {to}"),
+        Change::MaxTokens { to, .. } => format!("--max-tokens {to}"),
+    }
+}
+
+/// Returns how many rows an amount of money is enough for.
+pub(super) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
+    match cost {
+        Money::ZERO => rows,
+        cost => (rows as f64 * (money.dollars() / cost.dollars()).min(1.0)) as u64,
+    }
+}
