@@ -86,7 +86,7 @@ impl Question<'_> {
         limits_of: &dyn Fn(&PoolId) -> RateLimits,
     ) -> Alternative {
         let setting = Setting { limits_of, ..*self.setting };
-        let time = Question { setting: &setting, ..*self }.timing(sizes).likely_time().0;
+        let time = Question { setting: &setting, ..*self }.timing(sizes).likely_time();
         let Totals { cost, at_most, .. } = base.totals;
         Alternative { change: Change::Tier(tier), cost, at_most, time: like(base, time) }
     }
@@ -133,7 +133,7 @@ impl Question<'_> {
         };
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with_factor).collect();
         let changed = Question { load: &load, ..*self };
-        let time = changed.timing(&sizes).likely_time().0;
+        let time = changed.timing(&sizes).likely_time();
         let cost = totals(load.groups().iter().zip(&sizes), self.history.count()).cost;
         let change = Change::Model { from, to: name.to_string() };
         Alternative { change, cost, at_most: None, time: like(base, time) }
@@ -210,7 +210,7 @@ impl Question<'_> {
             sizes
         };
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with).collect();
-        let time = Question { load: &load, ..*self }.timing(&sizes).likely_time().0;
+        let time = Question { load: &load, ..*self }.timing(&sizes).likely_time();
         let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
         let from =
             (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / self.load.rows().max(1)) as u32;

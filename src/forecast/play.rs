@@ -51,6 +51,8 @@ pub(super) struct Played {
     pub(super) ends: Vec<(usize, Instant)>,
     /// The reasons that delayed the run, with their shares of the time.
     pub(super) reasons: Vec<(Reason, f64)>,
+    /// The largest number of calls that were in flight at once.
+    pub(super) max_in_flight: usize,
     /// How many calls were refused.
     #[cfg(test)]
     pub(super) refused: u64,
@@ -77,6 +79,7 @@ pub(super) fn play(rows: &[Row], server: &Server, config: Config) -> Played {
     Played {
         time: game.ends.last().map_or(Duration::ZERO, |(_, at)| at.since(Instant::ZERO)),
         reasons: game.scheduler.reasons(),
+        max_in_flight: game.scheduler.max_in_flight(),
         ends: game.ends,
         #[cfg(test)]
         refused: game.refused,

@@ -85,6 +85,8 @@ pub struct RunTime {
     pub bound_by: Vec<(Reason, f64)>,
     /// How many rows were played.
     pub played_rows: u64,
+    /// The largest number of requests that were in flight at once.
+    pub max_in_flight: u64,
 }
 
 /// Which sizes and speeds are played.
@@ -120,23 +122,25 @@ impl Timing<'_> {
         let play = |case, bursts| self.play(&pools, &rows, case, bursts);
         let quick = play(Case::Likely, longest);
         let slow = if self.setting.bursts.is_some() { quick.clone() } else { play(Case::Likely, shortest) };
-        let likely = (quick.0 + slow.0) / 2;
-        let low = play(Case::Low, longest).0.mul_f64(1.0 - MARGIN).min(likely);
-        let high = play(Case::High, shortest).0.mul_f64(1.0 + MARGIN).max(likely);
-        RunTime { time: Interval { low, likely, high }, bound_by: slow.1, played_rows: rows.len() as u64 }
+        let likely = (quick.time + slow.time) / 2;
+        let low = play(Case::Low, longest).time.mul_f64(1.0 - MARGIN).min(likely);
+        let high = play(Case::High, shortest).time.mul_f64(1.0 + MARGIN).max(likely);
+        RunTime {
+            time: Interval { low, likely, high },
+            bound_by: slow.reasons,
+            played_rows: rows.len() as u64,
+            max_in_flight: quick.max_in_flight.max(slow.max_in_flight) as u64,
+        }
     }
 
     /// Returns the likely time only. It is for comparisons.
-    pub(super) fn likely_time(&self) -> (Duration, Vec<(Reason, f64)>) {
+    pub(super) fn likely_time(&self) -> Duration {
         let pools = Pools::of(self.load, self.setting.limits_of);
         let rows = self.rows_to_play(&pools);
+        let play = |bursts| self.play(&pools, &rows, Case::Likely, bursts).time;
         match self.setting.bursts {
-            Some(bursts) => self.play(&pools, &rows, Case::Likely, bursts),
-            None => {
-                let quick = self.play(&pools, &rows, Case::Likely, MINUTE);
-                let slow = self.play(&pools, &rows, Case::Likely, SHORT);
-                ((quick.0 + slow.0) / 2, slow.1)
-            }
+            Some(bursts) => play(bursts),
+            None => (play(MINUTE) + play(SHORT)) / 2,
         }
     }
 
@@ -168,8 +172,8 @@ impl Timing<'_> {
         needs
     }
 
-    /// Plays rows, and returns how long all rows of the load take and which reasons delay them.
-    fn play(&self, pools: &Pools, rows: &[Sampled], case: Case, bursts: Bursts) -> (Duration, Vec<(Reason, f64)>) {
+    /// Plays rows. Returns how long all rows of the load take, and which reasons delay them.
+    fn play(&self, pools: &Pools, rows: &[Sampled], case: Case, bursts: Bursts) -> Played {
         let speeds = self.speeds();
         let call = |row: &Sampled| self.row(row, pools.of_group[row.group as usize], case, &speeds);
         let calls: Vec<Row> = rows.iter().map(call).collect();
@@ -268,8 +272,8 @@ impl Pools {
     }
 }
 
-/// Returns how long all rows take, given a played part of them. `rows` is the number of all rows of each pool.
-fn whole_run(played: Played, rows: &[u64]) -> (Duration, Vec<(Reason, f64)>) {
+/// Returns the run of all rows, given a played part of them. `rows` is the number of all rows of each pool.
+fn whole_run(played: Played, rows: &[u64]) -> Played {
     let mut time = played.time;
     for (pool, &all) in rows.iter().enumerate() {
         let ends: Vec<Instant> = played.ends.iter().filter(|(of, _)| *of == pool).map(|(_, at)| *at).collect();
@@ -286,7 +290,7 @@ fn whole_run(played: Played, rows: &[u64]) -> (Duration, Vec<(Reason, f64)>) {
         };
         time = time.max(last.since(Instant::ZERO) + Duration::from_secs_f64(missing * a_row));
     }
-    let mut reasons = played.reasons;
+    let mut reasons = played.reasons.clone();
     let steady = reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let steady = steady.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(reason, _)| *reason);
     if let Some(steady) = steady.filter(|_| time > played.time) {
@@ -296,7 +300,7 @@ fn whole_run(played: Played, rows: &[u64]) -> (Duration, Vec<(Reason, f64)>) {
         reasons.iter_mut().filter(|(reason, _)| *reason == steady).for_each(|(_, share)| *share += 1.0 - part);
         reasons.sort_by(|a, b| b.1.total_cmp(&a.1));
     }
-    (time, reasons)
+    Played { time, reasons, ..played }
 }
 
 /// Returns a random number of the normal distribution (the method of Box and Muller).

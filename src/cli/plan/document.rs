@@ -26,6 +26,8 @@ struct Document {
     /// `null` if no row has a price.
     cost_usd: Option<Cost>,
     spent_usd: f64,
+    /// The highest cost of answers that are paid twice if the run is killed once; `null` if it is not known.
+    paid_twice_usd: Option<f64>,
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,
     bound_by: Vec<Bound>,
@@ -192,6 +194,7 @@ pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
         tokens: tokens(totals),
         cost_usd: cost(totals.cost, totals.at_most),
         spent_usd: plan.spent.dollars(),
+        paid_twice_usd: plan.paid_twice().map(Money::dollars),
         time_s: forecast.time.time.map(seconds),
         ends_at: forecast.time.time.map(|span| plan.end_after(span)),
         bound_by: forecast

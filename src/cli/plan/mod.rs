@@ -97,6 +97,15 @@ impl Plan<'_> {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
+    /// Returns the highest cost of the answers that are paid twice if the run is killed once: those in flight. `None` if
+    /// it is not known.
+    fn paid_twice(&self) -> Option<Money> {
+        let rows = self.rows.to_send.max(1);
+        let most = self.forecast.totals.at_most?.dollars() / rows as f64;
+        let in_flight = self.forecast.time.max_in_flight.min(rows) as f64;
+        Some(Money::from_dollars(most * in_flight).rounded_up()).filter(|most| *most > Money::ZERO)
+    }
+
     /// Returns how much of `--max-cost` is left.
     fn money_left(&self) -> Option<Money> {
         self.max_cost.map(|most| most.less(self.spent))

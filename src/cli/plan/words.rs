@@ -57,6 +57,10 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.push(ListRow::text("tokens", format!("{input} in, {output} out")));
     let prices = format!("; prices of {}", plan.catalog.price_date());
     rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
+    rows.extend(plan.paid_twice().map(|most| {
+        let requests = plural(forecast.time.max_in_flight, "request", "requests");
+        ListRow::text("", format!("if the run is killed, up to {requests} in flight may be paid again: at most {most}"))
+    }));
     if plan.spent > Money::ZERO {
         rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
     }
