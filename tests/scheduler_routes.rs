@@ -33,7 +33,7 @@ fn one_endpoint_halts_and_the_other_goes_on_working() {
     sent.iter().filter(|ticket| **ticket != refused).for_each(|ticket| drop(end(&mut scheduler, *ticket, 1)));
     let rest = finish_all(&mut scheduler, Instant::from_secs(1));
 
-    assert!(matches!(next, Next::Pending(_)));
+    assert!(matches!(next, Next::Pending { .. }));
     assert!(rest.iter().all(|account| account == "second"), "{rest:?}");
     let set_aside = scheduler.take_set_aside();
     assert!(set_aside.iter().all(|planned| &*planned.ask.pool.account == "first") && !set_aside.is_empty());

@@ -268,7 +268,8 @@ pub(crate) fn scheduler(
             values::HaltRule::Rows(rows) => HaltRule::Failures(rows),
             values::HaltRule::Share(share) => HaltRule::Share(share),
         },
-        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend),
+        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend)
+            .with_unsure(totals.maybe_spend),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         policy: None,
         seed: fastrand::u64(..),
