@@ -188,6 +188,10 @@ impl Case {
             if billed > counted + slack {
                 return Err(format!("run {number}: {} charged, {} counted", dollars(billed), dollars(counted)));
             }
+            let carried = ended.finish.as_ref().map_or(f64::INFINITY, |finish| finish.canary_spend.dollars());
+            if ended.canary_usd > carried + 1e-9 {
+                return Err(format!("run {number}: canaries cost {}, {carried} counted", ended.canary_usd));
+            }
             let halted = ended.finish.as_ref().and_then(|finish| finish.halted.as_ref());
             if matches!(halted, Some(HaltReason::Budget(_))) {
                 seen.stopped += 1;
@@ -232,12 +236,13 @@ impl Case {
         // The API finishes what it still does.
         model.stats(Instant::from_secs(1_000_000));
         let books = model.books();
-        let of_rows: u64 = books.by_id.values().map(|own| own.calls).sum();
+        let (calls, usd) = books.by_id.values().fold((0, 0.0), |(calls, usd), own| (calls + own.calls, usd + own.usd));
         RunEnded {
             finish,
             billed: books.billed_money,
             lost: books.billed_and_lost,
-            canaries: books.billed_calls - of_rows,
+            canaries: books.billed_calls - calls,
+            canary_usd: books.billed_usd - usd,
         }
     }
 
@@ -315,7 +320,9 @@ struct RunEnded {
     finish: Option<Finish>,
     billed: Money,
     lost: u64,
+    /// Charged requests that belong to no row, and their cost.
     canaries: u64,
+    canary_usd: f64,
 }
 
 fn options(disk: &MemDisk, name: &str) -> JournalOptions {
@@ -336,12 +343,12 @@ fn options(disk: &MemDisk, name: &str) -> JournalOptions {
 
 // ---- random cases ---------------------------------------------------------------------------------------------------
 
-/// Up to 30 rows of one to three models, planned as the program plans them.
+/// Up to 20 rows of one to three models, planned as the program plans them.
 fn rows(rng: &mut Rng) -> Vec<Planned> {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog(), "anthropic".into(), "".into());
     let models: Vec<&str> = (0..rng.usize(1..4)).map(|_| MODELS[rng.usize(..MODELS.len())]).collect();
-    let count = rng.u64(1..30);
+    let count = rng.u64(1..20);
     let longest = [5, 50, 400][rng.usize(..3)];
     (0..count)
         .map(|number| {

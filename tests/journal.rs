@@ -809,6 +809,21 @@ fn a_death_between_two_requests_for_a_row_counts_the_answer_that_is_lost() {
 }
 
 #[test]
+fn money_that_belongs_to_no_row_counts_in_later_runs() {
+    let disk = MemDisk::new();
+    for name in ["r1", "r2"] {
+        let (journal, _) = open(&disk, name, Start::Continue).expect("the disk works");
+        let mut ledger = JournalLedger::new(journal, clock());
+        ledger.carry(Money(5)).expect("the disk works");
+        ledger.close(InputRead::Whole, false).expect("the disk works");
+    }
+
+    let (_, recovered) = open(&disk, "r3", Start::Continue).expect("the disk works");
+
+    assert_eq!(recovered.totals.spend, Money(10));
+}
+
+#[test]
 fn a_row_with_two_requests_has_one_line_with_the_cost_of_both() {
     let disk = MemDisk::new();
     let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
