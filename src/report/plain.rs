@@ -68,7 +68,11 @@ pub(crate) fn line(stats: &Stats) -> String {
         });
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }
-    parts.push(stats.known_cost().map_or("cost unknown".to_owned(), |cost| cost.to_string()));
+    parts.push(match stats.known_cost() {
+        None => "cost unknown".to_owned(),
+        Some(cost) if stats.unpriced == 0 => cost.to_string(),
+        Some(cost) => format!("{cost} and the unknown cost of {}", plural(stats.unpriced, "row", "rows")),
+    });
     format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
 }
 

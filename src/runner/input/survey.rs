@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Alike, Expense, Identity, JobKey, Origin, Planned, quoted};
+use crate::domain::{Alike, Expense, Identity, JobKey, Money, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{DuplicateLabel, KeyCensus, LabelCensus, Planner, Rejected, Repeats, first_duplicate, is_suspect};
 use crate::source::{self, BrokenRow, Input, SourceError};
@@ -46,6 +46,9 @@ pub struct Survey {
     pub(crate) same: u64,
     /// The key of the first row to be sent. The keys of the other rows are compared with it.
     first_key: Option<JobKey>,
+    /// The lowest of the highest costs of the rows to be sent: no row can be sent with less money. `None` if no row has
+    /// a price.
+    pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// A label that two rows share.
@@ -250,7 +253,10 @@ impl Survey {
             sum.rows += 1;
             sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
             match planned.ask.expense {
-                Some(expense) => sum.expense += expense,
+                Some(expense) => {
+                    sum.expense += expense;
+                    self.cheapest = Some(self.cheapest.map_or(expense.most, |money| money.min(expense.most)));
+                }
                 None => sum.unpriced += 1,
             }
         }
