@@ -1,18 +1,19 @@
 //! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. No bill of the
 //! simulated API, and no usage that is possible for the request, may cost more than this bound.
 //!
-//! There are two judges. One is the simulator, which counts tokens and money with its own code. The other is the most
-//! expensive usage that is possible: one token for each byte of text, written to the cache with the longest lifetime
-//! that a cache mark asks for.
+//! There are two judges. One is the simulator, which counts tokens with its own code. Its count is also multiplied, as
+//! far as is possible: no tokenizer makes more tokens than bytes. The other is the most expensive usage that is
+//! possible: one token for each byte of text, written to the cache with the longest lifetime that a cache mark asks for,
+//! and a whole window in each turn of a tool that the API runs. The money for a usage is computed in this file.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use claude_batch::catalog::{Catalog, TokenizerFamily};
 use claude_batch::clock::Instant;
-use claude_batch::domain::{Expense, JobId, Origin, Params, Planned, RateLimits, Usage};
+use claude_batch::domain::{Expense, JobId, Money, Origin, Params, Planned, RateLimits, Usage};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
-use claude_batch::sim::config::{Endings, Latency, OutputLengths, SimConfig};
+use claude_batch::sim::config::{Endings, Latency, OutputLengths, SimConfig, UnknownModels};
 use claude_batch::sim::model::{Model, Request};
 use claude_batch::sim::presets;
 use claude_batch::source::Row;
@@ -20,63 +21,168 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 10] = [
     "claude-haiku-4-5",
     "claude-haiku-5-5",
+    "claude-sonnet-4-5",
     "claude-sonnet-4-6",
     "claude-sonnet-5-5",
+    "claude-opus-4-8",
     "claude-opus-5",
+    "claude-opus-5-5",
     "claude-fable-5-1",
+    // Only the price file has it.
+    "my-proxy-model",
 ];
-const SEEDS: u64 = 300;
+/// How many rows are tried. `ROWS=20000 cargo test --test costs` tries more.
+const ROWS: u64 = 1_000;
+/// How many rows a run has.
+const RUN: usize = 10;
 
 #[test]
 fn no_answer_of_the_simulated_api_is_billed_above_the_bound() {
-    let mut planner = planner(&Arc::new(Catalog::builtin()));
-    let (mut billed, mut close) = (0, 0);
-    for seed in 0..SEEDS {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let body = request(&mut random);
-        let planned = planned(&body, &mut planner);
-        let most = expense(&planned).most;
-        let lengths = OutputLengths { per_max_token: random.f64(), ..OutputLengths::default() };
-        let endings = Endings { tool_use: 0.5, ..Endings::default() };
-        let config = SimConfig { lengths, endings, ..api() };
-        let mut api = Model::new(config);
-
-        // The first request writes to the cache. The second can read from it.
-        for second in 0..2 {
-            let before = api.books().billed_money;
-            send(&mut api, planned.ask.request.json(), Instant::from_secs(second * 30));
-            let cost = api.books().billed_money.less(before);
-            assert!(cost <= most, "seed {seed}, answer {second}: {cost} billed, at most {most} said for {body}");
-            billed += u64::from(api.books().billed_calls > second);
-            close += u64::from(cost.times(2) > most);
+    let (mut billed, mut close, mut longer) = (0, 0, 0);
+    for run in rows().chunks(RUN) {
+        let (mut all, mut most_of_all) = (Money::ZERO, Money::ZERO);
+        for row in run {
+            let most = row.expense().most;
+            let mut random = fastrand::Rng::with_seed(row.seed);
+            let usual = row.answers(&mut random, 1.0);
+            let skew = row.physical_skew(usual.iter().map(prompt_tokens).max().unwrap_or(0));
+            let skew = skew.min(1.0 + 1.5 * random.f64());
+            let skewed = row.answers(&mut random, skew);
+            for (number, usage) in usual.iter().chain(&skewed).enumerate() {
+                let cost = row.tariff.cost(usage);
+                let (seed, body) = (row.seed, &row.body);
+                assert!(cost <= most, "row {seed}, answer {number}: {usage:?} costs {cost}, at most {most} for {body}");
+                assert!(usage.output_tokens <= u64::from(row.planned.ask.max_tokens), "row {seed}: {usage:?}");
+                billed += 1;
+                close += u64::from(cost.times(2) > most);
+                longer += u64::from(number >= usual.len() && skew > 1.1);
+            }
+            // One answer for each row is the worst that a run without faults can pay.
+            let dearest = usual.iter().chain(&skewed).map(|usage| row.tariff.cost(usage)).max();
+            all += dearest.unwrap_or_default();
+            most_of_all += most;
         }
-        assert!(api.books().billed.output_tokens <= 2 * u64::from(planned.ask.max_tokens), "seed {seed}");
+        assert!(all <= most_of_all, "{all} billed for {} rows, at most {most_of_all} said", run.len());
     }
-    assert!(billed > SEEDS && close > SEEDS / 20, "{billed} of {} were billed, {close} close to the bound", 2 * SEEDS);
+    let rows = rows().len() as u64;
+    assert!(
+        billed > 3 * rows && close > rows / 10 && longer > rows,
+        "{billed} answers to {rows} rows were billed, {close} close to the bound, {longer} with more tokens"
+    );
 }
 
 #[test]
 fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
-    let catalog = Arc::new(Catalog::builtin());
-    let mut planner = planner(&catalog);
-    for seed in 0..SEEDS {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let body = request(&mut random);
-        let planned = planned(&body, &mut planner);
-        let Expense { input, output_token, most } = expense(&planned);
-        let prompt = Prompt::of(&body, &catalog);
+    for row in rows() {
+        let mut random = fastrand::Rng::with_seed(row.seed);
+        let Expense { input, output_token, most } = row.expense();
+        let prompt = row.prompt();
         for _ in 0..20 {
             let usage = prompt.usage(&mut random);
-            let cost = catalog.cost_on(planned.ask.terms, &planned.ask.model, &usage).expect("it has a price");
+            let cost = row.tariff.cost(&usage);
+            let (seed, body) = (row.seed, &row.body);
 
-            assert!(cost <= most, "seed {seed}: {usage:?} costs {cost}, at most {most} was said for {body}");
+            assert!(cost <= most, "row {seed}: {usage:?} costs {cost}, at most {most} was said for {body}");
         }
-        assert!(input.low <= input.likely && input.likely <= input.high, "seed {seed}: {input:?}");
-        let whole = input.high.max(output_token.times(planned.ask.max_tokens.into()));
-        assert!(whole <= most, "seed {seed}: {whole} for one half of {body}, at most {most}");
+        assert!(input.low <= input.likely && input.likely <= input.high, "row {}: {input:?}", row.seed);
+        let whole = input.high.max(output_token.times(row.planned.ask.max_tokens.into()));
+        assert!(whole <= most, "row {}: {whole} for one half of {}, at most {most}", row.seed, row.body);
+    }
+}
+
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+/// A random row, and how it was planned.
+struct PlannedRow {
+    seed: u64,
+    body: Value,
+    planned: Planned,
+    tariff: Tariff,
+}
+
+/// Returns all rows. Both tests use the same rows, because planning takes most of the time.
+fn rows() -> &'static [PlannedRow] {
+    static ALL: OnceLock<Vec<PlannedRow>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let rows = std::env::var("ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(ROWS);
+        let mut price_lists = [None; 4].map(|_: Option<()>| PriceList::default());
+        price_lists[2] = PriceList::random(&mut fastrand::Rng::with_seed(2));
+        price_lists[3] = PriceList::random(&mut fastrand::Rng::with_seed(3));
+        let mut planners = [0, 1, 2, 3].map(|at: usize| planner(&Arc::new(price_lists[at].catalog())));
+        (0..rows)
+            .map(|seed| {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let at = (seed % 4) as usize;
+                let body = request(&mut random, price_lists[at].is_of_user);
+                let tariff = price_lists[at].tariff(&body);
+                PlannedRow { seed, planned: planned(&body, &mut planners[at]), body, tariff }
+            })
+            .collect()
+    })
+}
+
+impl PlannedRow {
+    fn expense(&self) -> Expense {
+        self.planned.ask.expense.expect("every model of these has a price")
+    }
+
+    fn prompt(&self) -> Prompt {
+        static CATALOG: OnceLock<Catalog> = OnceLock::new();
+        Prompt::of(&self.body, CATALOG.get_or_init(Catalog::builtin))
+    }
+
+    /// Returns the usage of two answers. The first request writes to the cache. The second can read from it. `skew` is
+    /// how many tokens the API counts for one of the simulator's usual tokens.
+    fn answers(&self, random: &mut fastrand::Rng, skew: f64) -> Vec<Usage> {
+        let lengths = OutputLengths { per_max_token: 1.2 * random.f64(), ..OutputLengths::default() };
+        let endings = Endings { tool_use: 0.5, stop_sequence: 0.3, refusal: 0.02 };
+        let unknown_models = UnknownModels::LikeTheFirst;
+        let mut api = Model::new(SimConfig { lengths, endings, unknown_models, token_skew: skew, ..api() });
+        let mut answers = Vec::new();
+        for second in [0, 30] {
+            let before = (api.books().billed, api.books().billed_money, api.books().billed_calls);
+            send(&mut api, self.planned.ask.request.json(), Instant::from_secs(second));
+            let (books, usage) = (api.books(), difference(api.books().billed, before.0));
+            if books.billed_calls > before.2 {
+                if self.tariff.is_usual {
+                    let money = books.billed_money.less(before.1);
+                    assert_eq!(money, self.tariff.cost(&usage), "row {}: the simulator charges {usage:?}", self.seed);
+                }
+                answers.push(usage);
+            }
+        }
+        answers
+    }
+
+    /// Returns by how much the tokens of the prompt can be multiplied at most: no tokenizer makes more tokens than
+    /// bytes, and pictures have a highest count.
+    fn physical_skew(&self, tokens: u64) -> f64 {
+        let Prompt { own_tokens, picture, .. } = self.prompt();
+        let text = self.body.to_string();
+        // The simulator rounds the tokens of each part up.
+        let parts =
+            text.matches(r#""type":"#).count() as u64 + self.body["messages"].as_array().map_or(0, Vec::len) as u64;
+        let by_bytes = own_tokens.saturating_sub(parts + 2) as f64 / tokens.max(1) as f64;
+        let by_pictures = if text.contains(r#""image""#) { picture as f64 / 1_500.0 } else { f64::INFINITY };
+        by_bytes.min(by_pictures).max(1.0)
+    }
+}
+
+fn prompt_tokens(usage: &Usage) -> u64 {
+    usage.input_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens + usage.cache_read_tokens
+}
+
+fn difference(after: Usage, before: Usage) -> Usage {
+    Usage {
+        input_tokens: after.input_tokens - before.input_tokens,
+        cache_write_5m_tokens: after.cache_write_5m_tokens - before.cache_write_5m_tokens,
+        cache_write_1h_tokens: after.cache_write_1h_tokens - before.cache_write_1h_tokens,
+        cache_read_tokens: after.cache_read_tokens - before.cache_read_tokens,
+        output_tokens: after.output_tokens - before.output_tokens,
+        web_searches: after.web_searches - before.web_searches,
     }
 }
 
@@ -107,41 +213,194 @@ fn planned(body: &Value, planner: &mut Planner) -> Planned {
     planner.plan(row, JobId(0)).unwrap_or_else(|rejected| panic!("{}: {body}", rejected.message))
 }
 
-fn expense(planned: &Planned) -> Expense {
-    planned.ask.expense.expect("every model of these has a price")
+// ---- prices ---------------------------------------------------------------------------------------------------------
+
+/// Dollars per million tokens: input, output, cache write for five minutes and for an hour, cache read.
+type Dollars = [f64; 5];
+
+/// The prices of the API documentation (2026-11), in this file's own copy.
+const PRICES: [(&str, u64, Dollars); 10] = [
+    ("claude-haiku-4-5", 0, [1.0, 5.0, 1.25, 2.0, 0.1]),
+    ("claude-haiku-5-5", 0, [0.1, 0.5, 0.125, 0.2, 0.01]),
+    ("claude-haiku-5-5", 100_000, [0.5, 2.5, 0.625, 1.0, 0.05]),
+    ("claude-sonnet-4-5", 0, [3.0, 15.0, 3.75, 6.0, 0.3]),
+    ("claude-sonnet-4-6", 0, [3.0, 15.0, 3.75, 6.0, 0.3]),
+    ("claude-sonnet-5-5", 0, [2.0, 10.0, 2.5, 4.0, 0.1]),
+    ("claude-opus-4-8", 0, [5.0, 25.0, 6.25, 10.0, 0.5]),
+    ("claude-opus-5", 0, [5.0, 25.0, 6.25, 10.0, 0.5]),
+    ("claude-opus-5-5", 0, [4.0, 20.0, 5.0, 8.0, 0.2]),
+    ("claude-fable-5-1", 0, [10.0, 50.0, 12.5, 20.0, 0.25]),
+];
+/// The prices of Opus 5 and Opus 4.8 in fast mode.
+const FAST: Dollars = [10.0, 50.0, 12.5, 20.0, 1.0];
+const HAS_FAST: [&str; 2] = ["claude-opus-4-8", "claude-opus-5"];
+
+/// The prices of all models, perhaps with those of a price file.
+struct PriceList {
+    steps: Vec<(String, u64, Dollars)>,
+    dollars_for_a_thousand_searches: f64,
+    /// Whether a price file gives some of the prices.
+    is_of_user: bool,
+}
+
+impl Default for PriceList {
+    fn default() -> Self {
+        let steps = PRICES.map(|(model, above, dollars)| (model.to_owned(), above, dollars)).into();
+        Self { steps, dollars_for_a_thousand_searches: 10.0, is_of_user: false }
+    }
+}
+
+impl PriceList {
+    /// Returns a list in which a price file gives other prices to some models.
+    fn random(random: &mut fastrand::Rng) -> Self {
+        let mut steps = Self::default().steps;
+        for model in ["claude-haiku-5-5", "claude-opus-5", "my-proxy-model"] {
+            steps.retain(|(own, ..)| own != model);
+            for above in [0, random.u64(500..50_000), 200_000] {
+                let dollars = [0; 5].map(|_: u8| f64::from(random.u32(1..4_000)) / 100.0);
+                steps.push((model.to_owned(), above, dollars));
+            }
+        }
+        Self { steps, dollars_for_a_thousand_searches: f64::from(random.u32(1..50)), is_of_user: true }
+    }
+
+    fn catalog(&self) -> Catalog {
+        if !self.is_of_user {
+            return Catalog::builtin();
+        }
+        let mut file = format!("web_search_per_thousand = {}\n", self.dollars_for_a_thousand_searches);
+        for (model, above, [input, output, write_5m, write_1h, read]) in &self.steps {
+            file.push_str(&format!(
+                "[[price]]\nmodel = {model:?}\nabove = {above}\ninput = {input}\noutput = {output}\n\
+                 write_5m = {write_5m}\nwrite_1h = {write_1h}\nread = {read}\n"
+            ));
+        }
+        Catalog::builtin().with_prices(&file).expect("the price file is right")
+    }
+
+    fn tariff(&self, body: &Value) -> Tariff {
+        let model = body["model"].as_str().expect("a name");
+        let own = self.steps.iter().filter(|(own, ..)| own == model).map(|(_, above, dollars)| (*above, *dollars));
+        let (is_fast, is_us) = (body.get("speed").is_some(), body.get("inference_geo") == Some(&json!("us")));
+        Tariff {
+            steps: if is_fast { vec![(0, FAST)] } else { own.collect() },
+            dollars_for_a_thousand_searches: self.dollars_for_a_thousand_searches,
+            is_us,
+            is_usual: !is_fast && !is_us && !self.is_of_user,
+        }
+    }
+}
+
+/// The prices of a request.
+struct Tariff {
+    /// Prices for prompts above a number of tokens, by rising number.
+    steps: Vec<(u64, Dollars)>,
+    dollars_for_a_thousand_searches: f64,
+    is_us: bool,
+    /// Whether the simulator charges the same prices. It knows no price file, no fast mode and no region.
+    is_usual: bool,
+}
+
+impl Tariff {
+    fn cost(&self, usage: &Usage) -> Money {
+        let prompt = prompt_tokens(usage);
+        let [input, output, write_5m, write_1h, read] =
+            self.steps.iter().rev().find(|(above, _)| *above < prompt || *above == 0).expect("there is a base price").1;
+        let pico = |dollars: f64, tokens: u64| (dollars * 1e6).round() as u128 * u128::from(tokens);
+        let tokens = pico(input, usage.input_tokens)
+            + pico(output, usage.output_tokens)
+            + pico(write_5m, usage.cache_write_5m_tokens)
+            + pico(write_1h, usage.cache_write_1h_tokens)
+            + pico(read, usage.cache_read_tokens);
+        let tokens = if self.is_us { tokens * 11 / 10 } else { tokens };
+        let search = (self.dollars_for_a_thousand_searches * 1e9).round() as u128;
+        Money(tokens + search * u128::from(usage.web_searches))
+    }
 }
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
-/// Returns a random request: texts of any script and length, pictures, documents, tools, an output schema, cache marks,
-/// and options that change the price.
-fn request(random: &mut fastrand::Rng) -> Value {
-    let model = MODELS[random.usize(0..MODELS.len())];
-    let mut body = json!({ "model": model, "max_tokens": random.u32(1..3_000), "messages": messages(random) });
+/// Returns a random request: texts of any script and length, pictures, documents, tools of clients and of the API,
+/// forced tools, an output schema, thinking, cache marks, and options that change the price. `has_price_file` allows a
+/// model that only a price file has.
+fn request(random: &mut fastrand::Rng, has_price_file: bool) -> Value {
+    let models = if has_price_file { &MODELS[..] } else { &MODELS[..MODELS.len() - 1] };
+    let model = models[random.usize(0..models.len())];
+    let max_tokens = match random.u8(0..20) {
+        0 => random.u32(1..64_000),
+        1..5 => random.u32(1..40),
+        _ => random.u32(1..3_000),
+    };
+    let mut body = json!({ "model": model, "max_tokens": max_tokens, "messages": messages(random) });
     if random.bool() {
         body["system"] = content(random);
     }
-    if random.u8(0..4) == 0 {
-        let tools = (0..random.usize(1..4)).map(|at| {
-            let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
-            let tool = json!({"name": format!("tool_{at}"), "description": text(random), "input_schema": schema});
-            marked(random, tool)
-        });
-        body["tools"] = tools.collect::<Vec<_>>().into();
-    } else if random.u8(0..4) == 0 {
-        let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false});
-        body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
+    if model == "claude-haiku-5-5" && random.u8(0..4) == 0 {
+        body["messages"] = around_the_step(random);
+    }
+    match random.u8(0..8) {
+        0 | 1 => tools(random, &mut body),
+        2 | 3 => {
+            let schema =
+                json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false});
+            body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
+        }
+        4 if THINKS.contains(&model) && max_tokens > 1_024 => {
+            body["thinking"] = json!({"type": "enabled", "budget_tokens": 1_024});
+        }
+        5 => body["stop_sequences"] = json!(["END", "\n\n"]),
+        _ => {}
     }
     if random.u8(0..6) == 0 {
         body["cache_control"] = mark(random);
     }
-    if model == "claude-opus-5" && random.bool() {
+    if HAS_FAST.contains(&model) && random.bool() {
         body["speed"] = "fast".into();
     }
     if random.u8(0..5) == 0 {
         body["inference_geo"] = "us".into();
     }
     body
+}
+
+/// Models that accept a budget for thinking.
+const THINKS: [&str; 3] = ["claude-haiku-4-5", "claude-sonnet-4-5", "claude-sonnet-4-6"];
+/// Models that accept a forced tool.
+const FORCED: [&str; 6] = [
+    "claude-haiku-4-5",
+    "claude-haiku-5-5",
+    "claude-sonnet-4-5",
+    "claude-sonnet-4-6",
+    "claude-opus-4-8",
+    "claude-opus-5",
+];
+
+/// Adds tools: of the client, of the API, or of both. Perhaps one of them is forced.
+fn tools(random: &mut fastrand::Rng, body: &mut Value) {
+    let mut tools = Vec::new();
+    for at in 0..random.usize(1..4) {
+        let tool = match random.u8(0..6) {
+            0 => json!({"type": "web_search_20250305", "name": "web_search"}),
+            1 => json!({"type": "web_search_20250305", "name": "web_search", "max_uses": random.u8(1..30)}),
+            2 => json!({"type": "web_fetch_20250910", "name": "web_fetch", "max_uses": random.u8(1..5)}),
+            _ => {
+                let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
+                json!({"name": format!("tool_{at}"), "description": text(random), "input_schema": schema})
+            }
+        };
+        tools.push(marked(random, tool));
+    }
+    body["tools"] = tools.into();
+    if FORCED.contains(&body["model"].as_str().unwrap_or_default()) && random.bool() {
+        body["tool_choice"] = json!({"type": "any"});
+    }
+}
+
+/// Returns a prompt with about as many tokens as the step at which the prices of Haiku 5.5 change, by the count of the
+/// simulator.
+fn around_the_step(random: &mut fastrand::Rng) -> Value {
+    let words = random.usize(99_900..100_100);
+    json!([{"role": "user", "content": "a ".repeat(words)}])
 }
 
 fn messages(random: &mut fastrand::Rng) -> Value {
@@ -197,8 +456,8 @@ fn text(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 8] = ["word ", "{}[];:,.!?", "1234567890", "日本語", "слово ", "\"\\\n\t", "😀", "a b c d "];
     let piece = PIECES[random.usize(0..PIECES.len())];
     let bytes = match random.u8(0..40) {
-        0 => random.usize(1..150_000),
-        1..8 => random.usize(1..12_000),
+        0 => random.usize(1..20_000),
+        1..8 => random.usize(1..4_000),
         _ => random.usize(1..200),
     };
     piece.repeat(bytes.div_ceil(piece.len()))
@@ -206,43 +465,64 @@ fn text(random: &mut fastrand::Rng) -> String {
 
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
-/// The most that a prompt can use: one token for each byte of text. Only a prompt with cache marks can use the cache.
+/// The most that a request can use: one token for each byte of text, in each turn that the API can take. Only a prompt
+/// with cache marks can use the cache; but a tool that the API runs can use it in any case.
 struct Prompt {
+    /// The tokens of the prompt itself.
+    own_tokens: u64,
+    /// The tokens of a picture.
+    picture: u64,
     most_tokens: u64,
     is_marked: bool,
     is_for_an_hour: bool,
     max_tokens: u64,
+    most_searches: u64,
 }
 
 impl Prompt {
     fn of(body: &Value, catalog: &Catalog) -> Self {
-        let model = catalog.model(body["model"].as_str().expect("a name")).expect("it is listed");
-        let picture = if model.family == TokenizerFamily::Old { 1_568 } else { 4_784 };
-        let hidden = if body.get("tools").is_some() { u64::from(model.tool_prompt.forced) } else { 0 };
+        let model = catalog.model(body["model"].as_str().expect("a name"));
+        let picture = if model.is_some_and(|model| model.family == TokenizerFamily::Old) { 1_568 } else { 4_784 };
+        let hidden = model.map_or(0, |model| u64::from(model.tool_prompt.forced));
+        let hidden = if body.get("tools").is_some() { hidden } else { 0 };
         let parts = ["system", "messages", "tools", "output_config"];
         let prompt: u64 = parts.iter().map(|name| bytes(&body[name], picture)).sum();
-        let around = 8 * body["messages"].as_array().map_or(0, Vec::len) as u64;
+        let own_tokens = prompt + 8 * body["messages"].as_array().map_or(0, Vec::len) as u64 + hidden;
+        let window = model.map_or(u64::MAX, |model| u64::from(model.context_tokens));
+        let max_tokens = body["max_tokens"].as_u64().expect("a number");
+        let tools: Vec<&Value> = body["tools"].as_array().map_or(Vec::new(), |tools| tools.iter().collect());
+        let kind = |tool: &Value, start: &str| tool["type"].as_str().is_some_and(|kind| kind.starts_with(start));
+        // Without a limit, the API takes ten turns and a last one.
+        let uses = |start: &str| -> u64 {
+            tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
+        };
+        let calls = uses("web_search") + uses("web_fetch");
+        let turns = (calls + 1).min(11);
         let text = body.to_string();
         Self {
-            most_tokens: (prompt + around + hidden).min(u64::from(model.context_tokens)),
-            is_marked: text.contains(r#""cache_control":{"#),
+            own_tokens,
+            picture,
+            most_tokens: if calls > 0 { turns * window.min(1_000_000) } else { own_tokens.min(window) },
+            is_marked: text.contains(r#""cache_control":{"#) || calls > 0,
             is_for_an_hour: text.contains(r#""ttl":"1h""#),
-            max_tokens: body["max_tokens"].as_u64().expect("a number"),
+            max_tokens,
+            most_searches: uses("web_search").min(max_tokens / 16 + 1),
         }
     }
 
     fn usage(&self, random: &mut fastrand::Rng) -> Usage {
         let input = if random.bool() { self.most_tokens } else { random.u64(0..=self.most_tokens) };
-        let cached = if self.is_marked { random.u64(0..=input) } else { 0 };
+        let cached = if self.is_marked { [input, random.u64(0..=input)][random.usize(0..2)] } else { 0 };
         let hour = if self.is_for_an_hour { [cached, random.u64(0..=cached)][random.usize(0..2)] } else { 0 };
         let read = random.u64(0..=cached - hour);
+        let output = if random.bool() { self.max_tokens } else { random.u64(0..=self.max_tokens) };
         Usage {
             input_tokens: input - cached,
             cache_write_1h_tokens: hour,
             cache_read_tokens: read,
             cache_write_5m_tokens: cached - hour - read,
-            output_tokens: random.u64(0..=self.max_tokens),
-            web_searches: 0,
+            output_tokens: output,
+            web_searches: random.u64(0..=self.most_searches),
         }
     }
 }

@@ -28,6 +28,10 @@ use serde_json::value::RawValue;
 const RESULTS: &str = "d/out.jsonl";
 const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
+/// What a row in flight may cost at most.
+const AT_MOST: Money = Money(7_000_000_000);
+/// What each attempt in a line may have cost in addition to its known cost.
+const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------
 
@@ -253,6 +257,7 @@ fn when_failed_rows_are_answered_later_the_log_is_empty_and_their_cost_still_cou
     let after = open(&disk, "r4", Start::Continue).expect("the disk works").1.totals;
     assert_eq!(after.spend, before.spend + Money(1_500_000 * FAILS.len() as u128));
     assert_eq!(after.maybe_paid, before.maybe_paid + FAILS.len() as u64);
+    assert_eq!(after.maybe_spend, before.maybe_spend + MAYBE_COST.times(FAILS.len() as u64));
 }
 
 #[test]
@@ -336,6 +341,7 @@ fn a_changed_row_that_was_run_again_has_one_line_and_all_its_cost_counts() {
     assert_eq!(recovered.totals.spend, spent(ROWS + CHANGED.len() as u64));
     assert_eq!(recovered.totals.usage.output_tokens, 7 * (ROWS + CHANGED.len() as u64));
     assert_eq!(recovered.totals.maybe_paid, ROWS + CHANGED.len() as u64);
+    assert_eq!(recovered.totals.maybe_spend, MAYBE_COST.times(ROWS + CHANGED.len() as u64));
 }
 
 #[test]
@@ -541,7 +547,7 @@ fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
 fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id))).collect();
+    let slots: Vec<Slot> = (0..6).map(|id| journal.mark(&job(id), AT_MOST)).collect();
     journal.flush().expect("the disk works");
     journal.append_outcome(&answered(0), 0).expect("the disk works");
     journal.append_outcome(&failed(1, ErrorClass::Server), 1).expect("the disk works");
@@ -564,6 +570,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     assert!(counts.iter().sum::<u64>() <= 3, "{counts:?}");
     // The lines of rows 0 and 1 count two attempts.
     assert_eq!(recovered.totals.maybe_paid, 3 + 2);
+    assert_eq!(recovered.totals.maybe_spend, AT_MOST.times(3) + MAYBE_COST.times(2));
 }
 
 #[test]
@@ -571,7 +578,7 @@ fn a_retried_row_in_flight_counts_although_an_earlier_run_has_logged_it() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);
     let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
-    let _slot = journal.mark(&job(FAILS[0]));
+    let _slot = journal.mark(&job(FAILS[0]), AT_MOST);
     journal.flush().expect("the disk works");
 
     let (_, recovered) = open(&disk.after_death(), "r3", Start::Continue).expect("the disk works");
@@ -583,7 +590,7 @@ fn a_retried_row_in_flight_counts_although_an_earlier_run_has_logged_it() {
 fn a_run_whose_disk_has_failed_does_not_close_and_keeps_its_slots() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
-    let _slot = journal.mark(&job(0));
+    let _slot = journal.mark(&job(0), AT_MOST);
     journal.flush().expect("the disk works");
     disk.fail_at(disk.changes(), io::ErrorKind::StorageFull);
 
@@ -791,7 +798,7 @@ fn a_death_between_two_requests_for_a_row_counts_the_answer_that_is_lost() {
     let disk = MemDisk::new();
     let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     let mut ledger = JournalLedger::new(journal, clock());
-    ledger.mark(Ticket(3), &job(0)).expect("the disk works");
+    ledger.mark(Ticket(3), &job(0), AT_MOST).expect("the disk works");
     ledger.flush().expect("the disk works");
 
     ledger.keep(Ticket(3), job(0).id);
@@ -802,13 +809,28 @@ fn a_death_between_two_requests_for_a_row_counts_the_answer_that_is_lost() {
 }
 
 #[test]
+fn money_that_belongs_to_no_row_counts_in_later_runs() {
+    let disk = MemDisk::new();
+    for name in ["r1", "r2"] {
+        let (journal, _) = open(&disk, name, Start::Continue).expect("the disk works");
+        let mut ledger = JournalLedger::new(journal, clock());
+        ledger.carry(Money(5)).expect("the disk works");
+        ledger.close(InputRead::Whole, false).expect("the disk works");
+    }
+
+    let (_, recovered) = open(&disk, "r3", Start::Continue).expect("the disk works");
+
+    assert_eq!(recovered.totals.spend, Money(10));
+}
+
+#[test]
 fn a_row_with_two_requests_has_one_line_with_the_cost_of_both() {
     let disk = MemDisk::new();
     let (journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
     let mut ledger = JournalLedger::new(journal, clock());
-    ledger.mark(Ticket(3), &job(0)).expect("the disk works");
+    ledger.mark(Ticket(3), &job(0), AT_MOST).expect("the disk works");
     ledger.keep(Ticket(3), job(0).id);
-    ledger.mark(Ticket(5), &job(0)).expect("the disk works");
+    ledger.mark(Ticket(5), &job(0), AT_MOST).expect("the disk works");
     let mut outcome = answered(0);
     let repair =
         AttemptRecord { purpose: Purpose::Repair, model: "claude-opus-4-8".into(), ..outcome.attempts[0].clone() };
@@ -961,7 +983,7 @@ fn run_rows(disk: &MemDisk, run: &str, job: impl Fn(u64) -> Job, outcome: impl F
     let Ok((mut journal, recovered)) = Journal::open(options(disk, run), on_commit) else { return reported };
     let mut is_whole = true;
     for id in (0..ROWS).filter(|&id| state(&recovered, &job(id)) != RowState::Done) {
-        let slot = journal.mark(&job(id));
+        let slot = journal.mark(&job(id), AT_MOST);
         let is_marked = journal.flush().is_ok();
         let is_appended = is_marked && journal.append_outcome(&outcome(id), id).is_ok();
         journal.clear(slot);
@@ -1105,6 +1127,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         ended_at: Instant::from_millis(id * 10 + 5),
         failed: None,
         maybe_paid: true,
+        maybe_cost: MAYBE_COST,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: Some(Money(1_500_000)),
         request_id: Some(format!("req_{id}")),

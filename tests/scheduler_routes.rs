@@ -33,7 +33,7 @@ fn when_one_endpoint_halts_the_rows_of_the_other_endpoint_are_still_answered() {
     sent.iter().filter(|ticket| **ticket != refused).for_each(|ticket| drop(end(&mut scheduler, *ticket, 1)));
     let rest = finish_all(&mut scheduler, Instant::from_secs(1));
 
-    assert!(matches!(next, Next::Pending(_)));
+    assert!(matches!(next, Next::Pending { .. }));
     assert!(rest.iter().all(|account| account == "second"), "{rest:?}");
     let set_aside = scheduler.take_set_aside();
     assert!(set_aside.iter().all(|planned| &*planned.ask.pool.account == "first") && !set_aside.is_empty());

@@ -61,6 +61,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         ended_at: clock::Instant::from_millis(row + 900),
         failed: None,
         maybe_paid: false,
+        maybe_cost: Money::ZERO,
         usage,
         cost: Some(Money(300_000_000)),
         request_id: Some(format!("req_{row:024}")),

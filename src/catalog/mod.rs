@@ -17,6 +17,7 @@ mod data;
 mod fields;
 mod model;
 mod price;
+mod price_file;
 mod tier;
 mod vendors;
 
@@ -25,8 +26,8 @@ use std::sync::Arc;
 
 pub(crate) use fields::REQUEST_FIELDS;
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
-pub(crate) use price::CatalogError;
 pub use price::{PriceStep, Prices};
+pub use price_file::CatalogError;
 pub use tier::TierLimits;
 pub use tier::TierTable;
 pub(crate) use vendors::vendor_of;
@@ -86,8 +87,9 @@ impl Catalog {
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.
-    pub(crate) fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
-        let file = price::parse_price_file(toml_text)?;
+    pub fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
+        let id_of = |name: &str| self.model(name).map_or(name, |model| &*model.id).to_owned();
+        let file = price_file::parse_price_file(toml_text, id_of)?;
         for (name, steps) in file.prices {
             match self.by_name.get(name.as_str()) {
                 Some(&at) => self.models[at].prices = steps,
@@ -623,25 +625,5 @@ mod tests {
         assert_eq!(catalog.cost("my-proxy-model", &usage), Some(Money::from_dollars(0.020_012)));
         let long = Usage { cache_read_tokens: 11, ..Usage::default() };
         assert_eq!(catalog.cost("claude-haiku-4-5", &long), Some(Money::from_dollars(0.000_003_3)));
-    }
-
-    #[test]
-    fn an_error_in_a_price_file_names_the_line() {
-        let error = |text: &str| {
-            let outcome = Catalog::builtin().with_prices(text);
-            outcome.expect_err("the file is broken").to_string()
-        };
-
-        assert!(error("date = \"x\"\n[[price]\n").starts_with("line 2 of the price file: "));
-        let typo = error("[[price]]\nmodel = \"m\"\ninput = 1\noutputs = 2\n");
-        assert!(typo.starts_with("line 4 of the price file: ") && typo.contains("outputs"), "{typo}");
-        let negative = error("[[price]]\nmodel = \"m\"\ninput = 1\noutput = -2\n");
-        assert!(negative.starts_with("line 4 of the price file: output of m is -2"), "{negative}");
-        let entry = "[[price]]\nmodel = \"m\"\ninput = 1\noutput = 2\n";
-        let twice = error(&[entry, entry].concat());
-        assert!(twice.starts_with("line 5 of the price file: m has a second price above 0 tokens"), "{twice}");
-        let long = error(&format!("{entry}above = 5"));
-        assert!(long.starts_with("line 1 of the price file: m has no price for short prompts"), "{long}");
-        assert!(error("").starts_with("the price file has no [[price]] entry"));
     }
 }

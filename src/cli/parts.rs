@@ -251,7 +251,8 @@ pub(crate) fn scheduler(
     SchedulerConfig {
         // Failed rows count too: a row is recorded as failed only if the endpoint answered other rows.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
-        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend),
+        budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend)
+            .with_unsure(totals.maybe_spend),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         seed: fastrand::u64(..),
         ..forecast_scheduler(config, window, limits_of(config, catalog))

@@ -56,6 +56,22 @@ pub enum HaltReason {
 }
 
 impl HaltReason {
+    /// Returns the failure that the reason is about; `None` if there is none.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Key(failure)
+            | Self::Forbidden(failure)
+            | Self::Account(failure)
+            | Self::Models(failure)
+            | Self::Tls(failure)
+            | Self::Proxy(failure)
+            | Self::Redirect { failure, .. }
+            | Self::Endpoint(failure)
+            | Self::AllFail { failure, .. } => Some(failure),
+            Self::RetryAfter { .. } | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => None,
+        }
+    }
+
     /// Returns whether the reason concerns only one endpoint. If so, the run may continue at the other endpoints.
     pub(crate) fn is_of_endpoint(&self) -> bool {
         match self {

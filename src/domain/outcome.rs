@@ -16,6 +16,8 @@ pub struct AttemptRecord {
     pub failed: Option<ErrorClass>,
     /// Whether the attempt may have been billed although its answer is not kept.
     pub maybe_paid: bool,
+    /// How much more than `cost` the attempt may have cost. Zero if `maybe_paid` is false, or for a model without a price.
+    pub maybe_cost: Money,
     /// The usage of the attempt, as far as it is known.
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
@@ -34,6 +36,21 @@ pub struct AttemptRecord {
     pub template: u64,
     /// The input tokens of the request, estimated from its text.
     pub estimated_input: u32,
+}
+
+impl AttemptRecord {
+    /// Adds the usage and the money of an earlier attempt whose record is removed.
+    pub(crate) fn take_over(&mut self, earlier: &Self) {
+        self.usage += earlier.usage;
+        self.cost = self.cost.zip(earlier.cost).map(|(own, theirs)| own + theirs);
+        self.maybe_cost += earlier.maybe_cost;
+        self.maybe_paid |= earlier.maybe_paid;
+    }
+
+    /// Returns the highest amount that the attempt may have cost.
+    pub(crate) fn at_most(&self) -> Money {
+        self.cost.unwrap_or(Money::ZERO) + self.maybe_cost
+    }
 }
 
 /// How a job ended.
@@ -67,6 +84,11 @@ impl Outcome {
     /// Returns how many attempts may have been billed although their answer is not kept.
     pub fn maybe_paid(&self) -> u32 {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
+    }
+
+    /// Returns how much these attempts may have cost in addition to [`Outcome::cost`].
+    pub fn maybe_cost(&self) -> Money {
+        self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
 
     /// Returns what all attempts used together, as far as that is known.

@@ -61,13 +61,18 @@ pub enum Verdict {
 impl Verdict {
     /// Returns whether the attempt may have been billed although no answer is kept.
     ///
-    /// A rejected request may have been billed if it came after a 200 head, or if the answer was too large to keep.
+    /// Any error that comes after a 200 head may have been billed, because the answer had begun. An answer that was too
+    /// large to keep may have been billed too.
     pub fn is_maybe_paid(&self) -> bool {
         match self {
             Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,
             Self::Rejected { class, failure } => *class == ErrorClass::InvalidOutput || failure.status == Some(200),
+            Self::Limited { failure, .. } | Self::Forbidden(failure) | Self::NoModel(failure) => {
+                failure.status == Some(200)
+            }
+            Self::Halt(reason) => reason.failure().is_some_and(|failure| failure.status == Some(200)),
             Self::Aborted => true,
-            Self::Answered(_) | Self::Limited { .. } | Self::Forbidden(_) | Self::NoModel(_) | Self::Halt(_) => false,
+            Self::Answered(_) => false,
         }
     }
 

@@ -234,7 +234,7 @@ impl<'a> Game<'a> {
                 let row = outcome.job.id.0 as usize;
                 self.ends.push((self.rows[row].pool, self.now));
             }
-            Next::Again { .. } | Next::More { .. } | Next::Pending(_) | Next::NoRow => {}
+            Next::Again { .. } | Next::More { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
         // Nobody reads the events of a played run.
         drop(self.scheduler.take_events());

@@ -14,6 +14,8 @@ pub(crate) struct Charges {
     pub(crate) spend: Money,
     /// Attempts that may have been billed although no answer was kept.
     pub(crate) maybe_paid: u64,
+    /// The highest amount that these attempts may have cost in addition to `spend`.
+    pub(crate) maybe_spend: Money,
 }
 
 impl AddAssign for Charges {
@@ -21,5 +23,6 @@ impl AddAssign for Charges {
         self.usage += other.usage;
         self.spend += other.spend;
         self.maybe_paid = self.maybe_paid.saturating_add(other.maybe_paid);
+        self.maybe_spend += other.maybe_spend;
     }
 }

@@ -92,11 +92,12 @@ pub use start::Start;
 pub use writing::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
-use crate::domain::{Ended, ErrorClass, Job, LearnedPool, Outcome, RowId};
+use crate::domain::{Ended, ErrorClass, Job, LearnedPool, Money, Outcome, RowId};
 use crate::plan::Rejected;
 use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
 
+use charges::Charges;
 use files::{Lock, Outputs, Slots};
 use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
@@ -177,10 +178,15 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot: a request of the job is in flight. The slot is written with the next [`Journal::flush`]. The
-    /// request must not be sent before that.
-    pub fn mark(&mut self, job: &Job) -> Slot {
-        self.slots.mark(job.row)
+    /// Fills a slot: a request of the job is in flight. `at_most` is the highest amount that all requests of the job may
+    /// cost together. The slot is written with the next [`Journal::flush`]. The request must not be sent before that.
+    pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
+        self.slots.mark(job.row, at_most)
+    }
+
+    /// Fills the slot of a job again: another request of the job is in flight.
+    pub(crate) fn mark_again(&mut self, slot: Slot, job: &Job, at_most: Money) -> Slot {
+        self.slots.mark_again(slot, job.row, at_most)
     }
 
     /// Empties a slot with the next [`Journal::flush`]: the request has ended, and the row has no line.
@@ -204,6 +210,15 @@ impl Journal {
         // A failure is reported once, as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
+    }
+
+    /// Adds money that is in no line to the sums that later runs read, and makes the sums durable.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`].
+    pub(crate) fn carry(&mut self, spend: Money) -> Result<(), JournalError> {
+        let folder = self.paths.folder();
+        Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
     /// From this call on, makes lines durable as soon as possible. The run calls this when nothing is left to do except

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Journal;
+use super::charges::Charges;
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
 use super::files::{Access, FORMAT_VERSION, Manifest, Output, Outputs, RunPaths, Slots, UnclosedRun, manifest};
@@ -107,7 +108,11 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &U
         Some(Manifest { inputs, shape, rows, output, .. }) => Manifest { inputs, shape, rows, output, ..given },
     };
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
-    carried.maybe_paid = carried.maybe_paid.saturating_add(recovered.dead_in_flight);
+    carried.add(Charges {
+        maybe_paid: recovered.dead_in_flight,
+        maybe_spend: recovered.dead_at_most,
+        ..Charges::default()
+    });
     let last = before.map_or(0, |before| before.opening).max(unclosed.opening);
     Manifest {
         format: FORMAT_VERSION,

@@ -15,7 +15,7 @@ use super::reading::{
 };
 use super::rewriting::{Superseded, repair};
 use super::start::Start;
-use crate::domain::ErrorClass;
+use crate::domain::{ErrorClass, Money};
 
 /// What earlier runs left.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Recovered {
     /// Rows that were in flight when the last run died and that have no line. They may have been billed.
     /// `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
+    /// The highest amount that these rows may have cost. `totals.maybe_spend` includes it.
+    pub dead_at_most: Money,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,
     /// The manifest of the last run. `resume` takes settings from it.
@@ -181,11 +183,13 @@ impl<'a> Recovery<'a> {
     /// Stores the sums and rows of both files. Returns the failures that still count and the rows with several answers.
     fn sum_up(&mut self, mut contents: Contents) -> (Unresolved, Superseded) {
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
-        let dead_in_flight = contents.in_flight.len() as u64;
+        let maybe_paid = contents.in_flight.len() as u64;
+        let maybe_spend = contents.in_flight.values().fold(Money::ZERO, |sum, at_most| sum + *at_most);
         contents.totals.add(carried.charges());
-        contents.totals.add(Charges { maybe_paid: dead_in_flight, ..Charges::default() });
+        contents.totals.add(Charges { maybe_paid, maybe_spend, ..Charges::default() });
         self.recovered.totals = contents.totals;
-        self.recovered.dead_in_flight = dead_in_flight;
+        self.recovered.dead_in_flight = maybe_paid;
+        self.recovered.dead_at_most = maybe_spend;
         self.recovered.failed = contents.unresolved.by_class();
         let (done, repeated) = DoneSet::new(contents.answered, contents.unresolved.keys_and_classes());
         self.recovered.done = done.clone();

@@ -160,7 +160,8 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         format!("{}/{}", short_count(in_flight), short_count(window)),
     ));
     parts.push(match stats.known_cost() {
-        Some(cost) => Part::new(7, cost.to_string(), cost.to_string()),
+        Some(cost) if stats.unpriced == 0 => Part::new(7, cost.to_string(), cost.to_string()),
+        Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
         None => Part::new(7, "cost unknown", "$?"),
     });
     // Everything else is shortened first, but nothing is left out for it.
@@ -270,6 +271,23 @@ pub(super) mod tests {
 
         assert!(line(120).ends_with(" · cost unknown"), "{}", line(120));
         assert!(line(26).ends_with(" · $?") && !line(26).contains("$0"), "{}", line(26));
+    }
+
+    #[test]
+    fn a_cost_of_which_only_a_part_is_known_does_not_look_like_the_whole_cost() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(10), 0)));
+        let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
+        for cost in [None, Some(crate::domain::Money::from_dollars(2.5))] {
+            let body = EventBody::Succeeded { quality: Quality::Ok, usage, cost, latency: Duration::ZERO };
+            stats.fold(&at(1, body));
+        }
+        stats.fold(&at(1, status(Vec::new())));
+
+        let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
+
+        assert!(line(120).ends_with(" · $2.50 + unknown"), "{}", line(120));
+        assert!(line(26).ends_with(" · $2.50+?"), "{}", line(26));
     }
 
     #[test]

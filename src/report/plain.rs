@@ -74,7 +74,11 @@ pub(crate) fn line(stats: &Stats) -> String {
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }
     let projected = projected_cost(stats).map(|range| format!(" of {range}")).unwrap_or_default();
-    parts.push(stats.known_cost().map_or("cost unknown".to_owned(), |cost| format!("{cost}{projected}")));
+    parts.push(match stats.known_cost() {
+        None => "cost unknown".to_owned(),
+        Some(cost) if stats.unpriced == 0 => format!("{cost}{projected}"),
+        Some(cost) => format!("{cost} and the unknown cost of {}", plural(stats.unpriced, "row", "rows")),
+    });
     format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
 }
 

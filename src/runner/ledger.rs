@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::sync::mpsc;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Outcome, WriteFault};
+use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Money, Outcome, WriteFault};
 use crate::journal::{self, InputRead, Journal, JournalError, OnCommit, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
@@ -24,17 +24,18 @@ pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
 /// Receives lines and marks. The lines have consecutive numbers (`seq`), and [`Commit::UpTo`] reports lines in the
 /// order of their numbers.
 pub trait Ledger {
-    /// Records that a request for a row is about to be sent.
+    /// Records that a request for a row is about to be sent. `at_most` is the highest amount that this request and all
+    /// earlier requests for the row may cost together. If the run dies, a later run counts this amount as spent.
     ///
     /// # Errors
     /// The reason why the mark can't be written. In that case, the request must not be sent.
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault>;
+    fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault>;
 
-    /// Records that a request has ended without a line, because its row waits for another try.
+    /// Records that a request has ended without a line, and that no request for its row was billed.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Records that a request has ended without a line, and that another request will be sent for the same row. The row
-    /// keeps its mark, which is then the mark of the next request.
+    /// Records that a request has ended without a line, and that the row was billed or may have been billed. The row
+    /// keeps its mark. If another request is sent for the row, it is also the mark of that request.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Writes the line of a finished row. The row's mark stays until the line is on disk.
@@ -77,7 +78,7 @@ pub struct JournalLedger {
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
-    /// Slots of rows whose last request has ended, and for which another request will be sent.
+    /// Slots of rows without a request in flight that were billed or may have been billed.
     kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by their `seq`.
     unsynced: VecDeque<(u64, Slot)>,
@@ -88,6 +89,14 @@ impl JournalLedger {
     /// Returns a ledger over an open journal.
     pub fn new(journal: Journal, clock: RunClock) -> Self {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
+    }
+
+    /// Adds money that is in no line to the sums that later runs read: the cost of canaries.
+    ///
+    /// # Errors
+    /// Any [`JournalError::Disk`].
+    pub fn carry(&mut self, spend: Money) -> Result<(), JournalError> {
+        self.journal.carry(spend)
     }
 
     /// Closes the journal; see [`Journal::close`]. With `keeps_marks`, the marks of aborted requests stay, and the
@@ -122,9 +131,12 @@ impl JournalLedger {
 }
 
 impl Ledger for JournalLedger {
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault> {
+    fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault> {
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&job.id) };
-        let slot = kept.unwrap_or_else(|| self.journal.mark(job));
+        let slot = match kept {
+            Some(slot) => self.journal.mark_again(slot, job, at_most),
+            None => self.journal.mark(job, at_most),
+        };
         let at = ticket.0 as usize;
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);

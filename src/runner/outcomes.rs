@@ -6,7 +6,7 @@ use super::attempt::{End, Head, Report};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::clock::Instant;
-use crate::domain::{Ended, EventBody, FailedRow, Outcome, Verdict};
+use crate::domain::{Ended, EventBody, FailedRow, JobId, Outcome, Verdict};
 use crate::report::Reporter;
 use crate::scheduler::{Next, Ticket};
 use crate::transport::Transport;
@@ -25,14 +25,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     /// Ends an attempt. Its row gets a line, waits for another try, or stays pending.
     pub(super) fn on_end(&mut self, ticket: Ticket, verdict: Verdict, share: Option<AnswerShare>, now: Instant) {
-        let is_abort = matches!(verdict, Verdict::Aborted);
+        let (is_abort, is_maybe_paid) = (matches!(verdict, Verdict::Aborted), verdict.is_maybe_paid());
         match self.scheduler.on_end(ticket, verdict, now) {
             Next::Finished(outcome) => {
                 self.write(ticket, &outcome);
                 self.keep_until_synced(outcome.job, share);
             }
-            Next::Again { class, limit, maybe_paid } => {
-                self.ledger.clear(ticket);
+            Next::Again { class, limit, maybe_paid, keeps_mark } => {
+                self.release(ticket, keeps_mark);
                 self.finish.maybe_paid += u64::from(maybe_paid);
                 self.events.show(EventBody::Retried { class, limit, maybe_paid });
             }
@@ -40,16 +40,21 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             // This answer was paid for, but no line contains it yet. The mark stays, so that the next run counts the
             // answer if this run crashes.
             Next::More { job } => self.ledger.keep(ticket, job),
-            Next::Pending(planned) => {
+            Next::Pending { planned, maybe_paid } => {
                 self.finish.aborted += u64::from(is_abort);
-                self.finish.maybe_paid += u64::from(is_abort);
-                // The mark of an aborted request stays until the ledger is closed. Closing decides whether this run or
-                // the next run counts the request.
-                if !is_abort {
-                    self.ledger.clear(ticket);
-                }
+                self.finish.maybe_paid += u64::from(is_maybe_paid);
+                self.release(ticket, maybe_paid.then_some(planned.job.id));
                 self.keep(*planned);
             }
+        }
+    }
+
+    /// Clears the mark of a request that has ended without a line. If the row may have been billed, the mark stays: as
+    /// long as the row has no line, only the mark tells a later run so.
+    fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
+        match keeps_mark {
+            Some(job) => self.ledger.keep(ticket, job),
+            None => self.ledger.clear(ticket),
         }
     }
 

@@ -9,7 +9,7 @@ use super::input::Incoming;
 use super::ledger::Commit;
 use super::signals::Interrupt;
 use crate::clock::RunClock;
-use crate::domain::{HaltReason, Job, LearnedPool};
+use crate::domain::{HaltReason, Job, LearnedPool, Money};
 use crate::provider::Provider;
 use crate::scheduler::Scheduler;
 
@@ -53,6 +53,11 @@ pub struct Finish {
     pub kept: Vec<Job>,
     /// Number of requests that were aborted in flight. They may have been billed.
     pub aborted: u64,
+    /// Number of pending rows that were billed or may have been billed. If there is one, the marks in the ledger must
+    /// stay when it is closed: no line says so, and the next run counts these rows by their marks.
+    pub maybe_billed: u64,
+    /// What the run spent on requests that belong to no row: see [`JournalLedger::carry`](super::JournalLedger::carry).
+    pub canary_spend: Money,
     /// Number of attempts of this run that may have been billed and whose answer was not kept. Aborted attempts are
     /// included.
     pub maybe_paid: u64,

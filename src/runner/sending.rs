@@ -32,7 +32,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 return Some(Instant::NEVER);
             }
             match self.scheduler.poll(now) {
-                Step::Dispatch { ticket, stream } => match self.ledger.mark(ticket, &self.scheduler.sent(ticket).job) {
+                Step::Dispatch { ticket, stream } => match self.mark(ticket) {
                     Ok(()) => self.marked.push((ticket, stream)),
                     Err(fault) => self.refuse(ticket, fault, now),
                 },
@@ -42,6 +42,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 Step::Drained => return None,
             }
         }
+    }
+
+    fn mark(&mut self, ticket: Ticket) -> Result<(), WriteFault> {
+        let (row, at_most) = (self.scheduler.sent(ticket), self.scheduler.at_most(ticket));
+        self.ledger.mark(ticket, &row.job, at_most)
     }
 
     /// Sends the marked requests. Returns `false` if the marks can't be written. In that case, the scheduler must be

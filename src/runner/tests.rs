@@ -106,7 +106,7 @@ struct Stalled {
 }
 
 impl Ledger for Stalled {
-    fn mark(&mut self, _ticket: Ticket, _job: &Job) -> Result<(), WriteFault> {
+    fn mark(&mut self, _ticket: Ticket, _job: &Job, _at_most: crate::domain::Money) -> Result<(), WriteFault> {
         Ok(())
     }
 

@@ -109,9 +109,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.on_commit(commit);
         }
         self.keep_unsynced();
-        let unkept = self.scheduler.unkept();
-        self.finish.aborted += unkept;
-        self.finish.maybe_paid += unkept;
+        self.finish.maybe_paid += self.scheduler.unkept();
+        self.finish.maybe_billed = self.scheduler.maybe_billed();
+        self.finish.canary_spend = self.scheduler.canary_spend();
         self.finish.halted = self.scheduler.halted().cloned();
         self.finish.learned = self.scheduler.learned();
         let now = self.clock.now();

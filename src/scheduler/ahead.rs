@@ -195,7 +195,7 @@ mod tests {
                 random.shuffle(&mut in_flight);
                 for ticket in in_flight.split_off(random.usize(0..=in_flight.len())) {
                     let next = scheduler.on_end(ticket, random_verdict(&mut random), now);
-                    ended += usize::from(matches!(next, Next::Finished(_) | Next::Pending(_)));
+                    ended += usize::from(matches!(next, Next::Finished(_) | Next::Pending { .. }));
                 }
                 if second == 600 {
                     scheduler.halt(HaltReason::Signal(2));

@@ -1,7 +1,8 @@
 //! Limits that the user sets for a whole run: money, requests, time.
 //!
 //! Before each send, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]). When the
-//! answer has come, its real cost replaces the reserved cost. So requests in flight can't exceed the budget.
+//! answer has come, its real cost replaces the reserved cost. So requests in flight can't exceed the budget. If no answer
+//! is kept but the attempt may have been billed, the whole reserved cost counts as spent.
 
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ pub struct Budget {
     max_requests: Option<u64>,
     /// `--max-time`: the limit for this run.
     max_time: Option<Duration>,
-    /// Money spent by this run and by earlier runs with the same results file.
+    /// Money spent by this run and by earlier runs with the same results file, including `unsure`.
     pub(super) spent: Money,
+    /// The part of `spent` that is for attempts without a kept answer. They may have been billed.
+    unsure: Money,
     reserved: Money,
     requests: u64,
 }
@@ -37,8 +40,18 @@ pub enum Room {
 impl Budget {
     /// Returns a budget. The limit on money is for all runs with the same results file together, and `spent` is what
     /// these runs have already spent. The limits on requests and time are for this run.
+    ///
+    /// `spent` does not include attempts whose answers are lost: see [`Budget::with_unsure`].
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
         Self { max_cost, max_requests, max_time, spent, ..Self::default() }
+    }
+
+    /// Adds what earlier runs may have spent on attempts whose answers are lost.
+    #[must_use]
+    pub fn with_unsure(mut self, unsure: Money) -> Self {
+        self.spent += unsure;
+        self.unsure += unsure;
+        self
     }
 
     /// Replaces the limits, keeping what is spent and reserved.
@@ -64,8 +77,12 @@ impl Budget {
             if self.reserved > Money::ZERO {
                 return Room::Later;
             }
+            let unsure = match self.unsure {
+                Money::ZERO => String::new(),
+                unsure => format!(" ({unsure} is kept back for lost answers that may have been billed)"),
+            };
             return Room::Never(format!(
-                "--max-cost {most} leaves {} and the next row may cost {worst}",
+                "--max-cost {most} leaves {}{unsure} and the next row may cost {worst}",
                 most.less(self.spent)
             ));
         }
@@ -83,6 +100,12 @@ impl Budget {
     pub fn settle(&mut self, reserved: Money, cost: Money) {
         self.reserved = self.reserved.less(reserved);
         self.spent += cost;
+    }
+
+    /// Settles a request whose answer is lost. It may have been billed, so all of `reserved` counts as spent.
+    pub(super) fn settle_lost(&mut self, reserved: Money) {
+        self.settle(reserved, reserved);
+        self.unsure += reserved;
     }
 
     /// Returns a message if the run's time is over.

@@ -219,7 +219,7 @@ mod tests {
                 match scheduler.on_end(ticket, verdict, now) {
                     Next::Finished(outcome) if matches!(outcome.ended, Ended::Succeeded(_)) => came.answered += 1,
                     Next::Finished(_) => came.failed += 1,
-                    Next::Pending(_) => came.pending += 1,
+                    Next::Pending { .. } => came.pending += 1,
                     Next::NoRow => assert_eq!(number, None),
                     Next::Again { .. } | Next::More { .. } => {}
                 }

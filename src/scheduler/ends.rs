@@ -12,8 +12,8 @@ use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 
-/// How many attempts the history of a row can hold. Each further attempt replaces the last one in the list. The usage
-/// and cost of the replaced attempt are then missing from the history.
+/// How many attempts the history of a row can hold. Each further attempt replaces the last one in the list, and takes
+/// over its usage and its money.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
@@ -64,20 +64,25 @@ impl Scheduler {
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
-        self.config.budget.settle(money, charged(&verdict, cost, money));
+        match verdict.is_maybe_paid() {
+            true => self.config.budget.settle_lost(money),
+            false => self.config.budget.settle(money, charged(&verdict, cost)),
+        }
         let mut entry = match sent {
             Sent::Row(entry) => entry,
             Sent::Canary(_) => {
+                self.canary_spend += if verdict.is_maybe_paid() { money } else { charged(&verdict, cost) };
                 self.on_canary_end(verdict, &End { pool, endpoint, reserved, sent_at, head, now });
                 return Next::NoRow;
             }
         };
-        remember(&mut entry, &verdict, cost, head.as_mut(), sent_at, now);
+        let money = Charge { cost, most: money };
+        remember(&mut entry, &verdict, money, head.as_mut(), sent_at, now);
 
         let end = End { pool, endpoint, reserved, sent_at, head, now };
         let (leads, bytes) = (entry.leads, entry.bytes);
         let next = self.on_verdict(entry, verdict, &end);
-        if matches!(next, Next::Finished(_) | Next::Pending(_)) {
+        if matches!(next, Next::Finished(_) | Next::Pending { .. }) {
             self.row_bytes -= bytes;
             leads.into_iter().for_each(|gate| self.open_gate(gate, now));
         }
@@ -144,21 +149,25 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget. For an answered attempt, this is the cost of the answer. If no
-/// answer is kept but the attempt may have been billed, the whole reservation is charged.
-fn charged(verdict: &Verdict, cost: Option<Money>, reserved: Money) -> Money {
+/// Returns how much an attempt takes from the budget. For an answered attempt, this is its cost.
+fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
-        _ if verdict.is_maybe_paid() => reserved,
         _ => Money::ZERO,
     }
+}
+
+/// The money of an attempt: the cost of the usage that its response reported, and the highest possible cost.
+struct Charge {
+    cost: Option<Money>,
+    most: Money,
 }
 
 /// Adds an attempt that has ended to the history of its row.
 fn remember(
     entry: &mut Entry,
     verdict: &Verdict,
-    cost: Option<Money>,
+    Charge { cost, most }: Charge,
     head: Option<&mut Head>,
     started_at: Instant,
     ended_at: Instant,
@@ -174,18 +183,18 @@ fn remember(
     };
     let maybe_paid = verdict.is_maybe_paid();
     let request_id = request_id.or_else(|| head?.request_id.take());
-    if entry.attempts.len() >= REMEMBERED {
-        entry.attempts.pop();
-    }
+    let replaced = if entry.attempts.len() >= REMEMBERED { entry.attempts.pop() } else { None };
+    let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
     // Nearly every row has only one attempt. A list that grows by itself would begin with room for four.
     entry.attempts.reserve_exact(1);
     let Ask { purpose, model, pool, template, cost: Cost { input_tokens: estimated_input, .. }, .. } =
         &entry.planned.ask;
-    entry.attempts.push(AttemptRecord {
+    let mut record = AttemptRecord {
         started_at,
         ended_at,
         failed,
         maybe_paid,
+        maybe_cost,
         usage,
         cost,
         request_id,
@@ -195,7 +204,11 @@ fn remember(
         model: model.clone(),
         template: *template,
         estimated_input: *estimated_input,
-    });
+    };
+    if let Some(replaced) = replaced {
+        record.take_over(&replaced);
+    }
+    entry.attempts.push(record);
 }
 
 /// Returns what the history says about a failed attempt: its class, request id and usage.

@@ -1,7 +1,7 @@
 //! A row in the scheduler: its current request, and what was tried before.
 
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, Planned};
+use crate::domain::{AttemptRecord, JobId, Money, Planned};
 
 use super::endpoint::Tally;
 use super::step::GateId;
@@ -54,5 +54,21 @@ impl Entry {
     /// Returns whether the row has an answer that was paid for but is in no line of the results.
     pub(super) fn holds_answer(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.failed.is_none())
+    }
+
+    /// Returns whether an attempt was billed, or may have been billed. As long as the row has no line, only its mark in
+    /// the ledger says so.
+    pub(super) fn may_be_billed(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
+    }
+
+    /// Returns the row's id if its mark must stay although an attempt has ended.
+    pub(super) fn keeps_mark(&self) -> Option<JobId> {
+        self.may_be_billed().then_some(self.planned.job.id)
+    }
+
+    /// Returns the highest amount that the attempts so far may have cost together.
+    pub(super) fn at_most(&self) -> Money {
+        self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.at_most())
     }
 }

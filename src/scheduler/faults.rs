@@ -101,8 +101,9 @@ impl Scheduler {
         let next = if is_last { None } else { self.next_try(&mut entry, delay, retry_after, end) };
         match next {
             Some(at) => {
+                let keeps_mark = entry.keeps_mark();
                 self.later.insert(entry, at);
-                Next::Again { class, limit: None, maybe_paid }
+                Next::Again { class, limit: None, maybe_paid, keeps_mark }
             }
             None => self.fail(entry, class, failure, true, end),
         }

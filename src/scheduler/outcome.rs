@@ -53,8 +53,16 @@ impl Scheduler {
 
     /// Leaves a row for a later run.
     pub(super) fn pending(&mut self, entry: Entry) -> Next {
+        let maybe_paid = self.note_pending(&entry);
+        Next::Pending { planned: Box::new(entry.planned), maybe_paid }
+    }
+
+    /// Counts a row that is left for a later run. Returns whether the row was billed or may have been billed.
+    pub(super) fn note_pending(&mut self, entry: &Entry) -> bool {
+        let maybe_paid = entry.may_be_billed();
         self.unkept += u64::from(entry.holds_answer());
-        Next::Pending(Box::new(entry.planned))
+        self.maybe_billed += u64::from(maybe_paid);
+        maybe_paid
     }
 }
 

@@ -145,9 +145,9 @@ impl Scheduler {
         now: Instant,
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
-        // In a run with a budget, every row has a price.
-        let expense = state.ready[at].planned.ask.expense.filter(|_| self.config.budget.max_cost.is_some());
-        let money = expense.map_or(Money::ZERO, |expense| expense.most);
+        // In a run with a budget, every row has a price. Without a budget the money is reserved too, because the run can
+        // get a budget while requests are in flight.
+        let money = state.ready[at].planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}
             refused => {

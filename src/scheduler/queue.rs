@@ -101,7 +101,7 @@ impl Scheduler {
 
     /// Notes a row that this run will not answer.
     pub(super) fn put_aside(&mut self, entry: Entry) {
-        self.unkept += u64::from(entry.holds_answer());
+        self.note_pending(&entry);
         self.row_bytes -= entry.bytes;
         self.set_aside.push(entry.planned);
     }

@@ -25,6 +25,9 @@ impl Scheduler {
         }
         self.on_reply(end);
         entry.turns += 1;
+        // A refusal inside a stream comes after a 200 head.
+        let maybe_paid = entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
+        let keeps_mark = entry.keeps_mark();
         if self.is_halted(end) {
             return self.leave_halted(entry, end);
         }
@@ -48,7 +51,7 @@ impl Scheduler {
             // The pool is held for that time, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
-        Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid: false }
+        Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }
     }
 
     /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency

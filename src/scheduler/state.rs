@@ -43,6 +43,10 @@ pub struct Scheduler {
     pub(super) set_aside: Vec<Planned>,
     /// How many of the rows that were set aside have an answer that was paid for but is in no line of the results.
     pub(super) unkept: u64,
+    /// How many rows are left for a later run although they were billed or may have been billed.
+    pub(super) maybe_billed: u64,
+    /// The part of the spent money that is for canaries.
+    pub(super) canary_spend: Money,
     pub(super) events: Vec<EventBody>,
     /// Whether the run has warned that an answer ended for an unknown reason.
     pub(super) is_unknown_end_told: bool,
@@ -76,6 +80,8 @@ impl Scheduler {
             halted: None,
             set_aside: Vec::new(),
             unkept: 0,
+            maybe_billed: 0,
+            canary_spend: Money::ZERO,
             events: Vec::new(),
             is_unknown_end_told: false,
             bound_by: None,
@@ -117,6 +123,27 @@ impl Scheduler {
     /// answer its row any more.
     pub fn unkept(&self) -> u64 {
         self.unkept
+    }
+
+    /// Returns how many rows are left for a later run although they were billed or may have been billed. Only their
+    /// marks in the ledger say so.
+    pub(crate) fn maybe_billed(&self) -> u64 {
+        self.maybe_billed
+    }
+
+    /// Returns what this run has spent on canaries. No line of the results contains this money.
+    pub(crate) fn canary_spend(&self) -> Money {
+        self.canary_spend
+    }
+
+    /// Returns the highest amount that all attempts of a row may cost together: those that have ended, and the one in
+    /// flight.
+    ///
+    /// # Panics
+    /// If the ticket is not in flight.
+    pub(crate) fn at_most(&self, ticket: Ticket) -> Money {
+        let flight = self.flights.get(ticket).expect("the attempt with this ticket is in flight");
+        flight.row().map_or(Money::ZERO, Entry::at_most) + flight.money
     }
 
     /// Removes and returns the events that were collected so far.

@@ -50,6 +50,9 @@ pub enum Next {
         limit: Option<LimitKind>,
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
+        /// The row, if this attempt or an earlier one may have been billed. Its mark must stay, because no line of the
+        /// results says so yet.
+        keeps_mark: Option<JobId>,
     },
     /// Another request is sent for the row. The answers that the row got so far were paid for, but are in no line of
     /// the results yet.
@@ -58,7 +61,12 @@ pub enum Next {
         job: JobId,
     },
     /// This run will not answer the row. A later run can.
-    Pending(Box<Planned>),
+    Pending {
+        /// The row.
+        planned: Box<Planned>,
+        /// Whether an attempt of the row was billed or may have been billed. No line of the results says so.
+        maybe_paid: bool,
+    },
     /// The attempt was a canary, so there is no row.
     NoRow,
 }

@@ -190,7 +190,7 @@ fn a_retry_after_beyond_retry_for_stops_the_run_and_keeps_the_row() {
 
     let next = scheduler.on_end(tickets[0], limited(Some(7200)), Instant::ZERO);
 
-    assert!(matches!(next, Next::Pending(_)));
+    assert!(matches!(next, Next::Pending { .. }));
     assert!(matches!(scheduler.halted(), Some(HaltReason::RetryAfter { .. })));
     assert_eq!(scheduler.take_set_aside().len(), 4);
     assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
@@ -247,7 +247,7 @@ fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usi
     while scheduler.halted().is_none() {
         for ticket in dispatched(&mut scheduler, now) {
             let next = scheduler.on_end(ticket, verdict(), now);
-            pending += usize::from(matches!(next, Next::Pending(_)));
+            pending += usize::from(matches!(next, Next::Pending { .. }));
         }
         now = now + Duration::from_millis(100);
         assert!(now < Instant::from_secs(7_200), "the run must stop");
@@ -289,7 +289,7 @@ fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wa
         for ticket in tickets {
             let next = scheduler.on_end(ticket, refused(), now);
             assert!(!matches!(next, Next::Finished(_)), "{next:?}");
-            pending += usize::from(matches!(next, Next::Pending(_)));
+            pending += usize::from(matches!(next, Next::Pending { .. }));
         }
         assert!(now < Instant::from_secs(30), "the run must stop");
     }
@@ -358,7 +358,7 @@ fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
         })
         .collect();
 
-    assert!(ends.iter().all(|next| matches!(next, Next::Pending(_))));
+    assert!(ends.iter().all(|next| matches!(next, Next::Pending { .. })));
     assert_eq!(ends.len() + scheduler.take_set_aside().len(), 50);
     assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
 }
@@ -371,13 +371,13 @@ fn a_403_stops_the_run_before_the_first_success_and_fails_only_its_row_later() {
     let tickets = dispatched(&mut before, Instant::ZERO);
     let others = dispatched(&mut after, Instant::ZERO);
 
-    assert!(matches!(before.on_end(tickets[0], forbidden(), Instant::ZERO), Next::Pending(_)));
+    assert!(matches!(before.on_end(tickets[0], forbidden(), Instant::ZERO), Next::Pending { .. }));
     assert!(matches!(before.halted(), Some(HaltReason::Key(_))));
 
     after.on_end(others[0], answer(), Instant::ZERO);
     assert!(matches!(after.on_end(others[1], forbidden(), Instant::ZERO), Next::Finished(_)));
     assert!(matches!(after.on_end(others[2], forbidden(), Instant::ZERO), Next::Finished(_)));
-    assert!(matches!(after.on_end(others[3], forbidden(), Instant::ZERO), Next::Pending(_)));
+    assert!(matches!(after.on_end(others[3], forbidden(), Instant::ZERO), Next::Pending { .. }));
     assert!(matches!(after.halted(), Some(HaltReason::Forbidden(_))));
 }
 
@@ -395,7 +395,7 @@ fn the_rows_of_a_model_that_is_not_found_are_set_aside_and_the_rows_of_other_mod
     let tickets = dispatched(&mut scheduler, Instant::ZERO);
 
     let next = scheduler.on_end(tickets[0], Verdict::NoModel(Failure::default()), Instant::ZERO);
-    assert!(matches!(next, Next::Pending(_)));
+    assert!(matches!(next, Next::Pending { .. }));
     assert_eq!(scheduler.take_set_aside().len(), 3, "the queued rows of that model are set aside");
     let rest = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(rest.len(), 1);
@@ -434,7 +434,7 @@ fn a_missing_model_whose_rows_come_first_does_not_stop_the_run_before_the_others
             let verdict = if is_gone { Verdict::NoModel(Failure::default()) } else { answer() };
             match scheduler.on_end(ticket, verdict, now) {
                 Next::Finished(_) => answered += 1,
-                Next::Pending(_) => aside += 1,
+                Next::Pending { .. } => aside += 1,
                 other => panic!("{other:?}"),
             }
         }

@@ -2,7 +2,7 @@
 //! rows.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, Identity, Outcome, Params, Request, Usage};
+use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};
 use crate::plan::Rejected;
 use crate::source::{BrokenRow, KEPT_BYTES};
 
@@ -46,6 +46,9 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
     }
     error.number(name!("index"), job.index);
     error.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
+    if outcome.maybe_cost() > Money::ZERO {
+        error.money(name!("maybe_cost_usd"), Some(outcome.maybe_cost()));
+    }
     if outcome.usage() != Usage::default() {
         error.usage(name!("usage"), &outcome.usage());
         error.money(name!("cost_usd"), outcome.cost());
@@ -285,6 +288,7 @@ mod tests {
             ended_at: Instant::from_millis(until),
             failed,
             maybe_paid: failed.is_some(),
+            maybe_cost: Money::ZERO,
             usage,
             cost: Some(Money(150_000_000)),
             request_id: Some("req_1".to_owned()),

@@ -1,6 +1,6 @@
 //! The line of a row with an answer.
 
-use crate::domain::{Identity, Lane, Message, Outcome};
+use crate::domain::{Identity, Lane, Message, Money, Outcome};
 
 use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
@@ -66,6 +66,9 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
     meta.number(name!("attempts"), outcome.attempts.len() as u64);
     meta.usage(name!("usage"), &outcome.usage());
     meta.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
+    if outcome.maybe_cost() > Money::ZERO {
+        meta.money(name!("maybe_cost_usd"), Some(outcome.maybe_cost()));
+    }
     meta.plain(name!("quality"), message.quality.name());
     meta.number(
         name!("latency_ms"),

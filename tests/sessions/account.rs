@@ -290,6 +290,24 @@ fn max_cost_stops_before_the_budget_is_exceeded_and_counts_all_runs() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 200);
 }
 
+/// One in five answers is charged and breaks off. The API may be asked again only while the budget covers the next answer and
+/// all lost ones. This is also true for the next runs.
+#[test]
+fn lost_answers_count_against_max_cost_in_later_runs_too() {
+    let folder = Folder::with_rows(200);
+    let api = Api::with_faults(r#"{"rules":[{"kind":"reset_mid","share":0.2}]}"#);
+    let run = ["run", "prompts.jsonl", "--max-cost", "0.005", "--no-retry-ambiguous"];
+
+    let first = folder.run_at(&api, &run);
+    let charged = api.books().billed_calls;
+    let second = folder.run_at(&api, &run);
+
+    first.ends_with(4).tells(&["--max-cost $0.0050", "is kept back for lost answers that may have been billed"]);
+    second.ends_with(4).tells(&["is kept back for lost answers that may have been billed"]);
+    assert!(charged > 2, "{charged}");
+    assert_eq!(api.books().billed_calls, charged, "the second run sent nothing");
+}
+
 #[test]
 fn max_cost_never_overshoots_what_the_server_charged() {
     let folder = Folder::with_rows(200);

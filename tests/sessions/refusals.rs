@@ -300,6 +300,41 @@ fn a_model_without_a_price_is_refused_with_a_budget() {
 }
 
 #[test]
+fn a_budget_with_which_no_row_can_be_sent() {
+    let folder = Folder::with_rows(2);
+    let run = |budget: &'static str| ["run", "prompts.jsonl", "--simulate", "--max-cost", budget];
+    let expected = ["--max-cost <$0.0001", "no row can be sent", "each of the 2 rows", "raise it"];
+
+    refused(&folder, &run("0.00001"), &expected);
+    refused(&folder, &run("0"), &["--max-cost", "above zero"]);
+    refused(&folder, &["run", "prompts.jsonl", "--max-requests", "0"], &["--max-requests", "above zero"]);
+    refused(&folder, &["run", "prompts.jsonl", "--max-time", "0"], &["--max-time", "above zero, such as 90s"]);
+    refused(&folder, &["run", "prompts.jsonl", "--max-time", "0s"], &["--max-time", "above zero, such as 90s"]);
+    refused(&folder, &["run", "prompts.jsonl", "--limit", "0"], &["--limit", "above zero"]);
+}
+
+#[test]
+fn a_price_file_with_a_mistake() {
+    let folder = Folder::with_rows(2);
+    folder.write("folder/a", "");
+    let entry = "[[price]]\nmodel = \"claude-haiku-4-5\"\ninput = 1\noutput = -5\n";
+    for (text, expected) in [
+        (entry.as_bytes(), &["--prices p.toml", "line 4", "output of claude-haiku-4-5 is -5", "write a number"][..]),
+        (b"", &["--prices p.toml", "no [[price]] entry", "write one"]),
+        (b"\xff\xfe", &["--prices", "p.toml", "not UTF-8", "save it as UTF-8"]),
+    ] {
+        folder.write("p.toml", text);
+
+        refused(&folder, &["run", "prompts.jsonl", "--simulate", "--prices", "p.toml"], expected);
+    }
+    refused(&folder, &["run", "prompts.jsonl", "--simulate", "--prices", "folder"], &["--prices", "folder"]);
+    let twice = entry.replace("= -5", "= 5");
+    folder.write("p.toml", &[&twice, &*twice.replace("4-5", "4-5-20251001")].concat());
+    let expected = ["line 5", "claude-haiku-4-5-20251001 has a second price", "line 1"];
+    refused(&folder, &["run", "prompts.jsonl", "--simulate", "--prices", "p.toml"], &expected);
+}
+
+#[test]
 fn a_terminal_on_standard_input_is_not_waited_for() {
     let folder = Folder::new();
     let Ok(tty) = std::fs::File::open("/dev/ptmx") else {

@@ -137,6 +137,7 @@ impl claude_batch::runner::Ledger for MemLedger {
         &mut self,
         ticket: claude_batch::scheduler::Ticket,
         job: &Job,
+        _at_most: Money,
     ) -> Result<(), claude_batch::domain::WriteFault> {
         self.marks.insert(ticket, job.custom_id.clone());
         Ok(())

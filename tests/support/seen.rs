@@ -172,10 +172,15 @@ impl Provider for Hidden {
 pub struct WatchedLedger(pub MemLedger, pub Log);
 
 impl Ledger for WatchedLedger {
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), claude_batch::domain::WriteFault> {
+    fn mark(
+        &mut self,
+        ticket: Ticket,
+        job: &Job,
+        at_most: claude_batch::domain::Money,
+    ) -> Result<(), claude_batch::domain::WriteFault> {
         let now = self.1.now();
         self.1.lock().sent.entry(job.id.0).or_insert(now);
-        self.0.mark(ticket, job)
+        self.0.mark(ticket, job, at_most)
     }
 
     fn clear(&mut self, ticket: Ticket) {

@@ -35,7 +35,7 @@ pub struct SourceArgs {
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
     /// Only the first N rows (after --skip)
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u64)]
     pub limit: Option<u64>,
     /// Leave out the first N rows
     #[arg(long, value_name = "N")]

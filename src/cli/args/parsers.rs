@@ -70,7 +70,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Parses a duration above zero.
 pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|span| if span.is_zero() { Err("give a time above zero".to_owned()) } else { Ok(span) })
+    if text.trim().parse::<f64>() == Ok(0.0) || duration(text)?.is_zero() {
+        return Err("give a time above zero, such as 90s, 30m or 1h30m".to_owned());
+    }
+    duration(text)
 }
 
 /// Parses an amount in dollars above zero, with or without `$`.

@@ -72,7 +72,8 @@ impl NewRun<'_> {
         }
         ledger.note_learned(jiff::Timestamp::now(), std::mem::take(&mut finish.learned));
         let input = self.input_read(finish.halted.is_none() && finish.input_error.is_none());
-        match ledger.close(input, finish.aborted > 0) {
+        let carried = ledger.carry(finish.canary_spend);
+        match carried.and_then(|()| ledger.close(input, finish.maybe_billed > 0)) {
             Ok(closed) => closed.failed,
             Err(error) => {
                 finish.halted.get_or_insert(HaltReason::Disk((&error).into()));

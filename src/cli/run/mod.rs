@@ -5,6 +5,7 @@
 //! are created and the key is fetched only after that. Only the loop sends requests ([`crate::runner`]).
 
 mod announce;
+mod caps;
 mod check;
 mod early;
 mod failures;

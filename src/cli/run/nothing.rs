@@ -18,7 +18,11 @@ use crate::runner::input::Survey;
 impl NewRun<'_> {
     /// Ends a run whose input has no rows.
     pub(super) fn end_without_rows(&self) -> Result<Exit> {
-        self.say(&format!("nothing to do: no rows in {}", self.input_names()));
+        let inputs = self.input_names();
+        self.say(&match self.config.source.skip {
+            0 => format!("nothing to do: no rows in {inputs}"),
+            skip => format!("nothing to do: no rows in {inputs} after the first {} (--skip)", count(skip)),
+        });
         Ok(Exit::Done)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::caps;
 use super::new_run::NewRun;
 use crate::cli::{faults, models, parts};
 use crate::journal::{Manifest, Recovered, RequestShape, Start};
@@ -35,6 +36,13 @@ impl NewRun<'_> {
             && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
         {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
+        }
+        // Money that earlier runs have spent is not known yet. If it leaves too little, the run stops before its first
+        // request.
+        if let Some(fault) =
+            caps::fault(self.config.max_cost, survey).filter(|_| self.start != Start::Resume && self.planning.is_none())
+        {
+            bail!("{fault}");
         }
         if self.config.source.strict
             && let Some(damage) = &survey.damage

@@ -139,6 +139,9 @@ pub struct Carried {
     /// Attempts without a stored answer that may have been billed.
     #[serde(default)]
     pub maybe_paid: u64,
+    /// The highest amount that these attempts may have cost, in pico-dollars.
+    #[serde(default)]
+    pub maybe_spend_pico: u64,
 }
 
 impl Manifest {
@@ -164,14 +167,21 @@ impl Manifest {
 impl Carried {
     /// Returns the sums.
     pub(crate) fn charges(&self) -> Charges {
-        Charges { usage: self.usage, spend: Money(u128::from(self.spend_pico)), maybe_paid: self.maybe_paid }
+        Charges {
+            usage: self.usage,
+            spend: Money(self.spend_pico.into()),
+            maybe_paid: self.maybe_paid,
+            maybe_spend: Money(self.maybe_spend_pico.into()),
+        }
     }
 
     /// Adds the charges of removed lines.
     pub(crate) fn add(&mut self, removed: Charges) {
-        self.spend_pico = self.spend_pico.saturating_add(u64::try_from(removed.spend.0).unwrap_or(u64::MAX));
+        let pico = |money: Money| u64::try_from(money.0).unwrap_or(u64::MAX);
+        self.spend_pico = self.spend_pico.saturating_add(pico(removed.spend));
         self.usage += removed.usage;
         self.maybe_paid = self.maybe_paid.saturating_add(removed.maybe_paid);
+        self.maybe_spend_pico = self.maybe_spend_pico.saturating_add(pico(removed.maybe_spend));
     }
 }
 
@@ -337,10 +347,12 @@ mod tests {
     #[test]
     fn sums_stop_at_the_largest_number() {
         let most = Usage { input_tokens: u64::MAX, output_tokens: u64::MAX, ..Usage::default() };
-        let mut carried = Carried { spend_pico: u64::MAX, usage: most, maybe_paid: u64::MAX };
+        let all = Carried { spend_pico: u64::MAX, usage: most, maybe_paid: u64::MAX, maybe_spend_pico: u64::MAX };
+        let mut carried = all;
 
-        carried.add(Charges { usage: most, spend: Money(u128::MAX), maybe_paid: u64::MAX });
+        let money = Money(u128::MAX);
+        carried.add(Charges { usage: most, spend: money, maybe_paid: u64::MAX, maybe_spend: money });
 
-        assert_eq!(carried, Carried { spend_pico: u64::MAX, usage: most, maybe_paid: u64::MAX });
+        assert_eq!(carried, all);
     }
 }

@@ -4,6 +4,8 @@
 //! The slots are in the file `inflight` in the run folder. The file begins with a head that contains the id of the run.
 //! After the head come slots of 64 bytes, one for each request in flight. A slot is filled before its request is sent,
 //! so the slot survives the death of the process. The slot is free again when the line of its row is durable.
+//! A slot contains the row, and the highest amount that all requests for the row may have cost together. The slots of
+//! earlier versions contain no amount.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
 //! cost as much as sending the request. A request must not be sent before its slot is flushed.
@@ -19,7 +21,7 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::domain::RowId;
+use crate::domain::{Money, RowId};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
@@ -55,8 +57,8 @@ pub(crate) struct UnclosedRun {
     pub(crate) opening: u64,
     /// Id of the run, cut to the length that fits into the head.
     pub(crate) run: String,
-    /// The rows in flight.
-    pub(crate) rows: Vec<RowId>,
+    /// The rows in flight, and the highest amount that each may have cost.
+    pub(crate) rows: Vec<(RowId, Money)>,
 }
 
 impl Slots {
@@ -77,14 +79,20 @@ impl Slots {
     }
 
     /// Fills a slot: a request for the row is in flight.
-    pub(crate) fn mark(&mut self, row: RowId) -> Slot {
+    pub(crate) fn mark(&mut self, row: RowId, at_most: Money) -> Slot {
         let at = self.free.pop().map(|Reverse(at)| at).unwrap_or_else(|| {
             let at = self.slots.len() / SLOT_BYTES;
             self.slots.resize(self.slots.len() + SLOT_BYTES, 0);
             u32::try_from(at).expect("requests in flight are far below four billion")
         });
-        self.set(at, &filled(row));
+        self.set(at, &filled(row, at_most));
         Slot(at)
+    }
+
+    /// Fills the slot of a row again: another request for the row is in flight.
+    pub(crate) fn mark_again(&mut self, slot: Slot, row: RowId, at_most: Money) -> Slot {
+        self.set(slot.0, &filled(row, at_most));
+        slot
     }
 
     /// Empties a slot: the request has ended and the row has no line.
@@ -167,26 +175,30 @@ pub(crate) fn shortened(run: &str) -> &str {
     &run[..end.unwrap_or(0)]
 }
 
-fn filled(row: RowId) -> [u8; SLOT_BYTES] {
+fn filled(row: RowId, at_most: Money) -> [u8; SLOT_BYTES] {
+    let pico = u64::try_from(at_most.0).unwrap_or(u64::MAX);
     let mut slot = [0; SLOT_BYTES];
     slot[..8].copy_from_slice(&row.label.to_be_bytes());
     slot[8..16].copy_from_slice(&row.key.to_be_bytes());
-    slot[16..24].copy_from_slice(&checksum(row).to_be_bytes());
+    slot[16..24].copy_from_slice(&checksum(row, pico).to_be_bytes());
+    slot[24..32].copy_from_slice(&pico.to_be_bytes());
     slot
 }
 
-fn row_in(slot: &[u8]) -> Option<RowId> {
+fn row_in(slot: &[u8]) -> Option<(RowId, Money)> {
     let row = RowId { label: number(slot, 0), key: number(slot, 8) };
-    (number(slot, 16) == checksum(row)).then_some(row)
+    let pico = number(slot, 24);
+    (number(slot, 16) == checksum(row, pico)).then_some((row, Money(pico.into())))
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Returns the checksum of a slot. An empty or half-written slot contains a different checksum.
-fn checksum(row: RowId) -> u64 {
-    row.label ^ row.key.rotate_left(32) ^ 0x736c_6f74_6f6b_2121
+/// Returns the checksum of a slot. An empty or half-written slot contains a different checksum. With an amount of zero
+/// it is the checksum of earlier versions.
+fn checksum(row: RowId, pico: u64) -> u64 {
+    row.label ^ row.key.rotate_left(32) ^ pico.rotate_left(16) ^ 0x736c_6f74_6f6b_2121
 }
 
 #[cfg(test)]
@@ -200,20 +212,28 @@ mod tests {
         RowId { label, key: label * 31 }
     }
 
+    fn cost(label: u64) -> Money {
+        Money((label << 40).into())
+    }
+
+    fn left(label: u64) -> (RowId, Money) {
+        (row(label), cost(label))
+    }
+
     #[test]
     fn a_death_leaves_exactly_what_was_in_flight() {
         let disk = MemDisk::new();
         let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
-        let first = slots.mark(row(1));
-        let _second = slots.mark(row(2));
+        let first = slots.mark(row(1), cost(1));
+        let _second = slots.mark(row(2), cost(2));
         slots.flush().expect("it can be written");
         slots.clear(first);
-        let _third = slots.mark(row(3));
+        let _third = slots.mark(row(3), cost(3));
         slots.flush().expect("it can be written");
 
-        let left = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+        let found = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
 
-        assert_eq!(left, UnclosedRun { opening: 3, run: "run-1".to_owned(), rows: vec![row(3), row(2)] });
+        assert_eq!(found, UnclosedRun { opening: 3, run: "run-1".to_owned(), rows: vec![left(3), left(2)] });
         assert_eq!(disk.content("o.run/inflight").map(|bytes| bytes.len()), Some(3 * SLOT_BYTES));
     }
 
@@ -223,7 +243,7 @@ mod tests {
         let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
         let before = disk.changes();
 
-        let marked: Vec<Slot> = (1..=5).map(|label| slots.mark(row(label))).collect();
+        let marked: Vec<Slot> = (1..=5).map(|label| slots.mark(row(label), cost(label))).collect();
         let unflushed = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read").rows;
         marked.into_iter().take(2).for_each(|slot| slots.clear(slot));
         slots.flush().expect("it can be written");
@@ -231,33 +251,57 @@ mod tests {
 
         assert_eq!(disk.changes(), before + 1);
         assert_eq!(unflushed, []);
-        let left = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
-        assert_eq!(left.rows, [row(3), row(4), row(5)]);
+        let found = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(found.rows, [left(3), left(4), left(5)]);
     }
 
     #[test]
     fn a_released_slot_costs_no_write_and_is_used_again() {
         let disk = MemDisk::new();
         let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
-        let marked: Vec<Slot> = (1..=4).map(|label| slots.mark(row(label))).collect();
+        let marked: Vec<Slot> = (1..=4).map(|label| slots.mark(row(label), cost(label))).collect();
         slots.flush().expect("it can be written");
         let before = disk.changes();
 
         marked.into_iter().skip(1).rev().for_each(|slot| slots.release(slot));
         slots.flush().expect("nothing is left to write");
         assert_eq!(disk.changes(), before);
-        let _lowest = slots.mark(row(5));
+        let _lowest = slots.mark(row(5), cost(5));
         slots.flush().expect("it can be written");
 
-        let left = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
-        assert_eq!(left.rows, [row(1), row(5), row(3), row(4)]);
+        let found = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(found.rows, [left(1), left(5), left(3), left(4)]);
+    }
+
+    #[test]
+    fn a_slot_that_is_filled_again_has_the_later_amount() {
+        let disk = MemDisk::new();
+        let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
+        let slot = slots.mark(row(1), cost(1));
+
+        let _slot = slots.mark_again(slot, row(1), cost(2));
+        slots.flush().expect("it can be written");
+
+        let found = read_unclosed(&disk, Path::new(FOLDER)).expect("it can be read");
+        assert_eq!(found.rows, [(row(1), cost(2))]);
+    }
+
+    #[test]
+    fn a_slot_of_an_earlier_version_has_no_amount() {
+        let mut slot = [0; SLOT_BYTES];
+        slot[..8].copy_from_slice(&row(5).label.to_be_bytes());
+        slot[8..16].copy_from_slice(&row(5).key.to_be_bytes());
+        slot[16..24]
+            .copy_from_slice(&(row(5).label ^ row(5).key.rotate_left(32) ^ 0x736c_6f74_6f6b_2121).to_be_bytes());
+
+        assert_eq!(row_in(&slot), Some((row(5), Money::ZERO)));
     }
 
     #[test]
     fn a_closed_run_leaves_no_slots() {
         let disk = MemDisk::new();
         let mut slots = Slots::create(&disk, Some(Path::new(FOLDER)), 3, "run-1").expect("it can be made");
-        let _slot = slots.mark(row(1));
+        let _slot = slots.mark(row(1), cost(1));
         slots.flush().expect("it can be written");
 
         slots.close().expect("it can be emptied");
@@ -270,7 +314,7 @@ mod tests {
         assert_eq!(parse(&[0xff; 640]), UnclosedRun::default());
         let mut bytes = head(1, "r").to_vec();
         bytes.extend_from_slice(&[0xff; 200]);
-        bytes.extend_from_slice(&filled(row(5))[..40]);
+        bytes.extend_from_slice(&filled(row(5), cost(5))[..40]);
 
         assert_eq!(parse(&bytes).rows, Vec::new());
     }

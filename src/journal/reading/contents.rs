@@ -1,6 +1,6 @@
 //! The content of results and error log: the rows with an answer, the failures that still count, and the sums.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::done::AnsweredRows;
@@ -10,7 +10,7 @@ use super::record::{ErrorRecord, Parsed};
 use super::scan::{Scan, scan};
 use super::totals::Totals;
 use super::unresolved::Unresolved;
-use crate::domain::RowId;
+use crate::domain::{Money, RowId};
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 use crate::journal::files::{RunPaths, slots};
@@ -29,8 +29,9 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
-    /// Rows that were in flight when the last run died. A row is removed from this set when one of its lines is found.
-    pub(crate) in_flight: HashSet<RowId>,
+    /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is removed
+    /// when one of its lines is found.
+    pub(crate) in_flight: HashMap<RowId, Money>,
 }
 
 impl Contents {
@@ -82,7 +83,7 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                if in_flight.contains(&record.row) {
+                if in_flight.contains_key(&record.row) {
                     block.was_in_flight.insert(record.row);
                 }
             })
@@ -102,7 +103,7 @@ impl Contents {
         };
         let scan = scan(file, path, is_known, read, take)?;
         with_entry.into_iter().for_each(|(row, ended_at)| self.unresolved.note_answer(row, ended_at));
-        self.in_flight.retain(|row| !was_in_flight.contains(row));
+        self.in_flight.retain(|row, _| !was_in_flight.contains(row));
         self.unresolved.remove_answered();
         self.results = Some(scan);
         Ok(())

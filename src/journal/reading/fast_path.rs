@@ -49,6 +49,11 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
     let usage = usage(&mut at)?;
     at.literal(b"},\"maybe_paid\":")?;
     let maybe_paid = at.count()?;
+    // Only lines with such an attempt have this member.
+    let maybe_spend = match at.literal(b",\"maybe_cost_usd\":") {
+        Some(()) => null(&mut at).map(|()| Money::ZERO).or_else(|| money(&mut at))?,
+        None => Money::ZERO,
+    };
     at.literal(b",\"quality\":")?;
     let quality = quality(Some(text(&mut at)?));
     at.literal(b",\"latency_ms\":")?;
@@ -67,7 +72,7 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
     if at.position() != line.len() {
         return None;
     }
-    let charges = Charges { usage, spend, maybe_paid };
+    let charges = Charges { usage, spend, maybe_paid, maybe_spend };
     Some(ResultRecord {
         label: Cow::Borrowed(custom_id),
         row: row(custom_id, key, occurrence),
@@ -168,6 +173,7 @@ mod tests {
             ended_at: started_at,
             failed: None,
             maybe_paid: random.bool(),
+            maybe_cost: if random.bool() { Money(random.u128(0..most)) } else { Money::ZERO },
             usage,
             cost,
             request_id: random.bool().then(|| pick(random)),

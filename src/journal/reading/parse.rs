@@ -43,6 +43,8 @@ struct Meta<'a> {
     #[serde(default)]
     maybe_paid: u64,
     #[serde(borrow)]
+    maybe_cost_usd: Option<&'a RawValue>,
+    #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
     #[serde(borrow)]
     ended_at: Option<Cow<'a, str>>,
@@ -85,6 +87,8 @@ struct ErrorPart<'a> {
     last_at: Option<Cow<'a, str>>,
     #[serde(default)]
     maybe_paid: u64,
+    #[serde(borrow)]
+    maybe_cost_usd: Option<&'a RawValue>,
     usage: Option<Usage>,
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
@@ -106,7 +110,12 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
         label: custom_id,
         quality: quality(meta.quality.as_deref()),
         ended_at: meta.ended_at,
-        charges: Charges { usage: meta.usage, spend: spend(meta.cost_usd), maybe_paid: meta.maybe_paid },
+        charges: Charges {
+            usage: meta.usage,
+            spend: spend(meta.cost_usd),
+            maybe_paid: meta.maybe_paid,
+            maybe_spend: spend(meta.maybe_cost_usd),
+        },
     })
 }
 
@@ -140,6 +149,7 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
             usage: error.usage.unwrap_or_default(),
             spend: spend(error.cost_usd),
             maybe_paid: error.maybe_paid,
+            maybe_spend: spend(error.maybe_cost_usd),
         },
     })
 }

@@ -22,6 +22,8 @@ pub struct Totals {
     pub spend: Money,
     /// Attempts without a stored answer that may have been billed.
     pub maybe_paid: u64,
+    /// The highest amount that these attempts may have cost in addition to `spend`.
+    pub maybe_spend: Money,
 }
 
 impl Totals {
@@ -30,6 +32,7 @@ impl Totals {
         self.usage += charges.usage;
         self.spend += charges.spend;
         self.maybe_paid = self.maybe_paid.saturating_add(charges.maybe_paid);
+        self.maybe_spend += charges.maybe_spend;
     }
 
     /// Adds a result line.
@@ -46,11 +49,11 @@ impl Totals {
 
 impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        let Self { ok, truncated, refused, unknown, usage, spend, maybe_paid } = other;
+        let Self { ok, truncated, refused, unknown, usage, spend, maybe_paid, maybe_spend } = other;
         self.ok += ok;
         self.truncated += truncated;
         self.refused += refused;
         self.unknown += unknown;
-        self.add(Charges { usage, spend, maybe_paid });
+        self.add(Charges { usage, spend, maybe_paid, maybe_spend });
     }
 }

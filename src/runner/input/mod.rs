@@ -28,6 +28,9 @@ mod tests;
 pub use feed::feed;
 pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
+#[cfg(test)]
+#[cfg(test)]
+pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
 use crate::domain::{Identity, Planned, RowId};

@@ -49,6 +49,9 @@ pub struct Survey {
     pub(crate) same: u64,
     /// The key of the first row to be sent, to compare the keys of the other rows with.
     first_key: Option<JobKey>,
+    /// The lowest of the highest costs of the rows to be sent: no row can be sent with less money. `None` if no row has
+    /// a price.
+    pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// The rows to be sent: sums and a sample.
@@ -259,7 +262,10 @@ impl Survey {
             sum.rows += 1;
             sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
             match planned.ask.expense {
-                Some(expense) => sum.most += expense.most,
+                Some(expense) => {
+                    sum.most += expense.most;
+                    self.cheapest = Some(self.cheapest.map_or(expense.most, |money| money.min(expense.most)));
+                }
                 None => sum.unpriced += 1,
             }
         }

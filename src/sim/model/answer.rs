@@ -82,7 +82,10 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
         }
         Form::Free { .. } => text(prompt, config, room.less(thinking), hash),
     };
-    with_thinking(said, thinking, config.token_skew, hash)
+    let mut answer = with_thinking(said, thinking, config.token_skew, hash);
+    // Rounding up may have added a token.
+    answer.output_tokens = answer.output_tokens.min(prompt.max_tokens);
+    answer
 }
 
 /// The maximum number of tokens in an answer, by the simulator's own counter. `stop_reason` is the reason that an

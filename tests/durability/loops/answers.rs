@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Origin, Outcome as RowOutcome, Params, Purpose,
-    Quality, Request, RowId, Usage,
+    AttemptRecord, Ended, Identity, Job, JobId, JobKey, Lane, Message, Money, Origin, Outcome as RowOutcome, Params,
+    Purpose, Quality, Request, RowId, Usage,
 };
 use claude_batch::sink::{RecordContext, line_around, outcome_line};
 
@@ -99,6 +99,7 @@ fn answered(json: String) -> RowOutcome {
         ended_at: Instant::from_millis(5),
         failed: None,
         maybe_paid: false,
+        maybe_cost: Money::ZERO,
         usage: Usage::default(),
         cost: None,
         request_id: None,

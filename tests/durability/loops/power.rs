@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    AttemptRecord, Ended, ErrorClass, Failure, Job, Lane, Message, Outcome, Planned, Purpose, Quality, Usage,
+    AttemptRecord, Ended, ErrorClass, Failure, Job, Lane, Message, Money, Outcome, Planned, Purpose, Quality, Usage,
 };
 use claude_batch::journal::{Commit, Fsync, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, Threading};
 
@@ -73,7 +73,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
         if recovered.done.state(job.row, &job.identity) != RowState::New {
             continue;
         }
-        let slot = journal.mark(&job);
+        let slot = journal.mark(&job, Money::ZERO);
         if journal.flush().is_err() {
             break;
         }
@@ -98,6 +98,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         ended_at: Instant::from_millis(number + 5),
         failed: None,
         maybe_paid: false,
+        maybe_cost: Money::ZERO,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: None,
         request_id: None,

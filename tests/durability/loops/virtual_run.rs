@@ -129,7 +129,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let (finish, ledger, _) = drive(parts).await;
     let Recorder { inside, labels } = ledger;
     let input = if finish.halted.is_none() && start != Start::Resume { InputRead::Whole } else { InputRead::Part };
-    result.closed = inside.close(input, finish.aborted > 0).ok().filter(|_| finish.halted.is_none());
+    result.closed = inside.close(input, finish.maybe_billed > 0).ok().filter(|_| finish.halted.is_none());
     result.finish = finish;
     let durable = durable.lock().expect("nobody panics");
     result.reported = durable.iter().filter_map(|line| labels.get(line).cloned()).collect();
@@ -193,8 +193,8 @@ struct Recorder {
 }
 
 impl Ledger for Recorder {
-    fn mark(&mut self, ticket: Ticket, job: &Job) -> Result<(), WriteFault> {
-        self.inside.mark(ticket, job)
+    fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault> {
+        self.inside.mark(ticket, job, at_most)
     }
     fn clear(&mut self, ticket: Ticket) {
         self.inside.clear(ticket);
