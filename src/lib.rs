@@ -15,9 +15,9 @@
 //! Attempts report to it over one channel.
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
-//! transport, journal, report` < `runner, export, sim` < `cli`. Each layer uses only the layers to its left. `sim`
-//! never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all this. It also
-//! checks that no files use each other in a circle.
+//! transport, journal, report` < `runner, export, sim` < `forecast` < `cli`. Each layer uses only the layers to its
+//! left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all this.
+//! It also checks that no files use each other in a circle.
 //!
 //! # A row from file to line
 //!
@@ -64,6 +64,7 @@
 //! | a model, a price | a table in `catalog/models.toml` | |
 //! | a vendor whose models are refused | `catalog/vendors.rs` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |
+//! | something that a plan knows or shows | what is estimated: `forecast/sizes.rs` and `forecast/time.rs`; a change that is worth knowing: `forecast/options.rs` | as text `cli/plan/words.rs`, as JSON `cli/plan/document.rs` and `fixtures/schemas/plan.schema.json`, as advice `cli/plan/advice.rs` |
 //! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
 //! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` gives to the part that obeys it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |

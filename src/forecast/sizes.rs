@@ -15,6 +15,8 @@ const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
 /// API documentation, "Token counting" (2026-08-22; "a small amount").
 const COUNTING_ERROR: f64 = 0.01;
+/// Even if all rows of a sample agree, the others may differ by about this share.
+const LEAST_ERROR: f64 = 0.01;
 /// By which factor the mean length of answers may differ between templates of the same model.
 const OTHER_TEMPLATE: f64 = 2.0;
 
@@ -184,7 +186,8 @@ impl<'a> Known<'a> {
 
 impl Quantity {
     fn of(sampled: Sampled, basis: Basis, source: u64) -> Self {
-        Self { mean: sampled.mean, errors: (sampled.error, sampled.error), basis, source: Some(source) }
+        let error = sampled.error.max(LEAST_ERROR * sampled.mean);
+        Self { mean: sampled.mean, errors: (error, error), basis, source: Some(source) }
     }
 }
 

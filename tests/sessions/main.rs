@@ -17,6 +17,7 @@ mod models;
 #[path = "../support/odd_rows.rs"]
 mod odd_rows;
 mod output;
+mod plan;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -77,8 +77,8 @@ struct Meta<'a> {
     cost_usd: Option<&'a RawValue>,
 }
 
-/// Learns from a results file, and from the run folder beside it. Does nothing if the file has no answers. Limits are
-/// learned only from runs with the server `origin`.
+/// Learns from a results file, and from the run folder beside it. Returns whether the file has answers. A file that was
+/// read before is not read again. Limits are learned only from runs with the server `origin`.
 ///
 /// # Errors
 /// The file can't be read.
@@ -88,7 +88,10 @@ pub(in crate::cli) fn learn(
     origin: &str,
     catalog: &Catalog,
     disk: &dyn Disk,
-) -> Result<()> {
+) -> Result<bool> {
+    if learned.files.iter().any(|known| disk.is_same_file(&known.path, path)) {
+        return Ok(true);
+    }
     let about = || format!("can't read {}", path.display());
     // Opening a named pipe would wait for a writer.
     let metadata = std::fs::metadata(path).with_context(about)?;
@@ -126,7 +129,7 @@ pub(in crate::cli) fn learn(
         let origin = manifest.map(|manifest| manifest.origin);
         learned.files.push(Source { path: path.to_owned(), answers, origin });
     }
-    Ok(())
+    Ok(answers > 0)
 }
 
 /// Returns whether a file begins with a line of results.

@@ -22,6 +22,9 @@ const MODELS: usize = 10;
 
 /// Returns the plan in lines of at most `columns`.
 pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
+    if plan.rows.total == 0 {
+        return format!("nothing to plan: no rows in {}", plan.inputs);
+    }
     let mut lines: Vec<String> = Vec::new();
     for text in advice(plan).iter().take(1) {
         lines.extend(wrap(text, columns));

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use jiff::ZonedDateTime;
 
 use super::super::exit::Exit;
 use super::super::plan::{Counted, Learned, Plan, Rows, count, document, learn, words};
+use super::super::results::find;
 use super::super::{parts, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
@@ -48,7 +49,17 @@ impl NewRun<'_> {
         self.learn_from_results(&mut learned, catalog)?;
         let disk = self.disk();
         for path in &asked.history {
-            learn(&mut learned, path, &self.origin, catalog, &disk)?;
+            let results = find(path, &disk).context("--history")?.results;
+            let has_answers = match &results {
+                Some(results) => learn(&mut learned, results, &self.origin, catalog, &disk)?,
+                None => false,
+            };
+            if !has_answers {
+                bail!(
+                    "--history {}: there are no answers yet; name the results of a run that has some",
+                    path.display()
+                );
+            }
         }
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
@@ -182,7 +193,7 @@ impl NewRun<'_> {
         let disk = self.disk();
         match &self.paths.results {
             Some(path) if disk.kind(path).is_ok_and(|kind| kind.is_some()) => {
-                learn(learned, path, &self.origin, catalog, &disk)
+                learn(learned, path, &self.origin, catalog, &disk).map(drop)
             }
             _ => Ok(()),
         }

@@ -1,0 +1,264 @@
+//! The command `plan`, and the forecast in the first line of a run.
+
+use std::path::Path;
+
+use claude_batch::domain::RateLimits;
+use claude_batch::sim::config::{Latency, OutputLengths};
+use serde_json::Value;
+
+use crate::support::*;
+
+/// Returns the JSON plan that a command printed.
+#[track_caller]
+fn plan(said: &Said) -> Value {
+    said.ends_with(0);
+    assert_eq!(said.out.lines().count(), 1, "{}", said.out);
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+}
+
+/// Returns an API that gives answers of 40 tokens.
+fn api() -> Api {
+    Api::new(quick().with_lengths(OutputLengths::fixed(40)))
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn a_plan_shows_cost_and_time_and_changes_nothing() {
+    let folder = Folder::with_rows(200);
+
+    let said = folder.run(&["plan", "prompts.jsonl", "--tier", "1"]);
+
+    said.ends_with(0);
+    for part in [
+        "200 to send of prompts.jsonl",
+        "cost      about $",
+        "at most $",
+        "prices of ",
+        "time      about ",
+        "bound by  requests per minute",
+        "tier 1 (as of 2026-01-15)",
+        "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
+        "--tier 2",
+        "deposit $40.00, 20/9/9 times the limits",
+        "as of 2026-01)",
+        "--tier scale",
+        "--model claude-haiku-5-5",
+    ] {
+        assert!(said.out.contains(part), "{part:?} is missing in:\n{}", said.out);
+    }
+    assert!(said.out.starts_with("The run waits for the limit on requests"), "advice comes first:\n{}", said.out);
+    assert_eq!(folder.names(), ["prompts.jsonl"]);
+}
+
+#[test]
+fn a_plan_learns_from_a_trial_and_names_it() {
+    let folder = Folder::with_rows(300);
+    let api = api();
+    folder.run_at(&api, &["run", "prompts.jsonl", "--limit", "50"]).ends_with(0);
+    let before = folder.contents();
+
+    let ours = plan(&folder.run_at(&api, &["plan", "prompts.jsonl", "--json"]));
+    folder.write("other.jsonl", &rows(100).replace("Say the number", "Tell me about"));
+    let other = plan(&folder.run_at(&api, &["plan", "other.jsonl", "--history", "prompts.results.jsonl", "--json"]));
+    let swapped = plan(&folder.run_at(&api, &["plan", "--history", "prompts.results.jsonl", "other.jsonl", "--json"]));
+
+    // Answers are cut at 32 tokens.
+    for (plan, rows) in [(&ours, 250.0), (&other, 100.0), (&swapped, 100.0)] {
+        assert_eq!(number(&plan["rows"]["to_send"]), rows);
+        assert_eq!(number(&plan["tokens"]["output"]["likely"]), 32.0 * rows, "{plan}");
+        assert_eq!(
+            (&plan["basis"]["history"]["answers"], number(&plan["basis"]["history"]["rows"])),
+            (&50.into(), rows)
+        );
+        assert_eq!(plan["basis"]["history"]["results"][0]["path"], "prompts.results.jsonl");
+        assert_eq!(plan["basis"]["history"]["results"][0]["origin"], api.url.as_str());
+    }
+    assert_eq!((number(&ours["rows"]["total"]), number(&ours["rows"]["done"])), (300.0, 50.0));
+    assert!(number(&ours["spent_usd"]) > 0.0);
+    assert!(ours["basis"]["limits"]["source"].as_str().is_some_and(|text| text.contains("a run learned")), "{ours}");
+    let rest = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    rest.ends_with(0);
+    let spent = api.books().billed_money.dollars();
+    let (low, high) = (number(&ours["cost_usd"]["low"]), number(&ours["cost_usd"]["high"]));
+    let planned = number(&ours["spent_usd"]);
+    assert!((planned + low..=planned + high).contains(&spent), "{spent} instead of {planned} + {low} to {high}");
+    for (path, bytes) in before {
+        let is_kept = path.extension().is_some_and(|end| end == "jsonl") || bytes.is_empty() || path.exists();
+        assert!(is_kept, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_rehearsal_is_a_history_too() {
+    let folder = Folder::with_rows(60);
+    folder.run(&["run", "prompts.jsonl", "--simulate", "--tier", "4"]).ends_with(0);
+
+    let plan = plan(&folder.run(&["plan", "prompts.jsonl", "--history", "prompts.jsonl", "--json"]));
+
+    assert_eq!(number(&plan["rows"]["to_send"]), 60.0, "the rehearsal has answered no row");
+    assert_eq!(plan["basis"]["history"]["results"][0]["origin"], "simulator");
+    assert_eq!(number(&plan["basis"]["history"]["rows"]), 60.0);
+}
+
+#[test]
+fn the_api_counts_tokens_for_a_plan_and_charges_nothing() {
+    let folder = Folder::with_rows(80);
+    let config = quick();
+    let api =
+        Api::new(claude_batch::sim::config::SimConfig { token_skew: 1.5, count_tokens_rpm: Some(60_000), ..config });
+
+    let counted =
+        plan(&folder.run_at(&api, &["plan", "prompts.jsonl", "--count-tokens", "30", "--tier", "4", "--json"]));
+
+    let rehearsed =
+        folder.run(&["plan", "prompts.jsonl", "--count-tokens", "5", "--simulate", "--tier", "4", "--json"]);
+    let without_key = folder.run(&["plan", "prompts.jsonl", "--count-tokens", "5"]);
+    let books = api.books();
+    assert_eq!((books.requests, books.billed_calls), (30, 0));
+    assert_eq!(
+        (number(&counted["basis"]["sample"]["counted"]), number(&counted["basis"]["sample"]["rows"])),
+        (30.0, 80.0)
+    );
+    let input = &counted["tokens"]["input"];
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    let truth = api.books().billed.input_tokens as f64;
+    assert!((number(&input["low"])..=number(&input["high"])).contains(&truth), "{truth}: {input}");
+    assert_eq!(number(&plan(&rehearsed)["basis"]["sample"]["counted"]), 5.0);
+    without_key.ends_with(2).tells(&["ANTHROPIC_API_KEY"]);
+}
+
+#[test]
+fn a_refused_key_and_a_server_without_token_counts_are_told() {
+    let folder = Folder::with_rows(20);
+    let mut config = quick();
+    config.keys = claude_batch::sim::config::Keys::Only(["another".into()].into_iter().collect());
+    let api = Api::new(config);
+
+    let refused = folder.run_at(&api, &["plan", "prompts.jsonl", "--count-tokens", "5"]);
+
+    refused.ends_with(2).tells(&["--count-tokens: the server refuses the key"]);
+    assert!(!refused.err.contains(CANARY));
+    assert_eq!(api.books().billed_calls, 0);
+}
+
+#[test]
+fn a_deadline_and_a_budget_are_judged() {
+    let folder = Folder::with_rows(600);
+    let args = |rest: &[&'static str]| [&["plan", "prompts.jsonl", "--tier", "1"], rest].concat();
+
+    let late = folder.run(&args(&["--deadline", "10s", "--max-cost", "0.001"]));
+    let early = folder.run(&args(&["--deadline", "6h", "--max-cost", "100", "--json"]));
+
+    late.ends_with(0);
+    for part in ["not enough", "is missing for the likely cost", "missed by at least", "--max-cost <$0.01"] {
+        let part = part.replace("<$0.01", "$0.001");
+        assert!(late.out.contains(&part), "{part:?} is missing in:\n{}", late.out);
+    }
+    let early = plan(&early);
+    assert_eq!((&early["deadline"]["verdict"], &early["max_cost"]["verdict"]), (&"fits".into(), &"fits".into()));
+    assert!(number(&early["deadline"]["spare_s"]) > 0.0 && number(&early["max_cost"]["spare_usd"]) > 0.0);
+    folder.run(&args(&["--deadline", "soon"])).ends_with(2).tells(&["--deadline", "'mon 9:00'"]);
+}
+
+#[test]
+fn rows_without_a_price_are_counted_apart_and_never_guessed() {
+    let folder = Folder::new();
+    let row = |model: &str| format!("{{\"prompt\":\"Hi\",\"model\":\"{model}\"}}\n");
+    folder.write("mixed.jsonl", &[row("claude-haiku-4-5").repeat(2), row("my-model")].concat());
+    folder.write("unknown.jsonl", &row("my-model"));
+
+    let mixed = plan(&folder.run(&["plan", "mixed.jsonl", "--json", "--base-url", "http://127.0.0.1:9"]));
+    let unknown = folder.run(&["plan", "unknown.jsonl", "--base-url", "http://127.0.0.1:9"]);
+    let line = folder.run(&["run", "mixed.jsonl", "--dry-run", "--base-url", "http://127.0.0.1:9"]);
+
+    assert_eq!(number(&mixed["rows"]["unpriced"]), 1.0);
+    assert!(number(&mixed["cost_usd"]["likely"]) > 0.0);
+    let of_model =
+        |name: &str| mixed["by_model"].as_array().and_then(|all| all.iter().find(|one| one["model"] == name));
+    assert_eq!(of_model("my-model").map(|one| &one["cost_usd"]), Some(&Value::Null));
+    unknown.ends_with(0);
+    assert!(unknown.out.contains("cost      unknown: a model has no price"), "{}", unknown.out);
+    line.ends_with(0).tells(&["without 1 row whose cost is unknown", "about $"]);
+}
+
+#[test]
+fn what_can_not_be_planned_gets_a_clear_message() {
+    let folder = Folder::with_rows(3);
+    folder.write("empty.jsonl", "");
+
+    folder.run(&["plan", "missing.jsonl"]).ends_with(2).tells(&["missing.jsonl"]);
+    folder.run(&["plan", "prompts.jsonl", "--history", "nothing.jsonl"]).ends_with(2).tells(&["nothing.jsonl"]);
+    folder.run(&["plan", "prompts.jsonl", "--count-tokens", "0"]).ends_with(2).tells(&["--count-tokens"]);
+    let empty = folder.run(&["plan", "empty.jsonl"]);
+    let none = plan(&folder.run(&["plan", "empty.jsonl", "--json"]));
+    empty.ends_with(0);
+    assert!(empty.out.contains("nothing to plan: no rows in empty.jsonl"), "{}", empty.out);
+    assert_eq!((number(&none["rows"]["total"]), number(&none["cost_usd"]["high"])), (0.0, 0.0));
+    assert_eq!(none["options"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_pipe_and_several_files_can_be_planned() {
+    let folder = Folder::with_rows(30);
+    folder.write("more.jsonl", &rows(20).replace("\"r", "\"s"));
+
+    let piped = feed(folder.command(&["plan", "--json"]), &rows(40));
+    let both = folder.run(&["plan", "prompts.jsonl", "more.jsonl", "--json"]);
+
+    assert_eq!(number(&plan(&piped)["rows"]["to_send"]), 40.0);
+    assert_eq!(number(&plan(&both)["rows"]["to_send"]), 50.0);
+    assert_eq!(folder.names(), ["more.jsonl", "prompts.jsonl"]);
+}
+
+#[test]
+fn the_first_line_of_a_run_says_how_long_it_takes_and_warns_of_a_low_budget() {
+    let folder = Folder::with_rows(100);
+    let limits = RateLimits::new(1_000, 1_000_000, 1_000_000);
+    let api = Api::new(quick().with_limits(limits).with_latency(Latency::ZERO));
+
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--tier", "2", "--max-cost", "0.013"]);
+
+    said.tells(&[
+        "100 rows to send, about $",
+        " at most $",
+        ", until about ",
+        "is below the likely cost: the run will stop after",
+    ]);
+    assert!(api.books().billed_money.dollars() <= 0.013);
+}
+
+#[test]
+fn the_plans_of_all_fixtures_fit_the_schema() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let schema: Value = serde_json::from_str(
+        &std::fs::read_to_string(fixtures.join("schemas/plan.schema.json")).expect("the schema can be read"),
+    )
+    .expect("the schema is JSON");
+    let schema = jsonschema::validator_for(&schema).expect("it is a schema");
+    let folder = Folder::new();
+    let mut planned = 0;
+    for (name, rest) in [
+        ("prompts.jsonl", &["--tier", "2", "--deadline", "6h", "--max-cost", "1"][..]),
+        ("prompts.jsonl.gz", &["--tier", "1"]),
+        ("openai-batch.jsonl", &["--map-model", "gpt-4o-mini=claude-haiku-4-5"]),
+        ("tickets.csv", &["-t", "Classify: {{body}}", "--tier", "none"]),
+        ("letters", &["-m", "claude-fable-5-1", "-o", "letters.jsonl"]),
+        ("prompts.jsonl", &["-m", "my-model", "--base-url", "http://127.0.0.1:9"]),
+        ("prompts.jsonl", &["--simulate", "--count-tokens", "3"]),
+    ] {
+        let path = fixtures.join(name).display().to_string();
+        let said = folder.run(&[&["plan", &path, "--json"], rest].concat());
+        let plan = plan(&said);
+        let faults: Vec<String> =
+            schema.iter_errors(&plan).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+        assert!(faults.is_empty(), "{name}: {faults:?}");
+        planned += 1;
+    }
+    assert_eq!(planned, 7);
+    let broken = serde_json::json!({"v": 1, "rows": {}});
+    assert!(!schema.is_valid(&broken), "the schema can refuse something");
+    assert_eq!(folder.names(), Vec::<String>::new());
+}
