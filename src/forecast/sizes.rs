@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::history::{Answers, History, Seen};
 use super::prior;
-use super::statistics::{Sampled, mean, ratio, regression};
+use super::statistics::{Sampled, mean, ratio, regression, unseen_slope};
 use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
@@ -161,6 +161,10 @@ impl<'a> Known<'a> {
             true => regression(&pairs, mean_estimated, group.rows),
             false => None,
         };
+        let unseen = match by_prompt {
+            None if kept.iter().all(|seen| seen.estimated > 0) => unseen_slope(&pairs, mean_estimated),
+            _ => 0.0,
+        };
         let (sampled, slope) = match by_prompt {
             Some((sampled, slope)) => (Some(sampled), slope),
             None => (mean(&lengths, group.rows), 0.0),
@@ -172,6 +176,8 @@ impl<'a> Known<'a> {
         };
         let capped = Sampled { mean: sampled.mean.min(max_tokens), ..sampled };
         let mut quantity = Quantity::of(capped, self.basis, self.source);
+        quantity.errors.0 += (-unseen).max(0.0);
+        quantity.errors.1 += unseen.max(0.0);
         if self.basis == Basis::Model {
             let (below, above) = quantity.errors;
             let mean = quantity.mean;

@@ -74,6 +74,23 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
     Some((Sampled { mean, error: quantile(n - 1) * variance_of_mean.sqrt() }, slope))
 }
 
+/// Returns by how much the mean of `y` may differ between rows whose mean `x` is `mean_x` and the rows of the sample, if
+/// the sample is too small, or too uniform, to show whether `y` rises with `x`. The result is negative if these rows have
+/// a smaller `x`.
+pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
+    let count = pairs.len() as f64;
+    if pairs.len() < 3 {
+        return 0.0;
+    }
+    let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0 / count, y + pair.1 / count));
+    let xx: f64 = pairs.iter().map(|pair| (pair.0 - x).powi(2)).sum();
+    let yy: f64 = pairs.iter().map(|pair| (pair.1 - y).powi(2)).sum();
+    // Lengths rarely rise faster than prompts: at most in proportion to them.
+    let steepest = y / x.max(1.0);
+    let slope = if xx > 0.0 { (2.0 * (yy / xx / count).sqrt()).min(steepest) } else { steepest };
+    slope * (mean_x - x)
+}
+
 /// Returns how far the mean of `rows` rows may be from the mean of a sample of `n`, if rows have this variance.
 fn error(variance: f64, n: usize, rows: u64) -> f64 {
     quantile(n) * (variance * (1.0 / n as f64 + 1.0 / rows.max(1) as f64)).sqrt()

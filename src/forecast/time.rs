@@ -157,7 +157,12 @@ impl Timing<'_> {
         let slowest = (0..pools.list.len()).map(minutes).fold(0.0, f64::max);
         let share = if slowest > 0.0 { PLAYED_MINUTES / slowest } else { 1.0 };
         let wanted = (self.load.rows() as f64 * share) as usize;
-        self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows))
+        let mut rows = self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows));
+        if (rows.len() as u64) < self.load.rows() {
+            // The steady part of the played run stands for all rows, so it must not depend on the order of the input.
+            rows.sort_unstable_by_key(|row| row.hash.rotate_left(32));
+        }
+        rows
     }
 
     /// Returns the requests, input tokens and output tokens that all rows of a pool need.

@@ -278,17 +278,6 @@ fn measured(
     })
 }
 
-/// How the API reads a prompt.
-#[derive(Clone, Copy)]
-enum Reading {
-    /// Nothing is cached.
-    Uncached,
-    /// All of it comes from a cache.
-    Cached,
-    /// All of it is written to a cache.
-    Written(Caching),
-}
-
 /// Computes the expected and the highest cost of an answer; `None` when the model has no price.
 fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
     let prices = known.prices(terms.speed)?;
@@ -296,28 +285,36 @@ fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms,
     let others =
         if bound.may_fall_back { known.most_of_any(terms, &bound.usage).times(FALLBACKS) } else { Money::ZERO };
     let most = prices.most(terms, &bound.usage) + others;
-    let read = |tokens: u32, caching| {
-        let tokens = u64::from(tokens);
-        let usage = match caching {
-            Reading::Uncached => Usage { input_tokens: tokens, ..Usage::default() },
-            Reading::Cached => Usage { cache_read_tokens: tokens, ..Usage::default() },
-            Reading::Written(Caching::Hour) => Usage { cache_write_1h_tokens: tokens, ..Usage::default() },
-            Reading::Written(_) => Usage { cache_write_5m_tokens: tokens, ..Usage::default() },
-        };
-        prices.cost(terms, &usage).min(most)
+    // How the API may read the prompt: without a cache, or, if the request has cache marks, from a cache or to a cache.
+    let ways: &[fn(u64) -> Usage] = match estimate.caching {
+        Caching::None => &[uncached],
+        Caching::FiveMinutes => &[uncached, from_cache, to_cache_for_minutes],
+        Caching::Hour => &[uncached, from_cache, to_cache_for_minutes, to_cache_for_an_hour],
     };
+    let cost = |tokens: u32, way: fn(u64) -> Usage| prices.cost(terms, &way(tokens.into())).min(most);
     let tokens = estimate.tokens;
-    let (lowest, highest) = match estimate.caching {
-        Caching::None => (Reading::Uncached, Reading::Uncached),
-        caching => (Reading::Cached, Reading::Written(caching)),
-    };
-    let input = Interval {
-        low: read(tokens.low, lowest),
-        likely: read(tokens.likely, Reading::Uncached),
-        high: read(tokens.high, highest),
-    };
+    let likely = cost(tokens.likely, uncached);
+    let low = ways.iter().map(|way| cost(tokens.low, *way)).min().unwrap_or(likely).min(likely);
+    let high = ways.iter().map(|way| cost(tokens.high, *way)).max().unwrap_or(likely).max(likely);
+    let input = Interval { low, likely, high };
     let output_token = prices.output_token(terms, tokens.likely.into());
     Some(Expense { input, output_token, most })
+}
+
+fn uncached(tokens: u64) -> Usage {
+    Usage { input_tokens: tokens, ..Usage::default() }
+}
+
+fn from_cache(tokens: u64) -> Usage {
+    Usage { cache_read_tokens: tokens, ..Usage::default() }
+}
+
+fn to_cache_for_minutes(tokens: u64) -> Usage {
+    Usage { cache_write_5m_tokens: tokens, ..Usage::default() }
+}
+
+fn to_cache_for_an_hour(tokens: u64) -> Usage {
+    Usage { cache_write_1h_tokens: tokens, ..Usage::default() }
 }
 
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows by how much.
