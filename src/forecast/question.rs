@@ -101,3 +101,214 @@ impl Forecast {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::super::history::tests::past;
+    use super::super::options::{Change, TierLimits};
+    use super::super::{Counts, History};
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::domain::{Interval, Money, PoolId, RateLimits, Reason, Tier};
+    use crate::forecast::PastAnswer;
+    use crate::plan::load_tests::{load, row};
+    use crate::scheduler::{Config, LimitsOf, Window};
+    use jiff::civil::date;
+
+    /// Calls `answer` with a question about these rows at tier 2.
+    fn ask<T>(
+        load: &Load,
+        history: &History,
+        counts: &Counts,
+        most_rows: usize,
+        answer: impl Fn(Question<'_>) -> T,
+    ) -> T {
+        let catalog = Catalog::builtin();
+        let limits_of = |pool: &PoolId| catalog.limits(Tier::Two, &pool.class).limits;
+        let scheduler = |limits_of: LimitsOf| Config {
+            limits_of,
+            headroom: crate::limiter::Headroom::Auto,
+            window: Window::auto(1_000),
+            ..crate::scheduler::tests::config(RateLimits::NONE, 1)
+        };
+        let setting = Setting { limits_of: &limits_of, scheduler: &scheduler, bursts: None, most_rows };
+        answer(Question { load, history, counts, catalog: &catalog, setting: &setting })
+    }
+
+    fn forecast(load: &Load, history: &History, counts: &Counts) -> Forecast {
+        ask(load, history, counts, 30_000, |question| question.forecast())
+    }
+
+    fn prompts(count: usize, rest: &str) -> impl Iterator<Item = String> {
+        (0..count).map(move |number| row(&format!("Say the number {number} in words, please."), rest))
+    }
+
+    /// Returns the answers to 50 rows of the only template of a load. They have 1.5 tokens for each estimated one.
+    fn history(load: &Load, lengths: impl Fn(u64) -> u64) -> History {
+        let group = &load.groups()[0];
+        let estimated = (group.input_tokens.likely / group.rows) as u32;
+        let mut history = History::default();
+        let answer = |number| {
+            past(group.template.expect("one template"), estimated, u64::from(estimated) * 3 / 2, lengths(number))
+        };
+        (0..50).for_each(|number| history.add(&answer(number)));
+        history
+    }
+
+    #[test]
+    fn without_answers_the_interval_reaches_from_a_label_to_max_tokens() {
+        let load = load(prompts(100, ""), 0);
+
+        let Forecast { totals, output_basis, input_basis, .. } = forecast(&load, &History::default(), &Counts::new());
+
+        assert_eq!(totals.output_tokens, Interval { low: 800, likely: 10_000, high: 10_000 });
+        assert_eq!(output_basis, [(Basis::Assumption, 100)].into());
+        assert_eq!(input_basis, [(Basis::Assumption, 100)].into());
+        assert!(totals.input_tokens.low < totals.input_tokens.likely, "{totals:?}");
+        assert!(totals.cost.is_some_and(|cost| cost.high <= totals.at_most.expect("a price")));
+    }
+
+    #[test]
+    fn answers_to_the_template_make_the_forecast_exact_and_those_of_the_model_less_so() {
+        let load = load(prompts(1_000, ""), 0);
+        let same = history(&load, |number| 30 + number % 21);
+        let mut other = History::default();
+        (0..50).for_each(|number| other.add(&past(7, 10, 15, 30 + number % 21)));
+
+        let by_template = forecast(&load, &same, &Counts::new()).totals;
+        let by_model = forecast(&load, &other, &Counts::new());
+
+        let real = load.input_tokens().likely * 3 / 2;
+        assert!(by_template.input_tokens.contains(real), "{real}: {by_template:?}");
+        assert!(by_template.output_tokens.contains(40_000), "{by_template:?}");
+        let cost = by_template.cost.expect("a price").map(Money::dollars);
+        assert!((cost.high - cost.low) / 2.0 <= 0.15 * cost.likely, "{cost:?}");
+        assert_eq!(by_model.output_basis, [(Basis::Model, 1_000)].into());
+        let wide = by_model.totals.output_tokens;
+        assert!(wide.low < 21_000 && wide.high > 78_000, "{wide:?}");
+    }
+
+    #[test]
+    fn token_counts_win_over_earlier_answers() {
+        let load = load(prompts(500, ""), 0);
+        let counts: Counts = (0..20).map(|_| (0, 20, 40)).collect();
+
+        let forecast = forecast(&load, &history(&load, |_| 30), &counts);
+
+        assert_eq!(forecast.input_basis, [(Basis::Counts, 500)].into());
+        let twice = 2 * load.input_tokens().likely;
+        assert!(forecast.totals.input_tokens.contains(twice), "{twice}: {:?}", forecast.totals);
+    }
+
+    #[test]
+    fn a_cache_that_earlier_answers_used_makes_prompts_cheaper() {
+        let load = load(prompts(500, ""), 0);
+        let mut cached = History::default();
+        let template = load.groups()[0].template.expect("one template");
+        (0..50).for_each(|_| cached.add(&PastAnswer { price_share: Some(0.2), ..past(template, 20, 30, 10) }));
+
+        let plain = forecast(&load, &history(&load, |_| 10), &Counts::new()).totals.cost.expect("a price");
+        let cheap = forecast(&load, &cached, &Counts::new()).totals.cost.expect("a price");
+
+        assert!(cheap.high < plain.low, "{cheap:?} {plain:?}");
+    }
+
+    #[test]
+    fn rows_without_a_price_are_left_out_and_counted() {
+        let rows = prompts(10, "").chain(prompts(5, r#","model":"mine""#));
+
+        let Forecast { totals, by_model, .. } = forecast(&load(rows, 0), &History::default(), &Counts::new());
+
+        assert_eq!((totals.rows, totals.unpriced), (15, 5));
+        assert_eq!(by_model[0].1.cost, totals.cost);
+        assert_eq!((by_model[1].0.as_str(), by_model[1].1.cost), ("mine", None));
+    }
+
+    #[test]
+    fn a_part_of_the_rows_says_how_long_all_of_them_take() {
+        let load = load(prompts(12_000, ""), 0);
+        let history = history(&load, |number| 20 + number);
+        let time = |most_rows| ask(&load, &history, &Counts::new(), most_rows, |question| question.forecast()).time;
+
+        let (all, part) = (time(30_000), time(4_000));
+
+        assert_eq!((all.played_rows > 4_500, part.played_rows), (true, 4_000));
+        let ratio = part.time.likely.as_secs_f64() / all.time.likely.as_secs_f64();
+        assert!((0.97..1.03).contains(&ratio), "{ratio}: {part:?} {all:?}");
+        // 12,000 rows at 1,000 per minute, of which the first 1,000 may go at once.
+        assert!(all.time.contains(Duration::from_secs(690)), "{all:?}");
+        assert_eq!(all.bound_by[0].0, Reason::Limit(crate::domain::Dimension::Requests));
+    }
+
+    #[test]
+    fn changes_are_computed_like_the_forecast() {
+        let long = |row: String| row.replace(r#""max_tokens":100"#, r#""max_tokens":1000"#);
+        let load = load(prompts(6_000, r#","model":"claude-opus-4-8""#).map(long), 0);
+        let history = {
+            let mut history = History::default();
+            let template = load.groups()[0].template.expect("one template");
+            let answer = PastAnswer { model: "claude-opus-4-8".into(), ..past(template, 20, 20, 40) };
+            (0..50).for_each(|_| history.add(&answer));
+            history
+        };
+        let catalog = Catalog::builtin();
+        let four = |pool: &PoolId| catalog.limits(Tier::Four, &pool.class).limits;
+        let tiers: [TierLimits<'_>; 1] = [(Tier::Four, &four)];
+
+        let (base, others) = ask(&load, &history, &Counts::new(), 10_000, |question| {
+            let base = question.forecast();
+            let others = question.alternatives(&base, &tiers, date(2026, 11, 26));
+            (base, others)
+        });
+
+        let of = |change: &dyn Fn(&Change) -> bool| {
+            others.iter().find(|other| change(&other.change)).unwrap_or_else(|| panic!("it is offered: {others:#?}"))
+        };
+        let tier = of(&|change| *change == Change::Tier(Tier::Four));
+        assert_eq!(tier.cost, base.totals.cost);
+        assert!(tier.time.likely < base.time.time.likely / 3, "{tier:?}");
+        let model = of(&|change| matches!(change, Change::Model { to, .. } if to == "claude-opus-5-5"));
+        let (cost, before) = (model.cost.expect("a price"), base.totals.cost.expect("a price"));
+        // Input and output cost four fifths, and the tokenizer is the same.
+        let ratio = cost.likely.dollars() / before.likely.dollars();
+        assert!((0.79..0.81).contains(&ratio), "{ratio}");
+        let shorter = of(&|change| matches!(change, Change::MaxTokens { .. }));
+        assert_eq!(shorter.change, Change::MaxTokens { from: 1_000, to: 64 });
+        let least_saved = Money::per_token(25.0).times(6_000 * (1_000 - 64));
+        let saved = base.totals.at_most.expect("a price").less(shorter.at_most.expect("a price"));
+        assert!(saved.0.abs_diff(least_saved.0) < Money::from_dollars(0.001).0, "{saved} {least_saved}");
+        assert!(others.iter().all(|other| other.time.low <= other.time.likely && other.time.likely <= other.time.high));
+        assert!(!others.iter().any(|other| matches!(&other.change, Change::Model { to, .. } if to.contains("4-5"))));
+    }
+
+    #[test]
+    fn answers_that_were_cut_ask_for_more_room() {
+        let load = load(prompts(200, ""), 0);
+        let mut history = History::default();
+        let template = load.groups()[0].template.expect("one template");
+        (0..50).for_each(|number| {
+            history.add(&PastAnswer { is_truncated: number % 5 == 0, ..past(template, 20, 20, 90) });
+        });
+
+        let (base, others) = ask(&load, &history, &Counts::new(), 10_000, |question| {
+            let base = question.forecast();
+            let others = question.alternatives(&base, &[], date(2026, 11, 26));
+            (base, others)
+        });
+
+        assert_eq!(base.truncated_share, Some(0.2));
+        let longer = others.iter().find(|other| other.change == Change::MaxTokens { from: 100, to: 200 });
+        let cost = longer.and_then(|other| other.cost).expect("it is offered");
+        assert!(cost.likely > base.totals.cost.expect("a price").likely);
+    }
+
+    #[test]
+    fn no_rows_cost_nothing_and_take_no_time() {
+        let forecast = forecast(&Load::default(), &History::default(), &Counts::new());
+
+        assert_eq!((forecast.totals.cost, forecast.totals.at_most), (Some(Interval::default()), Some(Money::ZERO)));
+        assert_eq!(forecast.of_run().time, None);
+    }
+}

@@ -281,7 +281,7 @@ fn mixed(number: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::super::tests::params;
@@ -291,7 +291,8 @@ mod tests {
     use crate::domain::{JobId, Origin, Params};
     use crate::source::Row;
 
-    fn load(rows: impl Iterator<Item = String>, requests: usize) -> Load {
+    /// Returns the load of these rows, which are JSON objects of parameters.
+    pub(crate) fn load(rows: impl Iterator<Item = String>, requests: usize) -> Load {
         let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
         let catalog = Arc::new(Catalog::builtin());
         let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
@@ -305,7 +306,8 @@ mod tests {
         load
     }
 
-    fn row(text: &str, rest: &str) -> String {
+    /// Returns a row with this prompt and these further members.
+    pub(crate) fn row(text: &str, rest: &str) -> String {
         format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":100{rest}}}"#)
     }
 

@@ -39,6 +39,8 @@ pub use census::{DuplicateLabel, Repeats, is_suspect};
 pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
 pub use estimate::{Estimate, estimate};
 pub use key::{Dialect, key};
+#[cfg(test)]
+pub(crate) use load::tests as load_tests;
 pub use load::{Group, Load, Sampled};
 pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};

@@ -25,6 +25,7 @@ pub(super) struct Step {
 
 /// What happens to a row that was read.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every row is planned, and a box would be allocated for each")]
 pub(super) enum RowDecision {
     /// The row is skipped, because an earlier run has finished it. Its cost was not estimated.
     Done(Box<Identified>),
