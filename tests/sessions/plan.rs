@@ -42,7 +42,7 @@ fn a_plan_shows_cost_and_time_and_changes_nothing() {
         "tier 1 (as of 2026-01-15)",
         "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
         "--tier 2",
-        "deposit $40.00, 20/9/9 times the limits",
+        "20, 9 and 9 times the requests, input and output; deposit $40; pays from ",
         "as of 2026-01)",
         "--tier scale",
         "--model claude-haiku-5-5",
@@ -160,6 +160,7 @@ fn a_deadline_and_a_budget_are_judged() {
     let early = plan(&early);
     assert_eq!((&early["deadline"]["verdict"], &early["max_cost"]["verdict"]), (&"fits".into(), &"fits".into()));
     assert!(number(&early["deadline"]["spare_s"]) > 0.0 && number(&early["max_cost"]["spare_usd"]) > 0.0);
+    folder.run(&args(&["--deadline", "2020-01-01"])).ends_with(2).tells(&["--deadline 2020-01-01", "is in the past"]);
     folder.run(&args(&["--deadline", "soon"])).ends_with(2).tells(&["--deadline", "'mon 9:00'"]);
 }
 

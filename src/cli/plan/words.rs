@@ -34,9 +34,7 @@ pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
     if plan.rows.to_send > 0 && !plan.alternatives.is_empty() {
         lines.push(String::new());
         lines.push("what would change it:".to_owned());
-        let all = plan.alternatives.iter().map(|other| (change_words(&other.change), alternative(plan, other)));
-        let width = all.clone().map(|(change, _)| change.len()).max().unwrap_or(0);
-        lines.extend(all.map(|(change, effect)| format!("  {change:width$}  {effect}")));
+        lines.extend(alternatives(plan, columns));
     }
     for text in advice(plan).iter().skip(1) {
         lines.push(String::new());
@@ -214,38 +212,62 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-fn alternative(plan: &Plan<'_>, other: &Alternative) -> String {
-    let time = format!("about {}", rough_duration(other.time.likely));
-    let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));
-    let mut text = format!("{time}, {cost}");
-    match &other.change {
-        Change::Tier(tier) => text.push_str(&ladder_words(plan, *tier)),
-        Change::Model { from, .. } if plan.forecast.by_model.len() > 1 => {
-            text.push_str(&format!(" (instead of {})", escape(from)));
+/// Returns a line for each change: the flags, the time and the cost after it, and a remark. A remark that does not fit is
+/// in lines of its own.
+fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
+    let cells = |other: &Alternative| {
+        let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));
+        let cost = if matches!(other.change, Change::Tier(_)) { String::new() } else { cost };
+        [change_words(&other.change), format!("about {}", rough_duration(other.time.likely)), cost]
+    };
+    let rows: Vec<_> = plan.alternatives.iter().map(|other| (cells(other), remark(plan, other))).collect();
+    let width = |at: usize| rows.iter().map(|(cells, _)| cells[at].chars().count()).max().unwrap_or(0);
+    let widths = [0, 1, 2].map(width);
+    let mut lines = Vec::new();
+    for ([change, time, cost], remark) in &rows {
+        let [of_change, of_time, of_cost] = widths;
+        let cost = if of_cost > 0 { format!("  {cost:of_cost$}") } else { String::new() };
+        let line = format!("  {change:of_change$}  {time:of_time$}{cost}");
+        let whole = format!("{line}  {remark}");
+        if whole.trim_end().chars().count() <= columns {
+            lines.push(whole.trim_end().to_owned());
+            continue;
         }
-        Change::Model { .. } => {}
+        lines.push(line.trim_end().to_owned());
+        lines.extend(wrap(remark, columns.saturating_sub(6)).iter().map(|part| format!("      {part}")));
+    }
+    lines
+}
+
+/// Returns what else there is to say about a change.
+fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
+    match &other.change {
+        Change::Tier(tier) => ladder_words(plan, *tier),
+        Change::Model { from, .. } if plan.forecast.by_model.len() > 1 => format!("instead of {}", escape(from)),
+        Change::Model { .. } => String::new(),
         Change::MaxTokens { from, .. } => {
-            let most = other.at_most.map(|most| format!(", at most {}", most.rounded_up())).unwrap_or_default();
-            text.push_str(&format!("{most} (instead of {from})"));
+            let most = other.at_most.map(|most| format!("at most {}, ", most.rounded_up())).unwrap_or_default();
+            format!("{most}instead of {from}")
         }
     }
-    text
 }
 
 fn ladder_words(plan: &Plan<'_>, tier: Tier) -> String {
     let Some(step) = plan.step(tier) else {
-        return plan
-            .catalog
-            .tier_table(tier)
-            .map(|table| format!(" (limits as of {})", table.date))
-            .unwrap_or_default();
+        return plan.catalog.tier_table(tier).map(|table| format!("limits as of {}", table.date)).unwrap_or_default();
     };
     let ladder::Step { deposit, increase, break_even_a_day } = step;
-    let times = |factor: Option<f64>| factor.map_or("-".to_owned(), |factor| format!("{factor:.3}"));
-    let short = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    let increase = increase.map(|factor| short(times(factor))).join("/");
-    let pays = break_even_a_day.map(|rows| format!(", pays from {} blocked requests a day", count(rows.ceil() as u64)));
-    format!(" (deposit {deposit}, {increase} times the limits{}; as of {AS_OF})", pays.unwrap_or_default())
+    let factor = |factor: Option<f64>| {
+        let text = factor.map_or("-".to_owned(), |factor| format!("{factor:.2}"));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let [requests, input, output] = increase.map(factor);
+    let pays = break_even_a_day.map(|rows| format!("; pays from {} blocked requests a day", count(rows.ceil() as u64)));
+    format!(
+        "{requests}, {input} and {output} times the requests, input and output; deposit ${:.0}{} (as of {AS_OF})",
+        deposit.dollars(),
+        pays.unwrap_or_default()
+    )
 }
 
 impl Plan<'_> {

@@ -45,6 +45,11 @@ impl NewRun<'_> {
     ) -> Result<Exit> {
         let Some(asked) = &self.planning else { bail!("a plan was asked for") };
         let Some(survey) = survey else { bail!("the input of a plan is always read") };
+        let now = ZonedDateTime::now();
+        let deadline = asked.deadline.and_then(|deadline| deadline.moment(&now));
+        if let Some(past) = deadline.filter(|deadline| *deadline <= now.timestamp()) {
+            bail!("--deadline {past} is in the past; name a later time");
+        }
         let mut learned = Learned::default();
         self.learn_from_results(&mut learned, catalog)?;
         let disk = self.disk();
@@ -63,7 +68,6 @@ impl NewRun<'_> {
         }
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
-        let now = ZonedDateTime::now();
         let (forecast, alternatives) =
             self.with_question(survey, catalog, &learned, &counted, ROWS_OF_PLAN, |question| {
                 let forecast = question.forecast();
@@ -97,7 +101,7 @@ impl NewRun<'_> {
             catalog,
             spent: recovered.totals.spend,
             max_cost: self.config.max_cost,
-            deadline: asked.deadline.and_then(|deadline| deadline.moment(&now)),
+            deadline,
             now,
         };
         if let Some(fault) = &counted.fault {
