@@ -197,7 +197,7 @@ impl Pool {
         is_changed
     }
 
-    /// Notes a refusal: the burst of the emptied buckets becomes smaller, and the headroom grows.
+    /// Notes a refusal: the burst of the emptied bucket is corrected, and the headroom grows.
     ///
     /// Returns the dimension that had no room, if the head shows it. If `limit_changed` is true, the limit changed
     /// after the request was sent. In this case the refusal says nothing about bursts.
@@ -216,10 +216,7 @@ impl Pool {
         }
         self.open_headroom(HEADROOM_AFTER_LIMIT, now);
         match short {
-            Some(dimension) => {
-                let (signal, retry_after) = (signals.of(dimension), signals.retry_after);
-                self.dimensions[dimension.index()].shrink_burst(cost, signal, retry_after, now);
-            }
+            Some(dimension) => self.dimensions[dimension.index()].correct_burst(cost, signals.retry_after, now),
             None if !self.has_seen_limits => {
                 self.empty(now);
                 if self.held_until <= now {
