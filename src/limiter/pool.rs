@@ -434,6 +434,42 @@ mod tests {
     }
 
     #[test]
+    fn a_reported_zero_may_stand_for_a_debt_and_changes_no_level_below_zero() {
+        let mut pool = pool(RateLimits::NONE);
+        let large = Cost { requests: 1, input_tokens: 20_000, output_tokens: 10 };
+        let input_tokens = LimitSignal { limit: Some(450_000), remaining: Some(0) };
+        let Admission::Granted(reservation) = pool.reserve(large, Instant::ZERO) else { panic!("the bucket is full") };
+        let before = pool.level(Dimension::InputTokens, Instant::ZERO);
+
+        pool.observe(large, &RateSignals { input_tokens, ..RateSignals::default() }, true, Instant::ZERO);
+
+        assert_eq!(before, Some(-12_500));
+        assert_eq!(pool.level(Dimension::InputTokens, Instant::ZERO), before);
+        pool.settle(reservation, large, true, Instant::ZERO);
+    }
+
+    #[test]
+    fn a_refusal_because_of_another_limit_is_no_sign_that_others_use_requests() {
+        let mut pool = pool(RateLimits { rpm: Some(60), ..RateLimits::NONE });
+
+        for second in 0..9 {
+            let now = Instant::from_millis(second * 2_000);
+            let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket is full") };
+            pool.observe(ONE, &requests(60, 1), false, now);
+            pool.settle(reservation, ONE, true, now);
+        }
+        let at = Instant::from_secs(18);
+        let until = loop {
+            match pool.reserve(ONE, at) {
+                Admission::Granted(reservation) => pool.settle(reservation, ONE, true, at),
+                Admission::Wait { until, .. } => break until,
+            }
+        };
+
+        assert!(until <= at + Duration::from_millis(1_001), "the whole limit is used, not {until:?}");
+    }
+
+    #[test]
     fn the_share_that_other_clients_use_is_left_to_them() {
         let mut pool = pool(RateLimits::NONE);
         let mut sent = 0;
