@@ -216,7 +216,9 @@ impl Pool {
         }
         self.open_headroom(HEADROOM_AFTER_LIMIT, now);
         match short {
-            Some(dimension) => self.dimensions[dimension.index()].correct_burst(cost, signals.retry_after, now),
+            Some(dimension) => {
+                self.dimensions[dimension.index()].correct_burst(cost, signals.of(dimension), signals.retry_after, now)
+            }
             None if !self.has_seen_limits => {
                 self.empty(now);
                 if self.held_until <= now {

@@ -12,7 +12,8 @@
 //!
 //! A server's level can be below zero, and a head then reports 0. The level falls below zero when the server accepts a
 //! request that is larger than its bucket, and when answers are longer than predicted. So a 0 never raises the level, and
-//! it counts as a sign of other clients only if the own level is clearly above zero.
+//! it counts as a sign of other clients only if the own level is clearly above zero. For output this holds if more is in
+//! flight than the server's bucket holds.
 //!
 //! If a proxy hides the headers, the server's bucket is estimated by a shadow. The shadow is a second bucket that holds
 //! a whole minute's burst. Each request is taken from it as well. The level rises towards the shadow until the first
@@ -41,6 +42,9 @@ use super::{DimensionState, first_burst};
 
 /// Token counts in heads are rounded to thousands. The real count differs by at most this much.
 const ROUNDING: i64 = 500;
+/// The search for the burst begins this far below the remaining amount that a refusal reports. Half of it may come from
+/// rounding.
+const UNSURE: u32 = 1_000;
 /// How much a head may raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
 /// How much each of the first heads of a pool may raise a level, in the same unit. With this factor, a run of 50
@@ -124,9 +128,14 @@ impl DimensionState {
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
             (false, false) => rounding,
         };
+        let may_hide_debt = match self.dimension {
+            Dimension::Requests => false,
+            Dimension::InputTokens => may_be_in_debt,
+            // The level falls below zero by itself if more output is in flight than the server's bucket holds.
+            Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
+        };
         // Other clients took this amount. It does not include the uncovered output.
-        let tolerated = if may_be_in_debt { rounding } else { margin };
-        let missing = (bucket.level(now) - remaining - tolerated).max(0);
+        let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
             (true, _) => SLOW_RAISE_FACTOR,
@@ -169,15 +178,25 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Corrects the burst after a refusal of a request with this cost. `retry_after` is the wait that the server asks for.
-    pub(in crate::limiter) fn correct_burst(&mut self, cost: Cost, retry_after: Option<Duration>, now: Instant) {
+    /// Corrects the burst after a refusal of a request with this cost. `signal` and `retry_after` are what the refusal
+    /// says.
+    pub(in crate::limiter) fn correct_burst(
+        &mut self,
+        cost: Cost,
+        signal: LimitSignal,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) {
         let cost = self.amount(cost);
         let Some(bucket) = &mut self.bucket else { return };
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
             // The request was sent when our bucket was full. If the server's bucket were as small as ours, the server
             // would have accepted the request and gone into debt. So the server's bucket is larger.
-            self.search.on_too_small(bucket.burst(), cost, retry_after, per_second);
+            // It holds at least what remains. The search begins a little lower, because a burst that is too small costs
+            // less time than one that is too large.
+            let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
+            self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);
             return;
         }

@@ -46,13 +46,13 @@ impl BurstSearch {
         self.found
     }
 
-    /// Notes that a request that costs `cost` was refused, although a bucket with this smaller burst was full.
-    /// `per_second` is what the limit gives in a second.
-    pub(super) fn on_too_small(&mut self, burst: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
+    /// Notes that a request that costs `cost` was refused, although a bucket with the burst `held` was full. `held` is
+    /// below `cost`, and `per_second` is what the limit gives in a second.
+    pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));
-        let next = f64::from(burst) + (missing_secs + self.step_secs) * per_second;
-        self.found = (next as u32).min(cost).max(burst);
+        let next = f64::from(held) + (missing_secs + self.step_secs) * per_second;
+        self.found = (next as u32).min(cost).max(held);
     }
 
     /// Notes that a request within the burst that was found was refused, although the level was high enough.
