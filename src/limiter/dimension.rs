@@ -256,7 +256,9 @@ impl DimensionState {
     /// Sets the rate of the bucket. It is the limit, or the learned share of the limit, minus the headroom and the
     /// share of other clients.
     pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
-        self.drift.fade(now);
+        if self.dimension != Dimension::Requests {
+            self.drift.fade(now);
+        }
         let learned = self.learned.map_or(1.0, |learned| learned.share);
         if let Some(bucket) = &mut self.bucket {
             bucket.set_headroom(1.0 - (1.0 - headroom) * (1.0 - self.drift.share()) * learned, now);

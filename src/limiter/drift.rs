@@ -5,9 +5,11 @@
 //! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
 //! found within two time constants.
 //!
-//! The share also falls by itself. If too much is left to other clients, the server's bucket is full, and what would
-//! refill is lost. With a small burst, no head then shows that there was room. Without the fall, an error at the start of
-//! a run would slow down the whole run.
+//! The share of a limit for tokens also falls by itself. Heads round token counts, and they show no level below zero. So
+//! the differences contain errors. If too much is left to other clients, the server's bucket becomes full, and what would
+//! refill is lost. With a small burst, no head shows that there was room. Without the fall, an error at the start of a run
+//! would slow down the whole run. The share of the request limit does not fall by itself, because heads show that level
+//! exactly.
 
 use std::time::Duration;
 

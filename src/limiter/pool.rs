@@ -208,9 +208,12 @@ impl Pool {
         limit_changed: bool,
         now: Instant,
     ) -> Option<Dimension> {
-        let was_short =
-            |dimension: &Dimension| self.dimensions[dimension.index()].was_short(cost, signals.of(*dimension));
-        let short = Dimension::ALL.into_iter().find(was_short);
+        let states = || self.dimensions.iter().zip(Dimension::ALL);
+        let mut short = states().find(|(state, dimension)| state.was_short(cost, signals.of(*dimension)));
+        if short.is_none() {
+            short = states().find(|(state, dimension)| state.may_have_been_short(cost, signals.of(*dimension)));
+        }
+        let short = short.map(|(_, dimension)| dimension);
         if limit_changed {
             return short;
         }
@@ -469,6 +472,19 @@ mod tests {
         };
 
         assert!(until <= at + Duration::from_millis(1_001), "the whole limit is used, not {until:?}");
+    }
+
+    #[test]
+    fn a_refusal_names_the_input_if_the_reported_amount_may_be_rounded_up() {
+        let mut pool = pool(RateLimits::NONE);
+        let large = Cost { requests: 1, input_tokens: 9_995, output_tokens: 10 };
+        let refused_at = |remaining| {
+            let input_tokens = LimitSignal { limit: Some(450_000), remaining: Some(remaining) };
+            RateSignals { input_tokens, ..requests(1_000, 9) }
+        };
+
+        assert_eq!(pool.on_refusal(large, &refused_at(10_000), false, Instant::ZERO), Some(Dimension::InputTokens));
+        assert_eq!(pool.on_refusal(large, &refused_at(11_000), false, Instant::ZERO), None);
     }
 
     #[test]

@@ -178,6 +178,17 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
+    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows enough
+    /// room, but its figure may be rounded up.
+    pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
+        let needed = match self.dimension {
+            Dimension::InputTokens => i64::from(self.amount(cost)) + ROUNDING,
+            // A remaining request is not rounded, and one remaining output token is enough.
+            Dimension::Requests | Dimension::OutputTokens => return false,
+        };
+        signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
+    }
+
     /// Corrects the burst after a refusal of a request with this cost. `signal` and `retry_after` are what the refusal
     /// says.
     pub(in crate::limiter) fn correct_burst(
