@@ -354,4 +354,89 @@ pub(super) mod tests {
         let share = played.time.as_secs_f64() / (60.0 * 3_000.0 * 90.0 / 20_000.0);
         assert!((0.97..1.05).contains(&share), "{share}");
     }
+
+    /// A run whose sizes scatter.
+    struct Scattered {
+        limits: RateLimits,
+        burst_secs: u64,
+        rows: usize,
+        /// The mean input tokens, and how much their logarithm scatters.
+        input: (f64, f64),
+        /// The mean output tokens.
+        output: f64,
+        /// How many times too low the estimated input is.
+        too_low: f64,
+    }
+
+    impl Scattered {
+        /// Plays the run. Returns its time, divided by the time that the limits demand, and its share of refusals.
+        fn play(&self, seed: u64) -> (f64, f64) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let rows: Vec<Row> = (0..self.rows).map(|_| self.row(&mut rng)).collect();
+            let server = server(self.limits, Burst::Time(Duration::from_secs(self.burst_secs)));
+
+            let played = play(&rows, &server, config(&server));
+
+            let minutes = |used: u64, limit: Option<u32>| used as f64 / f64::from(limit.unwrap_or(u32::MAX));
+            let demanded = minutes(rows.len() as u64, self.limits.rpm)
+                .max(minutes(rows.iter().map(|row| row.call.input_tokens).sum(), self.limits.itpm))
+                .max(minutes(rows.iter().map(|row| row.call.output_tokens).sum(), self.limits.otpm));
+            (played.time.as_secs_f64() / (60.0 * demanded), played.refused as f64 / rows.len() as f64)
+        }
+
+        fn row(&self, rng: &mut fastrand::Rng) -> Row {
+            let mut scattered = |(mean, sigma): (f64, f64)| {
+                let normal = (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
+                (mean * (sigma * normal - sigma * sigma / 2.0).exp()).max(1.0)
+            };
+            let (input, output) = (scattered(self.input), scattered((self.output, 0.3)));
+            let call = SizedCall {
+                input_tokens: input as u64,
+                output_tokens: output as u64,
+                max_tokens: 4_096,
+                first_token: Duration::from_millis(1_600),
+                production: Duration::from_millis((output * 11.0) as u64),
+                is_stream: false,
+            };
+            Row { pool: 0, template: 1, estimated: (input / self.too_low) as u32, call }
+        }
+    }
+
+    const TIER_1: RateLimits = RateLimits::new(50, 30_000, 8_000);
+    const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
+
+    #[test]
+    fn a_small_burst_of_the_server_does_not_slow_down_a_run() {
+        let cases = [
+            // (limits, burst, rows, input, output, estimates)
+            (TIER_1, 5, 1_000, (2_500.0, 0.5), 20.0, 1.0),
+            (TIER_1, 5, 1_000, (2_500.0, 0.5), 20.0, 1.4),
+            (TIER_1, 1, 1_000, (2_500.0, 0.5), 20.0, 1.0),
+            (TIER_1, 1, 1_000, (2_500.0, 0.5), 20.0, 1.4),
+            (TIER_1, 1, 1_000, (2_500.0, 0.0), 20.0, 1.0),
+            (TIER_1, 5, 1_000, (2_700.0, 0.0), 20.0, 1.0),
+            (TIER_1, 1, 1_000, (800.0, 0.2), 20.0, 1.0),
+            (TIER_2, 5, 6_000, (900.0, 0.5), 400.0, 1.0),
+            (TIER_2, 1, 6_000, (900.0, 0.5), 400.0, 1.0),
+            (TIER_2, 1, 6_000, (900.0, 0.5), 400.0, 1.3),
+            (TIER_2, 5, 6_000, (3_000.0, 0.9), 50.0, 1.0),
+            (TIER_2, 1, 6_000, (3_000.0, 0.9), 50.0, 1.0),
+            (RateLimits::new(5_000, 5_000_000, 1_000_000), 1, 6_000, (6_000.0, 0.2), 60.0, 0.8),
+        ];
+        let mut missed = Vec::new();
+        for (limits, burst_secs, rows, input, output, too_low) in cases {
+            let case = Scattered { limits, burst_secs, rows, input, output, too_low };
+            for seed in 1..=3 {
+                let (ratio, refused) = case.play(seed);
+                if ratio > 1.05 || refused > 0.02 {
+                    missed.push(format!(
+                        "{limits:?}, burst of {burst_secs} s, rows of {input:?} and {output}, estimates {too_low} times \
+                         too low, seed {seed}: {ratio:.3} of the demanded time, {refused:.3} refused"
+                    ));
+                }
+            }
+        }
+
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
 }

@@ -6,6 +6,7 @@
 //! The file `levels` sets the level and the burst according to what the server reports.
 
 mod levels;
+mod search;
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use super::bucket::Bucket;
 use super::drift::Drift;
 use super::production::Production;
 use super::used::Used;
+
+use search::BurstSearch;
 
 pub(super) use levels::HeadSignal;
 
@@ -43,9 +46,8 @@ pub(super) struct DimensionState {
     /// Whether this program must use the server's full bucket slowly. The bucket filled up during trouble, when little
     /// was sent.
     is_slow: bool,
-    /// The burst never falls below this cost, because the server accepts a request of this cost only when the server's
-    /// bucket holds the whole cost. 0 when no such cost is known.
-    least_burst: u32,
+    /// The size of the server's bucket, as far as refusals show it. The burst never falls below it.
+    search: BurstSearch,
     /// The fraction of a token that is left over from the last raise of the level. It is added to the next raise.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
@@ -93,7 +95,7 @@ impl DimensionState {
             shadow: limit.map(|limit| Bucket::new(limit, limit)),
             learned: None,
             is_slow: false,
-            least_burst: 0,
+            search: BurstSearch::new(),
             raise_credit: 0.0,
             uncounted: 0,
             production: Production::default(),
@@ -128,7 +130,7 @@ impl DimensionState {
 
     /// Returns how much the server's bucket was seen to hold; `None` if this is not known.
     pub(super) fn burst_seen(&self) -> Option<u32> {
-        let most = self.most_held.max(self.least_burst).min(self.reported?);
+        let most = self.most_held.max(self.search.found()).min(self.reported?);
         Some(most).filter(|most| *most > 0)
     }
 
@@ -259,6 +261,9 @@ impl DimensionState {
     /// Sets the rate of the bucket. It is the limit, or the learned share of the limit, minus the headroom and the
     /// share of other clients.
     pub(super) fn set_pace(&mut self, headroom: f64, now: Instant) {
+        if self.dimension != Dimension::Requests {
+            self.drift.fade(now);
+        }
         let learned = self.learned.map_or(1.0, |learned| learned.share);
         if let Some(bucket) = &mut self.bucket {
             bucket.set_headroom(1.0 - (1.0 - headroom) * (1.0 - self.drift.share()) * learned, now);

@@ -4,11 +4,23 @@
 //! difference is what other clients took. The differences are summed, and older ones fade with a time constant. After
 //! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
 //! found within two time constants.
+//!
+//! The share of a limit for tokens also falls by itself. Heads round token counts, and they show no level below zero. So
+//! the differences contain errors. If too much is left to other clients, the server's bucket becomes full, and what would
+//! refill is lost. With a small burst, no head shows that there was room. Without the fall, an error at the start of a run
+//! would slow down the whole run. The share of the request limit does not fall by itself, because heads show that level
+//! exactly.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
 
 /// The share of the other clients is the sum of the differences, divided by what the limit gives in this many seconds.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share that is left to other clients. The run always gets the rest.
 const MOST: f64 = 0.9;
+/// Without new differences, the share falls to 1/e of its value in this time.
+const FADE: Duration = Duration::from_secs(60);
 /// A share below this is noise and counts as zero.
 const NOISE: f64 = 0.01;
 
@@ -16,12 +28,19 @@ const NOISE: f64 = 0.01;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drift {
     share: f64,
+    faded_at: Instant,
 }
 
 impl Drift {
     /// Returns the share that is left to other clients, 0 to 0.9.
     pub(super) fn share(&self) -> f64 {
         if self.share < NOISE { 0.0 } else { self.share }
+    }
+
+    /// Lowers the share by what the passed time takes from it.
+    pub(super) fn fade(&mut self, now: Instant) {
+        self.share *= (-now.since(self.faded_at).as_secs_f64() / FADE.as_secs_f64()).exp();
+        self.faded_at = now;
     }
 
     /// Notes that the server had `gone` tokens less than our own count. `gone` is negative when the server had more.
@@ -48,6 +67,17 @@ mod tests {
         }
 
         assert!((0.2..=0.32).contains(&drift.share()), "{}", drift.share());
+    }
+
+    #[test]
+    fn a_share_without_new_differences_fades() {
+        let mut drift = Drift::default();
+        (0..9).for_each(|_| drift.note(1_000, 6_000));
+        assert!(drift.share() > 0.8);
+
+        (1..=1_200).for_each(|quarter| drift.fade(Instant::from_millis(quarter * 250)));
+
+        assert_eq!(drift.share(), 0.0, "five minutes are over");
     }
 
     #[test]

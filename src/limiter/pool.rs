@@ -212,7 +212,7 @@ impl Pool {
         is_changed
     }
 
-    /// Notes a refusal: the burst of the emptied buckets becomes smaller, and the headroom grows.
+    /// Notes a refusal: the burst of the emptied bucket is corrected, and the headroom grows.
     ///
     /// Returns the dimension that had no room, if the head shows it. If `limit_changed` is true, the limit changed
     /// after the request was sent. In this case the refusal says nothing about bursts.
@@ -223,15 +223,20 @@ impl Pool {
         limit_changed: bool,
         now: Instant,
     ) -> Option<Dimension> {
-        let was_short =
-            |dimension: &Dimension| self.dimensions[dimension.index()].was_short(cost, signals.of(*dimension));
-        let short = Dimension::ALL.into_iter().find(was_short);
+        let states = || self.dimensions.iter().zip(Dimension::ALL);
+        let mut short = states().find(|(state, dimension)| state.was_short(cost, signals.of(*dimension)));
+        if short.is_none() {
+            short = states().find(|(state, dimension)| state.may_have_been_short(cost, signals.of(*dimension)));
+        }
+        let short = short.map(|(_, dimension)| dimension);
         if limit_changed {
             return short;
         }
         self.open_headroom(HEADROOM_AFTER_LIMIT, now);
         match short {
-            Some(dimension) => self.dimensions[dimension.index()].shrink_burst(cost, now),
+            Some(dimension) => {
+                self.dimensions[dimension.index()].correct_burst(cost, signals.of(dimension), signals.retry_after, now)
+            }
             None if !self.has_seen_limits => {
                 self.empty(now);
                 if self.held_until <= now {
@@ -471,6 +476,55 @@ mod tests {
         pool.observe(Cost { input_tokens: 2_500, ..large }, &tokens(5_000), true, Instant::from_secs(9));
 
         assert_eq!(pool.reported().map(|learned| learned.bursts), Some([None, Some(7_500), None]));
+    }
+
+    #[test]
+    fn a_reported_zero_may_stand_for_a_debt_and_changes_no_level_below_zero() {
+        let mut pool = pool(RateLimits::NONE);
+        let large = Cost { requests: 1, input_tokens: 20_000, output_tokens: 10 };
+        let input_tokens = LimitSignal { limit: Some(450_000), remaining: Some(0) };
+        let Admission::Granted(reservation) = pool.reserve(large, Instant::ZERO) else { panic!("the bucket is full") };
+        let before = pool.level(Dimension::InputTokens, Instant::ZERO);
+
+        pool.observe(large, &RateSignals { input_tokens, ..RateSignals::default() }, true, Instant::ZERO);
+
+        assert_eq!(before, Some(-12_500));
+        assert_eq!(pool.level(Dimension::InputTokens, Instant::ZERO), before);
+        pool.settle(reservation, large, true, Instant::ZERO);
+    }
+
+    #[test]
+    fn a_refusal_because_of_another_limit_is_no_sign_that_others_use_requests() {
+        let mut pool = pool(RateLimits { rpm: Some(60), ..RateLimits::NONE });
+
+        for second in 0..9 {
+            let now = Instant::from_millis(second * 2_000);
+            let Admission::Granted(reservation) = pool.reserve(ONE, now) else { panic!("the bucket is full") };
+            pool.observe(ONE, &requests(60, 1), false, now);
+            pool.settle(reservation, ONE, true, now);
+        }
+        let at = Instant::from_secs(18);
+        let until = loop {
+            match pool.reserve(ONE, at) {
+                Admission::Granted(reservation) => pool.settle(reservation, ONE, true, at),
+                Admission::Wait { until, .. } => break until,
+            }
+        };
+
+        assert!(until <= at + Duration::from_millis(1_001), "the whole limit is used, not {until:?}");
+    }
+
+    #[test]
+    fn a_refusal_names_the_input_if_the_reported_amount_may_be_rounded_up() {
+        let mut pool = pool(RateLimits::NONE);
+        let large = Cost { requests: 1, input_tokens: 9_995, output_tokens: 10 };
+        let refused_at = |remaining| {
+            let input_tokens = LimitSignal { limit: Some(450_000), remaining: Some(remaining) };
+            RateSignals { input_tokens, ..requests(1_000, 9) }
+        };
+
+        assert_eq!(pool.on_refusal(large, &refused_at(10_000), false, Instant::ZERO), Some(Dimension::InputTokens));
+        assert_eq!(pool.on_refusal(large, &refused_at(11_000), false, Instant::ZERO), None);
     }
 
     #[test]

@@ -717,12 +717,13 @@ fn sent_at(scheduler: &mut Scheduler, seconds: u64) -> Vec<(String, u64)> {
 #[test]
 fn small_rows_pass_a_big_one_with_at_most_a_quarter_of_the_limit() {
     let mut scheduler = behind_a_big_row(200);
-    // The bucket is large enough for this request, which empties it.
+    // A head shows that the bucket is large enough for this request, which empties it.
     let all = Cost { requests: 1, input_tokens: 60_000, output_tokens: 10 };
+    let full = LimitSignal { limit: Some(60_000), remaining: Some(60_000) };
     let pool = &mut scheduler.pools[0].pool;
-    pool.hold_until(Instant::ZERO, all, Instant::ZERO);
+    pool.observe(all, &RateSignals { input_tokens: full, ..RateSignals::default() }, true, Instant::ZERO);
     let Admission::Granted(reservation) = pool.reserve(all, Instant::ZERO) else { panic!("the bucket has no room") };
-    pool.settle(reservation, all, false, Instant::ZERO);
+    pool.settle(reservation, all, true, Instant::ZERO);
 
     let sent = sent_at(&mut scheduler, 300);
 

@@ -10,6 +10,11 @@
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
 //! are refused.
 //!
+//! A server's level can be below zero, and a head then reports 0. The level falls below zero when the server accepts a
+//! request that is larger than its bucket, and when answers are longer than predicted. So a 0 never raises the level, and
+//! it counts as a sign of other clients only if the own level is clearly above zero. For output this holds if more is in
+//! flight than the server's bucket holds.
+//!
 //! If a proxy hides the headers, the server's bucket is estimated by a shadow. The shadow is a second bucket that holds
 //! a whole minute's burst. Each request is taken from it as well. The level rises towards the shadow until the first
 //! refusal shows that the shadow is wrong.
@@ -23,6 +28,8 @@
 //!   This caused thousands of refusals.
 //! - Clamping the level of tokens to the rounded figure of a head. This figure is 500 tokens too low on average, so
 //!   runs with small limits took 1.5 times as long.
+//! - Taking a reported 0 for the level. The level rose although the server was in debt, the difference counted as the
+//!   share of another client, and runs with rows above the server's burst took up to five times as long.
 //! - A burst of a whole minute from the start. A server with a burst of a second refused requests 1,154 times in a run
 //!   of 800 rows.
 
@@ -35,6 +42,9 @@ use super::{DimensionState, first_burst};
 
 /// Token counts in heads are rounded to thousands. The real count differs by at most this much.
 const ROUNDING: i64 = 500;
+/// The search for the burst begins this far below the remaining amount that a refusal reports. Half of it may come from
+/// rounding.
+const UNSURE: u32 = 1_000;
 /// How much a head may raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
 /// How much each of the first heads of a pool may raise a level, in the same unit. With this factor, a run of 50
@@ -105,8 +115,11 @@ impl DimensionState {
             Dimension::InputTokens => (ROUNDING, 0),
             Dimension::OutputTokens => (ROUNDING, self.production.uncovered(self.uncounted, bucket.per_second())),
         };
-        // If a request was refused, the real remaining amount is at the lower end of the rounding range.
-        let is_short = !head.was_admitted && remaining <= i64::from(cost);
+        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded amount
+        // that is equal to the cost may be less in reality.
+        let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
+        // A level below zero is reported as 0. So a 0 shows what the level is at most, and not what it is at least.
+        let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
         // While other clients use the limit, a level at the upper end of the rounding range would cause a refusal about
         // every second time. The margin is subtracted from the level once, not for each request, so it costs no
         // throughput.
@@ -115,8 +128,14 @@ impl DimensionState {
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
             (false, false) => rounding,
         };
+        let may_hide_debt = match self.dimension {
+            Dimension::Requests => false,
+            Dimension::InputTokens => may_be_in_debt,
+            // The level falls below zero by itself if more output is in flight than the server's bucket holds.
+            Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
+        };
         // Other clients took this amount. It does not include the uncovered output.
-        let missing = (bucket.level(now) - remaining - margin).max(0);
+        let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
             (true, _) => SLOW_RAISE_FACTOR,
@@ -132,11 +151,13 @@ impl DimensionState {
         // If the limit given by hand is below the server's limit, the server always has more left than this program is
         // allowed to use.
         let is_below_server = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);
-        let may_raise = head.was_admitted && self.no_raise_until <= now && !is_below_server;
+        let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
-        let is_small = cost <= first_burst(bucket.limit());
-        let refused = if is_short && is_small { i64::from(cost) } else { 0 };
+        // A refusal because of a large cost, or because of output, is no sign of other clients: the server's burst may be
+        // small, and the run's own answers may be longer than predicted.
+        let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
+        let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
     }
 
@@ -157,22 +178,44 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Makes the burst smaller after a refusal of a request with this cost.
-    pub(in crate::limiter) fn shrink_burst(&mut self, cost: Cost, now: Instant) {
+    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows enough
+    /// room, but its figure may be rounded up.
+    pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
+        let needed = match self.dimension {
+            Dimension::InputTokens => i64::from(self.amount(cost)) + ROUNDING,
+            // A remaining request is not rounded, and one remaining output token is enough.
+            Dimension::Requests | Dimension::OutputTokens => return false,
+        };
+        signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
+    }
+
+    /// Corrects the burst after a refusal of a request with this cost. `signal` and `retry_after` are what the refusal
+    /// says.
+    pub(in crate::limiter) fn correct_burst(
+        &mut self,
+        cost: Cost,
+        signal: LimitSignal,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) {
         let cost = self.amount(cost);
         let Some(bucket) = &mut self.bucket else { return };
+        let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
-            // The request costs more than our burst, and it was sent when our bucket was full. If the server's bucket
-            // were as small as ours, the server would have accepted the request and gone into debt. So the server's
-            // bucket can hold this cost. The next request with this cost waits until our bucket holds the whole cost.
-            let level = bucket.level(now);
-            self.least_burst = cost;
-            bucket.set_burst(cost, now);
-            bucket.clamp(level, now);
+            // The request was sent when our bucket was full. If the server's bucket were as small as ours, the server
+            // would have accepted the request and gone into debt. So the server's bucket is larger.
+            // It holds at least what remains. The search begins a little lower, because a burst that is too small costs
+            // less time than one that is too large.
+            let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
+            self.search.on_too_small(held, cost, retry_after, per_second);
+            bucket.set_burst(self.search.found(), now);
             return;
         }
         self.no_raise_until = now + RAISE_PAUSE;
-        let least = first_burst(bucket.limit()).max(self.least_burst);
+        if bucket.burst() <= self.search.found() {
+            self.search.on_too_large(per_second);
+        }
+        let least = first_burst(bucket.limit()).max(self.search.found());
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
@@ -190,7 +233,7 @@ impl DimensionState {
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;
-        bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.least_burst).max(1), now);
+        bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
     /// Sets the level that the bucket will have at the end of a hold: as much as the refused request needs.
