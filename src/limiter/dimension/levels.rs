@@ -242,7 +242,8 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         bucket.clamp(fits, until);
         if fits > i64::from(first_burst(bucket.limit())) {
-            bucket.raise(fits, i64::MAX, until);
+            // A request that costs more than the burst is sent when the bucket is full.
+            bucket.raise(fits.min(i64::from(bucket.burst())), i64::MAX, until);
         }
     }
 }
