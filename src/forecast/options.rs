@@ -134,9 +134,9 @@ impl Question<'_> {
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with_factor).collect();
         let changed = Question { load: &load, ..*self };
         let time = changed.timing(&sizes).likely_time();
-        let cost = totals(load.groups().iter().zip(&sizes), self.history.count()).cost;
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
         let change = Change::Model { from, to: name.to_string() };
-        Alternative { change, cost, at_most: None, time: like(base, time) }
+        Alternative { change, cost, at_most, time: like(base, time) }
     }
 
     /// Returns a group as it would be with another model. Its prompts cost as much as prompts of mean length.

@@ -216,6 +216,35 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn no_error_makes_a_run_cheaper_than_its_prompts() {
+        let load = load(prompts(1_000, ""), 0);
+        // Six answers whose lengths differ by a factor of 500 say very little.
+        let mut history = History::default();
+        let template = load.groups()[0].template.expect("one template");
+        [1, 1, 1, 1, 1, 100].into_iter().for_each(|length| history.add(&past(template, 20, 20, length)));
+
+        let totals = forecast(&load, &history, &Counts::new()).totals;
+
+        assert_eq!(totals.output_tokens.low, 1_000, "each answer has a token: {totals:?}");
+        let cost = totals.cost.expect("a price");
+        let least = Money::per_token(1.0).times(totals.input_tokens.low) + Money::per_token(5.0).times(1_000);
+        assert!(cost.low.dollars() >= 0.99 * least.dollars(), "{cost:?} {least}");
+    }
+
+    #[test]
+    fn few_answers_do_not_make_the_input_less_certain_than_the_text() {
+        let load = load(prompts(1_000, ""), 0);
+        let of_text = forecast(&load, &History::default(), &Counts::new()).totals.input_tokens;
+        let mut history = History::default();
+        let template = load.groups()[0].template.expect("one template");
+        [10, 40, 10, 12, 11].into_iter().for_each(|real| history.add(&past(template, 20, real, 10)));
+
+        let tokens = forecast(&load, &history, &Counts::new()).totals.input_tokens;
+
+        assert!(of_text.low <= tokens.low && tokens.high <= of_text.high, "{tokens:?} {of_text:?}");
+    }
+
+    #[test]
     fn rows_without_a_price_are_left_out_and_counted() {
         let rows = prompts(10, "").chain(prompts(5, r#","model":"mine""#));
 

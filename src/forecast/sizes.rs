@@ -140,15 +140,15 @@ impl<'a> Known<'a> {
             let error = sampled.error + COUNTING_ERROR * sampled.mean;
             return Quantity::of(Sampled { error, ..sampled }, Basis::Counts, hash(&group.model));
         }
+        let of_text = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
         let known = kept.iter().filter(|seen| seen.estimated > 0);
         let pairs: Vec<_> = known.map(|seen| (f64::from(seen.estimated), f64::from(seen.prompt))).collect();
         if let Some(sampled) =
             Some(&pairs).filter(|pairs| pairs.len() >= ENOUGH).and_then(|pairs| ratio(pairs, group.rows))
         {
-            return Quantity::of(sampled, self.basis, self.source);
+            return Quantity::of(sampled, self.basis, self.source).within(of_text);
         }
-        let Interval { low, likely, high } =
-            group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
+        let Interval { low, likely, high } = of_text;
         Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
     }
 
@@ -191,6 +191,16 @@ impl<'a> Known<'a> {
 }
 
 impl Quantity {
+    /// Returns the quantity with errors that do not reach further than an interval which holds without any sample. If the
+    /// mean is outside of that interval, the interval does not hold, and the errors stay.
+    fn within(mut self, known: Interval<f64>) -> Self {
+        if (known.low..=known.high).contains(&self.mean) {
+            let (below, above) = self.errors;
+            self.errors = (below.min(self.mean - known.low), above.min(known.high - self.mean));
+        }
+        self
+    }
+
     fn of(sampled: Sampled, basis: Basis, source: u64) -> Self {
         let error = sampled.error.max(LEAST_ERROR * sampled.mean);
         Self { mean: sampled.mean, errors: (error, error), basis, source: Some(source) }

@@ -123,13 +123,15 @@ impl Timing<'_> {
         let quick = play(Case::Likely, longest);
         let slow = if self.setting.bursts.is_some() { quick.clone() } else { play(Case::Likely, shortest) };
         let likely = (quick.time + slow.time) / 2;
-        let low = play(Case::Low, longest).time.mul_f64(1.0 - MARGIN).min(likely);
-        let high = play(Case::High, shortest).time.mul_f64(1.0 + MARGIN).max(likely);
+        let (best, worst) = (play(Case::Low, longest), play(Case::High, shortest));
+        let low = best.time.mul_f64(1.0 - MARGIN).min(likely);
+        let high = worst.time.mul_f64(1.0 + MARGIN).max(likely);
+        let in_flight = [&quick, &slow, &best, &worst].map(|played| played.max_in_flight);
         RunTime {
             time: Interval { low, likely, high },
+            max_in_flight: in_flight.into_iter().max().unwrap_or_default() as u64,
             bound_by: slow.reasons,
             played_rows: rows.len() as u64,
-            max_in_flight: quick.max_in_flight.max(slow.max_in_flight) as u64,
         }
     }
 

@@ -21,10 +21,12 @@ const TO_90_PERCENT: f64 = 1.645 / 1.96;
 #[derive(Clone, Debug, Default)]
 struct Sum {
     likely: f64,
-    /// Errors by their source.
-    by_source: BTreeMap<(u8, u64), f64>,
+    /// Errors by their source, below and above.
+    by_source: BTreeMap<(u8, u64), (f64, f64)>,
     /// Errors of assumptions, below and above.
     assumed: (f64, f64),
+    /// What the total can't be below, whatever the errors are.
+    least: f64,
 }
 
 impl Sum {
@@ -33,7 +35,7 @@ impl Sum {
         self.likely += quantity.mean * weight;
         let (below, above) = quantity.errors;
         match quantity.source {
-            Some(source) => *self.by_source.entry((kind, source)).or_default() += below.max(above) * weight,
+            Some(source) => self.add_error((kind, source), (below * weight, above * weight)),
             None => {
                 self.assumed.0 += below * weight;
                 self.assumed.1 += above * weight;
@@ -41,14 +43,32 @@ impl Sum {
         }
     }
 
+    /// Adds another sum with its errors, but without what it can't be below.
+    fn join(&mut self, other: Self) {
+        self.likely += other.likely;
+        self.assumed.0 += other.assumed.0;
+        self.assumed.1 += other.assumed.1;
+        other.by_source.into_iter().for_each(|(source, errors)| self.add_error(source, errors));
+    }
+
+    fn add_error(&mut self, source: (u8, u64), (below, above): (f64, f64)) {
+        let errors = self.by_source.entry(source).or_default();
+        errors.0 += below;
+        errors.1 += above;
+    }
+
     fn interval(&self, answers: u64) -> Interval<f64> {
-        let mut half = self.by_source.values().map(|error| error * error).sum::<f64>().sqrt();
         let most = WIDEST * self.likely;
-        if answers >= MANY && self.assumed == (0.0, 0.0) && half > most {
-            half = most.max(half * TO_90_PERCENT);
-        }
-        let low = (self.likely - half - self.assumed.0).max(0.0);
-        Interval { low, likely: self.likely, high: self.likely + half + self.assumed.1 }
+        let side = |of: fn(&(f64, f64)) -> f64| {
+            let error = self.by_source.values().map(|errors| of(errors).powi(2)).sum::<f64>().sqrt();
+            match answers >= MANY && self.assumed == (0.0, 0.0) && error > most {
+                true => most.max(error * TO_90_PERCENT),
+                false => error,
+            }
+        };
+        let low = self.likely - side(|errors| errors.0) - self.assumed.0;
+        let high = self.likely + side(|errors| errors.1) + self.assumed.1;
+        Interval { low: low.max(self.least.min(self.likely)), likely: self.likely, high }
     }
 }
 
@@ -74,31 +94,39 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
     const INPUT: u8 = 0;
     const OUTPUT: u8 = 1;
     let (mut input, mut output, mut cost) = (Sum::default(), Sum::default(), Sum::default());
-    let (mut rows, mut unpriced, mut most) = (0, 0, Money::ZERO);
+    let mut prompts = Sum::default();
+    let (mut rows, mut unpriced, mut most, mut is_bounded) = (0, 0, Money::ZERO, true);
     for (group, sizes) in groups {
         rows += group.rows;
         unpriced += group.unpriced;
         most += group.most;
         input.add(&sizes.input, group.input_tokens.likely as f64, INPUT);
         output.add(&sizes.output, group.rows as f64, OUTPUT);
+        // A paid answer has at least one token.
+        output.least += group.rows as f64;
         let in_cost = group.input_cost.map(Money::dollars);
+        is_bounded &= group.most > Money::ZERO || (in_cost.high == 0.0 && group.output_token == Money::ZERO);
         match sizes.price_share {
-            Some(share) => cost.add(&sizes.input, in_cost.likely * share, INPUT),
+            Some(share) => prompts.add(&sizes.input, in_cost.likely * share, INPUT),
             None => {
-                cost.add(&sizes.input, in_cost.likely, INPUT);
+                prompts.add(&sizes.input, in_cost.likely, INPUT);
                 // Marks in the rows may make the prompts cheaper or more expensive. If there are none, the interval of
                 // the cost is only the interval of the tokens, which has just been added.
                 let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
-                cost.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
-                cost.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);
+                prompts.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
+                prompts.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);
             }
         }
         cost.add(&sizes.output, group.output_token.dollars(), OUTPUT);
+        cost.least += group.output_token.dollars();
     }
+    // Long answers do not make prompts cheaper: the cost is at least that of the prompts.
+    cost.least += prompts.interval(answers).low;
+    cost.join(prompts);
     let whole = |value: f64| value.round() as u64;
     let has_price = rows > unpriced || rows == 0;
     // A changed model has no upper bound, because the bounds of its rows are not known.
-    let most_dollars = if most > Money::ZERO { most.dollars() } else { f64::INFINITY };
+    let most_dollars = if is_bounded { most.dollars() } else { f64::INFINITY };
     let cost = cost.interval(answers).map(|dollars| Money::from_dollars(dollars.min(most_dollars)));
     Totals {
         rows,
@@ -106,6 +134,6 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
         input_tokens: input.interval(answers).map(whole),
         output_tokens: output.interval(answers).map(whole),
         cost: has_price.then_some(cost),
-        at_most: has_price.then_some(most),
+        at_most: (has_price && is_bounded).then_some(most),
     }
 }

@@ -42,10 +42,11 @@ fn a_plan_shows_cost_and_time_and_changes_nothing() {
         "tier 1 (as of 2026-01-15)",
         "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
         "--tier 2",
-        "20, 9 and 9 times the requests, input and output; deposit $40; pays from ",
+        "20, 9 and 9 times the limits on requests, input and output; deposit $40;",
+        "requests a day",
         "as of 2026-01)",
         "--tier scale",
-        "--model claude-haiku-5-5",
+        "--map-model claude-haiku-4-5=claude-haiku-5-5",
     ] {
         assert!(said.out.contains(part), "{part:?} is missing in:\n{}", said.out);
     }
@@ -165,6 +166,59 @@ fn a_deadline_and_a_budget_are_judged() {
 }
 
 #[test]
+fn limits_on_requests_and_time_are_judged() {
+    let folder = Folder::with_rows(600);
+    let args = |rest: &[&'static str]| [&["plan", "prompts.jsonl", "--tier", "1"], rest].concat();
+
+    let low = folder.run(&args(&["--max-requests", "50", "--max-time", "20s"]));
+    let high = plan(&folder.run(&args(&["--max-requests", "5000", "--max-time", "5h", "--json"])));
+
+    low.ends_with(0);
+    for part in
+        ["--max-requests 50: the run stops after at most 50 of 600 rows", "--max-time 20 s: not enough; the run"]
+    {
+        assert!(low.out.contains(part), "{part:?} is missing in:\n{}", low.out);
+    }
+    assert_eq!(high["max_requests"], serde_json::json!({"max_requests": 5_000, "rows": 600}));
+    assert_eq!(high["max_time"]["verdict"], "fits");
+}
+
+#[test]
+fn a_change_of_the_tier_keeps_the_limits_given_by_hand() {
+    let folder = Folder::with_rows(300);
+    let args = |rest: &[&'static str]| [&["plan", "prompts.jsonl", "--json"], rest].concat();
+
+    let higher = plan(&folder.run(&args(&["--tier", "2", "--rpm", "100"])));
+    let all_by_hand = plan(&folder.run(&args(&["--tier", "2", "--rpm", "100", "--itpm", "99k", "--otpm", "99k"])));
+
+    let options = |plan: &Value| plan["options"].as_array().cloned().unwrap_or_default();
+    let four = options(&higher).into_iter().find(|option| option["change"] == "--tier 4").expect("it is offered");
+    let (base, four) = (number(&higher["time_s"]["likely"]), number(&four["time_s"]["likely"]));
+    assert!(base > 60.0 && (four / base - 1.0).abs() < 0.01, "{four} {base}");
+    let tiers = options(&all_by_hand).into_iter().filter(|option| option["kind"] == "tier").count();
+    assert_eq!(tiers, 0, "no tier changes anything: {all_by_hand}");
+}
+
+#[test]
+fn a_changed_model_has_the_cost_that_the_typed_change_has() {
+    let folder = Folder::new();
+    let row =
+        |model: &str, number| format!("{{\"prompt\":\"Hi {number}\",\"model\":\"{model}\",\"max_tokens\":200}}\n");
+    let rows: Vec<_> = (0..50).map(|at| row("claude-opus-4-8", at) + &row("claude-haiku-4-5", at)).collect();
+    folder.write("mixed.jsonl", &rows.concat());
+
+    let shown = plan(&folder.run(&["plan", "mixed.jsonl", "--json"]));
+
+    let option =
+        shown["options"].as_array().into_iter().flatten().find(|option| option["instead_of"] == "claude-opus-4-8");
+    let option = option.expect("another model is offered");
+    let change: Vec<&str> = option["change"].as_str().expect("a text").split(' ').collect();
+    let typed = plan(&folder.run(&[&["plan", "mixed.jsonl", "--json"], change.as_slice()].concat()));
+    let (shown, typed) = (number(&option["cost_usd"]["likely"]), number(&typed["cost_usd"]["likely"]));
+    assert!((shown / typed - 1.0).abs() < 0.02, "{shown} {typed}");
+}
+
+#[test]
 fn rows_without_a_price_are_counted_apart_and_never_guessed() {
     let folder = Folder::new();
     let row = |model: &str| format!("{{\"prompt\":\"Hi\",\"model\":\"{model}\"}}\n");
@@ -182,6 +236,7 @@ fn rows_without_a_price_are_counted_apart_and_never_guessed() {
     assert_eq!(of_model("my-model").map(|one| &one["cost_usd"]), Some(&Value::Null));
     unknown.ends_with(0);
     assert!(unknown.out.contains("cost      unknown: a model has no price"), "{}", unknown.out);
+    assert!(unknown.out.starts_with("1 row has a model without a known price"), "{}", unknown.out);
     line.ends_with(0).tells(&["without 1 row whose cost is unknown", "about $"]);
 }
 

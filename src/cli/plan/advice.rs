@@ -2,7 +2,7 @@
 
 use crate::domain::{Interval, Reason};
 use crate::forecast::{Alternative, Change};
-use crate::report::text::{count, percent, rough_duration};
+use crate::report::text::{count, escape, percent, plural, rough_duration};
 
 use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
@@ -20,11 +20,27 @@ pub(super) fn advice(plan: &Plan<'_>) -> Vec<String> {
         return Vec::new();
     }
     let mut advice: Vec<String> =
-        [budget(plan), deadline(plan), faster(plan), cheaper(plan), truncated(plan)].into_iter().flatten().collect();
+        [models(plan), budget(plan), deadline(plan), faster(plan), cheaper(plan), truncated(plan)]
+            .into_iter()
+            .flatten()
+            .collect();
     if advice.is_empty() {
         advice.push("Nothing stands in the way of this run.".to_owned());
     }
     advice
+}
+
+/// Returns a line about rows that will fail, or whose cost is not known.
+fn models(plan: &Plan<'_>) -> Option<String> {
+    if plan.retired > 0 {
+        let rows = plural(plan.retired, "row asks for a model that has", "rows ask for models that have");
+        return Some(format!("{rows} retired: without another model (--map-model), they will fail."));
+    }
+    let unpriced = plan.forecast.totals.unpriced;
+    (unpriced > 0).then(|| {
+        let rows = plural(unpriced, "row has a model", "rows have models");
+        format!("{rows} without a known price: their cost is not known (--prices gives a price).")
+    })
 }
 
 fn budget(plan: &Plan<'_>) -> Option<String> {
@@ -36,7 +52,7 @@ fn budget(plan: &Plan<'_>) -> Option<String> {
             let rows = rows_within(plan.rows.to_send, left, cost.likely);
             let enough = plan.spent + cost.high;
             Some(format!(
-                "With --max-cost {most}, the run probably stops after about {} of {} rows; {} is enough for all of them.",
+                "With --max-cost {most}, the run probably stops after about {} of {} rows; about {} is enough for all of them.",
                 count(rows),
                 count(plan.rows.to_send),
                 enough.rounded_up()
@@ -97,14 +113,18 @@ fn cheaper(plan: &Plan<'_>) -> Option<String> {
     let saves =
         |other: &&Alternative| cost(other).is_some_and(|cost| cost.dollars() <= (1.0 - WORTH_IT) * likely.dollars());
     let best = plan.alternatives.iter().filter(saves).min_by_key(|other| cost(other))?;
-    let Change::Model { to, .. } = &best.change else { return None };
-    Some(format!("{to} would cost about {} instead of {}.", cost(best)?, likely))
+    let Change::Model { from, to } = &best.change else { return None };
+    let only = match plan.forecast.by_model.len() {
+        1 => String::new(),
+        _ => format!(" instead of {}", escape(from)),
+    };
+    Some(format!("With {to}{only}, the run would cost about {} instead of {likely}.", cost(best)?))
 }
 
 fn truncated(plan: &Plan<'_>) -> Option<String> {
     let share = plan.forecast.truncated_share.filter(|share| *share > 0.02)?;
     Some(format!(
-        "max_tokens cut {} of the earlier answers; a higher --max-tokens would keep them whole.",
+        "max_tokens cut {} of the earlier answers; a higher max_tokens would keep them whole.",
         percent(share)
     ))
 }

@@ -38,6 +38,10 @@ struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_cost: Option<MaxCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_requests: Option<MaxRequests>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_time: Option<MaxTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<DeadlineOf>,
 }
 
@@ -169,6 +173,19 @@ struct MaxCost {
 }
 
 #[derive(Serialize)]
+struct MaxRequests {
+    max_requests: u64,
+    /// At most how many rows are sent.
+    rows: u64,
+}
+
+#[derive(Serialize)]
+struct MaxTime {
+    max_time_s: f64,
+    verdict: &'static str,
+}
+
+#[derive(Serialize)]
 struct DeadlineOf {
     at: Timestamp,
     verdict: &'static str,
@@ -223,6 +240,12 @@ pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
         options: plan.alternatives.iter().map(|other| option(plan, other)).collect(),
         advice: advice(plan),
         max_cost: plan.max_cost.map(|most| max_cost(plan, most)),
+        max_requests: plan
+            .max_requests
+            .map(|most| MaxRequests { max_requests: most, rows: most.min(plan.rows.to_send) }),
+        max_time: plan
+            .max_time
+            .map(|most| MaxTime { max_time_s: seconds(most), verdict: Fit::of(forecast.time.time, most).name() }),
         deadline: plan.deadline.map(|deadline| of_deadline(plan, deadline)),
     })
 }

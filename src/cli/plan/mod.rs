@@ -86,6 +86,10 @@ pub(super) struct Plan<'a> {
     /// What earlier runs on the same results have spent.
     pub(super) spent: Money,
     pub(super) max_cost: Option<Money>,
+    pub(super) max_requests: Option<u64>,
+    pub(super) max_time: Option<Duration>,
+    /// The number of rows that ask for models that have retired.
+    pub(super) retired: u64,
     pub(super) deadline: Option<Timestamp>,
     /// When the plan was made.
     pub(super) now: ZonedDateTime,

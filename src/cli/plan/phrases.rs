@@ -2,13 +2,16 @@
 
 use crate::domain::Money;
 use crate::forecast::Change;
+use crate::report::text::escape;
 
 /// Returns a change as the flags that make it.
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
-        Change::Model { to, .. } => format!("--model {to}"),
-        Change::MaxTokens { to, .. } => format!("--max-tokens {to}"),
+        // Unlike --model, this also changes rows that name their model.
+        Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
+        // Rows that have their own max_tokens are not changed by a flag.
+        Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }
 

@@ -17,6 +17,8 @@ use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_d
 const LEAST_SHARE: f64 = 0.01;
 /// The cost of rows without a price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
+/// What a tier costs is said if the run takes less than this share of the present time.
+const WORTH_PAYING: f64 = 0.95;
 /// How many models have a line of their own.
 const MODELS: usize = 10;
 
@@ -60,14 +62,16 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
     rows.extend(plan.paid_twice().map(|most| {
         let requests = plural(forecast.time.max_in_flight, "request", "requests");
-        ListRow::text("", format!("if the run is killed, up to {requests} in flight may be paid again: at most {most}"))
+        ListRow::text("", format!("if the run is killed, about {requests} in flight may be paid again: at most {most}"))
     }));
     if plan.spent > Money::ZERO {
         rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
     }
     rows.extend(plan.max_cost.map(|most| ListRow::text("", max_cost_words(plan, most))));
+    rows.extend(plan.max_requests.map(|most| ListRow::text("", max_requests_words(plan, most))));
     let time = forecast.time.time;
     rows.push(ListRow::text("time", time_words(time, plan.now.timestamp(), plan.now.time_zone())));
+    rows.extend(plan.max_time.map(|most| ListRow::text("", max_time_words(plan, most))));
     rows.extend(plan.deadline.map(|deadline| ListRow::text("", deadline_words(plan, deadline))));
     let bound = forecast.time.bound_by.iter().filter(|(_, share)| *share >= LEAST_SHARE).take(3);
     let bound: Vec<_> = bound.map(|(reason, share)| format!("{} {}", reason.name(), percent(*share))).collect();
@@ -149,6 +153,14 @@ fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     at.strftime(format).to_string()
 }
 
+/// Returns a deadline in words. Seconds matter if it is near.
+fn deadline_moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    match at.duration_since(now).as_secs() {
+        ..600 => zone.to_datetime(at).strftime("%H:%M:%S").to_string(),
+        _ => moment(at, now, zone),
+    }
+}
+
 fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
     let left = plan.money_left().unwrap_or(most);
     let of = if left == most { String::new() } else { format!(", of which {left} is left") };
@@ -172,10 +184,36 @@ fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
     }
 }
 
+fn max_requests_words(plan: &Plan<'_>, most: u64) -> String {
+    let rows = plan.rows.to_send;
+    match most >= rows {
+        true => format!("--max-requests {}: enough, as long as few requests have to be sent again", count(most)),
+        false => format!("--max-requests {0}: the run stops after at most {0} of {1} rows", count(most), count(rows)),
+    }
+}
+
+fn max_time_words(plan: &Plan<'_>, most: Duration) -> String {
+    let time = plan.forecast.time.time;
+    let flag = format!("--max-time {}", rough_duration(most));
+    match Fit::of(time, most) {
+        Fit::Fits => format!("{flag}: enough"),
+        Fit::ProbablyFits => format!("{flag}: probably enough"),
+        fit @ (Fit::ProbablyNot | Fit::No) => {
+            let share = (most.as_secs_f64() / time.likely.as_secs_f64().max(1e-9)).min(1.0);
+            format!(
+                "{flag}: {}; the run stops after about {} of {} rows",
+                if fit == Fit::No { "not enough" } else { "probably not enough" },
+                count((plan.rows.to_send as f64 * share) as u64),
+                count(plan.rows.to_send)
+            )
+        }
+    }
+}
+
 fn deadline_words(plan: &Plan<'_>, deadline: Timestamp) -> String {
     let ends = plan.forecast.time.time.map(|span| plan.end_after(span));
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
-    let when = moment(deadline, plan.now.timestamp(), plan.now.time_zone());
+    let when = deadline_moment(deadline, plan.now.timestamp(), plan.now.time_zone());
     match Fit::of(ends, deadline) {
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {
@@ -242,8 +280,11 @@ fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
 /// Returns what else there is to say about a change.
 fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
     match &other.change {
-        Change::Tier(tier) => ladder_words(plan, *tier),
-        Change::Model { from, .. } if plan.forecast.by_model.len() > 1 => format!("instead of {}", escape(from)),
+        Change::Tier(tier) => {
+            let is_faster =
+                other.time.likely.as_secs_f64() < WORTH_PAYING * plan.forecast.time.time.likely.as_secs_f64();
+            ladder_words(plan, *tier, is_faster)
+        }
         Change::Model { .. } => String::new(),
         Change::MaxTokens { from, .. } => {
             let most = other.at_most.map(|most| format!("at most {}, ", most.rounded_up())).unwrap_or_default();
@@ -252,7 +293,8 @@ fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
     }
 }
 
-fn ladder_words(plan: &Plan<'_>, tier: Tier) -> String {
+/// `is_faster` says whether the tier saves time: then the line says what the tier costs.
+fn ladder_words(plan: &Plan<'_>, tier: Tier, is_faster: bool) -> String {
     let Some(step) = plan.step(tier) else {
         return plan.catalog.tier_table(tier).map(|table| format!("limits as of {}", table.date)).unwrap_or_default();
     };
@@ -262,12 +304,15 @@ fn ladder_words(plan: &Plan<'_>, tier: Tier) -> String {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     let [requests, input, output] = increase.map(factor);
-    let pays = break_even_a_day.map(|rows| format!("; pays from {} blocked requests a day", count(rows.ceil() as u64)));
-    format!(
-        "{requests}, {input} and {output} times the requests, input and output; deposit ${:.0}{} (as of {AS_OF})",
-        deposit.dollars(),
-        pays.unwrap_or_default()
-    )
+    let factors = format!("{requests}, {input} and {output} times the limits on requests, input and output");
+    if !is_faster {
+        return factors;
+    }
+    let pays = break_even_a_day.map(|rows| {
+        let requests = plural(rows.ceil() as u64, "request", "requests");
+        format!("; pays from {requests} a day that would have to wait")
+    });
+    format!("{factors}; deposit ${:.0}{} (as of {AS_OF})", deposit.dollars(), pays.unwrap_or_default())
 }
 
 impl Plan<'_> {

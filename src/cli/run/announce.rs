@@ -86,6 +86,11 @@ impl NewRun<'_> {
                 100.0 * places.share_saved()
             ));
         }
+        self.note_substituted(survey, catalog);
+    }
+
+    /// Says for which models the tier has no published limits.
+    pub(super) fn note_substituted(&self, survey: &Survey, catalog: &Catalog) {
         for (model, limits) in self.substituted(survey, catalog) {
             let RateLimits { rpm, itpm, otpm } = limits;
             let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));

@@ -72,12 +72,19 @@ impl NewRun<'_> {
             self.with_question(survey, catalog, &learned, &counted, ROWS_OF_PLAN, |question| {
                 let forecast = question.forecast();
                 let tiers = self.other_tiers();
-                let of_tier = |tier: Tier| move |pool: &PoolId| catalog.limits(tier, &pool.class).limits;
+                let pools: Vec<_> = survey.load.groups().iter().map(|group| group.pool.clone()).collect();
+                // If all limits are given by hand, a tier changes nothing.
+                let is_other = |limits: &dyn Fn(&PoolId) -> RateLimits| {
+                    pools.iter().any(|pool| limits(pool) != (question.setting.limits_of)(pool))
+                };
+                let by_hand = self.config.limits;
+                let of_tier = |tier: Tier| move |pool: &PoolId| by_hand.or(catalog.limits(tier, &pool.class).limits);
                 let limits: Vec<_> = tiers.iter().map(|tier| of_tier(*tier)).collect();
                 let tiers: Vec<_> = tiers
                     .iter()
                     .zip(&limits)
                     .map(|(tier, limits)| (*tier, limits as &dyn Fn(&PoolId) -> RateLimits))
+                    .filter(|(_, limits)| is_other(limits))
                     .collect();
                 let alternatives = question.alternatives(&forecast, &tiers, now.date());
                 (forecast, alternatives)
@@ -101,6 +108,9 @@ impl NewRun<'_> {
             catalog,
             spent: recovered.totals.spend,
             max_cost: self.config.max_cost,
+            max_requests: self.config.max_requests,
+            max_time: self.config.max_time,
+            retired: retired(catalog, survey, now.date()),
             deadline,
             now,
         };
@@ -113,6 +123,7 @@ impl NewRun<'_> {
             ));
         }
         self.warn_of_retirement(&plan, survey);
+        self.note_substituted(survey, catalog);
         match asked.json {
             true => say::out(&document(&plan)?)?,
             false => say::out(&words(&plan, terminal_width().unwrap_or(100)))?,
@@ -222,7 +233,7 @@ impl NewRun<'_> {
         let end = plan.now.checked_add(plan.forecast.time.time.high).unwrap_or_else(|_| plan.now.clone());
         for (name, sum) in &survey.models {
             let Some(model) = plan.catalog.model(name) else { continue };
-            if let Some(on) = model.retires.filter(|on| *on <= end.date()) {
+            if let Some(on) = model.retires.filter(|on| *on > plan.now.date() && *on <= end.date()) {
                 self.say(&format!(
                     "warning: {} retires on {on}, before {} are surely answered; choose another model with --model or \
                      --map-model",
@@ -232,4 +243,10 @@ impl NewRun<'_> {
             }
         }
     }
+}
+
+/// Returns how many rows ask for models that have retired.
+fn retired(catalog: &Catalog, survey: &Survey, today: jiff::civil::Date) -> u64 {
+    let is_retired = |name: &str| catalog.model(name).is_some_and(|model| model.is_retired_on(today));
+    survey.models.iter().filter(|(name, _)| is_retired(name)).map(|(_, sum)| sum.rows).sum()
 }
