@@ -110,7 +110,7 @@ fn child(part: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit on open files as far as possible.
+/// Raises the limit on open files to the highest value that is allowed.
 fn raise_open_files() {
     #[cfg(unix)]
     {

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::price::PriceStep;
 use crate::domain::Money;
 
-/// The highest price that is not certainly a mistake, in dollars.
+/// A price above this, in dollars, is certainly a mistake.
 const MOST_DOLLARS: f64 = 1e6;
 /// How many characters of a wrong text a message shows.
 const SHOWN_CHARS: usize = 40;

@@ -29,7 +29,7 @@ pub(crate) enum Next {
     Same,
     /// With the same command, but without `--fresh`.
     WithoutFresh,
-    /// With this command. It reads the rows of a pipe from the error log.
+    /// With this command. The rows came from a pipe, so the command reads them from the error log.
     Resume(String),
 }
 

@@ -2,8 +2,7 @@
 //!
 //! A configuration file that the user did not name is read only if it is an ordinary file of a reasonable size: reading
 //! a FIFO could wait forever, and opening a device can have side effects. A link is followed, because a project may use
-//! the same file in several folders. The content of the file is trusted as if the file itself were in the folder of the
-//! link.
+//! the same file in several folders. The program trusts the file as much as an ordinary file in the folder of the link.
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The folders of the path are opened one after the other, each inside the one before it, and never through a

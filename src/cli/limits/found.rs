@@ -74,7 +74,7 @@ impl Found {
         limits.filter(|limits| *limits != RateLimits::NONE)
     }
 
-    /// Returns where the answers came from whose limits these are.
+    /// Returns the origin of the answers that reported these limits.
     pub(super) fn origin(&self) -> &str {
         match self {
             Self::Organization { origin, .. } | Self::Message { origin, .. } => origin,
@@ -201,7 +201,8 @@ fn pool_lines(pool: &LearnedPool) -> Vec<String> {
     lines
 }
 
-/// Returns whether a burst is clearly shorter than a minute. It may be a little longer than the run has seen.
+/// Returns whether a burst is clearly shorter than a minute. The real burst may be a little longer than the longest one
+/// that the run saw.
 fn is_short(burst: u32, limit: u32) -> bool {
     u64::from(burst) * 10 < u64::from(limit) * 9
 }

@@ -25,7 +25,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Money, Tier};
 use crate::forecast::{Alternative, Forecast};
 
-/// What was asked of `plan`, in addition to the settings of a run.
+/// The settings of `plan` that a run does not have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// Results of earlier runs.
@@ -39,9 +39,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Separates what only `plan` understands from the arguments of a run.
+    /// Splits the arguments into those of a run and those that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are taken
+    /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are used
     /// as inputs.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
@@ -54,7 +54,7 @@ impl Asked {
     }
 }
 
-/// The rows of an input, by what becomes of them.
+/// How many rows of an input will be sent, are done, or have failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rows {
     pub(super) total: u64,

@@ -239,7 +239,7 @@ fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Returns what else there is to say about a change.
+/// Returns the remark about a change, in addition to its time and cost.
 fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
     match &other.change {
         Change::Tier(tier) => ladder_words(plan, *tier),

@@ -1,4 +1,4 @@
-//! The way to the server: the proxy, the trusted certificates, and their description in the first line of a run.
+//! The connection to the server: the proxy, the trusted certificates, and their description in the first line of a run.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::super::parts;
 use crate::report::text::escape;
 use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 
-/// The way in which requests reach the server.
+/// The proxy and the certificates for the connection to the server.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
     /// The proxy through which requests go.
@@ -23,7 +23,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Returns the way to the server. It is empty for a simulator in this process.
+    /// Returns the proxy and the certificates. Both are empty for a simulator in this process.
     ///
     /// # Errors
     /// A variable for proxies or certificates can't be read.
@@ -57,7 +57,7 @@ impl Way {
         Ok(way)
     }
 
-    /// Returns the server and the way to it as text, for the first line that a run prints.
+    /// Returns the server, the proxy and the certificates as text, for the first line that a run prints.
     pub(crate) fn words(&self, origin: &str) -> String {
         match self.parts.is_empty() {
             true => origin.to_owned(),
