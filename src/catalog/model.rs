@@ -27,7 +27,7 @@ pub enum Lifecycle {
     Active,
     /// The model is served until its retirement date.
     Deprecated,
-    /// The model is not served any more: the API answers 404.
+    /// The model is no longer served: the API answers 404.
     Retired,
 }
 

@@ -11,7 +11,7 @@ use super::{Identity, JobKey};
 /// Shape: a label and a key of 64 bits each. The key is half of the row's [`JobKey`]; it is 0 for a row that never
 /// became a request. The label of a named row is the beginning of the SHA-256 of its name. The label of an unnamed row
 /// is the other half of the `JobKey`, plus a number that depends on the occurrence. So for an unnamed row, label and
-/// key together hold all 128 bits of the `JobKey`.
+/// key together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
     /// Made from the row's name, or from its number among equal rows.

@@ -6,9 +6,9 @@
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The folders of the path are opened one after the other, each inside the one before it, and never through a
-//! link. The checks and the reading then use the opened file, not its path. (Systems without these Unix calls check
-//! each part of the path before the file is opened.) A file with a second name (a hard link) is refused, because the
-//! other name may be outside the folder.
+//! link. The checks and the reading then use the opened file, not its path. (On systems without these Unix calls, the
+//! program checks each part of the path before it opens the file.) A file with a second name (a hard link) is refused,
+//! because the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

@@ -57,7 +57,7 @@ impl Found {
         }
     }
 
-    /// Returns the limits of a model at standard speed; `None` if they are not among these.
+    /// Returns the limits of a model at standard speed; `None` if the limits of this model were not found.
     pub(super) fn limits(&self, catalog: &Catalog, model: &str) -> Option<RateLimits> {
         let of_pools = |pools: &[LearnedPool]| {
             let class: ModelClass = catalog.class_of(model);
@@ -141,7 +141,7 @@ impl Found {
     }
 }
 
-/// Returns whether a group contains a model, by any of its names.
+/// Returns whether a group contains a model, under any of the model's names.
 fn has_model(group: &LimitGroup, catalog: &Catalog, model: &str) -> bool {
     let id = |name: &str| catalog.model(name).map_or_else(|| name.to_owned(), |model| model.id.to_string());
     let wanted = id(model);

@@ -14,7 +14,7 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, with_suffix};
 
 /// How many files and folders are looked at.
 const MOST_ENTRIES: usize = 20_000;
-/// How many folders below the first one are entered, one inside the other.
+/// The depth of the search: how many levels of folders below the first folder are entered.
 const DEEPEST: usize = 4;
 
 /// Returns what one run learned. The user names the run by one of its files.

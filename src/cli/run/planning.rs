@@ -121,7 +121,7 @@ impl NewRun<'_> {
         Ok(if survey.damage.is_some() { Exit::Usage } else { Exit::Done })
     }
 
-    /// Calls `answer` with everything that a forecast is made from.
+    /// Calls `answer` with all data that a forecast needs.
     fn with_question<T>(
         &self,
         survey: &Survey,

@@ -7,8 +7,8 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same text in an escaped form: percent signs, backslashes or HTML entities. Up to three layers of escapes are
-//!   decoded, and the kinds may be mixed. If a text is longer than a megabyte, not counting the content of an answer,
-//!   only some orders of the kinds are tried.
+//!   decoded, and the kinds may be mixed. In a long text, only some orders of the kinds are tried. A text is long if it
+//!   has more than a megabyte without the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
 //! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
