@@ -327,7 +327,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A value as it is written in the file, whatever its type is.
+/// A value of any type, as it is written in the file.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Whole(i128),

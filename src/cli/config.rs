@@ -227,7 +227,7 @@ impl Config {
     }
 
     /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that is
-    /// resumed: they override files, but flags and the environment override them.
+    /// resumed. These settings override files; flags and the environment override these settings.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].

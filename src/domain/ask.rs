@@ -1,9 +1,9 @@
 //! The current request of a row: what is sent for the row at this moment.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
-//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair it is sent.
-//! If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request may be
-//! sent on another route. Each of these is a new `Ask` of the same job.
+//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair the answer
+//! is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request
+//! may be sent on another route. Each of these is a new `Ask` of the same job.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use super::{Interval, Money};
 pub struct RunForecast {
     /// The number of rows that the run sends.
     pub rows: u64,
-    /// The cost of those rows that have a price; `None` if no row has one.
+    /// The cost of the rows whose model has a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
     /// The highest cost of the same rows if one answer to each row is paid; `None` if no row has a price.
     pub at_most: Option<Money>,

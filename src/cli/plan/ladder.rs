@@ -1,5 +1,5 @@
-//! The ladder of tiers 1 to 4, which ended on 2026-06-25. A step leads to a higher tier: the deposit that it needed,
-//! the limits that it gave, and when it was worth the money.
+//! The ladder of tiers 1 to 4, which ended on 2026-06-25. For each step to another tier, this module computes the
+//! deposit, the increase of the limits, and how many blocked requests make the step worth its price.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};

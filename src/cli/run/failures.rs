@@ -20,7 +20,8 @@ impl NewRun<'_> {
         (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
     }
 
-    /// With `--quiet`, prints one line that says that rows failed: the exit code alone would not explain it.
+    /// With `--quiet`, prints one line about the failed rows, because the exit code alone would not explain the
+    /// failure.
     pub(super) fn say_failures_if_quiet(&self, log: &FailedInLog, stats: &Stats) {
         let errors = self.paths.errors.display().to_string();
         if let Some(said) =

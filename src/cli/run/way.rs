@@ -72,9 +72,9 @@ const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(ta
 
 /// Returns the variables by which the user replaces the system's trusted certificates, with their values.
 ///
-/// The library ignores files that it can't read. It would then trust no certificates, or only those of the other
-/// variable. So both variables are checked here. In a list of folders, only one folder must be readable, because such a
-/// list often contains the usual folders of several systems.
+/// The library ignores files that it can't read. Then the library would trust no certificates, or only the certificates
+/// of the other variable. So both variables are checked here. In a list of folders, only one folder must be readable,
+/// because such a list often contains the usual folders of several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

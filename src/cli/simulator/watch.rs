@@ -22,8 +22,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal for appending. Only its owner can read it, because it shows requests. Returns `None` if the
-    /// user asked for no lines.
+    /// Opens the journal for appending. Only the owner of the journal can read it, because it shows requests. Returns
+    /// `None` if the user asked for no lines.
     ///
     /// # Errors
     /// The journal can't be opened (the system's error), or must not be used.

@@ -14,7 +14,7 @@
 //! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
 //! so removing it would only damage the text.
 //!
-//! The content of an answer stays as it was sent, because it must be the model's own words, byte for byte.
+//! The content of an answer is not changed, because it must be the model's own words, byte for byte.
 //!
 //! Checking a successful answer costs little. A filter looks at every eighth position outside the content. A text is
 //! searched only if the filter says that it may contain a secret. The tables contain the secrets, so they are zeroed
