@@ -56,7 +56,7 @@ fn harmless(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// An error repeats values. Returns the escaped form of such a value; `None` if the value is not text or comes from
+/// Returns the escaped form of a value that an error message contains; `None` if the value is not text or comes from
 /// clap itself.
 fn shown(value: &ContextValue) -> Option<ContextValue> {
     match value {

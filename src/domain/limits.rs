@@ -162,8 +162,8 @@ pub struct LearnedPool {
     /// The size of the server's bucket that the run saw in each dimension, in the order of [`Dimension::ALL`]; `None`
     /// if no head and no refusal showed a size.
     ///
-    /// Units: requests or tokens. Numbers of tokens are exact to 500 tokens, because heads round them. The real bucket
-    /// is larger if it was never full when a head reported its level.
+    /// Units: requests or tokens. A number of tokens may be wrong by up to 500, because heads round it. The real bucket
+    /// may be larger, if it was never full when a head reported its level.
     pub bursts: [Option<u32>; 3],
 }
 

@@ -109,7 +109,7 @@ impl Server {
         })
     }
 
-    /// Takes a text that the server sent, and removes the secrets of the request from it.
+    /// Cleans a text that the server sent: removes the secrets of the request.
     pub(super) fn clean(&self, text: &mut String) {
         self.transport.secrets().clean(text);
     }

@@ -97,8 +97,8 @@ impl Plan<'_> {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// If a run is killed, the answers in flight are paid twice. Returns the highest cost of these answers if the run
-    /// is killed once. `None` if it is not known.
+    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. `None` if the
+    /// cost is not known.
     fn paid_twice(&self) -> Option<Money> {
         let rows = self.rows.to_send.max(1);
         let most = self.forecast.totals.at_most?.dollars() / rows as f64;

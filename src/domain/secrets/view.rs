@@ -20,7 +20,7 @@ const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character beyond ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
-/// Kinds of escapes. A text can be escaped several times, and each time with a different kind.
+/// Kinds of escapes. A text can be escaped several times, each time with any of these kinds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
