@@ -1,4 +1,5 @@
-//! Makes the messages that are printed before a run about its inputs: their formats, and which columns are sent.
+//! Makes messages about the inputs of a run: their formats, and which columns are sent. They are printed before the
+//! run.
 
 use std::collections::BTreeSet;
 

@@ -142,7 +142,7 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
-    /// Whether earlier results are set aside.
+    /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
     /// Whether failed rows are tried again.
     pub retry_failed: bool,

@@ -169,7 +169,7 @@ impl Money {
         Self((dollars_per_million * 1e6).round().max(0.0) as u128)
     }
 
-    /// Returns an amount given in dollars, to the nearest pico-dollar.
+    /// Returns the amount for a number of dollars, rounded to the nearest pico-dollar.
     pub fn from_dollars(dollars: f64) -> Self {
         Self((dollars * 1e12).round().max(0.0) as u128)
     }

@@ -49,7 +49,7 @@ pub enum HaltReason {
     },
     /// Results could not be written.
     Disk(WriteFault),
-    /// The run was interrupted by INT, TERM or HUP. The signal is given by its number.
+    /// The run was interrupted by a signal (INT, TERM or HUP). The value is the number of the signal.
     Signal(i32),
     /// A limit that the user set is reached: requests, tokens, time or cost.
     Budget(String),

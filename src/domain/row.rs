@@ -49,7 +49,7 @@ impl RowId {
         Self { label, key: 0 }
     }
 
-    /// Returns the half of the key that is kept in memory, so that it can be shown.
+    /// Returns a part of the key, for messages: the half that is kept in memory.
     pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }

@@ -1,7 +1,7 @@
 //! The command `plan`: what a run would cost, how long it would take, and what would change that.
 //!
 //! A plan is made from the same steps as a run, up to the point at which a run would send its first request
-//! (`cli/run/planning.rs`). Then [`Plan`] is put together here and is shown as text (`words`) or as JSON (`document`).
+//! (`cli/run/planning.rs`). Then this module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
 mod count;

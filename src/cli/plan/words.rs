@@ -17,7 +17,7 @@ use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_d
 const LEAST_SHARE: f64 = 0.01;
 /// The cost of rows without a price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
-/// How many models have a line of their own.
+/// How many models get a separate line.
 const MODELS: usize = 10;
 
 /// Returns the plan in lines of at most `columns`.
@@ -212,8 +212,8 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-/// Returns a line for each change: the flags, the time and the cost after it, and a remark. A remark that does not fit is
-/// in lines of its own.
+/// Returns a line for each change: the flags, the time and the cost after it, and a remark. A remark that does not fit
+/// is on separate lines.
 fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     let cells = |other: &Alternative| {
         let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));
