@@ -86,8 +86,7 @@ impl RunClock {
         Instant(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Returns `at` as a tokio instant, for sleeping until then; `None` for a moment that is too far away to be
-    /// reached.
+    /// Returns `at` as a tokio instant, for sleeping until then; `None` if the moment is too far in the future.
     pub fn deadline(&self, at: Instant) -> Option<tokio::time::Instant> {
         if at == Instant::NEVER {
             return None;

@@ -1,4 +1,4 @@
-//! Judges plans: makes the plan of 24 workloads, runs them on virtual time, and compares.
+//! Measures how exact plans are: makes plans of 24 workloads, runs the workloads on virtual time, and compares both.
 //!
 //! `cargo bench --bench plan` prints the table of results and writes `benches/PLAN.md`. Arguments may follow `--`:
 //!
@@ -74,7 +74,7 @@ fn judge(seeds: std::ops::Range<u64>) -> Vec<Judged> {
     judged
 }
 
-/// Returns the table, the summary, and whether every bar holds.
+/// Returns the table, the summary, and whether the plans meet every requirement.
 fn page(judged: &[Judged]) -> (String, String, bool) {
     let mut table = String::from(
         "| | workload | cost | plan | width | | time | plan | middle | | cost, blind | | time, blind | |\n\

@@ -11,8 +11,8 @@ use crate::support;
 
 const ROWS: u64 = 200_000;
 
-/// Returns how many rows per second the scheduler admits, and how many rows per second it settles after they have
-/// ended. There are limits in all dimensions, and all rows are in flight at the same time.
+/// Returns two rates: how many rows per second the scheduler admits, and how many ended rows per second it settles.
+/// There are limits in all dimensions, and all rows are in flight at the same time.
 pub fn measure() -> (f64, f64) {
     let limits = RateLimits::new(u32::MAX, u32::MAX, u32::MAX);
     let mut scheduler = Scheduler::new(support::config(limits, Window::fixed(ROWS as usize), 1));

@@ -2,8 +2,8 @@
 //! memory it needs.
 //!
 //! `cargo bench --bench throughput` runs all parts. This takes about ten minutes and 12 GB of temporary files. Names
-//! select some parts: `cargo bench --bench throughput -- loop version`. The sides of a comparison run in turn, each in
-//! a process of its own. The output shows medians. The benchmark runs only on Linux, because CPU time and memory are
+//! select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a comparison run in turn, each
+//! in a separate process. The output shows medians. The benchmark runs only on Linux, because CPU time and memory are
 //! read from `/proc`.
 
 mod client;
@@ -110,7 +110,7 @@ fn child(part: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit on open files as far as possible.
+/// Raises the limit on open files to the highest value that is allowed.
 fn raise_open_files() {
     #[cfg(unix)]
     {

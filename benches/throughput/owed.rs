@@ -1,4 +1,4 @@
-//! Sends rows over a plain client, and does only the work that no runner can leave out.
+//! Sends rows over a plain client, and does only the work that every runner must do.
 //!
 //! One thread reads and plans rows. Before it sends more rows, the loop writes the answers that have arrived, and a
 //! mark for each row that it sends next. Another thread syncs. There is no scheduler. Answers are not parsed: each line
@@ -25,7 +25,7 @@ use super::measure::Seen;
 
 /// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// The bytes of a mark, which notes in a file that a row is in flight. A mark of the program has the same length.
+/// The bytes of a mark. A mark in a file records that a row is in flight. The program's own marks have the same length.
 const MARK: [u8; 24] = [1; 24];
 
 /// Sends the rows of `input`, with `at_once` of them in flight.

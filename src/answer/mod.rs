@@ -46,5 +46,5 @@ pub enum Then {
 /// Decides what to do next. The last argument lists the attempts for the row in this run, oldest first, including the
 /// one that just ended.
 ///
-/// A policy must not ask for requests without end: it uses the list of attempts to limit their number.
+/// A policy must not return new requests for ever. It uses the list of attempts to limit their number.
 pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;

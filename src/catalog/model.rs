@@ -27,7 +27,7 @@ pub enum Lifecycle {
     Active,
     /// The model is served until its retirement date.
     Deprecated,
-    /// The model is not served any more: the API answers 404.
+    /// The model is no longer served: the API answers 404.
     Retired,
 }
 
@@ -110,7 +110,7 @@ pub struct Model {
     pub line: Line,
     /// The class of models that share its limits.
     pub class: ModelClass,
-    /// When it was released. If its id has a date, this is that date.
+    /// The date of its release. If its id contains a date, both dates are the same.
     pub released: Date,
     /// The stage of its life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
@@ -122,7 +122,7 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// How it cuts text into tokens.
     pub family: TokenizerFamily,
-    /// Whether it answers with 400 if a request sets a sampling parameter to a value other than the default.
+    /// Whether it answers with 400 if a request changes the default value of a sampling parameter.
     pub rejects_sampling: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::price::PriceStep;
 use crate::domain::Money;
 
-/// The highest price that is not certainly a mistake, in dollars.
+/// A price above this, in dollars, is certainly a mistake.
 const MOST_DOLLARS: f64 = 1e6;
 /// How many characters of a wrong text a message shows.
 const SHOWN_CHARS: usize = 40;
@@ -44,7 +44,7 @@ pub enum CatalogError {
         line: usize,
         /// The name of the member.
         member: &'static str,
-        /// The entry that it belongs to, in words; empty if it belongs to none.
+        /// The entry of the value, in words; empty if the value is in no entry.
         of: String,
         /// The value, as written in the file.
         found: String,
@@ -172,7 +172,7 @@ impl Source<'_> {
     /// Returns the error for a text that is not TOML.
     fn syntax(&self, error: &toml::de::Error) -> CatalogError {
         let is_name = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        // The parser does not repeat the name of a member that occurs twice.
+        // If a member occurs twice, the parser's message does not contain the name of the member.
         let name = error.span().and_then(|span| self.text.get(span)).filter(|name| name.len() <= SHOWN_CHARS);
         let message = match name.filter(is_name) {
             Some(name) if error.message() == "duplicate key" => format!("{name} occurs twice in one entry; keep one"),
@@ -327,7 +327,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A value as it is written in the file, whatever its type is.
+/// A value of any type, as it is written in the file.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Whole(i128),

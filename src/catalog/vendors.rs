@@ -4,8 +4,8 @@
 //! row that names such a model would surely fail. A gateway may serve such models, so for requests to a gateway the
 //! name proves nothing.
 //!
-//! Source: the lists of models of these vendors (October 2026). The list has only beginnings that the name of no Claude
-//! model can have.
+//! Source: the lists of models of these vendors (October 2026). No Claude model can have a name with one of the
+//! beginnings in this list.
 
 /// Vendors with the beginnings of their model names. Names such as `o1` are checked separately, because they are so
 /// short.

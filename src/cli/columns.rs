@@ -1,4 +1,5 @@
-//! Makes the messages that are printed before a run about its inputs: their formats, and which columns are sent.
+//! Makes messages about the inputs of a run: their formats, and which columns are sent. They are printed before the
+//! run.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +19,8 @@ struct Group {
 /// Returns a line for each kind of input, followed by warnings about placeholders that are not filled in. Each warning
 /// comes only once.
 ///
-/// The inputs were already read once. If one of them can't be read now, nothing is said here: the run will read it
-/// again and report the error.
+/// The inputs were already read once. If one of them can't be read now, this function ignores the error: the run reads
+/// the input again and reports the error.
 pub(super) fn lines(plan: &InputPlan, survey: &Survey, system: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut groups: Vec<Group> = Vec::new();

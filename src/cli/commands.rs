@@ -3,8 +3,8 @@
 //! All of them are made in this module from the command that was typed. They work in the folder where the run was
 //! started, with the same environment:
 //!
-//! - *Continuing* uses the same command. `--fresh` becomes `--fresh=false`: otherwise the answers would be set aside
-//!   and paid for again.
+//! - *Continuing* uses the same command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would be
+//!   renamed and paid for again.
 //! - *Retrying* uses `resume` with the log and all typed flags that `resume` has too: server, configuration, key file,
 //!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only` and
 //!   `--simulate-faults` are left out: `--only` selected rows of an earlier log, and `--simulate-faults` would make
@@ -29,8 +29,8 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// Returns the commands for the arguments of this process. `is_fresh` says whether this run set earlier results
-    /// aside, because of a flag or another setting.
+    /// Returns the commands for the arguments of this process. `is_fresh` says whether this run renamed earlier results
+    /// and started over, because of a flag or another setting.
     pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }

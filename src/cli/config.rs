@@ -3,8 +3,8 @@
 //! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. All errors of this module
 //! end with exit code 2, before anything is sent.
 //!
-//! How far a setting is trusted depends on where it comes from. Flags, the environment, the user's own file and a file
-//! given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
+//! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
+//! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
 //! person's repository. It can only contain the settings on a list (`folder.rs`), and before the run a note says which
 //! settings it contains.
 
@@ -142,7 +142,7 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
-    /// Whether earlier results are set aside.
+    /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
     /// Whether failed rows are tried again.
     pub retry_failed: bool,
@@ -227,7 +227,7 @@ impl Config {
     }
 
     /// Returns the settings of `resume`. Its inputs are the error logs. `recorded` contains settings of the run that is
-    /// resumed: they override files, but flags and the environment override them.
+    /// resumed. These settings override files; flags and the environment override these settings.
     ///
     /// # Errors
     /// The errors of [`Config::of_run`].

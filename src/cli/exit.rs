@@ -33,7 +33,8 @@ pub enum Exit {
     Done,
     /// A bug in this program.
     Internal,
-    /// A mistake in usage, configuration or input. Nothing was sent, unless an input could not be read to its end.
+    /// A mistake in usage, configuration or input. Usually, nothing was sent. But if an input could not be read to its
+    /// end, the rows before that point were sent.
     Usage,
     /// Finished, but some rows failed, in this run or in earlier runs.
     SomeFailed,

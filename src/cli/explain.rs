@@ -29,7 +29,7 @@ pub(crate) enum Next {
     Same,
     /// With the same command, but without `--fresh`.
     WithoutFresh,
-    /// With this command. It reads the rows of a pipe from the error log.
+    /// With this command. The rows came from a pipe, so the command reads them from the error log.
     Resume(String),
 }
 
@@ -215,8 +215,8 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     }
 }
 
-/// Returns what the server sent, as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`.
-/// Returns what is known of a failure, in parentheses: its status, the message of the server, and the id of the request.
+/// Returns what the server sent, as the end of a sentence: ` (401, "invalid x-api-key", request req_1)`. Returns what
+/// is known about a failure, in parentheses: its status, the message of the server, and the id of the request.
 pub(crate) fn said(failure: &Failure) -> String {
     let status = failure.status.map(|status| status.to_string());
     let message = (!failure.message.is_empty()).then(|| format!("\"{}\"", escape(&failure.message)));

@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines that are printed before a run about rows that can't be sent: one line if they all have the same
-/// fault, or else one line for each fault.
+/// Returns lines about the rows that can't be sent; they are printed before a run. There is one line if all these rows
+/// have the same fault, and otherwise one line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));

@@ -1,5 +1,5 @@
-//! Makes the messages that are printed before a run about the models of its rows: models that `--map-model` replaces,
-//! models that the catalog does not know, and models of other vendors.
+//! Makes messages about the models of a run's rows. They are printed before the run, and are about three kinds of
+//! models: models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
 //!
 //! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with such a name are
 //! sent, and one warning for each name says how many rows have it. A run is refused only if a model surely belongs to

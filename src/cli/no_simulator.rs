@@ -1,4 +1,4 @@
-//! Takes the place of the simulator in a program that was built without it.
+//! Replaces the simulator in a program that was built without it.
 
 use anyhow::{Result, bail};
 
@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
 
-/// Takes the place of the simulator, which this build does not have.
+/// Replaces the simulator, which this build does not have.
 pub(super) enum Simulator {}
 
 impl Simulator {

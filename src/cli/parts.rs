@@ -259,7 +259,8 @@ pub(crate) fn scheduler(
     }
 }
 
-/// Returns the settings of a scheduler whose run is only played: it has no budget, and its seed is always the same.
+/// Returns the scheduler's settings for a simulated run on virtual time: there is no budget, and the seed is always the
+/// same.
 pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: LimitsOf) -> SchedulerConfig {
     SchedulerConfig {
         limits_of,

@@ -174,8 +174,9 @@ impl Projection {
     }
 }
 
-/// Tables and texts are in the order of the input if it can be read again. A run (`is_run`) copies a pipe for the columns
-/// of a table. Whole lines are in the order in which rows were done.
+/// Tables and texts are in the order of the input if it can be read again. A run (`is_run`) copies a pipe if a table
+/// needs its columns, so such a table is in the order of the input too. Whole lines are in the order in which rows were
+/// done.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,

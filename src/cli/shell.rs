@@ -17,7 +17,7 @@ use crate::report::text::{escape, is_steering};
 /// Replaces the value of a header in a printed command.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
-/// The name of this program. Printed commands begin with it.
+/// The name of this program. Printed commands begin with this name.
 const PROGRAM: &str = "claude-batch";
 
 /// Returns the command that runs this program with these arguments.

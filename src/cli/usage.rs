@@ -22,7 +22,7 @@ const NAME: &str = "claude-batch";
 ///
 /// # Errors
 /// There is no command to run, because help or an error has been printed. The error contains the exit code of the
-/// program, or the failure to print.
+/// program, or the reason why nothing could be printed.
 pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args = std::env::args_os().skip(1);
     Cli::try_parse_from([OsString::from(NAME)].into_iter().chain(args)).map_err(tell)
@@ -56,8 +56,8 @@ fn harmless(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Returns the escaped form of a value that an error repeats; `None` if the value is not text or comes from clap
-/// itself.
+/// Returns the escaped form of a value that an error message contains; `None` if the value is not text or comes from
+/// clap itself.
 fn shown(value: &ContextValue) -> Option<ContextValue> {
     match value {
         ContextValue::String(text) => Some(ContextValue::String(escape(text).into_owned())),

@@ -1,12 +1,12 @@
 //! Groups equal faults of many rows: each fault has a count and an example.
 
-/// At most this many different faults get a group. Rows with any further fault are only counted, all together.
+/// At most this many different faults get a group. Rows with other faults are only counted together, in one number.
 const MOST: usize = 20;
 
 /// Only this many bytes of a message are compared. Only messages that list names are longer.
 const COMPARED: usize = 1_000;
 
-/// Faults, grouped by their messages. The values from the rows are ignored. The memory in use is bounded.
+/// Faults, grouped by their messages. Values from the rows, such as numbers, are ignored. The memory in use is bounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alike<T> {
     groups: Vec<Group<T>>,
@@ -19,7 +19,7 @@ pub struct Group<T> {
     message: String,
     /// How many rows there are.
     pub rows: u64,
-    /// The example: what was stored for the first of these rows.
+    /// The example: the value that was stored for the first of these rows.
     pub first: T,
 }
 
@@ -30,8 +30,8 @@ impl<T> Default for Alike<T> {
 }
 
 impl<T> Alike<T> {
-    /// Counts a row with this message. If this is the first row with such a message, calls `first` for the example that
-    /// the group keeps.
+    /// Counts a row with this message. If this is the first row with such a message, calls `first` to get the example
+    /// of the group.
     pub fn add(&mut self, message: &str, first: impl FnOnce() -> T) {
         let message = without_values(message);
         match self.groups.iter().position(|group| group.message == message) {

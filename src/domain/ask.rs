@@ -1,9 +1,9 @@
 //! The current request of a row: what is sent for the row at this moment.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
-//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair it is sent.
-//! If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request may be
-//! sent on another route. Each of these is a new `Ask` of the same job.
+//! request. The request that is sent may change. If an answer does not fit its schema, a request to repair the answer
+//! is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the same request
+//! may be sent on another route. Each of these is a new `Ask` of the same job.
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ pub struct Ask {
     /// request at this endpoint.
     pub pool: Arc<PoolId>,
     /// The estimated cost. It consists of one request, the input tokens estimated from its text, and `max_tokens`
-    /// output tokens. The estimate assumes that no input is cached, and does not use what the run has learned.
+    /// output tokens. The estimate assumes that no input is cached. It does not use the answers of this run.
     pub cost: Cost,
-    /// The estimated input tokens as an interval. `cost` contains its likely value.
+    /// The estimated input tokens as an interval. `cost` contains the likely value of this interval.
     pub input_tokens: Interval<u32>,
     /// The cost of one answer to this request; `None` when its model has no price. The cost is computed from the
     /// request, so a policy that changes the request must compute the cost again.

@@ -66,7 +66,7 @@ impl Cost {
 /// Units: tokens. Source: API reference, `usage` of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
-    /// Input tokens that were neither written to nor read from a cache.
+    /// Input tokens that were not written to a cache and not read from a cache.
     #[serde(default)]
     pub input_tokens: u64,
     /// Input tokens written to the cache for five minutes.
@@ -169,7 +169,7 @@ impl Money {
         Self((dollars_per_million * 1e6).round().max(0.0) as u128)
     }
 
-    /// Returns an amount given in dollars, to the nearest pico-dollar.
+    /// Returns the amount for a number of dollars, rounded to the nearest pico-dollar.
     pub fn from_dollars(dollars: f64) -> Self {
         Self((dollars * 1e12).round().max(0.0) as u128)
     }

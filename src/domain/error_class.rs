@@ -1,4 +1,4 @@
-//! Classes of failure: the error log gives one for each row, and `--only` selects rows by them.
+//! Classes of failure. The error log gives a class for each row, and `--only` selects rows by their class.
 
 use std::fmt;
 
@@ -83,8 +83,8 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.name() == text)
     }
 
-    /// Returns whether a row that failed with this class may succeed in another run, even if nobody changes the row.
-    /// Call this only if nothing but the class is known.
+    /// Returns whether an unchanged row that failed with this class can succeed in another run. Call this only if the
+    /// class is the only known fact about the failure.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

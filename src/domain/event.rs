@@ -31,8 +31,8 @@ pub struct PoolStatus {
     /// How full each bucket is: its level divided by the limit per minute, from 0 to 1. `None` if there is no limit.
     /// The order is that of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// After a 429, the pool is held: for this much longer, nothing is sent through it. `None` when the pool is not
-    /// held.
+    /// After a 429, the pool is held: nothing is sent through it for some time. This is the time that is left; `None`
+    /// when the pool is not held.
     pub held_for: Option<Duration>,
     /// The number of rows that wait to be admitted by the pool.
     pub ready: usize,
@@ -45,10 +45,10 @@ pub struct FailedRow {
     pub label: String,
     /// The last HTTP status; `None` if there was no HTTP response.
     pub status: Option<u16>,
-    /// The last message about it. The message and the label are shortened, because many such rows may wait in memory
-    /// until their lines are on disk.
+    /// The last message about the failure. The message and the label are shortened, because many such rows can be in
+    /// memory at once, until their lines are on disk.
     pub message: String,
-    /// Whether the unchanged row may succeed in another run.
+    /// Whether the unchanged row can succeed in another run.
     pub is_retryable: bool,
 }
 
@@ -64,23 +64,22 @@ impl FailedRow {
 pub struct Backoffs {
     /// The number of these rows.
     pub rows: usize,
-    /// How long it takes from this moment until the first of them may be sent.
+    /// The time from this moment until the first of these rows can be sent.
     pub first_in: Duration,
-    /// How long it takes from this moment until all of them may be sent.
+    /// The time from this moment until all of these rows can be sent.
     pub last_in: Duration,
 }
 
-/// An endpoint where nothing works at this moment.
+/// An endpoint at which all requests fail at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// The provider of the endpoint.
     pub provider: std::sync::Arc<str>,
     /// The latest failure.
     pub fault: Failure,
-    /// How long nothing has worked.
+    /// How long all requests have failed.
     pub lasted: Duration,
-    /// How long it takes from this moment until the next request is sent to the endpoint; `None` while a request is in
-    /// flight.
+    /// The time from this moment until the next request is sent to the endpoint; `None` while a request is in flight.
     pub next_try: Option<Duration>,
 }
 
@@ -173,9 +172,9 @@ pub enum EventBody {
         /// The message of the API.
         message: String,
     },
-    /// A message that a person should see once.
+    /// A message for the user, which is shown once.
     Warned(String),
-    /// A message that responds to a signal of the user, or tells which format a stream of rows has.
+    /// A message that answers a signal of the user, or says which format a stream of rows has.
     Noted(String),
     /// From now on, no requests are sent. The run only waits for the requests in flight.
     Draining {
@@ -192,7 +191,8 @@ pub enum EventBody {
         /// small. Thousands of events may wait for the disk, and each of them needs as much memory as the largest
         /// variant.
         reason: Option<Box<HaltReason>>,
-        /// Why the run had to wait: each reason, and its share of the run's time. The largest share comes first.
+        /// Why the run had to wait: each reason, with the share of the run's time that it took. The largest share comes
+        /// first.
         reasons: Vec<(Reason, f64)>,
         /// How much of its limits each pool has used over the run.
         uses: Vec<LimitUse>,

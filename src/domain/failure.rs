@@ -1,4 +1,4 @@
-//! What is known of a failed attempt.
+//! What is known about a failed attempt.
 
 use super::{Usage, WireErrorKind};
 
@@ -27,8 +27,8 @@ pub struct Failure {
     pub message: String,
     /// `request-id`, which support asks for.
     pub request_id: Option<String>,
-    /// The usage of the attempt, as far as the response reported it. For example, a stream may report usage and then
-    /// break off. Otherwise it is zero.
+    /// The usage of the attempt that the response reported; zero if it reported none. For example, a stream can report
+    /// usage and then break off.
     pub usage: Usage,
     /// What was wrong with the stream, if the stream caused the failure.
     pub stream: Option<StreamFault>,

@@ -1,8 +1,8 @@
 //! Faults that do not come from the API: faults of the connection that carries a request, and of the files that results
 //! are written to.
 //!
-//! Code that fails returns one of these types, and the code that makes messages for people gets it. The code in between
-//! never has to read a message to find out what happened.
+//! A function that fails returns one of these types. Its callers can see from the type what happened, and never have to
+//! read a message. The code that makes messages for people gets the type too.
 
 /// What went wrong on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +13,7 @@ pub enum WireErrorKind {
     Connect,
     /// The proxy can't be reached, or does not connect to the server.
     Proxy,
-    /// The proxy asks for a user name and a password, or refuses the given ones (407).
+    /// The proxy asks for a user name and a password, or refuses those that were sent (407).
     ProxyAuth,
     /// The connection is not safe: a certificate is not valid, the TLS handshake fails, or a name resolves to an
     /// address that can't belong to the API.

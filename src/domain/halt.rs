@@ -7,7 +7,7 @@ use super::{ErrorClass, Failure, WriteFault};
 /// Why a whole run stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HaltReason {
-    /// The key is wrong, or nothing is permitted with it (401, or 403 before any success).
+    /// The key is wrong, or the key permits nothing (401, or 403 before any success).
     Key(Failure),
     /// The API forbade several consecutive rows (403).
     Forbidden(Failure),
@@ -30,7 +30,7 @@ pub enum HaltReason {
     Redirect {
         /// The other address, without user name, password, query and fragment; `None` when the server names no address.
         to: Option<String>,
-        /// The failure that the response shows.
+        /// The failure that the response describes.
         failure: Failure,
     },
     /// The endpoint can't be reached or answers nothing but faults.
@@ -49,7 +49,7 @@ pub enum HaltReason {
     },
     /// Results could not be written.
     Disk(WriteFault),
-    /// The run was interrupted by INT, TERM or HUP. The signal is given by its number.
+    /// The run was interrupted by a signal (INT, TERM or HUP). The value is the number of the signal.
     Signal(i32),
     /// A limit that the user set is reached: requests, tokens, time or cost.
     Budget(String),

@@ -30,12 +30,12 @@ pub struct Job {
     pub key: JobKey,
     /// How a later run recognizes the row.
     pub identity: Identity,
-    /// The identity, reduced to 16 bytes.
+    /// The identity in a short form of 16 bytes.
     pub row: RowId,
-    /// The row's request. It consists of the row's own parameters, and of the parameters from flags for which the row
-    /// has no value of its own. It always has `model` and `max_tokens`. It never has `stream`, because the runner
-    /// decides whether an answer is streamed. The key is computed from this request. If the row fails, the request is
-    /// part of its entry in the error log.
+    /// The row's request. It consists of the row's own parameters and of parameters from flags. If both set a
+    /// parameter, the row's own value is used. The request always has `model` and `max_tokens`. It never has `stream`,
+    /// because the runner decides whether an answer is streamed. The key is computed from this request. If the row
+    /// fails, the request is part of its entry in the error log.
     pub request: Request,
     /// Fields that are kept with the row but not sent: the members of one JSON object, as raw values.
     pub extra: Params,
@@ -48,7 +48,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns how many bytes of text the job holds: label, request and the fields that are not sent.
+    /// Returns the number of bytes of the job's texts: label, request and the fields that are not sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }
@@ -64,7 +64,8 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns how many bytes of text the job and the ask hold. The first ask of a row shares the bytes of its job.
+    /// Returns the number of bytes of the texts of the job and the ask. The first ask of a row shares the bytes of its
+    /// job.
     pub fn bytes(&self) -> usize {
         let (of_job, of_ask) = (self.job.request.json(), self.ask.request.json());
         let is_shared = of_job.as_ptr() == of_ask.as_ptr();

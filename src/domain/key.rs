@@ -50,10 +50,10 @@ impl JobKey {
 /// How a later run recognizes a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// The user named the row. Its label and key together identify it.
+    /// The user named the row. The row's label and key together identify the row.
     Named,
-    /// The row has no name. Its key and its number among equal rows identify it. The numbers begin at 0, in input
-    /// order.
+    /// The row has no name. The row's key and its number among equal rows identify the row. The numbers begin at 0, in
+    /// input order.
     ///
     /// So a later run still recognizes such rows after the user has inserted a line above them.
     Nth(u32),

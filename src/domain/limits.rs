@@ -150,20 +150,20 @@ impl fmt::Display for PoolId {
 
 /// What a run learned about the limits of one pool from response heads.
 ///
-/// It contains nothing that comes from presets or from numbers given by hand.
+/// It contains no limit from a preset, and no limit that the user set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedPool {
     /// The models that share the limits.
     pub class: ModelClass,
     /// The speed of service.
     pub speed: Speed,
-    /// The limits per minute, as the server last reported them. A limit that it did not report is `None`.
+    /// The limits per minute that the server reported last. A limit that the server never reported is `None`.
     pub limits: RateLimits,
-    /// How much the server's bucket of each dimension was seen to hold, in the order of [`Dimension::ALL`]; `None` where
-    /// no head or refusal showed it.
+    /// The size of the server's bucket that the run saw in each dimension, in the order of [`Dimension::ALL`]; `None`
+    /// if no head and no refusal showed a size.
     ///
-    /// Units: requests or tokens. Tokens are known to within 500, because heads round them. The bucket may be larger,
-    /// if it was never full when a head reported its level.
+    /// Units: requests or tokens. A number of tokens may be wrong by up to 500, because heads round it. The real bucket
+    /// may be larger, if it was never full when a head reported its level.
     pub bursts: [Option<u32>; 3],
 }
 
@@ -189,7 +189,8 @@ pub struct RateSignals {
     pub output_tokens: LimitSignal,
     /// `retry-after-ms` or `retry-after`, the longer one when both are valid; `None` when both are missing or invalid.
     pub retry_after: Option<Duration>,
-    /// Whether the server says that the request should be tried again; `None` when it says nothing.
+    /// Whether the server says that the client should try the request again; `None` when the server says nothing about
+    /// this.
     pub should_retry: Option<bool>,
 }
 
@@ -203,8 +204,8 @@ impl RateSignals {
         }
     }
 
-    /// Returns whether the head said anything about a limit. A 429 for concurrency says nothing about limits, and a
-    /// proxy may hide the headers.
+    /// Returns whether the head reported any limit. A 429 for concurrency reports no limit, and a proxy can hide the
+    /// headers.
     pub(crate) fn has_limits(&self) -> bool {
         Dimension::ALL.iter().any(|&dimension| {
             let signal = self.of(dimension);

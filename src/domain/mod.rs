@@ -1,4 +1,4 @@
-//! The words of the program: jobs, costs, limits, outcomes, events.
+//! The basic types of the program: jobs, costs, limits, outcomes, events.
 //!
 //! This module contains plain data and the rules for these data. It uses no file, socket, clock or protocol. Every
 //! other module may use it. It uses no other module, except for [`crate::clock::Instant`].

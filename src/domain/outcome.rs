@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ErrorClass, Failure, Job, Lane, Message, Money, Purpose, Usage};
 use crate::clock::Instant;
 
-/// What the outcome of a job keeps about one attempt.
+/// One attempt, as recorded in the outcome of a job.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
     /// When the request was sent.
@@ -16,9 +16,10 @@ pub struct AttemptRecord {
     pub failed: Option<ErrorClass>,
     /// Whether the attempt may have been billed although its answer is not kept.
     pub maybe_paid: bool,
-    /// How much more than `cost` the attempt may have cost. Zero if `maybe_paid` is false, or for a model without a price.
+    /// The amount that the attempt may have cost in addition to `cost`. Zero if `maybe_paid` is false, or for a model
+    /// without a price.
     pub maybe_cost: Money,
-    /// The usage of the attempt, as far as it is known.
+    /// The known usage of the attempt.
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
@@ -64,7 +65,7 @@ pub enum Ended {
         class: ErrorClass,
         /// The last failure.
         failure: Failure,
-        /// Whether the unchanged row may succeed in another run.
+        /// Whether the unchanged row can succeed in another run.
         is_retryable: bool,
     },
 }
@@ -91,7 +92,7 @@ impl Outcome {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
 
-    /// Returns what all attempts used together, as far as that is known.
+    /// Returns the known usage of all attempts together.
     pub fn usage(&self) -> Usage {
         let mut sum = Usage::default();
         self.attempts.iter().for_each(|attempt| sum += attempt.usage);

@@ -7,9 +7,9 @@ use super::json::{write_json_str, write_on_one_line};
 
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values stay as they were written: no code parses a value and writes it again. So the API gets the same bytes: the
-/// spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs this, because equal
-/// prefixes must have equal bytes. Names are unique.
+/// Values are never changed: no code parses a value and writes it again. So the API gets the same bytes as in the
+/// input: the spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs this, because
+/// equal prefixes must have equal bytes. Names are unique.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 

@@ -18,8 +18,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// A request is made once, when its row is read. The request in flight, its retries, and the line that is written if
-/// the row fails all share the bytes of the request.
+/// A request is made once, when its row is read. Several places share the bytes of the request: the request in flight,
+/// its retries, and the line that is written if the row fails.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 

@@ -11,7 +11,7 @@ use super::{Identity, JobKey};
 /// Shape: a label and a key of 64 bits each. The key is half of the row's [`JobKey`]; it is 0 for a row that never
 /// became a request. The label of a named row is the beginning of the SHA-256 of its name. The label of an unnamed row
 /// is the other half of the `JobKey`, plus a number that depends on the occurrence. So for an unnamed row, label and
-/// key together hold all 128 bits of the `JobKey`.
+/// key together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
     /// Made from the row's name, or from its number among equal rows.
@@ -49,7 +49,7 @@ impl RowId {
         Self { label, key: 0 }
     }
 
-    /// Returns the half of the key that is kept in memory, so that it can be shown.
+    /// Returns a part of the key, for messages: the half that is kept in memory.
     pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }

@@ -1,17 +1,17 @@
-//! What is expected of a run before its first request.
+//! The expected cost and duration of a run, before its first request.
 
 use std::time::Duration;
 
 use super::{Interval, Money};
 
-/// What a run is expected to cost, and how long it is expected to take. The forecast is made before the first request.
+/// The expected cost and duration of a run. The forecast is made before the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunForecast {
     /// The number of rows that the run sends.
     pub rows: u64,
-    /// The cost of those rows that have a price; `None` if no row has one.
+    /// The cost of the rows whose model has a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of the same rows if one answer to each of them is paid; `None` if no row has a price.
+    /// The highest cost of the same rows if one answer to each row is paid; `None` if no row has a price.
     pub at_most: Option<Money>,
     /// How long the run takes; `None` if that is not known.
     pub time: Option<Interval<Duration>>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
 
-/// How far a configuration file is trusted.
+/// How much the program trusts a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
     /// The user named it.

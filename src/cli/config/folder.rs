@@ -2,8 +2,8 @@
 //!
 //! Somebody else may have written the file: it may come from a cloned repository, or be in a folder where others can
 //! write. So it can contain only the settings on a list. Any other setting is an error, and the message names it. The
-//! file can shape requests, slow a run down or stop it early. It can't decide where the key comes from or where it is
-//! sent, start a program, answer a question, or choose where a file is written.
+//! file can shape requests, slow a run down or stop it early. It can't decide where the key comes from or where the key
+//! is sent. It can't start a program, answer a question in place of the user, or choose where a file is written.
 //!
 //! A test checks that each flag is in one of the lists. A name that is in none of them is refused.
 
@@ -112,7 +112,7 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
-/// Lowers one cap. If the user's cap is already lower, returns it.
+/// Lowers one cap. If the user's cap is already lower, returns the user's cap.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;
     let lower = own.filter(|own| *own < folder);

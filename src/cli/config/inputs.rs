@@ -60,7 +60,7 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
     Ok(inputs)
 }
 
-/// Returns where results go. If the input is a pipe, results go to standard output unless a file is named.
+/// Returns where results go. If the input is a pipe and no output is named, results go to standard output.
 pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
     match output {
         Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),

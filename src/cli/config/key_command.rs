@@ -1,9 +1,9 @@
 //! Runs the command that prints the key, and ends the command if it takes too long.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
-//! time and the length of its output are limited, and the variables that contain a key are not passed on to it. Its
-//! standard error is shown only if the command fails or takes too long. Then only the last line is shown, without any
-//! word that could be a key.
+//! time and the length of its output are limited. It does not get the variables that contain a key. Its standard error
+//! is shown only if the command fails or takes too long. Then only the last line is shown, without any word that could
+//! be a key.
 //!
 //! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
 //! ends the command too. On systems with `/proc`, the processes that the command started are found by their parent ids.

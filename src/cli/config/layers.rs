@@ -21,7 +21,7 @@ pub(crate) const FILE_NAME: &str = "claude-batch.toml";
 /// The settings of all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
-    /// The settings of this call: the flags, and below them the environment.
+    /// The settings of this call: the flags and the environment. Flags override the environment.
     pub named: Settings,
     /// The settings of all layers.
     pub merged: Settings,

@@ -1,15 +1,15 @@
 //! Files that must be checked when they are opened, because a stranger may have put them there or given their path.
 //!
-//! A configuration file that the user did not name is read only if it is an ordinary file of a reasonable size: reading
-//! a FIFO could wait forever, and opening a device can have side effects. A link is followed, because a project may use
-//! the same file in several folders. The content of the file is trusted as if the file itself were in the folder of the
-//! link.
+//! A configuration file that the user named can be a pipe too. Any other configuration file is read only if it is an
+//! ordinary file of a reasonable size: reading a FIFO could wait forever, and opening a device can have side effects. A
+//! link is followed, because a project may use the same file in several folders. The program trusts the file as much as
+//! an ordinary file in the folder of the link.
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The folders of the path are opened one after the other, each inside the one before it, and never through a
-//! link. The checks and the reading then use the opened file, not its path. (Systems without these Unix calls check
-//! each part of the path before the file is opened.) A file with a second name (a hard link) is refused, because the
-//! other name may be outside the folder.
+//! link. The checks and the reading then use the opened file, not its path. (On systems without these Unix calls, the
+//! program checks each part of the path before it opens the file.) A file with a second name (a hard link) is refused,
+//! because the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -175,8 +175,8 @@ fn has_second_name(_metadata: &Metadata) -> bool {
 /// Returns which users, other than this user and the system's administrator, may have written a file, and what to do
 /// about it.
 ///
-/// Members of a group count as other users, except for the user's own group: many systems give each user a group of
-/// their own.
+/// Members of the file's group count as other users. The user's own group is an exception, because many systems give
+/// each user a group of their own.
 #[cfg(unix)]
 fn writers(path: &Path, file: &Metadata) -> Option<String> {
     use rustix::process::{getegid, geteuid};

@@ -3,8 +3,8 @@
 //! One table lists the settings to record and to use again, so `resume` uses only settings that were recorded. The
 //! table contains settings that shape requests or decide how fast they are sent. It contains no setting that could
 //! redirect requests, authorize something, run a program or spend money, because the folder may come from another
-//! person. Any other setting in a manifest is an error, and the message names it. It is not ignored, because somebody
-//! must have put it there.
+//! person. Any other setting in a manifest is an error, and the message names it. Such a setting is not ignored,
+//! because somebody must have put it there.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The message of one token: its question, its request, and what its response says.
+//! The message of one token: asks the user, sends the message, and reads the limits in the response.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::transport::WireError;
 
 /// The prompt. Every model answers it, and it is as short as a prompt can be.
 const PROMPT: &str = "ping";
-/// More input tokens than the prompt can have, with everything that the API adds.
+/// The prompt has fewer input tokens than this, even with everything that the API adds.
 const MOST_INPUT_TOKENS: u64 = 100;
 
 /// A request that was refused or failed: what happened and what to do, and how the program ends.
@@ -38,8 +38,8 @@ pub(super) fn has_somebody(world: &World) -> bool {
     world.stdin_is_terminal && world.stderr_is_terminal
 }
 
-/// Asks the user whether the message may be sent. A simulator in this process is not asked about, because it costs
-/// nothing.
+/// Asks the user whether the message may be sent. With a simulator in this process, there is no question, because the
+/// message costs nothing.
 ///
 /// # Errors
 /// The user says no, or nobody can answer.

@@ -57,7 +57,7 @@ impl Found {
         }
     }
 
-    /// Returns the limits of a model at standard speed; `None` if they are not among these.
+    /// Returns the limits of a model at standard speed; `None` if the limits of this model were not found.
     pub(super) fn limits(&self, catalog: &Catalog, model: &str) -> Option<RateLimits> {
         let of_pools = |pools: &[LearnedPool]| {
             let class: ModelClass = catalog.class_of(model);
@@ -74,7 +74,7 @@ impl Found {
         limits.filter(|limits| *limits != RateLimits::NONE)
     }
 
-    /// Returns where the answers came from whose limits these are.
+    /// Returns the origin of the answers that reported these limits.
     pub(super) fn origin(&self) -> &str {
         match self {
             Self::Organization { origin, .. } | Self::Message { origin, .. } => origin,
@@ -141,7 +141,7 @@ impl Found {
     }
 }
 
-/// Returns whether a group contains a model, by any of its names.
+/// Returns whether a group contains a model, under any of the model's names.
 fn has_model(group: &LimitGroup, catalog: &Catalog, model: &str) -> bool {
     let id = |name: &str| catalog.model(name).map_or_else(|| name.to_owned(), |model| model.id.to_string());
     let wanted = id(model);
@@ -201,7 +201,8 @@ fn pool_lines(pool: &LearnedPool) -> Vec<String> {
     lines
 }
 
-/// Returns whether a burst is clearly shorter than a minute. It may be a little longer than the run has seen.
+/// Returns whether a burst is clearly shorter than a minute. The real burst may be a little longer than the longest one
+/// that the run saw.
 fn is_short(burst: u32, limit: u32) -> bool {
     u64::from(burst) * 10 < u64::from(limit) * 9
 }

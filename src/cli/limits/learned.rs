@@ -1,6 +1,7 @@
 //! What runs have learned about limits: finds the latest of their files.
 //!
-//! Run folders may come from other people. What they say is only shown, with its origin, and the search is bounded.
+//! Run folders may come from other people. So their content is only shown, together with its origin, and the search
+//! ends after a fixed number of entries.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, with_suffix};
 
 /// How many files and folders are looked at.
 const MOST_ENTRIES: usize = 20_000;
-/// How many folders below the first one are entered, one inside the other.
+/// The depth of the search: how many levels of folders below the first folder are entered.
 const DEEPEST: usize = 4;
 
 /// Returns what one run learned. The user names the run by one of its files.
@@ -36,8 +37,8 @@ pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
     }
 }
 
-/// Returns what the runs below a folder learned last: first from `origin`, else from any other place. With a class, only
-/// runs count that learned its limits. `None` if no run has learned anything.
+/// Returns what the runs below a folder learned last. Runs with the server `origin` have priority over all other runs.
+/// If a class is given, only runs that learned the limits of this class count. `None` if no run has learned anything.
 pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, disk: &dyn Disk) -> Option<Found> {
     let mut latest: Option<(PathBuf, LearnedLimits)> = None;
     for folder in run_folders(below) {
@@ -53,7 +54,7 @@ pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, dis
     latest.map(|(folder, learned)| Found::Run { folder, learned })
 }
 
-/// Returns the run folders below a folder, without the entries beyond the bounds. Hidden folders and links are not
+/// Returns the run folders below a folder, up to the maximum number and depth. Hidden folders and links are not
 /// entered.
 fn run_folders(below: &Path) -> Vec<PathBuf> {
     let (mut found, mut looked_at) = (Vec::new(), 0);

@@ -1,10 +1,11 @@
 //! The limits that apply now, and the order in which they are looked for.
 //!
 //! 1. A run that the user names.
-//! 2. The list of the organization, if the key is one of an administrator. Asking for it is free.
-//! 3. What runs below the working folder last learned from the server of the settings. Nothing is sent.
+//! 2. The list of the organization, if the key belongs to an administrator. Asking for it is free.
+//! 3. The limits that runs below the working folder learned last, from the server in the settings. Nothing is sent.
 //! 4. A message of one token, after a question.
-//! 5. What runs learned from another place, for example in a rehearsal, if the message can't be sent. A note says so.
+//! 5. If the message can't be sent: the limits that runs learned from another server, for example in a rehearsal. A
+//!    note says so.
 //!
 //! With `--ask`, only the message is sent.
 
@@ -70,7 +71,7 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Looks for limits in the order of this file. `Err` in the result: the server refused a request, or it failed.
+/// Looks for limits in the order of this file. `Err` in the result: the server refused a request, or a request failed.
 fn find(
     args: &LimitsArgs,
     config: &Config,

@@ -17,7 +17,7 @@ const MOST_COLUMNS: usize = 200;
 /// Asks the API for the limits of the organization. This is free.
 ///
 /// # Errors
-/// The server sends something else. `Err` in the result: the request was refused or failed.
+/// The server sends something that is not a list of limits. `Err` in the result: the request was refused or failed.
 pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
     let (mut groups, mut mark) = (Vec::new(), None);
     for _ in 0..MOST_PAGES {

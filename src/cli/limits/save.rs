@@ -185,7 +185,7 @@ fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     texts
 }
 
-/// Returns whether a line is the heading of the profile, in any way of writing it.
+/// Returns whether a line is the heading of the profile, in any of its possible spellings.
 fn is_heading(line: &str, profile: &str) -> bool {
     let line = line.trim_start_matches('\u{feff}').trim();
     let is_single = line.starts_with('[') && !line.starts_with("[[");
@@ -205,7 +205,7 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     }
     file.as_file().sync_all()?;
     file.persist(path)?;
-    // Some systems can't sync folders. The old file or the new one is there in any case.
+    // Some systems can't sync folders. In any case, either the old file or the new file exists.
     let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A connection to the server for single requests, outside of a run.
 //!
-//! The way to the server, the key and the rules for where a key may go are those of a run.
+//! It uses the same address, proxy and key as a run. The rules about where a key can be sent are the same too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) struct Response {
     pub(super) body: Bytes,
 }
 
-/// Returns where answers come from with these settings, as runs record it.
+/// Returns the origin of answers under these settings, in the form that runs record.
 ///
 /// # Errors
 /// The address of the API can't be read.
@@ -58,8 +58,8 @@ pub(super) fn origin(config: &Config) -> Result<String> {
 }
 
 impl Server {
-    /// Prepares the connection, and prints warnings about the way to the server. Nothing is sent. A simulator in this
-    /// process needs no key.
+    /// Prepares the connection, and prints warnings about it. Nothing is sent. A simulator in this process needs no
+    /// key.
     ///
     /// # Errors
     /// A setting of the connection can't be used.
@@ -109,7 +109,7 @@ impl Server {
         })
     }
 
-    /// Removes the secrets that were sent from a text of the server.
+    /// Cleans a text that the server sent: removes the secrets of the request.
     pub(super) fn clean(&self, text: &mut String) {
         self.transport.secrets().clean(text);
     }

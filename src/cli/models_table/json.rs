@@ -42,8 +42,8 @@ struct Prices {
     is_confirmed: bool,
 }
 
-/// Returns the document, on one line. It contains one model, or all models: retired ones too, and those that only a
-/// price file knows. What is not known of a model is `null`.
+/// Returns the document, on one line. The document contains one model or all models. If it contains all models, retired
+/// models and models that only a price file names are in it too. Values that are not known are `null`.
 pub(super) fn document(catalog: &Catalog, only: Option<&str>) -> String {
     let own = catalog.models().iter().filter(|model| only.is_none_or(|name| is_named(model, name))).map(one);
     let others = catalog.other_prices().into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name));

@@ -22,7 +22,7 @@ pub(super) fn steps(steps: &[PriceStep], price: impl Fn(&PriceStep) -> Money) ->
     }
 }
 
-/// Returns a number of tokens in thousands or millions, if it is a whole number of them: `1M`, `128k`, `8,192`.
+/// Returns a number of tokens as text: `1M`, `128k`, `8,192`. The units are used only if no digit is lost.
 pub(super) fn tokens(number: u64) -> String {
     match number {
         0 => "0".to_owned(),

@@ -1,4 +1,4 @@
-//! The advice of a plan: what stands in the way, and the change that helps most.
+//! The advice of a plan: what slows the run down, and which change helps most.
 
 use crate::domain::{Interval, Reason};
 use crate::forecast::{Alternative, Change};
@@ -7,7 +7,7 @@ use crate::report::text::{count, escape, percent, plural, rough_duration};
 use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
 
-/// A reason that delays the run for less than this share of the time is not worth a word.
+/// A reason that delays the run for less than this share of the time is not mentioned.
 const WORTH_A_WORD: f64 = 0.3;
 /// A change is recommended if it saves at least this share of the time or of the cost.
 const WORTH_IT: f64 = 0.25;

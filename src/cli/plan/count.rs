@@ -17,7 +17,7 @@ use crate::transport::{Exchange, Transport};
 const AT_ONCE: usize = 8;
 /// How often a request is tried.
 const TRIES: u32 = 4;
-/// The longest wait that the server may ask for.
+/// If the server asks for a longer wait than this, the request is not tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// An answer has at most this many bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -43,7 +43,7 @@ enum Try {
     Refused(String),
 }
 
-/// Lets the API count the rows that a load keeps. Sends at most `rpm` requests per minute.
+/// Lets the API count the tokens of the rows that a load contains. Sends at most `rpm` requests per minute.
 ///
 /// # Errors
 /// The API refuses the key, or no row could be counted.

@@ -92,16 +92,16 @@ struct BasisOf {
     prior: PriorOf,
     limits: LimitsFrom,
     prices: String,
-    /// How many rows were played to find the time.
+    /// How many rows were run on virtual time to find the time.
     played_rows: u64,
 }
 
 #[derive(Serialize)]
 struct HistoryOf {
     answers: u64,
-    /// Rows whose output rests on earlier answers to the same template.
+    /// Rows whose output is estimated from earlier answers to the same template.
     rows: u64,
-    /// Rows whose output rests on earlier answers of the same model to other templates.
+    /// Rows whose output is estimated from earlier answers of the same model to other templates.
     rows_of_model: u64,
     results: Vec<Source>,
 }
@@ -117,13 +117,13 @@ struct Source {
 struct SampleOf {
     /// Rows whose tokens the API counted.
     counted: u64,
-    /// Rows whose input rests on these counts.
+    /// Rows whose input is estimated from these counts.
     rows: u64,
 }
 
 #[derive(Serialize)]
 struct PriorOf {
-    /// Rows whose output rests on an assumption.
+    /// Rows whose output is only assumed.
     rows: u64,
     /// Rows whose input is estimated from their text alone.
     input_rows: u64,

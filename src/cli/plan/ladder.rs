@@ -1,4 +1,5 @@
-//! The ladder of tiers 1 to 4, which ended on 2026-06-25: what a step cost, what it gave, and when it paid.
+//! The ladder of tiers 1 to 4, which ended on 2026-06-25. For each step to another tier, this module computes the
+//! deposit, the increase of the limits, and how many blocked requests make the step worth its price.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};
@@ -14,7 +15,7 @@ pub(super) struct Step {
     /// The limits of the tier, divided by those of the present tier: requests, input tokens, output tokens. `None` if the
     /// present tier has no such limit.
     pub(super) increase: [Option<f64>; 3],
-    /// From this many requests a day that the present limits block, the step pays; `None` if it is not known.
+    /// The step pays if the present limits block at least this many requests a day; `None` if this is not known.
     ///
     /// A blocked request counts with the cost of a mean row. The step pays if the requests that are blocked in 30 days are
     /// worth the additional deposit. The deposit is not lost: it is credit.

@@ -1,7 +1,7 @@
 //! The command `plan`: what a run would cost, how long it would take, and what would change that.
 //!
 //! A plan is made from the same steps as a run, up to the point at which a run would send its first request
-//! (`cli/run/planning.rs`). Then [`Plan`] is put together here and is shown as text (`words`) or as JSON (`document`).
+//! (`cli/run/planning.rs`). Then this module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
 mod count;
@@ -25,7 +25,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Money, Tier};
 use crate::forecast::{Alternative, Forecast};
 
-/// What was asked of `plan`, in addition to the settings of a run.
+/// The settings of `plan` that a run does not have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// Results of earlier runs.
@@ -39,9 +39,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Separates what only `plan` understands from the arguments of a run.
+    /// Splits the arguments into those of a run and those that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are taken
+    /// `--history` takes all paths that follow it. If no input comes before it, the paths that have no answers are used
     /// as inputs.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
@@ -54,7 +54,7 @@ impl Asked {
     }
 }
 
-/// The rows of an input, by what becomes of them.
+/// How many rows of an input will be sent, are done, or have failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rows {
     pub(super) total: u64,
@@ -101,8 +101,8 @@ impl Plan<'_> {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the highest cost of the answers that are paid twice if the run is killed once: those in flight. `None` if
-    /// it is not known.
+    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. `None` if the
+    /// cost is not known.
     fn paid_twice(&self) -> Option<Money> {
         let rows = self.rows.to_send.max(1);
         let most = self.forecast.totals.at_most?.dollars() / rows as f64;

@@ -4,7 +4,7 @@ use crate::domain::Money;
 use crate::forecast::Change;
 use crate::report::text::escape;
 
-/// Returns a change as the flags that make it.
+/// Returns the flags that make a change.
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),

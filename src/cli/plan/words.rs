@@ -17,9 +17,9 @@ use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_d
 const LEAST_SHARE: f64 = 0.01;
 /// The cost of rows without a price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
-/// What a tier costs is said if the run takes less than this share of the present time.
+/// The plan shows what a tier costs if the run takes less than this share of the present time.
 const WORTH_PAYING: f64 = 0.95;
-/// How many models have a line of their own.
+/// How many models get a separate line.
 const MODELS: usize = 10;
 
 /// Returns the plan in lines of at most `columns`.
@@ -250,8 +250,8 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-/// Returns a line for each change: the flags, the time and the cost after it, and a remark. A remark that does not fit is
-/// in lines of its own.
+/// Returns a line for each change: the flags, the time and the cost after it, and a remark. A remark that does not fit
+/// is on separate lines.
 fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     let cells = |other: &Alternative| {
         let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));
@@ -277,7 +277,7 @@ fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Returns what else there is to say about a change.
+/// Returns the remark about a change, in addition to its time and cost.
 fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
     match &other.change {
         Change::Tier(tier) => {

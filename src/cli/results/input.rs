@@ -84,7 +84,7 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
 }
 
 /// Returns whether a file must be the input of a run because of its name. The output of a run has the name of the
-/// results file without `.results.jsonl`, so a file of that name may be either.
+/// results file without `.results.jsonl`, so a file with that name may be an input or an output.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }

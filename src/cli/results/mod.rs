@@ -1,6 +1,6 @@
 //! The command `results`, which writes the answers of runs in any form, at any time.
 //!
-//! It reads the files of a run without locking them. Lines that a run appends in the meantime are not seen.
+//! The command reads the files of a run without locking them. Lines that a run appends in the meantime are not seen.
 
 mod find;
 mod input;

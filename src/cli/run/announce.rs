@@ -1,5 +1,5 @@
-//! Announces a run: where its requests go, what they contain and what they may cost. Before an expensive run, asks
-//! whether to start it.
+//! Announces a run: where its requests go, what these contain, and how much they may cost. Before an expensive run,
+//! asks whether to start it.
 
 use std::io::IsTerminal;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Finds a limit on money with which no row could be sent. It is known before the run opens any file.
+//! Finds out whether a budget is too small to send any row. This is known before the run opens any file.
 
 use crate::domain::Money;
 use crate::report::text::plural;
@@ -26,7 +26,7 @@ pub(super) fn fault(max_cost: Option<Money>, survey: &Survey) -> Option<String> 
     ))
 }
 
-/// Returns an amount that is never shown too low.
+/// Returns an amount rounded up, so that the shown amount is never too low.
 fn shown(money: Money) -> Money {
     money.rounded_up()
 }

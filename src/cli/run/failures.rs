@@ -10,8 +10,8 @@ use crate::report::{Stats, Verbosity, failures};
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
-    /// Returns the command that runs failed rows again. It selects only rows that may succeed without a change. Returns
-    /// `None` if there are no such rows.
+    /// Returns the command that runs failed rows again. The command selects only rows that can succeed without a
+    /// change. Returns `None` if there are no such rows.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<String> {
         let classes = failures::worth_retrying(log, stats);
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
@@ -20,7 +20,8 @@ impl NewRun<'_> {
         (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
     }
 
-    /// With `--quiet`, prints one line that says that rows failed: the exit code alone would not explain it.
+    /// With `--quiet`, prints one line about the failed rows, because the exit code alone would not explain the
+    /// failure.
     pub(super) fn say_failures_if_quiet(&self, log: &FailedInLog, stats: &Stats) {
         let errors = self.paths.errors.display().to_string();
         if let Some(said) =

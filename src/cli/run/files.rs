@@ -34,7 +34,7 @@ pub(super) enum Opened {
 }
 
 impl NewRun<'_> {
-    /// Opens the files of a run. For a dry run, they are only read; a dry run is refused for the same reasons as a
+    /// Opens the files of a run. For a dry run, the files are only read. A dry run is refused for the same reasons as a
     /// run. After this step, the input of `resume` is known.
     pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
         let clock = RunClock::start();

@@ -61,9 +61,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// If the pending rows were kept, writes them to the error log. Then closes the files, and returns how many rows
-    /// the error log contains, by class. If the files can't be closed, this failure becomes the reason why the run
-    /// stopped, unless there already is another reason.
+    /// If the pending rows are still in memory, writes them to the error log. Then closes the files, and returns how
+    /// many rows the error log contains, by class. If the files can't be closed and the run has no other reason to
+    /// stop, this failure becomes the reason.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;

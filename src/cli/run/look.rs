@@ -33,8 +33,8 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Reads the input again, now with the knowledge of what earlier runs did. If they did nothing, the result of the
-    /// first reading is used. Refuses mistakes in its rows. Returns `None` for an input that can be read only once.
+    /// Reads the input again. By now, the results of earlier runs are known. If there are none, the result of the first
+    /// reading is used. Refuses mistakes in its rows. Returns `None` for an input that can be read only once.
     pub(super) fn second_look(
         &self,
         first: Option<Survey>,
@@ -68,7 +68,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Returns what earlier runs recorded about rows.
+    /// Returns the rows that earlier runs recorded.
     pub(super) fn earlier(&self, recovered: &Recovered) -> Earlier {
         let done = recovered.done.clone();
         Earlier {
@@ -82,7 +82,7 @@ impl NewRun<'_> {
     /// Reads the whole input once.
     fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
         let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 0, &self.progress)?;
-        // A reading that was interrupted is incomplete, so it can't be used.
+        // An interrupted reading is incomplete, so its result can't be used.
         self.check_interrupted().map(|()| survey)
     }
 }

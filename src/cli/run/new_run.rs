@@ -30,17 +30,17 @@ pub(super) struct NewRun<'a> {
     pub(super) paths: RunPaths,
     pub(super) start: Start,
     /// Whether there is an earlier run to resume. If so, the files of the run are read first. Then the input is read.
-    /// It is read only once, because reading ten million rows takes a while. The key is fetched last, because there may
-    /// be nothing left to send.
+    /// The input is read only once, because reading ten million rows takes some time. The key is fetched last, because
+    /// there may be nothing left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.
     pub(super) projection: Option<Projection>,
-    /// What was asked of `plan`; `None` for a run.
+    /// The settings of `plan`; `None` for a run.
     pub(super) planning: Option<Asked>,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
-    /// How many entries of the resumed log are not readable as rows.
+    /// How many entries of the resumed log can't be read as rows.
     pub(super) unreadable: u64,
     /// The commands that are printed for the user.
     pub(super) commands: Commands,
@@ -48,7 +48,7 @@ pub(super) struct NewRun<'a> {
     pub(super) copy: Option<tempfile::TempPath>,
     /// The server's origin; `simulator` if the run uses the simulator.
     pub(super) origin: String,
-    /// The way in which requests reach the server.
+    /// The proxy and the certificates for the connection to the server.
     pub(super) way: Way,
     /// Handles signals until the run begins.
     pub(super) early: Option<EarlySignals>,
@@ -100,7 +100,7 @@ impl<'a> NewRun<'a> {
         self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns how much of its input a run has read. `is_whole` says whether it was read to the end.
+    /// Returns how much of the input the run has read. `is_whole` says whether it was read to the end.
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }

@@ -20,9 +20,10 @@ use crate::report::text::{escape, plural};
 use crate::runner::input::Survey;
 use crate::scheduler::Window;
 
-/// How many rows are played for the first line of a run, which should not delay the run.
+/// How many rows are run on virtual time for the first line of a run. The number is small, so that the first line does
+/// not delay the run.
 const ROWS_OF_RUN: usize = 4_000;
-/// How many rows are played for a plan.
+/// How many rows are run on virtual time for a plan.
 const ROWS_OF_PLAN: usize = 30_000;
 
 impl NewRun<'_> {
@@ -131,7 +132,7 @@ impl NewRun<'_> {
         Ok(if survey.damage.is_some() { Exit::Usage } else { Exit::Done })
     }
 
-    /// Calls `answer` with everything that a forecast is made from.
+    /// Calls `answer` with all data that a forecast needs.
     fn with_question<T>(
         &self,
         survey: &Survey,
@@ -158,7 +159,8 @@ impl NewRun<'_> {
         self.config.limits.or(catalog.limits(self.config.tier, &pool.class).limits)
     }
 
-    /// Returns the limits that a pool will probably have. Without `--tier`, those that an earlier run has learned.
+    /// Returns the limits that a pool will probably have. Without `--tier`, returns the limits that an earlier run has
+    /// learned.
     fn expected_limits(&self, pool: &PoolId, catalog: &Catalog, learned: &Learned) -> RateLimits {
         let learned = learned.limits.as_ref().filter(|_| self.config.tier == Tier::Auto);
         let found = learned.and_then(|learned| {

@@ -37,8 +37,8 @@ impl NewRun<'_> {
         {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know: give it with --prices");
         }
-        // Money that earlier runs have spent is not known yet. If it leaves too little, the run stops before its first
-        // request.
+        // It is not known yet how much earlier runs have spent. If too little money is left, the run stops before its
+        // first request.
         if let Some(fault) =
             caps::fault(self.config.max_cost, survey).filter(|_| self.start != Start::Resume && self.planning.is_none())
         {

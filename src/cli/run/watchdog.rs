@@ -5,8 +5,8 @@
 //! from outside, so the program ends as if it had been killed. This loses nothing: all answers are on disk, and the
 //! same command resumes the run.
 //!
-//! The watchdog counts its checks instead of measuring time: there are no checks while the program is suspended or the
-//! machine sleeps.
+//! The watchdog counts its checks, and does not measure time. So the time in which the program is suspended or the
+//! machine sleeps does not count.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The way to the server: the proxy, the trusted certificates, and their description in the first line of a run.
+//! The connection to the server: the proxy, the trusted certificates, and their description in the first line of a run.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::super::parts;
 use crate::report::text::escape;
 use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 
-/// The way in which requests reach the server.
+/// The proxy and the certificates for the connection to the server.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
     /// The proxy through which requests go.
@@ -23,7 +23,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Returns the way to the server. It is empty for a simulator in this process.
+    /// Returns the proxy and the certificates. Both are empty for a simulator in this process.
     ///
     /// # Errors
     /// A variable for proxies or certificates can't be read.
@@ -57,7 +57,7 @@ impl Way {
         Ok(way)
     }
 
-    /// Returns the server and the way to it as text, for the first line that a run prints.
+    /// Returns the server, the proxy and the certificates as text, for the first line that a run prints.
     pub(crate) fn words(&self, origin: &str) -> String {
         match self.parts.is_empty() {
             true => origin.to_owned(),
@@ -72,9 +72,9 @@ const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(ta
 
 /// Returns the variables by which the user replaces the system's trusted certificates, with their values.
 ///
-/// The library ignores files that it can't read. It would then trust no certificates, or only those of the other
-/// variable. So both variables are checked here. In a list of folders, only one folder must be readable, because such a
-/// list often contains the usual folders of several systems.
+/// The library ignores files that it can't read. Then the library would trust no certificates, or only the certificates
+/// of the other variable. So both variables are checked here. In a list of folders, only one folder must be readable,
+/// because such a list often contains the usual folders of several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

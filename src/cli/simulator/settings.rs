@@ -24,7 +24,7 @@ pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -
     Ok(config.with_faults(FaultPlan::parse(&file.text, &file.path.display().to_string())?))
 }
 
-/// Returns the API that the flags of `simulate` describe.
+/// Returns a simulated API with the properties that the flags of `simulate` set.
 ///
 /// # Errors
 /// The fault file can't be used (the message names the line and the field), or no model has the given class.

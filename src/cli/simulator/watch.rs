@@ -22,11 +22,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal for appending. Only its owner can read it, because it shows requests. Returns `None` if the
-    /// user asked for no lines.
+    /// Opens the journal for appending. Only the owner of the journal can read it, because it shows requests. Returns
+    /// `None` if the user asked for no lines.
     ///
     /// # Errors
-    /// The journal can't be opened (the system's error), or may not be used.
+    /// The journal can't be opened (the system's error), or must not be used.
     pub(crate) fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
             let (file, notes) =
@@ -39,7 +39,7 @@ impl Watch {
         Ok(is_watching.then(|| Self { journal, is_verbose, has_failed: Arc::default() }))
     }
 
-    /// Returns a flag that is set if the journal could not be written.
+    /// Returns a flag. It becomes true if the journal can't be written.
     pub(crate) fn failure(&self) -> Arc<AtomicBool> {
         self.has_failed.clone()
     }

@@ -1,4 +1,4 @@
-//! A place in JSON text, which moves forward as values are read.
+//! A position in JSON text. It moves forward as values are read.
 
 use super::scan::{blanks_end, number_end, plain_text, string_end, word_end};
 
@@ -7,9 +7,9 @@ pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one thing and moves past it. A method that finds something else returns `None`. After that the
-/// cursor must not be used any more, except where the method's doc says that the cursor does not move. Values are
-/// returned as they are written, and nothing is copied. Skipping a deeply nested value needs no stack. Only the
+/// Each method reads one thing and moves past it. A method that finds something else returns `None`. After that, the
+/// cursor must not be used again. The exceptions are the methods whose docs say that the cursor does not move. Values
+/// are returned as they are written, and nothing is copied. Skipping a deeply nested value needs no stack. Only the
 /// closures of [`Cursor::object`] and [`Cursor::array`] may recurse.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {

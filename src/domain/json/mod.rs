@@ -8,7 +8,7 @@
 //!
 //! All code that reads raw bytes uses the cursor: the estimates of a row, the scan of a reply, and the reading of
 //! result lines when a run is resumed. Rows themselves are read by `serde_json`, which returns each value as a
-//! `RawValue`. A value that the cursor found would have to be parsed again to become a `RawValue`.
+//! `RawValue`. The cursor would need a second step: a value that it finds must be parsed again to become a `RawValue`.
 
 mod cursor;
 mod scan;

@@ -1,7 +1,7 @@
 //! Finds the tokens of JSON text quickly: it looks at sixteen bytes at a time.
 //!
-//! These are plain functions with a text and a position as arguments. The compiler keeps a position in a register if
-//! the position is passed by value. Other modules use [`super::Cursor`].
+//! These are plain functions with a text and a position as arguments. The position is passed by value, so the compiler
+//! can keep it in a register. Other modules use [`super::Cursor`].
 
 use std::ops::Range;
 

@@ -1,10 +1,10 @@
 //! Checks quickly whether a text may contain a secret.
 //!
 //! A run is five consecutive bytes. Only every n-th position of a text is checked; n is the stride. Only parts of a
-//! secret that have a minimum length are searched for. The stride is so small that each such part contains a run that
-//! begins at a checked position, wherever the part begins. Each run at a checked position is looked up in a table. If
-//! the table contains the run, the run is then searched for in the list of all runs of the secrets. A typical answer
-//! has only about fifty positions to check, so four positions are looked up before the first branch.
+//! secret that have a minimum length are searched for. The stride is small. So each such part contains a run that
+//! begins at a checked position, wherever the part itself begins. Each run at a checked position is looked up in a
+//! table. If the table contains the run, the run is then searched for in the list of all runs of the secrets. A typical
+//! answer has only about fifty positions to check, so four positions are looked up before the first branch.
 
 use zeroize::Zeroizing;
 
@@ -44,7 +44,8 @@ impl Filter {
         Self { table, runs, stride: shortest + 1 - RUN }
     }
 
-    /// Returns whether `text` may contain a part of a secret. `false` is certain, `true` is not.
+    /// Returns whether `text` may contain a part of a secret. If the result is `false`, the text surely contains no
+    /// such part. If it is `true`, the text must be searched.
     pub(super) fn may_contain(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));

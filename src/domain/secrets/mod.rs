@@ -7,14 +7,14 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same text in an escaped form: percent signs, backslashes or HTML entities. Up to three layers of escapes are
-//!   decoded, and the kinds may be mixed. If a text is longer than a megabyte, not counting the content of an answer,
-//!   only some orders of the kinds are tried.
+//!   decoded, and the kinds may be mixed. In a long text, only some orders of the kinds are tried. A text is long if it
+//!   has more than a megabyte without the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
 //! characters, and a secret with fewer than eight characters. Such a short secret may also be part of an ordinary word,
 //! so removing it would only damage the text.
 //!
-//! The content of an answer stays as it was sent, because it must be the model's own words, byte for byte.
+//! The content of an answer is not changed, because it must be the model's own words, byte for byte.
 //!
 //! Checking a successful answer costs little. A filter looks at every eighth position outside the content. A text is
 //! searched only if the filter says that it may contain a secret. The tables contain the secrets, so they are zeroed

@@ -9,9 +9,10 @@ use crate::domain::json;
 /// The number of views of a text. A view is decoded in zero to three steps, and each step decodes one of the three
 /// kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// The number of views of a long text. All 40 views would take seconds, and no honest server hides a key in a megabyte.
+/// The number of views of a long text. All 40 views would take seconds. No honest server hides a key in a megabyte of
+/// text.
 pub(super) const VIEWS_OF_LONG: usize = 4;
-/// A longer text is searched in pieces of this size, because the source of each byte is stored and takes memory.
+/// A longer text is searched in pieces of this size, because a view stores the source of each byte, which takes memory.
 const PIECE: usize = 16 * 1024;
 /// How many bytes of a piece are also in the next piece. A part of a secret is shorter than this, even with three
 /// layers of escapes.
@@ -19,7 +20,7 @@ const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character beyond ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
-/// Kinds of escapes. A text may be escaped several times, each time with any kind.
+/// Kinds of escapes. A text can be escaped several times, each time with any of these kinds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
@@ -105,7 +106,7 @@ pub(super) fn has_escapes(text: &[u8]) -> bool {
     json::has_any(text, [Kind::Backslash, Kind::Percent, Kind::Entity].map(Kind::first))
 }
 
-/// Returns the pieces in which a text is searched. They overlap, and none begins or ends within an escape.
+/// Returns the pieces in which a text is searched. The pieces overlap, and no piece begins or ends within an escape.
 pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
     let mut bounds = vec![0];
     let mut at = 0;
