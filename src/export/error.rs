@@ -74,7 +74,7 @@ pub(crate) enum ExportError {
 }
 
 impl ExportError {
-    /// Returns whether a file or standard output could not be used. Then nothing is wrong with what the user typed.
+    /// Returns whether a file or standard output could not be used. In that case, the command line itself is correct.
     pub(crate) fn is_of_output(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Output(_) | Self::Temporary(_) | Self::Journal(JournalError::Disk(_)) => true,

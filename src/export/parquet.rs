@@ -107,7 +107,7 @@ impl CollectedColumn {
         Self { name: String::new(), values, present: Vec::new() }
     }
 
-    /// Adds the cell of a row. Returns how many bytes it takes.
+    /// Adds the cell of a row. Returns how many bytes the cell takes.
     fn push(&mut self, cell: &Value<'_>) -> io::Result<usize> {
         let (Value::Text(text) | Value::Json(text)) = cell else {
             self.present.push(0);

@@ -10,8 +10,8 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// With as many answers as this, the interval of a total is at most [`WIDEST`] of its likely value, as long as its
-/// probability does not fall below 90 %.
+/// From this many answers on, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to each
+/// side. But it is never made narrower than an interval with a probability of 90 %.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
 /// The half width of an interval of 90 % divided by that of an interval of 95 %.
@@ -86,8 +86,8 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
             Some(share) => cost.add(&sizes.input, in_cost.likely * share, INPUT),
             None => {
                 cost.add(&sizes.input, in_cost.likely, INPUT);
-                // Marks in the rows may make the prompts cheaper or more expensive. If there are none, the interval of
-                // the cost is only the interval of the tokens, which has just been added.
+                // Cache marks (`cache_control`) in the rows may make the prompts cheaper or more expensive. Without
+                // such marks, the interval of the cost is only the interval of the tokens, which has just been added.
                 let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
                 cost.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
                 cost.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);

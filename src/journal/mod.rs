@@ -1,8 +1,8 @@
 //! The journal: a row that is done stays done.
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
-//! in-flight slots, learned limits). This module does everything with these files, from the first check of their names to the last
-//! sync. It knows nothing about scheduling, and of a request it knows only the identity. Lines are made in
+//! in-flight slots, learned limits). This module does everything with these files, from the first check of their names
+//! to the last sync. It knows nothing about scheduling, and it knows only the identity of a request. Lines are made in
 //! [`crate::sink`].
 //!
 //! | folder or file | content |
@@ -205,14 +205,15 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Disk`] if slots can't be written. In that case, requests whose slots were filled since the last
-    /// call must not be sent. A failure to write lines is not returned: it is reported as [`Commit::Failed`].
+    /// call must not be sent. If lines can't be written, this function returns no error: the failure is reported as
+    /// [`Commit::Failed`].
     pub fn flush(&mut self) -> Result<(), JournalError> {
         // A failure is reported once, as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
     }
 
-    /// Adds money that is in no line to the sums that later runs read, and makes the sums durable.
+    /// Adds money to the sums that later runs read, and makes the sums durable. It is for money that no line records.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -232,8 +233,8 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
-    /// Returns the number of appended bytes that are perhaps still unwritten. It can be large if standard output has a
-    /// slow reader.
+    /// Returns the number of appended bytes that may still be unwritten. This number can be large if standard output
+    /// has a slow reader.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
@@ -262,7 +263,7 @@ impl Journal {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Notes what the run learned about limits. It is written to the run folder when the journal is closed.
+    /// Remembers what the run learned about limits, and writes it to the run folder when the journal is closed.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         let origin = self.manifest.origin.clone();
         self.learned = Some(LearnedLimits { at, origin, pools }).filter(|learned| !learned.pools.is_empty());

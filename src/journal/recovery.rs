@@ -1,4 +1,4 @@
-//! Recovery finds and repairs what earlier runs left. A run begins with its recovery.
+//! Recovery reads the files that earlier runs left, and repairs them. A run begins with its recovery.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -149,8 +149,8 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies in between,
-    /// either all answers are still in place or none.
+    /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
+    /// of these steps, the results file either still has its old name or is renamed as a whole.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {

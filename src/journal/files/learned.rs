@@ -4,9 +4,9 @@
 //! "speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":{"requests":16,"input_tokens":7000,
 //! "output_tokens":null}}]}`. A number that no response reported is `null`.
 //!
-//! The file is only a convenience. It is replaced atomically at the end of a run in which a response reported a limit. If
-//! it can't be written, the run ends as if it had been. A run folder may come from another person, so the file is not
-//! trusted: its size is bounded, and a file that this program can't have written counts as missing.
+//! The file is only a convenience. It is replaced atomically at the end of a run in which a response reported a limit.
+//! If it can't be written, the run still ends normally. A run folder may come from another person, so the file is not
+//! trusted: its size is bounded, and a file counts as missing if its content shows that this program did not write it.
 
 use std::path::{Path, PathBuf};
 

@@ -145,8 +145,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write and `earliest` has come. Does not wait for `earliest` if a write must
-    /// begin immediately. Returns `None` if no more lines will come.
+    /// Waits until there is something to write and `earliest` has come. If a write must begin immediately, it does not
+    /// wait for `earliest`. Returns `None` if no more lines will come.
     fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
         let left = || earliest.checked_duration_since(Instant::now());
