@@ -79,8 +79,8 @@
 //!
 //! Every change that users can see also needs a line in README.md or CHANGELOG.md.
 
-// Every `pub` item must be visible outside of the crate. This lint is set here and not for all targets, because nothing
-// in a test or a bench is visible outside.
+// Every `pub` item must be visible outside the crate. This lint is set here and not for all targets, because the items
+// of a test or a bench are never visible outside.
 #![warn(unreachable_pub)]
 
 pub mod answer;

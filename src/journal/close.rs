@@ -31,7 +31,7 @@ pub struct Closed {
 
 impl Journal {
     /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, empties the
-    /// slots, and writes what was learned about limits. If that last file can't be written, this is not an error.
+    /// slots, and writes what was learned about limits. A failure to write the limits is not an error.
     ///
     /// With `keeps_slots`, the slots are not emptied, as if the process had died. Set it if requests were aborted: they
     /// may have been billed, and the next run counts them.

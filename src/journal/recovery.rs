@@ -150,7 +150,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
-    /// of these steps, the results file either still has its old name or is renamed as a whole.
+    /// of these steps, the results are either all still in place or all renamed.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {

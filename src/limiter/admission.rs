@@ -17,7 +17,7 @@ pub enum Admission {
     },
 }
 
-/// What was taken from the buckets for one request.
+/// The amounts that were taken from the buckets for one request.
 #[must_use = "a reservation must be settled; otherwise the pool never gets its share back"]
 #[derive(Debug)]
 pub struct Reservation {

@@ -5,7 +5,7 @@
 //!
 //! A [`Bucket`] is a token bucket. The crate `governor` decides with the algorithm GCRA what the bucket lets through. A
 //! `DimensionState` (`dimension`) is a bucket, together with what was learned about the server's own bucket. A [`Pool`]
-//! is all dimensions of one [`PoolId`](crate::domain::PoolId): a request is admitted by all of them or by none.
+//! contains all dimensions of one [`PoolId`](crate::domain::PoolId). A request is admitted by all of them or by none.
 
 mod admission;
 mod bucket;

@@ -1,7 +1,7 @@
 //! Templates: groups of rows whose answers have a similar length.
 //!
-//! The number of a template is written to the result lines. So later runs can learn from these lines how long the
-//! answers of a template are. The number must therefore never change between versions of this program.
+//! The number of a template is written to the result lines. Later runs learn from these lines how long the answers of a
+//! template are. The number must therefore never change between versions of this program.
 
 use ring::digest::{Context, SHA256};
 
