@@ -92,7 +92,7 @@ impl Request {
         }
     }
 
-    /// Checks that the input has every column that a field needs. Rows without a header may have any columns.
+    /// Checks that the input has every column that a field needs. Rows without a header can have any columns.
     ///
     /// # Errors
     /// [`ExportError::NoColumn`]; [`ExportError::Source`].

@@ -13,13 +13,13 @@
 //! | file | content |
 //! |---|---|
 //! | `history` | earlier answers, by template and by model |
-//! | `prior` | what is assumed when nothing is known |
+//! | `prior` | the assumptions that are used when nothing is known |
 //! | `statistics` | means, ratios and regressions, with their errors |
-//! | `sizes` | the real sizes of the rows of each group, and what they rest on |
+//! | `sizes` | the real sizes of the rows of each group, and the sources of these figures |
 //! | `totals` | tokens and money of many rows, as intervals |
 //! | `play` | plays a run on virtual time, with the real scheduler and the simulated API |
-//! | `time` | how long a run takes: which rows are played, and how the others are added |
-//! | `options` | what would change the forecast |
+//! | `time` | how long a run takes: which rows are played, and how the time of the other rows is added |
+//! | `options` | changes that would alter the forecast |
 //! | `question` | puts these parts together |
 //!
 //! `benches/PLAN.md` shows how accurate forecasts are.

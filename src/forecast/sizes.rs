@@ -1,4 +1,4 @@
-//! The real sizes of the rows of each group: input and output tokens, with their errors, and what they rest on.
+//! The real sizes of the rows of each group: input and output tokens, with their errors and their sources.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ const ENOUGH: usize = 5;
 const COUNTING_ERROR: f64 = 0.01;
 /// Even if all rows of a sample have the same value, the rows outside the sample may differ by about this share.
 const LEAST_ERROR: f64 = 0.01;
-/// By which factor the mean length of answers may differ between templates of the same model.
+/// The factor by which the mean length of answers may differ between templates of the same model.
 const OTHER_TEMPLATE: f64 = 2.0;
 
 /// The source of an estimate.

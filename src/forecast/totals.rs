@@ -1,8 +1,8 @@
 //! Tokens and money of many rows, as intervals.
 //!
-//! Errors that come from samples are independent of each other, unless they come from the same sample. Independent
-//! errors are added as the root of the sum of their squares. Errors of assumptions are simply added, because all of them
-//! may be wrong in the same direction.
+//! Errors that come from different samples are independent of each other. Independent errors are added as the root of
+//! the sum of their squares. Errors of assumptions are simply added, because all of them may be wrong in the same
+//! direction.
 
 use std::collections::BTreeMap;
 

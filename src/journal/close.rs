@@ -38,7 +38,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
-    /// run counts what was in flight.
+    /// run counts the requests that were in flight.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self {
             disk,

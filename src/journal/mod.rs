@@ -7,14 +7,14 @@
 //!
 //! | folder or file | content |
 //! |---|---|
-//! | `disk/` | a trait for a small file system, the real one and one in memory, and the rules for which files may be used |
+//! | `disk/` | a trait for a small file system; the real file system and one in memory; the rules that decide which files are used |
 //! | `files/` | the files of a run: names, checks, locks, manifest, in-flight slots |
 //! | `reading/` | reads lines back: records, the set of done rows, failures that still count, sums |
 //! | `rewriting/` | repairs damaged files, and removes lines that no longer count |
 //! | `writing/` | appends lines and makes them durable |
-//! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which takes lines and slots; opening and closing it |
-//! | `recovery.rs` | finds, checks and repairs what earlier runs left, and adds up their sums |
-//! | `dry_run.rs` | does the same for a dry run, without changing anything |
+//! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which receives lines and slots; how it is opened and closed |
+//! | `recovery.rs` | finds, checks and repairs the files of earlier runs, and adds up the sums of these runs |
+//! | `dry_run.rs` | reads the same files for a dry run, without changing anything |
 //! | `start.rs`, `error.rs`, `charges.rs` | the ways in which a run begins, the errors, the charges of a line |
 //!
 //! **From an outcome to the disk**

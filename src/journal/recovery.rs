@@ -50,7 +50,7 @@ pub(crate) struct Recovery<'a> {
 pub(super) struct Existing {
     /// Whether the run folder has a manifest, which means that a run of this program has used it.
     is_known: bool,
-    /// The lock of the run folder, unless this is a dry run or results go to standard output.
+    /// The lock of the run folder; `None` in a dry run, or if results go to standard output.
     pub(crate) lock: Option<Lock>,
     pub(crate) outputs: ExistingOutputs,
     pub(crate) unclosed: UnclosedRun,

@@ -6,7 +6,7 @@ use crate::domain::{Cost, Dimension};
 /// Whether a request may be sent now.
 #[derive(Debug)]
 pub enum Admission {
-    /// Yes. The reservation must be settled.
+    /// Yes. When the request ends, the reservation must be replaced by the real usage.
     Granted(Reservation),
     /// No: the request must wait.
     Wait {
@@ -26,7 +26,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Returns what was taken.
+    /// Returns the amounts that were taken.
     pub fn cost(&self) -> Cost {
         self.cost
     }

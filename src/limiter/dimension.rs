@@ -138,7 +138,7 @@ impl DimensionState {
         self.uncounted
     }
 
-    /// Returns how much of this dimension `cost` takes.
+    /// Returns the part of `cost` that counts in this dimension.
     fn amount(&self, cost: Cost) -> u32 {
         cost.of(self.dimension)
     }

@@ -265,7 +265,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns for how long a cache mark asks the API to cache.
+/// Returns how long the API must keep the cached text, as a cache mark asks.
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,

@@ -6,9 +6,9 @@
 //! |---|---|
 //! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
 //! | a limit on tokens slowed the run down | cached or shorter prompts, or shorter answers; otherwise a higher tier |
-//! | requests were refused or held back, but on average little was used | a steadier rate |
-//! | the use of a limit is critical, whatever the reason for the waits | as if this limit had slowed the run down |
-//! | something else | what helps against the reason |
+//! | requests were refused or delayed, but on average the run used little of its limits | a steadier rate |
+//! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
+//! | the run waited for any other reason | what helps against that reason |
 //!
 //! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
 //! run would be at that point, from the share of each limit that the run used. If there are several pools, it uses the

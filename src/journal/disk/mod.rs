@@ -1,12 +1,12 @@
 //! The disk as the journal needs it: a small trait, and errors that name the path and the operation.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `mod.rs` | the traits [`Disk`] and [`DiskFile`] |
 //! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and the differences between operating systems |
 //! | `memory/` | a disk in memory that can fail, die and lose power |
-//! | `trust.rs` | the rules for which files are used: owners, links, modes |
-//! | `failure.rs` | what failed, on which path |
+//! | `trust.rs` | the rules that decide which files are used: owners, links, modes |
+//! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
 //! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and

@@ -8,10 +8,10 @@
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|
 //! | a symbolic link, folder, FIFO, socket or device | refused | no |
-//! | a file or folder of another user, root included | refused | yes |
+//! | a file or folder of another user, including root | refused | yes |
 //! | a file with more than one name (hard links) | refused | no |
 //! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
-//! | the user's own file or folder to which others have rights | made private, with a note | |
+//! | the user's own file or folder, if other users have rights to it | made private, with a note | |
 //!
 //! The table applies to root too: for root, a file of another user is refused. A folder that a group can write to is
 //! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit prevents

@@ -132,7 +132,8 @@ impl DimensionState {
         let may_hide_debt = match self.dimension {
             Dimension::Requests => false,
             Dimension::InputTokens => may_be_in_debt,
-            // The level falls below zero by itself if more output is in flight than the server's bucket holds.
+            // Even without other clients, the level falls below zero if more output is in flight than the server's
+            // bucket holds.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
         // Other clients took this amount. It does not include the uncovered output.
@@ -205,9 +206,9 @@ impl DimensionState {
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
             // The request was sent when our bucket was full. If the server's bucket were as small as ours, the server
-            // would have accepted the request and gone into debt. So the server's bucket is larger.
-            // It holds at least what remains. The search begins a little lower, because a burst that is too small costs
-            // less time than one that is too large.
+            // would have accepted the request and gone into debt. So the server's bucket is larger. The server's bucket
+            // contains at least the remaining amount. The search begins a little lower, because a burst that is too
+            // small costs less time than one that is too large.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);

@@ -10,13 +10,14 @@
 //! Each refusal shows which of these two cases applies. The search halves its step whenever the answer changes, so it
 //! finds the size within about ten refusals.
 //!
-//! Rejected: the amount that the server's bucket holds after `retry-after`. A head shows no level below zero, so this
-//! amount was too large by the hidden debt. Runs with rows above the server's burst took four times as long.
+//! Rejected: to compute the size from the amount in the server's bucket after `retry-after`. A head shows no level
+//! below zero, so this amount was too large by the hidden debt. Runs with rows above the server's burst took four times
+//! as long.
 
 use std::time::Duration;
 
 /// The first step: what the limit gives in this many seconds. The wait that the server asks for is rounded up to whole
-/// seconds. So on average, half a second of it was not needed.
+/// seconds. So on average, half a second of that wait is not needed.
 const FIRST_STEP_SECS: f64 = 0.5;
 
 /// A search for the size of the server's bucket.

@@ -13,8 +13,8 @@
 //! | a `text` block | its `text` is a string; it may be empty | refused |
 //! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
-//! | a block of any other type | anything: unknown types pass | |
-//! | `usage` | an object, whatever its members | refused |
+//! | a block of any other type | anything: unknown types are accepted | |
+//! | `usage` | an object, with any members | refused |
 //! | `stop_reason` | a string that is not empty: see below | refused |
 //! | everything else (`id`, `role`, `model`, …) | anything, or missing | |
 //!
