@@ -16,8 +16,8 @@
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `runner, export, sim` < `forecast` < `cli`. Each layer uses only the layers to its
-//! left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all this.
-//! It also checks that no files use each other in a circle.
+//! left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all
+//! this. It also checks that no files use each other in a circle.
 //!
 //! # A row from file to line
 //!
@@ -38,7 +38,7 @@
 //! | 10 | a task is started for its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the body of the request is made, and the request is sent | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
 //! | 12 | the reply is read, and its meaning becomes a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
-//! | 13 | the real usage replaces the reservation; then the row is sent again, waits, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs` |
+//! | 13 | the real usage replaces the reservation; then the row is sent again, is left for a later run, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
 //! | 15 | the line is synced; after that, the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!

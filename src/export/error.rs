@@ -50,7 +50,7 @@ pub(crate) enum ExportError {
     NoColumn {
         /// The field.
         field: String,
-        /// The columns of the input, and which one was probably meant.
+        /// The columns of the input, and the column that the user probably meant.
         columns: String,
     },
     /// There is no results file.

@@ -206,8 +206,8 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // The lines of a row are sorted so that the last one is the one to keep: failures come before answers. The
-        // order of answers must depend on the offset, not on the quality.
+        // The lines of a row are sorted so that the line to keep is the last: failures come before answers. The order
+        // of answers must depend on the offset, not on the quality.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;

@@ -41,7 +41,7 @@ pub struct PastAnswer<'a> {
 pub(super) struct Seen {
     /// Estimated input tokens; 0 if they are not known.
     pub(super) estimated: u32,
-    /// Real input tokens, cached ones included.
+    /// Real input tokens, including cached tokens.
     pub(super) prompt: u32,
     /// The part of the input tokens that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f32,

@@ -145,7 +145,8 @@ pub(super) mod tests {
         (0..count).map(move |number| row(&format!("Say the number {number} in words, please."), rest))
     }
 
-    /// Returns the answers to 50 rows of the only template of a load. They have 1.5 tokens for each estimated one.
+    /// Returns the answers to 50 rows of the only template of a load. Each answer reports 1.5 times the estimated input
+    /// tokens.
     fn history(load: &Load, lengths: impl Fn(u64) -> u64) -> History {
         let group = &load.groups()[0];
         let estimated = (group.input_tokens.likely / group.rows) as u32;

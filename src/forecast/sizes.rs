@@ -54,7 +54,7 @@ pub(super) struct Quantity {
 /// The sizes of the rows of one group.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
-    /// Real input tokens, divided by estimated ones.
+    /// Real input tokens, divided by estimated input tokens.
     pub(super) input: Quantity,
     /// The part of the real input that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f64,

@@ -29,8 +29,8 @@ pub(super) fn mean(values: &[f64], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean, error: error(squares / (n - 1) as f64, n, rows) })
 }
 
-/// Estimates the ratio of all `y` to all `x` of `rows` rows from a sample of pairs `(x, y)`; `None` if the sample is too
-/// small.
+/// Estimates the ratio of all `y` to all `x` of `rows` rows from a sample of pairs `(x, y)`; `None` if the sample is
+/// too small.
 pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     let n = pairs.len();
     let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0, y + pair.1));
@@ -43,8 +43,8 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` over rows whose mean `x` is known, if `y` rises with `x`; `None` if the sample is too small
-/// or does not show clearly that `y` rises. Also returns the slope.
+/// Estimates the mean of `y` over rows whose mean `x` is known, for values `y` that rise with `x`. Also returns the
+/// slope. Returns `None` if the sample is too small, or does not show clearly that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
     /// The slope has to be this many times its standard error.

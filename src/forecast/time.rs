@@ -8,8 +8,8 @@
 //! one percent. The assumptions about sizes, speeds and bursts matter more. So the run is also played with the lowest
 //! and with the highest sizes, and these two times give the interval.
 //!
-//! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a burst
-//! of a whole minute and with a burst of a second. The likely time is the mean of both.
+//! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a
+//! burst of a whole minute and with a burst of a second. The likely time is the mean of both.
 //!
 //! Not played: other clients of the same organization, faults and overloads of the API, limits on growth
 //! (acceleration), and prompt caches.
@@ -38,7 +38,7 @@ const LEAST_ROWS: usize = 3_000;
 /// The low end of the interval is this share below the lowest played time, and the high end is this share above the
 /// highest one, because a real server differs from the simulated one. Chosen from `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
-/// If no speed is known, the real speed may be this many times as high or as low as the assumed one.
+/// If no speed is known, a speed is assumed. The real speed may be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
 
 /// The settings under which a run is played.

@@ -59,13 +59,14 @@ pub struct Totals {
     pub rows: u64,
     /// The number of rows whose model has no price. Their cost is unknown and not included.
     pub unpriced: u64,
-    /// Input tokens, cached ones included.
+    /// Input tokens, including cached tokens.
     pub input_tokens: Interval<u64>,
     /// Output tokens.
     pub output_tokens: Interval<u64>,
     /// The cost of the rows that have a price; `None` if no row has one.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of one paid answer to each row that has a price; `None` if no row has one, or if it is not known.
+    /// The highest cost of one paid answer to each row that has a price; `None` if no row has one, or if it is not
+    /// known.
     pub at_most: Option<Money>,
 }
 

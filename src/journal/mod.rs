@@ -178,8 +178,9 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot: a request of the job is in flight. `at_most` is the highest amount that all requests of the job may
-    /// cost together. The slot is written with the next [`Journal::flush`]. The request must not be sent before that.
+    /// Fills a slot: a request of the job is in flight. `at_most` is the highest amount that all requests of the job
+    /// may cost together. The slot is written with the next [`Journal::flush`]. The request must not be sent before
+    /// that.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }
@@ -222,8 +223,8 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// From this call on, makes lines durable as soon as possible. The run calls this when nothing is left to do except
-    /// to wait until its lines are durable.
+    /// From this call on, makes lines durable as soon as possible. The run calls this when it only waits for its lines
+    /// to become durable.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
@@ -263,7 +264,7 @@ impl Journal {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Remembers what the run learned about limits, and writes it to the run folder when the journal is closed.
+    /// Remembers what the run learned about limits. [`Journal::close`] writes this to the run folder.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         let origin = self.manifest.origin.clone();
         self.learned = Some(LearnedLimits { at, origin, pools }).filter(|learned| !learned.pools.is_empty());

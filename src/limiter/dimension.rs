@@ -63,7 +63,7 @@ pub(super) struct DimensionState {
 /// A limit that was learned.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
-    /// The limit that it replaces, if there was one.
+    /// The limit that the learned limit replaces, if there was one.
     replaced: Option<u32>,
     /// The learned rate, divided by the limit of the bucket. The limit is rounded to a whole number, and this share
     /// corrects the rounding.

@@ -51,7 +51,7 @@ pub struct Group {
     pub input_tokens: Interval<u64>,
     /// The cost of the prompts of all rows that have a price.
     pub input_cost: Interval<Money>,
-    /// The sum of the prices of one output token for each row.
+    /// The sum, over all rows, of the price of one output token.
     pub output_token: Money,
     /// The sum of `max_tokens` of all rows.
     pub max_tokens: u64,

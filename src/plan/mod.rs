@@ -1,7 +1,7 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
 //! Pure. This module merges rows with the flags, identifies rows, estimates their cost, and computes upper bounds for
-//! it. It knows nothing of time, files or the limits of the run.
+//! the cost. It knows nothing of time, files or the limits of the run.
 //!
 //! Invariants:
 //! - A row's own parameters override flags, and keep their bytes and order. Parameters that come only from flags or
@@ -69,7 +69,7 @@ pub struct RequestDefaults {
 /// A row that is not sent.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// Its label: the one that the user gave, or `<source>:<line>`.
+    /// Its label: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// Where it was read.
     pub origin: Origin,

@@ -61,7 +61,7 @@ struct Measured {
 pub struct Identified {
     /// Its number in this run.
     pub id: JobId,
-    /// Its label: the one that the user gave, or `<source>:<line>`.
+    /// Its label: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// The key, computed from the request.
     pub key: JobKey,

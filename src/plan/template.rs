@@ -22,8 +22,8 @@ pub(super) struct Templates {
 impl Templates {
     /// Returns the number of a row's template: rows with the same values of the shared parameters have the same number.
     ///
-    /// The number is the beginning of a SHA-256 hash. For each shared parameter that a row has, the hash covers its name,
-    /// the length of its value in eight bytes, and its value as it is written.
+    /// The number is the beginning of a SHA-256 hash. For each shared parameter that a row has, the hash covers its
+    /// name, the length of its value in eight bytes, and its value as it is written.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {

@@ -15,9 +15,9 @@ pub(super) const BYTES_AROUND: u64 = 16;
 /// prose, code and data. Other text is text in other scripts, and accented letters.
 ///
 /// No tokenizer is published. Texts of ten languages, code, JSON and tables of numbers were counted by two counters: by
-/// these weights, and by a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two was
-/// 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for the others. Measurements of third parties (April 2026) differ by a
-/// fifth among themselves.
+/// these weights, and by a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two
+/// was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for the others. Measurements of third parties (April 2026) differ
+/// by a fifth among themselves.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.
@@ -70,8 +70,8 @@ pub(super) struct Walk<'s> {
     pub messages: u32,
     /// The number of bytes of everything that may be part of a prompt, with escapes as they are written.
     pub bytes: u64,
-    /// How many of these bytes are not text: the data of pictures and documents, and the extra bytes of escapes, which
-    /// are longer than the text that they mean.
+    /// The number of these bytes that are not text: the data of pictures and documents, and the extra bytes of escapes
+    /// (an escape is longer than its text).
     pub left_out: u64,
     /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
@@ -265,7 +265,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns how long the API must keep the cached text, as a cache mark asks.
+/// Returns the lifetime that a cache mark asks for.
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,

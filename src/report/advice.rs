@@ -42,7 +42,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
     if ending.elapsed < SHORTEST || stats.succeeded_total() == 0 {
         return None;
     }
-    // Waiting for the last answers is no reason, because every run has to wait for them.
+    // Waiting for the last answers does not count as a reason, because every run has to wait for them.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let main = reasons.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, share)| *share >= WORTH_IT);
     let most_used = most_used(&ending.uses);

@@ -4,9 +4,9 @@
 //! Then the opened file is checked. The name is also checked before the file is opened, so that no device is opened:
 //! some devices do something as soon as they are opened.
 //!
-//! On Windows, a file that one process has open for writing can't be opened for writing by another process. The other
-//! process can still read, rename and replace it. So no locks are used on Windows, where a lock would also prevent
-//! people from reading their results.
+//! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
+//! replace the file. So no locks are used on Windows, where a lock would also prevent people from reading their
+//! results.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

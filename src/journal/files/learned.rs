@@ -74,8 +74,8 @@ fn path_in(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// Returns what the last run of a run folder learned about limits; `None` if there is no such file, or if it is damaged,
-/// too large, or of a later version.
+/// Returns what the last run of a run folder learned about limits; `None` if there is no such file, or if it is
+/// damaged, too large, or of a later version.
 pub(crate) fn read_learned_limits(folder: &Path, disk: &dyn Disk) -> Option<LearnedLimits> {
     let file = disk.open(&path_in(folder), OpenMode::Read).ok()?;
     let bytes = read_up_to(&*file, MOST_BYTES + 1).ok()?;

@@ -77,8 +77,7 @@ impl Group {
 struct Queue {
     group: Group,
     is_closed: bool,
-    /// Whether the run has nothing left to do except to wait until its lines are durable. If so, writes begin
-    /// immediately.
+    /// Whether the run only waits for its lines to become durable. If so, writes begin immediately.
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next write is due.
     is_asleep: bool,

@@ -2,8 +2,8 @@
 //!
 //! The writer tells the syncer what was written, and does not wait: lines are written to the system while a sync of
 //! earlier lines is running. There is at least [`SYNC_EVERY`] between the beginnings of two syncs, so each sync makes
-//! many lines durable. A sync begins sooner if there is much to sync, or if the run has nothing left to do except to
-//! wait until its lines are durable.
+//! many lines durable. A sync begins sooner if there is much to sync, or if the run only waits for its lines to become
+//! durable.
 //!
 //! After a failed write or sync, no more lines are accepted. If a write failed, the lines that were written before it
 //! are still synced and reported. Then the failure is reported once.
@@ -61,8 +61,7 @@ struct State {
     written: Option<Written>,
     /// Whether nothing more will be written.
     is_ended: bool,
-    /// Whether the run has nothing left to do except to wait until its lines are durable. If so, syncs begin
-    /// immediately.
+    /// Whether the run only waits for its lines to become durable. If so, syncs begin immediately.
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next sync is due.
     is_asleep: bool,
@@ -90,7 +89,7 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Adds bytes that the writer has accepted and will write later to the backlog.
+    /// Increases the backlog by the number of bytes that the writer has accepted and will write later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -116,8 +116,8 @@ impl DimensionState {
             Dimension::InputTokens => (ROUNDING, 0),
             Dimension::OutputTokens => (ROUNDING, self.production.uncovered(self.uncounted, bucket.per_second())),
         };
-        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded amount
-        // that is equal to the cost may be less in reality.
+        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded
+        // amount that is equal to the cost may be less in reality.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
         // A level below zero is reported as 0. So after a 0, the level is at most 0, but it may be much lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
@@ -181,8 +181,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows enough
-    /// room, but its figure may be rounded up.
+    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows
+    /// enough room, but its figure may be rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens => i64::from(self.amount(cost)) + ROUNDING,

@@ -1,7 +1,7 @@
 //! Finds the size of the server's bucket from refusals.
 //!
-//! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. Such a request
-//! is sent when our own bucket is full. So the two buckets should have the same size:
+//! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. Such a
+//! request is sent when our own bucket is full. So the two buckets should have the same size:
 //!
 //! - If our bucket is smaller, it is full too early, and the server refuses the large request.
 //! - If our bucket is larger, the server's bucket is full before ours, and the refill of the time between is lost.

@@ -155,8 +155,9 @@ fn class_of_fault(status: u16) -> ErrorClass {
 
 /// Returns whether a gateway gave up on the request while the API may still be processing it.
 ///
-/// The API's own errors have a type, and a request that ends with one is not billed. A gateway's page does not say
-/// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the request on.
+/// The API's own errors have a type, and a request that ends with such an error is not billed. A gateway's page does
+/// not say whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the
+/// request on.
 fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }

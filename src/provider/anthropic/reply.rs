@@ -1,8 +1,8 @@
 //! Reads whole responses: a message as JSON, or an error in any form.
 //!
-//! Invariant: a message has the server's own bytes. Only white space around it is removed, and line breaks become
-//! blanks, so that it fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists what it must
-//! have. Unknown block types, stop reasons and members are kept.
+//! Invariant: a message has the server's own bytes. Only white space around the message is removed, and line breaks
+//! become blanks, so that the message fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists
+//! what it must have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;
 use std::time::Duration;
