@@ -274,7 +274,8 @@ impl Index {
 }
 
 /// Returns where the entries begin for each value of the first bits of a label, and where the last entries end. The
-/// list is empty if there are few entries, or more entries than 32 bits can count. Then all entries are searched.
+/// list is empty if there are few entries, or more entries than 32 bits can count. If the list is empty, a search looks
+/// at all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {

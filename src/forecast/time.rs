@@ -3,10 +3,10 @@
 //! # Method
 //! A random part of the rows is played: enough for [`PLAYED_MINUTES`] minutes at the limits, and at most
 //! [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the played run. The
-//! steady part is the time in which the second half of the rows ended, without the last rows. This is computed for each
-//! pool of limits, and the slowest pool decides. The steady rate comes from thousands of rows, so its error is about
-//! one percent. The assumptions about sizes, speeds and bursts matter more. So the run is also played with the lowest
-//! and with the highest sizes, and these two times give the interval.
+//! steady part is the time in which the second half of the rows ended, without the last rows. The time is computed for
+//! each pool of limits, and the slowest pool decides. The steady rate comes from thousands of rows, so its error is
+//! about one percent. The assumptions about sizes, speeds and bursts matter more. So the run is also played with the
+//! lowest and with the highest sizes, and these two times give the interval.
 //!
 //! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a
 //! burst of a whole minute and with a burst of a second. The likely time is the mean of both.
@@ -45,7 +45,7 @@ const SPEED_FACTOR: f64 = 2.0;
 pub struct Setting<'a> {
     /// The limits of each pool.
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
-    /// Makes the settings of the scheduler. It is given the limits that the scheduler knows at the start.
+    /// Makes the settings of the scheduler. The argument is the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
     /// How much of each limit can be used in one burst, if earlier runs have found it.
     pub bursts: Option<Bursts>,

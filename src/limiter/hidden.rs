@@ -8,8 +8,8 @@
 //!
 //! After that, the pool sends a little less than the limit that was found, and its rate rises. Near the limit it rises
 //! slowly. The longer nothing is refused, the faster it rises. So if the limit that was found is too low, or the
-//! gateway has raised its limit, the pool finds out within a minute or two. This is the curve of TCP CUBIC (RFC 9438):
-//! it is flat around the rate of the last refusal.
+//! gateway has raised its limit, the pool finds out within a minute or two. The rate follows the curve of TCP CUBIC
+//! (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A fault can come from a hidden limit or have another cause. If the pool sends less and the share of faults falls,
 //! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins: for a while, the pool

@@ -12,8 +12,8 @@ use super::unknown::UnknownModel;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
-/// The largest number of models in a run. It is limited because each model has its own limits, statistics and warnings.
-/// If rows name more models than this, the values are certainly not names of models.
+/// The largest number of models in a run. The number is limited because each model has its own limits, statistics and
+/// warnings. If rows name more models than this, the values are certainly not names of models.
 const MAX_MODELS: usize = 1_000;
 
 /// The facts about each model. They are looked up by the JSON text of the model's name, so that a row needs no

@@ -107,8 +107,8 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // The opened file may have had two names, of which `path` was removed a moment ago. Its link count is then
-            // 1 again, but `path` no longer leads to it.
+            // The opened file may have had two names, of which `path` was removed a moment ago. The link count of the
+            // file is then 1 again, but `path` no longer leads to the file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }

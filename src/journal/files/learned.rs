@@ -23,8 +23,8 @@ const VERSION: u32 = 1;
 
 /// The largest size of a file that is read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The class of a model that the catalog does not know is the name of the model. This many bytes are accepted, because
-/// messages show the class.
+/// The largest length of a class in bytes. For a model that the catalog does not know, the class is the name of the
+/// model. The length is limited because messages show the class.
 const CLASS_BYTES: usize = 256;
 
 /// What a run learned about limits.

@@ -1,6 +1,6 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
-//! Pure and total: every reply has exactly one verdict. It depends on the status, `error.type` and
+//! Pure and total: every reply has exactly one verdict. The verdict depends on the status, `error.type` and
 //! `details.error_code`. The text of a message matters only if it begins like an entry of [`ACCOUNT_MESSAGES`]. The
 //! scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a
 //! 403 before any success means.
