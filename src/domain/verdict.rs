@@ -13,7 +13,7 @@ pub enum Verdict {
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// For how long nothing is sent through the pool; `None` when the server does not say.
+        /// How long the pool must send nothing; `None` when the server does not say.
         retry_after: Option<Duration>,
         /// The failure.
         failure: Failure,
@@ -76,7 +76,7 @@ impl Verdict {
         }
     }
 
-    /// Returns what the attempt used, as far as its response said.
+    /// Returns the usage that the response of the attempt reported.
     pub fn usage(&self) -> Usage {
         match self {
             Self::Answered(message) => message.usage,

@@ -1,15 +1,15 @@
 //! CSV and TSV. In `export`, only this module uses the csv crate.
 //!
 //! If a cell begins with `=`, `+`, `-` or `@`, a spreadsheet runs it as a formula. The author of a row can make the
-//! model write such an answer. So such text gets a `'` in front, and spreadsheets show it as text. Plain numbers are
-//! left as they are. `--raw-cells` turns this off.
+//! model write such an answer. So this module writes a `'` in front of such text. A spreadsheet then shows it as text.
+//! Plain numbers are left as they are. `--raw-cells` turns this off.
 
 use std::io;
 
 use super::output::Output;
 use super::{Column, TableWriter, Value};
 
-/// The characters at the beginning of a formula, and the characters that a spreadsheet removes before it looks for a
+/// The characters with which a formula can begin, and the characters that a spreadsheet removes before it looks for a
 /// formula. The last four are full-width forms.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 

@@ -50,7 +50,7 @@ pub(crate) enum ExportError {
     NoColumn {
         /// The field.
         field: String,
-        /// The columns of the input, and which one was probably meant.
+        /// The columns of the input, and the column that the user probably meant.
         columns: String,
     },
     /// There is no results file.
@@ -74,7 +74,7 @@ pub(crate) enum ExportError {
 }
 
 impl ExportError {
-    /// Returns whether a file or standard output could not be used. Then nothing is wrong with what the user typed.
+    /// Returns whether a file or standard output could not be used. In that case, the command line itself is correct.
     pub(crate) fn is_of_output(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Output(_) | Self::Temporary(_) | Self::Journal(JournalError::Disk(_)) => true,

@@ -1,4 +1,4 @@
-//! Fields: which parts of a row's line, and of its input, become columns.
+//! Fields: the parts of a row's line, and of its input, that become columns.
 //!
 //! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of a
 //! failed row has other members, so a short name has a path for each of the two kinds of lines.
@@ -98,10 +98,10 @@ const OF_ERROR: [&str; 16] = [
 /// Names of fields that have no path.
 const ALONE: [&str; 5] = ["id", "custom_id", "text", "json", "quality"];
 
-/// The beginnings of paths in a line or in the input.
+/// The prefixes of paths that lead into a line or into the input.
 const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
 
-/// The name of a field that does not exist.
+/// The error for the name of a field that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownField {
     name: String,

@@ -69,7 +69,7 @@ pub(crate) struct Form {
 /// Why an output has no form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormError {
-    /// The extension of the output belongs to another format than the one that the user asked for.
+    /// The extension of the output does not belong to the format that the user asked for.
     #[error("{name}: its name says {named}, but the output format is {asked}; change the name or --output-format")]
     Differs {
         /// The output as given.
@@ -97,7 +97,8 @@ pub(crate) enum FormError {
     },
 }
 
-/// Endings of tables that this program does not write. A user who names one expects such a table.
+/// Extensions of table formats that this program can't write. An output with such an extension is refused, because the
+/// user expects that format.
 const NOT_WRITTEN: [&str; 6] = ["xlsx", "xls", "ods", "feather", "arrow", "avro"];
 
 impl Form {

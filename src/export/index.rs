@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
-//! The index takes 16 bytes for each row. If a row has several lines, an answer is used rather than a failure, and a
-//! later line rather than an earlier one. A resumed run uses the same rule.
+//! The index takes 16 bytes for each row. If a row has several lines, the index uses the latest answer; if there is no
+//! answer, the latest failure. A resumed run uses the same rule.
 
 use std::path::Path;
 
@@ -102,13 +102,13 @@ impl Place {
         self.0 & OFFSET
     }
 
-    /// Returns a number by which places are sorted into the order of completion. Answers come first, in the order of
-    /// the results file; then come failures.
+    /// Returns the sort key of the place in the order of completion. In this order, answers come first, in the order of
+    /// the results file, and failures come after them.
     pub(crate) fn in_order(self) -> u64 {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
     }
 
-    /// Returns the place whose [`Place::in_order`] is this number.
+    /// Returns the place for which [`Place::in_order`] returns this number.
     pub(crate) fn at(in_order: u64) -> Self {
         Self(in_order & IS_ANSWER ^ IS_ANSWER | in_order & OFFSET)
     }
@@ -206,7 +206,8 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // An answer comes after a failure. Among answers, the order must depend on the offset, not on the quality.
+        // The lines of a row are sorted so that the line to keep is the last: failures come before answers. The order
+        // of answers must depend on the offset, not on the quality.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;
@@ -273,7 +274,8 @@ impl Index {
 }
 
 /// Returns where the entries begin for each value of the first bits of a label, and where the last entries end. The
-/// list is empty if there are few entries, or more entries than 32 bits can count. Then all entries are searched.
+/// list is empty if there are few entries, or more entries than 32 bits can count. If the list is empty, a search looks
+/// at all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {
@@ -291,8 +293,8 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns by how many bits a label must be shifted so that only its first bits are left. These bits can have `values`
-/// different values.
+/// Returns the number of bits by which a label must be shifted to keep only its first bits. These bits can have
+/// `values` different values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }

@@ -1,8 +1,8 @@
 //! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
-//! If a row has its own label, it is recognized by the label. Otherwise it is recognized by its request, which a
-//! planner with the run's settings makes. Without a planner, it is recognized by its file and line. File and line are
-//! enough as long as the input has not changed.
+//! If a row has its own label, it is recognized by the label. Otherwise it is recognized by its request: a planner with
+//! the run's settings makes the request again. Without a planner, it is recognized by its file and line. File and line
+//! are enough as long as the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -178,8 +178,8 @@ struct Rows<'a> {
     input: &'a RunInput,
     /// Whether the cells of rows are needed.
     keeps_input: bool,
-    /// The planner. A planner is slow, because it makes the whole request of each row. So this is `None` until the
-    /// first row needs a planner.
+    /// The planner. A planner is slow, because it makes the whole request of each row. So this is `None` until a row
+    /// needs the planner.
     planner: Option<Planner>,
     index: u64,
 }
@@ -194,7 +194,7 @@ impl Rows<'_> {
         Ok(source::open(input, &options)?)
     }
 
-    /// Makes the planner. Returns whether this call made it.
+    /// Makes the planner if it does not exist yet and the run has one. Returns whether this call made it.
     fn begin_planning(&mut self) -> bool {
         match (&self.planner, &self.input.planner) {
             (None, Some(make)) => {

@@ -48,8 +48,8 @@ impl<'a> Line<'a> {
     }
 
     /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Stops as soon as
-    /// all needed members are found, without looking for the end of the line. Returns `None` if the needed members can
-    /// only be found by reading the whole line; use [`Line::parse`] then.
+    /// all needed members are found, without looking for the end of the line. Returns `None` if finding the needed
+    /// members takes the whole line. In that case, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -63,7 +63,7 @@ impl<'a> Line<'a> {
         let mut has_all = false;
         let mut found = Self::default();
         let mut at = Cursor::new(line);
-        // The result is also `None` if the rest of the line is not needed.
+        // The result is ignored: it is also `None` if reading stopped early.
         let _ = at.object(|at, name| {
             match name {
                 b"custom_id" => found.custom_id = at.value(DEEPEST)?,
@@ -127,8 +127,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns the label of the row. For a broken row, this is the label that could be read, or else the row's place in
-    /// the input.
+    /// Returns the label of the row. For a broken row, this is its label if the label could be read, and otherwise the
+    /// row's place in the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);

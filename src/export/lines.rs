@@ -97,7 +97,7 @@ impl<'f> Pages<'f> {
         }
     }
 
-    /// Reads a page, unless the page is already in memory. Returns its index.
+    /// Reads a page if it is not in memory yet. Returns its index.
     fn load(&mut self, number: u64) -> io::Result<usize> {
         let slot = (number % PAGES as u64) as usize;
         let page = &mut self.pages[slot];

@@ -140,7 +140,7 @@ pub(crate) fn whole_file<T>(
     made
 }
 
-/// Opens the unfinished file, locked and empty.
+/// Opens the unfinished file, locks it and empties it.
 fn lock(disk: &dyn Disk, path: &Path, unfinished: &Path) -> Result<Box<dyn DiskFile>, ExportError> {
     let busy = || ExportError::Busy { path: path.to_owned() };
     for _ in 0..TRIES {

@@ -1,8 +1,8 @@
 //! Parquet output.
 //!
-//! Rows are collected until they fill a row group. Then its columns are compressed and written one after another. A
-//! group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so the memory does not grow with the table.
-//! Text is UTF-8, a missing value becomes null, and an empty text stays an empty text.
+//! Rows are collected until they fill a row group. Then the columns of the group are compressed and written one after
+//! another. A group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so the memory does not grow with the
+//! table. Text is UTF-8, a missing value becomes null, and an empty text stays an empty text.
 
 use std::io;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl CollectedColumn {
         Self { name: String::new(), values, present: Vec::new() }
     }
 
-    /// Adds the cell of a row. Returns how many bytes it takes.
+    /// Adds the cell of a row. Returns how many bytes the cell takes.
     fn push(&mut self, cell: &Value<'_>) -> io::Result<usize> {
         let (Value::Text(text) | Value::Json(text)) = cell else {
             self.present.push(0);

@@ -51,8 +51,8 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of rows.
     pub(crate) order: Order,
-    /// Which rows are written; `None` for the default. By default, all rows are written. But if lines are copied, only
-    /// the lines of answers are written.
+    /// Which rows are written; `None` for the default. By default, all rows are written if the output is made from
+    /// cells, and only answers are written if lines are copied.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas stay as they are.
     pub(crate) raw_cells: bool,
@@ -92,7 +92,7 @@ impl Request {
         }
     }
 
-    /// Checks that the input has every column that a field needs. Rows without a header may have any columns.
+    /// Checks that the input has every column that a field needs. Rows without a header can have any columns.
     ///
     /// # Errors
     /// [`ExportError::NoColumn`]; [`ExportError::Source`].

@@ -1,7 +1,7 @@
 //! Text output: each line is the value of one field.
 //!
 //! A line break in a text would make two lines. So a line feed is written as `\n`, a carriage return as `\r`, and `\`
-//! as `\\`. With `--null`, each text ends in a NUL byte instead, and texts stay as they are.
+//! as `\\`. With `--null`, each text ends in a NUL byte instead of a line feed, and its content is unchanged.
 
 use std::io::{self, Write};
 

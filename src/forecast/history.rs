@@ -1,8 +1,9 @@
 //! What earlier results say: how long answers are, how the estimate of the input compares to the real input, and how
 //! long answers take.
 //!
-//! Answers are kept by template, and by model for rows of templates that have no answers yet. Results of any origin
-//! count, rehearsals too. Memory is bounded: of many answers, a random part is kept.
+//! Answers are stored by template and by model. The answers of a model are used for rows whose template has no answers
+//! yet. Results of any origin count, including results of the simulator. Memory is bounded: if there are many answers,
+//! only a random part of them is stored.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use crate::domain::Usage;
 
 /// The largest number of answers that are kept for one template, and for one model.
 const KEPT: usize = 512;
-/// The largest number of templates and models. Answers of further ones are ignored.
+/// The largest number of templates and models. Answers of any other template or model are ignored.
 const MOST_GROUPS: usize = 1024;
 
 /// One answered row of earlier results.
@@ -26,23 +27,23 @@ pub struct PastAnswer<'a> {
     pub estimated_input: Option<u32>,
     /// What it used.
     pub usage: Usage,
-    /// The cost of its prompt and its searches, divided by the cost that the prompt would have had without a cache;
+    /// The cost of the row's prompt and searches, divided by the cost that the prompt would have had without a cache;
     /// `None` without a price.
     pub price_share: Option<f64>,
     /// How long the answer took; `None` if the row was sent more than once.
     pub latency: Option<Duration>,
-    /// Whether `max_tokens` cut it.
+    /// Whether the answer was cut at `max_tokens`.
     pub is_truncated: bool,
 }
 
-/// What is kept of an answer.
+/// The stored figures of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seen {
     /// Estimated input tokens; 0 if they are not known.
     pub(super) estimated: u32,
-    /// Real input tokens, cached ones included.
+    /// Real input tokens, including cached tokens.
     pub(super) prompt: u32,
-    /// The part of them that counts against the input limit, from 0 to 1.
+    /// The part of the input tokens that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f32,
     /// Output tokens.
     pub(super) output: u32,
@@ -119,7 +120,7 @@ impl History {
 }
 
 impl Answers {
-    /// Adds an answer. When there are too many, each answer has the same chance to be kept.
+    /// Adds an answer. When there are too many answers, each of them has the same chance to be kept.
     fn add(&mut self, seen: Seen, rng: &mut fastrand::Rng) {
         self.count += 1;
         if self.kept.len() < KEPT {

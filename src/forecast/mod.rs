@@ -13,29 +13,29 @@
 //! | file | content |
 //! |---|---|
 //! | `history` | earlier answers, by template and by model |
-//! | `prior` | what is assumed when nothing is known |
+//! | `prior` | the assumptions that are used when nothing is known |
 //! | `statistics` | means, ratios and regressions, with their errors |
-//! | `sizes` | the real sizes of the rows of each group, and what they rest on |
+//! | `sizes` | the real sizes of the rows of each group, and the sources of these figures |
 //! | `totals` | tokens and money of many rows, as intervals |
 //! | `play` | plays a run on virtual time, with the real scheduler and the simulated API |
-//! | `time` | how long a run takes: which rows are played, and how the others are added |
-//! | `options` | what would change the forecast |
+//! | `time` | how long a run takes: which rows are played, and how the time of the other rows is added |
+//! | `options` | changes that would alter the forecast |
 //! | `question` | puts these parts together |
 //!
-//! `benches/PLAN.md` shows how right forecasts are.
+//! `benches/PLAN.md` shows how accurate forecasts are.
 //!
 //! Invariants:
-//! - An interval is as wide as what is not known. A single number is never shown without its interval.
-//! - The cost of a model without a price is unknown. Its rows are counted apart.
+//! - An interval shows how uncertain a figure is. A single number is never shown without its interval.
+//! - The cost of a model without a price is unknown. The rows of such a model are counted separately.
 //! - The same rows, history and counts give the same forecast.
 //! - A forecast of any number of rows takes bounded time and memory.
 //!
 //! Rejected:
-//! - Dividing the tokens by the limits. This says nothing about bursts, latency, the number of requests at once, and rows
-//!   of several models that wait for each other.
+//! - Dividing the tokens by the limits. This ignores bursts, latency, the number of requests at once, and rows of
+//!   several models that wait for each other.
 //! - Playing all rows. A million rows would take seconds, and the result would be the same to within a percent.
-//! - Playing fewer rows under proportionally lower limits. Buckets of a few hundred tokens behave differently from those
-//!   of the real limits, because response heads round tokens to thousands.
+//! - Playing fewer rows under proportionally lower limits. Response heads round tokens to thousands, so buckets of a
+//!   few hundred tokens behave differently from the buckets of the real limits.
 
 mod history;
 mod options;

@@ -1,5 +1,5 @@
-//! What would change a forecast: other tiers, another model of the same line, another `max_tokens`. Each change is
-//! computed in the same way as the forecast itself: the rows are played again.
+//! Changes that would alter a forecast: other tiers, another model of the same line, another `max_tokens`. Each change
+//! is computed in the same way as the forecast itself: the rows are played again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::catalog::{Model, TokenizerFamily};
 use crate::domain::{Interval, Money, PoolId, RateLimits, Tier, Usage};
 use crate::plan::{Group, Sampled};
 
-/// Other models are offered for at most this many models of the rows.
+/// Replacements are suggested for at most this many of the models that the rows name.
 const MODELS: usize = 3;
-/// A model whose rows cost less than this share of the whole is not replaced.
+/// No replacement is suggested for a model whose rows cost less than this share of the whole run.
 const WORTH_IT: f64 = 0.05;
 /// How many tokens the new tokenizer makes for each token of the old one. Source: Models overview (2026-08, "about 30 %
 /// more"); measurements of third parties, 1.00 to 1.46 by language (April 2026).
 const NEW_PER_OLD: Interval<f64> = Interval { low: 1.05, likely: 1.28, high: 1.46 };
-/// With no more than this share of truncated answers, `max_tokens` is high enough.
+/// If at most this share of the answers was truncated, `max_tokens` is high enough.
 const FEW: f64 = 0.02;
 
-/// A change, with the forecast of the run after it.
+/// A change, and the forecast of the run with this change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alternative {
     /// What is changed.
@@ -53,7 +53,7 @@ pub enum Change {
     MaxTokens {
         /// The new value.
         to: u32,
-        /// The mean of the present values.
+        /// The mean `max_tokens` of the rows without the change.
         from: u32,
     },
 }
@@ -91,8 +91,8 @@ impl Question<'_> {
         Alternative { change: Change::Tier(tier), cost, at_most, time: like(base, time) }
     }
 
-    /// Returns pairs of a model of the rows and another model of its line that is served today and costs less, or is
-    /// newer.
+    /// Returns pairs: a model that rows name, and another model of the same line. The other model is served today, and
+    /// it is cheaper or newer.
     fn other_models(&self, base: &Forecast, today: Date) -> Vec<(String, &Model)> {
         let cost = |totals: &Totals| totals.cost.map_or(0.0, |cost| cost.likely.dollars());
         let all = cost(&base.totals);
@@ -139,7 +139,7 @@ impl Question<'_> {
         Alternative { change, cost, at_most, time: like(base, time) }
     }
 
-    /// Returns a group as it would be with another model. Its prompts cost as much as prompts of mean length.
+    /// Returns the group with another model. The cost of its prompts is computed from their mean length.
     fn group_with(&self, group: &Group, to: &Model, name: &Arc<str>) -> Group {
         let pool = PoolId { class: to.class.clone(), ..PoolId::clone(&group.pool) };
         let mut changed = Group {
@@ -163,8 +163,9 @@ impl Question<'_> {
         changed
     }
 
-    /// Returns another `max_tokens` that is worth knowing about. If many answers were cut, it is twice the present value.
-    /// Otherwise it is a value that no earlier answer reached, if that is less than half of the present one.
+    /// Returns another `max_tokens` that the user should know about. If many answers were cut, it is twice the present
+    /// value. Otherwise it is a value that no earlier answer reached; `None` if that value is not below half of the
+    /// present one.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;
@@ -197,7 +198,7 @@ impl Question<'_> {
         let with = |(group, sizes): (&Group, &Sizes)| {
             let mut sizes = sizes.clone();
             if is_more(group) {
-                // The answers that were cut get longer. How much longer is not known: at most up to the new limit.
+                // The answers that were cut get longer, at most up to the new limit. How much longer is not known.
                 let longer = truncated * (f64::from(to) - of_row(group));
                 sizes.output.mean += longer / 2.0;
                 sizes.output.errors.0 += longer / 2.0;
@@ -244,7 +245,7 @@ fn price(model: &Model) -> Money {
     model.prices.first().map_or(Money::ZERO, |step| step.input + step.output)
 }
 
-/// Returns an interval around another likely time. It is as wide as that of the forecast, as a share.
+/// Returns an interval around another likely time. Its ends have the same ratio to the likely time as in the forecast.
 fn like(base: &Forecast, likely: Duration) -> Interval<Duration> {
     let time = base.time.time;
     let share = |end: Duration| end.as_secs_f64() / time.likely.as_secs_f64().max(1e-9);

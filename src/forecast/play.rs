@@ -360,16 +360,17 @@ pub(super) mod tests {
         limits: RateLimits,
         burst_secs: u64,
         rows: usize,
-        /// The mean input tokens, and how much their logarithm scatters.
+        /// The mean input tokens, and the spread of their logarithm.
         input: (f64, f64),
         /// The mean output tokens.
         output: f64,
-        /// How many times too low the estimated input is.
+        /// The real input divided by the estimated input.
         too_low: f64,
     }
 
     impl Scattered {
-        /// Plays the run. Returns its time, divided by the time that the limits demand, and its share of refusals.
+        /// Plays the run. Returns two numbers: its time divided by the least time that the limits allow, and its share
+        /// of refusals.
         fn play(&self, seed: u64) -> (f64, f64) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let rows: Vec<Row> = (0..self.rows).map(|_| self.row(&mut rng)).collect();

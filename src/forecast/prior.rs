@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::catalog::Line;
 use crate::domain::Interval;
 
-/// The output tokens of an answer, before `max_tokens` cuts it. The lowest value is a label, the highest is `max_tokens`
-/// itself. Source: a choice of our own; answers to classification have under 10 tokens, and a paragraph has about 200.
+/// The output tokens of an answer, before `max_tokens` cuts it. The lowest value is a label, the highest is
+/// `max_tokens` itself. Source: a choice of our own; answers to classification have under 10 tokens, and a paragraph
+/// has about 200.
 const OUTPUT: (u32, u32) = (8, 256);
 /// The spread of the logarithm of the lengths of answers.
 pub(super) const SPREAD: f64 = 0.6;

@@ -34,12 +34,12 @@ pub struct Forecast {
     pub by_model: Vec<(String, Totals)>,
     /// How long the run takes.
     pub time: RunTime,
-    /// What the rows' input and output rest on: for each basis, the number of rows.
+    /// For each basis, the number of rows whose input is estimated from it.
     pub input_basis: BTreeMap<Basis, u64>,
     /// See `input_basis`.
     pub output_basis: BTreeMap<Basis, u64>,
-    /// The lengths of earlier answers that were cut by `max_tokens`, as a share of all earlier answers to these
-    /// templates, from 0 to 1; `None` without earlier answers.
+    /// The share of earlier answers to these templates that were cut by `max_tokens`, from 0 to 1; `None` without
+    /// earlier answers.
     pub truncated_share: Option<f64>,
 }
 
@@ -145,7 +145,8 @@ pub(super) mod tests {
         (0..count).map(move |number| row(&format!("Say the number {number} in words, please."), rest))
     }
 
-    /// Returns the answers to 50 rows of the only template of a load. They have 1.5 tokens for each estimated one.
+    /// Returns the answers to 50 rows of the only template of a load. Each answer reports 1.5 times the estimated input
+    /// tokens.
     fn history(load: &Load, lengths: impl Fn(u64) -> u64) -> History {
         let group = &load.groups()[0];
         let estimated = (group.input_tokens.likely / group.rows) as u32;
@@ -266,7 +267,7 @@ pub(super) mod tests {
         assert_eq!((all.played_rows > 4_500, part.played_rows), (true, 4_000));
         let ratio = part.time.likely.as_secs_f64() / all.time.likely.as_secs_f64();
         assert!((0.97..1.03).contains(&ratio), "{ratio}: {part:?} {all:?}");
-        // 12,000 rows at 1,000 per minute, of which the first 1,000 may go at once.
+        // There are 12,000 rows at 1,000 per minute. The first 1,000 rows can be sent at once.
         assert!(all.time.contains(Duration::from_secs(690)), "{all:?}");
         assert_eq!(all.bound_by[0].0, Reason::Limit(crate::domain::Dimension::Requests));
     }

@@ -1,4 +1,4 @@
-//! The real sizes of the rows of each group: input and output tokens, with their errors, and what they rest on.
+//! The real sizes of the rows of each group: input and output tokens, with their errors and their sources.
 
 use std::collections::HashMap;
 
@@ -9,18 +9,18 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// A group has its own figures if there are at least this many answers or counts. With fewer, those of its model are
-/// used.
+/// A group has its own figures if there are at least this many answers or counts. With fewer, the figures of its model
+/// are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
 /// API documentation, "Token counting" (2026-08-22; "a small amount").
 const COUNTING_ERROR: f64 = 0.01;
-/// Even if all rows of a sample agree, the others may differ by about this share.
+/// Even if all rows of a sample have the same value, the rows outside the sample may differ by about this share.
 const LEAST_ERROR: f64 = 0.01;
-/// By which factor the mean length of answers may differ between templates of the same model.
+/// The factor by which the mean length of answers may differ between templates of the same model.
 const OTHER_TEMPLATE: f64 = 2.0;
 
-/// What an estimate rests on.
+/// The source of an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Basis {
     /// Token counts of the API.
@@ -33,32 +33,33 @@ pub enum Basis {
     Assumption,
 }
 
-/// The rows whose tokens the API has counted: the position of the group, the estimated tokens and the counted tokens of
-/// each.
+/// The rows whose tokens the API has counted. For each row: the position of its group, its estimated tokens and its
+/// counted tokens.
 pub type Counts = Vec<(usize, u32, u64)>;
 
-/// A quantity of a row of a group. `error` is for a probability of 95 %.
+/// A quantity of a row of a group. The real mean is within `errors` with a probability of 95 %.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quantity {
     /// Its likely mean.
     pub(super) mean: f64,
     /// How far below and above `mean` the real mean may be.
     pub(super) errors: (f64, f64),
-    /// What it rests on.
+    /// The source of the estimate.
     pub(super) basis: Basis,
-    /// Quantities with the same source are wrong together. `None`: it is wrong together with all others.
+    /// Quantities with the same source have the same error. `None` means that the error may be the same as the error of
+    /// any other quantity.
     pub(super) source: Option<u64>,
 }
 
 /// The sizes of the rows of one group.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
-    /// Real input tokens, divided by estimated ones.
+    /// Real input tokens, divided by estimated input tokens.
     pub(super) input: Quantity,
     /// The part of the real input that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f64,
     /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if it is not
-    /// known: then the interval of the group applies.
+    /// known. In that case, the interval of the group applies.
     pub(super) price_share: Option<f64>,
     /// Output tokens of an answer.
     pub(super) output: Quantity,

@@ -29,8 +29,8 @@ pub(super) fn mean(values: &[f64], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean, error: error(squares / (n - 1) as f64, n, rows) })
 }
 
-/// Estimates the ratio of all `y` to all `x` of `rows` rows from a sample of pairs `(x, y)`; `None` if the sample is too
-/// small.
+/// Estimates the ratio of all `y` to all `x` of `rows` rows from a sample of pairs `(x, y)`; `None` if the sample is
+/// too small.
 pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     let n = pairs.len();
     let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0, y + pair.1));
@@ -43,8 +43,8 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` over rows whose mean `x` is known, if `y` rises with `x`; `None` if the sample is too small
-/// or does not show clearly that `y` rises. Also returns the slope.
+/// Estimates the mean of `y` over rows whose mean `x` is known, for values `y` that rise with `x`. Also returns the
+/// slope. Returns `None` if the sample is too small, or does not show clearly that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
     /// The slope has to be this many times its standard error.
@@ -74,9 +74,9 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
     Some((Sampled { mean, error: quantile(n - 1) * variance_of_mean.sqrt() }, slope))
 }
 
-/// Returns by how much the mean of `y` may differ between rows whose mean `x` is `mean_x` and the rows of the sample, if
-/// the sample is too small, or too uniform, to show whether `y` rises with `x`. The result is negative if these rows have
-/// a smaller `x`.
+/// Returns how much higher the mean of `y` may be for rows with the mean `mean_x` than for the rows of the sample. Use
+/// it if the sample is too small, or too uniform, to show whether `y` rises with `x`. The result is negative if
+/// `mean_x` is below the mean `x` of the sample.
 pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     let count = pairs.len() as f64;
     if pairs.len() < 3 {
@@ -91,7 +91,8 @@ pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     slope * (mean_x - x)
 }
 
-/// Returns how far the mean of `rows` rows may be from the mean of a sample of `n`, if rows have this variance.
+/// Returns the largest likely distance between the mean of `rows` rows and the mean of a sample of `n`. `variance` is
+/// the variance of the rows.
 fn error(variance: f64, n: usize, rows: u64) -> f64 {
     quantile(n) * (variance * (1.0 / n as f64 + 1.0 / rows.max(1) as f64)).sqrt()
 }

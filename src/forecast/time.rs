@@ -2,14 +2,14 @@
 //!
 //! # Method
 //! A random part of the rows is played: enough for [`PLAYED_MINUTES`] minutes at the limits, and at most
-//! [`Setting::most_rows`] rows. The rows that are not played take as long as the steady part of the played run says: the
-//! part in which the second half of the rows ended, without the last rows. This is computed for each pool of limits, and
-//! the slowest pool decides. The steady rate comes from thousands of rows, so its error is about one percent. What is
-//! assumed about sizes, speeds and bursts matters more: the interval comes from playing the run with the lowest and the
-//! highest sizes.
+//! [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the played run. The
+//! steady part is the time in which the second half of the rows ended, without the last rows. The time is computed for
+//! each pool of limits, and the slowest pool decides. The steady rate comes from thousands of rows, so its error is
+//! about one percent. The assumptions about sizes, speeds and bursts matter more. So the run is also played with the
+//! lowest and with the highest sizes, and these two times give the interval.
 //!
-//! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a burst
-//! of a whole minute and with a burst of a second. The likely time is the mean of both.
+//! The burst that a server accepts is not published. If it is not known from earlier runs, the run is played with a
+//! burst of a whole minute and with a burst of a second. The likely time is the mean of both.
 //!
 //! Not played: other clients of the same organization, faults and overloads of the API, limits on growth
 //! (acceleration), and prompt caches.
@@ -33,19 +33,19 @@ use crate::sim::model::SizedCall;
 
 /// Enough rows are played for this many minutes at the limits.
 const PLAYED_MINUTES: f64 = 5.0;
-/// At least this many rows are played, if there are as many.
+/// At least this many rows are played, or all rows if there are fewer.
 const LEAST_ROWS: usize = 3_000;
-/// The lowest and highest time are this much lower and higher than the played times, because a real server differs from
-/// the simulated one. Chosen from `benches/PLAN.md`.
+/// The low end of the interval is this share below the lowest played time, and the high end is this share above the
+/// highest one, because a real server differs from the simulated one. Chosen from `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
-/// If no speed is known, the real speed may be this many times as high or as low as the assumed one.
+/// If no speed is known, a speed is assumed. The real speed may be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
 
 /// The settings under which a run is played.
 pub struct Setting<'a> {
     /// The limits of each pool.
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
-    /// Makes the settings of the scheduler. It is given the limits that the scheduler knows at the start.
+    /// Makes the settings of the scheduler. The argument is the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
     /// How much of each limit can be used in one burst, if earlier runs have found it.
     pub bursts: Option<Bursts>,
@@ -53,10 +53,11 @@ pub struct Setting<'a> {
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found, as the time in which the limit gives them; `None` if they have not
-/// found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. A burst is given as the time in which the limit refills it. Returns
+/// `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// A burst that is nearly as large as the limit of a minute is a burst of a minute: heads round tokens.
+    /// A burst that is nearly as large as the limit of a minute counts as a burst of a minute, because heads round
+    /// tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
     let found = learned.iter().find(|known| known.class == largest.pool.class && known.speed == largest.pool.speed)?;
@@ -67,7 +68,7 @@ pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     };
     let [requests, input_tokens, output_tokens] = Dimension::ALL.map(burst);
     let known = [requests, input_tokens, output_tokens].into_iter().flatten().next()?;
-    // A server treats its limits alike, as far as anything is known about it.
+    // As far as is known, a server treats all its limits in the same way.
     let or_known = |burst: Option<Burst>| burst.unwrap_or(known);
     Some(Bursts {
         requests: or_known(requests),
@@ -161,7 +162,8 @@ impl Timing<'_> {
         let wanted = (self.load.rows() as f64 * share) as usize;
         let mut rows = self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows));
         if (rows.len() as u64) < self.load.rows() {
-            // The steady part of the played run stands for all rows, so it must not depend on the order of the input.
+            // The time of all rows is computed from the steady part of the played run, so that part must not depend on
+            // the order of the input.
             rows.sort_unstable_by_key(|row| row.hash.rotate_left(32));
         }
         rows

@@ -1,8 +1,8 @@
 //! Tokens and money of many rows, as intervals.
 //!
-//! Errors that come from samples are independent of each other, unless they come from the same sample. Independent
-//! errors are added as the root of the sum of their squares. Errors of assumptions are simply added, because all of them
-//! may be wrong in the same direction.
+//! Errors that come from different samples are independent of each other. Independent errors are added as the root of
+//! the sum of their squares. Errors of assumptions are simply added, because all of them may be wrong in the same
+//! direction.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// With as many answers as this, the interval of a total is at most [`WIDEST`] of its likely value, as long as its
-/// probability does not fall below 90 %.
+/// From this many answers on, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to each
+/// side. But it is never made narrower than an interval with a probability of 90 %.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
 /// The half width of an interval of 90 % divided by that of an interval of 95 %.
@@ -79,13 +79,14 @@ pub struct Totals {
     pub rows: u64,
     /// The number of rows whose model has no price. Their cost is unknown and not included.
     pub unpriced: u64,
-    /// Input tokens, cached ones included.
+    /// Input tokens, including cached tokens.
     pub input_tokens: Interval<u64>,
     /// Output tokens.
     pub output_tokens: Interval<u64>,
     /// The cost of the rows that have a price; `None` if no row has one.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of one paid answer to each row that has a price; `None` if no row has one, or if it is not known.
+    /// The highest cost of one paid answer to each row that has a price; `None` if no row has one, or if it is not
+    /// known.
     pub at_most: Option<Money>,
 }
 
@@ -110,8 +111,8 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
             Some(share) => prompts.add(&sizes.input, in_cost.likely * share, INPUT),
             None => {
                 prompts.add(&sizes.input, in_cost.likely, INPUT);
-                // Marks in the rows may make the prompts cheaper or more expensive. If there are none, the interval of
-                // the cost is only the interval of the tokens, which has just been added.
+                // Cache marks (`cache_control`) in the rows may make the prompts cheaper or more expensive. Without
+                // such marks, the interval of the cost is only the interval of the tokens, which has just been added.
                 let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
                 prompts.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
                 prompts.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);
@@ -120,7 +121,7 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
         cost.add(&sizes.output, group.output_token.dollars(), OUTPUT);
         cost.least += group.output_token.dollars();
     }
-    // Long answers do not make prompts cheaper: the cost is at least that of the prompts.
+    // The prompts are paid for, however short the answers are.
     cost.least += prompts.interval(answers).low;
     cost.join(prompts);
     let whole = |value: f64| value.round() as u64;

@@ -30,15 +30,15 @@ pub struct Closed {
 }
 
 impl Journal {
-    /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, empties the slots,
-    /// and writes what was learned about limits, as far as this is possible.
+    /// Ends the run: makes all lines durable, removes from both files the lines that no longer count, empties the
+    /// slots, and writes what was learned about limits. A failure to write the limits is not an error.
     ///
     /// With `keeps_slots`, the slots are not emptied, as if the process had died. Set it if requests were aborted: they
     /// may have been billed, and the next run counts them.
     ///
     /// # Errors
     /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
-    /// run counts what was in flight.
+    /// run counts the requests that were in flight.
     pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         let Self {
             disk,

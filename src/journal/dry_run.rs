@@ -27,7 +27,7 @@ impl Journal {
     /// run.
     ///
     /// # Errors
-    /// The errors of [`Journal::open`], except faults that only a write can show.
+    /// The errors of [`Journal::open`], except errors that occur only while files are written.
     pub(crate) fn inspect(
         disk: Arc<dyn Disk>,
         paths: &RunPaths,

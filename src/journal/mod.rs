@@ -1,20 +1,20 @@
 //! The journal: a row that is done stays done.
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
-//! in-flight slots, learned limits). This module does everything with these files, from the first check of their names to the last
-//! sync. It knows nothing about scheduling, and of a request it knows only the identity. Lines are made in
+//! in-flight slots, learned limits). This module does everything with these files, from the first check of their names
+//! to the last sync. It knows nothing about scheduling, and it knows only the identity of a request. Lines are made in
 //! [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
-//! | `disk/` | a trait for a small file system, the real one and one in memory, and the rules for which files may be used |
+//! | `disk/` | a trait for a small file system; the real file system and one in memory; the rules that decide which files are used |
 //! | `files/` | the files of a run: names, checks, locks, manifest, in-flight slots |
 //! | `reading/` | reads lines back: records, the set of done rows, failures that still count, sums |
 //! | `rewriting/` | repairs damaged files, and removes lines that no longer count |
 //! | `writing/` | appends lines and makes them durable |
-//! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which takes lines and slots; opening and closing it |
-//! | `recovery.rs` | finds, checks and repairs what earlier runs left, and adds up their sums |
-//! | `dry_run.rs` | does the same for a dry run, without changing anything |
+//! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which receives lines and slots; how it is opened and closed |
+//! | `recovery.rs` | finds, checks and repairs the files of earlier runs, and adds up the sums of these runs |
+//! | `dry_run.rs` | reads the same files for a dry run, without changing anything |
 //! | `start.rs`, `error.rs`, `charges.rs` | the ways in which a run begins, the errors, the charges of a line |
 //!
 //! **From an outcome to the disk**
@@ -178,8 +178,9 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot: a request of the job is in flight. `at_most` is the highest amount that all requests of the job may
-    /// cost together. The slot is written with the next [`Journal::flush`]. The request must not be sent before that.
+    /// Fills a slot: a request of the job is in flight. `at_most` is the highest amount that all requests of the job
+    /// may cost together. The slot is written with the next [`Journal::flush`]. The request must not be sent before
+    /// that.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }
@@ -205,14 +206,15 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Disk`] if slots can't be written. In that case, requests whose slots were filled since the last
-    /// call must not be sent. A failure to write lines is not returned: it is reported as [`Commit::Failed`].
+    /// call must not be sent. If lines can't be written, this function returns no error: the failure is reported as
+    /// [`Commit::Failed`].
     pub fn flush(&mut self) -> Result<(), JournalError> {
         // A failure is reported once, as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
     }
 
-    /// Adds money that is in no line to the sums that later runs read, and makes the sums durable.
+    /// Adds money to the sums that later runs read, and makes the sums durable. It is for money that no line records.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -221,8 +223,8 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// From this call on, makes lines durable as soon as possible. The run calls this when nothing is left to do except
-    /// to wait until its lines are durable.
+    /// From this call on, makes lines durable as soon as possible. The run calls this when it only waits for its lines
+    /// to become durable.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
@@ -232,8 +234,8 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
-    /// Returns the number of appended bytes that are perhaps still unwritten. It can be large if standard output has a
-    /// slow reader.
+    /// Returns the number of appended bytes that may still be unwritten. This number can be large if standard output
+    /// has a slow reader.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
@@ -262,7 +264,7 @@ impl Journal {
         Ok(copy_rows(&*self.disk, &self.outputs.errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Notes what the run learned about limits. It is written to the run folder when the journal is closed.
+    /// Remembers what the run learned about limits. [`Journal::close`] writes this to the run folder.
     pub(crate) fn note_learned(&mut self, at: jiff::Timestamp, pools: Vec<LearnedPool>) {
         let origin = self.manifest.origin.clone();
         self.learned = Some(LearnedLimits { at, origin, pools }).filter(|learned| !learned.pools.is_empty());

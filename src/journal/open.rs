@@ -22,7 +22,7 @@ pub struct JournalOptions {
     pub disk: Arc<dyn Disk>,
     /// Where the files are.
     pub paths: RunPaths,
-    /// The inputs that are files. None of them may be an output.
+    /// The inputs that are files. They must not include an output.
     pub inputs: Vec<PathBuf>,
     /// Id of this run: unique, ASCII, at most 48 bytes, fit for a file name.
     pub run: Arc<str>,

@@ -1,4 +1,4 @@
-//! Recovery finds and repairs what earlier runs left. A run begins with its recovery.
+//! Recovery reads the files that earlier runs left, and repairs them. A run begins with its recovery.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub(crate) struct Recovery<'a> {
 pub(super) struct Existing {
     /// Whether the run folder has a manifest, which means that a run of this program has used it.
     is_known: bool,
-    /// The lock of the run folder, unless this is a dry run or results go to standard output.
+    /// The lock of the run folder; `None` in a dry run, or if results go to standard output.
     pub(crate) lock: Option<Lock>,
     pub(crate) outputs: ExistingOutputs,
     pub(crate) unclosed: UnclosedRun,
@@ -149,8 +149,8 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies in between,
-    /// either all answers are still in place or none.
+    /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
+    /// of these steps, the results are either all still in place or all renamed.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&self, found: ExistingOutputs) -> Result<(), JournalError> {

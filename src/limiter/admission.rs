@@ -6,7 +6,7 @@ use crate::domain::{Cost, Dimension};
 /// Whether a request may be sent now.
 #[derive(Debug)]
 pub enum Admission {
-    /// Yes. The reservation must be settled.
+    /// Yes. When the request ends, the reservation must be replaced by the real usage.
     Granted(Reservation),
     /// No: the request must wait.
     Wait {
@@ -17,7 +17,7 @@ pub enum Admission {
     },
 }
 
-/// What was taken from the buckets for one request.
+/// The amounts that were taken from the buckets for one request.
 #[must_use = "a reservation must be settled; otherwise the pool never gets its share back"]
 #[derive(Debug)]
 pub struct Reservation {
@@ -26,7 +26,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Returns what was taken.
+    /// Returns the amounts that were taken.
     pub fn cost(&self) -> Cost {
         self.cost
     }

@@ -41,7 +41,7 @@ type Kernel = RateLimiter<NotKeyed, Arrival, GivenClock, NoOpMiddleware<Duration
 
 impl Bucket {
     /// Returns a full bucket with the limit `limit_per_minute`, which is at least 1. A full bucket lets `burst` tokens
-    /// through in one moment.
+    /// through at once.
     pub fn new(limit_per_minute: u32, burst: u32) -> Self {
         let limit_per_minute = limit_per_minute.max(1);
         let interval_nanos = interval(limit_per_minute, 0);
@@ -61,7 +61,7 @@ impl Bucket {
         1e9 / self.interval_nanos as f64
     }
 
-    /// Returns how many tokens a full bucket lets through in one moment.
+    /// Returns how many tokens a full bucket lets through at once.
     pub fn burst(&self) -> u32 {
         self.burst
     }
@@ -72,7 +72,7 @@ impl Bucket {
         i64::from(self.burst) - i64::try_from(ahead.div_ceil(self.interval_nanos)).unwrap_or(i64::MAX)
     }
 
-    /// Takes `n` tokens, or returns when to ask again.
+    /// Takes `n` tokens, or returns when to try again.
     ///
     /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
     /// a request above the burst is sent, and the next requests wait until the debt is repaid.
@@ -150,8 +150,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit. The number of tokens that are missing for a full bucket stays the same, so the time to refill
-    /// them changes.
+    /// Changes the limit. The number of missing tokens (burst minus level) stays the same, so the time to refill them
+    /// changes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);

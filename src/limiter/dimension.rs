@@ -30,9 +30,9 @@ pub(super) struct DimensionState {
     by_hand: Option<u32>,
     /// The limit that the latest head reported.
     reported: Option<u32>,
-    /// The most that the server's bucket was seen to hold; 0 if no head has shown it.
+    /// The highest known level of the server's bucket, computed from response heads; 0 if no head has shown one.
     most_held: u32,
-    /// What the requests took from the server's bucket whose heads have come.
+    /// The amount that requests took from the server's bucket. Only requests whose heads have come are included.
     given: u64,
     /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
@@ -43,10 +43,9 @@ pub(super) struct DimensionState {
     shadow: Option<Bucket>,
     /// A limit that was learned from refusals. It replaces the known limit.
     learned: Option<Learned>,
-    /// Whether this program must use the server's full bucket slowly. The bucket filled up during trouble, when little
-    /// was sent.
+    /// Whether the level must rise slowly: the server's bucket filled up during trouble, when little was sent.
     is_slow: bool,
-    /// The size of the server's bucket, as far as refusals show it. The burst never falls below it.
+    /// The search for the size of the server's bucket by refusals. The burst never falls below the size that was found.
     search: BurstSearch,
     /// The fraction of a token that is left over from the last raise of the level. It is added to the next raise.
     raise_credit: f64,
@@ -54,7 +53,7 @@ pub(super) struct DimensionState {
     uncounted: i64,
     /// How long answers take. This is measured only for output tokens.
     production: Production,
-    /// What counted against the limit since the start of the run.
+    /// The amount that counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
     /// When this state was created.
@@ -64,7 +63,7 @@ pub(super) struct DimensionState {
 /// A limit that was learned.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
-    /// The limit that it replaces, if there was one.
+    /// The limit that the learned limit replaces, if there was one.
     replaced: Option<u32>,
     /// The learned rate, divided by the limit of the bucket. The limit is rounded to a whole number, and this share
     /// corrects the rounding.
@@ -105,9 +104,9 @@ impl DimensionState {
         }
     }
 
-    /// Replaces the limit given by hand. The new limit applies immediately, but never above the limit that the server
-    /// last reported. Without a limit given by hand, the reported limit applies, or `preset` if none was reported. What
-    /// was learned is forgotten.
+    /// Replaces the limit given by hand. The new limit applies immediately. If the server last reported a lower limit,
+    /// that lower limit applies. Without a limit given by hand, the reported limit applies, or `preset` if none was
+    /// reported. A learned limit is forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {
@@ -128,7 +127,7 @@ impl DimensionState {
         self.reported
     }
 
-    /// Returns how much the server's bucket was seen to hold; `None` if this is not known.
+    /// Returns the highest known level of the server's bucket; `None` if no head has shown one.
     pub(super) fn burst_seen(&self) -> Option<u32> {
         let most = self.most_held.max(self.search.found()).min(self.reported?);
         Some(most).filter(|most| *most > 0)
@@ -139,12 +138,12 @@ impl DimensionState {
         self.uncounted
     }
 
-    /// Returns how much of this dimension `cost` takes.
+    /// Returns the part of `cost` that counts in this dimension.
     fn amount(&self, cost: Cost) -> u32 {
         cost.of(self.dimension)
     }
 
-    /// Notes that a request with this cost is sent.
+    /// Call this when a request with this cost is sent.
     pub(super) fn on_sent(&mut self, cost: Cost, now: Instant) {
         let amount = self.amount(cost);
         self.uncounted += i64::from(amount);
@@ -161,15 +160,15 @@ impl DimensionState {
         }
     }
 
-    /// Notes that a head has come: the server has counted the request and its input.
+    /// Call this when a head has come: the server has counted the request and its input.
     pub(super) fn on_head(&mut self, cost: Cost) {
         if self.dimension != Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
         }
     }
 
-    /// Notes that a request has ended: the server has counted its output. If no head was seen before, the server has
-    /// counted the request and its input as well.
+    /// Call this when a request has ended: the server has counted its output. If no head was seen before, the server
+    /// has counted the request and its input as well.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
@@ -191,8 +190,8 @@ impl DimensionState {
         self.shadow.iter_mut().for_each(correct);
     }
 
-    /// Adopts the limit that a response head reports; returns whether it differs from the limit that applied before. A
-    /// limit given by hand is never raised.
+    /// Adopts the limit that a response head reports. Returns whether the new limit differs from the limit that applied
+    /// before. A limit given by hand is never raised.
     pub(super) fn adopt_limit(&mut self, signal: LimitSignal, headroom: f64, now: Instant) -> bool {
         let Some(reported) = signal.limit.filter(|&limit| limit > 0) else { return false };
         if self.reported.replace(reported) != Some(reported) {
@@ -204,8 +203,8 @@ impl DimensionState {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),
             bucket @ None => {
-                // As long as no limit was known, every request was sent without waiting. So the level is the remaining
-                // amount that the server reports.
+                // While no limit was known, every request was sent without waiting. So the level is set to the
+                // remaining amount that the server reports.
                 let bucket = bucket.insert(Bucket::new(limit, limit));
                 bucket.set_headroom(headroom, now);
             }

@@ -1,15 +1,15 @@
-//! How much of a limit other clients take.
+//! Learns how much of a limit other clients use.
 //!
 //! Our own count says how many tokens should remain, and a head says how many really remain. In the long run, the
-//! difference is what other clients took. The differences are summed, and older ones fade with a time constant. After
-//! noise or a single correction, a difference with the opposite sign follows, so the two cancel out. A steady share is
-//! found within two time constants.
+//! difference is the amount that other clients took. The differences are summed, and older differences count less and
+//! less (with a time constant). After noise or a single correction, a difference with the opposite sign follows, so the
+//! two cancel out. A steady share is found within two time constants.
 //!
-//! The share of a limit for tokens also falls by itself. Heads round token counts, and they show no level below zero. So
-//! the differences contain errors. If too much is left to other clients, the server's bucket becomes full, and what would
-//! refill is lost. With a small burst, no head shows that there was room. Without the fall, an error at the start of a run
-//! would slow down the whole run. The share of the request limit does not fall by itself, because heads show that level
-//! exactly.
+//! The share of a limit for tokens also falls by itself. Heads round token counts, and they show no level below zero.
+//! So the differences contain errors. If too much is left to other clients, the server's bucket becomes full, and its
+//! refill is lost. With a small burst, no head shows that there was room. If the share did not fall, an error at the
+//! start of a run would slow down the whole run. The share of the request limit does not fall by itself, because heads
+//! show that level exactly.
 
 use std::time::Duration;
 
@@ -37,14 +37,14 @@ impl Drift {
         if self.share < NOISE { 0.0 } else { self.share }
     }
 
-    /// Lowers the share by what the passed time takes from it.
+    /// Lowers the share according to the time since the last call.
     pub(super) fn fade(&mut self, now: Instant) {
         self.share *= (-now.since(self.faded_at).as_secs_f64() / FADE.as_secs_f64()).exp();
         self.faded_at = now;
     }
 
-    /// Notes that the server had `gone` tokens less than our own count. `gone` is negative when the server had more.
-    /// `limit` is per minute.
+    /// Call this when the server had `gone` tokens less than our own count. `gone` is negative when the server had
+    /// more. `limit` is per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;

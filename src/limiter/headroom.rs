@@ -56,7 +56,7 @@ impl UnusedShare {
         !self.is_fixed
     }
 
-    /// Lowers the share. It falls with time, and `passed` is the time since it was last lowered.
+    /// Lowers the share according to `passed`, the time since the last call.
     pub(super) fn decay(&mut self, passed: Duration) {
         if !self.is_fixed && self.share > 0.0 {
             let share = self.share * (-passed.as_secs_f64() / DECAY.as_secs_f64()).exp();

@@ -1,14 +1,15 @@
 //! Hidden limits: no header shows them, so they are learned from refusals.
 //!
-//! A gateway may have limits of its own and not show them: its 429 has no headers, or it sends a 500 in place of a 429.
-//! The gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit
-//! allows, whatever its burst is. The limit is computed from two refusals that are ten seconds to a minute apart. It is
-//! computed for requests and for input tokens, because a refusal does not say which of these two limits was reached.
+//! A gateway can have limits of its own without showing them: its 429 has no headers, or it sends a 500 in place of a
+//! 429. The gateway's bucket is empty at each refusal. So between two refusals it accepts exactly as much as its limit
+//! allows. The size of its burst does not matter. The limit is computed from two refusals that are ten seconds to a
+//! minute apart. It is computed for requests and for input tokens, because a refusal does not say which of these two
+//! limits was reached.
 //!
 //! After that, the pool sends a little less than the limit that was found, and its rate rises. Near the limit it rises
 //! slowly. The longer nothing is refused, the faster it rises. So if the limit that was found is too low, or the
-//! gateway has raised its limit, the pool finds out within a minute or two. This is the curve of TCP CUBIC (RFC 9438):
-//! it is flat around the rate of the last refusal.
+//! gateway has raised its limit, the pool finds out within a minute or two. The rate follows the curve of TCP CUBIC
+//! (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A fault can come from a hidden limit or have another cause. If the pool sends less and the share of faults falls,
 //! the cause is a limit. So when more than a fifth of the attempts meet a fault, a trial begins: for a while, the pool
@@ -105,7 +106,7 @@ struct Trial {
 }
 
 impl Hidden {
-    /// Notes that the server accepted a request.
+    /// Call this when the server has accepted a request.
     pub(super) fn on_accepted(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         self.accepted.add(cost);
         self.faults.excess = self.faults.excess.saturating_sub(1);
@@ -121,7 +122,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Notes a refusal that came while the pool was not held.
+    /// Call this after a refusal that came while the pool was not held.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.accepted));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
@@ -141,7 +142,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // Less is sent, but as many faults come as before.
+            // Less is sent, but the number of faults is the same as before.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -181,7 +182,8 @@ impl Hidden {
         }
     }
 
-    /// Notes that the present faults are not refusals. Does nothing if they are already known to be refusals.
+    /// Call this when the present faults are certainly not refusals. Does nothing if they are already known to be
+    /// refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);
@@ -210,8 +212,8 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the limit. The gateway's bucket was empty at `since`, and the gateway accepted `accepted` after that.
-    /// Returns whether this was enough to compute a limit.
+    /// Computes the limit. The gateway's bucket was empty at `since`, and `accepted` is what the gateway has accepted
+    /// since then. Returns whether `accepted` was enough to compute a limit.
     ///
     /// If the pool used a rate for a while without a refusal, this rate can't be much too high. So the limit is not set
     /// much below it.

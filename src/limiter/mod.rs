@@ -1,11 +1,12 @@
 //! Rate limits: buckets and pools of buckets. A reservation is replaced by the real usage when a request ends.
 //!
-//! Pure: callers pass `now`. This module owns the arithmetic of limits: it reserves and settles amounts, corrects
-//! levels, changes limits and holds pools. It knows nothing of queues, windows, retries or the wire.
+//! Pure: callers pass `now`. This module owns the arithmetic of limits: it reserves amounts, replaces them by the real
+//! usage, corrects levels, changes limits and makes pools wait. It knows nothing of queues, windows, retries or the
+//! wire.
 //!
 //! A [`Bucket`] is a token bucket. The crate `governor` decides with the algorithm GCRA what the bucket lets through. A
 //! `DimensionState` (`dimension`) is a bucket, together with what was learned about the server's own bucket. A [`Pool`]
-//! is all dimensions of one [`PoolId`](crate::domain::PoolId): a request is admitted by all of them or by none.
+//! contains all dimensions of one [`PoolId`](crate::domain::PoolId). A request is admitted by all of them or by none.
 
 mod admission;
 mod bucket;

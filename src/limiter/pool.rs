@@ -29,8 +29,8 @@ const HIDDEN_AFTER: u32 = 20;
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of this length or more counts as trouble: the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
-/// The share of the limits that is left unused after a 429: the first for a rate limit, the second for acceleration
-/// (the rate rose too fast).
+/// The share of the limits that is left unused after a 429. The first value is for a rate limit, and the second is for
+/// acceleration (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// The rates of the buckets are adapted to headroom and drift at most once in this time, not for each request.
@@ -76,8 +76,8 @@ impl Pool {
 
     /// Replaces the limits given by hand during a run.
     ///
-    /// A given limit applies immediately, but never above the limit that the server last reported. When a given limit
-    /// is removed, the reported limit applies, or `preset` if none was reported.
+    /// A given limit applies immediately. If the server last reported a lower limit, that lower limit applies. When a
+    /// given limit is removed, the reported limit applies, or `preset` if none was reported.
     pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
@@ -123,7 +123,7 @@ impl Pool {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
-    /// Returns how much of the limits was used since the start of the run, which may be before the pool was made.
+    /// Returns how much of the limits was used since the start of the run. The pool may have been made later than that.
     pub(crate) fn limit_use(&self, now: Instant) -> LimitUse {
         let used = |dimension: Dimension| &self.dimensions[dimension.index()].used;
         LimitUse {
@@ -133,7 +133,7 @@ impl Pool {
         }
     }
 
-    /// Returns the end of the last hold. It is in the past when the pool is not held.
+    /// Returns the end of the last hold. This instant is in the past when the pool is not held.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -143,7 +143,7 @@ impl Pool {
         self.heads_seen
     }
 
-    /// Returns whether any head ever said something about limits.
+    /// Returns whether any head so far contained a limit.
     pub(crate) fn has_seen_limits(&self) -> bool {
         self.has_seen_limits
     }
@@ -177,7 +177,7 @@ impl Pool {
         }
     }
 
-    /// Notes what a response head says; returns whether a limit changed.
+    /// Updates the pool from a response head. Returns whether a limit changed.
     ///
     /// Call it once for each request, before the body of the response is read. Levels are clamped to the remaining
     /// amount. They are raised towards a target: the remaining amount, minus the cost of requests that the head can't
@@ -212,7 +212,7 @@ impl Pool {
         is_changed
     }
 
-    /// Notes a refusal: the burst of the emptied bucket is corrected, and the headroom grows.
+    /// Updates the pool after a refusal: the burst of the emptied bucket is corrected, and the headroom grows.
     ///
     /// Returns the dimension that had no room, if the head shows it. If `limit_changed` is true, the limit changed
     /// after the request was sent. In this case the refusal says nothing about bursts.
@@ -262,9 +262,9 @@ impl Pool {
     /// Holds the pool: it sends nothing before `until`. The cost of the request that was refused is `refused`. A hold
     /// is never shortened.
     ///
-    /// The server says when this one request will fit, but not whether other requests will fit as well. So the levels
-    /// are set to what this request needs, and later heads raise the levels. Otherwise the waiting rows would be sent
-    /// in one burst, which uses everything that refilled during the hold.
+    /// The server says when this one request can be accepted, but not whether others can be accepted as well. So the
+    /// levels are set to the amount that this request needs, and later heads raise the levels. Otherwise the waiting
+    /// rows would be sent in one burst, and would use everything that refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -274,8 +274,8 @@ impl Pool {
     }
 
     /// Returns how long to hold when the server does not say how long. The time is at least 1 s. If a limit was
-    /// learned, it is at least the time in which this limit allows one and a half requests. The time doubles while the
-    /// server keeps refusing, up to 60 s.
+    /// learned, the hold is at least the time in which this limit allows one and a half requests. The hold doubles
+    /// while the server keeps refusing, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -315,7 +315,7 @@ impl Pool {
         self.follow_limits(now);
     }
 
-    /// Notes which limits apply from `now` on, for [`Pool::limit_use`].
+    /// Stores which limits apply from `now` on, for [`Pool::limit_use`].
     fn follow_limits(&mut self, now: Instant) {
         for state in &mut self.dimensions {
             let limit = state.bucket.as_ref().map(Bucket::limit);
@@ -455,7 +455,7 @@ mod tests {
         (0..4).for_each(|_| _ = pool.observe(ONE, &requests(50, 0), true, Instant::from_millis(100)));
         pool.observe(ONE, &requests(50, 0), false, Instant::from_millis(100));
         let at_once = pool.reported().map(|learned| learned.bursts[0]);
-        // What is refilled later is no part of the burst.
+        // The amount that is refilled later is not part of the burst.
         (2..60).for_each(|second| _ = pool.observe(ONE, &requests(50, 0), second % 2 == 0, Instant::from_secs(second)));
 
         assert_eq!(at_once, Some(Some(4)));

@@ -1,10 +1,10 @@
 //! Learns how long it takes to produce output.
 //!
 //! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
-//! produced. While the output is produced, the limit refills. So only the part of the remaining output that exceeds
-//! this refill has to be reserved. If all of the output were reserved, a server with a small burst would seem to have
-//! no room for long answers, although it has room. A version that reserved all of the output lost three quarters of its
-//! rate in a run with answers of 2,400 tokens and a burst of five seconds.
+//! produced. While the output is produced, the limit refills. So only a part of the remaining output has to be
+//! reserved: the part that exceeds this refill. If all of the output were reserved, a server with a small burst would
+//! seem to have no room for long answers, although it has room. A version that reserved all of the output lost three
+//! quarters of its rate in a run with answers of 2,400 tokens and a burst of five seconds.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Production {
 }
 
 impl Production {
-    /// Counts an answer with `output_tokens` tokens that took the time `took`.
+    /// Adds an answer with `output_tokens` tokens that took the time `took`.
     pub(super) fn note(&mut self, output_tokens: u32, took: Duration) {
         self.answers += 1;
         self.tokens += f64::from(output_tokens);

@@ -2,17 +2,18 @@
 
 use crate::clock::Instant;
 
-/// What counted against one limit, and what the limit allowed, since the start of the run.
+/// The amount that counted against one limit, and the amount that the limit allowed, since the start of the run.
 ///
-/// While no limit is known, time does not count at first. When a limit becomes known, it counts for that time as well.
-/// So a limit that the first response reports counts from the start of the run.
+/// While no limit is known, the allowed amount is not known either. When a limit becomes known, it also counts for the
+/// time before, in which no limit was known. So a limit that the first response reports counts from the start of the
+/// run.
 #[derive(Debug, Default)]
 pub(super) struct Used {
     counted: u64,
     /// The limit per minute that applies since `since`.
     limit: Option<u32>,
     since: Instant,
-    /// What the earlier limits allowed until `since`.
+    /// The amount that the earlier limits allowed until `since`.
     allowed: f64,
 }
 
@@ -22,7 +23,7 @@ impl Used {
         self.counted += u64::from(amount);
     }
 
-    /// Notes which limit applies from `now` on.
+    /// Stores which limit applies from `now` on.
     pub(super) fn follow(&mut self, limit: Option<u32>, now: Instant) {
         if limit == self.limit {
             return;
@@ -34,12 +35,12 @@ impl Used {
         self.limit = limit;
     }
 
-    /// Returns what has counted so far.
+    /// Returns the amount that has counted so far.
     pub(super) fn counted(&self) -> u64 {
         self.counted
     }
 
-    /// Returns what the limits have allowed until `now`, bursts apart; `None` if no limit applies.
+    /// Returns the amount that the limits have allowed until `now`, without bursts; `None` if no limit applies.
     pub(super) fn allowed(&self, now: Instant) -> Option<u64> {
         self.limit.map(|limit| (self.allowed + allowed(limit, self.since, now)).round() as u64)
     }

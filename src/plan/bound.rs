@@ -1,9 +1,10 @@
-//! An upper bound for what one paid answer to a request can use. It is shown as "at most", and a budget reserves it.
+//! An upper bound for what one paid answer to a request can use. Plans and reports show this bound as "at most", and a
+//! budget reserves it.
 //!
-//! The bound for input is its number of bytes, never the estimate, because no tokenizer makes more tokens than bytes.
-//! Two more facts matter. The API adds hidden prompts for tools and output formats. And it refuses a prompt that is
-//! longer than the model's context window, without charging for it. If the API runs tools or asks servers, one request
-//! may take several turns. Each turn may read a whole window again and write it to a cache.
+//! The bound for input is the number of its bytes and not the estimate, because no tokenizer makes more tokens than
+//! bytes. Two more facts matter. The API adds hidden prompts for tools and output formats. The API also refuses a
+//! prompt that is longer than the model's context window, and does not charge for it. If the API runs tools or asks
+//! servers, one request may take several turns. Each turn may read a whole window again and write it to a cache.
 //!
 //! Two costs are not bounded here: an answer by another model, which a request can allow with `fallbacks`
 //! ([`Bound::may_fall_back`]), and services that the API bills by the hour.
@@ -13,10 +14,10 @@ use crate::catalog::Model;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, is_filled_array};
 use crate::domain::{Caching, Merged, UsageBound};
 
-/// An upper bound for a hidden prompt. The largest published one for tools has 804 tokens. Hidden prompts for output
-/// formats are not published.
+/// An upper bound for a hidden prompt. The largest published hidden prompt for tools has 804 tokens. Hidden prompts for
+/// output formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// The largest number of turns of a request: those that the API takes on its own before it ends the answer with
+/// The largest number of turns of a request: the turns that the API takes on its own before it ends the answer with
 /// `pause_turn`, plus the last turn.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
@@ -27,19 +28,18 @@ const LEAST_CALL_TOKENS: u64 = 16;
 const LARGEST_WINDOW: u64 = 1_000_000;
 /// Beginnings of tool types. Tools of these types are defined by the API but run by the client.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
-/// Members that let the API take several turns for one request.
+/// Members of a request with which the API can take several turns.
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 
 /// An upper bound for what one answer can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
-    /// Whether the API may ask up to [`FALLBACKS`] other models when this model refuses.
+    /// Whether the API is allowed to ask up to [`FALLBACKS`] other models when this model refuses.
     pub may_fall_back: bool,
 }
 
-/// The largest number of models that a request may fall back to. Source: API reference, "Messages", `fallbacks`
-/// (2026-10).
+/// The largest number of fallback models in a request. Source: API reference, "Messages", `fallbacks` (2026-10).
 pub(super) const FALLBACKS: u64 = 3;
 
 /// Returns an upper bound for what one paid answer can use. `estimate` belongs to the same request.
@@ -142,11 +142,11 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// Used for a value that may be any tool. It counts as the most expensive tool.
+    /// For a value that may be any tool. Such a value counts as the most expensive tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool. Returns `None` when the tool is nested too deep, or when a name in it has escapes, because they
-    /// may spell any name.
+    /// Reads a tool. Returns `None` when the tool is nested too deep, or when a name in it has escapes, because escapes
+    /// can spell any name.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {

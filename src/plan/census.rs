@@ -1,8 +1,8 @@
-//! Finds out in a first pass over the input which keys and labels occur more than once.
+//! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
 //! Both collections take eight bytes for each row. A key is already a hash, so its first half is enough: if two halves
-//! are equal by chance, the only harm is that a row is counted unnecessarily. Two labels with the same hash may be
-//! equal. A second pass compares the labels themselves.
+//! are equal by chance, a row is counted unnecessarily, and nothing else goes wrong. Two labels with the same hash may
+//! be equal. A second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,7 +30,8 @@ impl KeyCensus {
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key may occur more than once. `false` is certain, `true` is not.
+    /// Returns whether a key may occur more than once. If the result is `false`, the key occurs at most once. If it is
+    /// `true`, the key probably occurs more than once.
     pub fn contains(&self, key: JobKey) -> bool {
         self.0.binary_search(&half(key)).is_ok()
     }
@@ -73,7 +74,7 @@ impl LabelCensus {
 pub struct DuplicateLabel {
     /// The label.
     pub label: String,
-    /// The first row that has it.
+    /// The first row that has the label.
     pub first: Origin,
     /// The next row that has it.
     pub second: Origin,

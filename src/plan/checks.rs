@@ -1,7 +1,7 @@
 //! Finds rows that certainly can't work, before anything is sent.
 //!
-//! Only rows that are certain to fail are rejected. A row that may work is sent, because only the API knows what it
-//! accepts, and it accepts more over time.
+//! Only rows that are certain to fail are rejected. Any other row is sent: only the API knows what it accepts, and it
+//! accepts more over time.
 
 use std::fmt::Write;
 
@@ -40,7 +40,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row that names a new model when the run already has as many models as it may have.
+/// Returns the fault of a row that names a new model although the run already has the largest number of models.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }

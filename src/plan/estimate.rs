@@ -15,13 +15,13 @@ use crate::domain::{Caching, Interval, Merged};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// Input tokens, including cached ones. `likely` is the estimate. The real number is probably between `low` and
-    /// `high`, but no bound: [`Estimate::most_tokens`] is.
+    /// `high`, but these are not bounds. [`Estimate::most_tokens`] is an upper bound.
     pub tokens: Interval<u32>,
     /// The number of entries of `messages`.
     pub messages: u32,
     /// An upper bound for the input tokens of the request's own content: one for every byte of text, and the highest
-    /// possible count for pictures and documents. Hidden prompts are not included, nor are texts that the API fetches
-    /// itself.
+    /// possible count for pictures and documents. Hidden prompts and texts that the API fetches itself are not
+    /// included.
     pub most_tokens: u64,
     /// The longest time for which the request asks to cache a part of itself.
     pub caching: Caching,

@@ -35,8 +35,8 @@ impl Vision {
 
 /// Returns width and height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
 fn dimensions(base64: &[u8]) -> Option<(u32, u32)> {
-    // An escape in the text would shift all characters after it. Such pictures are not measured, because encoders that
-    // escape base64 are rare.
+    // An escape in the text would shift all characters after it. Pictures with escapes are not measured, because
+    // encoders that escape base64 are rare.
     if special(base64, 0).is_some() {
         return None;
     }

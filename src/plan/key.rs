@@ -14,8 +14,8 @@ pub struct Dialect {
     pub betas: Vec<String>,
 }
 
-/// Returns the key of a request: 128 bits of the SHA-256 of its content. White space and the way of sending make no
-/// difference.
+/// Returns the key of a request: 128 bits of the SHA-256 of its content. The key does not depend on white space, or on
+/// whether the answer is streamed.
 ///
 /// Shape of the hashed text:
 /// - The line `k1`.
@@ -53,7 +53,7 @@ impl std::fmt::Debug for KeyMaker {
 }
 
 impl KeyMaker {
-    /// Creates a maker. The text that it hashes for each key begins with the dialect's part.
+    /// Creates a maker. For each key, the text to hash begins with the dialect's part.
     pub(super) fn new(dialect: &Dialect) -> Self {
         let mut begun = Context::new(&SHA256);
         begun.update(&prelude(dialect));

@@ -1,9 +1,10 @@
 //! What a run has to do: the rows to be sent, summed up by template, and a sample of them.
 //!
-//! The size of a load does not depend on the number of rows. It has at most [`MOST_TEMPLATES`] groups, and after that one
-//! more group for each model and its terms. The sample has at most [`SAMPLED`] rows. A row is in the sample if a hash of
-//! its number is below a threshold. When the sample is full, the threshold is halved. So every row has the same chance,
-//! the rows of the sample keep their order, and the same input always gives the same sample.
+//! The size of a load does not depend on the number of rows. It has at most [`MOST_TEMPLATES`] groups of one template
+//! each. The rows of further templates share groups, one for each pair of a model and terms. The sample has at most
+//! [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full, the
+//! threshold is halved. So every row has the same chance, the rows of the sample keep their order, and the same input
+//! always gives the same sample.
 
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub struct Group {
     pub input_tokens: Interval<u64>,
     /// The cost of the prompts of all rows that have a price.
     pub input_cost: Interval<Money>,
-    /// The sum of the prices of one output token for each row.
+    /// The sum, over all rows, of the price of one output token.
     pub output_token: Money,
     /// The sum of `max_tokens` of all rows.
     pub max_tokens: u64,
@@ -85,7 +86,7 @@ impl Default for Sample {
     }
 }
 
-/// The requests with the lowest hashes.
+/// Some requests, kept for counting their tokens: the requests whose rows have the lowest hashes.
 #[derive(Clone, Debug, Default)]
 struct Requests {
     wanted: usize,
@@ -180,8 +181,8 @@ impl Load {
         self.last
     }
 
-    /// Returns the same rows with changed groups and a changed sample. Each group keeps its position. Kept requests are
-    /// dropped.
+    /// Returns the same rows with changed groups and a changed sample. Each group keeps its position. The requests that
+    /// were kept for counting are dropped.
     pub(crate) fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
         Self {
             groups: self.groups.iter().map(group).collect(),

@@ -1,12 +1,12 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
-//! Pure. It owns the merging of a row with the flags, the identity of rows, estimates, and bounds on the cost of a row.
-//! It knows nothing of time, files or the limits of the run.
+//! Pure. This module merges rows with the flags, identifies rows, estimates their cost, and computes upper bounds for
+//! the cost. It knows nothing of time, files or the limits of the run.
 //!
 //! Invariants:
-//! - A row's own parameters override flags, and keep their bytes and order. Parameters that only flags or defaults give
-//!   come before them: `model`, `max_tokens` and `system`, then the parameters of `--param` in order. `stream` is never
-//!   among the parameters: the runner decides whether an answer is streamed.
+//! - A row's own parameters override flags, and keep their bytes and order. Parameters that come only from flags or
+//!   defaults are put before the row's own: first `model`, `max_tokens` and `system`, then the parameters of `--param`
+//!   in order. The parameters never contain `stream`, because the runner decides whether an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
 //! - Only requests that certainly can't work are rejected. All others are sent. A request that will probably fail gets
 //!   a `Notice`.
@@ -69,7 +69,7 @@ pub struct RequestDefaults {
 /// A row that is not sent.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// Its label: the one that the user gave, or `<source>:<line>`.
+    /// Its label: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// Where it was read.
     pub origin: Origin,
@@ -79,9 +79,9 @@ pub struct Rejected {
     pub key: JobKey,
     /// How a later run recognizes it.
     pub identity: Identity,
-    /// Its request, so that the error entry is a valid row.
+    /// The row's request, so that the error entry is a valid row.
     pub request: Request,
-    /// Fields that are kept with the row, so that the error entry loses nothing.
+    /// Fields that are kept with the row, so that the error entry contains all of the row.
     pub extra: Params,
     /// `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,

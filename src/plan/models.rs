@@ -12,8 +12,8 @@ use super::unknown::UnknownModel;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
 
-/// The largest number of models in a run. It is limited because each model has its own limits, statistics and warnings.
-/// If there are more names, they are surely not names of models.
+/// The largest number of models in a run. The number is limited because each model has its own limits, statistics and
+/// warnings. If rows name more models than this, the values are certainly not names of models.
 const MAX_MODELS: usize = 1_000;
 
 /// The facts about each model. They are looked up by the JSON text of the model's name, so that a row needs no
@@ -176,8 +176,8 @@ impl Models {
     }
 }
 
-/// Returns the sampling parameter that a model without sampling would refuse. A parameter that has its default value is
-/// accepted.
+/// Returns a sampling parameter of the request that a model without sampling parameters would refuse. A parameter that
+/// has its default value is accepted.
 fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
     ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
         Some("null") | None => false,

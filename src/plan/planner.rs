@@ -61,7 +61,7 @@ struct Measured {
 pub struct Identified {
     /// Its number in this run.
     pub id: JobId,
-    /// Its label: the one that the user gave, or `<source>:<line>`.
+    /// Its label: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
     /// The key, computed from the request.
     pub key: JobKey,
@@ -79,7 +79,7 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an error log's entry that identify a row: which of several equal rows it was, and its position in the
+/// The parts of an entry in an error log that identify a row: its number among equal rows, and its position in the
 /// input.
 ///
 /// Each part is parsed separately, so that a wrong value in one part does not hide the other part.
@@ -124,13 +124,14 @@ impl Planner {
         }
     }
 
-    /// Makes the planner count only the keys that a first pass found more than once. Then counting needs little memory.
+    /// Makes the planner count only the keys that a first pass found more than once. Counting then needs little memory.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
         self
     }
 
-    /// Leaves out notices about models that the catalog does not know: the caller counts the rows of each model.
+    /// Turns off notices about models that the catalog does not know. Use it if the caller counts the rows of each
+    /// model.
     pub(crate) fn without_unknown_models(mut self) -> Self {
         self.models.tells_unknown = false;
         self
@@ -161,8 +162,8 @@ impl Planner {
         self.measure(identified)
     }
 
-    /// Finds a row's identity. This is half of the work of planning. A row that an earlier run has finished does not
-    /// need the other half.
+    /// Finds a row's identity. This is half of the work of planning. The other half is not needed for a row that an
+    /// earlier run has finished.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -225,7 +226,7 @@ impl Planner {
         self.models.take_notices()
     }
 
-    /// Returns which pair of `--map-model` replaced the model of the row that was identified last.
+    /// Returns the position of the pair of `--map-model` that replaced the model of the last identified row.
     pub(crate) fn mapped(&self) -> Option<usize> {
         self.mapped
     }
@@ -317,7 +318,7 @@ fn to_cache_for_an_hour(tokens: u64) -> Usage {
     Usage { cache_write_1h_tokens: tokens, ..Usage::default() }
 }
 
-/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows by how much.
+/// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows how high the cap then is.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))
 }

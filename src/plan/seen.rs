@@ -1,8 +1,8 @@
 //! A set of hashes that needs little memory, for inputs that are read once.
 //!
-//! The set is made of many small sets. Some bits of a hash choose one of them. While a set grows, it needs memory for
-//! its old and its new table, but here only one small set grows at a time. With ten million rows, a single large set
-//! would need 227 MB for a moment. This set needs at most 152 MB. The values are used as hashes directly, so an
+//! The set is made of many small sets. Some bits of a hash choose the small set for the hash. A set that grows needs
+//! memory for its old and its new table. Here only one small set grows at a time. With ten million rows, a single large
+//! set would need 227 MB for a moment. This set needs at most 152 MB. The values are used as hashes directly, so an
 //! attacker must not be able to choose them.
 
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! Templates: groups of rows whose answers have a similar length.
 //!
-//! The number of a template is written to the result lines. So later runs can learn from these lines how long the
-//! answers of a template are. The number must therefore never change between versions of this program.
+//! The number of a template is written to the result lines. Later runs learn from these lines how long the answers of a
+//! template are. The number must therefore never change between versions of this program.
 
 use ring::digest::{Context, SHA256};
 
@@ -22,8 +22,8 @@ pub(super) struct Templates {
 impl Templates {
     /// Returns the number of a row's template: rows with the same values of the shared parameters have the same number.
     ///
-    /// The number is the beginning of a SHA-256 hash. For each shared parameter that a row has, the hash covers its name,
-    /// the length of its value in eight bytes, and its value as it is written.
+    /// The number is the beginning of a SHA-256 hash. For each shared parameter that a row has, the hash covers its
+    /// name, the length of its value in eight bytes, and its value as it is written.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {

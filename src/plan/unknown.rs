@@ -28,7 +28,7 @@ impl UnknownModel {
             return None;
         }
         let served = catalog.models().iter().filter(|model| !model.is_retired());
-        // Names without a date are shown, because people know these names.
+        // Models are shown by their names without a date, because people know these names.
         let names = served.map(|model| model.aliases.first().unwrap_or(&model.id));
         let nearest = if vendor.is_some() { Vec::new() } else { nearest_names(name, names.map(|name| &**name)) };
         Some(Self { name: name.to_owned(), vendor, nearest: nearest.into_iter().map(str::to_owned).collect() })

@@ -1,5 +1,5 @@
-//! Walks once over a request: over the parts that the model reads, and over the marks that make the API write to a
-//! cache.
+//! Walks once over a request: over the parts that the model reads, and over the cache marks (`cache_control`), which
+//! make the API write to a cache.
 
 use super::image::Vision;
 use super::weights::{self, Class, Weighed, Weights, weigh, weigh_escaped, weigh_wide};
@@ -12,12 +12,12 @@ const MOST_DEPTH: u32 = 8;
 /// each message, but these are fewer than the bytes of JSON around the message, so no bytes are added for them.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// How far the real tokens of a text may be from its weight, in thousandths of the weight. ASCII text is mostly Latin
-/// prose, code and data. The other text is text of other scripts, and accented letters.
+/// prose, code and data. Other text is text in other scripts, and accented letters.
 ///
 /// No tokenizer is published. Texts of ten languages, code, JSON and tables of numbers were counted by two counters: by
-/// these weights, and by a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two was
-/// 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for the others. Measurements of third parties (April 2026) differ by a
-/// fifth among themselves.
+/// these weights, and by a counter that cuts text into runs of letters, digits and punctuation. The ratio of the two
+/// was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for the others. Measurements of third parties (April 2026) differ
+/// by a fifth among themselves.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.
@@ -70,8 +70,8 @@ pub(super) struct Walk<'s> {
     pub messages: u32,
     /// The number of bytes of everything that may be part of a prompt, with escapes as they are written.
     pub bytes: u64,
-    /// How many of these bytes are not text: the data of pictures and documents, and the extra bytes of escapes, which
-    /// are longer than the text that they mean.
+    /// The number of these bytes that are not text: the data of pictures and documents, and the extra bytes of escapes
+    /// (an escape is longer than its text).
     pub left_out: u64,
     /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
@@ -118,7 +118,7 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested deeper than a row may be. So all its text counts, as it is written. It also
+                // The value is nested deeper than a row may be. So all its text counts as it is written, and the value
                 // counts as if it contained every cache mark.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
@@ -128,12 +128,12 @@ impl<'s> Walk<'s> {
         walk
     }
 
-    /// Notes a cache mark: everything before it may be written to a cache.
+    /// Adds a cache mark: the API may write everything before the mark to a cache.
     fn mark(&mut self, value: &[u8]) {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Counts a name with escapes as a cache mark of the most expensive kind, because the escapes may spell any name.
+    /// Treats a name with escapes as a cache mark of the most expensive kind, because the escapes can spell any name.
     /// In practice nobody writes such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
@@ -210,7 +210,8 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Counts the parts of a block that the model sees. The model does not see ids, cache marks and signatures.
+    /// Adds the tokens of those parts of a block that the model sees. The model does not see ids, cache marks and
+    /// signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
@@ -247,7 +248,7 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Counts the content of a string, or the text of any other value.
+    /// Adds the tokens of the content of a string, or of the text of any other value.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let weights = self.scale.weights;
@@ -264,7 +265,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns for how long a cache mark asks the API to cache.
+/// Returns the lifetime that a cache mark asks for.
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,

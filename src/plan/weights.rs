@@ -5,8 +5,8 @@
 //! first weighs less. In other writing systems, the first UTF-8 byte of each character has the weight of the character.
 //! So it is enough to look at pairs of bytes, with one fast look-up in a table for each byte. The figures are fitted to
 //! published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new one.
-//! Code has about 2.8, and Chinese and Japanese have about 1.0. The estimates are more often too high than too low. A
-//! run corrects them within tens of answers, with the usage that the API reports.
+//! Code has about 2.8 characters per token, and Chinese and Japanese have about 1.0. The estimates are more often too
+//! high than too low. A run corrects them within tens of answers, with the usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
 //! parties (April 2026).
@@ -102,8 +102,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     sum
 }
 
-/// Returns the part of a text's weight that comes from characters outside ASCII. Each of them counts as if a letter came
-/// before it.
+/// Returns the part of a text's weight that comes from characters outside ASCII. Each of these characters counts as if
+/// a letter came before it.
 pub(super) fn weigh_wide(weights: &Weights, text: &[u8]) -> u64 {
     if text.is_ascii() {
         return 0;

@@ -72,7 +72,7 @@ pub trait Decoder: Send {
     /// For a stream this is a small part of the bytes received.
     fn held_bytes(&self) -> usize;
 
-    /// Notes that the body has ended, and returns the reply, which is made from head and body. A body that was cut off
+    /// Call this when the body has ended. Returns the reply, which is made from head and body. A body that was cut off
     /// becomes a [`Reply::Broken`].
     ///
     /// `asked` is the request. An answer may call only the tools that the request offers. The request is parsed only
@@ -95,6 +95,6 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.
     ///
-    /// Total: every reply has one verdict.
+    /// Every reply has exactly one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;
 }

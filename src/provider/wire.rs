@@ -27,8 +27,8 @@ pub struct WireRequest {
 
 /// A body: the row's request, byte for byte, and the text to insert when it is sent.
 ///
-/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Additions (a
-/// request for a stream, a mark for the cache) are splices. Bytes and splices are joined when the request is sent.
+/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Additions
+/// (`stream`, a cache mark) are splices. Bytes and splices are joined when the request is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     bytes: Bytes,

@@ -6,13 +6,13 @@
 //! |---|---|
 //! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
 //! | a limit on tokens slowed the run down | cached or shorter prompts, or shorter answers; otherwise a higher tier |
-//! | requests were refused or held back, but on average little was used | a steadier rate |
-//! | the use of a limit is critical, whatever the reason for the waits | as if this limit had slowed the run down |
-//! | something else | what helps against the reason |
+//! | requests were refused or delayed, but on average the run used little of its limits | a steadier rate |
+//! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
+//! | the run waited for any other reason | what helps against that reason |
 //!
 //! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
-//! run would be at that point, from the share of each limit that the run used. If there are several pools, it does so
-//! for the pool that used most of the limit.
+//! run would be at that point, from the share of each limit that the run used. If there are several pools, it uses the
+//! figures of the pool that used the largest share of the limit.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ const WORTH_IT: f64 = 0.2;
 const NOTHING_GAINED: f64 = 1.05;
 /// A run that used no more than this share of any limit used little of its limits.
 const LITTLE_USED: f64 = 0.5;
-/// From this share of refused requests on, refusals are many. A run that begins with a limit that is too high meets a
-/// few refusals as well.
+/// From this share of refused requests on, the refusals count as many. A few refusals are normal in a run that begins
+/// with a limit that is too high.
 const MANY_REFUSED: f64 = 0.05;
 
 /// Returns what would have made the run faster, as text that follows the word "with"; `None` if no setting would have
@@ -42,7 +42,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
     if ending.elapsed < SHORTEST || stats.succeeded_total() == 0 {
         return None;
     }
-    // Every run has to wait for its last answers.
+    // Waiting for the last answers does not count as a reason, because every run has to wait for them.
     let reasons = ending.reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let main = reasons.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, share)| *share >= WORTH_IT);
     let most_used = most_used(&ending.uses);
@@ -91,13 +91,13 @@ struct Used<'a> {
     share: f64,
 }
 
-/// Returns the limit of which most was used; `None` if there is no limit.
+/// Returns the limit of which the largest share was used; `None` if there is no limit.
 fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     let all = Dimension::ALL.into_iter().filter_map(|dimension| most_used_of(uses, dimension));
     all.max_by(|a, b| a.share.total_cmp(&b.share))
 }
 
-/// Returns the pool that used most of its limit in this dimension.
+/// Returns the pool that used the largest share of its limit in this dimension.
 fn most_used_of(uses: &[LimitUse], dimension: Dimension) -> Option<Used<'_>> {
     let of = |pool| Some(Used { pool, dimension, share: LimitUse::share(pool, dimension)? });
     uses.iter().filter_map(of).max_by(|a, b| a.share.total_cmp(&b.share))
@@ -123,7 +123,7 @@ fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
 /// Returns what helps against a limit that slowed the run down for a share of its time.
 fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> String {
     let Some(used) = most_used_of(uses, bound) else { return remedy(bound).to_owned() };
-    // While a limit holds rows back, the run uses it up. If it has used much less, somebody else has used it.
+    // If a limit slows a run down, the limit is used up. If the run itself used much less, somebody else used the rest.
     if used.share < share_of_time * LITTLE_USED {
         return format!(
             "the limits for itself: rows waited for the limit, although the run used only {} of {}. Other clients may \
@@ -164,8 +164,8 @@ fn besides(bound: Dimension) -> &'static str {
     }
 }
 
-/// Returns the limit that would slow the run down next if the given limit were higher, and how many times as fast the
-/// run would be when it reaches that limit.
+/// Returns which limit the run would reach next if the limit `bound` were higher, and how many times as fast the run
+/// would then be.
 fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
     let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound.dimension);
     let next = others.filter_map(|dimension| Some((bound.pool.share(dimension)?, dimension)));
@@ -275,7 +275,7 @@ mod tests {
         advice(&stats(0), &ending(reason, share, uses), None)
     }
 
-    /// Returns the counters of a run of 60 rows, of which some were refused first.
+    /// Returns the counters of a run of 60 rows. `refusals` is the number of refusals before the first answer.
     fn stats(refusals: u64) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(60), 0)));

@@ -32,12 +32,12 @@ impl DiskFailure {
         Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }
 
-    /// If the operation failed because the file may not be used, returns why.
+    /// If the operation failed because this program is not allowed to use the file, returns why.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }
 
-    /// Returns whether the reader of a pipe has closed it. That is not a fault of the disk.
+    /// Returns whether the reader of a pipe has closed it. A closed pipe is not a fault of the disk.
     fn is_closed_pipe(&self) -> bool {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }

@@ -1,12 +1,12 @@
 //! The disk as the journal needs it: a small trait, and errors that name the path and the operation.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `mod.rs` | the traits [`Disk`] and [`DiskFile`] |
 //! | `real.rs`, `real_file.rs`, `system.rs` | the machine's own file system, and the differences between operating systems |
 //! | `memory/` | a disk in memory that can fail, die and lose power |
-//! | `trust.rs` | the rules for which files are used: owners, links, modes |
-//! | `failure.rs` | what failed, on which path |
+//! | `trust.rs` | the rules that decide which files are used: owners, links, modes |
+//! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
 //! Everything that the journal does to files goes through [`Disk`]. So a simulated disk can cut, lose, reorder and
@@ -52,7 +52,7 @@ pub enum OpenMode {
 }
 
 impl OpenMode {
-    /// For finding out whether another run uses the file. On Windows, a file that is open for writing counts as locked.
+    /// To find out whether another run uses the file. On Windows, a file that is open for writing counts as locked.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
@@ -131,7 +131,7 @@ pub trait DiskFile: Send + Sync {
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file if it may be used. Never waits, even if the path is a FIFO or a device.
+    /// Opens a regular file if this program is allowed to use it. Never waits, even if the path is a FIFO or a device.
     ///
     /// # Errors
     /// A [`Refusal`]; `ResourceBusy` if another process has the file open for writing and the system allows only one
@@ -157,7 +157,7 @@ pub trait Disk: Send + Sync {
     /// goes to the file from which standard input is read.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
-    /// Checks, without writing, that this user may write to an existing file or folder.
+    /// Checks, without writing, that this user is allowed to write to an existing file or folder.
     ///
     /// # Errors
     /// The error that the system would report. A disk that can't check this returns `Ok`.
@@ -168,7 +168,7 @@ pub trait Disk: Send + Sync {
     /// Creates one folder with the mode 0700: only its owner can use it. An existing folder gets the same mode.
     ///
     /// # Errors
-    /// A [`Refusal`] if something exists there that may not be used; any other error of the system.
+    /// A [`Refusal`] if the path exists and this program is not allowed to use it; any other error of the system.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Renames a file. A file that has the new name is replaced.

@@ -4,9 +4,9 @@
 //! Then the opened file is checked. The name is also checked before the file is opened, so that no device is opened:
 //! some devices do something as soon as they are opened.
 //!
-//! On Windows, a file that one process has open for writing can't be opened for writing by another process. The other
-//! process can still read, rename and replace it. So no locks are used on Windows, where a lock would also prevent
-//! people from reading their results.
+//! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
+//! replace the file. So no locks are used on Windows, where a lock would also prevent people from reading their
+//! results.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -51,7 +51,7 @@ impl RealDisk {
         }
     }
 
-    /// Opens a file to which another part of the program will append, without giving a position. The file is checked
+    /// Opens a file for another part of the program, which appends to it without giving a position. The file is checked
     /// and made private like the files of a run.
     ///
     /// # Errors
@@ -101,13 +101,14 @@ impl RealDisk {
     fn open_checked(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
-                // After the check, the name was given to something that is not a file. The refusal says what it is.
+                // Between the check and this call, something that is not a file got the name. The refusal says what it
+                // is.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // If the opened file had two names and `path` was just taken away from it, its link count is 1 again. In
-            // that case, `path` no longer leads to the opened file.
+            // The opened file may have had two names, of which `path` was removed a moment ago. The link count of the
+            // file is then 1 again, but `path` no longer leads to the file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }

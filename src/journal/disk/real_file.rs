@@ -9,7 +9,7 @@ use super::{DiskFile, LockAttempt, system};
 /// An open file.
 pub(super) struct RealFile {
     pub(super) file: File,
-    /// The path with which it was opened.
+    /// The path with which the file was opened.
     pub(super) path: PathBuf,
 }
 

@@ -11,9 +11,9 @@ const TEMPORARY: &str = ".claude-batch.tmp";
 
 /// Writes a new file with `fill`. The new file then replaces the old file.
 ///
-/// The new file is written next to the old one, synced, and renamed. If a process died earlier and left a temporary
-/// file, that file is removed first: the caller holds the lock, so no other process is using the file. If the new
-/// temporary file can't be finished, it is removed too, because the disk may be full.
+/// The new file is written next to the old one, synced, and renamed. If an earlier process died and left a temporary
+/// file, that file is removed first. This is safe: the caller has the lock, so no other process is using the temporary
+/// file. If the new temporary file can't be finished, it is removed too, because the disk may be full.
 ///
 /// # Errors
 /// The failure of the disk. The file is then either the old one or the new one, never a mixture.

@@ -8,17 +8,18 @@
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|
 //! | a symbolic link, folder, FIFO, socket or device | refused | no |
-//! | a file or folder of another user, root included | refused | yes |
+//! | a file or folder of another user, including root | refused | yes |
 //! | a file with more than one name (hard links) | refused | no |
 //! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
-//! | the user's own file or folder to which others have rights | made private, with a note | |
+//! | the user's own file or folder, if other users have rights to it | made private, with a note | |
 //!
 //! The table applies to root too: for root, a file of another user is refused. A folder that a group can write to is
 //! accepted: its owner chose the group, and on many systems each user has a group of their own. The sticky bit prevents
 //! users from removing the files of other users. It does not prevent them from adding files, but files of another user
 //! are not used.
 //!
-//! This module is pure: it gets what the system says about a file, and returns whether the file may be used.
+//! This module is pure: it gets what the system says about a file, and returns whether this program is allowed to use
+//! the file.
 
 use std::path::PathBuf;
 
@@ -67,7 +68,7 @@ pub enum Refusal {
     },
 }
 
-/// Which owners' files are used (`--trust-owner`).
+/// The owners whose files are used (`--trust-owner`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owners {
     /// Only the user's own files.
@@ -87,7 +88,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Checks whether the user `us` may use a regular file or a folder.
+    /// Checks whether this program, run by the user `us`, is allowed to use a regular file or a folder.
     pub(crate) fn check(&self, us: u32, owners: Owners) -> Result<(), Refusal> {
         if owners == Owners::Own && self.owner != us {
             return Err(Refusal::Anothers { owner: self.owner });
@@ -106,7 +107,7 @@ impl Facts {
         self.mode & WRITABLE_FOR_ALL != 0 && self.mode & STICKY == 0
     }
 
-    /// If the file or folder is the user's own and others have rights to it, returns the mode to set; otherwise
+    /// If the file or folder belongs to the user and other users have rights to it, returns the mode to set; otherwise
     /// `None`.
     pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
         const OF_OTHERS: u32 = 0o077;

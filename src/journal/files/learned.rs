@@ -4,9 +4,9 @@
 //! "speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":{"requests":16,"input_tokens":7000,
 //! "output_tokens":null}}]}`. A number that no response reported is `null`.
 //!
-//! The file is only a convenience. It is replaced atomically at the end of a run in which a response reported a limit. If
-//! it can't be written, the run ends as if it had been. A run folder may come from another person, so the file is not
-//! trusted: its size is bounded, and a file that this program can't have written counts as missing.
+//! The file is only a convenience. It is replaced atomically at the end of a run in which a response reported a limit.
+//! If it can't be written, the run still ends normally. A run folder may come from another person, so the file is not
+//! trusted: its size is bounded, and a file counts as missing if its content shows that this program did not write it.
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,8 @@ const VERSION: u32 = 1;
 
 /// The largest size of a file that is read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The class of a model that the catalog does not know is the name of the model. This many bytes are accepted, because
-/// messages show the class.
+/// The largest length of a class in bytes. For a model that the catalog does not know, the class is the name of the
+/// model. The length is limited because messages show the class.
 const CLASS_BYTES: usize = 256;
 
 /// What a run learned about limits.
@@ -74,8 +74,8 @@ fn path_in(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// Returns what the last run of a run folder learned about limits; `None` if there is no such file, or if it is damaged,
-/// too large, or of a later version.
+/// Returns what the last run of a run folder learned about limits; `None` if there is no such file, or if it is
+/// damaged, too large, or of a later version.
 pub(crate) fn read_learned_limits(folder: &Path, disk: &dyn Disk) -> Option<LearnedLimits> {
     let file = disk.open(&path_in(folder), OpenMode::Read).ok()?;
     let bytes = read_up_to(&*file, MOST_BYTES + 1).ok()?;

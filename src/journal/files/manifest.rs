@@ -29,9 +29,10 @@ const NAME: &str = "manifest.json";
 /// The largest size of a manifest that is read. It is enough for tens of thousands of inputs. Parsing a malicious
 /// manifest can need thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
-/// An origin has at most this many bytes. It is limited because messages show it.
+/// An origin has at most this many bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
-/// At most this many characters of a parser message are shown. They are limited because the message may quote the file.
+/// At most this many characters of a parser message are shown. The number is limited because the message may quote the
+/// file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.

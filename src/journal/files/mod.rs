@@ -6,7 +6,7 @@
 //! | `check.rs` | checks of these names, before any file is opened for writing |
 //! | `log_names.rs` | the names of results files that an error log may contain |
 //! | `output.rs` | results and error log: opened, locked, replaced |
-//! | `lock.rs` | the lock of the run folder, and the process that holds it |
+//! | `lock.rs` | the lock of the run folder, and the process that has the lock |
 //! | `manifest.rs` | the description of the run, and the sums that are no longer in any line |
 //! | `learned.rs` | what the last run learned about limits |
 //! | `slots.rs` | the requests that are in flight |

@@ -74,9 +74,9 @@ impl Output {
         }
     }
 
-    /// Opens a file for reading, unless another run uses it or this user may not write to it.
+    /// Opens a file for reading. Fails if another run uses the file, or if this user is not allowed to write to it.
     fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
-        // This handle is closed immediately, which frees its lock, so a run that starts now is not refused.
+        // This handle is closed immediately and its lock is freed, so a run that starts now is not refused.
         let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
         if probe.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held))) {
             return Err(locked(path, log));

@@ -33,8 +33,8 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 /// the opening: 1 for the first run that opened the run folder, 2 for the second, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. When the request has ended, give it back: with `release` if its row has a durable
-/// line, otherwise with [`crate::journal::Journal::clear`].
+/// The slot of a request in flight. When the request has ended, give the slot back: with `release` if the row has a
+/// durable line, otherwise with [`crate::journal::Journal::clear`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);

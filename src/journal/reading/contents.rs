@@ -29,8 +29,8 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
-    /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is removed
-    /// when one of its lines is found.
+    /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is
+    /// removed when one of its lines is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
 }
 

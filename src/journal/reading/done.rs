@@ -47,8 +47,8 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Sets the estimated number of rows. Memory for that many rows is reserved in one step, instead of being doubled
-    /// again and again.
+    /// Sets the estimated number of rows. Memory for that many rows is reserved in one step, so it does not have to
+    /// grow in many steps.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
     }

@@ -84,8 +84,8 @@ struct Stretch {
 }
 
 /// Scans a file on several threads. `read` is called with each line, and with the collection of the block that contains
-/// the line. `read` adds what is needed of the line to the collection, and returns whether the line is a record. `take`
-/// receives the collections, in the order of the file.
+/// the line. `read` adds the needed parts of the line to the collection, and returns whether the line is a record.
+/// `take` receives the collections, in the order of the file.
 ///
 /// `is_known` means that the file belongs to a run of this program, because its run folder exists.
 ///

@@ -73,8 +73,8 @@ impl Unresolved {
         self.rows.insert(row.label, entry);
     }
 
-    /// Notes an answer that was read from the results. Call this function in the order of the lines, because the last
-    /// answer of a row counts.
+    /// Remembers an answer that was read from the results. Call this function in the order of the lines, because the
+    /// last answer of a row counts.
     pub(crate) fn note_answer(&mut self, row: RowId, ended_at: Option<jiff::Timestamp>) {
         if let Some(entry) = self.rows.get_mut(&row.label) {
             entry.answer = Some((row.key, ended_at));
@@ -103,8 +103,8 @@ impl Unresolved {
         }
     }
 
-    /// Removes the entries of rows that were never sent, unless this run wrote them. Call it only if the run read the
-    /// whole input.
+    /// Removes the entries of rows that were never sent. Entries that this run wrote stay. Call this function only if
+    /// the run read the whole input.
     pub(crate) fn remove_stale_unsent(&mut self) {
         self.rows.retain(|_, entry| !entry.is_unsent || entry.is_of_this_run);
     }

@@ -2,9 +2,9 @@
 //!
 //! | file | what it does | when |
 //! |---|---|---|
-//! | `repair.rs` | removes lines that a death or a loss of power damaged | at the start |
+//! | `repair.rs` | removes lines that were damaged when a process died or the power failed | at the start |
 //! | `compact.rs` | removes entries of the error log that no longer count | at the end, and at the start of `resume` |
-//! | `superseded.rs` | removes answers that were replaced by later ones | at the end |
+//! | `superseded.rs` | removes answers that later answers have replaced | at the end |
 //! | `copy.rs` | copies lines and parts of files, for the other modules and for the input of `resume` | |
 //!
 //! A file is changed only by cutting off its end, or by replacing it as a whole. So if the process dies at any step,

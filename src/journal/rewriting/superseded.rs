@@ -4,9 +4,9 @@
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
 //! supersede an answer: the paid answer stays until there is another answer.
 //!
-//! To find the rows with several lines, the file is not read again. Such rows of earlier runs are found when the
-//! results are read at the start. For each answer of this run, the set of done rows shows whether its row had an answer
-//! before. If no row has several lines, nothing is read and nothing is written.
+//! The file is not read again to find the rows with several lines. Rows that already have several lines are found when
+//! the results are read at the start. For each answer of this run, the set of done rows shows whether its row had an
+//! answer before. If no row has several lines, nothing is read and nothing is written.
 //!
 //! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. Both
 //! files mean the same to a later run. Before the file is replaced, the charges of the removed lines are passed to
@@ -39,7 +39,7 @@ impl Superseded {
         Self { done, labels }
     }
 
-    /// Notes that this run is writing an answer for the row.
+    /// Call this when this run writes an answer for the row.
     pub(crate) fn note_answer(&mut self, row: RowId) {
         if self.done.has_answer(row.label) {
             self.labels.push(row.label);

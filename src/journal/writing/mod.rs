@@ -15,10 +15,10 @@
 //!
 //! A commit is reported when both files are synced. Commits come in the order of the lines.
 //!
-//! After a failed write or sync, nothing is tried again. A failed sync may leave anything on the disk, and a second
-//! sync that succeeds does not prove that the bytes are there. The failure is reported once, and every later line is
-//! refused. There is one exception: after standard output has failed, the error log still accepts lines, because rows
-//! that were read from a pipe are stored nowhere else.
+//! A failed write or sync is not tried again. A failed sync may leave anything on the disk, and a second sync that
+//! succeeds does not prove that the bytes are there. The failure is reported once, and every later line is refused.
+//! There is one exception: after standard output has failed, the error log still accepts lines, because rows that were
+//! read from a pipe are stored nowhere else.
 //!
 //! Rejected: a separate thread that writes files. With such a thread, the run's loop would never wait for the disk. But
 //! if the thread has to wait for a core, more and more answers wait in memory while requests are sent. In a test with

@@ -77,8 +77,7 @@ impl Group {
 struct Queue {
     group: Group,
     is_closed: bool,
-    /// Whether the run has nothing left to do except to wait until its lines are durable. If so, writes begin
-    /// immediately.
+    /// Whether the run only waits for its lines to become durable. If so, writes begin immediately.
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next write is due.
     is_asleep: bool,
@@ -145,8 +144,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is something to write and `earliest` has come. Does not wait for `earliest` if a write must
-    /// begin immediately. Returns `None` if no more lines will come.
+    /// Waits until there is something to write and `earliest` has come. If a write must begin immediately, it does not
+    /// wait for `earliest`. Returns `None` if no more lines will come.
     fn next_group(&self, emptied: Group, earliest: Instant) -> Option<Group> {
         let mut queue = self.queue();
         let left = || earliest.checked_duration_since(Instant::now());

@@ -1,12 +1,12 @@
 //! The syncer: a thread that makes written lines durable.
 //!
 //! The writer tells the syncer what was written, and does not wait: lines are written to the system while a sync of
-//! earlier lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines durable. A sync
-//! begins sooner if there is much to sync, or if the run has nothing left to do except to wait until its lines are
+//! earlier lines is running. There is at least [`SYNC_EVERY`] between the beginnings of two syncs, so each sync makes
+//! many lines durable. A sync begins sooner if there is much to sync, or if the run only waits for its lines to become
 //! durable.
 //!
-//! After a failed write or sync, no more lines are accepted. Lines that were written before a failed write are still
-//! synced and reported. After that, the failure is reported, once.
+//! After a failed write or sync, no more lines are accepted. If a write failed, the lines that were written before it
+//! are still synced and reported. Then the failure is reported once.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,8 +61,7 @@ struct State {
     written: Option<Written>,
     /// Whether nothing more will be written.
     is_ended: bool,
-    /// Whether the run has nothing left to do except to wait until its lines are durable. If so, syncs begin
-    /// immediately.
+    /// Whether the run only waits for its lines to become durable. If so, syncs begin immediately.
     is_hurried: bool,
     /// Whether the thread sleeps until it is woken. Otherwise it wakes up by itself when the next sync is due.
     is_asleep: bool,
@@ -90,12 +89,12 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Counts bytes that the writer has accepted and will write later.
+    /// Increases the backlog by the number of bytes that the writer has accepted and will write later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that all lines up to `up_to` are written, and how many bytes this adds to each log.
+    /// Call this when all lines up to `up_to` are written. `bytes` says how many bytes this adds to each log.
     pub(super) fn note_written(&self, bytes: &[(Log, usize)], up_to: u64) {
         let mut state = self.state();
         let written = state.written.get_or_insert_default();
@@ -125,7 +124,7 @@ impl Syncer {
         self.wake.notify_one();
     }
 
-    /// Notes a failure. Only the first one is kept.
+    /// Remembers a failure. Only the first failure is kept.
     pub(super) fn fail(&self, failure: DiskFailure) {
         self.state().failed.get_or_insert(failure);
     }
@@ -135,7 +134,7 @@ impl Syncer {
         self.state().failed.clone()
     }
 
-    /// Notes that nothing more will be written. The thread ends when everything is synced.
+    /// Call this when nothing more will be written. The thread ends when everything is synced.
     pub(super) fn end(&self) {
         self.state().is_ended = true;
         self.wake.notify_one();
@@ -162,8 +161,8 @@ impl Syncer {
         }
     }
 
-    /// Waits until there is something to sync and `earliest` has come. Does not wait for `earliest` if a sync must
-    /// begin immediately. Returns `None` if nothing more will be written.
+    /// Waits until there is something to sync and `earliest` has come. If a sync must begin immediately, it does not
+    /// wait for `earliest`. Returns `None` if nothing more will be written.
     fn next(&self, earliest: Instant) -> Option<Written> {
         let mut state = self.state();
         let left = || earliest.checked_duration_since(Instant::now());

@@ -67,8 +67,8 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // If the waiting lines of the other log can't be written, this line is still appended: one log may work when
-        // the other does not.
+        // If the waiting lines of the other log can't be written, this line is still appended, because the two logs can
+        // fail independently.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);
@@ -123,7 +123,7 @@ impl Writer {
             }
     }
 
-    /// Returns the number of appended bytes that are perhaps still unwritten.
+    /// Returns the number of appended bytes that may still be unwritten.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),

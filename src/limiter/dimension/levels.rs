@@ -1,35 +1,35 @@
 //! Adjusts the level and the burst of a dimension to what the server says.
 //!
 //! The figures in a response head do not include the requests that are on their way to the server. So a level is never
-//! set to what the head says. It is only *clamped*, that is, lowered to what the head says, or *raised* in bounded
-//! steps. It is raised towards a target: the remaining amount that the head reports, minus the cost of requests that
-//! the head can't have counted. The burst that the server accepts is not published. By raising the level in steps, this
-//! program finds the burst.
+//! set to the figure in a head. It is *clamped* (lowered to that figure if it is higher) or *raised* in steps of
+//! limited size. It is raised towards a target: the remaining amount that the head reports, minus the cost of requests
+//! that the head can't have counted. The burst that the server accepts is not published. By raising the level in steps,
+//! this program finds the burst.
 //!
 //! If clamps take more from the level than raises add to it, another client uses the difference. From that difference,
 //! `Drift` learns the other client's share of the refill. This program leaves that share unused, so that fewer requests
 //! are refused.
 //!
 //! A server's level can be below zero, and a head then reports 0. The level falls below zero when the server accepts a
-//! request that is larger than its bucket, and when answers are longer than predicted. So a 0 never raises the level, and
-//! it counts as a sign of other clients only if the own level is clearly above zero. For output this holds if more is in
-//! flight than the server's bucket holds.
+//! request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises the
+//! level, and it counts as a sign of other clients only if our own level is clearly above zero. For output, this last
+//! rule applies only while more is in flight than the server's bucket holds.
 //!
 //! If a proxy hides the headers, the server's bucket is estimated by a shadow. The shadow is a second bucket that holds
-//! a whole minute's burst. Each request is taken from it as well. The level rises towards the shadow until the first
-//! refusal shows that the shadow is wrong.
+//! a whole minute's burst. The cost of each request is taken from the shadow as well. The level rises towards the
+//! shadow until the first refusal shows that the shadow is wrong.
 //!
 //! The whole output of an answer is reserved when the request is sent, but the server counts the output while it is
 //! produced. Output that is not produced yet lowers the level only by the part that the refill will not cover in time
 //! (`production`).
 //!
 //! Rejected:
-//! - Setting a level to what a head says. Tokens of other clients and of requests in flight were then counted twice.
-//!   This caused thousands of refusals.
+//! - Setting a level to the figure in a head. Tokens of other clients and of requests in flight were then counted
+//!   twice. This caused thousands of refusals.
 //! - Clamping the level of tokens to the rounded figure of a head. This figure is 500 tokens too low on average, so
 //!   runs with small limits took 1.5 times as long.
-//! - Taking a reported 0 for the level. The level rose although the server was in debt, the difference counted as the
-//!   share of another client, and runs with rows above the server's burst took up to five times as long.
+//! - Setting the level to 0 when a head reports 0. The level rose although the server was in debt, and the difference
+//!   counted as the share of another client. Runs with rows above the server's burst took up to five times as long.
 //! - A burst of a whole minute from the start. A server with a burst of a second refused requests 1,154 times in a run
 //!   of 800 rows.
 
@@ -42,8 +42,8 @@ use super::{DimensionState, first_burst};
 
 /// Token counts in heads are rounded to thousands. The real count differs by at most this much.
 const ROUNDING: i64 = 500;
-/// The search for the burst begins this far below the remaining amount that a refusal reports. Half of it may come from
-/// rounding.
+/// The search for the burst begins this far below the remaining amount that a refusal reports. Half of this distance
+/// allows for rounding.
 const UNSURE: u32 = 1_000;
 /// How much a head may raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
@@ -63,8 +63,8 @@ const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// that is, what the limit gives in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// What the server's bucket gave is added up for this long. After that, the errors of the estimated input would add up
-/// too.
+/// The amounts that the server's bucket gave are added up for this long. After that, the errors of the estimated input
+/// would add up too.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a head says about one dimension, and what is known about its request.
@@ -74,18 +74,19 @@ pub(in crate::limiter) struct HeadSignal {
     /// The amount that the request reserved.
     pub(in crate::limiter) cost: Cost,
     pub(in crate::limiter) was_admitted: bool,
-    /// Whether it is one of the first heads of the pool.
+    /// Whether this head is one of the first heads of the pool.
     pub(in crate::limiter) is_early: bool,
     /// The share of the limit that the user wants to leave unused, 0 to 1.
     pub(in crate::limiter) wanted_headroom: f64,
 }
 
 impl DimensionState {
-    /// Notes how much the server's bucket was seen to hold. This is a lower bound of the bucket's size. It is the size
-    /// itself if the bucket was full when the run began and no other client used it.
+    /// Updates the highest known level of the server's bucket. This level is a lower bound of the bucket's size. It
+    /// equals the size if the bucket was full when the run began and no other client used the bucket.
     ///
-    /// The bucket held what is left, and what it gave to this request. In the first seconds, it held what is left and all
-    /// that it gave so far, without what was refilled in that time.
+    /// Before this request, the level was at least the remaining amount plus the cost of the request. At the start of
+    /// the run, the level was the remaining amount plus everything that the bucket gave, minus the refill since then.
+    /// This sum is used only in the first seconds.
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {
             Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
@@ -94,8 +95,8 @@ impl DimensionState {
         self.given = self.given.saturating_add(u64::from(counted));
         let (Some(remaining), Some(limit)) = (head.signal.remaining, self.reported) else { return };
         if remaining == 0 && self.dimension != Dimension::Requests {
-            // A full bucket also accepts a request that costs more tokens than it holds. It is then in debt, and the head
-            // does not show how deep.
+            // A full bucket also accepts a request that costs more tokens than it holds. The bucket is then in debt,
+            // and the head does not show how large the debt is.
             return;
         }
         let passed = now.since(self.began);
@@ -115,10 +116,10 @@ impl DimensionState {
             Dimension::InputTokens => (ROUNDING, 0),
             Dimension::OutputTokens => (ROUNDING, self.production.uncovered(self.uncounted, bucket.per_second())),
         };
-        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded amount
-        // that is equal to the cost may be less in reality.
+        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded
+        // amount that is equal to the cost may be less in reality.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
-        // A level below zero is reported as 0. So a 0 shows what the level is at most, and not what it is at least.
+        // A level below zero is reported as 0. So after a 0, the level is at most 0, but it may be much lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
         // While other clients use the limit, a level at the upper end of the rounding range would cause a refusal about
         // every second time. The margin is subtracted from the level once, not for each request, so it costs no
@@ -131,7 +132,8 @@ impl DimensionState {
         let may_hide_debt = match self.dimension {
             Dimension::Requests => false,
             Dimension::InputTokens => may_be_in_debt,
-            // The level falls below zero by itself if more output is in flight than the server's bucket holds.
+            // Even without other clients, the level falls below zero if more output is in flight than the server's
+            // bucket holds.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
         // Other clients took this amount. It does not include the uncovered output.
@@ -148,14 +150,15 @@ impl DimensionState {
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
-        // If the limit given by hand is below the server's limit, the server always has more left than this program is
+        // If the limit given by hand is below the server's limit, the server always reports more than this program is
         // allowed to use.
         let is_below_server = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);
         let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
-        // A refusal because of a large cost, or because of output, is no sign of other clients: the server's burst may be
-        // small, and the run's own answers may be longer than predicted.
+        // A refusal of a request with a large cost is no sign of other clients, because the server's burst may be
+        // small. A refusal because of output is no sign either, because the run's own answers may be longer than
+        // predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
@@ -178,19 +181,19 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows enough
-    /// room, but its figure may be rounded up.
+    /// Returns whether this dimension may have had no room when a request with this cost was refused. The head shows
+    /// enough room, but its figure may be rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens => i64::from(self.amount(cost)) + ROUNDING,
-            // A remaining request is not rounded, and one remaining output token is enough.
+            // The number of remaining requests is not rounded. For output, one remaining token is enough.
             Dimension::Requests | Dimension::OutputTokens => return false,
         };
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Corrects the burst after a refusal of a request with this cost. `signal` and `retry_after` are what the refusal
-    /// says.
+    /// Corrects the burst after a refusal of a request with this cost. `signal` and `retry_after` come from the
+    /// refusal.
     pub(in crate::limiter) fn correct_burst(
         &mut self,
         cost: Cost,
@@ -203,9 +206,9 @@ impl DimensionState {
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
             // The request was sent when our bucket was full. If the server's bucket were as small as ours, the server
-            // would have accepted the request and gone into debt. So the server's bucket is larger.
-            // It holds at least what remains. The search begins a little lower, because a burst that is too small costs
-            // less time than one that is too large.
+            // would have accepted the request and gone into debt. So the server's bucket is larger. The server's bucket
+            // contains at least the remaining amount. The search begins a little lower, because a burst that is too
+            // small costs less time than one that is too large.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);
@@ -236,7 +239,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Sets the level that the bucket will have at the end of a hold: as much as the refused request needs.
+    /// Sets the level that the bucket will have at the end of a hold to the amount that the refused request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -1,22 +1,23 @@
 //! Finds the size of the server's bucket from refusals.
 //!
-//! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. Such a request
-//! is sent when our own bucket is full. So the two buckets should have the same size:
+//! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. Such a
+//! request is sent when our own bucket is full. So the two buckets should have the same size:
 //!
 //! - If our bucket is smaller, it is full too early, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full before ours, and what would refill in that time is lost.
+//! - If our bucket is larger, the server's bucket is full before ours, and the refill of the time between is lost.
 //!   Afterwards our level is above the server's, so the server refuses a small request.
 //!
-//! Each refusal tells which of the two is the case. The search halves its step whenever the answer changes, so it finds
-//! the size within about ten refusals.
+//! Each refusal shows which of these two cases applies. The search halves its step whenever the answer changes, so it
+//! finds the size within about ten refusals.
 //!
-//! Rejected: the amount that the server's bucket holds after `retry-after`. A head shows no level below zero, so this
-//! amount was too large by the hidden debt. Runs with rows above the server's burst took four times as long.
+//! Rejected: to compute the size from the amount in the server's bucket after `retry-after`. A head shows no level
+//! below zero, so this amount was too large by the hidden debt. Runs with rows above the server's burst took four times
+//! as long.
 
 use std::time::Duration;
 
 /// The first step: what the limit gives in this many seconds. The wait that the server asks for is rounded up to whole
-/// seconds. So on average, half a second of it was not needed.
+/// seconds. So on average, half a second of that wait is not needed.
 const FIRST_STEP_SECS: f64 = 0.5;
 
 /// A search for the size of the server's bucket.
@@ -46,8 +47,8 @@ impl BurstSearch {
         self.found
     }
 
-    /// Notes that a request that costs `cost` was refused, although a bucket with the burst `held` was full. `held` is
-    /// below `cost`, and `per_second` is what the limit gives in a second.
+    /// Call this when a request was refused although our bucket was full. `cost` is the cost of the request, and `held`
+    /// is the burst of the bucket. `held` is below `cost`, and `per_second` is what the limit gives in a second.
     pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));
@@ -55,7 +56,7 @@ impl BurstSearch {
         self.found = (next as u32).min(cost).max(held);
     }
 
-    /// Notes that a request within the burst that was found was refused, although the level was high enough.
+    /// Call this when a request that fits into the burst was refused, although the level was high enough.
     pub(super) fn on_too_large(&mut self, per_second: f64) {
         self.note(Answer::TooLarge);
         self.found = self.found.saturating_sub((self.step_secs * per_second) as u32).max(1);

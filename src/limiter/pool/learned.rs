@@ -8,15 +8,15 @@ use super::super::dimension::DimensionState;
 use super::Pool;
 
 impl Pool {
-    /// Notes that the server accepted a request that was sent at `sent_at`. The request may still fail later.
+    /// Call this when the server has accepted a request that was sent at `sent_at`. The request can still fail later.
     pub(crate) fn on_accepted(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
         if !self.has_seen_limits {
             self.hidden.on_accepted(cost, sent_at, now);
         }
     }
 
-    /// Notes a fault; returns whether it counts as a hidden refusal. If so, the caller makes the pool wait, as
-    /// it does after a refusal.
+    /// Call this after a fault. Returns whether the fault counts as a hidden refusal. If it does, the caller makes the
+    /// pool wait, as it does after any other refusal.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;
@@ -29,12 +29,13 @@ impl Pool {
         is_refusal
     }
 
-    /// Notes that an outage of the endpoint is over. The faults of the outage say nothing about limits.
+    /// Call this when an outage of the endpoint is over. The faults of the outage say nothing about limits.
     pub(crate) fn on_outage_end(&mut self) {
         self.hidden.on_outage_end();
     }
 
-    /// Notes that the server accepts some requests while other requests meet faults. So these faults are not refusals.
+    /// Call this when the server accepts some requests while other requests meet faults. These faults are then not
+    /// refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }

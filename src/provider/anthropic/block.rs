@@ -24,7 +24,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Returns a new block. Its members are those in the event that starts the block.
+    /// Returns a new block. Its members come from the event that starts the block.
     pub(super) fn new(members: Params) -> Self {
         Self { members, ..Self::default() }
     }

@@ -29,7 +29,8 @@ const FIELDS: [&[u8]; 12] = [
 ];
 
 impl Anthropic {
-    /// Returns the request that asks how many input tokens `request` has. It is free, and has a limit of its own.
+    /// Returns an API request that asks how many input tokens `request` has. Such a request is free, and has a rate
+    /// limit of its own.
     pub fn encode_count(&self, request: &Request, route: &Arc<PoolId>) -> WireRequest {
         let mut body = Vec::with_capacity(request.json().len());
         body.push(b'{');

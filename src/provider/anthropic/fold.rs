@@ -106,8 +106,8 @@ impl Fold {
         if self.message.is_some() {
             return Err("a second message_start".to_owned());
         }
-        // If the usage is not an object, it is kept unchanged, unless message_delta has a usage. A message that was not
-        // streamed also keeps a usage that is not an object.
+        // A usage that is not an object is kept unchanged, as in a message that was not streamed. But a usage in
+        // message_delta replaces it.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),

@@ -48,8 +48,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// The headers that are used. They are found in one walk over all headers, because a look-up of each header would hash
-/// its long name for every response.
+/// The headers that are used. One walk over all headers finds them. Separate look-ups would hash the long name of each
+/// header for every response.
 #[derive(Default)]
 struct Values<'a> {
     requests: Limit<'a>,

@@ -1,9 +1,9 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
-//! Pure and total: every reply has exactly one verdict. It depends on the status, `error.type` and
-//! `details.error_code`. The text of a message matters in one case only: if the text begins like an entry of
-//! [`ACCOUNT_MESSAGES`]. The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when
-//! to give up, and what a 403 before any success means.
+//! Pure and total: every reply has exactly one verdict. The verdict depends on the status, `error.type` and
+//! `details.error_code`. The text of a message matters only if it begins like an entry of [`ACCOUNT_MESSAGES`]. The
+//! scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a
+//! 403 before any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
 //! rows are listed in `tests/policy.rs`.
@@ -59,10 +59,11 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
     }
 }
 
-/// Judges an error that came after a 200 head. The type of the error shows the status that it would have had.
+/// Judges an error that came after a 200 head. The type of the error shows the status that the error would otherwise
+/// have had.
 ///
-/// The answer had begun, so it may have been billed. The head's advice on retries is ignored, because the head was sent
-/// before the error happened.
+/// The answer had begun, so the attempt may have been billed. The head's advice on retries is ignored, because the head
+/// was sent before the error happened.
 fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
     let status = status_of(failure.kind.as_deref());
     match by_status(status, failure, waits, signals) {
@@ -102,7 +103,7 @@ fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signa
         402 => Verdict::Halt(HaltReason::Account(failure)),
         403 => Verdict::Forbidden(failure),
         404 => Verdict::NoModel(failure),
-        // Only a proxy answers with 407. A proxy that answers with 407 lets no request through.
+        // Only a proxy answers with 407, and such a proxy lets no request through.
         407 => Verdict::Halt(HaltReason::Proxy(failure)),
         408 => transient(ErrorClass::Timeout, retry_after, false, failure),
         409 | 425 => transient(ErrorClass::Server, retry_after, false, failure),
@@ -128,8 +129,8 @@ fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration
     is_other_spend_limit || says_so
 }
 
-/// Returns the kind of a 429, as far as a single response shows it. The scheduler knows whether its own buckets had
-/// room, and corrects `Concurrency` if needed.
+/// Returns the most likely kind of a 429, judged from a single response. The scheduler knows whether its own buckets
+/// had room, and corrects `Concurrency` if needed.
 fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
     let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
         LimitKind::Acceleration
@@ -154,14 +155,15 @@ fn class_of_fault(status: u16) -> ErrorClass {
 
 /// Returns whether a gateway gave up on the request while the API may still be processing it.
 ///
-/// The API's own errors have a type, and a request that ends with one is not billed. A gateway's page does not say
-/// whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the request on.
+/// The API's own errors have a type, and a request that ends with such an error is not billed. A gateway's page does
+/// not say whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never passed the
+/// request on.
 fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
 /// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. This header has no effect on
-/// limits, on overload and on failures that stop the run: they have rules of their own.
+/// refusals because of limits, on overload, and on failures that stop the run. These have rules of their own.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {

@@ -31,8 +31,8 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
     out
 }
 
-/// Writes the object. For each member, `real` may write another value and return true. If it returns false, the
-/// member's own value is written.
+/// Writes the object. For each member, `real` either writes another value and returns true, or returns false. If it
+/// returns false, the member's own value is written.
 pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {

@@ -31,8 +31,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
 use crate::domain::{PoolId, RateSignals, Request, Verdict};
 
-/// Room for the headers of a request, including those that the transport and its client add. If there were less room,
-/// the map would have to grow, and would be copied.
+/// Room for the headers of a request, including those that the transport and its client add. With less room, the map
+/// would have to grow, and would then be copied.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.

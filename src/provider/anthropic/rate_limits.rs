@@ -1,6 +1,7 @@
 //! The limits of an organization, as the API reports them to its administrators.
 //!
-//! Source: API documentation, "Rate Limits API" (2026-10). That further pages are asked for with `page` is unconfirmed.
+//! Source: API documentation, "Rate Limits API" (2026-10). One thing is unconfirmed: that the query parameter `page`
+//! selects the next page.
 
 use std::sync::Arc;
 
@@ -12,12 +13,12 @@ use super::Anthropic;
 use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
 use crate::provider::{Body, WireRequest};
 
-/// The beginning of the keys of administrators. Only such a key may ask for the limits of an organization.
+/// The beginning of the keys of administrators. The API reports the limits of an organization only for such a key.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
 const PATH: &str = "/v1/organizations/rate_limits";
 
-/// The longest mark of a page that is sent back.
+/// The largest length of a page cursor that is sent back to the server.
 const PAGE_BYTES: usize = 512;
 
 /// One page of the limits of an organization.
@@ -25,7 +26,7 @@ const PAGE_BYTES: usize = 512;
 pub(crate) struct LimitsPage {
     /// The groups, in the order of the API.
     pub groups: Vec<LimitGroup>,
-    /// The mark of the next page; `None` on the last page.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
@@ -36,14 +37,14 @@ pub(crate) struct LimitGroup {
     pub kind: String,
     /// The name of the group for people.
     pub name: String,
-    /// The names of its models; empty if the group is not one of models.
+    /// The names of its models; empty if it is not a group of models.
     pub models: Vec<String>,
     /// The limits, by the names of the API.
     pub limits: Vec<(String, u64)>,
 }
 
 impl LimitsPage {
-    /// Returns all texts of the server that people see.
+    /// Returns all texts from the server that are shown to people.
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         self.groups.iter_mut().flat_map(|LimitGroup { kind, name, models, limits }| {
             [kind, name].into_iter().chain(models).chain(limits.iter_mut().map(|(name, _)| name))
@@ -52,8 +53,8 @@ impl LimitsPage {
 }
 
 impl LimitGroup {
-    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero, or one that is too large to
-    /// be a limit, counts as missing.
+    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero counts as missing, and so
+    /// does a number that is too large to be a limit.
     pub(crate) fn rate_limits(&self) -> RateLimits {
         let of = |names: &[&str]| {
             let (_, value) = self.limits.iter().find(|(name, _)| names.contains(&name.as_str()))?;
@@ -94,14 +95,14 @@ struct RawLimit {
     value: Option<u64>,
 }
 
-/// Returns whether a key is one of an administrator.
+/// Returns whether a key is a key of an administrator.
 pub(crate) fn is_admin_key(key: &str) -> bool {
     key.starts_with(ADMIN_KEY)
 }
 
 impl Anthropic {
-    /// Returns the request for a page of the organization's limits; the first page without a mark. Returns `None` if the
-    /// mark can't be part of an address.
+    /// Returns the request for a page of the organization's limits. `page` is the cursor of that page; without it, the
+    /// request is for the first page. Returns `None` if the cursor can't be part of an address.
     pub(crate) fn ask_limits(&self, page: Option<&str>) -> Option<WireRequest> {
         let is_plain = |mark: &str| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~=".contains(&byte);

@@ -1,8 +1,8 @@
 //! Reads whole responses: a message as JSON, or an error in any form.
 //!
-//! Invariant: a message has the server's own bytes. Only white space around it is removed, and line breaks become
-//! blanks, so that it fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists what it must
-//! have. Unknown block types, stop reasons and members are kept.
+//! Invariant: a message has the server's own bytes. Only white space around the message is removed, and line breaks
+//! become blanks, so that the message fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists
+//! what it must have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -164,7 +164,8 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     format!("the body is not a JSON object but begins {excerpt:?}")
 }
 
-/// Reads an error body leniently. It may have the API's own form or the form of a gateway, be a page, or be empty.
+/// Reads an error body leniently. The body can have the API's own form or the form of a gateway. It can also be a page,
+/// or be empty.
 pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
     let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
     let Some(json) = json.filter(Value::is_object) else {

@@ -12,7 +12,7 @@ use crate::provider::{Body, Splice};
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
 
-/// Returns the body. It asks for a stream if `stream` is set.
+/// Returns the body of a request. With `stream`, the body asks for a stream.
 pub(super) fn body(request: &Request, stream: bool) -> Body {
     let json = request.json();
     let body = Body::plain(json.clone());

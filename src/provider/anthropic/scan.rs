@@ -4,7 +4,8 @@
 //! It reads the usual form of the API's answers. It returns `None` for everything else: escapes in names or in texts
 //! that are read, repeated members, deep nesting, and anything that is not a message. The parser ([`super::shape`])
 //! reads such answers. If both can read a message, both return the same result; a test checks this. An accepted message
-//! becomes part of a line of results, so it must be valid JSON. The caller checks whether its strings are UTF-8.
+//! becomes part of a line of results, so it must be valid JSON. The caller checks whether the strings of the message
+//! are UTF-8.
 
 use std::ops::Range;
 

@@ -13,8 +13,8 @@
 //! | a `text` block | its `text` is a string; it may be empty | refused |
 //! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
-//! | a block of any other type | anything: unknown types pass | |
-//! | `usage` | an object, whatever its members | refused |
+//! | a block of any other type | anything: unknown types are accepted | |
+//! | `usage` | an object, with any members | refused |
 //! | `stop_reason` | a string that is not empty: see below | refused |
 //! | everything else (`id`, `role`, `model`, …) | anything, or missing | |
 //!
@@ -26,10 +26,11 @@
 //! | `pause_turn` | not finished: refused, and not tried again, because the same request would end in the same way |
 //! | any other | kept: unknown |
 //!
-//! If an answer is refused, the row is tried again as if the answer had been lost. The exception is `pause_turn`. If
-//! the answer has a tool call, the names of tools are compared with those in the request. For this, the request is
-//! parsed once, from the bytes that were sent. Some requests can add tools that they do not name (`mcp_servers`, a
-//! toolset without a `name`, a `thread`). For these, any name is accepted.
+//! If an answer is refused, the row is tried again, just as after a lost answer. The exception is `pause_turn`: such a
+//! row is not tried again. If the answer has a tool call, the names of tools are compared with those in the request.
+//! For this, the request is parsed once, from the bytes that were sent. Some requests can add tools that they do not
+//! name (`mcp_servers`, a toolset without a `name`, a `thread`). For the answers to such requests, any name is
+//! accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
 //! the answer ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept

@@ -2,7 +2,7 @@
 
 /// The longest text of a failed response that is kept.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// How many bytes of a body are read. An excerpt never needs more, even if many tags are removed.
+/// How many bytes of a body are read. An excerpt never needs more bytes, even if many tags are removed.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Returns the readable beginning of a body whose form is unknown: a gateway's page or plain text.

@@ -35,7 +35,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Stores the count of a member of the usage object. The member's value is not an object.
+    /// Stores the count of a member of the usage object. This is for members whose value is not an object.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,

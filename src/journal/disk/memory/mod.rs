@@ -1,6 +1,7 @@
 //! A disk in memory, for runs in virtual time and for tests of faults.
 //!
-//! A test can make any operation fail, or let the process die during that operation. Two events are different:
+//! A test can make any operation fail, or let the process die during that operation. A death of the process and a loss
+//! of power have different effects:
 //!
 //! - After a death of the process, everything that was written is still there.
 //! - After a loss of power, everything that was synced is still there. Each later write is kept, lost, cut at a
