@@ -65,8 +65,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log that contain rows that may succeed unchanged. `log` has the number of rows of
-/// each class. For rows of earlier runs, only the class is known.
+/// Returns the classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of each
+/// class. For rows of earlier runs, only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(cost(&known, &context(0.0)), "$0.0100 in this run, the cost of earlier runs is unknown");
     }
 
-    /// Returns the counters of a run after which seven rows of twelve were done before.
+    /// Returns the counters of a resumed run: earlier runs finished seven of the twelve rows.
     fn resumed(answers: &[Quality]) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(12), 7)));

@@ -51,8 +51,8 @@ impl PoolState {
     }
 
     /// Looks for a row that may pass the first row of the queue. Returns two things. The first is the place and the
-    /// reservation of a row that may pass; `None` if no row may pass. The second is when to ask again. The first row
-    /// needs `cost` and waits for `dimension` until `until`.
+    /// reservation of a row that may pass; `None` if no row may pass. The second is when to call this function again.
+    /// The first row needs `cost` and waits for `dimension` until `until`.
     pub(super) fn who_passes(
         &mut self,
         cost: Cost,

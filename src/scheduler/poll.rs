@@ -136,7 +136,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at a place of a queue. The pool has room for it, but the budget may not.
+    /// Sends the row at a place of a queue. The pool has room for the row, but the budget may have no room.
     fn send(
         &mut self,
         pool: usize,

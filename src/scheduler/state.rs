@@ -126,7 +126,7 @@ impl Scheduler {
     }
 
     /// Returns how many rows are left for a later run although they were billed or may have been billed. Only their
-    /// marks in the ledger say so.
+    /// marks in the ledger show this.
     pub(crate) fn maybe_billed(&self) -> u64 {
         self.maybe_billed
     }

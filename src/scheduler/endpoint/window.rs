@@ -114,7 +114,7 @@ impl Window {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
-    /// Adopts the bounds of `other`. The learned size is kept as far as these bounds allow.
+    /// Adopts the bounds of `other`. Keeps the learned size, but lowers it to the new largest size if it is above that.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
