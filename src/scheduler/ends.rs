@@ -12,8 +12,8 @@ use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 
-/// How many attempts the history of a row can hold. Each further attempt replaces the last one in the list, and takes
-/// over its usage and its money.
+/// How many attempts the history of a row can hold. Each further attempt replaces the last attempt in the list. The
+/// usage and the money of the replaced attempt are added to the new one.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {

@@ -193,7 +193,7 @@ pub(crate) struct Progress {
     eta_s: Option<f64>,
     /// What the run waits for, if the remaining time can't be estimated; otherwise null.
     waiting_for: Option<&'static str>,
-    /// Uncached input tokens, cache writes included.
+    /// Uncached input tokens, including cache writes.
     input_tokens: u64,
     /// Input tokens read from a cache.
     cache_read_tokens: u64,

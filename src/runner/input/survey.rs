@@ -47,7 +47,7 @@ pub struct Survey {
     pub(crate) first_changed: Option<String>,
     /// How many of the rows to be sent have the same request as the first row to be sent.
     pub(crate) same: u64,
-    /// The key of the first row to be sent, to compare the keys of the other rows with.
+    /// The key of the first row to be sent. The keys of the other rows are compared with this key.
     first_key: Option<JobKey>,
     /// Each row to be sent has a highest possible cost. This is the lowest of these costs: with less money, no row can
     /// be sent. `None` if no row has a price.
