@@ -114,9 +114,9 @@ impl Pace {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns the longest time between two finished rows that is still normal. It is three times the mean time between
-    /// two rows, but at least one and a half times the mean latency, because rows that are sent together finish
-    /// together. `start` is the start of the run.
+    /// Returns the longest normal time between two finished rows. It is three times the mean time between two rows, but
+    /// at least one and a half times the mean latency, because rows that are sent together finish together. `start` is
+    /// the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

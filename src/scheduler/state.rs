@@ -1,6 +1,6 @@
 //! The state of a scheduler, and the methods that read it.
 //!
-//! The behaviour is in the files that use this one. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
+//! The behaviour is in the files that use this file. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
 //! Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt (`halts`).
 
 use std::collections::{BTreeMap, HashMap};
