@@ -1,7 +1,7 @@
 //! The counters of a run: a pure fold over its events. Every view and the summary read them.
 //!
-//! Reads no clock: the current time is the time of the last event. A row is counted when its line is on disk, so the
-//! counters equal the number of lines in the files.
+//! This module reads no clock: the current time is the time of the last event. A row is counted when its line is on
+//! disk, so the counters equal the number of lines in the files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

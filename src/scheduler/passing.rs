@@ -1,9 +1,9 @@
 //! Lets small rows pass a big row that waits for its bucket.
 //!
 //! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. This takes up to a
-//! minute. While it waits, the small rows behind it may take a quarter of the refill. So the big row waits for at most
-//! four thirds of the time that its tokens take to refill, and small rows are sent at a quarter of the limit or more.
-//! The limit is used fully with and without passing, so the run does not take longer.
+//! minute. While the big row waits, the small rows behind it may take a quarter of the refill. So the big row waits for
+//! at most four thirds of the time that its tokens take to refill, and small rows are sent at a quarter of the limit or
+//! more. The limit is used fully with and without passing, so the run does not take longer.
 //!
 //! The tokens of rows that pass are counted from the moment when the big row first had to wait. So the wait of the big
 //! row is bounded, however many rows pass.

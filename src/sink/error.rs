@@ -1,5 +1,5 @@
-//! The lines of failed rows. Each line is a valid input row with an additional member `error`. Only the lines of broken
-//! rows are not.
+//! The lines of failed rows. Each line is a valid input row with an additional member `error`. The lines of broken rows
+//! are an exception.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};

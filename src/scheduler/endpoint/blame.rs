@@ -18,7 +18,7 @@ const FAULTS_PER_ANSWER: u64 = 3;
 /// Who causes a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
-    /// The row causes it.
+    /// The row causes the fault.
     Row,
     /// The endpoint causes the fault: the endpoint answers too few requests.
     Endpoint,

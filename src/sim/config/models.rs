@@ -27,7 +27,7 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether cache reads count against the input limit. They do with the oldest models only.
+    /// Whether cache reads count against the input limit. Only the oldest models count them.
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
