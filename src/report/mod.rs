@@ -1,6 +1,6 @@
 //! Reports: what people and scripts see of a run. Every report is computed by a fold over `RunEvent`s.
 //!
-//! This module writes everything that goes to standard error during a run, and the summary after the run. It knows
+//! This module makes everything that is written to standard error during a run, and the summary after the run. It knows
 //! nothing about scheduling or files.
 //!
 //! [`Report`] folds each event once into [`Stats`], and passes the event and the counters to one `View`: live lines on

@@ -58,8 +58,8 @@ impl Scheduler {
         }
     }
 
-    /// Replaces the bounds of the concurrency window. Keeps the learned size, but lowers it to the new largest size if
-    /// it is above that.
+    /// Replaces the bounds of the concurrency window. A fixed size replaces the learned size. Otherwise the learned
+    /// size is kept, but not above the new largest size.
     ///
     /// With a smaller window, nothing more is sent until enough requests have ended. No request is canceled.
     fn set_window(&mut self, window: &Window) {

@@ -114,7 +114,8 @@ impl Window {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
-    /// Adopts the bounds of `other`. Keeps the learned size, but lowers it to the new largest size if it is above that.
+    /// Adopts the bounds of `other`. A fixed size replaces the learned size. Otherwise the learned size is kept, but
+    /// not above the new largest size.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
