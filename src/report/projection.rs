@@ -101,8 +101,8 @@ impl Stats {
         })
     }
 
-    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the run
-    /// stops early.
+    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the
+    /// run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();

@@ -60,7 +60,8 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. The mean of many consecutive values has this variance divided by their number.
+    /// Returns the variance of one value. The mean of many consecutive values has this variance divided by their
+    /// number.
     ///
     /// `guess` is a standard deviation that is plausible before any value is known. While there are few values, `guess`
     /// counts more than the values. Otherwise two equal values would seem to make everything certain.
