@@ -53,7 +53,8 @@ fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     reasons
 }
 
-/// Returns whether failures of a class stopped the run. If so, one of them is shown with the reason for the stop.
+/// Returns whether failures of a class stopped the run. If so, an example of these failures is shown with the reason
+/// for the stop.
 fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
     matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
@@ -65,8 +66,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the classes of an error log that contain rows that may succeed unchanged. `log` has the number of rows of
-/// each class. For rows of earlier runs, only the class is known.
+/// Returns the classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of each
+/// class. For rows of earlier runs, only the class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);

@@ -1,6 +1,6 @@
-//! The content of the live lines, fitted to a width. It is pure, so every width can be tested.
+//! The content of the live lines, fitted to a width. This module is pure, so every width can be tested.
 //!
-//! It sets the place and the width of the bar. The code that draws the block fills the bar.
+//! This module sets the place and the width of the bar. The code that draws the lines fills the bar.
 //!
 //! A line consists of parts. If not all parts fit, some are shortened. If that is not enough, some are left out. The
 //! least important parts are shortened and left out first. A line is never too wide, so a terminal never wraps it.
@@ -30,7 +30,7 @@ pub(crate) struct Block {
 struct Part {
     /// The long form.
     long: String,
-    /// The short form. A part without one is left out when parts of its rank are shortened.
+    /// The short form. A part without a short form is left out when parts of its rank are shortened.
     short: String,
     /// Parts with a higher rank are dropped later.
     rank: u8,
@@ -124,7 +124,8 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
     if let Some((long, short)) = outlook.words().zip(outlook.short_words()) {
         let part = Part::new(7, long, short);
         parts.push(if matches!(outlook, Outlook::Waiting { .. }) { part.colored(AnsiColor::Yellow) } else { part });
-        // The bar gives way to this part, and all other parts come first.
+        // If the line is too long, the bar becomes shorter first. Then this part is left out, and only then are other
+        // parts shortened.
         parts.extend(time_left_range(stats).map(|range| Part::new(3, format!("({range})"), "").after(" ")));
     }
     parts
@@ -164,7 +165,7 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
         None => Part::new(7, "cost unknown", "$?"),
     });
-    // Everything else is shortened first, but nothing is left out for it.
+    // All other parts are shortened before this part is left out. No other part is left out to make room for it.
     parts.extend(projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" ")));
     parts
 }

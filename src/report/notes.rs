@@ -42,7 +42,7 @@ impl Notes {
         Self { verbosity, told_at: BTreeMap::new(), outage: None }
     }
 
-    /// Returns the note for an event. It is one line without its line break, and is already escaped.
+    /// Returns the note for an event. The note is one line, without a line break at its end. It is already escaped.
     pub(crate) fn of(&mut self, event: &RunEvent) -> Option<String> {
         if let Some(warning) = warning(event) {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);

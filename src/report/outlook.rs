@@ -66,7 +66,7 @@ impl Stats {
         let Some(standing) = &self.standing else { return left.map_or(Outlook::Unknown, time_left) };
         let is_stuck = idle >= self.patience();
         match (standing.reason, left) {
-            // The run now waits for nothing but the disk. The outlook says so only if the wait is long.
+            // The run now waits only for the disk. The outlook shows this only if the wait is long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // In these cases, the pace so far says nothing about the remaining rows.
             (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!((all.outlook(), pipe.outlook()), (Outlook::Unknown, Outlook::Unknown));
     }
 
-    /// One step of a random run. The number is the time since the step before, in tenths of a second.
+    /// One step of a random run. `after` is the time since the previous step, in tenths of a second.
     #[derive(Clone, Debug)]
     struct Step {
         after: i64,
@@ -324,7 +324,7 @@ mod tests {
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
                     prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
-                    // While no row finishes, only rows that are newly held back may delay the end.
+                    // While no row finishes, only one thing can delay the end: rows that have to wait from now on.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {
                         prop_assert!((end - promised).abs() <= 1, "{end} after {promised}");
                     }
@@ -347,8 +347,8 @@ mod tests {
         stats
     }
 
-    /// Returns a status with one pool and two rows that wait for their next try. The pool has no limits. Its hold lasts
-    /// `held` seconds.
+    /// Returns a status with one pool and two rows that wait for their next try. The pool has no limits. The pool is
+    /// held for `held` seconds.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

@@ -14,8 +14,8 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 /// take several minutes.
 ///
 /// The mean size of a row is taken over the whole run, because limits don't change the size of rows. A mean over a
-/// single minute would vary at random by a tenth. If a token limit slows the run down, the time left is computed from
-/// this mean size and the recent tokens, because the limit keeps the number of tokens per minute steady.
+/// single minute would vary by a tenth, only by chance. If a token limit slows the run down, the time left is computed
+/// from this mean size and the recent tokens, because the limit keeps the number of tokens per minute steady.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
@@ -70,9 +70,8 @@ impl Pace {
     }
 
     /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. Sizes are counted in
-    /// tokens of the limit that slows the run down. The result is 1 if no token limit does so. If the recent rows had
-    /// been of mean size, a different number of them would have finished in the same time: the real number times this
-    /// result.
+    /// tokens of the limit that slows the run down. The result is 1 if no token limit slows the run down. The number of
+    /// recent rows times this result is the number of rows of mean size that would have finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -115,9 +114,9 @@ impl Pace {
         self.slots.back().map(|slot| slot.last_at)
     }
 
-    /// Returns the longest time between two finished rows that is still normal. It is three times the mean time between
-    /// two rows, but at least one and a half times the mean latency, because rows that are sent together finish
-    /// together. `start` is the start of the run.
+    /// Returns the longest normal time between two finished rows. It is three times the mean time between two rows, but
+    /// at least one and a half times the mean latency, because rows that are sent together finish together. `start` is
+    /// the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

@@ -1,4 +1,4 @@
-//! Compares what was planned before the first request with what a run really cost and how long it took.
+//! Compares the plan that was made before the first request with the real cost and the real duration of the run.
 //!
 //! Only a run that finished its rows is compared. Part of a run says little: the first rows to finish are the short
 //! ones, and the start and the end of a run take time in which few rows finish. So after a run that stopped early, the

@@ -149,7 +149,7 @@ impl Drop for Progress {
 }
 
 /// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't. Newer
-/// Windows consoles can do it once this function was called, because the call turns the feature on.
+/// Windows consoles can erase lines after this function was called, because the call turns the feature on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

@@ -1,9 +1,9 @@
 //! What the whole run will cost and when it will end, as intervals.
 //!
-//! What is spent is certain. Only the rows that are left are uncertain. At first their mean cost is that of the forecast.
-//! The more rows finish, the more it is the mean of the finished rows: both means are weighted by their precision. Rows
-//! that are in flight tend to be longer than those that have finished, so the finished rows count for less while they
-//! are few compared with those in flight.
+//! What is spent is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
+//! forecast. The more rows finish, the more weight the mean of the finished rows gets: both means are weighted by their
+//! precision. Rows in flight tend to be longer than finished rows. So the finished rows get less weight while their
+//! number is small compared with the number of rows in flight.
 //!
 //! The likely end comes from the [`Outlook`], and this module adds how uncertain it is. While there is no outlook yet,
 //! the likely end comes from the forecast.
@@ -20,7 +20,7 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// A value is inside its interval with a probability of 90 %. So the ends of an interval are this many standard
 /// deviations from its middle.
 const DEVIATIONS: f64 = 1.645;
-/// A forecast is never taken to be more exact than this share of its value.
+/// The standard deviation of a forecast is at least this share of its value.
 const MOST_EXACT: f64 = 0.01;
 /// Without a forecast, nothing is projected before this many rows have finished.
 const ROWS: u64 = 10;
@@ -34,7 +34,7 @@ struct Guess {
 }
 
 impl Guess {
-    /// Returns what a forecast of a sum says about each of its rows.
+    /// Returns what a forecast of the sum over `rows` rows says about each row.
     fn of_forecast(sum: Interval<f64>, rows: u64) -> Self {
         let (rows, least) = (rows as f64, sum.likely * MOST_EXACT);
         let deviation = |width: f64| (width / DEVIATIONS).max(least) / rows;
@@ -63,7 +63,7 @@ impl Guess {
             return (Self { mean, below: deviation, above: deviation }, 0.0);
         };
         let weight = |deviation: f64| of_mean.recip() / (of_mean.recip() + deviation.powi(-2));
-        // The forecast already includes that rows differ by chance. It does not say in which order rows come.
+        // The forecast already allows for random differences between rows. It does not say in which order rows come.
         let both = |deviation: f64| {
             let own = weight(deviation);
             (deviation.powi(2) * (1.0 - own) + by_chance * own + drift).sqrt()
@@ -75,9 +75,9 @@ impl Guess {
 }
 
 impl Stats {
-    /// Returns what all rows of this run will cost together, those that are finished included. The interval never
-    /// excludes what is already spent. `None` on a pipe, if a price is unknown, as long as nothing is known, when the
-    /// run stops early, and while it waits for its last answers, because these are often the longest.
+    /// Returns what all rows of this run will cost together, including the finished rows. The interval never excludes
+    /// what is already spent. `None` on a pipe, if a price is unknown, as long as nothing is known, when the run stops
+    /// early, and while it waits for its last answers, because these are often the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
         if left == 0 {
@@ -101,8 +101,8 @@ impl Stats {
         })
     }
 
-    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the run
-    /// stops early.
+    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the
+    /// run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();
@@ -125,7 +125,8 @@ impl Stats {
         let width = |forecast: Option<(f64, f64)>| {
             let Some((planned, deviation)) = forecast else { return DEVIATIONS * own };
             let both = (deviation.powi(-2) + own.powi(-2)).recip().sqrt();
-            // If the forecast says something else than the outlook, this adds to the doubt as far as it still counts.
+            // If the forecast and the outlook differ, the interval becomes wider. The difference counts less when the
+            // forecast has less weight.
             let apart = (both / deviation).powi(2) * (planned - likely);
             DEVIATIONS * both.hypot(apart)
         };
@@ -143,8 +144,8 @@ impl Stats {
         })
     }
 
-    /// Returns how many rows are left that will be sent. Rows that can't be sent are not among them if there is a
-    /// forecast. `None` on a pipe, and when the run stops early.
+    /// Returns how many rows are left that will be sent. If there is a forecast, rows that can't be sent are not
+    /// counted. `None` on a pipe, and when the run stops early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));
@@ -158,8 +159,8 @@ impl Stats {
 
 /// Returns the standard deviation of the time, in seconds, that this many further rows take.
 ///
-/// Only the later half of the finished rows counts. At the start, a burst or a slow rise says nothing about the rest,
-/// and the outlook does not count it either. Infinite as long as no row has finished.
+/// Only the later half of the finished rows counts. A burst or a slow rise at the start says nothing about the rest,
+/// and the outlook ignores it too. The result is infinite as long as no row has finished.
 fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     let later = finished.later();
     if later.count() == 0 {
@@ -169,7 +170,7 @@ fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     rows * (variance / later.count() as f64 + variance / rows).sqrt()
 }
 
-/// Returns what a forecast says about each of its rows.
+/// Returns what a forecast of a sum says about each row.
 fn expected(sum: Interval<f64>, forecast: &RunForecast) -> Option<Guess> {
     (forecast.rows > 0).then(|| Guess::of_forecast(sum, forecast.rows))
 }

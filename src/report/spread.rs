@@ -60,10 +60,11 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. The mean of many consecutive values has this variance divided by their number.
+    /// Returns the variance of one value. The mean of many consecutive values has this variance divided by their
+    /// number.
     ///
-    /// `guess` is a standard deviation that is plausible before any value is known. With few values, it counts more
-    /// than they do. Otherwise two equal values would seem to make everything certain.
+    /// `guess` is a standard deviation that is plausible before any value is known. While there are few values, `guess`
+    /// counts more than the values. Otherwise two equal values would seem to make everything certain.
     pub(super) fn variance(&self, guess: f64) -> f64 {
         let (blocks, size) = (self.blocks.len() as f64, self.per_block as f64);
         let mean = self.blocks.iter().sum::<f64>() / (blocks * size).max(1.0);
@@ -71,16 +72,16 @@ impl Spread {
         (squares + Self::GUESSES * guess * guess) / ((blocks - 1.0).max(0.0) + Self::GUESSES)
     }
 
-    /// Returns the later half of the values, as far as they are in full blocks.
+    /// Returns the later half of the values. Values of a block that is not full are left out.
     pub(super) fn later(&self) -> Self {
         let blocks = self.blocks[self.blocks.len() / 2..].to_vec();
         let (count, sum) = (blocks.len() as u64 * self.per_block, blocks.iter().sum());
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns how far the values drift: the square of the difference between the later and the earlier half, as far as
-    /// chance does not explain it. `variance` is that of one value. The mean of the values says no more about later
-    /// values than this, however many there are.
+    /// Returns how far the values drift: the square of the difference between the means of the later and the earlier
+    /// half, minus the part that chance can explain. `variance` is the variance of one value. If values drift, their
+    /// mean does not predict later values more exactly than this, however many values there are.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {
@@ -89,14 +90,14 @@ impl Spread {
         let values = (half as u64 * self.per_block) as f64;
         let mean = |blocks: &[f64]| blocks.iter().sum::<f64>() / values;
         let apart = mean(&self.blocks[self.blocks.len() - half..]) - mean(&self.blocks[..half]);
-        // By chance, the square of the difference is twice the variance of the mean of a half. Three times as much is
-        // rare.
+        // By chance alone, the mean square of the difference is twice the variance of the mean of a half. Three times
+        // that square is rare.
         (apart * apart - 6.0 * variance / values).max(0.0)
     }
 }
 
-/// What the finished rows of this run say about the other rows. It includes rows that failed, but no rows that could not
-/// be sent.
+/// What the finished rows of this run say about the other rows. Rows that failed are included. Rows that could not be
+/// sent are not.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowsSoFar {
     /// The cost of each row, in dollars.

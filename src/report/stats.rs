@@ -1,7 +1,7 @@
 //! The counters of a run: a pure fold over its events. Every view and the summary read them.
 //!
-//! Reads no clock: the current time is the time of the last event. A row is counted when its line is on disk, so the
-//! counters equal the number of lines in the files.
+//! This module reads no clock: the current time is the time of the last event. A row is counted when its line is on
+//! disk, so the counters equal the number of lines in the files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Stats {
     pub maybe_paid: u64,
     /// The usage of all finished rows.
     pub usage: Usage,
-    /// The cost of this usage, as far as prices are known.
+    /// The cost of this usage. Models without a price are left out.
     pub cost: Money,
     /// Finished rows whose model has no price.
     pub unpriced: u64,
@@ -134,8 +134,8 @@ impl Stats {
         }
     }
 
-    /// Returns the cost of all finished rows, as far as prices are known; `None` if tokens were used and no price is
-    /// known for any of them.
+    /// Returns the cost of all finished rows whose model has a price; `None` if tokens were used and no price is known
+    /// for any of them.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }

@@ -38,7 +38,7 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     format!("{}\n{}", wrap(&headline(stats, context), columns).join("\n"), list(&rows, columns))
 }
 
-/// Returns list rows of which only the first has the label.
+/// Returns list rows. Only the first of them has the label.
 fn labelled(
     label: &'static str,
     values: Vec<String>,

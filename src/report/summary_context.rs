@@ -25,7 +25,8 @@ pub(crate) struct SummaryContext {
     pub maybe_paid: u64,
     /// The same number for the run before this one, if that run was cut short.
     pub maybe_paid_before: u64,
-    /// The same number for all earlier runs, apart from those attempts, as far as the lines and counts show it.
+    /// The same number for all earlier runs, without the attempts in `maybe_paid_before`. Only attempts that are known
+    /// from lines or counts are included.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
@@ -42,6 +43,6 @@ pub(crate) struct SummaryContext {
 pub(crate) struct EarlierRuns {
     /// The tokens.
     pub usage: Usage,
-    /// The cost, as far as prices were known.
+    /// The cost of the usage whose price was known.
     pub cost: Money,
 }

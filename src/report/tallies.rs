@@ -55,7 +55,7 @@ impl FailedRows {
         self.faults.add(&row.message, || row.clone());
     }
 
-    /// Returns the first of them.
+    /// Returns the first of these rows.
     pub(crate) fn example(&self) -> Option<&FailedRow> {
         self.faults.first()
     }

@@ -179,8 +179,8 @@ impl ListRow {
 
 /// Returns the list rows as aligned lines of at most `columns`. Each has a line break at its end.
 ///
-/// A value that needs several lines stays in its column. If a verbatim value does not fit next to its label, it is on
-/// a line of its own, where the terminal can wrap it.
+/// A value that needs several lines stays in its column. If a verbatim value does not fit next to its label, the value
+/// goes on a line of its own, where the terminal can wrap it.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);

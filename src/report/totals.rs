@@ -1,5 +1,5 @@
-//! The rows, tokens and cost of the summary. If earlier runs worked on the same file, the sums over all runs come first,
-//! and those of this run come after them.
+//! The rows, tokens and cost of the summary. If earlier runs worked on the same file, the sums over all runs come
+//! first, and those of this run come after them.
 
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(cost(&known, &context(0.0)), "$0.0100 in this run, the cost of earlier runs is unknown");
     }
 
-    /// Returns the counters of a run after which seven rows of twelve were done before.
+    /// Returns the counters of a resumed run: earlier runs finished seven of the twelve rows.
     fn resumed(answers: &[Quality]) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(12), 7)));

@@ -1,11 +1,12 @@
 //! How much of each limit a run used, for the summary.
 //!
-//! The use of a limit is what counted against it, divided by what it allowed: the limit per minute times the minutes of
-//! the run. It is not the level of a bucket, because the buckets of a run that uses its limits well are nearly empty.
+//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed: the
+//! limit per minute times the minutes of the run. It is not the level of a bucket, because the buckets of a run that
+//! uses its limits well are nearly empty.
 //!
-//! A server may let through up to a minute's limit at once. So in a run of a few seconds, the use can be many times
-//! what the limit allows, and it says little. Runs of less than ten seconds show no use. Runs of less than a minute show
-//! no level. In any run, a use above 100 % is called a burst.
+//! A server may let through up to a minute's limit at once. So in a run of a few seconds, the use can be far above
+//! 100 %. Such a value says little. Runs of less than ten seconds show no use. Runs of less than a minute show no
+//! level. In any run, a use above 100 % is called a burst.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::domain::{Dimension, LimitUse};
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The use of a run that is shorter than this has no level.
 const MINUTE: Duration = Duration::from_secs(60);
-/// From this use on, a run has used a burst. The smaller excess of a long run is only rounding.
+/// A run has used a burst if its use is at least this high. In a long run, a use between 1 and this value is only a
+/// rounding error.
 const BURST: f64 = 1.02;
 
 /// How high the use of a limit is.
@@ -128,7 +130,7 @@ pub(crate) mod tests {
         assert!(lines(&[long], MINUTE)[0].starts_with("used 130% of requests (critical, with a burst), "));
     }
 
-    /// Returns what a run of this many seconds used of unchanged limits.
+    /// Returns the use of limits in a run of this many seconds, during which the limits did not change.
     pub(crate) fn limit_use(class: &str, counted: [u64; 3], limits: RateLimits, seconds: u64) -> LimitUse {
         let allowed = Dimension::ALL.map(|dimension| limits.of(dimension).map(|limit| u64::from(limit) * seconds / 60));
         LimitUse { pool: pool(class, [None; 3]).pool, counted, allowed }

@@ -5,7 +5,7 @@ use crate::domain::RunEvent;
 
 /// Receives the events of a run.
 pub trait Reporter {
-    /// Receives the next event. It must be quick, because it is called from the run's loop.
+    /// Receives the next event. This method must be quick, because the run's loop calls it.
     fn on_event(&mut self, event: &RunEvent);
 
     /// Shows the state of the run because the user asked for it. The default does nothing.

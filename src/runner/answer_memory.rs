@@ -78,7 +78,7 @@ impl AnswerShare {
         std::mem::replace(self, nothing)
     }
 
-    /// Counts the answer as `bytes` long. Returns whether more of the answer can be read immediately. If not, call
+    /// Sets the size of the answer to `bytes`. Returns whether more of the answer can be read immediately. If not, call
     /// [`AnswerShare::wait`] first.
     #[inline]
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
@@ -91,7 +91,8 @@ impl AnswerShare {
         let _waiting = Waiting::new(&memory);
         loop {
             let freed = memory.freed.notified();
-            // The future above exists before this check. So if memory is freed after the check, the future still wakes.
+            // The future above is created before this check. So if memory is freed after the check, the future still
+            // wakes.
             if self.may_read() {
                 return;
             }

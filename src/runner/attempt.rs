@@ -138,7 +138,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds the usage to the verdict on a broken answer, as far as the usage is known.
+/// Adds the known part of the usage to the verdict on a broken answer.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,

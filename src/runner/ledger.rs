@@ -35,7 +35,7 @@ pub trait Ledger {
     fn clear(&mut self, ticket: Ticket);
 
     /// Records that a request has ended without a line, and that the row was billed or may have been billed. The row
-    /// keeps its mark. If another request is sent for the row, it is also the mark of that request.
+    /// keeps its mark. If another request is sent for the row, the same mark is used for that request.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Writes the line of a finished row. The row's mark stays until the line is on disk.
@@ -78,7 +78,7 @@ pub struct JournalLedger {
     clock: RunClock,
     /// Slot of each ticket in flight, by the ticket's number.
     slots: Vec<Option<Slot>>,
-    /// Slots of rows without a request in flight that were billed or may have been billed.
+    /// Slots of rows that have no request in flight, but were billed or may have been billed.
     kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by their `seq`.
     unsynced: VecDeque<(u64, Slot)>,
@@ -91,7 +91,7 @@ impl JournalLedger {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Adds money that is in no line to the sums that later runs read: the cost of canaries.
+    /// Adds the cost of canaries to the sums that later runs read. No line contains this cost.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].

@@ -8,7 +8,7 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 /// Sending stops when the lines that wait for the disk have this many bytes in all. At forty thousand rows per second,
-/// a disk that writes nothing brings the run to this limit in a fifth of a second; at the rate limits of an account, it
+/// a run reaches this limit a fifth of a second after the disk stops writing. At the rate limits of an account, this
 /// takes hours. If the power fails, these lines can be lost. Lines for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// Rows are kept until their lines are on disk. When the kept rows have this many bytes, sending stops. This limit is

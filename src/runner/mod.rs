@@ -17,8 +17,8 @@
 //!
 //! Invariants:
 //! - A row is shown as done only after its line is on disk.
-//! - A row is marked as in flight in the ledger before its request is sent. So after a crash, the marks show which rows
-//!   may have been sent. The marks of one turn are written together.
+//! - Before a request is sent, the ledger marks its row as in flight. So after a crash, the marks show which rows may
+//!   have been sent. The marks of one turn are written together.
 //! - The lines of answers that have arrived are passed to the operating system before anything else is sent. So the
 //!   number of answers that a crash loses is never higher than the number of requests in flight.
 //! - While too many lines wait for a slow disk, or for a slow reader of standard output, no request is sent, and the

@@ -50,7 +50,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Clears the mark of a request that has ended without a line. If the row may have been billed, the mark stays: as
-    /// long as the row has no line, only the mark tells a later run so.
+    /// long as the row has no line, only the mark shows this to a later run.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
         match keeps_mark {
             Some(job) => self.ledger.keep(ticket, job),

@@ -53,8 +53,9 @@ pub struct Finish {
     pub kept: Vec<Job>,
     /// Number of requests that were aborted in flight. They may have been billed.
     pub aborted: u64,
-    /// Number of pending rows that were billed or may have been billed. If there is one, the marks in the ledger must
-    /// stay when it is closed: no line says so, and the next run counts these rows by their marks.
+    /// Number of pending rows that were billed or may have been billed. If there is such a row, the marks must stay
+    /// when the ledger is closed. No line shows that the row was billed, so the next run counts such rows by their
+    /// marks.
     pub maybe_billed: u64,
     /// What the run spent on requests that belong to no row: see [`JournalLedger::carry`](super::JournalLedger::carry).
     pub canary_spend: Money,

@@ -70,8 +70,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent, now);
     }
 
-    /// Ends an attempt that can't be marked. The request is not sent, because after a crash no mark would show that it
-    /// may have been billed.
+    /// Ends an attempt that can't be marked. The request is not sent: without a mark, a run after a crash would not
+    /// know that the request may have been billed.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

@@ -1,9 +1,9 @@
 //! Interrupts from the operating system.
 //!
-//! [`Signals::install`] is called before anything is read. From then on, the signals are caught. If the program did not
-//! catch them, most of them would end it. If several signals of one kind come before the run asks for the next signal,
-//! only one of them is kept. If the hang-up signal was already ignored when the program started, as with `nohup`, it
-//! stays ignored. This only works if the operating system shows which signals are ignored.
+//! [`Signals::install`] is called before anything is read. From then on, the signals are caught. Most signals end a
+//! program that does not catch them. If several signals of one kind come before the run asks for the next signal, only
+//! one of them is kept. If the hang-up signal was already ignored when the program started, for example because of
+//! `nohup`, it stays ignored. This only works if the operating system shows which signals are ignored.
 
 use std::future::poll_fn;
 use std::io;

@@ -8,7 +8,7 @@
 //! The scheduler stops asking for rows when the rows that it has reach [`MOST_BYTES`]. So one row always fits, whatever
 //! its size. When a policy replaces the request of a row, the new request counts as well, and may exceed the limit.
 //!
-//! All pools share these bytes. If a pool must pause or has low limits, its rows may use up all the bytes. In that case
+//! All pools share these bytes. If a pool must pause or has low limits, its rows can use up all the bytes. In that case
 //! no more rows are read, and a pool whose rows come later in the input has nothing to send. This state ends by itself:
 //! each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the rows of
 //! one pool come after all rows of another pool, the input is read from several places in turn (`order`), so that rows
@@ -29,13 +29,13 @@ const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// While an endpoint fails, the scheduler keeps this many rows ready to probe the endpoint. None of these rows has
 /// failed.
 const PROBES: usize = 4;
-/// When the rows that wait or are in flight have this many bytes, no more rows are read. The reader of the input holds
-/// up to a third of this number in addition, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
-/// 12 million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
+/// When the rows that wait or are in flight have this many bytes, no more rows are read. In addition, the reader of the
+/// input has up to a third of this number, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
+/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
-    /// Returns how many more rows are wanted. If callers offer more rows than that, this only costs memory.
+    /// Returns how many more rows are wanted. Callers can offer more rows than that, but this costs memory.
     pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
@@ -57,7 +57,7 @@ impl Scheduler {
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
     }
 
-    /// Returns whether the scheduler holds any row.
+    /// Returns whether any row is in the scheduler.
     pub(crate) fn holds_rows(&self) -> bool {
         self.waiting() + self.in_flight() > 0
     }

@@ -17,9 +17,9 @@ pub(super) struct Backoff {
 impl Backoff {
     /// For server faults and broken connections.
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
-    /// For overload of an endpoint that works, that is, one that answers other requests at the same time.
+    /// For overload of an endpoint that works: it answers other requests at the same time.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
-    /// For all other overload, and for refusals for too many requests at the same time.
+    /// For all other overload, and for refusals because too many requests are open at the same time.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
     /// Returns the delay before the next try, when `tries` tries have failed. The delay is never shorter than the wait

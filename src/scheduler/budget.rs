@@ -1,8 +1,8 @@
 //! Limits that the user sets for a whole run: money, requests, time.
 //!
-//! Before each send, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]). When the
-//! answer has come, its real cost replaces the reserved cost. So requests in flight can't exceed the budget. If no answer
-//! is kept but the attempt may have been billed, the whole reserved cost counts as spent.
+//! Before a request is sent, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]).
+//! When the answer has come, its real cost replaces the reserved cost. So requests in flight can't exceed the budget.
+//! If no answer is kept but the attempt may have been billed, the whole reserved cost counts as spent.
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ use super::flights::{End, Flight, Sent};
 use super::state::Scheduler;
 use super::step::Step;
 
-/// If a pool has no room for a canary, the pool is asked again after at most this time.
+/// If a pool has no room for a canary, the scheduler checks the pool again after at most this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After each answered canary, a row is sent alone. If this many of these rows have failed, the faults are not hidden
 /// refusals.

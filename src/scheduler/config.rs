@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::endpoint::{EndpointId, Window};
 use super::halt::HaltRule;
 
-/// When requests ask for a stream.
+/// Which requests ask for a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamMode {
     /// The first rows of each pool and rows with a large `max_tokens` ask for a stream. If the streams of the endpoint
@@ -51,9 +51,9 @@ pub struct Config {
     pub has_worked_before: bool,
     /// Whether a request that may have been billed is tried again.
     pub retry_ambiguous: bool,
-    /// When requests ask for a stream.
+    /// Which requests ask for a stream.
     pub stream: StreamMode,
-    /// When failing rows stop the run.
+    /// The rule that decides when failing rows stop the run.
     pub halt: HaltRule,
     /// The user's limits on the run.
     pub budget: Budget,

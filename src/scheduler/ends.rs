@@ -12,8 +12,8 @@ use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 
-/// How many attempts the history of a row can hold. Each further attempt replaces the last one in the list, and takes
-/// over its usage and its money.
+/// How many attempts the history of a row can hold. Each further attempt replaces the last attempt in the list. The
+/// usage and the money of the replaced attempt are added to the new one.
 const REMEMBERED: usize = 64;
 
 impl Scheduler {
@@ -127,8 +127,8 @@ impl Scheduler {
     }
 }
 
-/// Returns how much an attempt took from the limits. An answer takes its usage. A refusal takes only one request. If no
-/// answer came but the server may have processed the request, the attempt takes one request, the input and a part of
+/// Returns how much an attempt used of the limits. For an answer, this is its usage. For a refusal, it is only one
+/// request. If no answer came but the server may have processed the request, it is one request, the input and a part of
 /// the output.
 ///
 /// An answer may break off anywhere, so the output that it used is not known. Half of the predicted output counts as
@@ -149,7 +149,7 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns how much an attempt takes from the budget. For an answered attempt, this is its cost.
+/// Returns how much an attempt uses of the budget. For an answered attempt, this is its cost.
 fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
         Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
@@ -185,7 +185,7 @@ fn remember(
     let request_id = request_id.or_else(|| head?.request_id.take());
     let replaced = if entry.attempts.len() >= REMEMBERED { entry.attempts.pop() } else { None };
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
-    // Nearly every row has only one attempt. A list that grows by itself would begin with room for four.
+    // Nearly every row has only one attempt. Without this call, the list would begin with room for four attempts.
     entry.attempts.reserve_exact(1);
     let Ask { purpose, model, pool, template, cost: Cost { input_tokens: estimated_input, .. }, .. } =
         &entry.planned.ask;

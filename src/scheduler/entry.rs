@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) turns: u32,
     /// The endpoint's counts at the moment of the row's last fault.
     pub(super) at_fault: Option<Tally>,
-    /// Whether its request asks for a stream, once that is decided.
+    /// Whether the row's request asks for a stream; `None` until that is decided.
     pub(super) wants_stream: Option<bool>,
     /// Whether the row has met a fault that it caused itself.
     pub(super) is_suspect: bool,
@@ -57,7 +57,7 @@ impl Entry {
     }
 
     /// Returns whether an attempt was billed, or may have been billed. As long as the row has no line, only its mark in
-    /// the ledger says so.
+    /// the ledger shows this.
     pub(super) fn may_be_billed(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }

@@ -3,8 +3,8 @@
 //! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row goes into
 //! the error log. A fault whose cause is unknown uses up a try of the row only while the endpoint seems to work. While
 //! the endpoint seems to fail, a fault whose cause is unknown uses up no try. The endpoint is then probed
-//! (`endpoint::health`). Canaries (`canary`) and rows take turns as probes. A row that is used as a probe is one of
-//! those that have failed least often. Probing ends with the first answer. It also ends when the endpoint is given up
+//! (`endpoint::health`). Canaries (`canary`) and rows take turns as probes. If a row is the probe, it is one of the
+//! rows that have failed least often. Probing ends with the first answer. It also ends when the endpoint is given up
 //! and its rows are left pending.
 //!
 //! If the canary does not show the cause of the faults, the cause may still be unclear at the end of a run. All rows

@@ -53,7 +53,8 @@ impl Gates {
         self.closed.values().flatten()
     }
 
-    /// Removes and returns those rows behind any gate for which `is_wanted` returns true. The gates stay closed.
+    /// From the rows behind all gates, removes and returns the rows for which `is_wanted` returns true. The gates stay
+    /// closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

@@ -8,8 +8,8 @@
 //!
 //! Models can also make phases: while all rows of one model are sent, the limits of the other models are not used.
 //!
-//! This module is pure. It knows nothing of files: rows are numbers, and sizes are costs. Its memory is bounded,
-//! however long the input is.
+//! This module is pure. It knows nothing about files: rows are numbers, and sizes are costs. The memory that it needs
+//! is bounded, however long the input is.
 //!
 //! The written order is kept unless it takes at least 1.05 times as long as another order. The written order has
 //! advantages: rows that share a prompt prefix are often neighbours and profit from the cache, and people like to see

@@ -1,9 +1,9 @@
 //! Lets small rows pass a big row that waits for its bucket.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket holds them, up to a minute. While it
-//! waits, the small rows behind it may take a quarter of the refill. So the big row waits for at most four thirds of
-//! the time that its tokens take to refill, and small rows are sent at a quarter of the limit or more. The limit is
-//! used fully with and without passing, so the run does not take longer.
+//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. This takes up to a
+//! minute. While the big row waits, the small rows behind it may take a quarter of the refill. So the big row waits for
+//! at most four thirds of the time that its tokens take to refill, and small rows are sent at a quarter of the limit or
+//! more. The limit is used fully with and without passing, so the run does not take longer.
 //!
 //! The tokens of rows that pass are counted from the moment when the big row first had to wait. So the wait of the big
 //! row is bounded, however many rows pass.
@@ -51,8 +51,8 @@ impl PoolState {
     }
 
     /// Looks for a row that may pass the first row of the queue. Returns two things. The first is the place and the
-    /// reservation of a row that may pass; `None` if no row may pass. The second is when to ask again. The first row
-    /// needs `cost` and waits for `dimension` until `until`.
+    /// reservation of a row that may pass; `None` if no row may pass. The second is when to call this function again.
+    /// The first row needs `cost` and waits for `dimension` until `until`.
     pub(super) fn who_passes(
         &mut self,
         cost: Cost,

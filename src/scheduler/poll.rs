@@ -136,7 +136,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at a place of a queue. The pool has room for it, but the budget may not.
+    /// Sends the row at a place of a queue. The pool has room for the row, but the budget may have no room.
     fn send(
         &mut self,
         pool: usize,
@@ -145,8 +145,8 @@ impl Scheduler {
         now: Instant,
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
-        // In a run with a budget, every row has a price. Without a budget the money is reserved too, because the run can
-        // get a budget while requests are in flight.
+        // In a run with a budget, every row has a price. Without a budget the money is reserved too, because the run
+        // can get a budget while requests are in flight.
         let money = state.ready[at].planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}

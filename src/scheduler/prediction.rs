@@ -20,7 +20,7 @@ use crate::domain::{Ask, Cost, Usage};
 
 /// How many templates are learned separately. Rows of further templates use the pool's prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile of real output that is reserved. It is a little above the middle, so most answers use less than was
+/// This quantile of the real output is reserved. It is a little above the middle, so most answers use less than was
 /// reserved.
 const QUANTILE: f64 = 0.6;
 /// How many output tokens are predicted for a row before the first answer.

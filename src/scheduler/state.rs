@@ -1,6 +1,6 @@
 //! The state of a scheduler, and the methods that read it.
 //!
-//! The behaviour is in the files that use this one. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
+//! The behaviour is in the files that use this file. Rows come in (`ahead`), are queued (`queue`) and sent (`poll`).
 //! Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt (`halts`).
 
 use std::collections::{BTreeMap, HashMap};
@@ -126,7 +126,7 @@ impl Scheduler {
     }
 
     /// Returns how many rows are left for a later run although they were billed or may have been billed. Only their
-    /// marks in the ledger say so.
+    /// marks in the ledger show this.
     pub(crate) fn maybe_billed(&self) -> u64 {
         self.maybe_billed
     }

@@ -58,7 +58,8 @@ impl Scheduler {
         }
     }
 
-    /// Replaces the bounds of the concurrency window. The learned size is kept as far as the bounds allow.
+    /// Replaces the bounds of the concurrency window. A fixed size replaces the learned size. Otherwise the learned
+    /// size is kept, but not above the new largest size.
     ///
     /// With a smaller window, nothing more is sent until enough requests have ended. No request is canceled.
     fn set_window(&mut self, window: &Window) {

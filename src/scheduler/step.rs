@@ -26,9 +26,9 @@ pub enum Step {
         /// The ticket of the attempt.
         ticket: Ticket,
     },
-    /// Ask again at `until`, or after the next event.
+    /// Poll again at `until`, or after the next event.
     Wait {
-        /// When to ask again.
+        /// When to poll again.
         until: Instant,
         /// Why nothing more is sent at this moment.
         reason: Reason,
@@ -51,7 +51,7 @@ pub enum Next {
         /// Whether the attempt may have been billed.
         maybe_paid: bool,
         /// The row, if this attempt or an earlier one may have been billed. Its mark must stay, because no line of the
-        /// results says so yet.
+        /// results shows this yet.
         keeps_mark: Option<JobId>,
     },
     /// Another request is sent for the row. The answers that the row got so far were paid for, but are in no line of
@@ -64,7 +64,7 @@ pub enum Next {
     Pending {
         /// The row.
         planned: Box<Planned>,
-        /// Whether an attempt of the row was billed or may have been billed. No line of the results says so.
+        /// Whether an attempt of the row was billed or may have been billed. No line of the results shows this.
         maybe_paid: bool,
     },
     /// The attempt was a canary, so there is no row.

@@ -54,8 +54,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns what response heads showed about the limits of each pool. A pool whose limits no head reported is left
-    /// out.
+    /// Returns what response heads showed about the limits of each pool. Pools are left out if no head reported their
+    /// limits.
     pub(crate) fn learned(&self) -> Vec<LearnedPool> {
         self.pools.iter().filter_map(|state| state.pool.reported()).collect()
     }

@@ -67,7 +67,7 @@
 //!   search; pages of limits; CORS.
 //! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted, but served and priced as standard
 //!   requests.
-//! - Betas: anything that looks like a beta is accepted. The effects of betas, fallbacks included, are missing.
+//! - Betas: anything that looks like a beta is accepted. The effects of betas, including fallbacks, are missing.
 //! - With version 2026-10-21, the simulator refuses sampling parameters, but it accepts the other things that the API
 //!   refuses (documents in assistant messages, citations in user messages).
 //! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. There are no

@@ -2,7 +2,7 @@
 //!
 //! Only this part of the simulator uses the HTTP server library. The server owns its connections, and breaks them when
 //! a fault says so. It breaks a connection with a TCP reset, before the head or inside the body. Clients can't make the
-//! server use more resources than [`Bounds`] allows, and it answers only programs on this machine (`guard`).
+//! server use more resources than [`Bounds`] allows. The server answers only programs on this machine (`guard`).
 //!
 //! The server accepts connections in its own loop instead of using a web framework, because frameworks offer no time
 //! limit for receiving a head. The server has one handler, so it needs no routing.
@@ -115,12 +115,12 @@ impl SimServer {
         Ok(Self { url: format!("http://{address}"), address, stop, task })
     }
 
-    /// Returns its base URL, without a slash at the end.
+    /// Returns the base URL of the server, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Returns its address.
+    /// Returns the address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -20,7 +20,7 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 pub type SharedModel = Arc<Mutex<Model>>;
 
 /// Locks the model. If another task panicked while it held the lock, the model is still used, because each call leaves
-/// it in a valid state.
+/// the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }

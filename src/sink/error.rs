@@ -1,5 +1,5 @@
-//! The lines of failed rows. Each is a valid input row with an additional member `error`, except the lines of broken
-//! rows.
+//! The lines of failed rows. Each line is a valid input row with an additional member `error`. The lines of broken rows
+//! are an exception.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};
@@ -20,7 +20,7 @@ pub(super) struct Fault<'a> {
     pub(super) class: ErrorClass,
     /// The last failure.
     pub(super) failure: &'a Failure,
-    /// Whether the row, unchanged, may succeed in another run.
+    /// Whether the row may succeed in another run without a change.
     pub(super) is_retryable: bool,
 }
 
@@ -62,8 +62,8 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
 /// Appends the error line of a row that could not be read.
 ///
 /// Shape: `{"custom_id":null,"raw":"<at most 4 KiB>","error":{"class":"invalid_input","source","line",…}}`. If the
-/// row's label could be read, it is in `error.custom_id`. So the line is never confused with a row of that name. `now`
-/// is when the row was read.
+/// row's label could be read, the label is in `error.custom_id`. The member `custom_id` is always null, so the line is
+/// never confused with a row of that name. `now` is when the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);

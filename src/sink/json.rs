@@ -166,7 +166,8 @@ impl<'a> Object<'a> {
 
 /// Writes an amount as a decimal number of dollars: exact, no exponent, no trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
-    // The amount of one row nearly always fits into 64 bits, and a 128-bit division takes several times as long.
+    // The amount of one row nearly always fits into 64 bits. A 128-bit division takes several times as long as a 64-bit
+    // division.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
             push_number(out, amount / Money::PICO);
@@ -213,8 +214,8 @@ pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     Some(Money(dollars.checked_mul(Money::PICO.into())?.checked_add(pico.into())?))
 }
 
-/// Writes a number in decimal. The formatter of the standard library takes several times as long, and a line has ten
-/// numbers.
+/// Writes a number in decimal. The formatter of the standard library takes several times as long as this function, and
+/// a line has ten numbers.
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     if number < 10 {
         return out.push(b'0' + number as u8);

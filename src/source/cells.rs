@@ -24,7 +24,7 @@ impl InputCell {
     }
 }
 
-/// The content of a row in the input. Outputs that repeat the input's columns need it.
+/// The content of a row in the input. It is needed for outputs that repeat the input's columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRow {
     /// The row's cells, in the order of [`Reader::header`](super::Reader::header). A broken row can have more or fewer

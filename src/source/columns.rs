@@ -40,13 +40,13 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
 /// Returns the columns of the first JSON rows. Without a template, a member is a column only if it is not sent. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` takes
-    // its place.
+    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` is used
+    // instead.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();
     for item in open(input, &plain)?.take(LOOKED_AT) {
-        // Faults are ignored here. Another part of the program reports them.
+        // Faults are ignored here. Another part of the program reports these faults.
         let Ok(Item::Row(row)) = item else { continue };
         match &options.template {
             Some(_) => add_of_templates(&mut columns, &row, options),

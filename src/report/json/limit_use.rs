@@ -24,13 +24,13 @@ pub(crate) struct PoolUse {
 pub(crate) struct DimensionUse {
     /// What counted against the limit.
     counted: u64,
-    /// The limit per minute times the minutes of the run; null if there is no limit. If the limit changed, each limit
-    /// counts for the time in which it applied.
+    /// The limit per minute times the minutes of the run; null if there is no limit. If the limit changed during the
+    /// run, each of its values counts for the time in which it applied.
     allowed: Option<u64>,
     /// `counted` divided by `allowed`. It is above 1 if the run used a burst. Null if there is no limit.
     share: Option<f64>,
     /// `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90 %). Null if there is no
-    /// limit, and for a run of less than a minute, because bursts can make up all of its use.
+    /// limit. Also null for a run of less than a minute: one burst can be the whole use of such a run.
     level: Option<&'static str>,
 }
 

@@ -124,7 +124,7 @@ pub(crate) struct Failures<'a> {
     class: &'static str,
     /// The number of rows.
     rows: u64,
-    /// Whether any of the rows, unchanged, may succeed in another run.
+    /// Whether at least one of the rows may succeed in another run without a change.
     retryable: bool,
     /// The first of these rows; null when none is known.
     example: Option<Example<'a>>,
@@ -193,17 +193,18 @@ pub(crate) struct Progress {
     eta_s: Option<f64>,
     /// What the run waits for, if the remaining time can't be estimated; otherwise null.
     waiting_for: Option<&'static str>,
-    /// Uncached input tokens, cache writes included.
+    /// Uncached input tokens, including cache writes.
     input_tokens: u64,
     /// Input tokens read from a cache.
     cache_read_tokens: u64,
     /// Output tokens.
     output_tokens: u64,
-    /// Cost in dollars, as far as prices are known; null if tokens were used and no price is known for any of them.
+    /// Cost of the tokens whose price is known, in dollars. Null if tokens were used and none of them has a known
+    /// price.
     cost_usd: Option<f64>,
-    /// What all rows of this run will cost, in dollars, those that are finished included. Null on a pipe, if a price is
-    /// unknown, when the run stops early, while it waits for its last answers, and at first if there was no
-    /// estimate before the run.
+    /// What all rows of this run will cost in dollars, including the finished rows. Null on a pipe, if a price is
+    /// unknown, when the run stops early, and while it waits for its last answers. If there was no estimate before the
+    /// run, it is also null at first.
     projected_cost_usd: Option<Interval<f64>>,
     /// When this run will end (RFC 3339). Null on a pipe, at the end, when the run stops early, and while it
     /// waits.
@@ -230,7 +231,7 @@ struct OutageNow {
     fault: Cow<'static, str>,
     /// The last HTTP status; null if there was none.
     status: Option<u16>,
-    /// The message that came with it.
+    /// The message of the last failure.
     message: String,
     /// The length of the outage so far, in seconds.
     lasted_s: f64,

@@ -66,7 +66,7 @@ struct Feeder<'a> {
     has_begun: HasBegun,
 }
 
-/// The result of reading at one place of the input, until it is the turn of the next place.
+/// How the turn of one place of the input ended.
 enum Turn {
     /// A row to be sent was passed on.
     Sent,

@@ -34,13 +34,15 @@ impl Layout {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // `Sizes` has merged its blocks in pairs and then begun a new block, so the same is done here.
+            // `Sizes` has merged its blocks in pairs and then begun a new block. This code does the same with the
+            // places.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }
     }
 
-    /// Returns the places to read from, given these limits; `None` to read from the first row to the last.
+    /// Returns the places to read from under these limits; `None` if the input should be read from the first row to the
+    /// last.
     pub(crate) fn advise(&self, repeats: &Repeats, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let (order, gain) = self.sizes.advise(limits_of);
         let is_in_turn = matches!(order, ReadingOrder::Interleaved { .. });

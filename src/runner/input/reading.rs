@@ -11,7 +11,7 @@ pub(super) struct RowPlace {
     pub(super) input: usize,
     /// The number of the row among the rows of all inputs, from 0. Rows that are left out are counted too.
     pub(super) index: u64,
-    /// Where it begins in its input. Blank lines before a row are part of the row.
+    /// Where the row begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,
 }
 

@@ -47,10 +47,10 @@ pub struct Survey {
     pub(crate) first_changed: Option<String>,
     /// How many of the rows to be sent have the same request as the first row to be sent.
     pub(crate) same: u64,
-    /// The key of the first row to be sent, to compare the keys of the other rows with.
+    /// The key of the first row to be sent. The keys of the other rows are compared with this key.
     first_key: Option<JobKey>,
-    /// The lowest of the highest costs of the rows to be sent: no row can be sent with less money. `None` if no row has
-    /// a price.
+    /// Each row to be sent has a highest possible cost. This is the lowest of these costs: with less money, no row can
+    /// be sent. `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and their sums.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
@@ -77,7 +77,7 @@ pub(crate) struct ModelSum {
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
-    /// The highest cost of one paid answer to each of them. Rows without a price are not included.
+    /// The highest cost of all rows together, with one paid answer for each row. Rows without a price are not included.
     pub(crate) most: Money,
     /// Rows without a price.
     pub(crate) unpriced: u64,

@@ -18,9 +18,9 @@ const FAULTS_PER_ANSWER: u64 = 3;
 /// Who causes a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
-    /// The row causes it.
+    /// The row causes the fault.
     Row,
-    /// The endpoint causes it: it answers too few requests.
+    /// The endpoint causes the fault: the endpoint answers too few requests.
     Endpoint,
     /// The cause is unknown: no other request was answered since the row's last fault, or this is the row's first
     /// fault.

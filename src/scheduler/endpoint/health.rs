@@ -39,7 +39,7 @@ pub(crate) enum Sign {
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     has_worked: bool,
-    /// Whether the endpoint was ever reached. An error or a broken connection also counts.
+    /// Whether the endpoint was ever reached. After an error or a broken connection, it counts as reached too.
     was_reached: bool,
     faults_in_a_row: u32,
     /// The start of the period in which every fault was [`Sign::Unclear`].
@@ -68,7 +68,7 @@ impl Health {
         self.has_worked
     }
 
-    /// Returns whether the endpoint was ever reached. An error or a broken connection also counts.
+    /// Returns whether the endpoint was ever reached. After an error or a broken connection, it counts as reached too.
     pub(crate) fn was_reached(&self) -> bool {
         self.was_reached
     }

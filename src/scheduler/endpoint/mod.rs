@@ -92,7 +92,7 @@ impl Endpoint {
     }
 
     /// Notes whether requests may be sent to the endpoint at this moment. If not, returns the moment of the next check,
-    /// and the reason why none may be sent. `next_wake` is the moment when the next waiting row is tried again.
+    /// and the reason why no request may be sent. `next_wake` is the moment when the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

@@ -22,7 +22,7 @@ pub(crate) struct CanaryState {
     pub(crate) is_rows_turn: bool,
     /// Whether, since the last answer, a canary has failed in the same way as the rows.
     pub(crate) fails_alike: bool,
-    /// Whether a canary was rejected. Then no canary is sent to that model again.
+    /// Whether a canary was rejected. If so, no canary is sent to that model again.
     pub(crate) is_useless: bool,
     /// How many canaries were answered since a row was last answered.
     pub(crate) answered: u32,

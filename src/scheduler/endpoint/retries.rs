@@ -1,7 +1,7 @@
 //! A limit on the retries at an endpoint: the number of retries may exceed the number of successes only by a fixed
 //! number.
 
-/// By how much the number of retries at an endpoint may exceed the number of successes.
+/// The number of retries at an endpoint may exceed the number of successes by this much.
 const MOST: f64 = 100.0;
 /// How many retries a success adds. With one retry for each success, an endpoint that answers half of the requests
 /// never runs out of retries.

@@ -13,15 +13,15 @@
 //! answer subtracts one, and the sum never falls below zero. While fewer than a fifth of the answers report an
 //! overload, the sum stays near zero. While more than a fifth of the answers report an overload, the sum grows. The
 //! window is cut when the sum reaches 32, or half of the window's size if that is more. Eight overloads, one directly
-//! after another, cause a cut. So do 32 answers of which 40 % report an overload. If 10 % report an overload at random,
-//! there is one cut in tens of thousands of answers.
+//! after another, cause a cut. 32 answers also cause a cut if 40 % of them report an overload. If 10 % report an
+//! overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window computed as measured rate times measured latency. It reacts too late when the rate or the latency
 //!   changes. It also shrinks just when a burst could be used.
-//! - The share of overloads in the last 20 answers. When 10 % of all answers report an overload at random, every 25th
-//!   sample of 20 answers has more than a fifth of them. So in runs with harmless overload, the window was too small
-//!   most of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
+//! - The share of overloads in the last 20 answers. When 10 % of all answers report an overload at random, the share is
+//!   above a fifth in every 25th sample of 20 answers. So in runs with harmless overload, the window was too small most
+//!   of the time. These runs took 1.19 to 1.44 times as long as the shortest possible time.
 
 use std::time::Duration;
 
@@ -114,7 +114,8 @@ impl Window {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
-    /// Adopts the bounds of `other`. The learned size is kept as far as these bounds allow.
+    /// Adopts the bounds of `other`. A fixed size replaces the learned size. Otherwise the learned size is kept, but
+    /// not above the new largest size.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;

@@ -27,11 +27,11 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether cache reads count against the input limit, as with the oldest models.
+    /// Whether cache reads count against the input limit. Only the oldest models count them.
     pub counts_cache_reads: bool,
     /// Prices; `None` when unknown.
     pub price: Option<SimPrice>,
-    /// The prices of a call whose prompt has more than this many tokens, cached tokens included. They apply to all
+    /// The prices of a call whose prompt has more than this many tokens, including cached tokens. They apply to all
     /// tokens of the call.
     pub long_price: Option<(u64, SimPrice)>,
     /// The features that it accepts.
@@ -85,7 +85,7 @@ impl ModelTraits {
 /// What happens to a request for a model that is not in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The answer is a 404, as with the API.
+    /// The answer is a 404. The API answers in the same way.
     #[default]
     NotFound,
     /// The request is served like a request for the first model of the list. But the answer has the requested model

@@ -22,11 +22,11 @@ pub struct FaultRule {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
-    /// Only requests whose body contains one of these texts; all requests if there is no text.
+    /// Only requests whose body contains one of these texts. If the list is empty, all requests.
     pub contains: Vec<String>,
-    /// Only requests for these models; all requests if there is no model.
+    /// Only requests for these models. If the list is empty, all requests.
     pub models: Vec<String>,
-    /// Only requests with these numbers; all requests if there is no number. Requests are numbered from 1 as they
+    /// Only requests with these numbers. If the list is empty, all requests. Requests are numbered from 1 as they
     /// arrive.
     pub arrivals: Vec<u64>,
     /// The rule applies from this time on, counted from the start.
@@ -92,7 +92,7 @@ pub enum Fault {
         /// Time between pieces.
         every: Duration,
     },
-    /// The body ends too early. There is no connection error, so it looks like the end of a complete body.
+    /// The body ends too early. There is no connection error, so the body looks complete.
     Truncated {
         /// The part that is sent, from 0 to 1.
         at: f64,

@@ -36,7 +36,8 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
-    /// Returns the answer to a request that a fault ends before it becomes a call; `None` if the fault needs a call.
+    /// Some faults end a request before it becomes a call. Returns the answer to such a request; `None` if the fault
+    /// needs a call.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Injected(status.clone(), account),

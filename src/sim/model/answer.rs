@@ -88,8 +88,8 @@ pub(super) fn to(prompt: &Prompt<'_>, model: &SimModel, config: &SimConfig, hash
     answer
 }
 
-/// The maximum number of tokens in an answer, by the simulator's own counter. `stop_reason` is the reason that an
-/// answer with this many tokens has.
+/// The maximum number of tokens in an answer, by the simulator's own counter. `full` is the stop reason of an answer
+/// with this many tokens.
 #[derive(Clone, Copy)]
 struct Room {
     tokens: u64,

@@ -47,7 +47,7 @@ pub struct Books {
     pub answered_again: u64,
     /// Requests that arrived although clients of their model class had been told to wait.
     pub too_early: u64,
-    /// By how much the earliest of these requests was too early, in milliseconds.
+    /// The highest number of milliseconds by which one of these requests was too early.
     pub too_early_ms: u64,
     /// The time of the first of these requests, in seconds since the start.
     pub first_too_early_s: Option<f64>,

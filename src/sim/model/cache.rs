@@ -77,7 +77,7 @@ impl Cache {
         (split, writes)
     }
 
-    /// Returns the number of tokens of the longest prefix that can be read, and renews its entry.
+    /// Returns the number of tokens of the longest prefix that can be read, and renews the entry of that prefix.
     fn longest_hit(&mut self, prefixes: &[Prefix], least: u64, now: Instant) -> Option<u64> {
         let ends = (0..prefixes.len()).rev().filter(|&at| prefixes[at].breakpoint.is_some());
         for end in ends {

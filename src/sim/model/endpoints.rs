@@ -33,9 +33,9 @@ const ADMIN_KEY: &str = "sk-ant-admin";
 /// The sender of a request, identified by an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// The organization whose limits it uses.
+    /// The organization whose limits the sender uses.
     pub organization: u64,
-    /// Whether it may ask for the limits of the organization.
+    /// Whether the sender may ask for the limits of the organization.
     pub is_admin: bool,
 }
 
@@ -73,7 +73,7 @@ impl Model {
         }
     }
 
-    /// Returns the sender of a request. Its key identifies it.
+    /// Returns the sender of a request. The key identifies the sender.
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
@@ -184,8 +184,8 @@ fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
     Ok(version)
 }
 
-/// Refuses values that do not look like a beta. One message lists all of them, as in the API. The simulator does not
-/// know which betas exist.
+/// Refuses values that do not look like a beta. One message lists all such values. The API does the same. The simulator
+/// does not know which betas exist.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
     let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|beta| !beta.is_empty());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What will happen to one request, as far as this is known when the request arrives.
+/// What will happen to one request. It contains only what is known when the request arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// When it arrived, in seconds since the start.
@@ -25,7 +25,7 @@ pub struct Line {
     pub reason: Option<&'static str>,
     /// The number of the rule of the fault plan that applied, from 0.
     pub fault: Option<usize>,
-    /// Input tokens of an admitted call, cached ones included.
+    /// Input tokens of an admitted call, including cached tokens.
     pub input_tokens: Option<u64>,
     /// Output tokens that the call will have.
     pub output_tokens: Option<u64>,

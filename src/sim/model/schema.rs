@@ -195,7 +195,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns both ends of a range. If one end is missing, this function chooses it to fit the other end.
+/// Returns both ends of a range. If one end is missing, this function chooses an end that fits the other end.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),

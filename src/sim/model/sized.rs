@@ -1,7 +1,8 @@
 //! Calls that are given by their sizes, without a body.
 //!
-//! A forecast plays tens of thousands of calls. It knows their sizes and how long they take, and needs no texts. So a
-//! call is given by its sizes here. Limits and refusals are the same as for a request with a body. Nothing is billed.
+//! A forecast plays tens of thousands of calls. The forecast knows the size and the duration of each call, and needs no
+//! texts. So here a call is given by its sizes. Limits and refusals are the same as for a request with a body. Nothing
+//! is billed.
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// Returns a piece of text with this many tokens. `seed` decides where it starts.
+    /// Returns a piece of text with this many tokens. `seed` decides where the piece starts.
     pub(super) fn new(seed: u64, tokens: u64) -> Self {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }

@@ -33,7 +33,7 @@ impl Wire {
         Self(Arc::new(State { is_cut, open, opened: Instant::now(), quiet_since_ms }))
     }
 
-    /// Begins a request. It ends when the returned value is dropped.
+    /// Begins a request. The request ends when the returned value is dropped.
     pub(super) fn begin(&self) -> Busy {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())

@@ -22,7 +22,7 @@ const FLUSH: Duration = Duration::from_millis(2);
 /// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// The connection over which the request came. It counts as in use.
+    /// The connection over which the request came. The connection counts as in use.
     pub busy: Busy,
     /// The request's share of the bytes that can be in flight.
     pub share: Share,

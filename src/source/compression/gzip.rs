@@ -8,8 +8,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// How far back deflate data can refer, in bytes. The decoder gets a buffer of this size, and each call of it may use
-/// the whole rest of the buffer. So when the decoder finds damage, it has already returned everything that it unpacked
+/// How far back deflate data can refer, in bytes. The decoder gets a buffer of this size. In each call, it can use the
+/// whole free part of the buffer. So when the decoder finds damage, it has already returned everything that it unpacked
 /// before.
 const WINDOW: usize = 32 << 10;
 

@@ -35,12 +35,12 @@ impl Compression {
         }
     }
 
-    /// Returns how an input with these first bytes is compressed; `None` if it is not.
+    /// Returns how an input with these first bytes is compressed; `None` if it is not compressed.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            // A skippable frame. Some packers write one before the first frame with data.
+            // A skippable frame. Some packers write such a frame before the first frame with data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
