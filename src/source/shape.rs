@@ -25,7 +25,7 @@ use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
 /// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
-/// is surely other data under a wrong name. It would also be repeated in every line about its row.
+/// is surely other data under a wrong name. Also, every line about the row would repeat the label.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -37,7 +37,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
 /// Which member is the label.
 #[derive(Debug)]
 pub(super) struct Label {
-    /// The member that `--id` asks for. Without `--id`, the label is `custom_id`, or else `id`.
+    /// The member that `--id` names. Without `--id`, the label is `custom_id`, or `id` if there is no `custom_id`.
     pub asked: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! How requests are authorized: with a fixed key, or with a token that expires. The transport asks for a token before
 //! each request.
 //!
-//! Each credential that is sent is kept here as a secret, so that it can be removed from the texts of servers. The
+//! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
 //! transport stores each credential before it sends the request, so a source of tokens can't forget to do so. Only the
 //! last few tokens are kept. We assume that an answer repeats only tokens that reached the server between the request
 //! and the end of this answer.
@@ -42,7 +42,7 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>
 
 /// A source of credentials that expire. Its `Debug` form must not show them.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// Returns the current credential. As long as the credential does not change, this must be the same `Arc`.
+    /// Returns the current credential. While the credential does not change, each call must return the same `Arc`.
     ///
     /// This function is called for each request, and several calls may run at the same time. The time limit of a
     /// request includes the time of this call.

@@ -76,7 +76,8 @@ fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address contains, if it is mapped, translated, compatible, NAT64 or 6to4.
+/// Returns the IPv4 address that an IPv6 address contains, if the IPv6 address is mapped, translated, compatible, NAT64
+/// or 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];

@@ -16,8 +16,8 @@
 //! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from the texts of the
 //!   server.
 //!
-//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would end long calls
-//! without streaming.
+//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would abort long
+//! calls that do not stream.
 
 mod client;
 mod config;

@@ -3,7 +3,7 @@
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:
 //!
-//! 1. `code.rs` blanks comments, strings and `#[cfg(test)]` items.
+//! 1. `code.rs` replaces comments, strings and `#[cfg(test)]` items with blanks.
 //! 2. `paths.rs` finds every remaining path, expands `use` trees, and resolves `self` and `super`.
 //! 3. `rules.rs` compares the paths with the tables.
 //!

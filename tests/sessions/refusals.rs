@@ -1,8 +1,8 @@
 //! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
 //! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
-//! here is tried as a run and as a dry run. Only things that are needed for sending are not checked by a dry run; such
-//! cases use [`refused_once`].
+//! here is tried as a run and as a dry run. A dry run skips only the checks of things that are needed for sending. The
+//! cases for these checks use [`refused_once`].
 
 use std::process::{Command, Stdio};
 

@@ -37,7 +37,7 @@ pub(super) fn name(at: usize) -> String {
     at.to_string()
 }
 
-/// Adds a text to an environment. Returns the names it uses.
+/// Adds a text to an environment. Returns the names that the text uses.
 pub(super) fn add(
     environment: &mut Environment<'static>,
     source: Source<'_>,

@@ -2,9 +2,9 @@
 //! every path, in every kind of folder. Some things are put there after the program has checked a path and before it
 //! opens the file.
 //!
-//! The judge shares no code with the program. It knows which user made which file. It checks that nothing outside was
-//! changed, that the program used nothing that another user had put there, and that other users can't open any file
-//! that the program left.
+//! The judge shares no code with the program. It knows which user made which file. It checks three things. Nothing
+//! outside was changed. The program used nothing from other users. Other users can't open the files that the program
+//! left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};

@@ -249,7 +249,7 @@ fn start((command, input): (Command, Option<String>)) -> std::thread::JoinHandle
     }
 }
 
-/// Returns for each row the files in which it has a line. Everything in the folder and the output of pipes is searched.
+/// Returns for each row the files in which it has a line. Searches all files in the folder, and the output of pipes.
 fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
     let mut texts: BTreeMap<(u64, u64), (String, String)> = BTreeMap::new();
     for (path, bytes) in folder.contents() {
@@ -340,7 +340,7 @@ fn replacements(size: Size) -> Seen {
 }
 
 /// Opens the log as soon as nobody has locked it. Another test can be starting a program at this moment. Until that
-/// program runs, it holds copies of all open files and their locks. This takes only milliseconds.
+/// program runs, its process has copies of all open files and their locks. This takes only milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {
