@@ -1,15 +1,16 @@
-//! Checks `--max-cost` against the books of the simulated API: random rows of several models, random budgets, random
-//! faults and random kills, on virtual time, over one to three runs on the same results.
+//! Checks `--max-cost` against the books of the simulated API, on virtual time. One to three runs write to the same
+//! results. Rows of several models, budgets, faults and kills are random.
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
 //! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. This
-//!   includes answers that were charged and lost: the connection broke inside them, they came too late, their stream
-//!   carried an error, they were aborted, or the process died before their lines were written.
+//!   includes answers that were charged and lost. An answer is lost if the connection broke in the middle of it, it
+//!   came too late, its stream contained an error, it was aborted, or the process died before its line was written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
-//!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts: the cost of each
-//!   answer that it has, and the highest possible cost of each attempt whose answer is lost and that may have been
-//!   charged. The next row can be any unfinished row, so the test uses the most expensive unfinished row.
+//!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts
+//!   the cost of each answer that it has. If an answer is lost and may have been charged, the program counts the
+//!   highest possible cost of that attempt. The next row can be any unfinished row, so the test uses the most expensive
+//!   unfinished row.
 //!
 //! `RUNS=20000 cargo test --test budget` tries more runs; `FIRST` is the first seed.
 

@@ -3,8 +3,8 @@
 //!
 //! There are two judges. One is the simulator, which counts tokens with its own code. The test also multiplies this
 //! count, up to the highest possible count: no tokenizer makes more tokens than bytes. The other is the most expensive
-//! usage that is possible: one token for each byte of text, written to the cache with the longest lifetime that a cache
-//! mark asks for, and a whole window in each turn of a tool that the API runs. The money for a usage is computed in
+//! usage that is possible. It has one token for each byte of text, written to the cache with the longest lifetime in
+//! the cache marks. Each turn of a tool that the API runs uses a whole window. The money for a usage is computed in
 //! this file.
 
 use std::collections::BTreeMap;

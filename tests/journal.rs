@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// The possible additional cost of each line. It is added to the line's known cost.
+/// Each attempt in a line may have cost this much more than its known cost.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------

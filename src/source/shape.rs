@@ -7,8 +7,8 @@
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
 //!   (null counts as missing). All remaining members are kept with the row and not sent.
 //!
-//! With a template, every member is a column, and the prompt comes from the template. Members that are request fields
-//! are parameters as well, except that `prompt`, `messages` and `params` are columns only.
+//! With a template, every member is a column, and the prompt comes from the template. A member that is a request field
+//! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
 //!
 //! Two members of a row, or of its `params`, must not have the same name. Parsers differ on which of the two values
 //! they use, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are

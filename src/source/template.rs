@@ -248,7 +248,7 @@ impl Template {
     /// Fills the template with a row.
     ///
     /// # Errors
-    /// Any [`TemplateError`], except those of a template as a whole.
+    /// Any [`TemplateError`], except the errors that [`Template::parse`] finds.
     pub(super) fn fill(&self, columns: &[(&str, Cell<'_>)]) -> Result<Filled, TemplateError> {
         let mut texts = self.filled(columns)?;
         let Form::Messages(messages) = &self.inner.form else {

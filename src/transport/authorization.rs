@@ -27,7 +27,7 @@ const KNOWN: usize = 8;
 pub enum Authorization {
     /// All requests have the same credential.
     Fixed(Arc<Credential>),
-    /// The source is asked for a credential before each request.
+    /// The transport asks the source for a credential before each request.
     Asked(Arc<dyn CredentialSource>),
 }
 

@@ -154,7 +154,7 @@ impl SourcePath {
         start.split("::").enumerate().all(|(at, part)| self.segments.get(at).is_some_and(|own| own == part))
     }
 
-    /// Returns whether the path contains these segments in a row.
+    /// Returns whether the path contains these segments one after the other.
     pub fn contains(&self, name: &str) -> bool {
         let parts: Vec<&str> = name.split("::").collect();
         self.segments.windows(parts.len()).any(|window| window == parts)

@@ -489,7 +489,8 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // The first texts are the files as they are. The later texts are pieces of several files, cut anywhere.
+        // The first texts are unchanged files. The later texts consist of pieces of several files, cut at random
+        // positions.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {

@@ -283,8 +283,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Lets threads open one log again and again. Each time, the log gets entries. They are compacted at the end, or at the
-/// next start if the run dies. Returns the line of the report.
+/// Makes several threads open the same log again and again. Each time, the log gets entries. The entries are compacted
+/// at the end, or at the next start if the run dies. Returns the line of the report.
 ///
 /// If a thread could open the log while the log is being replaced, this thread would write to the old file, and its
 /// entry would be lost.
