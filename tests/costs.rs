@@ -1,5 +1,5 @@
-//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. No bill of the
-//! simulated API, and no usage that is possible for the request, may cost more than this bound.
+//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. Every bill of the
+//! simulated API must be within this bound, and so must the cost of every usage that is possible for the request.
 //!
 //! There are two judges. One is the simulator, which counts tokens with its own code. The test also multiplies this
 //! count, up to the highest possible count: no tokenizer makes more tokens than bytes. The other is the most expensive

@@ -50,7 +50,7 @@ pub(super) enum Within {
     Row,
     /// In `params`. The member is sent.
     Params,
-    /// In a row that also has `params`, but outside of `params`. The member is kept with the row.
+    /// In a row with `params`, but outside of `params`. The member is kept with the row.
     OutsideParams,
 }
 

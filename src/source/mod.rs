@@ -1,6 +1,6 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, these are a
+//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, the reader contains a
 //! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
 //! `lines`) parses it. To add a format, add a file and a match arm in the reader.
 //!
@@ -200,7 +200,7 @@ pub struct Options {
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
     pub labels_only: bool,
-    /// The file to which a pipe is copied while it is read, so that its rows can be read again.
+    /// The file to which the bytes of a pipe are copied. The rows of the pipe can be read again from this file.
     pub spool: Option<PathBuf>,
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// Numbers of parts of a pattern. The next name of a path below the root is compared with these parts.
+/// Indices of parts of a pattern. The next name of a path below the root is compared with these parts.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {

@@ -3,8 +3,8 @@
 //!
 //! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
 //! transport stores each credential before it sends the request, so a source of tokens can't forget to do so. Only the
-//! last few tokens are kept. We assume that an answer repeats only tokens that reached the server between the request
-//! and the end of this answer.
+//! last few tokens are kept. We assume: if an answer repeats a token, this token reached the server between the request
+//! and the end of the answer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, to find them in texts of servers. These are the current credential and the
+/// How many credentials are kept, to find them in texts that servers send. These are the current credential and the
 /// credentials just before it.
 const KNOWN: usize = 8;
 
@@ -75,7 +75,7 @@ impl Authorizer {
     /// Returns an authorizer that has sent nothing yet.
     ///
     /// # Errors
-    /// When the credential is fixed and unusable.
+    /// The credential is fixed, and it can't be used.
     pub(super) fn new(source: Authorization, others: Vec<SecretString>) -> Result<Self, UnusableKey> {
         let authorizer = Self { source, others, known: RwLock::default() };
         match &authorizer.source {

@@ -163,7 +163,7 @@ fn an_output_that_can_not_be_written_is_refused() {
     };
     set(&folder.path(""), 0o755);
     set(&locked, 0o555);
-    // If this user may write everywhere, the program is started as another user.
+    // If this user can write to every folder, the test starts the program as another user.
     let is_root = std::fs::write(locked.join("probe"), "").is_ok();
     let run = |flags: &[&str]| {
         let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();

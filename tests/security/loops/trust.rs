@@ -186,7 +186,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
 /// The files of a run, by their paths within its folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The server to which runs may send requests, and the server to which they must not.
+/// The server to which runs may send requests, and the server that must not get any request.
 struct Servers {
     good: Hostile,
     evil: Hostile,
