@@ -1,15 +1,16 @@
-//! Checks `--max-cost` against the books of the simulated API: random rows of several models, random budgets, random
-//! faults and random kills, on virtual time, over one to three runs on the same results.
+//! Checks `--max-cost` against the books of the simulated API, on virtual time. One to three runs write to the same
+//! results. Rows of several models, budgets, faults and kills are random.
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
 //! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. This
-//!   includes answers that were charged and lost: the connection broke inside them, they came too late, their stream
-//!   carried an error, they were aborted, or the process died before their lines were written.
+//!   includes answers that were charged and lost. An answer is lost if the connection broke in the middle of it, it
+//!   came too late, its stream contained an error, it was aborted, or the process died before its line was written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
-//!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts: the cost of each
-//!   answer that it has, and the highest possible cost of each attempt whose answer is lost and that may have been
-//!   charged. The next row is one of the rows that are not finished, so the most expensive of these is the limit.
+//!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts
+//!   the cost of each answer that it has. If an answer is lost and may have been charged, the program counts the
+//!   highest possible cost of that attempt. The next row can be any unfinished row, so the test uses the most expensive
+//!   unfinished row.
 //!
 //! `RUNS=20000 cargo test --test budget` tries more runs; `FIRST` is the first seed.
 
@@ -60,7 +61,7 @@ fn no_run_spends_more_than_its_budget_and_none_stops_before_the_budget_is_used()
 
     println!("{seen:?} in {runs}");
     assert!(wrong.is_empty(), "{} of {runs} runs:\n{}", wrong.len(), wrong.join("\n"));
-    // The cases are only worth something if they really lose answers, stop and resume.
+    // The test is useful only if its runs really lose answers, stop and resume.
     let Seen { lost, stopped, finished, killed, resumed, canaries } = seen;
     assert!(
         lost > runs && stopped.min(finished).min(killed).min(resumed) > runs / 20 && canaries > runs / 100,
@@ -68,10 +69,10 @@ fn no_run_spends_more_than_its_budget_and_none_stops_before_the_budget_is_used()
     );
 }
 
-/// What the cases were like, taken together.
+/// What happened in all cases together.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Answers that were charged and that the client did not get as a whole.
+    /// Answers that were charged but did not reach the client completely.
     lost: u64,
     /// Runs that the budget stopped.
     stopped: u64,
@@ -79,7 +80,7 @@ struct Seen {
     finished: u64,
     /// Runs that were killed or aborted.
     killed: u64,
-    /// Runs that resumed another one.
+    /// Runs that resumed an earlier run.
     resumed: u64,
     /// Charged requests that belong to no row.
     canaries: u64,
@@ -100,15 +101,15 @@ struct Case {
     retry_for_s: u64,
 }
 
-/// How a run ends, unless it ends by itself before.
+/// What ends a run, if the run does not end by itself first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     ByItself,
-    /// It is interrupted and its requests are aborted, after this time in seconds.
+    /// After this time in seconds, the run is interrupted and its requests are aborted.
     AbortedAfter(f64),
     /// The process dies after this time in seconds.
     DiesAfter(f64),
-    /// The process dies when it has changed the disk this often.
+    /// The process dies after this many changes to the disk.
     DiesAtChange(u64),
 }
 
@@ -117,7 +118,7 @@ impl Case {
         let mut rng = Rng::with_seed(seed);
         let rows = rows(&mut rng);
         let total = rows.iter().fold(Money::ZERO, |sum, row| sum + most(row));
-        // From less than one row to more than all rows.
+        // The budget is enough for less than one row, for more than all rows, or for something between.
         let share = [0.02, 0.1, 0.3, 0.6, 1.2, 3.0][rng.usize(..6)] * (0.5 + rng.f64());
         let budget = Money::from_dollars(total.dollars() * share);
         let faults = faults(&mut rng, seed);
@@ -233,7 +234,7 @@ impl Case {
         // Ends the tasks of the requests: the clients leave.
         drop(runtime);
         let mut model = lock(&model);
-        // The API finishes what it still does.
+        // The API finishes the requests that it is still processing.
         model.stats(Instant::from_secs(1_000_000));
         let books = model.books();
         let (calls, usd) = books.by_id.values().fold((0, 0.0), |(calls, usd), own| (calls + own.calls, usd + own.usd));
@@ -381,7 +382,7 @@ fn most(row: &Planned) -> Money {
     row.ask.expense.expect("every model of these has a price").most
 }
 
-/// Up to four kinds of faults. Each strikes some of the attempts, in all of the run or in a part of it.
+/// Up to four kinds of faults. Each kind affects some of the attempts, during the whole run or a part of it.
 fn faults(rng: &mut Rng, seed: u64) -> Value {
     let rules: Vec<Value> = (0..rng.usize(..5))
         .map(|_| {

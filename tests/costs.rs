@@ -1,10 +1,11 @@
-//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. No bill of the
-//! simulated API, and no usage that is possible for the request, may cost more than this bound.
+//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. Every bill of the
+//! simulated API must be within this bound, and so must the cost of every usage that is possible for the request.
 //!
-//! There are two judges. One is the simulator, which counts tokens with its own code. Its count is also multiplied, as
-//! far as is possible: no tokenizer makes more tokens than bytes. The other is the most expensive usage that is
-//! possible: one token for each byte of text, written to the cache with the longest lifetime that a cache mark asks for,
-//! and a whole window in each turn of a tool that the API runs. The money for a usage is computed in this file.
+//! There are two judges. One is the simulator, which counts tokens with its own code. The test also multiplies this
+//! count, up to the highest possible count: no tokenizer makes more tokens than bytes. The other is the most expensive
+//! usage that is possible. It has one token for each byte of text, written to the cache with the longest lifetime in
+//! the cache marks. Each turn of a tool that the API runs uses a whole window. The money for a usage is computed in
+//! this file.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -60,7 +61,7 @@ fn no_answer_of_the_simulated_api_is_billed_above_the_bound() {
                 close += u64::from(cost.times(2) > most);
                 longer += u64::from(number >= usual.len() && skew > 1.1);
             }
-            // One answer for each row is the worst that a run without faults can pay.
+            // In a run without faults, at most one answer per row is paid for.
             let dearest = usual.iter().chain(&skewed).map(|usage| row.tariff.cost(usage)).max();
             all += dearest.unwrap_or_default();
             most_of_all += most;
@@ -157,8 +158,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns by how much the tokens of the prompt can be multiplied at most: no tokenizer makes more tokens than
-    /// bytes, and pictures have a highest count.
+    /// Returns the largest factor by which the tokens of the prompt can be multiplied: no tokenizer makes more tokens
+    /// than bytes, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -293,7 +294,7 @@ impl PriceList {
 
 /// The prices of a request.
 struct Tariff {
-    /// Prices for prompts above a number of tokens, by rising number.
+    /// Prices for prompts with more than a number of tokens, sorted by this number.
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,
@@ -396,8 +397,7 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt with about as many tokens as the step at which the prices of Haiku 5.5 change, by the count of the
-/// simulator.
+/// Returns a prompt of about the length at which the prices of Haiku 5.5 change, as the simulator counts tokens.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])
@@ -465,8 +465,8 @@ fn text(random: &mut fastrand::Rng) -> String {
 
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
-/// The most that a request can use: one token for each byte of text, in each turn that the API can take. Only a prompt
-/// with cache marks can use the cache; but a tool that the API runs can use it in any case.
+/// The most that a request can use: one token for each byte of text, in each turn that the API can take. Usually only a
+/// prompt with cache marks can use the cache. A tool that the API runs can use the cache even without cache marks.
 struct Prompt {
     /// The tokens of the prompt itself.
     own_tokens: u64,
@@ -492,7 +492,7 @@ impl Prompt {
         let max_tokens = body["max_tokens"].as_u64().expect("a number");
         let tools: Vec<&Value> = body["tools"].as_array().map_or(Vec::new(), |tools| tools.iter().collect());
         let kind = |tool: &Value, start: &str| tool["type"].as_str().is_some_and(|kind| kind.starts_with(start));
-        // Without a limit, the API takes ten turns and a last one.
+        // Without a limit, the API takes ten turns and then one last turn.
         let uses = |start: &str| -> u64 {
             tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
         };

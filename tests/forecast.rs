@@ -1,4 +1,4 @@
-//! Forecasts against what really happens. `benches/plan` judges more and larger workloads.
+//! Compares forecasts with the real cost and time. `benches/plan` does the same for more and larger workloads.
 
 mod support;
 

@@ -28,9 +28,9 @@ use serde_json::value::RawValue;
 const RESULTS: &str = "d/out.jsonl";
 const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
-/// What a row in flight may cost at most.
+/// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// What each attempt in a line may have cost in addition to its known cost.
+/// Each attempt in a line may have cost this much more than its known cost.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------
@@ -517,7 +517,7 @@ fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     assert_eq!(left_over, None, "at {at}");
 }
 
-/// Returns what this many answers cost.
+/// Returns the cost of this many answers.
 fn spent(answers: u64) -> Money {
     Money(1_500_000).times(answers)
 }
@@ -966,7 +966,7 @@ const NONE_FAIL: &[u64] = &[];
 struct Reported {
     /// Labels whose line was reported durable.
     committed: BTreeSet<String>,
-    /// What closing reported; `None` when anything failed.
+    /// What closing the journal reported; `None` if anything failed.
     closed: Option<Closed>,
 }
 

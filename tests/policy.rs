@@ -1,7 +1,7 @@
 //! The error policy, row by row: what each kind of response means, and what each failure on the wire means.
 //!
-//! Each row is tested all the way from bytes to verdict. The scheduler decides how long a run waits, how often it tries
-//! again, and when it gives up.
+//! Each row is tested completely: from the bytes of a response, or from a failure, to the verdict. The scheduler
+//! decides how long a run waits, how often it tries again, and when it gives up.
 
 mod exchange;
 #[path = "exchange/policy.rs"]

@@ -1,5 +1,5 @@
-//! Random runs through trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models
-//! that do not exist, endpoints that die.
+//! Random runs with trouble, on virtual time: rows that always fail, outages, limits that a gateway hides, models that
+//! do not exist, endpoints that die.
 //!
 //! In all cases a run ends by itself and says why. Each good row is answered; if the run gives up the endpoint, the row
 //! may be pending instead. Each bad row is in the error log. `RUNS=2000 cargo test --test resilience` tries 2,000 runs.

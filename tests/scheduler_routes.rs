@@ -1,8 +1,8 @@
 //! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Each feature is first tested alone: a failing account beside a working account, a policy that asks for a repair, and
-//! a row that other rows wait for. Then random runs combine all of them. After every event, the invariants of the
-//! scheduler's module doc are checked.
+//! Each feature is first tested alone: one account fails while another works, a policy requests a repair, and other
+//! rows wait for one row. Then random runs combine all of them. After every event, the invariants of the scheduler's
+//! module doc are checked.
 
 mod support;
 

@@ -50,7 +50,7 @@ pub(super) enum Within {
     Row,
     /// In `params`. The member is sent.
     Params,
-    /// In a row that also has `params`, but outside of `params`. The member is kept with the row.
+    /// In a row with `params`, but outside of `params`. The member is kept with the row.
     OutsideParams,
 }
 
@@ -61,8 +61,8 @@ pub(super) struct Warnings {
     pending: Vec<String>,
 }
 
-/// How many names are checked for each kind of [`Within`]. If an input has more names than that, they are not request
-/// fields but data.
+/// How many names are checked for each kind of [`Within`]. If an input has more names than this limit, the names are
+/// data and not request fields.
 const MAX_CHECKED: usize = 1000;
 
 /// The names that were checked for one kind of [`Within`].
@@ -77,10 +77,10 @@ struct Checked {
 impl Checked {
     const FIRST: usize = 8;
 
-    /// Adds a name, unless there are too many names already. Returns whether it was added. A name seen before is not
-    /// added.
+    /// Adds a name, and returns whether it was added. The name is not added if it was seen before, or if there are
+    /// already too many names.
     fn insert(&mut self, name: &str) -> bool {
-        // Looking the name up first avoids an allocation for a name seen before.
+        // The search avoids an allocation for a name that was seen before.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_CHECKED || self.all.contains(name) {
             return false;
         }

@@ -1,7 +1,8 @@
 //! The columns of an input with a header, and what happens to them.
 //!
 //! Without a template, the columns `prompt`, `system`, `model`, `max_tokens` and the label column mean what their names
-//! say. If such a cell is empty or missing, the row does not set the field. Other columns are kept with the row.
+//! say. If a cell in one of these columns is empty or missing, the row does not set the field. Other columns are kept
+//! with the row.
 //!
 //! With a template, every column is a variable. Only the label column keeps its own meaning. A column with another
 //! known name, such as `model`, can be ordinary data.

@@ -1,7 +1,7 @@
 //! JSON lines: each line is a row, in one of five shapes (see [`super::shape`]).
 //!
 //! Two rules for all lines are in this module. A string is a prompt. An entry of the error log is not a row if an
-//! earlier run wrote it for a broken row. If a line is broken, its label is kept as far as it could be read.
+//! earlier run wrote it for a broken row. If a line is broken, its label is kept if it could be read.
 
 use super::Options;
 use super::cells::InputRow;
@@ -92,7 +92,8 @@ impl Jsonl {
     }
 
     /// Returns the label of a usual row without parsing the row. A usual row is an object whose only label is
-    /// `custom_id` or `id`, and this label is a text without escapes. `None` does not mean that the row has no label.
+    /// `custom_id` or `id`, and this label is a text without escapes. If this function returns `None`, the row can
+    /// still have a label.
     fn quick_label<'a>(&self, text: &'a str) -> Option<&'a str> {
         if self.label.asked.is_some() {
             return None;
@@ -131,7 +132,7 @@ impl Jsonl {
 }
 
 /// Returns whether this is an error-log entry for a row that was broken in an earlier run: `{"custom_id", "raw",
-/// "error"}` without a request. Such an entry has nothing to send, and is not a fault itself.
+/// "error"}` without a request. Such an entry has nothing to send. It is not a broken row either.
 fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
     let begins_with = |name: &str, byte| object.get(name).is_some_and(|value| value.get().starts_with(byte));
     begins_with("raw", '"')

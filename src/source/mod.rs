@@ -1,6 +1,6 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] holds the `format::Rows` of its input. If the rows are lines or CSV records, the reader holds a
+//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, the reader contains a
 //! `split_rows::SplitRows`: `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or
 //! `lines`) parses it. To add a format, add a file and a match arm in the reader.
 //!
@@ -88,7 +88,7 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The whole row as it is in the input, for outputs. It is set only with [`Options::keeps_input`].
+    /// The whole row, unchanged. Outputs use it. It is set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -111,8 +111,7 @@ pub struct BrokenRow {
     /// What is wrong and what to do. In messages, this text follows words like "line 7". So it begins in lower case and
     /// has no full stop.
     pub message: String,
-    /// The part of the row that could be read, as it is in the input, for outputs. It is set only with
-    /// [`Options::keeps_input`].
+    /// The readable part of the row, unchanged. Outputs use it. It is set only with [`Options::keeps_input`].
     pub input: Option<InputRow>,
 }
 
@@ -201,7 +200,7 @@ pub struct Options {
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. No parameters are read, and no prompts are made.
     pub labels_only: bool,
-    /// The file to which a pipe is copied while it is read, so that its rows can be read again.
+    /// The file to which the bytes of a pipe are copied. The rows of the pipe can be read again from this file.
     pub spool: Option<PathBuf>,
 }
 

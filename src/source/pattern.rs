@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// Numbers of parts of a pattern. The next name of a path below the root may match one of these parts.
+/// Indices of parts of a pattern. The next name of a path below the root is compared with these parts.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
@@ -33,13 +33,13 @@ impl Pattern {
         Self { root: root.to_owned(), parts: vec!["**".to_owned(), "*".to_owned()] }
     }
 
-    /// Returns the parts that a name directly in the root may match.
+    /// Returns the parts with which a name directly in the root is compared.
     pub(super) fn start(&self) -> Reached {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts that a name inside the folder `name` may match. There are none if no file in this folder can
-    /// match.
+    /// Returns the parts with which a name inside the folder `name` is compared. There are none if no file in this
+    /// folder can match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),
@@ -57,7 +57,7 @@ impl Pattern {
         reached.iter().any(|&at| is_last(at) && fits_part(&self.parts[at]))
     }
 
-    /// Adds the part after each `**`, because `**` can also stand for no folder at all.
+    /// Adds the part after each `**`, because `**` can also match no folder at all.
     fn with_skipped(&self, mut reached: Reached) -> Reached {
         let mut at = 0;
         while let Some(&part) = reached.get(at) {

@@ -127,7 +127,7 @@ pub(super) struct Parts {
 /// What is wrong with one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// The row's label, as far as it could be read.
+    /// The row's label, if it could be read.
     pub custom_id: Option<String>,
     /// The column of the fault, counted in bytes from 1, if it is known.
     pub column: Option<u64>,

@@ -178,7 +178,7 @@ impl Reader {
         if self.is_over { None } else { self.rows.position() }
     }
 
-    /// Stops reading before the end of the input. Adds the warnings that are otherwise added at the end of the input.
+    /// Stops reading before the end of the input. Adds the warnings that are normally added at the end of the input.
     pub fn end(&mut self) {
         self.is_over = true;
         self.check_unchanged();

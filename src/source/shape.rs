@@ -7,8 +7,8 @@
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
 //!   (null counts as missing). All remaining members are kept with the row and not sent.
 //!
-//! With a template, every member is a column, and the prompt comes from the template. Members that are request fields
-//! are parameters as well, except that `prompt`, `messages` and `params` are columns only.
+//! With a template, every member is a column, and the prompt comes from the template. A member that is a request field
+//! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
 //!
 //! Two members of a row, or of its `params`, must not have the same name. Parsers differ on which of the two values
 //! they use, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are
@@ -25,7 +25,7 @@ use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
 /// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
-/// is surely other data under a wrong name. It would also be repeated in every line about its row.
+/// is surely other data under a wrong name. Also, every line about the row would repeat the label.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -37,7 +37,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
 /// Which member is the label.
 #[derive(Debug)]
 pub(super) struct Label {
-    /// The member that `--id` asks for. Without `--id`, the label is `custom_id`, or else `id`.
+    /// The member that `--id` names. Without `--id`, the label is `custom_id`, or `id` if there is no `custom_id`.
     pub asked: Option<String>,
 }
 

@@ -57,7 +57,7 @@ impl Peeked {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }
 
-    /// Returns the first non-blank line, as far as it was read.
+    /// Returns the first non-blank line, or the part of it that was read.
     pub(super) fn first_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
         text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
@@ -115,7 +115,7 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
 
 const TWICE: &str = "it is compressed twice; unpack it once";
 
-/// The bytes that mark a tar archive, and their offset. They come after the name of its first file.
+/// The bytes by which a tar archive is recognized, and their offset. They come after the name of its first file.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
@@ -139,8 +139,8 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// An input is judged by its control characters only if at least this many bytes were read.
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
-/// Finds any other binary data: more than one byte in twenty is a control character that text does not use. In random
-/// bytes, it is about one byte in ten. Text in a single-byte encoding has almost none.
+/// Finds any other binary data: more than one byte in twenty is a control character that text does not use. Random data
+/// has about one such byte in ten. Text in a single-byte encoding has almost none.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -148,7 +148,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= MIN_BYTES_FOR_CONTROL && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format: the one that the user asked for, or else by the name's extension, or else by the first line.
+/// Chooses the format. If the user named a format, it is used. Otherwise the name's extension decides, and if that is
+/// not enough, the first line decides.
 ///
 /// If nothing shows the format, the user must set it. A wrong guess would cost money: the lines of a text would be sent
 /// one by one, or all together as one prompt.

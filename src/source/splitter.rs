@@ -19,8 +19,8 @@ use super::{Position, SourceError};
 /// read a file alternately from up to 64 places, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
-/// How many bytes of one row are skipped before the whole input is refused. In real files, every row is less than a
-/// hundredth as long. Without this limit, an endless line would be read for ever.
+/// How many bytes of one row are skipped before the whole input is refused. The rows of real files are at least a
+/// hundred times shorter than this limit. Without this limit, an endless line would be read for ever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
 /// Size of the read buffer: large enough that the time for system calls does not matter.

@@ -1,4 +1,4 @@
-//! Copies a pipe to a file while it is read, so that it can be read again.
+//! While a pipe is read, copies its bytes to a file. So its rows can be read again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -1,9 +1,9 @@
 //! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
 //!
-//! These are the rules for filling in a template. A name that is not a column is an error, and never becomes an empty
-//! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
-//! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
-//! `{% for %}` work on them. Such values are written as JSON.
+//! These are the rules for filling in a template. If a name is not a column, this is an error. The name never becomes
+//! an empty text. Text is inserted as it is, without escaping. A template sees only the row: no file and no
+//! environment. JSON's null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so
+//! that `{% if %}` and `{% for %}` work on them. Such values are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt may be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -130,8 +130,8 @@ impl Template {
 
     /// Parses a system prompt that may be a template; `None` when it is plain text, to be sent byte for byte.
     ///
-    /// The text is a template if it can be parsed, and either names a column or has a `{% raw %}` block. All other
-    /// texts are sent as they are, because braces are common in system prompts.
+    /// The text is a template if two things are true: it can be parsed, and it names a column or has a `{% raw %}`
+    /// block. All other texts are sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
     /// [`TemplateError::NoSuch`] if it names a column and uses an unknown filter or test.
@@ -248,7 +248,7 @@ impl Template {
     /// Fills the template with a row.
     ///
     /// # Errors
-    /// Any [`TemplateError`], except those of a template as a whole.
+    /// Any [`TemplateError`], except the errors that [`Template::parse`] finds.
     pub(super) fn fill(&self, columns: &[(&str, Cell<'_>)]) -> Result<Filled, TemplateError> {
         let mut texts = self.filled(columns)?;
         let Form::Messages(messages) = &self.inner.form else {

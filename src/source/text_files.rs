@@ -18,7 +18,7 @@ use super::{InputFormat, Item, Options, Position, SourceError};
 pub(super) struct TextFiles {
     texts: Texts,
     text: Text,
-    /// The place of the next file in the list.
+    /// The index of the next file in the list.
     next: usize,
     /// The total length of the files before the next file, plus one byte for each of these files.
     offset: u64,

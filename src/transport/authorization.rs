@@ -1,10 +1,10 @@
 //! How requests are authorized: with a fixed key, or with a token that expires. The transport asks for a token before
 //! each request.
 //!
-//! Each credential that is sent is kept here as a secret, so that it can be removed from the texts of servers. The
+//! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
 //! transport stores each credential before it sends the request, so a source of tokens can't forget to do so. Only the
-//! last few tokens are kept. We assume that an answer repeats only tokens that reached the server between the request
-//! and the end of this answer.
+//! last few tokens are kept. We assume: if an answer repeats a token, this token reached the server between the request
+//! and the end of the answer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, to find them in texts of servers. These are the current credential and the
+/// How many credentials are kept, to find them in texts that servers send. These are the current credential and the
 /// credentials just before it.
 const KNOWN: usize = 8;
 
@@ -27,7 +27,7 @@ const KNOWN: usize = 8;
 pub enum Authorization {
     /// All requests have the same credential.
     Fixed(Arc<Credential>),
-    /// The source is asked for a credential before each request.
+    /// The transport asks the source for a credential before each request.
     Asked(Arc<dyn CredentialSource>),
 }
 
@@ -42,7 +42,7 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>
 
 /// A source of credentials that expire. Its `Debug` form must not show them.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// Returns the current credential. As long as the credential does not change, this must be the same `Arc`.
+    /// Returns the current credential. While the credential does not change, each call must return the same `Arc`.
     ///
     /// This function is called for each request, and several calls may run at the same time. The time limit of a
     /// request includes the time of this call.
@@ -75,7 +75,7 @@ impl Authorizer {
     /// Returns an authorizer that has sent nothing yet.
     ///
     /// # Errors
-    /// When the credential is fixed and unusable.
+    /// The credential is fixed, and it can't be used.
     pub(super) fn new(source: Authorization, others: Vec<SecretString>) -> Result<Self, UnusableKey> {
         let authorizer = Self { source, others, known: RwLock::default() };
         match &authorizer.source {

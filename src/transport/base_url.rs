@@ -1,7 +1,7 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
-//! The key is sent to this address, so everything dangerous is refused: schemes other than https and http, plain text
-//! over a network, a password in the address, and the metadata services of clouds.
+//! The program sends the key to this address. So everything dangerous is refused: schemes other than https and http,
+//! plain text over a network, a password in the address, and the metadata services of clouds.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,8 +1,8 @@
 //! Recognizes addresses at which no API can be, whether they come from a base URL, a proxy's address or a resolver.
 //!
-//! If this program runs as part of a service, a stranger may choose the URL. A cloud offers the credentials of its
-//! machines at a link-local address. Some clouds use other fixed addresses instead. Several forms of IPv6 addresses
-//! contain an IPv4 address. For such an address, the IPv4 address decides.
+//! If this program runs as part of a service, a stranger may choose the URL. In a cloud, a machine gets its credentials
+//! from a link-local address, or from another fixed address in some clouds. Several forms of IPv6 addresses contain an
+//! IPv4 address. For such an address, the IPv4 address decides.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Unfit {
     /// The address can be reached only in the local network segment.
     LinkLocal,
-    /// At this address a cloud offers a service to its own machines. It is outside the link-local range.
+    /// A cloud uses this address for a service to its own machines. The address is outside the link-local range.
     Metadata,
     /// The address means "no address". Systems treat it as this machine.
     Unspecified,
@@ -76,7 +76,8 @@ fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address contains, if it is mapped, translated, compatible, NAT64 or 6to4.
+/// Returns the IPv4 address that an IPv6 address contains, if the IPv6 address is mapped, translated, compatible, NAT64
+/// or 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];

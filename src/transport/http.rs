@@ -5,8 +5,8 @@
 //! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
 //! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
-//!   between two pieces of the body. The `idle_timeout` begins only after the head, because the wait for the head can
-//!   be long: without streaming, the server is silent while the model works, and it sends the head when the whole
+//!   between two pieces of the body. The `idle_timeout` starts when the head has arrived, because the wait for the head
+//!   can be long: without streaming, the server is silent while the model works, and it sends the head when the whole
 //!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
 //!   works.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
@@ -16,8 +16,8 @@
 //! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from the texts of the
 //!   server.
 //!
-//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would end long calls
-//! without streaming.
+//! Rejected: reqwest's own `read_timeout`. That timeout runs from the start of the request, so it would abort long
+//! calls that do not stream.
 
 mod client;
 mod config;

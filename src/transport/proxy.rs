@@ -1,8 +1,8 @@
 //! Chooses the proxy for the server, once, from the usual environment variables.
 //!
-//! The HTTP client reads no variable itself: it gets the [`Proxy`] that is chosen here, whose address is also shown to
-//! people. If the variable that names the proxy has a value that can't be used, this is an error, because a user who
-//! set the variable does not want a direct connection.
+//! The HTTP client reads no variable itself: it gets the [`Proxy`] that this module chooses. The address of this proxy
+//! is also shown to people. If the value of the proxy variable can't be used, this is an error. The user has set the
+//! variable, so a direct connection would be wrong.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
 //!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with this name
@@ -158,7 +158,7 @@ pub(crate) enum PassedOverWhy {
 }
 
 impl PassedOver {
-    /// Returns whether the value is not the address of a proxy.
+    /// Returns `true` if the value can't be read as the address of a proxy.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.fault.is_some()
     }

@@ -1,5 +1,5 @@
 //! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error of the tunnel, and it does not export
-//! a name for the type of this error. So the type is taken from a trait.
+//! a name for the type of this error. So this module gets the type from a trait.
 
 use std::error::Error as StdError;
 

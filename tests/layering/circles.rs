@@ -1,7 +1,7 @@
 //! Finds import cycles: files that use each other, directly or through other files.
 //!
-//! A path counts as a use of the file that defines the item: re-exports (`pub use`) are followed. A file that only
-//! re-exports an item does not use it.
+//! A path to an item counts as a use of the file that defines the item. Re-exports (`pub use`) are followed. A file
+//! that only re-exports an item does not use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

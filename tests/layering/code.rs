@@ -12,7 +12,8 @@ pub fn is_word_part(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// Blanks comments, strings and character literals. Line breaks stay, so that every line keeps its number.
+/// Replaces comments, strings and character literals with blanks. Line breaks stay, so that every line keeps its
+/// number.
 pub fn without_comments_and_strings(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -91,7 +92,8 @@ fn raw_string_end(chars: &[char], at: usize) -> usize {
     find(chars, open + 1, is_close) + 1 + hashes
 }
 
-/// Blanks the items under `#[cfg(test)]`. Returns the code, and the names of modules that these items declare as files.
+/// Replaces the items under `#[cfg(test)]` with blanks. Returns the code, and the names of modules that these items
+/// declare as files.
 pub fn without_test_items(code: String) -> (String, Vec<String>) {
     let mut chars: Vec<char> = code.chars().collect();
     let mut modules = Vec::new();

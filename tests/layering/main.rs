@@ -1,9 +1,9 @@
 //! Checks the architecture: which module may use which other module, what the core may use, and where each foreign
-//! crate is used. Also checks that files are short, that there are no import cycles, and that each dependency is used.
+//! crate is used. Also checks the length of files, finds import cycles, and finds unused dependencies.
 //!
 //! The rules are the tables in `tables.rs`. The sources are read as text, in three steps:
 //!
-//! 1. `code.rs` blanks comments, strings and `#[cfg(test)]` items.
+//! 1. `code.rs` replaces comments, strings and `#[cfg(test)]` items with blanks.
 //! 2. `paths.rs` finds every remaining path, expands `use` trees, and resolves `self` and `super`.
 //! 3. `rules.rs` compares the paths with the tables.
 //!

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Checks the names in the tables of a module doc. Returns the names that nothing in the project has. `read` returns
+/// Checks the names in the tables of a module doc. Returns the names that do not exist in the project. `read` returns
 /// the text of a file, or of all files in a folder; `None` if the path is neither.
 pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();

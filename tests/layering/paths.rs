@@ -6,7 +6,7 @@ use std::fmt;
 use crate::code::{find, is_word_part, is_word_start, without_comments_and_strings, without_test_items};
 use crate::rules::Fault;
 
-/// A source file, reduced to what the rules look at.
+/// The parts of a source file that the rules need.
 pub struct Source {
     /// Path from `src`, with `/`.
     pub file: String,
@@ -21,7 +21,7 @@ pub struct Source {
     pub children: BTreeSet<String>,
     /// Names and lines of the functions that are `pub`.
     pub public_functions: Vec<(String, usize)>,
-    /// Names of modules declared for tests only, in files of their own.
+    /// Names of modules that are declared only for tests and have their own files.
     pub own_test_modules: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ impl SourcePath {
         start.split("::").enumerate().all(|(at, part)| self.segments.get(at).is_some_and(|own| own == part))
     }
 
-    /// Returns whether the path contains these segments in a row.
+    /// Returns whether the path contains these segments one after the other.
     pub fn contains(&self, name: &str) -> bool {
         let parts: Vec<&str> = name.split("::").collect();
         self.segments.windows(parts.len()).any(|window| window == parts)

@@ -1,8 +1,8 @@
 //! Runs that are refused before anything is sent: one clear message, exit code 2, and nothing left behind.
 //!
 //! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
-//! here is tried as a run and as a dry run. Only things that are needed for sending are not checked by a dry run; such
-//! cases use [`refused_once`].
+//! here is tried as a run and as a dry run. A dry run skips only the checks of things that are needed for sending. The
+//! cases for these checks use [`refused_once`].
 
 use std::process::{Command, Stdio};
 
@@ -163,7 +163,7 @@ fn an_output_that_can_not_be_written_is_refused() {
     };
     set(&folder.path(""), 0o755);
     set(&locked, 0o555);
-    // If this user may write everywhere, the program is started as another user.
+    // If this user can write to every folder, the test starts the program as another user.
     let is_root = std::fs::write(locked.join("probe"), "").is_ok();
     let run = |flags: &[&str]| {
         let args = [&["run", "prompts.jsonl", "--simulate", "-o", "locked/out.jsonl"], flags].concat();

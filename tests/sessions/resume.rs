@@ -174,7 +174,7 @@ fn a_line_inserted_above_rows_without_ids_leaves_them_done() {
     let folder = Folder::new();
     let api = Api::quick();
     let unnamed = |from: usize| (from..10).map(|at| format!("{{\"prompt\":\"Row {at}\"}}\n")).collect::<String>();
-    // Two rows have the same content, but each is a row of its own.
+    // Two rows have the same content, but they are separate rows.
     folder.write("prompts.jsonl", &format!("{}{}", unnamed(1), "{\"prompt\":\"Row 3\"}\n"));
     folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["10 answered"]);
 

@@ -282,7 +282,7 @@ fn unescaped(line: &str) -> String {
     text
 }
 
-/// Compresses bytes if the ending of the file name asks for it.
+/// Compresses bytes if the file name has the ending of a compressed file.
 fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
     match name.rsplit('.').next() {
         Some("gz") => {

@@ -307,7 +307,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures how wrong the shown remaining time was at three moments: when a twentieth of the rows was done, when a
+    /// Measures the error of the shown remaining time at three moments: when a twentieth of the rows was done, when a
     /// twentieth of the time had passed, and a minute after a change.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;

@@ -213,7 +213,7 @@ pub struct CountsInside {
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// The outages that were reported; `None` stands for the end of an outage.
+    /// The outages that were reported; `None` means that an outage ended.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
 }
 

@@ -89,8 +89,8 @@ impl Page {
         ExitCode::FAILURE
     }
 
-    /// Runs a loop and shows its lines. In full size, also writes them to the page. Returns whether all assertions
-    /// held.
+    /// Runs a loop and shows its lines. In full size, also writes them to the page. Returns `true` if no assertion
+    /// failed.
     fn run(&self, name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
         eprintln!("{name}: begins");
         let begun = Instant::now();

@@ -50,7 +50,7 @@ pub struct Seen {
     pub requests: Vec<Request>,
     /// Answers, in the order in which they were written.
     pub answers: Vec<Answer>,
-    /// When each row was taken from the input.
+    /// When each row was read from the input.
     pub offered: BTreeMap<u64, f64>,
     /// When each row was first sent.
     pub sent: BTreeMap<u64, f64>,

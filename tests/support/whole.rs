@@ -33,7 +33,7 @@ pub struct Whole {
     pub reasons: Vec<(Reason, f64)>,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// The outages that were reported; `None` stands for the end of an outage.
+    /// The outages that were reported; `None` means that an outage ended.
     pub outages: Vec<Option<Outage>>,
     /// The simulated API, with its records.
     pub model: Arc<Mutex<Model>>,

@@ -1,7 +1,8 @@
-//! Workloads for the judge of plans: random rows, and a random server that the plan is not told about.
+//! Workloads for the judge of plans: random rows, and a random server that the plan does not know.
 //!
-//! A workload is run whole on virtual time, with the real loop and scheduler against the simulated API. This gives its
-//! true cost and time. Its plan is made from the rows, and perhaps from the answers to 50 rows and some token counts.
+//! The whole workload is run on virtual time, with the real loop and scheduler against the simulated API. This gives
+//! its true cost and time. Its plan is made from the rows, and perhaps from the answers to 50 rows and some token
+//! counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub const COUNTED: usize = 50;
 
 /// A workload.
 pub struct Workload {
-    /// What its rows and its server are like, in words.
+    /// A description of its rows and its server, in words.
     pub words: String,
     /// Its tier, which the plan knows.
     pub tier: Tier,
@@ -50,7 +51,7 @@ pub struct Truth {
     pub refused: u64,
 }
 
-/// What a plan may know besides the rows.
+/// What a plan can know in addition to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// The answers to [`HISTORY`] rows, and the counts of [`COUNTED`] rows.
@@ -253,7 +254,7 @@ impl Workload {
         (history, known_bursts(&whole.finish.learned, load))
     }
 
-    /// Lets the server count the rows that the load keeps.
+    /// Lets the server count the tokens of the rows that the load keeps for counting.
     fn counts(&self, load: &Load) -> Counts {
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let mut model = Model::new(self.sim.clone());
@@ -362,7 +363,7 @@ impl Rows {
         body
     }
 
-    /// Returns how many rows keep the server busy for these minutes.
+    /// Returns how many rows keep the server busy for this many minutes.
     fn count(&self, sim: &SimConfig, tier: Tier, catalog: &Catalog, minutes: f64) -> usize {
         let tokens = 2.5 * self.words as f64 + 400.0 * f64::from(u8::from(self.has_tools));
         let output = (sim.lengths.mean + sim.lengths.per_prompt_token * tokens).min(f64::from(self.max_tokens));

@@ -45,7 +45,7 @@ pub(super) struct Excel {
     row_bytes: u64,
 }
 
-/// A cell and its place, counted from 0.
+/// A cell with its row and its column, counted from 0.
 #[derive(Debug)]
 struct Placed {
     row: u32,
@@ -81,7 +81,8 @@ impl Excel {
     }
 
     fn of_cells(mut cells: Vec<Placed>, name: &str, sheet: &str) -> Result<Self, SourceError> {
-        // Cells are in order, except in unusual files. If several cells have the same place, the last one is used.
+        // Cells are in order, except in unusual files. If several cells have the same row and column, the last of them
+        // is used.
         cells.sort_by_key(|cell| (cell.row, cell.column));
         cells.reverse();
         cells.dedup_by_key(|cell| (cell.row, cell.column));

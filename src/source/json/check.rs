@@ -1,5 +1,5 @@
-//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. JSON that is valid for the
-//! parser but can't be used is refused too.
+//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. This module also refuses
+//! JSON that the parser accepts but that can't be used.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The parser can report a column before the faulty character.
+        // The parser can report the column of an earlier character, not of the faulty one.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();

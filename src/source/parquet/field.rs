@@ -1,10 +1,10 @@
 //! A column of the file. Its values are primitive values, or lists, maps or structures of other values.
 //!
 //! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. It consists of
-//! slots, and a slot has one value or stands for a missing one. Each slot has two levels. The definition level says how
-//! much of the path from the root to the value is present. The repetition level says which enclosing list the value
-//! continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for files of old
-//! writers.
+//! slots, and each slot either has one value or shows that a value is missing. Each slot has two levels. The definition
+//! level says how much of the path from the root to the value is present. The repetition level says which enclosing
+//! list the value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for
+//! files of old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;
@@ -23,8 +23,8 @@ pub(super) enum Field {
     Leaf(usize),
     /// A field that may be missing. It is present if the definition level is at least this number.
     Optional(i16, Box<Field>),
-    /// Any number of elements. There is at least one if the definition level is at least `definition`. A slot with the
-    /// repetition level `repetition` begins another element.
+    /// Any number of elements. The list has at least one element if the definition level is at least `definition`. A
+    /// slot with the repetition level `repetition` begins another element.
     List { definition: i16, repetition: i16, element: Box<Field> },
     /// Any number of keys with their values. The levels mean the same as for a list.
     Map { definition: i16, repetition: i16, key: Box<Field>, value: Box<Field> },
@@ -166,8 +166,8 @@ impl Field {
 /// The state while the cells of one row are read.
 pub(super) struct RowState<'a> {
     pub(super) leaves: &'a mut [Leaf],
-    /// What is wrong with a value of the row. The other values of the row are read nevertheless, so that the next row
-    /// begins at the right place.
+    /// What is wrong with a value of the row. The other values of the row are still read, so that reading continues
+    /// exactly at the next row.
     pub(super) fault: Option<Unshown>,
 }
 

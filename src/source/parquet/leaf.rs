@@ -28,10 +28,10 @@ pub(super) struct Leaf {
     meaning: Meaning,
     reader: Option<ColumnReader>,
     values: Values,
-    /// The definition level of each slot: how much of the path to its value is present. A slot holds a value or stands
-    /// for a missing one. Empty for a column where nothing can be missing.
+    /// The definition level of each slot: how much of the path to its value is present. Each slot either has a value or
+    /// shows that a value is missing. The list is empty for a column where nothing can be missing.
     definitions: Vec<i16>,
-    /// The repetition level of each slot: which list it continues. Empty for a column without lists.
+    /// The repetition level of each slot: which list it continues. Empty if the column has no lists.
     repetitions: Vec<i16>,
     /// How many slots the batch has, and how many of its slots were used.
     slots: usize,

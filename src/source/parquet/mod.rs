@@ -1,7 +1,7 @@
 //! Parquet files. Each row of the file is a row of the input, and its cells have the names of the file's columns.
 //!
-//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Before that, everything that
-//! affects the memory for decoding is read and checked here: the claims of the footer, and each page ([`pages`],
+//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Before that, this module
+//! checks everything that affects the memory for decoding: the sizes in the footer, and each page ([`pages`],
 //! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
 //! can have any size.
 //!
@@ -10,7 +10,7 @@
 //!
 //! The module [`value`] says how values are shown. Lists, maps and structures are JSON ([`field`]). Some values can't
 //! be shown. If the column is sent or is the label, the row of such a value is broken. In any other column, the value
-//! counts as missing. Reading stops at damage, and the rows before it are kept.
+//! counts as missing. If the file is damaged, reading stops at the damage. The rows before the damage are kept.
 
 mod codec;
 mod damage;

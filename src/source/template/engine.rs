@@ -31,13 +31,13 @@ pub(super) struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Returns the name of a text inside the environment. The name has no file extension, because the engine would choose a
-/// way of escaping by that extension.
+/// Returns the name of a text inside the environment. The name has no file extension. With an extension, the engine
+/// would escape the text in the way that the extension suggests.
 pub(super) fn name(at: usize) -> String {
     at.to_string()
 }
 
-/// Adds a text to an environment. Returns the names it uses.
+/// Adds a text to an environment. Returns the names that the text uses.
 pub(super) fn add(
     environment: &mut Environment<'static>,
     source: Source<'_>,

@@ -18,8 +18,8 @@ pub(super) const FUEL: u64 = 2_000_000;
 /// How many bytes cost one unit of fuel.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
-/// How many bytes of JSON cost one unit of fuel. It is a smaller number because reading and writing JSON takes longer
-/// than copying text.
+/// How many bytes of JSON cost one unit of fuel. This number is smaller than [`BYTES_OF_FUEL`], because reading and
+/// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
 /// A line of a template. In a list of messages, the lines of each text are counted separately.

@@ -271,8 +271,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. It is serialized from values. JSON text made by hand would have to be
-/// parsed once more for each row.
+/// A part of the list with its texts filled in. It is serialized from values. If this code built JSON text, that text
+/// would have to be parsed again for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],

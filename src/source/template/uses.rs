@@ -12,7 +12,7 @@ use super::error::{TemplateError, syntax};
 /// With this name a template can use columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
-/// What a template uses besides the columns that it names directly.
+/// What a template uses in addition to the columns that it names directly.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// Names of filters, with their lines.

@@ -27,7 +27,8 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// The longest silence between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The highest number of requests in flight at the same time. At most as many unused connections are kept.
+    /// The highest number of requests in flight at the same time. This is also the highest number of unused connections
+    /// that are kept open.
     pub max_connections: usize,
     /// The largest body, in bytes after decompression.
     pub max_response_bytes: usize,

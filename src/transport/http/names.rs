@@ -1,9 +1,9 @@
 //! Resolves the host names of connections.
 //!
-//! `localhost` and names below it mean this machine. They are not looked up, because plain `http` may be used for them.
-//! The addresses of all other names are checked. The client connects only to addresses that were checked: it does not
-//! resolve the name again. If one address of a name can't belong to an API, all addresses of the name are refused, and
-//! nothing is sent.
+//! `localhost` and names below it mean this machine. These names are not looked up: plain `http` is allowed for them,
+//! so they must never lead to another machine. The addresses of all other names are checked. The client connects only
+//! to addresses that were checked: it does not resolve the name again. If one address of a name can't belong to an API,
+//! all addresses of the name are refused, and nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

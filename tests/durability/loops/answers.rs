@@ -166,7 +166,7 @@ impl Large {
             peak = peak.max(high_water_kib(&child));
             match child.try_wait().expect("it can be asked") {
                 Some(status) => break status,
-                // The memory is sampled at this interval. Nothing is waited for.
+                // This sleep sets how often memory is measured. It does not wait for an event.
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };

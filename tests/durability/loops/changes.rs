@@ -32,7 +32,7 @@ pub struct Disturbed {
     pub reported: u64,
 }
 
-/// Lets the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
+/// Makes the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
 /// first `cut` bytes are still written.
 pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     let expected = undisturbed(rows);
@@ -65,8 +65,8 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
     all
 }
 
-/// Lets the process die up to five times in a row. Each death is at a random change to the disk, during a start, a run
-/// or a resume.
+/// Makes the process die up to five times, one after the other. Each death is at a random change to the disk, during a
+/// start, a run or a resume.
 pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     let expected = undisturbed(rows);
     let mut random = fastrand::Rng::with_seed(seed);

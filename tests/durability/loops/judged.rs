@@ -30,7 +30,7 @@ pub struct Seen {
     pub sent: u64,
     /// Refusals that said how long to wait.
     pub told: u64,
-    /// Requests that were sent too early: a refusal had come before and had said to wait.
+    /// Requests that were sent too early: an earlier refusal had said to wait.
     pub early: u64,
     hold_from: Instant,
     hold_until: Instant,

@@ -251,9 +251,9 @@ pub fn at_every_change(every: u64) -> Deaths {
 /// Returns the lines of this loop for `benches/DURABILITY.md`.
 ///
 /// A row's slot is filled before the row is sent. The slot is freed after the row's line is synced. The program hands
-/// the line to the system before it reuses the slot for another row. So two things hold at each kill, and both are
-/// asserted. The number of answers that were produced but not written is at most the number of requests in flight. The
-/// next start reports all these answers.
+/// the line to the system before it reuses the slot for another row. So two things are true at each kill, and the test
+/// asserts both. The number of answers that were produced but not written is at most the number of requests in flight.
+/// The next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
     // The program makes its calls on files in groups. So strace can kill it at only about 160 different points. The
     // other kills are at random moments.

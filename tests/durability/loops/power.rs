@@ -1,8 +1,8 @@
-//! Losses of power: what was synced is still there, and the program recovers from every state of the other files.
+//! The power fails. Everything that was synced is still there afterwards, and the program recovers from every state of
+//! the other files.
 //!
-//! The journal runs with its threads, as in the program, so several groups of lines are on their way to the disk when
-//! the power is lost. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512
-//! bytes, or zeroed.
+//! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
+//! lost. Each write that was not synced may be complete, dropped, reordered, cut at a multiple of 512 bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::{Seen, Size};
 
 const ROWS: u64 = 48;
 
-/// Lets the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
+/// Makes the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
 ///
 /// The journal opens each state, which must contain every row that was reported. One state in every `finished` states
 /// is also resumed until every row is answered.

@@ -1,5 +1,5 @@
-//! Checks that a run waits as long as servers ask. There are runs with each valid form of `retry-after`, with values of
-//! `retry-after` that make no sense, and with an outage.
+//! Checks that a run waits for as long as servers tell it to wait. There are runs with each valid form of
+//! `retry-after`, with values of `retry-after` that make no sense, and with an outage.
 
 use std::time::Duration;
 

@@ -145,7 +145,8 @@ fn keys(size: Size) -> String {
         let name = flag.get_long().expect("the flag has a long name");
         let mut has_effect = false;
         for key in flag.get_all_aliases().unwrap_or_default().into_iter().chain([name]) {
-            // Whether a flag is refused depends only on its name, so the short version tries only a few values.
+            // Only the name of a flag decides whether the flag is refused. So the short version tries only a few
+            // values.
             let is_sampled = size == Size::Share && !folder::may_set(name);
             for value in VALUES.into_iter().filter(|_| !is_sampled || rng.u8(..8) == 0) {
                 for (file, args, line) in [
@@ -488,7 +489,8 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // The first texts are the files as they are. The later texts are pieces of several files, cut anywhere.
+        // The first texts are unchanged files. The later texts consist of pieces of several files, cut at random
+        // positions.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {

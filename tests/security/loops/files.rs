@@ -1,10 +1,10 @@
-//! Tests what happens when other users put things at the paths of outputs: every kind of thing, with every owner, at
-//! every path, in every kind of folder. Some things are put there after the program has checked a path and before it
-//! opens the file.
+//! Tests what happens when other users put files, folders or links at the paths of outputs. The tests try every kind of
+//! thing, with every owner, at every path, in every kind of folder. Some things are put there after the program has
+//! checked a path and before it opens the file.
 //!
-//! The judge shares no code with the program. It knows which user made which file. It checks that nothing outside was
-//! changed, that the program used nothing that another user had put there, and that other users can't open any file
-//! that the program left.
+//! The judge shares no code with the program. It knows which user made which file. It checks three things. Nothing
+//! outside was changed. The program used nothing from other users. Other users can't open the files that the program
+//! left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -371,7 +371,7 @@ fn open_to(folder: &Folder, user: u32) {
     give(&folder.path(""), user);
 }
 
-/// The program in a place where every user can start it.
+/// The program in a folder from which every user can start it.
 struct Program {
     path: PathBuf,
     _folder: Option<TempDir>,

@@ -53,8 +53,8 @@ const AT_ONCE: [&str; 2] = ["--retry-for", "1ms"];
 /// Runs the program against a server. Each of the server's responses finishes its row, so no row is retried. Returns
 /// how many responses there were.
 fn each_ends_its_row(key: &Key, responses: Vec<Response>, mode: &[&str], is_pipe: bool, seed: u64) -> usize {
-    // Each fault is followed by an answer. Many faults in a row would be an outage, and the program would stop sending
-    // rows.
+    // Each fault is followed by an answer. Many faults without an answer between them would be an outage, and the
+    // program would stop sending rows.
     let count = responses.len();
     let responses = responses.into_iter().flat_map(|response| [echo::harmless(), response]).collect();
     let code = run_over(key, responses, mode, is_pipe, seed);

@@ -249,7 +249,7 @@ fn start((command, input): (Command, Option<String>)) -> std::thread::JoinHandle
     }
 }
 
-/// Returns for each row the files in which it has a line. Everything in the folder and the output of pipes is searched.
+/// Returns for each row the files in which it has a line. Searches all files in the folder, and the output of pipes.
 fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
     let mut texts: BTreeMap<(u64, u64), (String, String)> = BTreeMap::new();
     for (path, bytes) in folder.contents() {
@@ -283,8 +283,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 // ---- replacements ---------------------------------------------------------------------------------------------------
 
-/// Lets threads open one log again and again. Each time, the log gets entries. They are compacted at the end, or at the
-/// next start if the run dies. Returns the line of the report.
+/// Makes several threads open the same log again and again. Each time, the log gets entries. The entries are compacted
+/// at the end, or at the next start if the run dies. Returns the line of the report.
 ///
 /// If a thread could open the log while the log is being replaced, this thread would write to the old file, and its
 /// entry would be lost.
@@ -340,7 +340,7 @@ fn replacements(size: Size) -> Seen {
 }
 
 /// Opens the log as soon as nobody has locked it. Another test can be starting a program at this moment. Until that
-/// program runs, it holds copies of all open files and their locks. This takes only milliseconds.
+/// program runs, its process has copies of all open files and their locks. This takes only milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

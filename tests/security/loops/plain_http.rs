@@ -144,7 +144,7 @@ fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns an IPv6 address: one that contains an IPv4 address, or one of a special kind.
+/// Returns an IPv6 address that contains an IPv4 address, or an IPv6 address of a special kind.
 fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     let bits = u128::from(address.to_bits());
     let random = u128::from(rng.u64(..));

@@ -1,5 +1,5 @@
-//! Tests run folders, error logs and results files that somebody else made. Nothing in them may redirect a request,
-//! allow something, start a program or spend money.
+//! Tests run folders, error logs and results files that somebody else made. Their contents must not redirect a request,
+//! grant a permission, start a program or spend money.
 //!
 //! Each try has its own folder. It contains `work` (with a finished run in which rows failed), a neighbouring folder
 //! that must not change, and a command that leaves a mark when it is run. There are two servers. The user chose the
@@ -186,7 +186,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
 /// The files of a run, by their paths within its folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The server to which runs may send requests, and the server to which they must not.
+/// The server to which runs may send requests, and the server that must not get any request.
 struct Servers {
     good: Hostile,
     evil: Hostile,

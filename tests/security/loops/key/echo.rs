@@ -55,7 +55,7 @@ pub fn harmless() -> Response {
     Response { what: "an answer".to_owned(), bytes: answer("", ""), is_last: false, is_echo: false }
 }
 
-/// Returns whether the client can find the end of the body only when the connection is closed.
+/// Returns whether the connection must be closed to end the body.
 fn is_last(bytes: &[u8]) -> bool {
     let head = String::from_utf8_lossy(bytes);
     let head = head.split("\r\n\r\n").next().unwrap_or_default();

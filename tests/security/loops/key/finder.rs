@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 /// This many consecutive characters of a key count as a hit.
 const PART: usize = 12;
-/// A text can be escaped or encoded several times. This many layers are undone.
+/// A text can be escaped or encoded several times. This is the number of layers that are decoded.
 const DEEPEST: usize = 4;
 
 type Decode = fn(&[u8]) -> Vec<u8>;

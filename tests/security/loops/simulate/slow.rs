@@ -16,7 +16,7 @@ use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
 /// The longest time for which a client of the server in this process may be silent.
 const QUIET: Duration = Duration::from_millis(300);
-/// The server may close a connection late by this much time, because other programs use the same machine.
+/// The server may close a connection this much later than it should, because other programs use the same machine.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub fn page(size: Size) -> Vec<Seen> {

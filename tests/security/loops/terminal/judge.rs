@@ -43,8 +43,8 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
 }
 
 /// Returns whether a terminal does something other than show the character. This is true for control characters, and
-/// for characters that change the direction of text, are invisible, or break lines. It uses the tables of Unicode, not
-/// the program's own list.
+/// for characters that change the direction of text, are invisible, or break lines. This function uses the tables of
+/// Unicode, not the program's own list.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);
     let is_between = |ranges: &[(u32, u32)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));

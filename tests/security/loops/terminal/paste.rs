@@ -59,7 +59,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![Seen::new("printed commands that are pasted", "exactly the intended arguments, and nothing else is run", seen)]
 }
 
-/// Lets the program print commands that contain one name, and pastes these commands.
+/// Makes the program print commands that contain one name, and pastes these commands.
 fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (name, text) = (name(&mut rng, number), text(&mut rng));

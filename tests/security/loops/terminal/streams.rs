@@ -22,9 +22,9 @@ enum Stream {
     Kept,
     /// It is written to a full disk.
     Full,
-    /// It is closed, as by `>&-`.
+    /// It is closed, for example with `>&-`.
     Closed,
-    /// Its reader has gone away, as by `| true`.
+    /// Its reader has ended, for example with `| true`.
     Gone,
     /// It is a terminal that has hung up.
     HungUp,
@@ -211,8 +211,8 @@ fn the_simulator_serves(out: Stream, err: Stream) {
     assert_eq!(ended(&mut child), Some(0), "{out:?}, {err:?}");
 }
 
-/// Lets the terminal of a run hang up in the middle of the run. If the run also gets the hang-up signal, it finishes the
-/// requests in flight and stops, as after every signal.
+/// Makes the terminal of a run hang up in the middle of the run. If the run also gets the hang-up signal, it finishes
+/// the requests in flight and stops. It does the same for the other signals that stop a run.
 #[track_caller]
 fn a_terminal_hangs_up(is_told: bool) {
     let (folder, api) = (Folder::with_rows(200), Api::slow(Duration::from_millis(20)));

@@ -272,7 +272,7 @@ fn put(value: &mut Value, name: &str, with: Value) {
     }
 }
 
-/// Sets the member `name` of the object that is the member `member` of `value`.
+/// Sets the member `name` of an object. This object is the member `member` of `value`.
 fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     if let Some(member) = value.get_mut(member) {
         put(member, name, with);
