@@ -313,7 +313,7 @@ pub struct LimitsArgs {
     /// asked for with a message of one token
     #[arg(long)]
     pub live: bool,
-    /// With --live: ask with a message of one token, even if a run has learned limits
+    /// With --live: send a message of one token to learn the limits, even if an earlier run has learned them
     #[arg(long, requires = "live")]
     pub ask: bool,
     /// With --live: write the model's limits to this profile of your own configuration file

@@ -43,7 +43,8 @@ pub(crate) enum Of {
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. A missing path is an empty text.
+/// the path in the line of a failure, and the kind of the values. If a kind of line has no
+/// such member, its path is empty.
 const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),

@@ -164,8 +164,8 @@ impl RunInput {
     }
 }
 
-/// Returns the next row. If the input is damaged, only the rows before the damage are returned. The run used only these
-/// rows too.
+/// Returns the next row. If the input is damaged, only the rows before the damage are returned. The run also used only
+/// the rows before the damage.
 fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     match reader.next().transpose() {
         Err(SourceError::Damaged { .. }) => Ok(None),

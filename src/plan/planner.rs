@@ -145,7 +145,7 @@ impl Planner {
 
     /// Turns a row into a job.
     ///
-    /// Shape: a row's own parameters override defaults. A named row is identified by its label and key. An unnamed row
+    /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row
     /// is identified by its key and the number of equal rows before it. An entry of an error log can have `occurrence`,
     /// which means that it was made from an unnamed row. The entry keeps its label, but is otherwise treated as that
     /// row. If an entry has `index`, it keeps that index.

@@ -3,8 +3,8 @@
 //!
 //! The preparation runs on the program's main thread. From time to time, it checks whether it should end
 //! ([`Progress`]). Meanwhile another thread receives the signals, in the runtime that the loop will use later. Signals
-//! mean the same as during the run. The first signal that asks for an end ends the preparation at the next row, because
-//! nothing is in flight. A second such signal, or the end of the grace period, ends the program immediately.
+//! mean the same as during the run. The first signal that asks the program to stop ends the preparation at the next
+//! row, because nothing is in flight. A second such signal, or the end of the grace period, ends the program immediately.
 
 use std::io;
 use std::sync::Arc;

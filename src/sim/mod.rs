@@ -76,7 +76,7 @@
 //!   of search results, citations, `pause_turn` and `compaction`; omitted, summarized and hidden thinking; time-outs
 //!   of the API itself.
 //! - Tokens: the differences between tokenizers (all models have the same skew), the size of images and PDFs (every
-//!   image counts 1,500), the hidden prompt for tools by model (346 for all).
+//!   image counts as 1,500 tokens), the hidden tool prompt, whose length depends on the model (346 tokens for all).
 //! - Limits: the `tokens` headers never show the limit of a workspace; priority and fast headers; the end of a spend
 //!   cap at the start of a month; spend limits that a user sets (refusals for them can be injected).
 //! - Caching: the effects that web search, citations, images and speed have on the cache.

@@ -19,7 +19,8 @@
 //! A template without a column would make the same prompt for every row, and the user would pay for each of them. So
 //! such a template is refused before any row is read. A template with an unknown filter is refused too.
 //!
-//! The fuel does not limit values that contain the same list many times. A chain of assignments can make such a value.
+//! The fuel does not limit the size of a value that contains the same list many times. A chain of assignments can make
+//! such a value.
 //! A watchdog uses [`Template::pulse`] to notice when filling takes too long.
 
 mod columns_as_json;

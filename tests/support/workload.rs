@@ -27,7 +27,7 @@ use super::whole::{Whole, whole_run_behind};
 
 /// How many rows are answered before the plan with a history is made.
 pub const HISTORY: usize = 50;
-/// How many rows the API counts for that plan.
+/// The API counts the tokens of this many rows for the plan with a history.
 pub const COUNTED: usize = 50;
 
 /// A workload.

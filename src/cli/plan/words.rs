@@ -242,10 +242,14 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     add(&forecast.output_basis, Basis::Template, "output: earlier answers to the same template");
     add(&forecast.output_basis, Basis::Model, "output: earlier answers of the same model to other templates");
     add(&forecast.output_basis, Basis::Assumption, "output: assumed, 8 to max_tokens tokens and likely 256");
+    let is_used = rows(&forecast.output_basis, Basis::Assumption) < forecast.totals.rows
+        || rows(&forecast.input_basis, Basis::Assumption) < forecast.totals.rows;
+    let unused = if is_used { "" } else { " (not used: fewer than 5 are of these models)" };
     for source in &plan.learned.files {
         let origin = source.origin.as_deref().map(|origin| format!(" from {}", escape(origin))).unwrap_or_default();
         let path = source.path.display().to_string();
-        texts.push(format!("history: {}{origin} in {}", plural(source.answers, "answer", "answers"), escape(&path)));
+        let answers = plural(source.answers, "answer", "answers");
+        texts.push(format!("history: {answers}{origin} in {}{unused}", escape(&path)));
     }
     texts
 }
@@ -271,7 +275,12 @@ fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
             lines.push(whole.trim_end().to_owned());
             continue;
         }
-        lines.push(line.trim_end().to_owned());
+        if line.trim_end().chars().count() <= columns {
+            lines.push(line.trim_end().to_owned());
+        } else {
+            lines.push(format!("  {change}"));
+            lines.push(format!("      {time}{cost}").trim_end().to_owned());
+        }
         lines.extend(wrap(remark, columns.saturating_sub(6)).iter().map(|part| format!("      {part}")));
     }
     lines

@@ -43,7 +43,7 @@ struct Probe {
 }
 
 impl Cap {
-    /// Returns how many requests may be open, including the additional requests of a try.
+    /// Returns how many requests may be open, including the additional ones while a higher cap is tried.
     pub(crate) fn most(&self) -> usize {
         let more = self.probe.as_ref().map_or(0, |probe| probe.more);
         self.known.map_or(usize::MAX, |known| known + more)

@@ -14,7 +14,7 @@ pub const FORGED: &str = "FORGED";
 const OWN: &[&str] = &["[0m", "[1m", "[4m", "[31m", "[32m", "[33m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
 /// Returns the first sequence that a terminal would obey and that the program does not use; `None` if there is none.
-/// Also returns a line with a forged beginning, unless the program wraps lines.
+/// A line with a forged beginning is a fault too, unless the program breaks lines itself (`breaks_lines`).
 pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();

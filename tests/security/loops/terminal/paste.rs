@@ -77,7 +77,7 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 type Printed = (String, Vec<OsString>);
 
 /// Returns the arguments that resume a log, with the flags that the command repeats. Some names of results files
-/// contain something that a log must not contain. Then the command itself contains the name of the results file.
+/// contain something that a log must not contain. Such a name is not in the log, but in the command (`-o`).
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {
