@@ -19,8 +19,8 @@ fn plain_lines_come_after_one_second_and_then_every_ten_and_notes_come_immediate
     1 s: 1 of 40 rows done, 60 rows/min, $0.0005
     warning: two rows name max_token; did you mean max_tokens
     haiku-4.5 held for 4 s: rate limit on input tokens
-    11 s: 11 of 40 rows done, 60 rows/min, about 29 s left (17–40 s), bound by output tokens per minute, 3 of 16 in flight, $0.0055 of $0.0162–0.0238
-    21 s: 21 of 40 rows done, 60 rows/min, about 19 s left (14–23 s), bound by output tokens per minute, 3 of 16 in flight, $0.0105 of $0.0185–0.0215
+    11 s: 11 of 40 rows done, 60 rows/min, about 29 s left (11–47 s), bound by output tokens per minute, 3 of 16 in flight, $0.0055 of $0.0143–0.0614
+    21 s: 21 of 40 rows done, 60 rows/min, about 19 s left (11–27 s), bound by output tokens per minute, 3 of 16 in flight, $0.0105 of $0.0177–0.0675
     interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off
     ");
 }
@@ -127,7 +127,7 @@ fn script() -> Vec<RunEvent> {
     let cost = Some(Money::from_dollars(0.0005));
     for second in 1..=24 {
         let latency = Duration::from_millis(800);
-        events.push(at(second, EventBody::Succeeded { quality: Quality::Ok, usage, cost, latency }));
+        events.push(at(second, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency }));
         let pools = vec![PoolStatus {
             pool: pool("haiku-4.5"),
             limits: RateLimits::new(1_000, 450_000, 90_000),

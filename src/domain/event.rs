@@ -1,5 +1,6 @@
 //! The events of a run, for reporters. Every report is made only from these events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -16,7 +17,7 @@ pub struct RunEvent {
     /// When it happened, by the wall clock.
     pub at: jiff::Timestamp,
     /// The id of the run.
-    pub run: std::sync::Arc<str>,
+    pub run: Arc<str>,
     /// What happened.
     pub body: EventBody,
 }
@@ -74,7 +75,7 @@ pub struct Backoffs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// The provider of the endpoint.
-    pub provider: std::sync::Arc<str>,
+    pub provider: Arc<str>,
     /// The latest failure.
     pub fault: Failure,
     /// How long all requests have failed.
@@ -95,6 +96,8 @@ pub enum EventBody {
     },
     /// What the run is expected to cost, and how long it is expected to take.
     Forecast(RunForecast),
+    /// The number of rows that the run sends to each model.
+    Models(Arc<[(Arc<str>, u64)]>),
     /// A row of the input was skipped, because an earlier run has finished it.
     Skipped,
     /// An attempt was sent.
@@ -110,6 +113,8 @@ pub enum EventBody {
     },
     /// A row is done and its line is on disk.
     Succeeded {
+        /// The model that answered.
+        model: Arc<str>,
         /// How good the answer is.
         quality: Quality,
         /// What all its attempts used.

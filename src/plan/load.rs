@@ -6,7 +6,7 @@
 //! threshold is halved. So every row has the same chance, the rows of the sample keep their order, and the same input
 //! always gives the same sample.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use crate::domain::{Interval, Money, Planned, PoolId, Request, Terms};
@@ -195,6 +195,13 @@ impl Load {
     /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Returns the number of rows of each model.
+    pub fn rows_of_models(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut rows = BTreeMap::new();
+        self.groups.iter().for_each(|group| *rows.entry(group.model.clone()).or_default() += group.rows);
+        rows
     }
 
     /// Returns the groups, in the order of their first rows.

@@ -238,8 +238,8 @@ pub(super) mod tests {
     #[test]
     fn a_wide_terminal_shows_everything() {
         insta::assert_snapshot!(lines(&busy(), 120, false).join("\n"), @"
-        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (30–33 min)
-        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00 of $197–203
+        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (26–37 min)
+        haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▁ <1% · output tokens per minute · 32/64 in flight · $12.00 of $195–206
         ");
     }
 
@@ -247,7 +247,7 @@ pub(super) mod tests {
     fn eighty_columns_shorten_before_they_drop() {
         insta::assert_snapshot!(lines(&busy(), 79, false).join("\n"), @"
         1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
-        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00 of $197–203
+        haiku-4.5 · req 83% · in 12% · out <1% · otpm · 32/64 · $12.00 of $195–206
         ");
     }
 
@@ -265,7 +265,8 @@ pub(super) mod tests {
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         let latency = Duration::ZERO;
-        stats.fold(&at(1, EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency }));
+        stats
+            .fold(&at(1, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost: None, latency }));
         stats.fold(&at(1, status(Vec::new())));
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
@@ -280,7 +281,8 @@ pub(super) mod tests {
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         for cost in [None, Some(crate::domain::Money::from_dollars(2.5))] {
-            let body = EventBody::Succeeded { quality: Quality::Ok, usage, cost, latency: Duration::ZERO };
+            let body =
+                EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency: Duration::ZERO };
             stats.fold(&at(1, body));
         }
         stats.fold(&at(1, status(Vec::new())));

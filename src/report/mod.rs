@@ -17,6 +17,7 @@ pub(crate) mod failures;
 pub(crate) mod harmless;
 pub(crate) mod json;
 pub(crate) mod line;
+mod mix;
 pub(crate) mod notes;
 mod open;
 pub(crate) mod outlook;

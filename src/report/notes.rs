@@ -68,6 +68,7 @@ impl Notes {
             EventBody::Noted(text) => Some(format!("note: {}", escape(text))),
             EventBody::Started { .. }
             | EventBody::Forecast(_)
+            | EventBody::Models(_)
             | EventBody::Skipped
             | EventBody::Sent
             | EventBody::Retried { .. }

@@ -114,7 +114,7 @@ impl Stats {
         let per_second = self.pace.per_second(self.started_at?, self.pace.last_at()?)? * self.pace.size_of_last(reason);
         let by_pace = remaining as f64 / per_second - idle.as_secs_f64();
         let Some(standing) = &self.standing else { return Some(by_pace) };
-        let by_limits = self.pace.seconds_by_limits(remaining, &standing.pools);
+        let by_limits = self.pace.seconds_by_limits(remaining, 1.0, &standing.pools);
         let held = standing.pools.iter().filter(|pool| pool.ready > 0).map(|pool| pool.held_for.unwrap_or_default());
         let nothing_is_sent_for = match standing.reason {
             Reason::Hold => held.clone().min().unwrap_or_default(),
@@ -250,7 +250,10 @@ mod tests {
         stats.fold(&at(0, started(Some(1_000), 0)));
         let answered = |second| {
             let EventBody::Succeeded { quality, usage, cost, .. } = succeeded(Quality::Ok) else { unreachable!() };
-            at(second, EventBody::Succeeded { quality, usage, cost, latency: Duration::from_secs(30) })
+            at(
+                second,
+                EventBody::Succeeded { model: "m".into(), quality, usage, cost, latency: Duration::from_secs(30) },
+            )
         };
         for burst in 1..=3 {
             (0..50).for_each(|_| stats.fold(&answered(30 * burst)));

@@ -29,6 +29,12 @@ pub(super) struct Pace {
     dropped_at: Option<Timestamp>,
     /// The sum of the latencies of all answers, and the number of answers.
     latencies: (Duration, u32),
+    /// The longest latency of an answer.
+    pub(super) longest: Duration,
+    /// The last known number of requests in flight, and when it was known.
+    in_flight: Option<(Timestamp, usize)>,
+    /// The seconds that all requests have been in flight together.
+    request_seconds: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,27 +92,49 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the shortest time, in seconds, in which the limits of these pools together allow this many rows of
-    /// average size.
-    pub(super) fn seconds_by_limits(&self, rows: u64, pools: &[PoolStatus]) -> f64 {
-        let needs =
-            [self.all_rows, self.all_tokens[0], self.all_tokens[1]].map(|sum| sum as f64 / self.all_rows.max(1) as f64);
-        let time = |dimension: Dimension| {
-            let limit = |pool: &PoolStatus| pool.limits.of(dimension).map_or(f64::INFINITY, f64::from);
-            let level = |pool: &PoolStatus| pool.level[dimension.index()].unwrap_or(0.0) * limit(pool);
-            let per_minute: f64 = pools.iter().map(limit).sum();
-            if pools.is_empty() || per_minute.is_infinite() {
-                return 0.0;
-            }
-            let there: f64 = pools.iter().map(level).sum();
-            (rows as f64 * needs[dimension.index()] - there).max(0.0) * 60.0 / per_minute
+    /// Returns the shortest time, in seconds, in which the limits of these pools allow this many rows. `size`
+    /// is the number of tokens of such a row, relative to the mean of the finished rows.
+    ///
+    /// Each pool has limits of its own, and the slowest pool decides. It is assumed that the rows are spread over the
+    /// pools like the rows that are ready.
+    pub(super) fn seconds_by_limits(&self, rows: u64, size: f64, pools: &[PoolStatus]) -> f64 {
+        let tokens = self.all_tokens.map(|sum| size * sum as f64 / self.all_rows.max(1) as f64);
+        let needs = [1.0, tokens[0], tokens[1]];
+        let ready: usize = pools.iter().map(|pool| pool.ready).sum();
+        let time = |pool: &PoolStatus, dimension: Dimension| {
+            let Some(per_minute) = pool.limits.of(dimension).map(f64::from) else { return 0.0 };
+            let share = if ready == 0 { 1.0 / pools.len() as f64 } else { pool.ready as f64 / ready as f64 };
+            let there = pool.level[dimension.index()].unwrap_or(0.0) * per_minute;
+            (rows as f64 * share * needs[dimension.index()] - there).max(0.0) * 60.0 / per_minute
         };
-        Dimension::ALL.map(time).into_iter().fold(0.0, f64::max)
+        let of_pool = |pool| Dimension::ALL.map(|dimension| time(pool, dimension)).into_iter().fold(0.0, f64::max);
+        pools.iter().map(of_pool).fold(0.0, f64::max)
     }
 
     /// Notes how long an answer took, counted from the first request of its row.
     pub(super) fn note_latency(&mut self, latency: Duration) {
         self.latencies = (self.latencies.0.saturating_add(latency), self.latencies.1.saturating_add(1));
+        self.longest = self.longest.max(latency);
+    }
+
+    /// Notes how many requests are in flight.
+    pub(super) fn note_in_flight(&mut self, at: Timestamp, requests: usize) {
+        if let Some((since, requests)) = self.in_flight {
+            self.request_seconds += requests as f64 * between(since, at).as_secs_f64();
+        }
+        self.in_flight = Some((at, requests));
+    }
+
+    /// Returns how much longer the answers to the rows that are left take than those that have come, as a factor from 1
+    /// on. Long answers come last, so the answers so far are too short, most of all at first.
+    ///
+    /// The mean time of all answers is the time that all requests have been in flight, divided by the number of answers.
+    /// A request in flight takes this time in addition to the time that it has taken already.
+    pub(super) fn longer_than_seen(&self, left: u64) -> f64 {
+        let (latencies, answers) = self.latencies;
+        let of_all = self.request_seconds / latencies.as_secs_f64();
+        let factor = of_all + (of_all - 1.0) * f64::from(answers) / left.max(1) as f64;
+        if factor.is_finite() { factor.max(1.0) } else { 1.0 }
     }
 
     /// Returns when a row finished last.

@@ -106,7 +106,16 @@ mod tests {
     fn a_cost_that_is_known_only_in_part_is_not_compared() {
         let mut stats = stats(10, 9, Some((0.2, 0.3)), None);
         let usage = Usage { output_tokens: 9, ..Usage::default() };
-        stats.fold(&at(1, EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO }));
+        stats.fold(&at(
+            1,
+            EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost: None,
+                latency: Duration::ZERO,
+            },
+        ));
         stats.fold(&at(2, ended(30, None)));
 
         assert_eq!(line(&stats), None);

@@ -3,16 +3,21 @@
 //! What is spent is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
 //! forecast. The more rows finish, the more weight the mean of the finished rows gets: both means are weighted by their
 //! precision. Rows in flight tend to be longer than finished rows. So the finished rows get less weight while their
-//! number is small compared with the number of rows in flight.
+//! number is small compared with the number of rows in flight. For the same reason, the interval reaches further upwards:
+//! see [`super::pace::Pace::longer_than_seen`]. Both means are those of the models that are left: see [`super::mix`].
 //!
-//! The likely end comes from the [`Outlook`], and this module adds how uncertain it is. While there is no outlook yet,
-//! the likely end comes from the forecast.
+//! The likely end comes from the [`Outlook`], and `projection/time.rs` adds how uncertain it is. While there is no outlook
+//! yet, the likely end comes from the forecast.
+//!
+//! An interval that is a little too wide is better than one that misses. So what the finished rows say is widened more
+//! than chance alone asks for.
+
+mod time;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outlook::Outlook;
 use super::spread::Spread;
 use super::stats::Stats;
 use crate::domain::{Interval, Money, Reason, RunForecast};
@@ -20,6 +25,12 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// A value is inside its interval with a probability of 90 %. So the ends of an interval are this many standard
 /// deviations from its middle.
 const DEVIATIONS: f64 = 1.645;
+/// The same number for what the finished rows say. It is higher, because finished rows are never quite a random sample.
+const DEVIATIONS_OF_ROWS: f64 = 2.5;
+/// The rows that are left cost at least this share of what they are likely to cost.
+const LEAST_COST: f64 = 0.1;
+/// The answers of the rows that are left are at most this many times as long as those that have come.
+const MOST_LONGER: f64 = 6.0;
 /// The standard deviation of a forecast is at least this share of its value.
 const MOST_EXACT: f64 = 0.01;
 /// Without a forecast, nothing is projected before this many rows have finished.
@@ -45,6 +56,11 @@ impl Guess {
         }
     }
 
+    /// Returns the same guess, multiplied by a factor.
+    fn times(self, factor: f64) -> Self {
+        Self { mean: self.mean * factor, below: self.below * factor, above: self.above * factor }
+    }
+
     /// Returns what the finished rows say about the rows that are left, together with the forecast. The second value is
     /// the weight of the forecast, from 0 to 1.
     fn of_left(finished: &Spread, forecast: Option<Self>, left: u64, in_flight: usize) -> (Self, f64) {
@@ -54,13 +70,16 @@ impl Guess {
             return (Self { mean, below: 0.0, above: 0.0 }, 0.0);
         }
         let (by_chance, drift) = (variance / left as f64, finished.drift(variance));
+        // Rows that are still in flight tend to be longer. Each may exceed the mean by a standard deviation.
+        let in_flight_share = in_flight as f64 / (count + in_flight as f64);
+        let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * in_flight_share };
         let of_mean = match count {
             0.0 => f64::INFINITY,
             _ => variance * (count + in_flight as f64) / (count * count) + drift,
         };
         let Some(forecast) = forecast else {
             let deviation = (of_mean + by_chance).sqrt();
-            return (Self { mean, below: deviation, above: deviation }, 0.0);
+            return (Self { mean, below: deviation, above: deviation.hypot(longer) }, 0.0);
         };
         let weight = |deviation: f64| of_mean.recip() / (of_mean.recip() + deviation.powi(-2));
         // The forecast already allows for random differences between rows. It does not say in which order rows come.
@@ -70,7 +89,8 @@ impl Guess {
         };
         let own = weight((forecast.below + forecast.above) / 2.0);
         let mean = own * mean + (1.0 - own) * forecast.mean;
-        (Self { mean, below: both(forecast.below), above: both(forecast.above) }, 1.0 - own)
+        let above = both(forecast.above).hypot(own * longer);
+        (Self { mean, below: both(forecast.below), above }, 1.0 - own)
     }
 }
 
@@ -86,23 +106,42 @@ impl Stats {
         if self.standing.as_ref().is_some_and(|standing| standing.reason == Reason::Draining) {
             return None;
         }
-        let (rows, forecast) = (&self.rows_so_far.cost, self.forecast.as_ref());
+        let each = self.cost_of_row_left(left)?;
+        let sum = |dollars: f64| self.cost + Money::from_dollars(left as f64 * dollars.max(0.0));
+        Some(each.map(sum))
+    }
+
+    /// Returns the mean cost, in dollars, of each of the rows that are left. `None` if a price is unknown, and as long as
+    /// nothing is known.
+    fn cost_of_row_left(&self, left: u64) -> Option<Interval<f64>> {
+        let (rows, forecast) = (self.finished_like_left(), self.forecast.as_ref());
         let is_priced = self.unpriced == 0 && forecast.is_none_or(|forecast| forecast.cost.is_some());
         let expected = forecast.and_then(|forecast| expected(forecast.cost?.map(Money::dollars), forecast));
         if !is_priced || (expected.is_none() && rows.count() < ROWS) {
             return None;
         }
-        let (each, _) = Guess::of_left(rows, expected, left, self.in_flight());
-        let sum = |dollars: f64| self.cost + Money::from_dollars(left as f64 * dollars.max(0.0));
+        let expected = expected.map(|guess| guess.times(self.mix.left_to_all()));
+        let (each, planned) = Guess::of_left(&rows, expected, left, self.in_flight());
+        let deviations = planned * DEVIATIONS + (1.0 - planned) * DEVIATIONS_OF_ROWS;
         Some(Interval {
-            low: sum(each.mean - DEVIATIONS * each.below),
-            likely: sum(each.mean),
-            high: sum(each.mean + DEVIATIONS * each.above),
+            low: (each.mean - deviations * each.below).max(LEAST_COST * each.mean),
+            likely: each.mean,
+            high: (each.mean + deviations * each.above).max(self.longer_than_seen(left) * each.mean),
         })
     }
 
-    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the
-    /// run stops early.
+    /// Returns how much longer the answers of the rows that are left may be, as a factor from 1 on.
+    fn longer_than_seen(&self, left: u64) -> f64 {
+        if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
+    }
+
+    /// Returns the cost of the finished rows as if they were for the same models as the rows that are left.
+    fn finished_like_left(&self) -> Spread {
+        self.rows_so_far.cost.times(self.mix.left_to_finished())
+    }
+
+    /// Returns when the run will end. `None` on a pipe, while the run waits, as long as nothing is known, and when the run
+    /// stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();
@@ -110,42 +149,8 @@ impl Stats {
         Some(Interval { low: after(left.low)?, likely: after(left.likely)?, high: after(left.high)? })
     }
 
-    /// Returns how long the run will still take. `None` in the same cases as [`Stats::projected_end`].
-    pub(crate) fn projected_time_left(&self) -> Option<Interval<Duration>> {
-        let rows = self.left_to_send().filter(|rows| *rows > 0)?;
-        let finished = &self.rows_so_far.seconds;
-        let time = self.forecast.and_then(|forecast| forecast.time);
-        let likely = match (self.outlook(), time) {
-            (Outlook::Left(left), _) => left,
-            (Outlook::Unknown, Some(time)) if finished.count() < ROWS => time.likely.saturating_sub(self.elapsed()),
-            (Outlook::Unknown | Outlook::Waiting { .. }, _) => return None,
-        };
-        let likely = likely.as_secs_f64();
-        let own = deviation_of_time(finished, rows as f64);
-        let width = |forecast: Option<(f64, f64)>| {
-            let Some((planned, deviation)) = forecast else { return DEVIATIONS * own };
-            let both = (deviation.powi(-2) + own.powi(-2)).recip().sqrt();
-            // If the forecast and the outlook differ, the interval becomes wider. The difference counts less when the
-            // forecast has less weight.
-            let apart = (both / deviation).powi(2) * (planned - likely);
-            DEVIATIONS * both.hypot(apart)
-        };
-        let time = time.map(|time| time.map(|time| time.as_secs_f64()));
-        let planned = |end: fn(Interval<f64>) -> f64| {
-            let time = time?;
-            let deviation = ((end(time) - time.likely).abs() / DEVIATIONS).max(time.likely * MOST_EXACT);
-            Some((time.likely - self.elapsed().as_secs_f64(), deviation))
-        };
-        let span = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).ok();
-        Some(Interval {
-            low: span(likely - width(planned(|time| time.low)))?,
-            likely: span(likely)?,
-            high: span(likely + width(planned(|time| time.high)))?,
-        })
-    }
-
-    /// Returns how many rows are left that will be sent. If there is a forecast, rows that can't be sent are not
-    /// counted. `None` on a pipe, and when the run stops early.
+    /// Returns how many rows are left that will be sent. Rows that can't be sent are not among them if there is a
+    /// forecast. `None` on a pipe, and when the run stops early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));
@@ -157,20 +162,7 @@ impl Stats {
     }
 }
 
-/// Returns the standard deviation of the time, in seconds, that this many further rows take.
-///
-/// Only the later half of the finished rows counts. A burst or a slow rise at the start says nothing about the rest,
-/// and the outlook ignores it too. The result is infinite as long as no row has finished.
-fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
-    let later = finished.later();
-    if later.count() == 0 {
-        return f64::INFINITY;
-    }
-    let variance = later.variance(later.mean().max(finished.mean()));
-    rows * (variance / later.count() as f64 + variance / rows).sqrt()
-}
-
-/// Returns what a forecast of a sum says about each row.
+/// Returns what a forecast says about each of its rows.
 fn expected(sum: Interval<f64>, forecast: &RunForecast) -> Option<Guess> {
     (forecast.rows > 0).then(|| Guess::of_forecast(sum, forecast.rows))
 }
@@ -179,7 +171,7 @@ fn expected(sum: Interval<f64>, forecast: &RunForecast) -> Option<Guess> {
 mod tests {
     use super::super::stats::tests::{at, started, status};
     use super::*;
-    use crate::domain::{EventBody, HaltReason, Quality, Usage};
+    use crate::domain::{Backoffs, EventBody, HaltReason, Quality, Usage};
 
     #[test]
     fn before_the_first_row_the_projection_is_the_forecast() {
@@ -226,8 +218,8 @@ mod tests {
             }
         }
 
-        assert!((170..=198).contains(&inside), "{inside} of 200");
-        assert!(widths[0] < 5.0 && widths[1] < 0.5, "{widths:?}");
+        assert!((190..=200).contains(&inside), "{inside} of 200");
+        assert!(widths[0] < 5.0 && widths[1] < 0.6, "{widths:?}");
     }
 
     #[test]
@@ -252,6 +244,68 @@ mod tests {
         };
 
         assert!(likely(1_000) > likely(0));
+    }
+
+    #[test]
+    fn the_lowest_cost_includes_something_for_the_rows_that_are_left() {
+        let mut stats = run(1_000, None);
+
+        // So few rows of such different cost say hardly anything.
+        finish(&mut stats, 12, |row| if row < 10 { 0.001 } else { 0.1 });
+
+        let cost = stats.projected_cost().expect("there are twelve rows");
+        assert!(cost.low.dollars() > stats.cost.dollars() * 1.5, "{cost:?}, {} is spent", stats.cost);
+    }
+
+    #[test]
+    fn rows_in_flight_may_be_longer_than_the_finished_ones() {
+        let high = |in_flight| {
+            let mut stats = run(1_000, None);
+            finish(&mut stats, 200, |row| 0.01 * (row % 3) as f64);
+            let Some(standing) = &mut stats.standing else { panic!("there was a status") };
+            standing.in_flight = in_flight;
+            stats.projected_cost().expect("there are enough rows").high
+        };
+
+        assert!(high(100).dollars() > 1.2 * high(0).dollars(), "{:?}", (high(0), high(100)));
+    }
+
+    #[test]
+    fn long_answers_that_have_not_come_yet_raise_the_highest_cost() {
+        let high = |in_flight| {
+            let mut stats = run(100, None);
+            let at_second = |second| {
+                let (reason, backoffs) = (Reason::Window, Backoffs::default());
+                at(second, EventBody::Status { in_flight, window: 100, reason, backoffs, pools: Vec::new() })
+            };
+            stats.fold(&at_second(0));
+            // Each of these answers took a second.
+            finish(&mut stats, 20, |_| 0.01);
+            stats.fold(&at_second(10));
+            stats.projected_cost().expect("there are enough rows").high.dollars()
+        };
+
+        // Ten seconds with 8 requests in flight, but only 20 answers: a mean answer takes four seconds.
+        assert!(high(2) < 2.0 && high(8) > 3.3, "{:?}", (high(2), high(8)));
+    }
+
+    #[test]
+    fn a_dear_model_that_is_done_does_not_make_the_rest_dear() {
+        let mut stats = run(1_000, Some((4.0, 6.0, 9.0)));
+        stats.fold(&at(0, EventBody::Models([("dear".into(), 50), ("m".into(), 950)].into())));
+        let dear = EventBody::Succeeded {
+            model: "dear".into(),
+            quality: Quality::Ok,
+            usage: Usage::default(),
+            cost: Some(Money::from_dollars(0.1)),
+            latency: Duration::from_secs(1),
+        };
+        (0..50).for_each(|_| stats.fold(&at(1, dear.clone())));
+        finish(&mut stats, 50, |_| 0.001);
+
+        // 950 rows cost 95 cents together, and the others cost 5 dollars.
+        let cost = stats.projected_cost().expect("there is a forecast").map(Money::dollars);
+        assert!(cost.contains(5.95) && cost.high < 10.0, "{cost:?}");
     }
 
     #[test]
@@ -301,7 +355,8 @@ mod tests {
         let mut unpriced = run(100, Some((8.0, 10.0, 13.0)));
         let usage = Usage { output_tokens: 9, ..Usage::default() };
         let latency = Duration::ZERO;
-        unpriced.fold(&at(1, EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency }));
+        unpriced
+            .fold(&at(1, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost: None, latency }));
         let mut free = run(100, Some((0.0, 0.0, 0.0)));
         finish(&mut free, 20, |_| 0.0);
 
@@ -347,7 +402,7 @@ mod tests {
             let row = stats.finished();
             let (usage, latency) = (Usage { output_tokens: 10, ..Usage::default() }, Duration::from_secs(1));
             let cost = Some(Money::from_dollars(dollars(row)));
-            let done = EventBody::Succeeded { quality: Quality::Ok, usage, cost, latency };
+            let done = EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency };
             stats.fold(&at(row as i64 / 2 + 1, done));
         }
     }

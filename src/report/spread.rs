@@ -72,7 +72,13 @@ impl Spread {
         (squares + Self::GUESSES * guess * guess) / ((blocks - 1.0).max(0.0) + Self::GUESSES)
     }
 
-    /// Returns the later half of the values. Values of a block that is not full are left out.
+    /// Returns the same values, each multiplied by a factor.
+    pub(super) fn times(&self, factor: f64) -> Self {
+        let blocks = self.blocks.iter().map(|sum| sum * factor).collect();
+        Self { blocks, open: (self.open.0 * factor, self.open.1), sum: self.sum * factor, ..*self }
+    }
+
+    /// Returns the later half of the values, as far as they are in full blocks.
     pub(super) fn later(&self) -> Self {
         let blocks = self.blocks[self.blocks.len() / 2..].to_vec();
         let (count, sum) = (blocks.len() as u64 * self.per_block, blocks.iter().sum());

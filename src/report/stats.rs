@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
@@ -53,6 +54,7 @@ pub struct Stats {
     pub(super) last_at: Option<Timestamp>,
     pub(super) pace: Pace,
     pub(super) rows_so_far: RowsSoFar,
+    pub(super) mix: Mix,
 }
 
 impl Stats {
@@ -67,16 +69,18 @@ impl Stats {
                 self.already_done = *already_done;
             }
             EventBody::Forecast(forecast) => self.forecast = Some(*forecast),
+            EventBody::Models(rows) => self.mix = Mix::of(rows),
             EventBody::Skipped => self.skipped += 1,
             EventBody::Sent => self.sent += 1,
             EventBody::Retried { class, limit, maybe_paid } => {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { quality, usage, cost, latency } => {
+            EventBody::Succeeded { model, quality, usage, cost, latency } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
                 self.note_pace(event.at, *usage, *cost);
+                self.mix.add(model, cost.unwrap_or(Money::ZERO).dollars());
                 self.pace.note_latency(*latency);
             }
             EventBody::Failed { class, row, usage, cost } => {
@@ -88,6 +92,7 @@ impl Stats {
                 }
             }
             EventBody::Status { in_flight, window, reason, backoffs, pools } => {
+                self.pace.note_in_flight(event.at, *in_flight);
                 self.standing = Some(Standing {
                     in_flight: *in_flight,
                     window: *window,
@@ -251,7 +256,13 @@ pub(crate) mod tests {
 
     #[test]
     fn rows_without_a_price_have_an_unknown_cost_and_no_rows_cost_nothing() {
-        let used = |cost| EventBody::Succeeded { quality: Quality::Ok, usage: usage(), cost, latency: Duration::ZERO };
+        let used = |cost| EventBody::Succeeded {
+            model: "m".into(),
+            quality: Quality::Ok,
+            usage: usage(),
+            cost,
+            latency: Duration::ZERO,
+        };
         let cost_of = |bodies: &[EventBody]| {
             let mut stats = Stats::default();
             bodies.iter().for_each(|body| stats.fold(&at(0, body.clone())));
@@ -305,7 +316,13 @@ pub(crate) mod tests {
                 // In the last minute, twice as many rows finish, each of half the size.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
                 let usage = Usage { output_tokens, ..Usage::default() };
-                let done = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
+                let done = EventBody::Succeeded {
+                    model: "m".into(),
+                    quality: Quality::Ok,
+                    usage,
+                    cost: None,
+                    latency: Duration::ZERO,
+                };
                 (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
             }
             stats.eta().expect("the total is known").as_secs()
@@ -376,7 +393,13 @@ pub(crate) mod tests {
 
     /// Returns the event of an answer with 100 input tokens and 10 output tokens, which cost one cent.
     pub(crate) fn succeeded(quality: Quality) -> EventBody {
-        EventBody::Succeeded { quality, usage: usage(), cost: Some(Money::from_dollars(0.01)), latency: Duration::ZERO }
+        EventBody::Succeeded {
+            model: "m".into(),
+            quality,
+            usage: usage(),
+            cost: Some(Money::from_dollars(0.01)),
+            latency: Duration::ZERO,
+        }
     }
 
     /// Returns the event of a failure that has the same usage as an answer.

@@ -268,7 +268,13 @@ mod tests {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1), 0)));
         let usage = Usage { output_tokens: 9, ..Default::default() };
-        let succeeded = EventBody::Succeeded { quality: Quality::Ok, usage, cost: None, latency: Duration::ZERO };
+        let succeeded = EventBody::Succeeded {
+            model: "m".into(),
+            quality: Quality::Ok,
+            usage,
+            cost: None,
+            latency: Duration::ZERO,
+        };
         stats.fold(&at(1, succeeded));
         let context = SummaryContext { unpriced_models: vec!["claude-next".to_owned()], ..context() };
 

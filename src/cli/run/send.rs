@@ -124,7 +124,8 @@ impl NewRun<'_> {
             total: survey.map(|survey| survey.rows),
             already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
         };
-        for body in [Some(body), forecast.map(EventBody::Forecast)].into_iter().flatten() {
+        let models = survey.map(|survey| EventBody::Models(survey.load.rows_of_models().into_iter().collect()));
+        for body in [Some(body), forecast.map(EventBody::Forecast), models].into_iter().flatten() {
             report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         }
         report

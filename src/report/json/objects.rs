@@ -100,6 +100,7 @@ impl<'a> Body<'a> {
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Forecast(_)
+            | EventBody::Models(_)
             | EventBody::Skipped
             | EventBody::Sent
             | EventBody::Retried { .. }
