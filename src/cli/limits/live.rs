@@ -6,7 +6,7 @@
 //! 4. A message of one token, after a question.
 //! 5. What runs learned from another place, for example in a rehearsal, if the message can't be sent. A note says so.
 //!
-//! With `--ask`, only the message is sent.
+//! With `--ask`, only the message is sent. So it is with `--simulate --tier`, because this tier is the simulator's.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -85,7 +85,9 @@ fn find(
     let origin = server::origin(config)?;
     let key = if config.simulate || config.key == KeySource::Missing { None } else { Some(key(config, world)?) };
     let mut elsewhere = None;
-    if !args.ask {
+    // With a tier, the simulator is asked: an earlier run may have used another tier.
+    let is_other_tier = config.simulate && args.tier.is_some();
+    if !args.ask && !is_other_tier {
         if key.as_ref().and_then(Credential::exposed).is_some_and(is_admin_key) {
             return organization::ask(&Server::open(config, key, catalog, world)?);
         }

@@ -41,11 +41,27 @@ pub(crate) fn models(args: &ModelsArgs, world: &World) -> Result<Exit> {
 }
 
 /// Refuses a name that neither the catalog nor the price file knows.
-fn check_known(catalog: &Catalog, name: &str) -> Result<()> {
+pub(super) fn check_known(catalog: &Catalog, name: &str) -> Result<()> {
+    if name.is_empty() {
+        bail!("the name of the model is empty; claude-batch models shows all names");
+    }
     match UnknownModel::find(catalog, name) {
         Some(unknown) if catalog.prices(Speed::Standard, name).is_none() => {
             bail!("unknown model {unknown}; claude-batch models shows all names")
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_refused_and_an_empty_one_is_called_empty() {
+        let fault = |name| check_known(&Catalog::builtin(), name).expect_err("there is no such model").to_string();
+
+        assert!(fault("claude-haku-4-5").contains("did you mean claude-haiku-4-5"));
+        assert!(fault("").starts_with("the name of the model is empty"));
     }
 }
