@@ -21,7 +21,8 @@ pub(super) fn lines(catalog: &Catalog, name: &str, today: Date) -> Vec<String> {
     };
     let priced: Vec<_> = catalog.other_prices().into_iter().filter(|(own, _)| *own == name).collect();
     priced.iter().for_each(|(_, steps)| rows.extend(prices("prices", steps)));
-    rows.push(ListRow::text("price date", price_date(catalog)));
+    let id = catalog.model(name).map_or(name, |model| &*model.id);
+    rows.push(ListRow::text("price date", price_date(catalog, id)));
     list(&rows, COLUMNS).lines().map(str::to_owned).collect()
 }
 
@@ -119,8 +120,14 @@ fn prices(label: &'static str, steps: &[PriceStep]) -> Vec<ListRow> {
     steps.iter().enumerate().map(words).collect()
 }
 
-fn price_date(catalog: &Catalog) -> String {
-    format!("{} ({})", escape(catalog.price_date()), catalog.source())
+fn price_date(catalog: &Catalog, id: &str) -> String {
+    match catalog.price_file_of(id) {
+        Some(file) => {
+            let date = file.date.as_deref().unwrap_or("unknown");
+            format!("{date} (your price file {})", escape(&file.name))
+        }
+        None => format!("{} ({})", catalog.builtin_price_date(), catalog.source()),
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +170,15 @@ mod tests {
         assert!(unconfirmed.contains("not confirmed"), "{unconfirmed}");
         let fast = shown("claude-opus-5");
         assert!(fast.contains("fast mode") && fast.contains("$50.00 out"), "{fast}");
+    }
+
+    #[test]
+    fn only_the_prices_of_the_price_file_have_its_date() {
+        let file = "date = \"2026-12-01\"\n[[price]]\nmodel = \"claude-haiku-4-5\"\ninput = 1.5\noutput = 2\n";
+        let catalog = Catalog::builtin().with_price_file(file, "my.toml").expect("the file is right");
+        let shown = |name| lines(&catalog, name, date(2026, 11, 26)).join("\n");
+
+        assert!(shown("claude-haiku-4-5").contains("price date  2026-12-01 (your price file my.toml)"));
+        assert!(shown("claude-opus-5").contains("price date  2026-11-24 (Claude Platform Docs"));
     }
 }

@@ -3,9 +3,12 @@
 use jiff::civil::Date;
 
 use super::words::{is_served, names, steps, tokens};
-use crate::catalog::{Catalog, Model, PriceStep};
+use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
 use crate::report::text::{escape, plural, width};
+
+/// How many models of a price file are named.
+const NAMED: usize = 5;
 
 /// Which models are in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +56,9 @@ pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date) -> Vec<String>
         lines.extend(aligned(&RETIRED, &retired.iter().map(|model| row_of_retired(model)).collect::<Vec<_>>()));
     }
     lines.push(String::new());
-    lines
-        .push(format!("Prices of {}, in dollars per million tokens. Models of one class share limits.", date(catalog)));
+    let date = catalog.builtin_price_date();
+    lines.push(format!("Prices of {date}, in dollars per million tokens. Models of one class share limits."));
+    lines.extend(catalog.price_file().map(note_of_price_file));
     lines.extend(notes(catalog, &served));
     if shown == Shown::Served && !retired.is_empty() {
         let models = plural(retired.len() as u64, "retired model is", "retired models are");
@@ -63,9 +67,12 @@ pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date) -> Vec<String>
     lines
 }
 
-/// Returns the date of the prices; it may come from a price file.
-fn date(catalog: &Catalog) -> std::borrow::Cow<'_, str> {
-    escape(catalog.price_date())
+/// Returns the sentence about the models with prices of a price file.
+fn note_of_price_file(file: &OfPriceFile) -> String {
+    let (shown, rest) = file.models.split_at(file.models.len().min(NAMED));
+    let mut names: Vec<String> = shown.iter().map(|name| escape(name).into_owned()).collect();
+    names.extend((!rest.is_empty()).then(|| plural(rest.len() as u64, "other model", "other models")));
+    format!("Prices of your price file {}: {}.", escape(&file.label()), names.join(", "))
 }
 
 fn row(model: &Model) -> [String; 8] {
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn prices_of_a_file_are_shown_with_its_date() {
         let file = "date = \"2026-12-01\"\n[[price]]\nmodel = \"my-model\"\ninput = 1.5\noutput = 2\n";
-        let catalog = Catalog::builtin().with_prices(file).expect("the file is right");
+        let catalog = Catalog::builtin().with_price_file(file, "my.toml").expect("the file is right");
 
         let shown = lines(&catalog, Shown::Served, date(2026, 11, 26)).join("\n");
 
@@ -222,6 +229,7 @@ mod tests {
             line.split_whitespace().collect::<Vec<_>>(),
             ["my-model", "-", "-", "-", "1.50", "2.00", "0.15", "-"]
         );
-        assert!(shown.contains("Prices of 2026-12-01"), "{shown}");
+        assert!(shown.contains("Prices of 2026-11-24, in dollars"), "{shown}");
+        assert!(shown.contains("Prices of your price file my.toml of 2026-12-01: my-model."), "{shown}");
     }
 }
