@@ -67,6 +67,7 @@ impl NewRun<'_> {
                 );
             }
         }
+        learned.warnings().for_each(|warning| self.say(&warning));
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
         let (forecast, alternatives) =
