@@ -18,23 +18,28 @@ use super::{parts, say};
 use crate::catalog::Catalog;
 use crate::domain::Speed;
 use crate::plan::UnknownModel;
+use crate::report::progress::terminal_width;
 use crate::report::text::escape;
+
+/// No line is wider than this.
+const COLUMNS: usize = 100;
 
 /// Shows the models of the catalog, or everything about one model.
 pub(crate) fn models(args: &ModelsArgs, world: &World) -> Result<Exit> {
     let config = Config::of_settings(args.settings(), world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     let catalog = parts::catalog(&config)?;
+    let columns = terminal_width().unwrap_or(COLUMNS).min(COLUMNS);
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     if let Some(name) = &args.name {
         check_known(&catalog, name)?;
     }
     match (&args.name, args.json) {
         (name, true) => say::out(&json::document(&catalog, name.as_deref()))?,
-        (Some(name), false) => one::lines(&catalog, name, today).iter().try_for_each(|line| say::out(line))?,
+        (Some(name), false) => one::lines(&catalog, name, today, columns).iter().try_for_each(|line| say::out(line))?,
         (None, false) => {
             let shown = if args.all { table::Shown::All } else { table::Shown::Served };
-            table::lines(&catalog, shown, today).iter().try_for_each(|line| say::out(line))?;
+            table::lines(&catalog, shown, today, columns).iter().try_for_each(|line| say::out(line))?;
         }
     }
     Ok(Exit::Done)
