@@ -46,6 +46,27 @@ pub struct Catalog {
     default_model: String,
     price_date: String,
     source: String,
+    price_file: Option<OfPriceFile>,
+}
+
+/// What a price file says about itself, and which models it gives prices to.
+#[derive(Clone, Debug)]
+pub(crate) struct OfPriceFile {
+    /// Its name; `price file` if it is not known.
+    pub(crate) name: String,
+    pub(crate) date: Option<String>,
+    /// The ids of the models.
+    pub(crate) models: Vec<String>,
+}
+
+impl OfPriceFile {
+    /// Returns the name and the date: `my.toml of 2026-12-01`.
+    pub(crate) fn label(&self) -> String {
+        match &self.date {
+            Some(date) => format!("{} of {date}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 impl Catalog {
@@ -68,14 +89,15 @@ impl Catalog {
             default_model: raw.default_model,
             price_date: raw.checked,
             source: raw.source,
+            price_file: None,
         }
     }
 
     /// Replaces prices with those of a price file.
     ///
     /// Shape: TOML.
-    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. Both are optional. Without a date,
-    ///   [`Catalog::price_date`] becomes `custom`.
+    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. Both are optional. The date has
+    ///   the form `YYYY-MM-DD`.
     /// - One `[[price]]` entry follows for each model and prompt length. It has `model`, and `input` and `output` in
     ///   dollars per million tokens.
     /// - An entry may have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
@@ -87,9 +109,15 @@ impl Catalog {
     ///
     /// # Errors
     /// A [`CatalogError`] that names the line.
-    pub fn with_prices(mut self, toml_text: &str) -> Result<Self, CatalogError> {
+    pub fn with_prices(self, toml_text: &str) -> Result<Self, CatalogError> {
+        self.with_price_file(toml_text, "price file")
+    }
+
+    /// Does the same as [`Catalog::with_prices`]. The file is shown under this name.
+    pub(crate) fn with_price_file(mut self, toml_text: &str, name: &str) -> Result<Self, CatalogError> {
         let id_of = |name: &str| self.model(name).map_or(name, |model| &*model.id).to_owned();
         let file = price_file::parse_price_file(toml_text, id_of)?;
+        let models = file.prices.iter().map(|(id, _)| id.clone()).collect();
         for (name, steps) in file.prices {
             match self.by_name.get(name.as_str()) {
                 Some(&at) => self.models[at].prices = steps,
@@ -97,7 +125,7 @@ impl Catalog {
             }
         }
         self.web_search = file.web_search.unwrap_or(self.web_search);
-        self.price_date = file.date.unwrap_or_else(|| "custom".to_owned());
+        self.price_file = Some(OfPriceFile { name: name.to_owned(), date: file.date, models });
         Ok(self)
     }
 
@@ -182,12 +210,31 @@ impl Catalog {
         most.max().unwrap_or_default()
     }
 
-    /// Returns the date of the prices: the day on which they were checked, or the date in the price file.
+    /// Returns the date of the prices: the date in the price file, or the file's name if it has no date. Without a price
+    /// file, this is the day on which the prices were checked.
     pub fn price_date(&self) -> &str {
+        match &self.price_file {
+            Some(file) => file.date.as_ref().unwrap_or(&file.name),
+            None => &self.price_date,
+        }
+    }
+
+    /// Returns the day on which the built-in prices were checked.
+    pub(crate) fn builtin_price_date(&self) -> &str {
         &self.price_date
     }
 
-    /// Returns where models and prices were published.
+    /// Returns what is known about the price file, if there is one.
+    pub(crate) fn price_file(&self) -> Option<&OfPriceFile> {
+        self.price_file.as_ref()
+    }
+
+    /// Returns the price file if it gives prices to the model with this id.
+    pub(crate) fn price_file_of(&self, id: &str) -> Option<&OfPriceFile> {
+        self.price_file.as_ref().filter(|file| file.models.iter().any(|own| own == id))
+    }
+
+    /// Returns where models and the built-in prices were published.
     pub fn source(&self) -> &str {
         &self.source
     }

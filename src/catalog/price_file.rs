@@ -274,13 +274,13 @@ impl Source<'_> {
     }
 
     fn date(&self, value: &Spanned<Found>) -> Result<String, CatalogError> {
-        match value.get_ref() {
-            Found::Text(date) => Ok(date.clone()),
-            _ => {
-                let remedy = "date = \"2026-12-01\"".to_owned();
-                Err(self.fault(value, "date", "", "it is a text in quotes", remedy))
-            }
-        }
+        let is_day = |text: &str| text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text);
+        let rule = match value.get_ref() {
+            Found::Text(date) if is_day(date) => return Ok(date.clone()),
+            Found::Text(_) => "it is a day in the form YYYY-MM-DD",
+            _ => "it is a text in quotes",
+        };
+        Err(self.fault(value, "date", "", rule, "date = \"2026-12-01\"".to_owned()))
     }
 
     fn fault(
@@ -473,6 +473,7 @@ mod tests {
                 fault_with("input", "above = \"100k\"\ninput"),
                 fault(&format!("web_search_per_thousand = -1\n{ENTRY}")),
                 fault(&format!("date = 2026-12-01\n{ENTRY}")),
+                fault(&format!("date = \"gestern\"\n{ENTRY}")),
             ]
             .join("\n"),
             @r#"
@@ -483,6 +484,7 @@ mod tests {
             line 3 of the price file: above of m is the text "100k", but it is a number of tokens: the entry applies to prompts that are longer; write a whole number, such as above = 200000, or leave it out
             line 1 of the price file: web_search_per_thousand is -1, but it is what a thousand web searches cost in dollars, from 0 to 1000000; write a number without quotes, such as web_search_per_thousand = 10.0
             line 1 of the price file: date is a table or a date, but it is a text in quotes; write date = "2026-12-01"
+            line 1 of the price file: date is the text "gestern", but it is a day in the form YYYY-MM-DD; write date = "2026-12-01"
             "#
         );
     }

@@ -287,7 +287,8 @@ pub struct PlanArgs {
         value_parser = parsers::positive_u32)]
     pub count_tokens: Option<u32>,
     /// When the run has to be done: 6h, 18:00, 'mon 9:00', 2026-12-01 or 2026-12-01T09:00Z
-    #[arg(long, value_name = "TIME", help_heading = "Plan", value_parser = deadline::deadline)]
+    #[arg(long, value_name = "TIME", help_heading = "Plan", allow_hyphen_values = true,
+        value_parser = deadline::deadline)]
     pub deadline: Option<Deadline>,
     /// Print the plan as one JSON object
     #[arg(long, help_heading = "Plan")]

@@ -17,6 +17,7 @@ use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestSha
 use crate::limiter::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::provider::anthropic::Anthropic;
+use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
 use crate::source::{self, Input, Template};
@@ -40,7 +41,11 @@ const SHARE_OF_OTHERS: usize = 8;
 pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     let catalog = Catalog::builtin();
     Ok(Arc::new(match &config.prices {
-        Some(file) => catalog.with_prices(&file.text).with_context(|| format!("--prices {}", file.path.display()))?,
+        Some(file) => {
+            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+            let priced = catalog.with_price_file(&file.text, &escape(&name));
+            priced.with_context(|| format!("--prices {}", file.path.display()))?
+        }
         None => catalog,
     }))
 }

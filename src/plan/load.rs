@@ -5,6 +5,9 @@
 //! [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full, the
 //! threshold is halved. So every row has the same chance, the rows of the sample keep their order, and the same input
 //! always gives the same sample.
+//!
+//! The load also contains some requests, so that the API can count their tokens. They are from random rows, and at least
+//! a few are for each model, however rare the model is.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use crate::domain::{Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
+/// Of each model, at least this many requests are kept for counting their tokens, if there are enough places.
+const OF_EACH_MODEL: usize = 5;
 /// The requests that are kept for counting their tokens have at most this many bytes together.
 const REQUEST_BYTES: usize = 64 << 20;
 
@@ -86,12 +91,15 @@ impl Default for Sample {
     }
 }
 
-/// Some requests, kept for counting their tokens: the requests whose rows have the lowest hashes.
+/// Some requests, kept for counting their tokens: the requests whose rows have the lowest hashes, and a few of each
+/// model.
 #[derive(Clone, Debug, Default)]
 struct Requests {
     wanted: usize,
     bytes: usize,
-    kept: BinaryHeap<Kept>,
+    /// The number of all kept requests.
+    count: usize,
+    by_model: BTreeMap<Arc<str>, BinaryHeap<Kept>>,
 }
 
 /// A request that is kept for counting its tokens.
@@ -151,9 +159,9 @@ impl Load {
             let (input_tokens, max_tokens) = (ask.input_tokens.likely, ask.max_tokens);
             self.sample.add(Sampled { group: group as u32, input_tokens, max_tokens, hash });
         }
-        if self.requests.wants(hash) {
+        if self.requests.wants(&ask.model, hash) {
             let estimated = ask.input_tokens.likely;
-            self.requests.add(Kept { hash, group, estimated, request: ask.request.clone() });
+            self.requests.add(&ask.model, Kept { hash, group, estimated, request: ask.request.clone() });
         }
     }
 
@@ -225,9 +233,12 @@ impl Load {
         rows.iter().filter(|row| row.hash < threshold).copied().collect()
     }
 
-    /// Returns the kept requests. Each comes with the position of its group, and with its estimated input tokens.
+    /// Returns the kept requests in random order. Each comes with the position of its group, and with its estimated
+    /// input tokens.
     pub fn requests(&self) -> impl Iterator<Item = (&Request, usize, u32)> {
-        self.requests.kept.iter().map(|kept| (&kept.request, kept.group, kept.estimated))
+        let mut kept: Vec<&Kept> = self.requests.by_model.values().flatten().collect();
+        kept.sort_unstable();
+        kept.into_iter().map(|kept| (&kept.request, kept.group, kept.estimated))
     }
 
     /// Returns the estimated input tokens of all rows.
@@ -266,17 +277,40 @@ impl Sample {
 }
 
 impl Requests {
-    fn wants(&self, hash: u64) -> bool {
-        self.kept.len() < self.wanted || self.kept.peek().is_some_and(|last| hash < last.hash)
+    fn wants(&self, model: &str, hash: u64) -> bool {
+        let last = || self.by_model.values().filter_map(|of_model| of_model.peek()).map(|kept| kept.hash).max();
+        match self.by_model.get(model) {
+            _ if self.count < self.wanted => true,
+            // If there is no place for each model, the first models have the places.
+            None => self.by_model.len() < self.wanted,
+            Some(of_model) => of_model.len() < self.share() || last().is_some_and(|last| hash < last),
+        }
     }
 
-    fn add(&mut self, kept: Kept) {
+    /// Returns how many requests a model keeps, even if their hashes are high.
+    fn share(&self) -> usize {
+        (self.wanted / self.by_model.len().max(1)).clamp(1, OF_EACH_MODEL)
+    }
+
+    fn add(&mut self, model: &Arc<str>, kept: Kept) {
         self.bytes += kept.request.json().len();
-        self.kept.push(kept);
-        while self.kept.len() > self.wanted || (self.bytes > REQUEST_BYTES && self.kept.len() > 1) {
-            let Some(last) = self.kept.pop() else { break };
-            self.bytes -= last.request.json().len();
+        self.count += 1;
+        self.by_model.entry(model.clone()).or_default().push(kept);
+        while self.count > self.wanted || (self.bytes > REQUEST_BYTES && self.count > 1) {
+            self.drop_one();
         }
+    }
+
+    /// Drops the request with the highest hash; if possible, of a model that has more requests than its share.
+    fn drop_one(&mut self) {
+        let share = self.share();
+        let order = |of_model: &BinaryHeap<Kept>| (of_model.len() > share, of_model.peek().map(|kept| kept.hash));
+        let Some(of_model) = self.by_model.values_mut().max_by_key(|of_model| order(of_model)) else { return };
+        if let Some(last) = of_model.pop() {
+            self.bytes -= last.request.json().len();
+            self.count -= 1;
+        }
+        self.by_model.retain(|_, of_model| !of_model.is_empty());
     }
 }
 
@@ -371,5 +405,30 @@ pub(crate) mod tests {
         assert_eq!(kept.len(), 20);
         let late = kept.iter().filter(|json| json.contains(r#""content":"1"#) && json.len() > 90).count();
         assert!((4..=17).contains(&late), "{kept:?}");
+    }
+
+    #[test]
+    fn a_few_requests_of_each_model_are_kept() {
+        let model = |number: usize| match number % 50 {
+            7 => r#","model":"claude-opus-5""#,
+            9 => r#","model":"claude-sonnet-5""#,
+            _ => "",
+        };
+
+        let load = load((0..300).map(|number| row(&number.to_string(), model(number))), 50);
+
+        let mut of_model = BTreeMap::<&str, usize>::new();
+        for (_, group, _) in load.requests() {
+            *of_model.entry(&load.groups()[group].model).or_default() += 1;
+        }
+        assert_eq!(of_model.values().sum::<usize>(), 50);
+        assert!(of_model.len() == 3 && of_model.values().all(|kept| *kept >= 5), "{of_model:?}");
+    }
+
+    #[test]
+    fn no_more_requests_are_kept_than_wanted_although_each_row_has_its_own_model() {
+        let load = load((0..300).map(|number| row("Hi", &format!(r#","model":"{number}""#))), 20);
+
+        assert_eq!(load.requests().count(), 20);
     }
 }

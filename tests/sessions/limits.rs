@@ -101,8 +101,11 @@ fn limits_are_shown_as_the_latest_run_of_the_server_learned_them() {
     assert!(here.out.contains("1,200 requests per minute, about "), "{}", here.out);
     let document: Value = serde_json::from_str(&json.out).expect("it is one document");
     assert_eq!((&document["source"], &document["pools"][0]["limits"]["rpm"]), (&"run".into(), &1_200.into()));
+    let of_tier = folder.run(&["limits", "--live", "--simulate", "--yes", "--tier", "2"]);
     named.ends_with(0);
     assert!(named.out.contains("learned them from simulator"), "{}", named.out);
+    of_tier.ends_with(0);
+    assert!(of_tier.out.contains("1,000 requests per minute"), "{}", of_tier.out);
     elsewhere.ends_with(0).tells(&["no run below this folder has learned the limits of https://api.anthropic.com"]);
     other_model.ends_with(2).tells(&["no limits of claude-opus-5"]);
     assert_eq!(api.books().requests, before, "nothing was sent");

@@ -7,7 +7,7 @@
 //! 5. If the message can't be sent: the limits that runs learned from another server, for example in a rehearsal. A
 //!    note says so.
 //!
-//! With `--ask`, only the message is sent.
+//! With `--ask`, only the message is sent. So it is with `--simulate --tier`, because this tier is the simulator's.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -86,7 +86,9 @@ fn find(
     let origin = server::origin(config)?;
     let key = if config.simulate || config.key == KeySource::Missing { None } else { Some(key(config, world)?) };
     let mut elsewhere = None;
-    if !args.ask {
+    // With a tier, the simulator is asked: an earlier run may have used another tier.
+    let is_other_tier = config.simulate && args.tier.is_some();
+    if !args.ask && !is_other_tier {
         if key.as_ref().and_then(Credential::exposed).is_some_and(is_admin_key) {
             return organization::ask(&Server::open(config, key, catalog, world)?);
         }

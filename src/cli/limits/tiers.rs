@@ -1,14 +1,16 @@
 //! The published limits of each tier.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::super::args::LimitsArgs;
 use super::super::exit::Exit;
+use super::super::models_table::check_known;
 use super::super::say;
 use crate::catalog::{Catalog, TierTable};
 use crate::domain::{ModelClass, RateLimits, Tier};
-use crate::report::text::count;
+use crate::report::progress::terminal_width;
+use crate::report::text::{count, escape, wrap};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -37,27 +39,91 @@ struct OneClass<'a> {
     otpm: Option<u32>,
 }
 
+/// What the arguments choose.
+struct Chosen<'c> {
+    catalog: &'c Catalog,
+    /// Tables of all tiers, or of one.
+    tables: Vec<&'c TierTable>,
+    only: Option<Only<'c>>,
+}
+
+/// The model whose limits are shown.
+struct Only<'a> {
+    /// Its name, as the user wrote it.
+    model: &'a str,
+    class: ModelClass,
+}
+
 /// Shows the tables of all tiers, or of those that the arguments choose.
 pub(super) fn show(args: &LimitsArgs) -> Result<Exit> {
     let catalog = Catalog::builtin();
-    let only = args.model.as_ref().map(|model| catalog.class_of(model));
-    let is_chosen = |tier: &Tier| args.tier.is_none_or(|only| only == *tier);
-    let tiers = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None)).filter(is_chosen);
-    let tables: Vec<&TierTable> = tiers.filter_map(|tier| catalog.tier_table(tier)).collect();
+    let chosen = Chosen::of(&catalog, args.tier, args.model.as_deref())?;
     if args.json {
-        let tiers = tables.iter().map(|table| one_tier(table, only.as_ref())).collect();
+        let class = chosen.only.as_ref().map(|only| &only.class);
+        let tiers = chosen.tables.iter().map(|table| one_tier(table, class)).collect();
         let document = serde_json::to_string(&Document { v: 1, tiers });
         say::out(&document.expect("a table of limits can be written as JSON"))?;
         return Ok(Exit::Done);
     }
-    for table in tables {
-        say::out(&format!("tier {} ({}; {})", table.tier.name(), table.date, table.source))?;
-        say::out(&format!("  spend limit ${} a month", count(table.monthly_cap_usd.into())))?;
-        rows(table, only.as_ref()).try_for_each(|(row, limits)| say::out(&limits_row(row, limits)))?;
-        say::out("")?;
-    }
-    say::out("A run replaces these limits with those that the API reports in its answers.")?;
+    lines(&chosen, args.tier, terminal_width().unwrap_or(100)).iter().try_for_each(|line| say::out(line))?;
     Ok(Exit::Done)
+}
+
+impl<'c> Chosen<'c> {
+    /// # Errors
+    /// Neither the catalog nor a table knows the model.
+    fn of(catalog: &'c Catalog, tier: Option<Tier>, model: Option<&'c str>) -> Result<Self> {
+        let all = || Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
+        let only = model.map(|model| Only { model, class: catalog.class_of(model) });
+        if let Some(Only { model, class }) = &only {
+            let has_row = all().filter_map(|tier| catalog.tier_table(tier)).any(|table| table.row(class).is_some());
+            if !has_row {
+                check_known(catalog, model).context("--model")?;
+            }
+        }
+        let tiers = match tier {
+            // `auto` has the table of another tier.
+            Some(tier) => vec![tier],
+            None => all().collect(),
+        };
+        Ok(Self { catalog, tables: tiers.into_iter().filter_map(|tier| catalog.tier_table(tier)).collect(), only })
+    }
+}
+
+/// Returns the tables as text. Each line has at most this many columns.
+fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String> {
+    let mut lines = match tier {
+        Some(Tier::None) => {
+            let what = "--tier none: a run has no limits of its own, and keeps to those that the API reports.";
+            return wrap(what, columns);
+        }
+        Some(Tier::Auto) => wrap("--tier auto: a run begins with the limits of this tier:", columns),
+        Some(_) | None => Vec::new(),
+    };
+    for table in &chosen.tables {
+        lines.extend(wrap(&format!("tier {} ({}; {})", table.tier.name(), table.date, table.source), columns));
+        lines.push(format!("  spend limit ${} a month", count(table.monthly_cap_usd.into())));
+        let class = chosen.only.as_ref().map(|only| &only.class);
+        lines.extend(rows(table, class).map(|(row, limits)| limits_row(row, limits)));
+        if let Some(only) = chosen.only.as_ref().filter(|only| table.row(&only.class).is_none()) {
+            let words = no_limits(chosen.catalog, table.tier, only);
+            lines.extend(wrap(&words, columns.saturating_sub(2)).iter().map(|line| format!("  {line}")));
+        }
+        lines.push(String::new());
+    }
+    lines.extend(wrap("A run replaces these limits with those that the API reports in its answers.", columns));
+    lines
+}
+
+/// Returns what a run does with a model for which a tier has no published limits.
+fn no_limits(catalog: &Catalog, tier: Tier, only: &Only<'_>) -> String {
+    let RateLimits { rpm, itpm, otpm } = catalog.limits(tier, &only.class).limits;
+    let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));
+    format!(
+        "no published limits for {}; a run begins with the strictest limits of the tier ({rpm} requests, {itpm} input, \
+         {otpm} output tokens per minute)",
+        escape(only.model)
+    )
 }
 
 /// Returns the rows of a table, or the row of one class.
@@ -84,7 +150,52 @@ fn limits_row(class: &ModelClass, limits: RateLimits) -> String {
     let [rpm, itpm, otpm] =
         [limits.rpm, limits.itpm, limits.otpm].map(|limit| limit.map_or("-".to_owned(), |limit| count(limit.into())));
     format!(
-        "  {class:<12} {rpm:>7} requests {itpm:>11} input tokens {otpm:>10} output tokens per minute",
+        "  {class:<10} {rpm:>6} requests {itpm:>10} input {otpm:>9} output tokens per minute",
         class = class.to_string()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::text::width;
+
+    fn shown(tier: Option<Tier>, model: Option<&str>) -> Result<String> {
+        let catalog = Catalog::builtin();
+        let chosen = Chosen::of(&catalog, tier, model)?;
+        Ok(lines(&chosen, tier, 80).join("\n"))
+    }
+
+    #[test]
+    fn the_tables_fit_in_80_columns() {
+        let all = shown(None, None).expect("no model is named");
+
+        let wide: Vec<_> = all.lines().filter(|line| width(line) > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(all.contains("haiku-4.5 "), "{all}");
+    }
+
+    #[test]
+    fn an_unknown_model_is_refused_and_the_name_of_a_class_is_not() {
+        let fault = format!("{:#}", shown(None, Some("claude-haku-4-5")).expect_err("there is no such model"));
+
+        assert!(fault.contains("--model: unknown model claude-haku-4-5") && fault.contains("did you mean"), "{fault}");
+        assert!(shown(None, Some("haiku-4.5")).is_ok_and(|text| text.contains("  haiku-4.5 ")));
+    }
+
+    #[test]
+    fn a_tier_without_limits_for_a_model_says_with_what_a_run_begins() {
+        let text = shown(Tier::parse("2"), Some("claude-haiku-5-5")).expect("the model is known");
+
+        assert!(text.contains("no published limits for claude-haiku-5-5; a run begins with"), "{text}");
+    }
+
+    #[test]
+    fn the_tiers_auto_and_none_say_what_applies() {
+        let auto = shown(Some(Tier::Auto), None).expect("no model is named");
+        let none = shown(Some(Tier::None), None).expect("no model is named");
+
+        assert!(auto.contains("--tier auto: a run begins with") && auto.contains("tier start ("), "{auto}");
+        assert!(none.contains("--tier none: a run has no limits of its own") && none.lines().count() <= 2, "{none}");
+    }
 }

@@ -7,10 +7,18 @@ use crate::catalog::{Catalog, Model, PriceStep, TokenizerFamily};
 #[derive(Serialize)]
 struct Document<'a> {
     v: u32,
+    /// The date of the built-in prices.
     price_date: &'a str,
+    price_file: Option<OnePriceFile<'a>>,
     source: &'a str,
     default_model: &'a str,
     models: Vec<OneModel<'a>>,
+}
+
+#[derive(Serialize)]
+struct OnePriceFile<'a> {
+    name: &'a str,
+    date: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -28,6 +36,8 @@ struct OneModel<'a> {
     tokenizer: Option<&'static str>,
     prices: Vec<Prices>,
     fast_prices: Vec<Prices>,
+    /// Whether `prices` come from the price file.
+    is_of_price_file: bool,
 }
 
 /// Prices in dollars per million tokens.
@@ -45,11 +55,16 @@ struct Prices {
 /// Returns the document, on one line. The document contains one model or all models. If it contains all models, retired
 /// models and models that only a price file names are in it too. Values that are not known are `null`.
 pub(super) fn document(catalog: &Catalog, only: Option<&str>) -> String {
-    let own = catalog.models().iter().filter(|model| only.is_none_or(|name| is_named(model, name))).map(one);
+    let own = catalog
+        .models()
+        .iter()
+        .filter(|model| only.is_none_or(|name| is_named(model, name)))
+        .map(|model| one(catalog, model));
     let others = catalog.other_prices().into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let document = Document {
         v: 1,
-        price_date: catalog.price_date(),
+        price_date: catalog.builtin_price_date(),
+        price_file: catalog.price_file().map(|file| OnePriceFile { name: &file.name, date: file.date.as_deref() }),
         source: catalog.source(),
         default_model: catalog.default_model(),
         models: own.chain(others.map(|(name, steps)| priced(name, steps))).collect(),
@@ -61,7 +76,7 @@ fn is_named(model: &Model, name: &str) -> bool {
     *model.id == *name || model.aliases.iter().any(|alias| **alias == *name)
 }
 
-fn one(model: &Model) -> OneModel<'_> {
+fn one<'a>(catalog: &Catalog, model: &'a Model) -> OneModel<'a> {
     OneModel {
         id: &model.id,
         aliases: model.aliases.iter().map(|alias| &**alias).collect(),
@@ -79,6 +94,7 @@ fn one(model: &Model) -> OneModel<'_> {
         }),
         prices: model.prices.iter().map(prices).collect(),
         fast_prices: model.fast_prices.iter().map(prices).collect(),
+        is_of_price_file: catalog.price_file_of(&model.id).is_some(),
     }
 }
 
@@ -97,6 +113,7 @@ fn priced<'a>(name: &'a str, steps: &[PriceStep]) -> OneModel<'a> {
         tokenizer: None,
         prices: steps.iter().map(prices).collect(),
         fast_prices: Vec::new(),
+        is_of_price_file: true,
     }
 }
 
@@ -149,5 +166,9 @@ mod tests {
             (&model["id"], &model["class"], &model["prices"][0]["output"]),
             (&json!("my-model"), &Value::Null, &json!(2.0))
         );
+        assert_eq!(model["is_of_price_file"], true);
+        let all = parsed(&catalog, None);
+        assert_eq!((&all["price_date"], &all["price_file"]["name"]), (&json!("2026-11-24"), &json!("price file")));
+        assert_eq!(all["models"][0]["is_of_price_file"], false);
     }
 }

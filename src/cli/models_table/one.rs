@@ -7,11 +7,8 @@ use crate::catalog::{Catalog, Lifecycle, Model, PriceStep, TokenizerFamily};
 use crate::domain::{RateLimits, Tier};
 use crate::report::text::{ListRow, count, escape, list};
 
-/// Lines are broken at this width.
-const COLUMNS: usize = 100;
-
-/// Returns the lines about a model.
-pub(super) fn lines(catalog: &Catalog, name: &str, today: Date) -> Vec<String> {
+/// Returns the lines about a model. They are broken at this many columns.
+pub(super) fn lines(catalog: &Catalog, name: &str, today: Date, columns: usize) -> Vec<String> {
     let mut rows = match catalog.model(name) {
         Some(model) => about(catalog, model, today),
         None => vec![
@@ -21,8 +18,9 @@ pub(super) fn lines(catalog: &Catalog, name: &str, today: Date) -> Vec<String> {
     };
     let priced: Vec<_> = catalog.other_prices().into_iter().filter(|(own, _)| *own == name).collect();
     priced.iter().for_each(|(_, steps)| rows.extend(prices("prices", steps)));
-    rows.push(ListRow::text("price date", price_date(catalog)));
-    list(&rows, COLUMNS).lines().map(str::to_owned).collect()
+    let id = catalog.model(name).map_or(name, |model| &*model.id);
+    rows.push(ListRow::text("price date", price_date(catalog, id)));
+    list(&rows, columns).lines().map(str::to_owned).collect()
 }
 
 fn about(catalog: &Catalog, model: &Model, today: Date) -> Vec<ListRow> {
@@ -119,19 +117,26 @@ fn prices(label: &'static str, steps: &[PriceStep]) -> Vec<ListRow> {
     steps.iter().enumerate().map(words).collect()
 }
 
-fn price_date(catalog: &Catalog) -> String {
-    format!("{} ({})", escape(catalog.price_date()), catalog.source())
+fn price_date(catalog: &Catalog, id: &str) -> String {
+    match catalog.price_file_of(id) {
+        Some(file) => {
+            let date = file.date.as_deref().unwrap_or("unknown");
+            format!("{date} (your price file {})", escape(&file.name))
+        }
+        None => format!("{} ({})", catalog.builtin_price_date(), catalog.source()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
 
+    use super::super::COLUMNS;
     use super::*;
 
     #[test]
     fn everything_about_a_model_is_shown() {
-        let shown = |name| lines(&Catalog::builtin(), name, date(2026, 11, 26)).join("\n");
+        let shown = |name| lines(&Catalog::builtin(), name, date(2026, 11, 26), COLUMNS).join("\n");
 
         insta::assert_snapshot!(shown("claude-haiku-5-5"), @r"
         model       claude-haiku-5-5
@@ -163,5 +168,15 @@ mod tests {
         assert!(unconfirmed.contains("not confirmed"), "{unconfirmed}");
         let fast = shown("claude-opus-5");
         assert!(fast.contains("fast mode") && fast.contains("$50.00 out"), "{fast}");
+    }
+
+    #[test]
+    fn only_the_prices_of_the_price_file_have_its_date() {
+        let file = "date = \"2026-12-01\"\n[[price]]\nmodel = \"claude-haiku-4-5\"\ninput = 1.5\noutput = 2\n";
+        let catalog = Catalog::builtin().with_price_file(file, "my.toml").expect("the file is right");
+        let shown = |name| lines(&catalog, name, date(2026, 11, 26), COLUMNS).join("\n");
+
+        assert!(shown("claude-haiku-4-5").contains("price date  2026-12-01 (your price file my.toml)"));
+        assert!(shown("claude-opus-5").contains("price date  2026-11-24 (Claude Platform Docs"));
     }
 }

@@ -3,9 +3,12 @@
 use jiff::civil::Date;
 
 use super::words::{is_served, names, steps, tokens};
-use crate::catalog::{Catalog, Model, PriceStep};
+use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
-use crate::report::text::{escape, plural, width};
+use crate::report::text::{escape, plural, width, wrap};
+
+/// How many models of a price file are named.
+const NAMED: usize = 5;
 
 /// Which models are in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,34 +41,74 @@ const SERVED: [Column; 8] = [
     ("retires", Left, 2),
 ];
 
+/// The columns on a narrow terminal.
+const NARROW: [Column; 7] = [
+    ("model", Left, 0),
+    ("window", Right, 2),
+    ("class", Left, 2),
+    ("in", Right, 2),
+    ("out", Right, 1),
+    ("read", Right, 1),
+    ("retires", Left, 2),
+];
+
 const RETIRED: [Column; 5] =
     [("retired model", Left, 0), ("window", Right, 2), ("output", Right, 1), ("class", Left, 2), ("retired", Left, 2)];
 
-/// Returns the lines of the table.
-pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date) -> Vec<String> {
+/// Returns the lines of the table. If they are wider than this many columns, dates in names and the longest outputs are
+/// left out.
+pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize) -> Vec<String> {
     let (served, retired): (Vec<&Model>, Vec<&Model>) =
         catalog.models().iter().partition(|model| is_served(model, today));
     let mut rows: Vec<[String; 8]> = served.iter().map(|model| row(model)).collect();
     rows.extend(catalog.other_prices().into_iter().map(|(name, steps)| row_of_prices(name, steps)));
     let mut lines = aligned(&SERVED, &rows);
+    let is_narrow = lines.iter().any(|line| width(line) > columns);
+    if is_narrow {
+        let short = served.iter().map(|model| Some(short_name(model))).chain(std::iter::repeat(None));
+        let rows: Vec<_> = rows.into_iter().zip(short).map(|(row, short)| narrow(row, short)).collect();
+        lines = aligned(&NARROW, &rows);
+    }
     if shown == Shown::All && !retired.is_empty() {
         lines.push(String::new());
-        lines.extend(aligned(&RETIRED, &retired.iter().map(|model| row_of_retired(model)).collect::<Vec<_>>()));
+        let name = if is_narrow { short_name } else { names };
+        let rows: Vec<_> = retired.iter().map(|model| row_of_retired(model, name(model))).collect();
+        lines.extend(aligned(&RETIRED, &rows));
     }
     lines.push(String::new());
-    lines
-        .push(format!("Prices of {}, in dollars per million tokens. Models of one class share limits.", date(catalog)));
-    lines.extend(notes(catalog, &served));
+    let date = catalog.builtin_price_date();
+    let mut below = vec![format!("Prices of {date}, in dollars per million tokens. Models of one class share limits.")];
+    below.extend(catalog.price_file().map(note_of_price_file));
+    below.extend(notes(catalog, &served));
+    if is_narrow {
+        below.push("A wider terminal, or models NAME, also shows the longest output and the whole names.".to_owned());
+    }
     if shown == Shown::Served && !retired.is_empty() {
         let models = plural(retired.len() as u64, "retired model is", "retired models are");
-        lines.push(format!("{models} not shown; --all shows them."));
+        below.push(format!("{models} not shown; --all shows them."));
     }
+    lines.extend(below.iter().flat_map(|sentence| wrap(sentence, columns)));
     lines
 }
 
-/// Returns the date of the prices; it may come from a price file.
-fn date(catalog: &Catalog) -> std::borrow::Cow<'_, str> {
-    escape(catalog.price_date())
+/// Returns the name of a model without the date that can be left out, and without further aliases.
+fn short_name(model: &Model) -> String {
+    let names = names(model);
+    names.split(['[', ' ']).next().unwrap_or_default().to_owned()
+}
+
+/// Returns a row for a narrow terminal, with a short name if there is one.
+fn narrow(row: [String; 8], short: Option<String>) -> [String; 7] {
+    let [name, window, _, class, input, output, read, retires] = row;
+    [short.unwrap_or(name), window, class, input, output, read, retires]
+}
+
+/// Returns the sentence about the models with prices of a price file.
+fn note_of_price_file(file: &OfPriceFile) -> String {
+    let (shown, rest) = file.models.split_at(file.models.len().min(NAMED));
+    let mut names: Vec<String> = shown.iter().map(|name| escape(name).into_owned()).collect();
+    names.extend((!rest.is_empty()).then(|| plural(rest.len() as u64, "other model", "other models")));
+    format!("Prices of your price file {}: {}.", escape(&file.label()), names.join(", "))
 }
 
 fn row(model: &Model) -> [String; 8] {
@@ -82,9 +125,9 @@ fn row(model: &Model) -> [String; 8] {
     ]
 }
 
-fn row_of_retired(model: &Model) -> [String; 5] {
+fn row_of_retired(model: &Model, name: String) -> [String; 5] {
     [
-        names(model),
+        name,
         tokens(model.context_tokens.into()),
         tokens(model.max_output_tokens.into()),
         model.class.to_string(),
@@ -161,11 +204,11 @@ mod tests {
     fn the_table_has_every_served_model_on_one_line_of_at_most_100_columns() {
         let catalog = Catalog::builtin();
 
-        let all = lines(&catalog, Shown::All, date(2026, 11, 26));
+        let all = lines(&catalog, Shown::All, date(2026, 11, 26), 100);
 
         let wide: Vec<_> = all.iter().filter(|line| width(line) > 100).collect();
         assert!(wide.is_empty(), "{wide:#?}");
-        insta::assert_snapshot!(lines(&catalog, Shown::Served, date(2026, 11, 26)).join("\n"), @r"
+        insta::assert_snapshot!(lines(&catalog, Shown::Served, date(2026, 11, 26), 100).join("\n"), @r"
         model                         window output  class              in       out      read  retires
         claude-fable-5-2                  1M   128k  fable-5.x        8.00     40.00     0.20?  -
         claude-mythos-5-2                 1M   128k  mythos-5.x       8.00     40.00     0.20?  -
@@ -203,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_model_leaves_the_table_on_the_day_of_its_retirement() {
-        let shown = |today| lines(&Catalog::builtin(), Shown::Served, today).join("\n");
+        let shown = |today| lines(&Catalog::builtin(), Shown::Served, today, 100).join("\n");
 
         assert!(shown(date(2026, 11, 29)).contains("claude-sonnet-4-5"));
         let later = shown(date(2026, 11, 30));
@@ -213,15 +256,25 @@ mod tests {
     #[test]
     fn prices_of_a_file_are_shown_with_its_date() {
         let file = "date = \"2026-12-01\"\n[[price]]\nmodel = \"my-model\"\ninput = 1.5\noutput = 2\n";
-        let catalog = Catalog::builtin().with_prices(file).expect("the file is right");
+        let catalog = Catalog::builtin().with_price_file(file, "my.toml").expect("the file is right");
 
-        let shown = lines(&catalog, Shown::Served, date(2026, 11, 26)).join("\n");
+        let shown = lines(&catalog, Shown::Served, date(2026, 11, 26), 100).join("\n");
 
         let line = shown.lines().find(|line| line.starts_with("my-model ")).expect("it is in the table");
         assert_eq!(
             line.split_whitespace().collect::<Vec<_>>(),
             ["my-model", "-", "-", "-", "1.50", "2.00", "0.15", "-"]
         );
-        assert!(shown.contains("Prices of 2026-12-01"), "{shown}");
+        assert!(shown.contains("Prices of 2026-11-24, in dollars"), "{shown}");
+        assert!(shown.contains("Prices of your price file my.toml of 2026-12-01: my-model."), "{shown}");
+    }
+
+    #[test]
+    fn the_table_fits_in_80_columns() {
+        let all = lines(&Catalog::builtin(), Shown::All, date(2026, 11, 26), 80);
+
+        let wide: Vec<_> = all.iter().filter(|line| width(line) > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(all.iter().any(|line| line.starts_with("claude-haiku-4-5 ")), "{all:#?}");
     }
 }

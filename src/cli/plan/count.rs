@@ -1,24 +1,27 @@
 //! Lets the API count the tokens of some rows (`--count-tokens`). This is free, and has a limit of its own.
 
+mod pace;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use tokio::time::Instant;
 
+use self::pace::Pace;
 use crate::domain::{PoolId, Request};
 use crate::forecast::Counts;
 use crate::plan::Load;
 use crate::provider::anthropic::{Anthropic, count_of};
 use crate::provider::{Provider, Reply};
-use crate::report::text::escape;
+use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// How many requests are in flight at most.
-const AT_ONCE: usize = 8;
-/// How often a request is tried.
+/// How often a row is tried while the server fails. Refusals because of a limit do not count.
 const TRIES: u32 = 4;
-/// If the server asks for a longer wait than this, the request is not tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A message of the server is cut to this many columns.
+const LONGEST_FAULT: usize = 80;
 /// An answer has at most this many bytes.
 const MOST_BYTES: usize = 1 << 20;
 /// If no limit is known, as many requests are sent per minute as the lowest tier allows.
@@ -32,18 +35,36 @@ pub(in crate::cli) struct Counted {
     pub(in crate::cli) fault: Option<String>,
 }
 
+/// A row whose tokens are to be counted.
+struct Row {
+    request: Request,
+    pool: Arc<PoolId>,
+    group: usize,
+    estimated: u32,
+    /// How often the server has failed.
+    faults: u32,
+}
+
 /// One try to count a row.
 enum Try {
     Counted(u64),
-    /// Try again after this time, because of this fault.
-    Again(Duration, String),
-    /// It can't be counted.
+    /// The server allows no more requests now.
+    Limited {
+        wait: Option<Duration>,
+        /// How many requests per minute the server allows, if it says so.
+        rpm: Option<u32>,
+    },
+    /// The server fails. The next request is sent after this time.
+    Again(Option<Duration>, String),
+    /// The row can't be counted.
     Failed(String),
     /// Nothing can be counted with this key.
     Refused(String),
 }
 
-/// Lets the API count the tokens of the rows that a load contains. Sends at most `rpm` requests per minute.
+/// Lets the API count the tokens of the rows that a load contains. At first, it sends at most `rpm` requests per minute.
+/// If the server refuses a request because of its limit, the requests are sent more slowly, and the refused row is sent
+/// again.
 ///
 /// # Errors
 /// The API refuses the key, or no row could be counted.
@@ -53,34 +74,34 @@ pub(in crate::cli) async fn count<T: Transport>(
     provider: Arc<Anthropic>,
     rpm: Option<u32>,
 ) -> Result<Counted> {
-    let mut counted = Counted::default();
-    let rows: Vec<(Request, usize, u32)> =
-        load.requests().map(|(request, group, estimated)| (request.clone(), group, estimated)).collect();
-    let pause = Duration::from_secs(60) / rpm.unwrap_or(LEAST_RPM).max(1);
-    let mut pace = tokio::time::interval(pause);
+    let mut counting =
+        Counting { pace: Pace::new(rpm.unwrap_or(LEAST_RPM)), left: rows(load), counted: Counted::default() };
     let mut tasks = tokio::task::JoinSet::new();
-    let mut left = rows.into_iter();
     loop {
-        while tasks.len() < AT_ONCE
-            && let Some((request, group, estimated)) = left.next()
-        {
-            pace.tick().await;
-            let pool = load.groups()[group].pool.clone();
-            let (transport, provider) = (transport.clone(), provider.clone());
-            tasks.spawn(async move {
-                (group, estimated, count_with_retries(&*transport, &provider, &request, &pool).await)
-            });
+        let may_send = tasks.len() < counting.pace.at_once() && !counting.left.is_empty();
+        let is_hopeless = counting.pace.next() > counting.pace.end() && may_send;
+        if is_hopeless || (tasks.is_empty() && !may_send) {
+            break;
         }
-        let Some(ended) = tasks.join_next().await else { break };
-        match ended {
-            Ok((group, estimated, Try::Counted(tokens))) => counted.counts.push((group, estimated, tokens)),
-            Ok((_, _, Try::Refused(fault))) => {
-                bail!("--count-tokens: the server refuses the key: {}", escape(&fault))
+        tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next() => {
+                let (row, sent, tried) = ended.context("--count-tokens: a task failed")?;
+                counting.settle(row, sent, tried)?;
             }
-            Ok((_, _, Try::Failed(fault) | Try::Again(_, fault))) => _ = counted.fault.get_or_insert(fault),
-            Err(panicked) => bail!("--count-tokens: a task failed: {panicked}"),
+            () = tokio::time::sleep_until(counting.pace.next()), if may_send => {
+                let Some(row) = counting.left.pop_front() else { break };
+                counting.pace.sent();
+                let (transport, provider, sent) = (transport.clone(), provider.clone(), Instant::now());
+                tasks.spawn(async move {
+                    let tried = count_once(&*transport, &provider, &row.request, &row.pool).await;
+                    (row, sent, tried)
+                });
+            }
+            () = tokio::time::sleep_until(counting.pace.end()) => break,
         }
     }
+    let mut counted = counting.counted;
     if let (true, Some(fault)) = (counted.counts.is_empty(), &counted.fault) {
         bail!("--count-tokens: no row could be counted: {}", escape(fault));
     }
@@ -89,29 +110,61 @@ pub(in crate::cli) async fn count<T: Transport>(
     Ok(counted)
 }
 
-async fn count_with_retries<T: Transport>(
-    transport: &T,
-    provider: &Anthropic,
-    request: &Request,
-    pool: &Arc<PoolId>,
-) -> Try {
-    let mut tries = 1;
-    loop {
-        match count_once(transport, provider, request, pool).await {
-            Try::Again(wait, _) if tries < TRIES && wait <= LONGEST_WAIT => {
-                tries += 1;
-                tokio::time::sleep(wait).await;
+fn rows(load: &Load) -> VecDeque<Row> {
+    let row = |(request, group, estimated): (&Request, usize, u32)| {
+        let pool = load.groups()[group].pool.clone();
+        Row { request: request.clone(), pool, group, estimated, faults: 0 }
+    };
+    load.requests().map(row).collect()
+}
+
+/// The rows that are left, and what became of the others.
+struct Counting {
+    pace: Pace,
+    left: VecDeque<Row>,
+    counted: Counted,
+}
+
+impl Counting {
+    fn settle(&mut self, mut row: Row, sent: Instant, tried: Try) -> Result<()> {
+        match tried {
+            Try::Counted(tokens) => {
+                self.pace.progressed();
+                self.counted.counts.push((row.group, row.estimated, tokens));
             }
-            other => return other,
+            Try::Limited { wait, rpm } => {
+                // The server's own message has the name of the organization and is long.
+                self.fault("the server allows no more token counts at present (status 429)".to_owned());
+                self.pace.refused(sent, wait, rpm);
+                self.left.push_front(row);
+            }
+            Try::Again(wait, fault) => {
+                self.fault(fault);
+                self.pace.pause(wait);
+                row.faults += 1;
+                if row.faults < TRIES {
+                    self.left.push_back(row);
+                }
+            }
+            Try::Failed(fault) => {
+                self.pace.progressed();
+                self.fault(fault);
+            }
+            Try::Refused(fault) => bail!("--count-tokens: the server refuses the key: {}", escape(&fault)),
         }
+        Ok(())
+    }
+
+    /// Keeps the first fault.
+    fn fault(&mut self, fault: String) {
+        self.counted.fault.get_or_insert(fault);
     }
 }
 
 async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: &Request, pool: &Arc<PoolId>) -> Try {
-    let backoff = Duration::from_secs(1);
     let mut exchange = match transport.send(provider.encode_count(request, pool)).await {
         Ok(exchange) => exchange,
-        Err(error) => return Try::Again(backoff, error.message),
+        Err(error) => return Try::Again(None, error.message),
     };
     let head = exchange.head().clone();
     let mut body = Vec::new();
@@ -120,7 +173,7 @@ async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: 
             Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BYTES => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Try::Failed("the answer is too long for a token count".to_owned()),
             Ok(None) => break,
-            Err(error) => return Try::Again(backoff, error.message),
+            Err(error) => return Try::Again(None, error.message),
         }
     }
     if head.is_success() {
@@ -133,13 +186,74 @@ async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: 
         Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure } => failure.message,
         Reply::Message(_) => String::new(),
     };
-    let fault = format!("status {}: {message}", head.status);
+    let fault = format!("status {}: {}", head.status, shorten(&message, LONGEST_FAULT));
     match head.status {
         401 | 403 => Try::Refused(fault),
         429 | 500.. => {
-            let news = provider.read_head(&head, &jiff::Timestamp::now);
-            Try::Again(news.signals.retry_after.unwrap_or(backoff), fault)
+            let signals = provider.read_head(&head, &jiff::Timestamp::now).signals;
+            match head.status {
+                429 => Try::Limited { wait: signals.retry_after, rpm: signals.requests.limit },
+                _ => Try::Again(signals.retry_after, fault),
+            }
         }
         _ => Try::Failed(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::clock::RunClock;
+    use crate::plan::load_tests::{load, row};
+    use crate::sim::config::{Burst, SimConfig};
+    use crate::sim::model::Model;
+    use crate::sim::presets;
+    use crate::sim::transport::{SimTransport, lock};
+
+    /// Returns what was counted of this number of rows, and how many requests were refused.
+    async fn count_at(config: SimConfig, rows: usize, rpm: Option<u32>) -> (Result<Counted>, u64) {
+        let model = Arc::new(Mutex::new(Model::new(config)));
+        let transport = Arc::new(SimTransport::new(model.clone(), RunClock::start()));
+        let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers");
+        let load = load((0..rows).map(|number| row(&number.to_string(), "")), rows);
+        let counted = count(&load, transport, Arc::new(provider), rpm).await;
+        let refused = lock(&model).books().refused_total();
+        (counted, refused)
+    }
+
+    fn api(count_tokens_rpm: u32) -> SimConfig {
+        SimConfig { count_tokens_rpm: Some(count_tokens_rpm), ..SimConfig::new(presets::models()) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_rows_are_counted_although_the_server_allows_fewer_requests_than_expected() {
+        let second = Burst::Time(Duration::from_secs(1));
+        for (config, rows, rpm) in [
+            (api(60), 80, Some(2_000)),
+            (api(100), 150, None),
+            (api(100).with_burst(second), 50, None),
+            (api(60).with_burst(second), 50, Some(8_000)),
+        ] {
+            let (counted, refused) = count_at(config, rows, rpm).await;
+
+            let counted = counted.expect("rows are counted");
+            assert_eq!(counted.counts.len(), rows);
+            assert!(refused <= 10, "{refused} refusals");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_refuses_all_counts_is_given_up_after_two_minutes() {
+        let start = Instant::now();
+
+        let (counted, refused) = count_at(api(0), 20, Some(2_000)).await;
+
+        let counted = counted.expect("the first row is counted");
+        let fault = counted.fault.unwrap_or_default();
+        assert!(counted.counts.len() < 20 && fault.contains("allows no more token counts"), "{fault}");
+        assert!(refused < 50, "{refused} refusals");
+        assert!(start.elapsed() <= Duration::from_secs(125), "{:?}", start.elapsed());
     }
 }

@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Money, Terms, Usage};
 use crate::forecast::{History, PastAnswer};
 use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, with_suffix};
+use crate::report::text::{escape, plural};
 use crate::sink::parse_usd;
 
 /// Only this many bytes at the end of a results file are read. They have tens of thousands of answers, which is more than
@@ -31,6 +32,32 @@ pub(in crate::cli) struct Learned {
     pub(in crate::cli) files: Vec<Source>,
     /// The latest limits that a run with this server has learned.
     pub(in crate::cli) limits: Option<LearnedLimits>,
+    /// Lines that are not results.
+    skipped: Vec<Skipped>,
+}
+
+/// The lines of a file that are not results.
+#[derive(Debug)]
+struct Skipped {
+    path: PathBuf,
+    lines: u64,
+    /// The number of the first of these lines, counted from 1; `None` if the beginning of the file was not read.
+    first: Option<u64>,
+}
+
+impl Learned {
+    /// Returns one warning for each file that has lines that are not results.
+    pub(in crate::cli) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.skipped.iter().map(|Skipped { path, lines, first }| {
+            let first = first.map(|number| format!("; the first is line {number}")).unwrap_or_default();
+            let (lines, are) =
+                (plural(*lines, "line", "lines"), if *lines == 1 { "is not a result" } else { "are not results" });
+            format!(
+                "warning: {}: {lines} {are}, and the plan does not use them{first}",
+                escape(&path.to_string_lossy())
+            )
+        })
+    }
 }
 
 /// A results file.
@@ -99,24 +126,36 @@ pub(in crate::cli) fn learn(
         bail!("{} is not a results file", path.display());
     }
     let mut file = File::open(path).with_context(about)?;
-    let skipped = metadata.len().saturating_sub(MOST_BYTES);
-    file.seek(SeekFrom::Start(skipped)).with_context(about)?;
+    let passed_over = metadata.len().saturating_sub(MOST_BYTES);
+    file.seek(SeekFrom::Start(passed_over)).with_context(about)?;
     let mut lines = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
-    if skipped > 0 {
+    if passed_over > 0 {
         lines.skip_until(b'\n').with_context(about)?;
     }
     let before = learned.history.count();
-    loop {
+    let mut skipped = Skipped { path: path.to_owned(), lines: 0, first: None };
+    for number in 1.. {
         line.clear();
         let read = std::io::Read::take(&mut lines, LONGEST_LINE).read_until(b'\n', &mut line).with_context(about)?;
-        if read == 0 || line.last() != Some(&b'\n') {
+        if read == 0 {
             break;
         }
-        if let Some(answer) = parse(&line, catalog) {
-            learned.history.add(&answer);
+        let is_whole = line.last() == Some(&b'\n');
+        match parse(&line, catalog).filter(|_| is_whole) {
+            Some(Past::Answer(answer)) => learned.history.add(&answer),
+            Some(Past::Failure) => {}
+            None if line.trim_ascii().is_empty() => {}
+            None => {
+                skipped.lines += 1;
+                skipped.first = skipped.first.or((passed_over == 0).then_some(number));
+            }
+        }
+        if !is_whole {
+            break;
         }
     }
+    learned.skipped.extend((skipped.lines > 0).then_some(skipped));
     let answers = learned.history.count() - before;
     if answers > 0 {
         let folder = with_suffix(path, ".run");
@@ -140,10 +179,18 @@ pub(super) fn has_answers(path: &Path) -> bool {
     read.is_ok() && serde_json::from_slice::<Line<'_>>(&line).is_ok()
 }
 
-fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<PastAnswer<'a>> {
+/// A line of results.
+enum Past<'a> {
+    Answer(PastAnswer<'a>),
+    /// A row that was not answered. Nothing is learned from it.
+    Failure,
+}
+
+/// Returns what a line says; `None` if it is not a result.
+fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let Line { result, meta } = serde_json::from_slice(line).ok()?;
     if result.kind != "succeeded" {
-        return None;
+        return Some(Past::Failure);
     }
     let asked = meta.model?;
     let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));
@@ -152,7 +199,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<PastAnswer<'a>> {
     let uncached = catalog.cost_on(Terms::default(), &model, &prompt);
     let whole = catalog.cost_on(Terms::default(), &model, &Usage { output_tokens: usage.output_tokens, ..prompt });
     let paid = meta.cost_usd.and_then(|raw| parse_usd(raw.get()));
-    Some(PastAnswer {
+    Some(Past::Answer(PastAnswer {
         model,
         template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
         estimated_input: meta.estimated_input,
@@ -161,7 +208,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<PastAnswer<'a>> {
         price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
         latency: meta.latency_ms.filter(|_| meta.attempts == 1).map(Duration::from_millis),
         is_truncated: meta.quality.as_deref() == Some("truncated"),
-    })
+    }))
 }
 
 /// Returns the part of a cost that is not for output, divided by the cost of the prompt without a cache.
@@ -175,6 +222,7 @@ fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::{Owners, RealDisk};
 
     fn line(meta: &str) -> String {
         format!(r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"x":1}}}},"meta":{{"v":1,{meta}}}}}"#)
@@ -187,7 +235,7 @@ mod tests {
             r#""model":"claude-haiku-4-5","template":"00000000000000ff","estimated_input":90,"attempts":1,"usage":{"input_tokens":20,"cache_read_tokens":80,"output_tokens":50},"quality":"truncated","latency_ms":900,"cost_usd":0.000278"#,
         );
 
-        let answer = parse(text.as_bytes(), &catalog).expect("it is an answer");
+        let Some(Past::Answer(answer)) = parse(text.as_bytes(), &catalog) else { panic!("it is an answer") };
 
         assert_eq!((&*answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
         assert_eq!((answer.estimated_input, answer.latency), (Some(90), Some(Duration::from_millis(900))));
@@ -201,7 +249,7 @@ mod tests {
         let text = line(r#""model":"mine","attempts":2,"usage":{"input_tokens":9,"output_tokens":5},"latency_ms":900"#);
 
         let catalog = Catalog::builtin();
-        let answer = parse(text.as_bytes(), &catalog).expect("it is an answer");
+        let Some(Past::Answer(answer)) = parse(text.as_bytes(), &catalog) else { panic!("it is an answer") };
 
         assert_eq!((&*answer.model, answer.template, answer.estimated_input), ("mine", None, None));
         assert_eq!((answer.latency, answer.price_share), (None, None), "it was sent twice");
@@ -212,5 +260,43 @@ mod tests {
         for text in ["", "{}", r#"{"prompt":"Hi"}"#, r#"{"custom_id":"a","params":{},"error":{"class":"server"}}"#] {
             assert!(parse(text.as_bytes(), &Catalog::builtin()).is_none(), "{text}");
         }
+    }
+
+    /// Writes a file of results and learns from it by each of these paths.
+    fn learned_from(text: &str, paths: &[&str]) -> Learned {
+        let folder = tempfile::tempdir().expect("there is room");
+        std::fs::create_dir(folder.path().join("sub")).expect("it can be made");
+        std::fs::write(folder.path().join("r.jsonl"), text).expect("it can be written");
+        let disk = RealDisk::new(Owners::Own);
+        let mut learned = Learned::default();
+        for path in paths {
+            let has_answers = learn(&mut learned, &folder.path().join(path), "a", &Catalog::builtin(), &disk);
+            assert!(has_answers.expect("it can be read"), "{path}");
+        }
+        learned
+    }
+
+    const ANSWER: &str = r#""model":"claude-haiku-4-5","attempts":1,"usage":{"input_tokens":9,"output_tokens":5}"#;
+
+    #[test]
+    fn the_same_results_count_once_whatever_path_names_them() {
+        let learned = learned_from(&format!("{}\n", line(ANSWER)), &["r.jsonl", "r.jsonl", "sub/../r.jsonl"]);
+
+        assert_eq!((learned.history.count(), learned.files.len()), (1, 1));
+    }
+
+    #[test]
+    fn one_warning_counts_the_lines_that_are_not_results_and_names_the_first() {
+        let good = line(ANSWER);
+        let failed = good.replace("succeeded", "errored");
+        let half = &good[..40];
+
+        let text = format!("{good}\n{failed}\n\n{{}}\n{good}\n{half}");
+        let learned = learned_from(&text, &["r.jsonl"]);
+
+        let warnings: Vec<String> = learned.warnings().collect();
+        assert_eq!((learned.history.count(), warnings.len()), (2, 1));
+        let expected = "r.jsonl: 2 lines are not results, and the plan does not use them; the first is line 4";
+        assert!(warnings[0].starts_with("warning: ") && warnings[0].ends_with(expected), "{warnings:?}");
     }
 }

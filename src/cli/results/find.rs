@@ -41,7 +41,12 @@ pub(crate) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
             None if disk.kind(&with_suffix(path, ".run")).is_ok_and(|kind| kind == Some(FileKind::Folder)) => {
                 return Ok(of_results(path.to_owned(), None));
             }
-            None => {}
+            // An error log of a run without failures is empty, so only its name tells what it is.
+            None => {
+                if let Some(results) = results_of_log(path).into_iter().find(|results| exists(results)) {
+                    return Ok(of_results(results, None));
+                }
+            }
         },
         Some(FileKind::Folder) => {
             if let Some(results) = results_of_folder(path) {
@@ -114,6 +119,13 @@ fn results_of_folder(folder: &Path) -> Option<PathBuf> {
     (!name.is_empty()).then(|| folder.with_file_name(name))
 }
 
+/// Returns the results files whose error log is at `path`, if the log has its usual name.
+fn results_of_log(path: &Path) -> Vec<PathBuf> {
+    let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".errors.jsonl"));
+    let named = |stem: &str| [".results.jsonl", ".jsonl", ""].map(|end| path.with_file_name(format!("{stem}{end}")));
+    stem.filter(|stem| !stem.is_empty()).map(named).into_iter().flatten().collect()
+}
+
 /// Returns the results files that may belong to an input or an output at `path`. Those of real runs come before those
 /// of simulated runs.
 fn candidates(path: &Path) -> Vec<PathBuf> {
@@ -165,6 +177,22 @@ mod tests {
             ),
             "{missing}"
         );
+    }
+
+    #[test]
+    fn an_empty_error_log_leads_to_the_results_beside_it() {
+        let disk = MemDisk::new();
+        for name in ["d/p.results.jsonl", "d/out.jsonl"] {
+            disk.put(name, format!("{RESULT}\n").as_bytes());
+        }
+        for (log, results) in [("d/p.errors.jsonl", "d/p.results.jsonl"), ("d/out.errors.jsonl", "d/out.jsonl")] {
+            disk.put(log, b"");
+
+            let found = find(Path::new(log), &disk).expect(log);
+
+            let files = Files { results: Some(results.into()), errors: Some(log.into()), named: None };
+            assert_eq!(found, files);
+        }
     }
 
     #[test]

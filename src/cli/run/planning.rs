@@ -1,6 +1,7 @@
 //! Forecasts a run before its first request, for the first line of a run, for a dry run and for `plan`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::ZonedDateTime;
@@ -67,6 +68,7 @@ impl NewRun<'_> {
                 );
             }
         }
+        learned.warnings().for_each(|warning| self.say(&warning));
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
         let (forecast, alternatives) =
@@ -227,7 +229,22 @@ impl NewRun<'_> {
         let provider = Arc::new(parts::provider(&self.config)?);
         let rpm = catalog.tier_table(self.config.tier).map(|table| table.count_tokens_rpm);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(count(&survey.load, transport, provider, rpm))
+        runtime.block_on(async {
+            tokio::select! {
+                counted = count(&survey.load, transport, provider, rpm) => counted,
+                interrupted = self.interrupted() => Err(interrupted),
+            }
+        })
+    }
+
+    /// Waits until a signal ends the preparation of the run.
+    async fn interrupted(&self) -> anyhow::Error {
+        loop {
+            match self.check_interrupted() {
+                Ok(()) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(interrupted) => return interrupted,
+            }
+        }
     }
 
     /// Warns if a model retires before the run is done.

@@ -1,0 +1,115 @@
+//! When the next request for a token count may be sent.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many requests are in flight at most, as long as the server refuses none.
+const AT_ONCE: usize = 8;
+/// The wait after a refusal that does not say how long to wait.
+const BACKOFF: Duration = Duration::from_secs(1);
+/// The longest time between two requests, unless the server reports a limit that demands more.
+const LONGEST_GAP: Duration = Duration::from_secs(5);
+/// How long a server may give no count at all.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The speed at which requests are sent.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// The time between two requests.
+    gap: Duration,
+    next: Instant,
+    at_once: usize,
+    /// When the gap last became longer.
+    slowed: Instant,
+    /// When the server last gave a count.
+    progress: Instant,
+}
+
+impl Pace {
+    /// Returns the pace for a limit of `rpm` requests per minute.
+    pub(super) fn new(rpm: u32) -> Self {
+        let now = Instant::now();
+        let gap = Duration::from_secs(60) / rpm.max(1);
+        Self { gap, next: now, at_once: AT_ONCE, slowed: now, progress: now }
+    }
+
+    /// Returns how many requests may be in flight.
+    pub(super) fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// Returns when the next request may be sent.
+    pub(super) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Returns when it is no longer worth waiting for another count.
+    pub(super) fn end(&self) -> Instant {
+        self.progress + PATIENCE
+    }
+
+    /// Notes that a request is sent.
+    pub(super) fn sent(&mut self) {
+        self.next = Instant::now() + self.gap;
+    }
+
+    /// Notes that the server has given an answer that ends a row.
+    pub(super) fn progressed(&mut self) {
+        self.progress = Instant::now();
+    }
+
+    /// Notes that no request may be sent for this time.
+    pub(super) fn pause(&mut self, wait: Option<Duration>) {
+        // A date that is too late for the clock is as good as never.
+        let wait = wait.unwrap_or(BACKOFF).min(2 * PATIENCE);
+        self.next = self.next.max(Instant::now() + wait);
+    }
+
+    /// Notes that the server refused a request that was sent at `sent`, because it allows fewer requests. `rpm` is the
+    /// limit that it reports. From now on, only one request is in flight at once.
+    ///
+    /// Requests that were sent before the last slowdown say nothing about the present gap.
+    pub(super) fn refused(&mut self, sent: Instant, wait: Option<Duration>, rpm: Option<u32>) {
+        self.at_once = 1;
+        self.pause(wait);
+        if sent >= self.slowed {
+            let reported = rpm.map_or(Duration::ZERO, |rpm| Duration::from_secs(60) / rpm.max(1));
+            let slower = (2 * self.gap).min(LONGEST_GAP);
+            self.gap = if reported > self.gap { reported } else { slower.max(self.gap) };
+            self.slowed = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_slows_down_once_for_all_requests_that_were_in_flight() {
+        let mut pace = Pace::new(2_000);
+        let sent = Instant::now();
+        tokio::time::advance(Duration::from_millis(50)).await;
+
+        pace.refused(sent, Some(Duration::from_secs(3)), Some(60));
+        pace.refused(sent, None, Some(60));
+
+        assert_eq!((pace.at_once(), pace.gap), (1, Duration::from_secs(1)));
+        assert_eq!(pace.next() - Instant::now(), Duration::from_secs(3));
+        pace.refused(Instant::now(), None, None);
+        assert_eq!(pace.gap, Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gap_has_an_end_unless_the_reported_limit_demands_more() {
+        let mut pace = Pace::new(100);
+
+        (0..9).for_each(|_| pace.refused(Instant::now(), None, None));
+        assert_eq!(pace.gap, LONGEST_GAP);
+
+        pace.refused(Instant::now(), None, Some(2));
+        pace.refused(Instant::now(), None, Some(2));
+        assert_eq!(pace.gap, Duration::from_secs(30));
+    }
+}
