@@ -219,6 +219,9 @@ fn a_second_run_on_one_output_is_refused() {
     api.wait_for_requests(1);
 
     let second = folder.run_at(&api, &["run", "prompts.jsonl"]);
+    // The first run may still write: it marks its second row. A paused process keeps its lock and writes nothing.
+    let paused = Command::new("kill").args(["-STOP", &first.id().to_string()]).status().expect("kill is there");
+    assert!(paused.success());
     let before = folder.contents();
     let dry = folder.run_at(&api, &["run", "prompts.jsonl", "--dry-run"]);
     let is_unchanged = folder.contents() == before;
