@@ -35,6 +35,8 @@ const MOST_LONGER: f64 = 6.0;
 const MOST_EXACT: f64 = 0.01;
 /// Without a forecast, nothing is projected before this many rows have finished.
 const ROWS: u64 = 10;
+/// Until this many rows have finished, an interval includes all of the forecast.
+const ENOUGH_ROWS: u64 = 20;
 
 /// The mean of the rows that are left, and its standard deviation downwards and upwards.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,15 @@ impl Guess {
         }
     }
 
+    /// Returns the interval that reaches this many standard deviations downwards and upwards.
+    fn interval(self, deviations: f64) -> Interval<f64> {
+        Interval {
+            low: (self.mean - deviations * self.below).max(LEAST_COST * self.mean),
+            likely: self.mean,
+            high: self.mean + deviations * self.above,
+        }
+    }
+
     /// Returns the same guess, multiplied by a factor.
     fn times(self, factor: f64) -> Self {
         Self { mean: self.mean * factor, below: self.below * factor, above: self.above * factor }
@@ -70,9 +81,10 @@ impl Guess {
             return (Self { mean, below: 0.0, above: 0.0 }, 0.0);
         }
         let (by_chance, drift) = (variance / left as f64, finished.drift(variance));
-        // Rows that are still in flight tend to be longer. Each may exceed the mean by a standard deviation.
-        let in_flight_share = in_flight as f64 / (count + in_flight as f64);
-        let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * in_flight_share };
+        // Rows that are still in flight tend to be longer. Each may exceed the mean by two standard deviations. And while
+        // few rows have finished, their mean says less about the rows that are not sent yet.
+        let (of_started, of_left) = (in_flight as f64 / (count + in_flight as f64), in_flight as f64 / left as f64);
+        let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * of_started.max(2.0 * of_left.min(1.0)) };
         let of_mean = match count {
             0.0 => f64::INFINITY,
             _ => variance * (count + in_flight as f64) / (count * count) + drift,
@@ -123,10 +135,11 @@ impl Stats {
         let expected = expected.map(|guess| guess.times(self.mix.left_to_all()));
         let (each, planned) = Guess::of_left(&rows, expected, left, self.in_flight());
         let deviations = planned * DEVIATIONS + (1.0 - planned) * DEVIATIONS_OF_ROWS;
-        Some(Interval {
-            low: (each.mean - deviations * each.below).max(LEAST_COST * each.mean),
-            likely: each.mean,
-            high: (each.mean + deviations * each.above).max(self.longer_than_seen(left) * each.mean),
+        let mut seen = each.interval(deviations);
+        seen.high = seen.high.max(self.longer_than_seen(left) * each.mean);
+        Some(match expected.filter(|_| rows.count() < ENOUGH_ROWS).map(|guess| guess.interval(DEVIATIONS)) {
+            Some(planned) => Interval { low: seen.low.min(planned.low), high: seen.high.max(planned.high), ..seen },
+            None => seen,
         })
     }
 
@@ -255,6 +268,18 @@ mod tests {
 
         let cost = stats.projected_cost().expect("there are twelve rows");
         assert!(cost.low.dollars() > stats.cost.dollars() * 1.5, "{cost:?}, {} is spent", stats.cost);
+    }
+
+    #[test]
+    fn a_few_quick_answers_do_not_hide_the_forecast() {
+        let mut stats = run(1_000, Some((1.0, 5.0, 50.0)));
+        finish(&mut stats, 19, |_| 0.001);
+        let few = stats.projected_cost().expect("there is a forecast");
+        finish(&mut stats, 81, |_| 0.001);
+        let enough = stats.projected_cost().expect("there is a forecast");
+
+        assert!(few.low.dollars() < 1.1 && few.high.dollars() > 45.0, "{few:?}");
+        assert!(enough.high.dollars() < 5.0, "{enough:?}");
     }
 
     #[test]

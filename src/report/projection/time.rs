@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{DEVIATIONS_OF_ROWS, ROWS};
+use super::{DEVIATIONS_OF_ROWS, ENOUGH_ROWS, ROWS};
 use crate::domain::Interval;
 use crate::report::outlook::Outlook;
 use crate::report::spread::Spread;
@@ -17,9 +17,7 @@ const MARGIN: f64 = 0.15;
 /// Tokens per row are only known from the finished rows. So limits need at least this share of the time that these rows
 /// suggest.
 const SURE: f64 = 0.85;
-/// Until this many rows have finished, and until [`ENOUGH_TIME`] has passed, the interval includes all of the forecast.
-const ENOUGH_ROWS: f64 = 20.0;
-/// See [`ENOUGH_ROWS`].
+/// Until this much time has passed, the interval includes all of the forecast.
 const ENOUGH_TIME: Duration = Duration::from_secs(10);
 
 /// What is known about the time that is left, in seconds.
@@ -95,7 +93,7 @@ impl Stats {
     /// Returns how much the forecast still counts: 1 at first, and less with each row that has finished.
     fn weight_of_plan(&self) -> f64 {
         let finished = self.rows_so_far.seconds.count() as f64;
-        if self.elapsed() < ENOUGH_TIME { 1.0 } else { (ENOUGH_ROWS / finished.max(1.0)).min(1.0).powf(1.5) }
+        if self.elapsed() < ENOUGH_TIME { 1.0 } else { (ENOUGH_ROWS as f64 / finished.max(1.0)).min(1.0).powf(1.5) }
     }
 
     /// Returns how large the rows that are left may be, relative to the finished rows. Their cost shows it.
