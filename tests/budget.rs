@@ -23,9 +23,7 @@ use std::time::Duration;
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{HaltReason, JobId, Money, Origin, Params, Planned, RateLimits};
-use claude_batch::journal::{
-    Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, Recovered, RowState, RunPaths, Start, Threading,
-};
+use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, RowState};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Finish, Incoming, Interrupt, JournalLedger, Parts, commits, drive};
@@ -222,7 +220,7 @@ impl Case {
     /// Returns what the next run will know about the runs so far.
     fn recovered(&self, disk: &MemDisk) -> Recovered {
         // Opening a journal changes the disk, so a copy is opened.
-        let opened = Journal::open(options(&disk.after_death(), "look"), Box::new(|_| ()));
+        let opened = Journal::open(support::journal_options(&disk.after_death(), "look"), Box::new(|_| ()));
         opened.expect("the disk works").1
     }
 
@@ -254,7 +252,7 @@ impl Case {
             disk.die_at(disk.changes() + change, 0);
         }
         let (on_commit, commits) = commits();
-        let opened = Journal::open(JournalOptions { clock, ..options(disk, name) }, on_commit);
+        let opened = Journal::open(JournalOptions { clock, ..support::journal_options(disk, name) }, on_commit);
         let (journal, Recovered { done, totals, .. }) = opened.ok()?;
         let is_open = |row: &&Planned| done.state(row.job.row, &row.job.identity) == RowState::New;
         let rows: Vec<Planned> = self.rows.iter().filter(is_open).cloned().collect();
@@ -324,22 +322,6 @@ struct RunEnded {
     /// Charged requests that belong to no row, and their cost.
     canaries: u64,
     canary_usd: f64,
-}
-
-fn options(disk: &MemDisk, name: &str) -> JournalOptions {
-    JournalOptions {
-        disk: Arc::new(disk.clone()),
-        paths: RunPaths::given(Some("d/out.jsonl".into()), "d/out.errors.jsonl".into()),
-        inputs: vec!["d/in.jsonl".into()],
-        run: name.into(),
-        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
-        price_date: None,
-        manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
-        start: Start::Continue,
-        fsync: Fsync::Group,
-        threading: Threading::Inline,
-        stdout: None,
-    }
 }
 
 // ---- random cases ---------------------------------------------------------------------------------------------------

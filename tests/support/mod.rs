@@ -2,11 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
-use claude_batch::clock::Instant;
+use std::sync::{Arc, Mutex};
+
+use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
     Ask, Cost, Expense, Identity, Interval, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId,
     Purpose, RateLimits, Request, RowId, Speed, Terms,
 };
+use claude_batch::journal::{Fsync, JournalOptions, Manifest, MemDisk, RunPaths, Start, Threading};
 use claude_batch::limiter::Headroom;
 use claude_batch::scheduler::{Budget, Config, HaltRule, StreamMode, Window};
 use serde_json::value::RawValue;
@@ -19,6 +22,11 @@ pub mod scenario;
 pub mod seen;
 pub mod whole;
 pub mod workload;
+
+/// The results file on a disk in memory.
+pub const RESULTS: &str = "d/out.jsonl";
+/// The error log on a disk in memory.
+pub const ERRORS: &str = "d/out.errors.jsonl";
 
 /// Returns a row of `class`. Its estimated input is `input_tokens`, and its answer can have up to `max_tokens` tokens.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {
@@ -54,6 +62,23 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             body_bytes: 4 * input_tokens,
             purpose: Purpose::First,
         },
+    }
+}
+
+/// Returns the options of a journal on a disk in memory.
+pub fn journal_options(disk: &MemDisk, run: &str) -> JournalOptions {
+    JournalOptions {
+        disk: Arc::new(disk.clone()),
+        paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
+        inputs: vec!["d/in.jsonl".into()],
+        run: run.into(),
+        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
+        price_date: None,
+        manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
+        start: Start::Continue,
+        fsync: Fsync::Group,
+        threading: Threading::Inline,
+        stdout: None,
     }
 }
 
@@ -198,7 +223,7 @@ impl claude_batch::runner::Ledger for MemLedger {
 
 /// A reporter that counts the events that it gets.
 #[derive(Clone, Default)]
-pub struct Counts(pub std::sync::Arc<std::sync::Mutex<CountsInside>>);
+pub struct Counts(pub Arc<Mutex<CountsInside>>);
 
 /// What [`Counts`] counts.
 #[derive(Default)]

@@ -13,8 +13,9 @@ use claude_batch::domain::{
 };
 use claude_batch::journal::{Commit, Fsync, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, Threading};
 
-use super::virtual_run::{Load, NO_FAULTS, assert_ends, assert_kept, label, options, row};
+use super::virtual_run::{Load, NO_FAULTS, assert_ends, assert_kept, label, row};
 use super::{Seen, Size};
+use crate::support::journal_options;
 
 const ROWS: u64 = 48;
 
@@ -41,7 +42,7 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
             let what = format!("seed {seed}, state {tried} ({state_seed})");
             let after = disk.after_power_loss(&mut fastrand::Rng::with_seed(state_seed));
             assert_kept(&after, &reported, &what);
-            let opened = Journal::open(options(&after, "r2"), Box::new(|_| {})).map(|_| ());
+            let opened = Journal::open(journal_options(&after, "r2"), Box::new(|_| {})).map(|_| ());
             assert!(opened.is_ok(), "{what}: {opened:?}");
             assert_kept(&after, &reported, &what);
             if tried % finished == 0 {
@@ -62,7 +63,7 @@ fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
             *seen.lock().expect("nobody panics") = seq;
         }
     });
-    let options = JournalOptions { threading: Threading::Thread, fsync: Fsync::Group, ..options(disk, name) };
+    let options = JournalOptions { threading: Threading::Thread, fsync: Fsync::Group, ..journal_options(disk, name) };
     let Ok((mut journal, recovered)) = Journal::open(JournalOptions { start: Start::Continue, ..options }, on_commit)
     else {
         return BTreeSet::new();

@@ -9,9 +9,7 @@ use claude_batch::clock::RunClock;
 use claude_batch::domain::{
     Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, WriteFault,
 };
-use claude_batch::journal::{
-    Closed, Fsync, InputRead, Journal, JournalOptions, Manifest, MemDisk, RowState, RunPaths, Start, Threading,
-};
+use claude_batch::journal::{Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start};
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Commit, Finish, Incoming, JournalLedger, Ledger, Parts, commits, drive};
@@ -25,12 +23,9 @@ use claude_batch::source::BrokenRow;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::support;
+use crate::support::{self, journal_options};
+pub use crate::support::{ERRORS, RESULTS};
 
-/// The results file.
-pub const RESULTS: &str = "d/out.jsonl";
-/// The error log.
-pub const ERRORS: &str = "d/out.errors.jsonl";
 /// The largest number of requests in flight that is allowed.
 pub const IN_FLIGHT: usize = 16;
 
@@ -84,7 +79,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         }
         on_commit(commit);
     });
-    let opened = Journal::open(JournalOptions { start, clock, ..options(disk, name) }, on_commit);
+    let opened = Journal::open(JournalOptions { start, clock, ..journal_options(disk, name) }, on_commit);
     let (journal, recovered) = match opened {
         Ok(opened) => opened,
         Err(error) => return Virtual { refused: Some(error.to_string()), ..Virtual::default() },
@@ -137,23 +132,6 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     result.billed = model.books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect();
     result.most_in_flight = model.books().highest_in_flight;
     result
-}
-
-/// The options of a journal on a disk in memory.
-pub fn options(disk: &MemDisk, name: &str) -> JournalOptions {
-    JournalOptions {
-        disk: Arc::new(disk.clone()),
-        paths: RunPaths::given(Some(RESULTS.into()), ERRORS.into()),
-        inputs: vec!["d/in.jsonl".into()],
-        run: name.into(),
-        clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
-        price_date: None,
-        manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
-        start: Start::Continue,
-        fsync: Fsync::Group,
-        threading: Threading::Inline,
-        stdout: None,
-    }
 }
 
 fn sim(faults: &str) -> SimConfig {
