@@ -15,7 +15,7 @@ use super::found::Found;
 use super::server::{Response, Server};
 use crate::catalog::Catalog;
 use crate::domain::{
-    Caching, Failure, HaltReason, LearnedPool, Params, PoolId, RateLimits, Request, Speed, Terms, UsageBound, Verdict,
+    Caching, HaltReason, LearnedPool, Params, PoolId, RateLimits, Request, Speed, Terms, UsageBound, Verdict,
 };
 use crate::provider::Provider;
 use crate::report::text::escape;
@@ -145,7 +145,7 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
             Exit::Account,
         ),
         Verdict::Halt(reason) => {
-            let failure = failure_of(reason);
+            let failure = reason.failure();
             (
                 format!(
                     "{server} can't be used{}: check proxies and --base-url",
@@ -166,19 +166,4 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
         }
     };
     Stopped { message, exit }
-}
-
-fn failure_of(reason: &HaltReason) -> Option<&Failure> {
-    match reason {
-        HaltReason::Key(failure)
-        | HaltReason::Forbidden(failure)
-        | HaltReason::Account(failure)
-        | HaltReason::Models(failure)
-        | HaltReason::Tls(failure)
-        | HaltReason::Proxy(failure)
-        | HaltReason::Redirect { failure, .. }
-        | HaltReason::Endpoint(failure)
-        | HaltReason::AllFail { failure, .. } => Some(failure),
-        HaltReason::RetryAfter { .. } | HaltReason::Disk(_) | HaltReason::Signal(_) | HaltReason::Budget(_) => None,
-    }
 }

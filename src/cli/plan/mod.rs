@@ -19,6 +19,7 @@ use jiff::{Timestamp, ZonedDateTime};
 pub(super) use self::count::{Counted, count};
 pub(super) use self::document::document;
 pub(super) use self::history::{Learned, learn};
+pub(super) use self::phrases::rows_within;
 pub(super) use self::words::{cost_words, time_words, words};
 use super::args::{Deadline, PlanArgs, RunArgs};
 use crate::catalog::Catalog;

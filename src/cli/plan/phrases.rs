@@ -16,7 +16,7 @@ pub(super) fn change_words(change: &Change) -> String {
 }
 
 /// Returns how many rows an amount of money is enough for.
-pub(super) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
+pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,
         cost => (rows as f64 * (money.dollars() / cost.dollars()).min(1.0)) as u64,

@@ -28,7 +28,8 @@ pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
         return format!("nothing to plan: no rows in {}", plan.inputs);
     }
     let mut lines: Vec<String> = Vec::new();
-    for text in advice(plan).iter().take(1) {
+    let advice = advice(plan);
+    for text in advice.iter().take(1) {
         lines.extend(wrap(text, columns));
         lines.push(String::new());
     }
@@ -38,7 +39,7 @@ pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
         lines.push("what would change it:".to_owned());
         lines.extend(alternatives(plan, columns));
     }
-    for text in advice(plan).iter().skip(1) {
+    for text in advice.iter().skip(1) {
         lines.push(String::new());
         lines.extend(wrap(text, columns));
     }

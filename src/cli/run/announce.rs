@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use jiff::ZonedDateTime;
 
-use super::super::plan::{cost_words, time_words};
+use super::super::plan::{cost_words, rows_within, time_words};
 use super::super::{columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
@@ -121,12 +121,11 @@ impl NewRun<'_> {
         let (most, cost) = (self.config.max_cost?, forecast.totals.cost?);
         let left = most.less(spent);
         let rows = forecast.totals.rows;
-        let answered = (rows as f64 * left.dollars() / cost.likely.dollars()) as u64;
         (cost.likely > left).then(|| {
             format!(
                 "warning: {left} of --max-cost {most} is left, which is below the likely cost: the run will stop after \
                  about {} of {} rows; the same command with a higher --max-cost continues it",
-                count(answered.min(rows)),
+                count(rows_within(rows, left, cost.likely)),
                 count(rows)
             )
         })

@@ -58,26 +58,19 @@ impl Call {
         times: (Instant, Instant),
     ) -> Self {
         Self {
-            account,
             model,
             body,
-            request_id: String::new(),
-            is_stream: prompt.is_stream,
             split: input.0,
-            writes: Vec::new(),
-            begin: times.0,
-            end: times.1,
-            phase: Phase::Waiting,
-            is_open: true,
-            is_spoiled: false,
-            is_lost: false,
-            output_tokens: answer.output_tokens,
-            max_tokens: prompt.max_tokens,
-            counted: input.1,
-            estimate: input.2,
             is_free: answer.stop_reason == "refusal" && answer.output_tokens == 0,
             searches: answer.searches,
             user_id: prompt.user_id.as_deref().map(str::to_owned),
+            ..Self::sized(
+                account,
+                (input.0.uncached, answer.output_tokens, prompt.max_tokens),
+                (input.1, input.2),
+                times,
+                prompt.is_stream,
+            )
         }
     }
 
