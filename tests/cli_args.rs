@@ -15,7 +15,7 @@ use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
 use claude_batch::cli::config::world::World;
 use claude_batch::cli::config::{Config, InputArg, OutputArg, folder, inputs};
-use claude_batch::domain::{ErrorClass, Money, RateLimits, Tier};
+use claude_batch::domain::{ErrorClass, Money, PromptCache, RateLimits, Tier};
 use claude_batch::journal::Owners;
 use claude_batch::report::{ProgressKind, Verbosity};
 use secrecy::ExposeSecret;
@@ -77,6 +77,7 @@ fn a_file_sets_everything_it_names() {
     assert_eq!((config.max_retries, config.retry_ambiguous, config.halt), (3, false, HaltRule::Share(0.05)));
     assert_eq!((config.grace, config.max_cost), (Some(Duration::from_secs(10)), Some(Money::from_dollars(40.0))));
     assert_eq!((config.max_requests, config.max_time), (Some(10_000), Some(Duration::from_secs(28_800))));
+    assert_eq!(config.prompt_cache, PromptCache::Hour);
     assert_eq!(config.prices.map(|file| file.text).as_deref(), Some("p"));
     assert_eq!((config.simulate, config.simulate_faults, config.ca_pem), (false, None, Some(b"PEM".to_vec())));
     assert_eq!((config.no_proxy, config.ca_file), (true, Some(place.user_folder().join("ca.pem"))));
@@ -327,6 +328,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
     for (args, expected) in [
         (vec!["run", "--tier", "5"], "[possible values: auto, none, 1, 2, 3, 4, start, build, scale]"),
         (vec!["run", "--tpm", "5"], "use --itpm and --otpm"),
+        (vec!["run", "--prompt-cache", "2h"], "[possible values: auto, off, 5m, 1h]"),
         (vec!["run", "--teir", "2"], "--tier"),
         (vec!["run", "--timeout", "90"], "add a unit, as in 90s"),
         (vec!["run", "--rpm", "-5"], "from 1"),

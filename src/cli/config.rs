@@ -41,7 +41,7 @@ use super::args::values::{
     Concurrency, Field, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
 };
 use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
-use crate::domain::{Money, Params, RateLimits, Tier};
+use crate::domain::{Money, Params, PromptCache, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
@@ -136,6 +136,8 @@ pub struct Config {
     pub max_requests: Option<u64>,
     /// How long the run may take.
     pub max_time: Option<Duration>,
+    /// Whether requests get cache marks, and which lifetime the marks ask for.
+    pub prompt_cache: PromptCache,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
     /// Whether the run is a dry run, which sends nothing.
@@ -340,6 +342,7 @@ impl Config {
             has_own_max_cost,
             max_requests: money.max_requests,
             max_time: money.max_time,
+            prompt_cache: money.prompt_cache.unwrap_or_default(),
             prices: named_file("--prices", prices.prices, world)?,
             dry_run: money.dry_run.unwrap_or(false),
             yes: money.yes.unwrap_or(false),
