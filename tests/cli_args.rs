@@ -189,6 +189,42 @@ fn a_file_in_the_working_folder_can_not_name_files_outside_it() {
 }
 
 #[test]
+fn a_json_file_with_a_list_of_blocks_is_the_system_prompt_as_blocks() {
+    let place = Place::new();
+    let blocks = r#"[{"type":"text", "text":"Be brief."},
+        {"type":"text","text":"{x","cache_control":{"type":"ephemeral"}}]"#;
+    for (name, text) in [
+        ("blocks.json", &*format!("\u{feff}{blocks}\n")),
+        ("list.txt", blocks),
+        ("text.json", "Be brief: []"),
+        ("object.json", "{\"type\":\"text\"}"),
+        ("bad.json", "[{\"type\":\"text\",\"text\":\"a\"},\n  {\"text\":\"b\"}]"),
+        ("broken.json", "[be brief]"),
+    ] {
+        fs::write(place.path(name), text).expect("the folder is there");
+    }
+    let system = |name: &str| {
+        let request = place.run(&["a.csv", "-s", &format!("@{name}")]).expect("it is good").request;
+        (request.system, request.params.get("system").map(str::to_owned))
+    };
+    let given = format!("system={blocks}");
+
+    assert_eq!(system("blocks.json"), (None, Some(blocks.to_owned())));
+    assert_eq!(system("list.txt"), (Some(blocks.to_owned()), None));
+    assert_eq!(system("text.json"), (Some("Be brief: []".to_owned()), None));
+    assert_eq!(system("object.json"), (Some("{\"type\":\"text\"}".to_owned()), None));
+    let by_param = place.run(&["a.csv", "--param", &given]).expect("it is good");
+    assert_eq!(by_param.request.params.get("system"), Some(blocks));
+    let error = place.error(&["a.csv", "-s", "@bad.json"]);
+    assert!(error.starts_with("--system: bad.json:2:3: block 2 has no type; write a block such as"), "{error}");
+    assert!(place.error(&["a.csv", "-s", "@broken.json"]).contains("broken.json:1:2: this is not JSON"));
+    let twice = place.error(&["a.csv", "-s", "Be brief.", "--param", &given]);
+    assert!(twice.contains("with --system and with --param system; keep one"), "{twice}");
+    place.folder_file("system = '@blocks.json'\n");
+    assert_eq!(place.run(&["a.csv"]).expect("it is good").request.params.get("system"), Some(blocks));
+}
+
+#[test]
 fn every_flag_is_either_allowed_or_refused_in_a_file_in_the_working_folder() {
     let command = Cli::command();
     let run = command.find_subcommand("run").expect("there is run");

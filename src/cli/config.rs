@@ -19,6 +19,7 @@ pub(super) mod opened;
 mod place;
 mod reader;
 pub(crate) mod recorded;
+mod system;
 mod texts;
 mod typed;
 pub mod world;
@@ -33,6 +34,7 @@ use self::address::BaseUrl;
 use self::credential::KeySource;
 use self::inputs::output_of;
 use self::layers::Layers;
+use self::system::system_of;
 use self::texts::{about, named_file, text_of};
 use self::world::World;
 use super::args::groups::{ConnectionArgs, FormArgs, RequestArgs, SimulationArgs, SourceArgs, WireArgs};
@@ -408,7 +410,7 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
         }
         params.set(&param.name, param.value);
     }
-    let system = text_of("system", request.system, world)?;
+    let system = system_of(request.system, &mut params, world)?;
     let pairs = &request.map_model;
     let repeated = pairs.iter().enumerate().find(|(at, (from, _))| pairs[..*at].iter().any(|(own, _)| own == from));
     if let Some((_, (from, _))) = repeated {

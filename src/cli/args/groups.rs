@@ -68,7 +68,7 @@ pub struct RequestArgs {
     /// Send rows that name the model FROM with the model TO; repeatable
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = parsers::model_pair)]
     pub map_model: Vec<(String, String)>,
-    /// System prompt, which may contain {{column}}, or @FILE
+    /// System prompt, which may contain {{column}}, or @FILE; a .json file may hold a list of content blocks
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
     /// Longest answer, in tokens [default: 1024]

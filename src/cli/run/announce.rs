@@ -75,7 +75,7 @@ impl NewRun<'_> {
             self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
         if self.start != Start::Resume {
-            let system = self.config.request.system.as_deref();
+            let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
         }
         if let Some(places) = self.places(survey, catalog) {
