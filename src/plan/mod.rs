@@ -24,6 +24,7 @@ mod estimate;
 mod image;
 mod key;
 mod load;
+mod marks;
 mod media;
 mod model_map;
 mod models;
