@@ -74,7 +74,10 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
-        Reason::Gate => "quicker answers to the rows that others wait for".to_owned(),
+        Reason::Gate => {
+            "fewer prefixes: rows waited until theirs was in the cache; --prompt-cache off does not wait, but costs more"
+                .to_owned()
+        }
         Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),
         Reason::Budget => "a higher --max-cost: rows waited for money that was reserved for other rows".to_owned(),
         Reason::Input => "a source that gives rows more quickly".to_owned(),

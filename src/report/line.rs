@@ -165,6 +165,7 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
         None => Part::new(7, "cost unknown", "$?"),
     });
+    parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
     // All other parts are shortened before this part is left out. No other part is left out to make room for it.
     parts.extend(projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" ")));
     parts
@@ -193,7 +194,7 @@ fn short_reason(reason: Reason) -> &'static str {
         Reason::Hold => "held",
         Reason::Ramp => "ramp",
         Reason::Probe => "probe",
-        Reason::Gate => "lead",
+        Reason::Gate => "warm-up",
         Reason::Backoff => "backoff",
         Reason::Budget => "budget",
         Reason::Input => "input",
@@ -265,8 +266,17 @@ pub(super) mod tests {
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         let latency = Duration::ZERO;
-        stats
-            .fold(&at(1, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost: None, latency }));
+        stats.fold(&at(
+            1,
+            EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost: None,
+                without_cache: None,
+                latency,
+            },
+        ));
         stats.fold(&at(1, status(Vec::new())));
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
@@ -281,8 +291,14 @@ pub(super) mod tests {
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         for cost in [None, Some(crate::domain::Money::from_dollars(2.5))] {
-            let body =
-                EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency: Duration::ZERO };
+            let body = EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost,
+                without_cache: None,
+                latency: Duration::ZERO,
+            };
             stats.fold(&at(1, body));
         }
         stats.fold(&at(1, status(Vec::new())));

@@ -13,6 +13,7 @@
 //! not end a run.
 
 mod advice;
+mod caching;
 pub(crate) mod failures;
 pub(crate) mod harmless;
 pub(crate) mod json;
