@@ -76,6 +76,8 @@ pub struct CachedShares {
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
+    /// How much higher the highest cost is because of the marks. It is part of [`Group::most`].
+    pub extra_most: Money,
 }
 
 /// One row of the sample.
@@ -193,19 +195,28 @@ impl Load {
             let GroupCaching { write_5m, write_1h, read, lifetime } = *cached;
             let saved =
                 write_5m * (1.0 - rates.write_5m) + write_1h * (1.0 - rates.write_1h) + read * (1.0 - rates.read);
-            group.most += match lifetime {
+            let extra_most = match lifetime {
                 Caching::None => Money::ZERO,
                 Caching::FiveMinutes => group.extra_most[0],
                 Caching::Hour => group.extra_most[1],
             };
+            group.most += extra_most;
             let share = |share: f64| share.clamp(0.0, 2.0);
-            group.caching = Some(CachedShares { limited: share(1.0 - read / all), price: share(1.0 - saved / all) });
+            let (limited, price) = (share(1.0 - read / all), share(1.0 - saved / all));
+            group.caching = Some(CachedShares { limited, price, extra_most });
         }
     }
 
     /// Returns the same rows without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
-        self.changed(|group| Group { caching: None, ..group.clone() }, |row| *row)
+        // Earlier answers may have been cached. So the shares are set, and not taken from earlier answers.
+        let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
+        let of = |group: &Group| Group {
+            most: group.most.less(group.caching.map_or(Money::ZERO, |planned| planned.extra_most)),
+            caching: group.caching.map(|_| plain),
+            ..group.clone()
+        };
+        self.changed(of, |row| *row)
     }
 
     fn group_of(&mut self, planned: &Planned) -> usize {
