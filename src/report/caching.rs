@@ -1,30 +1,9 @@
 //! What the prompt cache did in a run: tokens written and read, and the money that this saved.
 
+use super::cached_rows::CachedRows;
 use super::stats::Stats;
 use super::text::{count, percent};
 use crate::domain::Money;
-
-/// The money of the rows that used the cache.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CachedRows {
-    /// What these rows cost.
-    spent: Money,
-    /// What they would have cost without a cache.
-    without: Money,
-    /// The number of rows. Rows without a price are not counted.
-    rows: u64,
-}
-
-impl CachedRows {
-    /// Adds a row. `without` is what the row would have cost without a cache; `None` if it did not use the cache or has
-    /// no price.
-    pub(super) fn add(&mut self, cost: Option<Money>, without: Option<Money>) {
-        let Some((cost, without)) = cost.zip(without) else { return };
-        self.spent += cost;
-        self.without += without;
-        self.rows += 1;
-    }
-}
 
 /// The use of the prompt cache by all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::caching::CachedRows;
+use super::cached_rows::CachedRows;
 use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;

@@ -4,9 +4,12 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::parsers::DEEPEST_PARAM;
 use crate::cli::shell::quoted;
 use crate::domain::json::{Cursor, is_within_depth, kind, lone_surrogate};
+
+/// The deepest nesting of a parameter. A line of a results file adds a few levels around the parameter, and JSON
+/// parsers must still accept the whole line.
+pub(super) const DEEPEST_PARAM: u32 = 120;
 
 /// What is wrong with a list of blocks, and where in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use super::blocks::system_param;
+use super::blocks::{DEEPEST_PARAM, system_param};
 use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refused, Text};
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
@@ -131,10 +131,6 @@ pub(crate) fn token(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
-
-/// The deepest nesting of a parameter. A line of a results file adds a few levels around the parameter, and JSON
-/// parsers must still accept the whole line.
-pub(super) const DEEPEST_PARAM: u32 = 120;
 
 /// Parses a text, or `@` followed by the path of a file that contains the text. For a text that begins with `@`, type
 /// `@@`.
