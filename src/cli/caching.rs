@@ -18,8 +18,8 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, catalog: &Catalog) ->
     }
     let marks = marks_words(caching, survey.to_send).map(|marks| {
         let saving = prompts_cost(load)
-            .map(|(with, without)| format!(". The prompts should then cost about {with} instead of {without}"));
-        format!("{marks}; nothing else of a request changes{}", saving.unwrap_or_default())
+            .map(|(with, without)| format!(". Their prompts should then cost about {with} instead of {without}"));
+        format!("{marks}; what the model reads stays the same{}", saving.unwrap_or_default())
     });
     let words = [marks, uncertain_words(caching, load, catalog), order_words(caching), own_words(caching)];
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()

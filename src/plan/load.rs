@@ -187,9 +187,13 @@ impl Load {
         group
     }
 
-    /// Sets what is expected of the prompt cache. `rates` are the prices of a group.
+    /// Sets what is expected of the prompt cache. `rates` are the prices of a group. Nothing is set for groups without
+    /// a planned mark. Their rows may have marks of their own, so the intervals of their cost include the cached cost.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         for (at, (group, cached)) in self.groups.iter_mut().zip(&plan.groups).enumerate() {
+            if cached.lifetime == Caching::None {
+                continue;
+            }
             let rates = rates(at);
             let all = group.input_tokens.likely.max(1) as f64;
             let GroupCaching { write_5m, write_1h, read, lifetime } = *cached;

@@ -120,7 +120,7 @@ fn a_plan_says_what_is_cached_and_what_that_saves() {
     let saved =
         number(&without.expect("there is such an option")["cost_usd"]["likely"]) - number(&json["cost_usd"]["likely"]);
     assert!((saved - number(&cache["saved_usd"])).abs() < 1e-5, "{saved}: {cache}");
-    dry.ends_with(0).tells(&["note: all 300 requests get cache marks", "nothing else of a request changes"]);
+    dry.ends_with(0).tells(&["note: all 300 requests get cache marks", "what the model reads stays the same"]);
 }
 
 #[test]
