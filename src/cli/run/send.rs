@@ -14,7 +14,7 @@ use crate::domain::{EventBody, RunEvent, RunForecast};
 use crate::journal::{Journal, Recovered};
 use crate::plan::Repeats;
 use crate::report::{self, Report, Reporter, ViewOptions};
-use crate::runner::input::{Earlier, Survey, feed};
+use crate::runner::input::{Earlier, InputOrder, Survey, feed};
 use crate::runner::{Commit, Finish, Incoming, JournalLedger, Parts, drive};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
@@ -139,15 +139,25 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
     ) -> Result<mpsc::Receiver<Incoming>> {
         let (rows_in, rows) = mpsc::channel(FEED);
-        let mut planner = self.planner(catalog);
-        if let Some(survey) = survey {
-            planner = planner
+        let planner = || match survey {
+            Some(survey) => self
+                .planner(catalog)
                 .with_repeats(Repeats::clone(&survey.repeats))
-                .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts());
-        }
+                .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts()),
+            None => self.planner(catalog),
+        };
+        let is_by_group = survey.is_some_and(|survey| survey.caching.is_ordered);
         let places = survey.and_then(|survey| self.places(survey, catalog));
+        let (mut finder, mut planner) = (is_by_group.then(&planner), planner());
         let plan = self.plan.clone();
-        let reader = move || feed(&plan, places.as_ref(), &mut planner, &earlier, &rows_in);
+        let reader = move || {
+            let order = match (&mut finder, &places) {
+                (Some(finder), _) => InputOrder::ByGroup(finder),
+                (None, Some(places)) => InputOrder::Places(places),
+                (None, None) => InputOrder::AsWritten,
+            };
+            feed(&plan, order, &mut planner, &earlier, &rows_in);
+        };
         std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
         Ok(rows)
     }

@@ -9,23 +9,31 @@ use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::SourceError;
 
+use super::group_order::GroupOrder;
 use super::incoming::{HasBegun, Incoming};
 use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::Reading;
 use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
 
-/// Reads rows and passes them to the loop, until the input or the loop ends. Rows are read from the first to the last,
-/// or from several places of the input alternately. Run this function on a thread of its own.
+/// The order in which the rows of an input are read.
+pub enum InputOrder<'a> {
+    /// From the first row to the last.
+    AsWritten,
+    /// From several places alternately.
+    Places(&'a Places),
+    /// Group by group: rows with the same cached prefix come one after the other. The planner finds the prefixes.
+    ByGroup(&'a mut Planner),
+}
+
+/// Reads rows and passes them to the loop, until the input or the loop ends. Run this function on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
-    places: Option<&Places>,
+    order: InputOrder<'_>,
     planner: &mut Planner,
     earlier: &Earlier,
     rows: &mpsc::Sender<Incoming>,
 ) {
-    let readings = places.map_or_else(|| vec![Reading::whole(plan)], |places| places.readings(plan));
-    let mut places_rows: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
     let mut feeder = Feeder {
         planner,
         earlier,
@@ -34,25 +42,17 @@ pub fn feed(
         warned: HashSet::new(),
         has_begun: HasBegun::No,
     };
-    loop {
-        let mut has_more = false;
-        for planned_rows in &mut places_rows {
-            match feeder.turn(planned_rows) {
-                Ok(Turn::Sent) => has_more = true,
-                Ok(Turn::Ended) => {}
-                Ok(Turn::LoopGone) => return,
-                Err(error) => {
-                    // Sending fails only if the loop has ended, and then nobody needs the error.
-                    feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun));
-                    return;
-                }
-            }
-        }
-        if !has_more {
-            break;
-        }
+    let fed = match order {
+        InputOrder::AsWritten => feeder.feed_alternately(plan, vec![Reading::whole(plan)]),
+        InputOrder::Places(places) => feeder.feed_alternately(plan, places.readings(plan)),
+        InputOrder::ByGroup(finder) => feeder.feed_by_group(plan, finder),
+    };
+    match fed {
+        Ok(Fed::All) => _ = feeder.sender.send_skipped(),
+        Ok(Fed::LoopGone) => {}
+        // Sending fails only if the loop has ended, and then nobody needs the error.
+        Err(error) => _ = feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun)),
     }
-    feeder.sender.send_skipped();
 }
 
 struct Feeder<'a> {
@@ -66,6 +66,14 @@ struct Feeder<'a> {
     has_begun: HasBegun,
 }
 
+/// How feeding ended.
+enum Fed {
+    /// All rows were passed on.
+    All,
+    /// The loop has ended.
+    LoopGone,
+}
+
 /// How the turn of one place of the input ended.
 enum Turn {
     /// A row to be sent was passed on.
@@ -77,6 +85,42 @@ enum Turn {
 }
 
 impl Feeder<'_> {
+    /// Passes on the rows of several readings, in turn.
+    fn feed_alternately(&mut self, plan: &InputPlan, readings: Vec<Reading>) -> Result<Fed, SourceError> {
+        let mut all: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
+        loop {
+            let mut has_more = false;
+            for planned_rows in &mut all {
+                match self.turn(planned_rows)? {
+                    Turn::Sent => has_more = true,
+                    Turn::Ended => {}
+                    Turn::LoopGone => return Ok(Fed::LoopGone),
+                }
+            }
+            if !has_more {
+                return Ok(Fed::All);
+            }
+        }
+    }
+
+    /// Passes on all rows group by group.
+    fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner) -> Result<Fed, SourceError> {
+        let order = GroupOrder::find(plan, finder, self.earlier)?;
+        for _ in 0..order.done {
+            if !self.sender.skip() {
+                return Ok(Fed::LoopGone);
+            }
+        }
+        for (reading, rows) in order.readings(plan) {
+            let mut planned_rows = PlannedRows::new(reading.take_rows(rows), plan.skip);
+            while let Turn::Sent = match self.turn(&mut planned_rows)? {
+                Turn::LoopGone => return Ok(Fed::LoopGone),
+                turn => turn,
+            } {}
+        }
+        order.damage.map_or(Ok(Fed::All), Err)
+    }
+
     /// Passes on rows, up to and including the next row to be sent.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
         while let Some(Step { recognized, warnings, row, .. }) = planned_rows.next(self.planner, self.earlier)? {

@@ -16,6 +16,7 @@
 
 mod caching;
 mod feed;
+mod group_order;
 mod incoming;
 mod places;
 mod planned_rows;
@@ -26,7 +27,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use feed::feed;
+pub use feed::{InputOrder, feed};
 pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub(super) struct Step {
     pub(super) recognized: Option<String>,
     /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
-    /// The number of the input, from 0. At the end of an input, this number means nothing.
-    pub(super) input: usize,
+    /// The place of the row; `None` at the end of an input.
+    pub(super) place: Option<RowPlace>,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowDecision>,
     /// If `--map-model` replaced the row's model: the number of the pair that replaced it.
@@ -53,7 +53,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
     pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
         while let Some(Read { recognized, mut warnings, row }) = self.reading.next().transpose()? {
             let Some((place, item)) = row else {
-                return Ok(Some(Step { recognized, warnings, input: 0, row: None, mapped: None }));
+                return Ok(Some(Step { recognized, warnings, place: None, row: None, mapped: None }));
             };
             let (row, mapped) = match item {
                 // Rows that are left out are planned too, because the planner counts all rows with the same request.
@@ -65,7 +65,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
             let notices = planner.take_notices();
             if place.index >= self.skip {
                 warnings.extend(notices.iter().map(ToString::to_string));
-                return Ok(Some(Step { recognized, warnings, input: place.input, row: Some(row), mapped }));
+                return Ok(Some(Step { recognized, warnings, place: Some(place), row: Some(row), mapped }));
             }
         }
         Ok(None)
