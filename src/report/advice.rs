@@ -5,7 +5,7 @@
 //! | what happened | advice |
 //! |---|---|
 //! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
-//! | a limit on tokens slowed the run down | cached or shorter prompts, or shorter answers; otherwise a higher tier |
+//! | a limit on tokens slowed the run down | shorter prompts, or prompts that share their beginning, or shorter answers; otherwise a higher tier |
 //! | requests were refused or delayed, but on average the run used little of its limits | a steadier rate |
 //! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
 //! | the run waited for any other reason | what helps against that reason |
@@ -153,7 +153,10 @@ fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> Stri
 fn remedy(bound: Dimension) -> &'static str {
     match bound {
         Dimension::Requests => "more work in each request, or a higher tier",
-        Dimension::InputTokens => "cached prompts (what is read from a cache does not count), or a higher tier",
+        Dimension::InputTokens => {
+            "shorter prompts, or prompts that share more of their beginning (what is read from the prompt cache does not \
+             count), or a higher tier"
+        }
         Dimension::OutputTokens => "shorter answers, or a higher tier",
     }
 }
@@ -214,7 +217,7 @@ mod tests {
             "{requests}"
         );
         let input = of([40, 95, 40], Dimension::InputTokens);
-        assert!(input.starts_with("cached prompts") && !input.contains("Batches"), "{input}");
+        assert!(input.starts_with("shorter prompts") && !input.contains("Batches"), "{input}");
         assert!(of([40, 40, 95], Dimension::OutputTokens).starts_with("shorter answers"));
     }
 
