@@ -414,6 +414,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_plan_for_the_cache_changes_only_the_groups_with_marks_and_can_be_left_out() {
+        let mut load = load([row("Hi", ""), row("Ho", r#","system":"x""#)].into_iter(), 0);
+        load.groups[1].extra_most = [Money(5), Money(7)];
+        let before = load.groups[1].most;
+        let lifetime = Caching::Hour;
+        let planned = GroupCaching {
+            write_1h: 1.0,
+            read: load.groups[1].input_tokens.likely as f64 - 1.0,
+            lifetime,
+            ..GroupCaching::default()
+        };
+        let mut plan = CachePlan::default();
+        plan.groups = vec![GroupCaching::default(), planned];
+
+        load.set_caching(&plan, &|_| CacheRates::default());
+
+        let shares = load.groups[1].caching.expect("it has marks");
+        assert!(load.groups[0].caching.is_none() && shares.limited < 0.2 && shares.price < 0.4, "{shares:?}");
+        assert_eq!(load.groups[1].most, before + Money(7));
+        let without = load.without_caching();
+        let plain = without.groups[1].caching.expect("earlier answers do not count");
+        assert_eq!((plain.limited, plain.price, without.groups[1].most), (1.0, 1.0, before));
+    }
+
+    #[test]
     fn the_sums_of_all_groups_are_the_sums_of_all_rows() {
         let rows = [row("Hi", ""), row("Ho", r#","system":"x""#), row("Hey", ""), row("Hi", r#","model":"mine""#)];
 

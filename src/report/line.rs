@@ -165,9 +165,10 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
         None => Part::new(7, "cost unknown", "$?"),
     });
-    parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
     // All other parts are shortened before this part is left out. No other part is left out to make room for it.
     parts.extend(projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" ")));
+    // This part is left out before any other part is shortened.
+    parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
     parts
 }
 
@@ -230,6 +231,7 @@ fn total_width(parts: &[Part]) -> usize {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::caching::tests::cached;
     use super::super::stats::tests::{at, failed, pool, started, succeeded};
     use super::*;
     use std::time::Duration;
@@ -307,6 +309,17 @@ pub(super) mod tests {
 
         assert!(line(120).ends_with(" · $2.50 + unknown"), "{}", line(120));
         assert!(line(26).ends_with(" · $2.50+?"), "{}", line(26));
+    }
+
+    #[test]
+    fn the_hit_rate_of_the_cache_is_shown_if_there_is_room_and_left_out_first() {
+        let mut stats = busy();
+        stats.fold(&at(120, cached(900, Some(0.01), Some(0.02))));
+
+        let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
+
+        assert!(line(140).contains(" · $12.01 of $195–206 · cache 100%"), "{}", line(140));
+        assert!(!line(116).contains("cache") && line(116).contains("haiku-4.5 · req ▇ 83%"), "{}", line(116));
     }
 
     #[test]
