@@ -10,7 +10,7 @@ use super::super::{lockdown, parts, say, simulator};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{EventBody, RunEvent, RunForecast};
+use crate::domain::{EventBody, PromptCache, RunEvent, RunForecast};
 use crate::journal::{Journal, Recovered};
 use crate::plan::Repeats;
 use crate::report::{self, Report, Reporter, ViewOptions};
@@ -139,13 +139,16 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
     ) -> Result<mpsc::Receiver<Incoming>> {
         let (rows_in, rows) = mpsc::channel(FEED);
+        let cache = self.prompt_cache();
         let planner = || match survey {
             Some(survey) => self
                 .planner(catalog)
                 .with_repeats(Repeats::clone(&survey.repeats))
                 .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts()),
-            None => self.planner(catalog),
+            None if cache == PromptCache::Off => self.planner(catalog),
+            None => self.planner(catalog).finding_prefixes(&self.plan.options.fixed_starts()),
         };
+        let is_stream = survey.is_none();
         let is_by_group = survey.is_some_and(|survey| survey.caching.is_ordered);
         let places = survey.and_then(|survey| self.places(survey, catalog));
         let (mut finder, mut planner) = (is_by_group.then(&planner), planner());
@@ -154,6 +157,7 @@ impl NewRun<'_> {
             let order = match (&mut finder, &places) {
                 (Some(finder), _) => InputOrder::ByGroup(finder),
                 (None, Some(places)) => InputOrder::Places(places),
+                (None, None) if is_stream && cache != PromptCache::Off => InputOrder::AsItComes(cache),
                 (None, None) => InputOrder::AsWritten,
             };
             feed(&plan, order, &mut planner, &earlier, &rows_in);

@@ -18,6 +18,7 @@ mod caching;
 mod feed;
 mod group_order;
 mod incoming;
+mod pipe;
 mod places;
 mod planned_rows;
 mod read_ahead;
