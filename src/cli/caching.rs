@@ -25,15 +25,13 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, catalog: &Catalog) ->
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
 }
 
-/// Returns the note for rows from a pipe, which can't be read before the run.
+/// Returns the note for rows from a pipe. It is not known before the run which of them share a prefix.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
-    match setting {
-        PromptCache::Auto | PromptCache::Off => None,
-        PromptCache::FiveMinutes | PromptCache::Hour => Some(format!(
-            "note: --prompt-cache {} adds no cache mark: rows from a pipe are sent before it is known what they share",
-            setting.name()
-        )),
-    }
+    (setting != PromptCache::Off).then(|| {
+        "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \
+         same"
+            .to_owned()
+    })
 }
 
 /// Returns which requests get marks, such as `9,980 of 10,000 requests get cache marks, at 5 prefixes that rows share
@@ -251,7 +249,7 @@ mod tests {
             ["note: --prompt-cache 1h adds no cache mark: no two rows share a prefix that is long enough"]
         );
         assert_eq!(told(&survey, PromptCache::Auto), Vec::<String>::new());
-        assert_eq!(note_of_pipe(PromptCache::Auto), None);
-        assert!(note_of_pipe(PromptCache::FiveMinutes).is_some_and(|note| note.contains("from a pipe")));
+        assert_eq!(note_of_pipe(PromptCache::Off), None);
+        assert!(note_of_pipe(PromptCache::Auto).is_some_and(|note| note.contains("in the pipe")));
     }
 }
