@@ -9,6 +9,7 @@
 //! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
 //! the user this. It does not print the value.
 
+pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;

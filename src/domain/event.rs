@@ -121,6 +121,8 @@ pub enum EventBody {
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
+        /// What it would have cost without a prompt cache; `None` if no token was written or read, or without a price.
+        without_cache: Option<Money>,
         /// The time from the first send to the answer.
         latency: Duration,
     },

@@ -146,7 +146,7 @@ fn what(standing: &Standing) -> String {
         }
         Reason::Ramp => "the rate to rise".to_owned(),
         Reason::Probe => "the endpoint to work again".to_owned(),
-        Reason::Gate => "rows that other rows wait for".to_owned(),
+        Reason::Gate => "the cache to be filled".to_owned(),
         Reason::Backoff => {
             let backoffs = standing.backoffs;
             let rows = plural(backoffs.rows as u64, "row", "rows");
@@ -182,7 +182,7 @@ mod tests {
         (Reason::Hold, "the pause after a refusal (42 s more)"),
         (Reason::Ramp, "the rate to rise"),
         (Reason::Probe, "the endpoint to work again"),
-        (Reason::Gate, "rows that other rows wait for"),
+        (Reason::Gate, "the cache to be filled"),
         (Reason::Backoff, "the next try of 2 rows (7 s more)"),
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
@@ -252,7 +252,14 @@ mod tests {
             let EventBody::Succeeded { quality, usage, cost, .. } = succeeded(Quality::Ok) else { unreachable!() };
             at(
                 second,
-                EventBody::Succeeded { model: "m".into(), quality, usage, cost, latency: Duration::from_secs(30) },
+                EventBody::Succeeded {
+                    model: "m".into(),
+                    quality,
+                    usage,
+                    cost,
+                    without_cache: None,
+                    latency: Duration::from_secs(30),
+                },
             )
         };
         for burst in 1..=3 {

@@ -113,6 +113,7 @@ mod tests {
                 quality: Quality::Ok,
                 usage,
                 cost: None,
+                without_cache: None,
                 latency: Duration::ZERO,
             },
         ));

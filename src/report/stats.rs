@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cached_rows::CachedRows;
 use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
@@ -55,6 +56,7 @@ pub struct Stats {
     pub(super) pace: Pace,
     pub(super) rows_so_far: RowsSoFar,
     pub(super) mix: Mix,
+    pub(super) cached_rows: CachedRows,
 }
 
 impl Stats {
@@ -76,7 +78,8 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { model, quality, usage, cost, latency } => {
+            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency } => {
+                self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
                 self.note_pace(event.at, *usage, *cost);
@@ -261,6 +264,7 @@ pub(crate) mod tests {
             quality: Quality::Ok,
             usage: usage(),
             cost,
+            without_cache: None,
             latency: Duration::ZERO,
         };
         let cost_of = |bodies: &[EventBody]| {
@@ -321,6 +325,7 @@ pub(crate) mod tests {
                     quality: Quality::Ok,
                     usage,
                     cost: None,
+                    without_cache: None,
                     latency: Duration::ZERO,
                 };
                 (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
@@ -398,6 +403,7 @@ pub(crate) mod tests {
             quality,
             usage: usage(),
             cost: Some(Money::from_dollars(0.01)),
+            without_cache: None,
             latency: Duration::ZERO,
         }
     }

@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 18] = [
+pub const FREE: [&str; 19] = [
     "format",
     "id",
     "sheet",
@@ -30,6 +30,8 @@ pub const FREE: [&str; 18] = [
     "fields",
     "order",
     "null",
+    // It changes no answer. It can change the cost, but less than the model or the system prompt can.
+    "prompt-cache",
 ];
 
 /// Settings that the file can lower. If the user did not set them, the file can set them.

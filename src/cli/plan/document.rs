@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::advice::advice;
+use super::caching::Cache;
 use super::ladder::AS_OF;
 use super::phrases::change_words;
-use super::{Fit, Plan};
+use super::{Fit, Plan, caching};
 use crate::domain::{Interval, Money};
 use crate::forecast::{Alternative, Basis, Change, Totals};
 
@@ -31,6 +32,7 @@ struct Document {
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,
     bound_by: Vec<Bound>,
+    cache: Cache,
     by_model: Vec<OfModel>,
     basis: BasisOf,
     options: Vec<OptionOf>,
@@ -220,6 +222,7 @@ pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
             .iter()
             .map(|(reason, share)| Bound { reason: reason.name(), share: *share })
             .collect(),
+        cache: caching::of(plan),
         by_model: forecast.by_model.iter().map(of_model).collect(),
         basis: BasisOf {
             history: HistoryOf {
@@ -279,6 +282,7 @@ fn source(source: &super::history::Source) -> Source {
 fn option(plan: &Plan<'_>, other: &Alternative) -> OptionOf {
     let (kind, instead_of, step) = match &other.change {
         Change::Tier(tier) => ("tier", None, plan.step(*tier)),
+        Change::NoCache => ("prompt_cache", None, None),
         Change::Model { from, .. } => ("model", Some(from.clone()), None),
         Change::MaxTokens { from, .. } => ("max_tokens", Some(from.to_string()), None),
     };

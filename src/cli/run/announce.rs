@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::ZonedDateTime;
 
 use super::super::plan::{cost_words, rows_within, time_words};
-use super::super::{columns, faults, models, say};
+use super::super::{caching, columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Money, PoolId, RateLimits};
@@ -42,6 +42,7 @@ impl NewRun<'_> {
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
+            caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
                     "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
@@ -75,9 +76,10 @@ impl NewRun<'_> {
             self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
         }
         if self.start != Start::Resume {
-            let system = self.config.request.system.as_deref();
+            let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
         }
+        caching::notes(survey, self.prompt_cache(), catalog).iter().for_each(|text| self.say(text));
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \

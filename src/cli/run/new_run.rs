@@ -108,7 +108,7 @@ impl<'a> NewRun<'a> {
 
     /// Returns the setting for the prompt cache.
     pub(super) fn prompt_cache(&self) -> PromptCache {
-        PromptCache::Auto
+        self.config.prompt_cache
     }
 
     /// Returns a planner for one reading of the input.

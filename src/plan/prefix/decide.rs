@@ -64,8 +64,12 @@ pub struct CachePlan {
     pub prefixes: u64,
     /// How many of them may be too short for the model. The first answer shows this.
     pub uncertain: u64,
+    /// The one of these that most rows have.
+    pub most_uncertain: Option<Unmarked>,
     /// How many rows get at least one mark, or have marks of their own.
     pub rows: u64,
+    /// How many of them have marks of their own.
+    pub own_rows: u64,
     /// What is expected for each group of the load, by its position. Groups without a cached prefix may be missing.
     pub groups: Vec<GroupCaching>,
     /// Prefixes that rows share and that are not marked.
@@ -218,6 +222,7 @@ impl PrefixCensus {
             let outer = self.chosen_parent(node, plan);
             if outer.is_none() {
                 plan.rows += u64::from(node.rows);
+                plan.own_rows += if node.is_own { u64::from(node.rows) } else { 0 };
             }
             if node.is_own {
                 continue;
@@ -225,6 +230,10 @@ impl PrefixCensus {
             plan.prefixes += 1;
             if node.is_uncertain() {
                 plan.uncertain += 1;
+                let found = node.left_for(UnmarkedReason::TooShort);
+                if plan.most_uncertain.is_none_or(|known| known.most_rows < found.most_rows) {
+                    plan.most_uncertain = Some(found);
+                }
             }
             let group = node.group as usize;
             if groups.len() <= group {
@@ -252,6 +261,19 @@ impl Node {
     fn gap_seconds(&self, rows_per_second: f64) -> f64 {
         let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
+    }
+
+    /// Describes this prefix, and no other.
+    fn left_for(&self, reason: UnmarkedReason) -> Unmarked {
+        Unmarked {
+            reason,
+            prefixes: 1,
+            rows: self.rows.into(),
+            tokens: self.tokens,
+            least: self.least,
+            group: self.group as usize,
+            most_rows: self.rows,
+        }
     }
 
     fn is_too_short(&self) -> bool {
@@ -301,25 +323,13 @@ impl CachePlan {
     }
 
     fn leave(&mut self, node: &Node, reason: UnmarkedReason) {
-        let fresh = Unmarked {
-            reason,
-            prefixes: 0,
-            rows: 0,
-            tokens: node.tokens,
-            least: node.least,
-            group: node.group as usize,
-            most_rows: 0,
+        let fresh = node.left_for(reason);
+        let Some(known) = self.unmarked.iter_mut().find(|known| known.reason == reason) else {
+            return self.unmarked.push(fresh);
         };
-        let at = self.unmarked.iter().position(|known| known.reason == reason).unwrap_or_else(|| {
-            self.unmarked.push(fresh);
-            self.unmarked.len() - 1
-        });
-        let known = &mut self.unmarked[at];
-        known.prefixes += 1;
-        known.rows += u64::from(node.rows);
-        if node.rows > known.most_rows {
-            *known = Unmarked { prefixes: known.prefixes, rows: known.rows, most_rows: node.rows, ..fresh };
-        }
+        let (prefixes, rows) = (known.prefixes + 1, known.rows + fresh.rows);
+        let example = if fresh.most_rows > known.most_rows { fresh } else { *known };
+        *known = Unmarked { prefixes, rows, ..example };
     }
 }
 
