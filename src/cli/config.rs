@@ -136,6 +136,12 @@ pub struct Config {
     pub max_requests: Option<u64>,
     /// How long the run may take.
     pub max_time: Option<Duration>,
+    /// Whether equal requests are sent only once.
+    pub dedupe: bool,
+    /// Results whose answers are used instead of sending equal requests.
+    pub reuse: Vec<PathBuf>,
+    /// Whether these answers may come from another server.
+    pub reuse_any_origin: bool,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
     /// Whether the run is a dry run, which sends nothing.
@@ -309,8 +315,9 @@ impl Config {
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
         warnings.extend(warning);
-        let Settings { source, request, wire, output, form, speed, faults, money, prices, rows, simulation, .. } =
-            merged;
+        let Settings {
+            source, request, wire, output, form, speed, faults, money, reuse, prices, rows, simulation, ..
+        } = merged;
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
@@ -340,6 +347,9 @@ impl Config {
             has_own_max_cost,
             max_requests: money.max_requests,
             max_time: money.max_time,
+            dedupe: reuse.dedupe.unwrap_or(false),
+            reuse: reuse.reuse,
+            reuse_any_origin: reuse.reuse_any_origin.unwrap_or(false),
             prices: named_file("--prices", prices.prices, world)?,
             dry_run: money.dry_run.unwrap_or(false),
             yes: money.yes.unwrap_or(false),

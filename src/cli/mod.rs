@@ -18,6 +18,7 @@ mod parts;
 mod plan;
 mod projection;
 mod results;
+mod reuse;
 mod run;
 mod say;
 mod shell;

@@ -26,6 +26,7 @@ mod row;
 mod run_forecast;
 pub(crate) mod secrets;
 mod shown;
+mod taken;
 mod verdict;
 
 pub use alike::{Alike, Group};
@@ -52,4 +53,5 @@ pub use run_forecast::RunForecast;
 pub use secrets::Secrets;
 pub use shown::quoted;
 pub(crate) use shown::{causes, shortened};
+pub use taken::{StoredAnswer, Taken, TakenFrom, is_simulated_id};
 pub use verdict::Verdict;

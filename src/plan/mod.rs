@@ -36,7 +36,7 @@ mod walk;
 mod weights;
 
 pub use census::{DuplicateLabel, Repeats, is_suspect};
-pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
+pub(crate) use census::{KeyCensus, LabelCensus, RequestCensus, first_duplicate, half};
 pub use estimate::{Estimate, estimate};
 pub use key::{Dialect, key};
 #[cfg(test)]
@@ -44,6 +44,7 @@ pub(crate) use load::tests as load_tests;
 pub use load::{Group, Load, Sampled};
 pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
+pub(crate) use seen::NumberOf;
 pub use seen::Seen;
 pub use unknown::UnknownModel;
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         attempts: Attempts::new(parts.transport, parts.provider, parts.clock, reports_in),
         scheduler: parts.scheduler,
         ledger: parts.ledger,
+        equal: parts.equal,
         events: Events::new(parts.reporter, parts.clock, parts.run),
         clock: parts.clock,
         keep_pending: parts.keep_pending,
@@ -94,6 +95,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn close(&mut self, mut channels: Channels) {
         self.note_halt();
         self.set_aside();
+        self.keep_equal_rows();
         while let Ok(item) = channels.feed.try_recv() {
             match item {
                 Incoming::Planned(planned) => self.keep(planned),

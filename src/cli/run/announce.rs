@@ -53,12 +53,9 @@ impl NewRun<'_> {
         };
         let models: Vec<_> = survey.models.keys().map(|model| escape(model).into_owned()).collect();
         let models = if models.is_empty() { String::new() } else { format!(", {}", models.join(", ")) };
-        let done = match survey.done {
-            0 => String::new(),
-            rows => format!(" ({} done by earlier runs)", count(rows)),
-        };
+        let not_sent = Self::not_sent_words(survey);
         self.say(&format!(
-            "{origin}{models}: {} to send{done}, {}",
+            "{origin}{models}: {} to send{not_sent}, {}",
             plural(survey.to_send, "row", "rows"),
             forecast_words(forecast, catalog)
         ));
@@ -71,9 +68,11 @@ impl NewRun<'_> {
         if let Some(damage) = &survey.damage {
             self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
         }
-        if survey.to_send > 1 && survey.same == survey.to_send {
-            self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
-        }
+        let cost_of_share = |share: f64| {
+            let cost = forecast.totals.cost.filter(|_| forecast.totals.unpriced == 0)?;
+            Some(Money::from_dollars(cost.likely.dollars() * share).rounded_up().to_string())
+        };
+        self.equal_words(survey, cost_of_share).iter().for_each(|text| self.say(text));
         if self.start != Start::Resume {
             let system = self.config.request.system.as_deref();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));

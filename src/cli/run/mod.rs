@@ -18,6 +18,7 @@ mod output;
 mod planning;
 mod refuse;
 mod resume;
+mod reuse;
 mod send;
 mod steer;
 mod voice;
@@ -124,6 +125,7 @@ impl NewRun<'_> {
         let catalog = self.check_settings()?;
         self.check_output()?;
         self.keep_pipe()?;
+        self.read_stored()?;
 
         let first = self.first_look(&catalog)?;
         if has_no_rows(first.as_ref()) && self.planning.is_none() {
@@ -142,7 +144,7 @@ impl NewRun<'_> {
         if self.planning.is_some() {
             return self.end_plan(survey.as_ref(), &catalog, &recovered);
         }
-        if let Some(survey) = survey.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
+        if let Some(survey) = survey.as_ref().filter(|survey| has_nothing_to_do(survey)) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }
         let was_asked = asked.is_some();
@@ -162,6 +164,11 @@ impl NewRun<'_> {
         let ended = self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast }, &known)?;
         self.finish(ended, &known)
     }
+}
+
+/// Returns whether the run has no row to send, to answer without a request, or to report as unusable.
+fn has_nothing_to_do(survey: &Survey) -> bool {
+    survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }
 
 /// Returns whether the whole input was read and contains no row.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{
-    Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, WriteFault,
+    Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, StoredAnswer, Taken, WriteFault,
 };
 use claude_batch::journal::{Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start};
 use claude_batch::plan::Rejected;
@@ -114,6 +114,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,
         feed,
+        equal: None,
         interrupts,
         reporter: Box::new(support::Counts::default()),
         clock,
@@ -190,6 +191,19 @@ impl Ledger for Recorder {
     }
     fn write_broken(&mut self, line: u64, broken: &BrokenRow) {
         self.inside.write_broken(line, broken);
+    }
+    fn write_taken(&mut self, line: u64, taken: &Taken) {
+        self.labels.insert(line, taken.job.custom_id.clone());
+        self.inside.write_taken(line, taken);
+    }
+    fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, String> {
+        self.inside.keep_answer(outcome)
+    }
+    fn flush_lines(&mut self) {
+        self.inside.flush_lines();
+    }
+    fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
+        self.inside.read_answer(place)
     }
     fn on_committed(&mut self, line: u64) {
         self.inside.on_committed(line);

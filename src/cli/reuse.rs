@@ -1,0 +1,214 @@
+//! Finds the results that `--reuse` names, and decides which of their answers can be used.
+//!
+//! Answers are taken only from the server of this run. The run folder of a results file says where its answers come
+//! from. Without a run folder, this is not known, and the file counts as one of another server. `--reuse-any-origin`
+//! allows answers of other servers. It never mixes real answers with those of the simulator.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::results::{find, results_of_folder};
+use crate::journal::{
+    Disk, DiskFailure, JournalError, LineKind, MOST_FILES, StoredAnswers, StoredFile, Usable, folder_of, line_kind,
+    read_manifest, with_suffix,
+};
+use crate::report::text::{escape, plural};
+use crate::source::{Expanded, InputFormat, expand};
+
+/// The origin of runs with the simulator.
+const SIMULATOR: &str = "simulator";
+/// At most this many files of a folder are looked at.
+const MOST_LOOKED_AT: usize = 10_000;
+/// A note names at most this many files.
+const MOST_SHOWN: usize = 3;
+
+/// The run that takes answers from other results.
+pub(super) struct Taker<'a> {
+    /// The results file of the run.
+    pub(super) own: Option<&'a Path>,
+    /// The run's server.
+    pub(super) origin: &'a str,
+    /// Whether answers of other servers are taken too.
+    pub(super) any_origin: bool,
+    /// The folder at which relative paths begin.
+    pub(super) working_folder: &'a Path,
+}
+
+/// Reads the results that the user named. Also returns notes about results that are not used.
+///
+/// # Errors
+/// A path leads to no results, to the results of this run, to results that can't be used, or to a file that can't be
+/// read. The message names the path and says what to do.
+pub(super) fn read_stored(
+    named: &[PathBuf],
+    taker: &Taker<'_>,
+    disk: &dyn Disk,
+) -> Result<(StoredAnswers, Vec<String>)> {
+    let (mut files, mut known, mut notes) = (Vec::new(), HashSet::new(), Vec::new());
+    for path in named {
+        let about = || format!("--reuse {}", path.display());
+        let found = taker.files_of(path, disk).with_context(about)?;
+        notes.extend(found.note(path));
+        let whole = |file: &StoredFile| file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        files.extend(found.usable.into_iter().filter(|file| known.insert(whole(file))));
+    }
+    if files.len() > MOST_FILES {
+        bail!("--reuse: there are {} results files, and {MOST_FILES} can be used; name fewer", files.len());
+    }
+    let stored = StoredAnswers::read(&files, disk).map_err(|error| match error {
+        JournalError::Foreign { path } => anyhow!("{} is not a results file of claude-batch", path.display()),
+        JournalError::ForeignLine { path, line } => {
+            anyhow!("line {line} of {} is not a line of claude-batch: remove it", path.display())
+        }
+        error => error.into(),
+    });
+    Ok((stored.context("--reuse")?, notes))
+}
+
+/// The results files to which a path leads.
+#[derive(Default)]
+struct Found {
+    usable: Vec<StoredFile>,
+    /// The files that are not used, and why.
+    passed_over: Vec<(PathBuf, String)>,
+}
+
+impl Found {
+    /// Returns a note about the files that are not used; `None` if all are used.
+    fn note(&self, path: &Path) -> Option<String> {
+        let shown = self.passed_over.iter().take(MOST_SHOWN);
+        let shown: Vec<String> = shown.map(|(path, why)| format!("{}: {why}", path.display())).collect();
+        let files = plural(self.passed_over.len() as u64, "results file is", "results files are");
+        let more = if self.passed_over.len() > MOST_SHOWN { "; …" } else { "" };
+        (!shown.is_empty()).then(|| {
+            let path = escape(&path.to_string_lossy()).into_owned();
+            format!("note: --reuse {path}: {files} not used ({}{more})", escape(&shown.join("; ")))
+        })
+    }
+}
+
+impl Taker<'_> {
+    /// Returns the results files to which a path leads.
+    fn files_of(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
+        if self.working_folder.join(path).is_dir() && results_of_folder(path).is_none() {
+            return self.several(&self.listed(path)?, "has no results file of claude-batch directly in it", disk);
+        }
+        match expand(path, self.working_folder, InputFormat::Jsonl)? {
+            Expanded::Files(paths) => self.several(&paths, "matches no results file of claude-batch", disk),
+            Expanded::Itself | Expanded::Texts(_) => self.one(path, disk),
+        }
+    }
+
+    /// Returns the file of a path that leads to one run.
+    fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
+        let Some(results) = find(path, disk)?.results else {
+            bail!("this run wrote its results to standard output; name the file that has them");
+        };
+        if self.is_own(&results, disk) {
+            bail!(
+                "these are the results of this run, and it uses the answers in them anyway; to keep the new answers \
+                 apart, name another output with -o"
+            );
+        }
+        if disk.kind(&results).map_err(DiskFailure::of("look at", &results)).map_err(JournalError::from)?.is_none() {
+            bail!("there are no results yet (looked for {})", results.display());
+        }
+        check_folder(&results, disk)?;
+        match self.judge(&results, disk) {
+            Ok(usable) => Ok(Found { usable: vec![StoredFile { path: results, usable }], ..Found::default() }),
+            Err(why) => bail!("{why}"),
+        }
+    }
+
+    /// Returns the results files among several files. Other files are left out.
+    fn several(&self, paths: &[PathBuf], none: &str, disk: &dyn Disk) -> Result<Found> {
+        let mut found = Found::default();
+        let mut has_own = false;
+        for path in paths {
+            match line_kind(path, disk) {
+                Ok(Some(LineKind::Result)) => {}
+                Ok(Some(LineKind::Error) | None) => continue,
+                Err(failure) => {
+                    if let Some(refusal) = failure.refusal() {
+                        found.passed_over.push((path.clone(), format!("it {refusal}")));
+                    }
+                    continue;
+                }
+            }
+            if self.is_own(path, disk) {
+                has_own = true;
+                continue;
+            }
+            check_folder(path, disk)?;
+            match self.judge(path, disk) {
+                Ok(usable) => found.usable.push(StoredFile { path: path.clone(), usable }),
+                Err(why) => found.passed_over.push((path.clone(), why)),
+            }
+        }
+        match (found.usable.is_empty(), found.passed_over.first()) {
+            (true, Some((path, why))) => bail!("{}: {why}", path.display()),
+            (true, None) if has_own => bail!("there are only the results of this run, which it uses anyway"),
+            (true, None) => bail!("{none}"),
+            (false, _) => Ok(found),
+        }
+    }
+
+    /// Returns the files directly in a folder that may be results, in the order of their names.
+    fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.working_folder.join(folder)).context("can't read the folder")?;
+        let mut paths = Vec::new();
+        for entry in entries.take(MOST_LOOKED_AT) {
+            let entry = entry.context("can't read the folder")?;
+            // Results that `--fresh` has set aside end in `.jsonl.old-…`.
+            let is_named_so = entry.file_name().to_string_lossy().contains(".jsonl");
+            if is_named_so && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                paths.push(folder.join(entry.file_name()));
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn is_own(&self, results: &Path, disk: &dyn Disk) -> bool {
+        self.own.is_some_and(|own| own == results || disk.is_same_file(own, results))
+    }
+
+    /// Returns which answers of a file can be used. If there are none, returns why.
+    fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, String> {
+        // A manifest that can't be read says nothing.
+        let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
+        let theirs = manifest.map(|manifest| manifest.origin).filter(|origin| !origin.is_empty());
+        let is_rehearsal = self.origin == SIMULATOR;
+        let is_simulated_by_name =
+            results.file_name().is_some_and(|name| name.to_string_lossy().contains(".simulated."));
+        match theirs.as_deref() {
+            Some(theirs) if theirs == self.origin => Ok(Usable::OwnServer),
+            Some(SIMULATOR) => Err("its answers come from the simulator".to_owned()),
+            Some(theirs) if is_rehearsal => Err(format!(
+                "its answers come from {theirs}, and a run with --simulate takes only answers of the simulator"
+            )),
+            Some(_) if self.any_origin => Ok(Usable::OtherServer),
+            Some(theirs) => Err(format!(
+                "its answers come from {theirs}, not from {}; --reuse-any-origin takes them too",
+                self.origin
+            )),
+            None if is_simulated_by_name && !is_rehearsal => Err("its name says that it is a rehearsal".to_owned()),
+            None if self.any_origin && is_rehearsal => Ok(Usable::Simulated),
+            None if self.any_origin => Ok(Usable::OtherServer),
+            None => Err(format!(
+                "it is not known which server its answers come from, because it has no run folder ({}); \
+                 --reuse-any-origin takes them anyway",
+                with_suffix(results, ".run").display()
+            )),
+        }
+    }
+}
+
+/// Refuses a file in a folder in which every user may replace files.
+fn check_folder(results: &Path, disk: &dyn Disk) -> Result<()> {
+    let folder = folder_of(results);
+    disk.is_folder(folder).map_err(DiskFailure::of("look at", results)).map_err(JournalError::from)?;
+    Ok(())
+}
