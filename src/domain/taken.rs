@@ -21,7 +21,7 @@ pub struct StoredAnswer {
     pub provider: Option<Arc<str>>,
     /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
-    /// What the row cost. Zero if the row took its answer from another line, or if the cost is not known.
+    /// What the answer cost the row that was sent; zero if that is not known.
     pub cost: Money,
 }
 

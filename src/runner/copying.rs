@@ -22,16 +22,18 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Copies the answers that can be copied, and sends the rows that have become leaders. Closes the input of the
-    /// scheduler when the input has ended and no row waits.
+    /// Copies the answers that can be copied, and sends the rows that have become leaders.
     pub(super) fn serve_equal_rows(&mut self) {
         if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
             self.copy_due();
             self.send_freed();
         }
-        if !self.is_input_open && !self.is_draining && self.equal.as_ref().is_none_or(EqualRows::is_empty) {
-            self.scheduler.close_input();
-        }
+    }
+
+    /// Returns whether the run must go on although nothing is left to send: rows still wait for their answer. If the run
+    /// has been halted, these rows are pending.
+    pub(super) fn has_rows_to_copy(&self) -> bool {
+        self.scheduler.halted().is_none() && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
     /// Notes the end of a row whose line was just written.

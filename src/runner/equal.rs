@@ -6,8 +6,7 @@
 //!   kept, so a row that comes later copies the answer too: it is read back.
 //! - It has failed, or it is left for a later run. The next parked row becomes the leader.
 //!
-//! The loop closes the input of the scheduler only when no row waits here. So a run does not end while rows are parked.
-//! When a run is halted, the rows that wait here are pending like all others.
+//! A run does not end while rows wait here. When a run is halted, the rows that wait here are pending like all others.
 //!
 //! Rows are compared by their keys. Half of a key is kept for each answer. Before an answer is copied, the whole key is
 //! compared with that of the line. If it differs, the row is sent.

@@ -62,7 +62,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     fn end_input(&mut self) {
         self.is_input_open = false;
-        self.serve_equal_rows();
+        self.scheduler.close_input();
     }
 }
 

@@ -67,7 +67,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.take_rows(&mut channels.feed);
-            let Some(until) = self.dispatch() else { return };
+            let until = match self.dispatch() {
+                Some(until) => until,
+                // The disk is slow: answers are copied as soon as enough lines are on disk.
+                None if self.has_rows_to_copy() => Instant::NEVER,
+                None => return,
+            };
             let wants_rows = self.wants_rows();
             tokio::select! {
                 biased;

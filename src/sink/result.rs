@@ -31,7 +31,8 @@ pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &Record
 /// Appends the line of a row that takes its answer from another line. `at` is the time at which the line is written.
 ///
 /// Shape: as a result line, with no attempts, no usage and no cost. In addition, `meta.copied_from` is the label of the
-/// equal row, or `meta.reused_from` has the run and the label of the earlier line.
+/// equal row, or `meta.reused_from` has the run and the label of the earlier line. `meta.saved_usd` is what the answer
+/// cost the row that was sent; null if that is not known.
 pub(super) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     let Taken { job, answer, .. } = taken;
     out.reserve(answer.message.json.len() + ROOM);
@@ -125,6 +126,7 @@ fn members_of_taken(meta: &mut Object<'_>, taken: &Taken, at: Instant, context: 
             source.end();
         }
     }
+    meta.money(name!("saved_usd"), Some(answer.cost).filter(|cost| *cost > Money::ZERO));
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

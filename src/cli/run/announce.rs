@@ -54,11 +54,12 @@ impl NewRun<'_> {
         let models: Vec<_> = survey.models.keys().map(|model| escape(model).into_owned()).collect();
         let models = if models.is_empty() { String::new() } else { format!(", {}", models.join(", ")) };
         let not_sent = Self::not_sent_words(survey);
-        self.say(&format!(
-            "{origin}{models}: {} to send{not_sent}, {}",
-            plural(survey.to_send, "row", "rows"),
-            forecast_words(forecast, catalog)
-        ));
+        let expected = match survey.to_send {
+            0 if !not_sent.is_empty() => String::new(),
+            _ => format!(", {}", forecast_words(forecast, catalog)),
+        };
+        let rows = plural(survey.to_send, "row", "rows");
+        self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
         if let Some(words) = self.budget_words(forecast, spent) {
             self.say(&words);
         }

@@ -48,6 +48,8 @@ struct Meta<'a> {
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
     #[serde(borrow)]
+    saved_usd: Option<&'a RawValue>,
+    #[serde(borrow)]
     request_id: Option<Cow<'a, str>>,
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn parse_stored(line: &[u8]) -> Option<StoredLine> {
             model: shared(meta.model),
             provider: shared(meta.provider),
             lane: if meta.lane.as_deref() == Some(Lane::Batch.name()) { Lane::Batch } else { Lane::Online },
-            cost: meta.cost_usd.and_then(|raw| parse_usd(raw.get())).unwrap_or(Money::ZERO),
+            cost: meta.saved_usd.or(meta.cost_usd).and_then(|raw| parse_usd(raw.get())).unwrap_or(Money::ZERO),
         },
     })
 }
