@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::args::RunArgs;
 use super::results::{find, results_of_folder};
 use crate::journal::{
-    Disk, DiskFailure, JournalError, LineKind, MOST_FILES, StoredAnswers, StoredFile, Usable, folder_of, line_kind,
-    read_manifest, with_suffix,
+    Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Owners, RealDisk, StoredAnswers, StoredFile,
+    Usable, folder_of, line_kind, read_manifest, with_suffix,
 };
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};
@@ -48,8 +49,14 @@ pub(super) fn read_stored(
 ) -> Result<(StoredAnswers, Vec<String>)> {
     let (mut files, mut known, mut notes) = (Vec::new(), HashSet::new(), Vec::new());
     for path in named {
-        let about = || format!("--reuse {}", path.display());
-        let found = taker.files_of(path, disk).with_context(about)?;
+        let found = taker.files_of(path, disk).map_err(|error| {
+            let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
+            match refusal {
+                Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
+                // A path that can't be used is a mistake in the command, whatever the reason.
+                None => anyhow!("--reuse {}: {error:#}", path.display()),
+            }
+        })?;
         notes.extend(found.note(path));
         let whole = |file: &StoredFile| file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         files.extend(found.usable.into_iter().filter(|file| known.insert(whole(file))));
@@ -62,9 +69,74 @@ pub(super) fn read_stored(
         JournalError::ForeignLine { path, line } => {
             anyhow!("line {line} of {} is not a line of claude-batch: remove it", path.display())
         }
-        error => error.into(),
+        error => anyhow!("{error}"),
     });
-    Ok((stored.context("--reuse")?, notes))
+    let stored = stored.context("--reuse")?;
+    if stored.is_empty() {
+        notes.push("warning: --reuse: none of the answers in these results can be used".to_owned());
+    }
+    Ok((stored, notes))
+}
+
+/// If `--reuse` was typed before the inputs, it has taken their paths too. Then the last of its paths are inputs, as far
+/// as they are files without answers.
+pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
+    let mut args = args.clone();
+    let disk = RealDisk::new(Owners::Any);
+    let is_input = |path: &Path| path.is_file() && matches!(line_kind(path, &disk), Ok(None));
+    let reuse = &mut args.settings.reuse.reuse;
+    if args.inputs.is_empty() {
+        let kept = reuse.iter().rposition(|path| !is_input(path)).map_or(1, |last| last + 1);
+        args.inputs = reuse.split_off(kept.min(reuse.len()));
+    }
+    args
+}
+
+/// Why the answers of a results file are not used.
+enum Unused {
+    /// They come from the simulator, by the run folder or by the name of the file.
+    Simulated,
+    /// They are real, and the run is a rehearsal.
+    Real(String),
+    /// They come from another server.
+    OtherServer(String),
+    /// It is not known where they come from.
+    Unknown,
+    /// The file must not be read.
+    Refused(String),
+}
+
+impl Unused {
+    /// Returns the reason in a few words, for a list of files.
+    fn short(&self) -> String {
+        match self {
+            Self::Simulated => "from the simulator".to_owned(),
+            Self::Real(theirs) | Self::OtherServer(theirs) => format!("from {theirs}"),
+            Self::Unknown => "without a run folder, so its server is not known".to_owned(),
+            Self::Refused(why) => why.clone(),
+        }
+    }
+
+    /// Returns the reason and what to do, for one file. `origin` is the server of this run.
+    fn long(&self, results: &Path, origin: &str) -> String {
+        match self {
+            Self::Simulated => {
+                "its answers come from the simulator, and only a run with --simulate takes them".to_owned()
+            }
+            Self::Real(theirs) => {
+                format!("its answers come from {theirs}, and a run with --simulate takes only answers of the simulator")
+            }
+            Self::OtherServer(theirs) => {
+                format!("its answers come from {theirs}, not from {origin}; --reuse-any-origin takes them too")
+            }
+            Self::Unknown => format!(
+                "it is not known which server its answers come from, because it has no run folder ({}); \
+                 --reuse-any-origin takes them anyway",
+                with_suffix(results, ".run").display()
+            ),
+            Self::Refused(why) => why.clone(),
+        }
+    }
 }
 
 /// The results files to which a path leads.
@@ -72,27 +144,31 @@ pub(super) fn read_stored(
 struct Found {
     usable: Vec<StoredFile>,
     /// The files that are not used, and why.
-    passed_over: Vec<(PathBuf, String)>,
+    passed_over: Vec<(PathBuf, Unused)>,
 }
 
 impl Found {
     /// Returns a note about the files that are not used; `None` if all are used.
     fn note(&self, path: &Path) -> Option<String> {
         let shown = self.passed_over.iter().take(MOST_SHOWN);
-        let shown: Vec<String> = shown.map(|(path, why)| format!("{}: {why}", path.display())).collect();
+        let mut shown: Vec<String> = shown.map(|(path, why)| format!("{} ({})", path.display(), why.short())).collect();
+        if self.passed_over.len() > MOST_SHOWN {
+            shown.push("…".to_owned());
+        }
         let files = plural(self.passed_over.len() as u64, "results file is", "results files are");
-        let more = if self.passed_over.len() > MOST_SHOWN { "; …" } else { "" };
-        (!shown.is_empty()).then(|| {
-            let path = escape(&path.to_string_lossy()).into_owned();
-            format!("note: --reuse {path}: {files} not used ({}{more})", escape(&shown.join("; ")))
-        })
+        let text = format!("note: --reuse {}: {files} not used: {}", path.display(), shown.join(", "));
+        (!shown.is_empty()).then(|| escape(&text).into_owned())
     }
 }
 
 impl Taker<'_> {
     /// Returns the results files to which a path leads.
     fn files_of(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
-        if self.working_folder.join(path).is_dir() && results_of_folder(path).is_none() {
+        let is_folder = self.working_folder.join(path).is_dir();
+        if is_folder && results_of_folder(path).is_some() {
+            return self.one(path, disk);
+        }
+        if is_folder {
             return self.several(&self.listed(path)?, "has no results file of claude-batch directly in it", disk);
         }
         match expand(path, self.working_folder, InputFormat::Jsonl)? {
@@ -103,6 +179,9 @@ impl Taker<'_> {
 
     /// Returns the file of a path that leads to one run.
     fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
+        if disk.kind(path).map_err(DiskFailure::of("look at", path))? == Some(FileKind::Symlink) {
+            bail!("it is a symbolic link, which could lead anywhere: name the file itself");
+        }
         let Some(results) = find(path, disk)?.results else {
             bail!("this run wrote its results to standard output; name the file that has them");
         };
@@ -112,13 +191,13 @@ impl Taker<'_> {
                  apart, name another output with -o"
             );
         }
-        if disk.kind(&results).map_err(DiskFailure::of("look at", &results)).map_err(JournalError::from)?.is_none() {
+        if disk.kind(&results).map_err(DiskFailure::of("look at", &results))?.is_none() {
             bail!("there are no results yet (looked for {})", results.display());
         }
         check_folder(&results, disk)?;
         match self.judge(&results, disk) {
             Ok(usable) => Ok(Found { usable: vec![StoredFile { path: results, usable }], ..Found::default() }),
-            Err(why) => bail!("{why}"),
+            Err(why) => bail!("{}", why.long(&results, self.origin)),
         }
     }
 
@@ -132,7 +211,7 @@ impl Taker<'_> {
                 Ok(Some(LineKind::Error) | None) => continue,
                 Err(failure) => {
                     if let Some(refusal) = failure.refusal() {
-                        found.passed_over.push((path.clone(), format!("it {refusal}")));
+                        found.passed_over.push((path.clone(), Unused::Refused(format!("it {refusal}"))));
                     }
                     continue;
                 }
@@ -148,7 +227,7 @@ impl Taker<'_> {
             }
         }
         match (found.usable.is_empty(), found.passed_over.first()) {
-            (true, Some((path, why))) => bail!("{}: {why}", path.display()),
+            (true, Some((path, why))) => bail!("{}: {}", path.display(), why.long(path, self.origin)),
             (true, None) if has_own => bail!("there are only the results of this run, which it uses anyway"),
             (true, None) => bail!("{none}"),
             (false, _) => Ok(found),
@@ -176,32 +255,23 @@ impl Taker<'_> {
     }
 
     /// Returns which answers of a file can be used. If there are none, returns why.
-    fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, String> {
+    fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // A manifest that can't be read says nothing.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
         let theirs = manifest.map(|manifest| manifest.origin).filter(|origin| !origin.is_empty());
         let is_rehearsal = self.origin == SIMULATOR;
         let is_simulated_by_name =
-            results.file_name().is_some_and(|name| name.to_string_lossy().contains(".simulated."));
-        match theirs.as_deref() {
+            || results.file_name().is_some_and(|name| name.to_string_lossy().contains(".simulated."));
+        match theirs {
             Some(theirs) if theirs == self.origin => Ok(Usable::OwnServer),
-            Some(SIMULATOR) => Err("its answers come from the simulator".to_owned()),
-            Some(theirs) if is_rehearsal => Err(format!(
-                "its answers come from {theirs}, and a run with --simulate takes only answers of the simulator"
-            )),
+            Some(theirs) if theirs == SIMULATOR => Err(Unused::Simulated),
+            Some(theirs) if is_rehearsal => Err(Unused::Real(theirs)),
             Some(_) if self.any_origin => Ok(Usable::OtherServer),
-            Some(theirs) => Err(format!(
-                "its answers come from {theirs}, not from {}; --reuse-any-origin takes them too",
-                self.origin
-            )),
-            None if is_simulated_by_name && !is_rehearsal => Err("its name says that it is a rehearsal".to_owned()),
+            Some(theirs) => Err(Unused::OtherServer(theirs)),
+            None if !is_rehearsal && is_simulated_by_name() => Err(Unused::Simulated),
             None if self.any_origin && is_rehearsal => Ok(Usable::Simulated),
             None if self.any_origin => Ok(Usable::OtherServer),
-            None => Err(format!(
-                "it is not known which server its answers come from, because it has no run folder ({}); \
-                 --reuse-any-origin takes them anyway",
-                with_suffix(results, ".run").display()
-            )),
+            None => Err(Unused::Unknown),
         }
     }
 }
@@ -209,6 +279,5 @@ impl Taker<'_> {
 /// Refuses a file in a folder in which every user may replace files.
 fn check_folder(results: &Path, disk: &dyn Disk) -> Result<()> {
     let folder = folder_of(results);
-    disk.is_folder(folder).map_err(DiskFailure::of("look at", results)).map_err(JournalError::from)?;
-    Ok(())
+    Ok(disk.is_folder(folder).map(drop).map_err(DiskFailure::of("look at", results))?)
 }

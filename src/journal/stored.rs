@@ -81,11 +81,7 @@ impl StoredAnswers {
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].
-    pub(crate) fn of_own_results(
-        path: &Path,
-        repeats: Option<&Repeats>,
-        disk: &dyn Disk,
-    ) -> Result<Self, JournalError> {
+    pub fn of_own_results(path: &Path, repeats: Option<&Repeats>, disk: &dyn Disk) -> Result<Self, JournalError> {
         let mut index = Index { takes_every_quality: true, ..Index::default() };
         index.add(path, disk, |_, key| repeats.is_none_or(|repeats| repeats.has_half(key)))?;
         Ok(index.finish())

@@ -37,6 +37,7 @@ use super::exit::Exit;
 use super::parts;
 use super::plan::Asked;
 use super::projection::Projection;
+use super::reuse::with_inputs;
 use super::say;
 use crate::journal::{RunPaths, Start};
 use crate::report::text::escape;
@@ -50,6 +51,7 @@ use send::Ready;
 
 /// Answers every prompt of the inputs, or resumes an earlier run that has the same results file.
 pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
+    let args = &with_inputs(args);
     let config = Config::of_run(args, world)?;
     let name = parts::run_id();
     let plan = parts::input_plan(&config)?;
@@ -65,6 +67,7 @@ pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
 /// Shows what a run would cost and how long it would take, and sends nothing that costs money.
 pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
     let (args, asked) = Asked::of(args);
+    let args = with_inputs(&args);
     let config = Config { dry_run: true, ..Config::of_plan(&args, world)? };
     let name = parts::run_id();
     let plan = InputPlan { requests: asked.count_tokens, ..parts::input_plan(&config)? };
