@@ -53,5 +53,6 @@ pub use run_forecast::RunForecast;
 pub use secrets::Secrets;
 pub use shown::quoted;
 pub(crate) use shown::{causes, shortened};
-pub use taken::{StoredAnswer, Taken, TakenFrom, is_simulated_id};
+pub(crate) use taken::is_simulated_id;
+pub use taken::{StoredAnswer, Taken, TakenFrom};
 pub use verdict::Verdict;

@@ -57,7 +57,7 @@ impl Taken {
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
 /// number is a serial number, which is small. An id of the API passes for one of these with a probability of about
 /// one in ten million.
-pub fn is_simulated_id(id: &str) -> bool {
+pub(crate) fn is_simulated_id(id: &str) -> bool {
     const MOST_SERIALS: u64 = 1 << 40;
     let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };
     if digits.len() != 22 {

@@ -103,7 +103,7 @@ use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
 
 use charges::Charges;
-use files::{Lock, Outputs, Slots};
+use files::{Lock, Outputs, PrivateFile, Slots};
 use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
@@ -124,7 +124,7 @@ pub struct Journal {
     /// Where the line of the last answer of this run begins.
     last_result: u64,
     /// The file for answers that may be needed again, if there is no results file.
-    private: Option<taken::Private>,
+    private: Option<PrivateFile>,
     /// Memory for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,

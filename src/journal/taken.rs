@@ -3,28 +3,21 @@
 //! With a results file, an answer is read back from that file. Without one, the answers that may be needed again are
 //! also written to a private file, which has no name and vanishes with the process.
 
-use std::sync::Arc;
-
 use super::Journal;
-use super::disk::{DiskFailure, DiskFile};
+use super::disk::DiskFile;
 use super::error::JournalError;
+use super::files::PrivateFile;
 use super::reading::{parse_stored, read_line};
 use crate::clock::Instant;
 use crate::domain::{Outcome, StoredAnswer, Taken};
 use crate::sink::{self, Log};
-
-/// The private file for answers that may be needed again.
-pub(super) struct Private {
-    file: Arc<dyn DiskFile>,
-    end: u64,
-}
 
 impl Journal {
     /// Appends the line of a row that takes its answer from another line. `now` is the time at which it takes it.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
-    pub fn append_taken(&mut self, taken: &Taken, now: Instant, seq: u64) -> Result<(), JournalError> {
+    pub(crate) fn append_taken(&mut self, taken: &Taken, now: Instant, seq: u64) -> Result<(), JournalError> {
         let Self { writer, context, results_end, .. } = self;
         writer.append(Log::Results, seq, |lines| {
             let begin = lines.len();
@@ -37,7 +30,7 @@ impl Journal {
 
     /// Sets the private file in which answers are kept if there is no results file. The file must be empty.
     pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
-        self.private = Some(Private { file: file.into(), end: 0 });
+        self.private = Some(PrivateFile::new(file));
     }
 
     /// Makes the answer that was appended last readable. Returns its place.
@@ -49,13 +42,10 @@ impl Journal {
             return Ok(self.last_result);
         }
         let Self { private, context, line, .. } = self;
-        let Private { file, end } = private.as_mut().ok_or(JournalError::NoFolder)?;
+        let private = private.as_mut().ok_or(JournalError::NoFolder)?;
         line.clear();
         sink::outcome_line(outcome, context, line);
-        file.write_at(line, *end).map_err(DiskFailure::of("write", "the private file for equal rows".as_ref()))?;
-        let place = *end;
-        *end += line.len() as u64;
-        Ok(place)
+        Ok(private.append(line)?)
     }
 
     /// Passes the waiting lines to the system, so that they can be read. A failure is reported as a failed commit.

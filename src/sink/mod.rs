@@ -52,7 +52,7 @@ pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext
 
 /// Appends the line of a row that takes its answer from another line. The line belongs to the results file. `at` is the
 /// time at which the line is written.
-pub fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
+pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     result::taken_line(taken, at, context, out);
 }
 
