@@ -64,8 +64,11 @@ fn a_failure_is_not_copied() {
 
     let said = folder.run_at(&api, &["run", "prompts.jsonl", "--dedupe"]);
 
+    let resumed = folder.run_at(&api, &["resume", "prompts.errors.jsonl"]);
+
     said.ends_with(3).tells(&["1 row to send (29 copied", "28 answered", "27 copied from equal rows", "2 failed"]);
-    assert_eq!(api.books().requests, 3);
+    resumed.ends_with(0).tells(&["2 copied from equal rows"]);
+    assert_eq!(api.books().requests, 3, "the run folder says that equal rows are copied");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::super::reuse::{Taker, read_stored};
 use super::new_run::NewRun;
 use super::send::Known;
-use crate::journal::{RealDisk, StoredAnswers};
+use crate::journal::{RealDisk, Start, StoredAnswers};
 use crate::report::text::{count, plural};
 use crate::runner::input::{Survey, is_seekable};
 use crate::runner::{EqualRows, JournalLedger};
@@ -36,7 +36,9 @@ impl NewRun<'_> {
             return Ok(None);
         }
         let (_, recovered, survey) = known;
-        let repeats = survey.as_ref().filter(|_| is_seekable(&self.plan)).map(|survey| survey.equal.clone());
+        // If the survey has not seen the rows of earlier runs, it does not know which rows are equal to one of them.
+        let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
+        let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {
             Some(results) if !recovered.done.is_empty() => {
                 let disk = RealDisk::new(self.config.owners);
