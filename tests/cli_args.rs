@@ -92,6 +92,8 @@ fn a_file_sets_everything_it_names() {
     );
     assert_eq!(config.key, KeySource::File(place.user_folder().join("key.txt")));
     assert_eq!(config.owners, Owners::Any);
+    assert_eq!(config.reuse, ["old.jsonl", "earlier"].map(|name| place.user_folder().join(name)));
+    assert!(config.dedupe && config.reuse_any_origin);
     assert!(config.fresh && !config.retry_failed && config.dry_run && config.yes && config.http2);
 }
 

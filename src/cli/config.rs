@@ -140,6 +140,12 @@ pub struct Config {
     pub max_time: Option<Duration>,
     /// Whether requests get cache marks, and which lifetime the marks ask for.
     pub prompt_cache: PromptCache,
+    /// Whether equal requests are sent only once.
+    pub dedupe: bool,
+    /// Results whose answers are used instead of sending equal requests.
+    pub reuse: Vec<PathBuf>,
+    /// Whether these answers may come from another server.
+    pub reuse_any_origin: bool,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
     /// Whether the run is a dry run, which sends nothing.
@@ -313,8 +319,9 @@ impl Config {
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
         warnings.extend(warning);
-        let Settings { source, request, wire, output, form, speed, faults, money, prices, rows, simulation, .. } =
-            merged;
+        let Settings {
+            source, request, wire, output, form, speed, faults, money, reuse, prices, rows, simulation, ..
+        } = merged;
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
@@ -345,6 +352,9 @@ impl Config {
             max_requests: money.max_requests,
             max_time: money.max_time,
             prompt_cache: money.prompt_cache.unwrap_or_default(),
+            dedupe: reuse.dedupe.unwrap_or(false),
+            reuse: reuse.reuse,
+            reuse_any_origin: reuse.reuse_any_origin.unwrap_or(false),
             prices: named_file("--prices", prices.prices, world)?,
             dry_run: money.dry_run.unwrap_or(false),
             yes: money.yes.unwrap_or(false),

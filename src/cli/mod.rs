@@ -19,6 +19,7 @@ mod parts;
 mod plan;
 mod projection;
 mod results;
+mod reuse;
 mod run;
 mod say;
 mod shell;

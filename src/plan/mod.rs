@@ -38,7 +38,7 @@ mod walk;
 mod weights;
 
 pub use census::{DuplicateLabel, Repeats, is_suspect};
-pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
+pub(crate) use census::{KeyCensus, LabelCensus, RequestCensus, first_duplicate, half};
 pub use estimate::{Estimate, estimate};
 pub use key::{Dialect, key};
 #[cfg(test)]
@@ -48,6 +48,7 @@ pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
 pub(crate) use prefix::{Before, StreamCensus};
 pub use prefix::{CachePlan, CacheRates, CacheSetting, GroupCaching, PrefixCensus, Unmarked, UnmarkedReason};
+pub(crate) use seen::NumberOf;
 pub use seen::Seen;
 pub use unknown::UnknownModel;
 #[cfg(test)]

@@ -92,6 +92,15 @@ impl Stats {
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
     }
 
+    /// Returns how many rows are left. If rows take their answer from other lines, and there is a forecast, only the rows
+    /// that will be sent count: the others need no time.
+    fn remaining_to_send(&self) -> Option<u64> {
+        let left = self.remaining()?;
+        let Some(forecast) = self.forecast.filter(|_| self.taken.rows() > 0) else { return Some(left) };
+        let sent = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
+        Some(left.min(forecast.rows.saturating_sub(sent)))
+    }
+
     fn patience(&self) -> Duration {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
@@ -106,7 +115,7 @@ impl Stats {
     /// several times too long: at the start, few requests are in flight, and the first answers take a whole latency.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
-        let remaining = self.remaining()?;
+        let remaining = self.remaining_to_send()?;
         if self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
             return None;
         }

@@ -13,7 +13,7 @@ use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
-use super::tallies::{FailedRows, RetryCause};
+use super::tallies::{FailedRows, RetryCause, TakenRows};
 use crate::domain::{ErrorClass, EventBody, Money, Outage, Quality, RunEvent, RunForecast, Usage};
 
 /// The counters of a run.
@@ -25,6 +25,8 @@ pub struct Stats {
     pub sent: u64,
     /// Rows answered by this run, by quality.
     pub succeeded: BTreeMap<Quality, u64>,
+    /// Rows answered by this run without a request. They are also counted in `succeeded`.
+    pub taken: TakenRows,
     /// Rows that failed for good in this run, by class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
     /// Retried attempts, by cause.
@@ -85,6 +87,10 @@ impl Stats {
                 self.note_pace(event.at, *usage, *cost);
                 self.mix.add(model, cost.unwrap_or(Money::ZERO).dollars());
                 self.pace.note_latency(*latency);
+            }
+            EventBody::Taken { from, quality, saved } => {
+                *self.succeeded.entry(*quality).or_default() += 1;
+                self.taken.add(*from, *saved);
             }
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);

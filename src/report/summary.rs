@@ -60,7 +60,7 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
 }
 
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = stats.taken.words().into_iter().collect();
     if stats.failed_total() > 0 {
         let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
         lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));

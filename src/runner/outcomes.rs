@@ -32,6 +32,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match self.scheduler.on_end(ticket, verdict, now) {
             Next::Finished(outcome) => {
                 self.write(ticket, &outcome);
+                self.note_end_of_leader(&outcome);
                 self.keep_until_synced(outcome.job, share);
             }
             Next::Again { class, limit, maybe_paid, keeps_mark } => {

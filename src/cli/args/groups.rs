@@ -217,6 +217,23 @@ pub struct MoneyArgs {
     pub yes: Option<bool>,
 }
 
+/// Answers that need not be paid for.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Money")]
+pub struct ReuseArgs {
+    /// Send equal requests once, and copy the answer to the other rows
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub dedupe: Option<bool>,
+    /// Take the answers to equal requests from earlier results: files, folders or patterns; repeatable
+    #[arg(long, value_name = "PATH", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub reuse: Vec<PathBuf>,
+    /// With --reuse: take answers of other servers, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub reuse_any_origin: Option<bool>,
+}
+
 /// What tokens cost.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
@@ -342,6 +359,7 @@ layered! {
     SpeedArgs { tier, rpm, itpm, otpm, headroom, concurrency, http2, tpm }
     FaultArgs { max_retries, retry_for, timeout, idle_timeout, no_retry_ambiguous, halt, grace }
     MoneyArgs { max_cost, max_requests, max_time, prompt_cache, dry_run, yes }
+    ReuseArgs { dedupe, reuse, reuse_any_origin }
     PriceArgs { prices }
     RowsArgs { fresh, retry_failed, rerun_changed }
     SimulationArgs { simulate, simulate_faults }

@@ -45,7 +45,7 @@ const BETA: Recorded = Recorded {
     kind: "a list of texts",
 };
 
-const TABLE: [Recorded; 8] = [
+const TABLE: [Recorded; 9] = [
     Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
     API_VERSION,
     BETA,
@@ -55,6 +55,7 @@ const TABLE: [Recorded; 8] = [
         texts: truth,
         kind: "true or false",
     },
+    Recorded { name: "dedupe", of: |config| config.dedupe.then(|| true.into()), texts: truth, kind: "true or false" },
     Recorded { name: "rpm", of: |config| config.limits.rpm.map(Value::from), texts: number, kind: NUMBER },
     Recorded { name: "itpm", of: |config| config.limits.itpm.map(Value::from), texts: number, kind: NUMBER },
     Recorded { name: "otpm", of: |config| config.limits.otpm.map(Value::from), texts: number, kind: NUMBER },

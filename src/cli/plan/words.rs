@@ -49,6 +49,11 @@ pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
 fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     let forecast = &plan.forecast;
     let mut rows = vec![ListRow::text("rows", rows_words(plan))];
+    if plan.rows.repeated > 0 {
+        let repeated = count(plan.rows.repeated);
+        let text = format!("{repeated} repeat the request of an earlier row: --dedupe sends each request once");
+        rows.push(ListRow::text("", text));
+    }
     if plan.rows.to_send == 0 {
         return rows;
     }
@@ -100,6 +105,8 @@ fn rows_words(plan: &Plan<'_>) -> String {
     let mut words = format!("{} to send of {}", count(rows.to_send), plan.inputs);
     for (number, what) in [
         (rows.done, "answered by earlier runs"),
+        (rows.reused, "reused from earlier results"),
+        (rows.copied, "copied from equal rows"),
         (rows.failed_before, "failed before and are not sent again"),
         (rows.unusable, "can't be sent"),
     ] {

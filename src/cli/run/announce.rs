@@ -54,15 +54,13 @@ impl NewRun<'_> {
         };
         let models: Vec<_> = survey.models.keys().map(|model| escape(model).into_owned()).collect();
         let models = if models.is_empty() { String::new() } else { format!(", {}", models.join(", ")) };
-        let done = match survey.done {
-            0 => String::new(),
-            rows => format!(" ({} done by earlier runs)", count(rows)),
+        let not_sent = Self::not_sent_words(survey);
+        let expected = match survey.to_send {
+            0 if !not_sent.is_empty() => String::new(),
+            _ => format!(", {}", forecast_words(forecast, catalog)),
         };
-        self.say(&format!(
-            "{origin}{models}: {} to send{done}, {}",
-            plural(survey.to_send, "row", "rows"),
-            forecast_words(forecast, catalog)
-        ));
+        let rows = plural(survey.to_send, "row", "rows");
+        self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
         if let Some(words) = self.budget_words(forecast, spent) {
             self.say(&words);
         }
@@ -72,9 +70,11 @@ impl NewRun<'_> {
         if let Some(damage) = &survey.damage {
             self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
         }
-        if survey.to_send > 1 && survey.same == survey.to_send {
-            self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
-        }
+        let cost_of_share = |share: f64| {
+            let cost = forecast.totals.cost.filter(|_| forecast.totals.unpriced == 0)?;
+            Some(Money::from_dollars(cost.likely.dollars() * share).rounded_up().to_string())
+        };
+        self.equal_words(survey, cost_of_share).iter().for_each(|text| self.say(text));
         if self.start != Start::Resume {
             let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));

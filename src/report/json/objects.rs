@@ -108,6 +108,7 @@ impl<'a> Body<'a> {
             | EventBody::Sent
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }
+            | EventBody::Taken { .. }
             | EventBody::Failed { .. }
             | EventBody::Outage(_)
             | EventBody::Status { .. } => return None,
@@ -183,6 +184,12 @@ pub(crate) struct Progress {
     refused: u64,
     /// Rows whose answer ended for a reason that this program does not know.
     unknown: u64,
+    /// Answered rows that copied the answer of an equal row. They are also counted in `ok` and the other qualities.
+    copied: u64,
+    /// Answered rows that took their answer from earlier results. They are also counted in `ok`.
+    reused: u64,
+    /// What the copied and reused answers cost the rows that were sent, in dollars. Answers of unknown cost are left out.
+    saved_usd: f64,
     /// Rows that failed for good.
     failed: u64,
     /// Rows that failed for good, by class.
@@ -283,6 +290,9 @@ impl Progress {
             truncated: stats.succeeded_as(Quality::Truncated),
             refused: stats.succeeded_as(Quality::Refused),
             unknown: stats.succeeded_as(Quality::Unknown),
+            copied: stats.taken.copied,
+            reused: stats.taken.reused,
+            saved_usd: stats.taken.saved.dollars(),
             failed: stats.failed_total(),
             failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
             retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
