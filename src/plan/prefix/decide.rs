@@ -129,7 +129,7 @@ struct Choice {
 
 impl PrefixCensus {
     /// Decides what is cached.
-    pub fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
+    pub(crate) fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
         let mut plan = CachePlan::default();
         if setting.cache == PromptCache::Off {
             return plan;
