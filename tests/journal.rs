@@ -1130,6 +1130,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         maybe_cost: MAYBE_COST,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: Some(Money(1_500_000)),
+        without_cache: None,
         request_id: Some(format!("req_{id}")),
         purpose: Purpose::First,
         lane: Lane::Online,

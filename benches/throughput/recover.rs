@@ -64,6 +64,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         maybe_cost: Money::ZERO,
         usage,
         cost: Some(Money(300_000_000)),
+        without_cache: None,
         request_id: Some(format!("req_{row:024}")),
         purpose: Purpose::First,
         lane: Lane::Online,

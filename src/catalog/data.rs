@@ -39,6 +39,7 @@ pub(super) struct RawModel {
     #[serde(default)]
     rejects_sampling: bool,
     tool_prompt: Option<ToolPrompt>,
+    cache_min: Option<u32>,
     #[serde(default)]
     prices: Vec<RawStep>,
     #[serde(default)]
@@ -98,6 +99,7 @@ impl From<RawModel> for Model {
             family: raw.tokenizer,
             rejects_sampling: raw.rejects_sampling,
             tool_prompt: raw.tool_prompt.unwrap_or(ToolPrompt::UNPUBLISHED),
+            cache_min_tokens: raw.cache_min.unwrap_or(Model::UNPUBLISHED_CACHE_MIN_TOKENS),
             prices: raw.prices.into_iter().map(PriceStep::from).collect(),
             fast_prices: raw.fast_prices.into_iter().map(PriceStep::from).collect(),
         }

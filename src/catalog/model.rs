@@ -126,6 +126,9 @@ pub struct Model {
     pub rejects_sampling: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,
+    /// The length of the shortest prefix that the prompt cache keeps, in tokens. Source: API documentation, "Prompt
+    /// caching" (2026-08-22).
+    pub cache_min_tokens: u32,
     /// Its prices, by rising prompt length; empty when unknown.
     pub prices: Vec<PriceStep>,
     /// Its prices in fast mode; empty when it has no fast mode or the prices are not published.
@@ -133,6 +136,10 @@ pub struct Model {
 }
 
 impl Model {
+    /// Used for a model without a published figure. It is the lowest figure of any model: a prefix that turns out to be
+    /// too short costs nothing.
+    pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
+
     /// Returns whether the catalog lists it as retired.
     pub(crate) fn is_retired(&self) -> bool {
         self.lifecycle == Lifecycle::Retired

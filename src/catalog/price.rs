@@ -75,6 +75,16 @@ impl Prices {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
 
+    /// Returns the prices of a token that is written to the cache for five minutes, written for an hour, and read, as
+    /// shares of the price of plain input; `None` if plain input is free.
+    pub fn cache_rates(&self) -> Option<[f64; 3]> {
+        let step = self.steps.first().filter(|step| step.input > Money::ZERO)?;
+        Some(
+            [step.cache_write_5m, step.cache_write_1h, step.cache_read]
+                .map(|price| price.0 as f64 / step.input.0 as f64),
+        )
+    }
+
     /// Returns the highest cost that an answer within `bound` can have on these terms.
     ///
     /// The prompt may be shorter than its bound. So each kind of token is counted at its highest price among the steps

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Cost, Expense, Interval, PoolId, Request, Terms};
+use super::{Cost, Expense, Interval, PoolId, Prefixes, Request, Terms};
 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Ask {
     pub body_bytes: u32,
     /// Why the request is sent.
     pub purpose: Purpose,
+    /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
+    pub prefixes: Option<Arc<Prefixes>>,
 }
 
 /// Why a request is sent for a row.

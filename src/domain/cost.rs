@@ -92,6 +92,23 @@ impl Usage {
         self.limited_input_tokens().saturating_add(self.cache_read_tokens)
     }
 
+    /// Returns the same usage without a prompt cache: all input is plain input.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        Self {
+            input_tokens: self.prompt_tokens(),
+            cache_write_5m_tokens: 0,
+            cache_write_1h_tokens: 0,
+            cache_read_tokens: 0,
+            ..*self
+        }
+    }
+
+    /// Returns the tokens that were written to a cache.
+    pub fn cache_write_tokens(&self) -> u64 {
+        self.cache_write_5m_tokens.saturating_add(self.cache_write_1h_tokens)
+    }
+
     /// Returns how many input tokens count against the input limit. Tokens read from a cache do not count.
     pub fn limited_input_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.cache_write_5m_tokens).saturating_add(self.cache_write_1h_tokens)

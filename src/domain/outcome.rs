@@ -23,6 +23,9 @@ pub struct AttemptRecord {
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
+    /// What the usage would have cost without a prompt cache; `None` if no token was written or read, or without a
+    /// price.
+    pub without_cache: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
     /// Why the request was sent.

@@ -15,7 +15,7 @@ pub enum Reason {
     Ramp,
     /// A failing endpoint is being probed.
     Probe,
-    /// All remaining rows wait until the answer of another row begins.
+    /// All remaining rows wait until another row has written the prefix that they share to the prompt cache.
     Gate,
     /// All remaining rows wait for their next try.
     Backoff,
@@ -42,7 +42,7 @@ impl Reason {
             Self::Hold => "holds after 429",
             Self::Ramp => "ramp-up",
             Self::Probe => "failing endpoint",
-            Self::Gate => "rows that lead others",
+            Self::Gate => "cache warm-up",
             Self::Backoff => "retry backoff",
             Self::Budget => "budget",
             Self::Input => "input",

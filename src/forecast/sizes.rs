@@ -123,12 +123,17 @@ impl<'a> Known<'a> {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
             (weight > 0.0).then(|| sum / weight)
         };
+        // Earlier answers may have been cached in another way than this run plans to.
+        let planned = group.caching;
         let expected =
             |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);
         Sizes {
             input: self.input(group, kept, counted),
-            limited_share: share(|seen| seen.limited_share).unwrap_or(1.0),
-            price_share: share(|seen| seen.price_share),
+            limited_share: planned
+                .map(|planned| planned.limited)
+                .or_else(|| share(|seen| seen.limited_share))
+                .unwrap_or(1.0),
+            price_share: planned.map(|planned| planned.price).or_else(|| share(|seen| seen.price_share)),
             output,
             output_slope,
             mean_estimated,

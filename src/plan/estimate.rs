@@ -6,7 +6,7 @@
 //!
 //! An estimate never gets smaller when text is appended to a message.
 
-use super::walk::{Scale, Walk, member};
+use super::walk::{Part, Scale, Walk, member};
 use crate::catalog::{TokenizerFamily, ToolPrompt};
 use crate::domain::json::is_filled_array;
 use crate::domain::{Caching, Interval, Merged};
@@ -29,26 +29,36 @@ pub struct Estimate {
 
 /// Estimates a request's input.
 pub fn estimate<'p>(params: impl Into<Merged<'p>>, family: TokenizerFamily, tool_prompt: ToolPrompt) -> Estimate {
-    let params = params.into();
+    estimate_with_parts(params.into(), family, tool_prompt, false).0
+}
+
+/// Estimates a request's input. With `wants_parts`, also returns the parts of the prompt.
+pub(super) fn estimate_with_parts(
+    params: Merged<'_>,
+    family: TokenizerFamily,
+    tool_prompt: ToolPrompt,
+    wants_parts: bool,
+) -> (Estimate, Option<Vec<Part>>) {
     let scale = match family {
         TokenizerFamily::Old => &Scale::OLD,
         TokenizerFamily::New => &Scale::NEW,
     };
-    let walk = Walk::over(named(params), scale);
+    let walk = Walk::over(named(params), scale, wants_parts);
     let has_tools = params.get("tools").is_some_and(|tools| is_filled_array(tools.as_bytes()));
     let hidden = if has_tools { hidden_prompt(params, tool_prompt) } else { 0 };
     let tokens = walk.interval() + Interval::exact(u64::from(hidden));
-    Estimate {
+    let estimate = Estimate {
         tokens: tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
         messages: walk.messages,
         most_tokens: walk.bytes.saturating_sub(walk.left_out) + walk.most_media_tokens,
         caching: walk.caching,
-    }
+    };
+    (estimate, walk.parts)
 }
 
 /// Returns a lower bound for the tokens of the request's text. Pictures and documents count as zero.
 pub(super) fn least_input_tokens(params: Merged<'_>) -> u64 {
-    Walk::over(named(params), &Scale::FLOOR).tokens()
+    Walk::over(named(params), &Scale::FLOOR, false).tokens()
 }
 
 fn named(params: Merged<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {

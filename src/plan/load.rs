@@ -12,7 +12,8 @@
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use crate::domain::{Interval, Money, Planned, PoolId, Request, Terms};
+use super::prefix::{CachePlan, CacheRates, GroupCaching};
+use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 
 /// How many templates have a group of their own.
 const MOST_TEMPLATES: usize = 1024;
@@ -62,6 +63,19 @@ pub struct Group {
     pub max_tokens: u64,
     /// The highest cost of one paid answer to each row.
     pub most: Money,
+    /// How much higher it is if all rows are marked that may be, for five minutes and for an hour.
+    pub extra_most: [Money; 2],
+    /// What is expected of the prompt cache; `None` if nothing is planned.
+    pub caching: Option<CachedShares>,
+}
+
+/// What is expected of the prompt cache for the rows of a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CachedShares {
+    /// The part of the input that counts against the input limit, from 0 to 1: everything that is not read.
+    pub limited: f64,
+    /// The cost of the prompts, divided by their cost without a cache.
+    pub price: f64,
 }
 
 /// One row of the sample.
@@ -137,11 +151,16 @@ impl Load {
         Self { requests: Requests { wanted: requests, ..Requests::default() }, ..Self::default() }
     }
 
-    /// Adds a row that is to be sent.
-    pub fn add(&mut self, planned: &Planned) {
+    /// Adds a row that is to be sent. Returns the position of its group.
+    pub fn add(&mut self, planned: &Planned) -> usize {
         let ask = &planned.ask;
         let group = self.group_of(planned);
         let sums = &mut self.groups[group];
+        if let Some(prefixes) = &ask.prefixes {
+            let [minutes, hour] = prefixes.extra_most;
+            sums.extra_most[0] += minutes;
+            sums.extra_most[1] += hour;
+        }
         sums.rows += 1;
         sums.input_tokens += ask.input_tokens.map(u64::from);
         sums.max_tokens += u64::from(ask.max_tokens);
@@ -163,6 +182,30 @@ impl Load {
             let estimated = ask.input_tokens.likely;
             self.requests.add(&ask.model, Kept { hash, group, estimated, request: ask.request.clone() });
         }
+        group
+    }
+
+    /// Sets what is expected of the prompt cache. `rates` are the prices of a group.
+    pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
+        for (at, (group, cached)) in self.groups.iter_mut().zip(&plan.groups).enumerate() {
+            let rates = rates(at);
+            let all = group.input_tokens.likely.max(1) as f64;
+            let GroupCaching { write_5m, write_1h, read, lifetime } = *cached;
+            let saved =
+                write_5m * (1.0 - rates.write_5m) + write_1h * (1.0 - rates.write_1h) + read * (1.0 - rates.read);
+            group.most += match lifetime {
+                Caching::None => Money::ZERO,
+                Caching::FiveMinutes => group.extra_most[0],
+                Caching::Hour => group.extra_most[1],
+            };
+            let share = |share: f64| share.clamp(0.0, 2.0);
+            group.caching = Some(CachedShares { limited: share(1.0 - read / all), price: share(1.0 - saved / all) });
+        }
+    }
+
+    /// Returns the same rows without a prompt cache.
+    pub(crate) fn without_caching(&self) -> Self {
+        self.changed(|group| Group { caching: None, ..group.clone() }, |row| *row)
     }
 
     fn group_of(&mut self, planned: &Planned) -> usize {
@@ -261,6 +304,8 @@ impl Group {
             output_token: Money::ZERO,
             max_tokens: 0,
             most: Money::ZERO,
+            extra_most: [Money::ZERO; 2],
+            caching: None,
         }
     }
 }

@@ -29,6 +29,7 @@ mod model_map;
 mod models;
 mod notice;
 mod planner;
+mod prefix;
 mod seen;
 mod template;
 mod unknown;
@@ -44,6 +45,7 @@ pub(crate) use load::tests as load_tests;
 pub use load::{Group, Load, Sampled};
 pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
+pub use prefix::{CachePlan, CacheRates, CacheSetting, GroupCaching, PrefixCensus, Unmarked, UnmarkedReason};
 pub use seen::Seen;
 pub use unknown::UnknownModel;
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub(super) struct Known {
     pub family: TokenizerFamily,
     /// The hidden prompt that is added when a request has tools.
     pub tool_prompt: ToolPrompt,
+    /// The shortest prefix that the prompt cache keeps, in tokens.
+    pub cache_min_tokens: u32,
     /// Its pools at standard and at fast speed.
     pools: [Arc<PoolId>; 2],
     /// Its prices at standard and at fast speed.
@@ -155,6 +157,9 @@ impl Models {
             // A model that is not in the catalog gets the figures that give the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
+            cache_min_tokens: model
+                .as_ref()
+                .map_or(Model::UNPUBLISHED_CACHE_MIN_TOKENS, |model| model.cache_min_tokens),
             catalog: self.catalog.clone(),
             told_of_sampling: false,
             model,

@@ -11,18 +11,19 @@ use super::bound::{FALLBACKS, bound};
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
 use super::defaults::in_order;
-use super::estimate::{Estimate, estimate};
+use super::estimate::{Estimate, estimate_with_parts};
 use super::key::KeyMaker;
 use super::model_map::ModelMap;
 use super::models::{Known, Models};
 use super::notice::Notice;
+use super::prefix::{CachePlan, PrefixFinder, wants_parts};
 use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
-    PoolId, Purpose, Request, RowId, Terms, Usage,
+    PoolId, Prefixes, Purpose, Request, RowId, Terms, Usage,
 };
 use crate::source::Row;
 
@@ -43,6 +44,7 @@ pub struct Planner {
     seen: Seen,
     /// For each key that occurred more than once, the number of its occurrences after the first.
     again: HashMap<u64, u32>,
+    prefixes: PrefixFinder,
 }
 
 /// The result of measuring a row that has no fault.
@@ -54,6 +56,7 @@ struct Measured {
     max_tokens: u32,
     template: u64,
     terms: Terms,
+    prefixes: Option<Arc<Prefixes>>,
 }
 
 /// A row reduced to its identity, before anything is estimated.
@@ -121,7 +124,20 @@ impl Planner {
             repeats: None,
             seen: Seen::default(),
             again: HashMap::new(),
+            prefixes: PrefixFinder::default(),
         }
+    }
+
+    /// Makes the planner find the prefixes of each row that may be cached. It is for a first pass over the input.
+    pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
+        self.prefixes = PrefixFinder::of_survey(fixed_starts);
+        self
+    }
+
+    /// Makes the planner add those prefixes to each row that the plan chose.
+    pub fn with_caching(mut self, plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
+        self.prefixes = PrefixFinder::of_run(plan, fixed_starts);
+        self
     }
 
     /// Makes the planner count only the keys that a first pass found more than once. Counting then needs little memory.
@@ -187,14 +203,15 @@ impl Planner {
         let request = Request::of(params);
         let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
-        let measured = match measured(params, body_bytes, may_exceed, &mut self.models, &mut self.templates) {
-            Ok(measured) => measured,
-            Err(Fault { class, message }) => {
-                let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
-                return Err(Box::new(rejected));
-            }
-        };
-        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template } = measured;
+        let measured =
+            match measured(params, body_bytes, may_exceed, &mut self.models, &mut self.templates, &mut self.prefixes) {
+                Ok(measured) => measured,
+                Err(Fault { class, message }) => {
+                    let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
+                    return Err(Box::new(rejected));
+                }
+            };
+        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template, prefixes } = measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens: input_tokens.likely, output_tokens: max_tokens };
         let purpose = Purpose::First;
@@ -211,6 +228,7 @@ impl Planner {
             template,
             body_bytes,
             purpose,
+            prefixes,
         };
         let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
         Ok(Planned { job, ask })
@@ -259,15 +277,28 @@ fn measured(
     may_exceed: bool,
     models: &mut Models,
     templates: &mut Templates,
+    prefixes: &mut PrefixFinder,
 ) -> Result<Measured, Fault> {
     let terms = Terms::of(params);
     let known = models.meant(params)?;
     let max_tokens = checks::max_tokens(params, known.model.as_ref(), may_exceed)?;
-    let estimate = estimate(params, known.family, known.tool_prompt);
+    let (estimate, parts) =
+        estimate_with_parts(params, known.family, known.tool_prompt, prefixes.is_wanted() && wants_parts(params));
     checks::messages(params, &estimate)?;
     checks::body(body_bytes)?;
     checks::window(params, &estimate, known.model.as_ref())?;
-    let expense = expense(params, &estimate, known, terms, max_tokens);
+    let cost_if = |caching: Caching| {
+        let marked = Estimate { caching: caching.max(estimate.caching), ..estimate };
+        expense(params, &marked, known, terms, max_tokens)
+    };
+    let found = parts.and_then(|parts| prefixes.find(params, parts, &estimate, known.cache_min_tokens));
+    let (expense, prefixes) = match found {
+        Some(found) => {
+            let (prefixes, caching) = found.priced(&cost_if);
+            (cost_if(caching), Some(Arc::new(prefixes)))
+        }
+        None => (cost_if(Caching::None), None),
+    };
     Ok(Measured {
         pool: known.pool(terms.speed),
         model: known.name.clone(),
@@ -276,6 +307,7 @@ fn measured(
         max_tokens,
         template: templates.mark(params),
         terms,
+        prefixes,
     })
 }
 

@@ -76,11 +76,47 @@ pub(super) struct Walk<'s> {
     /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
     pub caching: Caching,
+    /// Whether the API accepts a mark on the block that was read last.
+    can_be_marked: bool,
+    /// The blocks at whose end a prefix may end, in the order of the members; `None` if they are not wanted.
+    pub parts: Option<Vec<Part>>,
+}
+
+/// A part of the prompt at whose end a cached prefix may end: all tools, a text, or a content block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub section: Section,
+    /// Where it is, in bytes of its member's value.
+    pub start: usize,
+    pub end: usize,
+    /// The position of the brace before which a mark goes; `None` for a text that is written as a plain string.
+    pub brace: Option<usize>,
+    /// Its tokens, in thousandths.
+    pub weight: u64,
+    /// Whether the API accepts a mark on it.
+    pub can_be_marked: bool,
+    /// How long a mark of its own asks to cache it.
+    pub own_mark: Caching,
+}
+
+/// The place of a part in the prompt. The order is the one in which the API reads a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Section {
+    Tools,
+    System,
+    /// A message, with its number from 0 and the first letter of its role.
+    Message(u32, u8),
 }
 
 impl<'s> Walk<'s> {
     /// Walks over members. A member has a name and a value. The name is given as it is written between its quotes.
-    pub(super) fn over<'m>(members: impl Iterator<Item = (&'m [u8], &'m [u8])>, scale: &'s Scale) -> Self {
+    ///
+    /// With `wants_parts`, the parts of the prompt are collected.
+    pub(super) fn over<'m>(
+        members: impl Iterator<Item = (&'m [u8], &'m [u8])>,
+        scale: &'s Scale,
+        wants_parts: bool,
+    ) -> Self {
         #[cfg(test)]
         WALKS.set(WALKS.get() + 1);
         let mut walk = Self {
@@ -93,6 +129,8 @@ impl<'s> Walk<'s> {
             left_out: 0,
             most_media_tokens: 0,
             caching: Caching::None,
+            can_be_marked: true,
+            parts: wants_parts.then(Vec::new),
         };
         for (name, value) in members {
             if !NOT_IN_PROMPT.contains(&name) {
@@ -102,11 +140,8 @@ impl<'s> Walk<'s> {
             let mut cursor = Cursor::new(value);
             let is_read = match name {
                 b"messages" => walk.messages(&mut cursor),
-                b"system" => walk.content(&mut cursor, MOST_DEPTH),
-                b"tools" => {
-                    walk.verbatim(value);
-                    walk.tools(&mut cursor)
-                }
+                b"system" => walk.blocks(&mut cursor, Section::System),
+                b"tools" => walk.all_tools(value),
                 b"output_config" => {
                     walk.verbatim(value);
                     Some(())
@@ -123,6 +158,7 @@ impl<'s> Walk<'s> {
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
+                walk.parts = None;
             }
         }
         walk
@@ -163,27 +199,93 @@ impl<'s> Walk<'s> {
             return Some(());
         }
         cursor.array(|cursor| {
+            let number = self.messages;
             self.messages = self.messages.saturating_add(1);
             if cursor.peek()? != b'{' {
                 return cursor.skip_value(DEEPEST);
             }
+            let mut role = 0;
+            let first_part = self.parts.as_ref().map_or(0, Vec::len);
             cursor.object(|cursor, name| match name {
-                b"content" => self.content(cursor, MOST_DEPTH),
+                b"content" => self.blocks(cursor, Section::Message(number, 0)),
+                b"role" => {
+                    role = cursor.value(DEEPEST)?.get(1).copied().unwrap_or_default();
+                    Some(())
+                }
                 name => {
                     self.note_escapes(name);
                     cursor.skip_value(DEEPEST)
                 }
-            })
+            })?;
+            if let Some(parts) = &mut self.parts {
+                let own = &mut parts[first_part..];
+                own.iter_mut().for_each(|part| part.section = Section::Message(number, role));
+                own.iter_mut().take(1).for_each(|part| part.weight += 1000 * self.scale.message_tokens);
+            }
+            Some(())
         })
     }
 
-    /// Notes the marks of tools.
-    fn tools(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    /// Reads the tools, which are one part.
+    fn all_tools(&mut self, value: &[u8]) -> Option<()> {
+        let (text, caching) = (self.text, std::mem::take(&mut self.caching));
+        self.verbatim(value);
+        let mut last_brace = None;
+        self.tools(&mut Cursor::new(value), &mut last_brace)?;
+        let own_mark = self.caching;
+        self.caching = self.caching.max(caching);
+        if let (Some(parts), Some(_)) = (&mut self.parts, last_brace) {
+            let (section, weight) = (Section::Tools, self.text - text);
+            let end = value.len();
+            parts.push(Part { section, start: 0, end, brace: last_brace, weight, can_be_marked: true, own_mark });
+        }
+        Some(())
+    }
+
+    /// Reads `system`, or the content of a message.
+    fn blocks(&mut self, cursor: &mut Cursor<'_>, section: Section) -> Option<()> {
+        match cursor.peek()? {
+            b'[' => cursor.array(|cursor| self.part(cursor, section, MOST_DEPTH - 1)),
+            _ => self.part(cursor, section, MOST_DEPTH),
+        }
+    }
+
+    /// Reads a text or a content block, and notes it as a part.
+    fn part(&mut self, cursor: &mut Cursor<'_>, section: Section, depth: u32) -> Option<()> {
+        if self.parts.is_none() {
+            return self.content(cursor, depth);
+        }
+        let first = cursor.peek()?;
+        // A string inside a list of blocks is not valid, so only a string in place of the list can become a block.
+        let is_whole_text = first == b'"' && depth == MOST_DEPTH;
+        let (start, text, media) = (cursor.position(), self.text, self.media.likely);
+        let caching = std::mem::take(&mut self.caching);
+        self.can_be_marked = true;
+        self.content(cursor, depth)?;
+        let end = cursor.position();
+        let own_mark = self.caching;
+        self.caching = self.caching.max(caching);
+        let part = Part {
+            section,
+            start,
+            end,
+            brace: (first == b'{').then(|| end - 1),
+            weight: self.text - text + 1000 * (self.media.likely - media),
+            can_be_marked: self.can_be_marked && (first == b'{' || is_whole_text) && end - start > 2,
+            own_mark,
+        };
+        self.parts.as_mut()?.push(part);
+        Some(())
+    }
+
+    /// Notes the marks of tools, and the closing brace of the last tool.
+    fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());
         }
         cursor.array(|cursor| {
             if cursor.peek()? != b'{' {
+                *last_brace = None;
                 return cursor.skip_value(DEEPEST);
             }
             cursor.object(|cursor, name| {
@@ -195,7 +297,9 @@ impl<'s> Walk<'s> {
                     }
                 }
                 Some(())
-            })
+            })?;
+            *last_brace = Some(cursor.position() - 1);
+            Some(())
         })
     }
 
@@ -232,6 +336,8 @@ impl<'s> Walk<'s> {
             }
             Some(())
         })?;
+        // The block that was opened first is left last, so its kind decides.
+        self.can_be_marked = !matches!(kind, b"thinking" | b"redacted_thinking" | b"");
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
             // The model may see such a block as it is written.
             self.left_out = left_out_before;

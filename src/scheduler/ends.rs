@@ -53,7 +53,11 @@ impl Scheduler {
     /// If the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
-        let cost = (self.config.real_cost)(flight.ask(), &verdict.usage());
+        let usage = verdict.usage();
+        let cost = (self.config.real_cost)(flight.ask(), &usage);
+        let is_cached = usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0;
+        let without_cache =
+            if is_cached { (self.config.real_cost)(flight.ask(), &usage.without_cache()) } else { None };
         let Flight { sent, pool, reservation, money, sent_at, stream, mut head } = flight;
         let endpoint = self.pools[pool].endpoint;
         self.endpoints[endpoint].in_flight -= 1;
@@ -76,7 +80,7 @@ impl Scheduler {
                 return Next::NoRow;
             }
         };
-        let money = Charge { cost, most: money };
+        let money = Charge { cost, without_cache, most: money };
         remember(&mut entry, &verdict, money, head.as_mut(), sent_at, now);
 
         let end = End { pool, endpoint, reserved, sent_at, head, now };
@@ -157,9 +161,11 @@ fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     }
 }
 
-/// The money of an attempt: the cost of the usage that its response reported, and the highest possible cost.
+/// The money of an attempt: the cost of the usage that its response reported, what this usage would have cost without a
+/// prompt cache, and the highest possible cost.
 struct Charge {
     cost: Option<Money>,
+    without_cache: Option<Money>,
     most: Money,
 }
 
@@ -167,7 +173,7 @@ struct Charge {
 fn remember(
     entry: &mut Entry,
     verdict: &Verdict,
-    Charge { cost, most }: Charge,
+    Charge { cost, without_cache, most }: Charge,
     head: Option<&mut Head>,
     started_at: Instant,
     ended_at: Instant,
@@ -197,6 +203,7 @@ fn remember(
         maybe_cost,
         usage,
         cost,
+        without_cache,
         request_id,
         purpose: *purpose,
         lane: Lane::Online,

@@ -291,6 +291,7 @@ mod tests {
             maybe_cost: Money::ZERO,
             usage,
             cost: Some(Money(150_000_000)),
+            without_cache: None,
             request_id: Some("req_1".to_owned()),
             purpose: Purpose::First,
             lane: Lane::Online,

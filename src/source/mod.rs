@@ -204,6 +204,15 @@ pub struct Options {
     pub spool: Option<PathBuf>,
 }
 
+impl Options {
+    /// Returns the fixed starts of the texts that templates fill in: what comes before the first column. They are the
+    /// same in all rows.
+    pub fn fixed_starts(&self) -> Vec<String> {
+        let templates = [&self.template, &self.system].into_iter().flatten();
+        templates.flat_map(Template::fixed_starts).collect()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         // JSON can be longer than the text in it, because of escapes.

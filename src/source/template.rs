@@ -62,6 +62,15 @@ pub(super) enum Cell<'a> {
     Json(&'a str),
 }
 
+/// Returns the part of a template's text that is the same for every row: what comes before the first tag.
+fn fixed_start(text: &str) -> Option<String> {
+    let at = ["{{", "{%", "{#"].iter().filter_map(|tag| text.find(tag)).min()?;
+    // A tag with a minus sign removes the blanks before it.
+    let is_trimmed = text.as_bytes().get(at + 2) == Some(&b'-');
+    let start = if is_trimmed { text[..at].trim_end() } else { &text[..at] };
+    (!start.trim().is_empty()).then(|| start.to_owned())
+}
+
 /// A parsed template. Cheap to clone.
 #[derive(Clone)]
 pub struct Template {
@@ -75,6 +84,7 @@ struct Inner {
     row_columns: BTreeSet<String>,
     is_whole_row: bool,
     placeholders: Vec<Placeholder>,
+    fixed_starts: Vec<String>,
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -165,6 +175,7 @@ impl Template {
                 messages.texts.iter().map(|text| (Some(text.message), &*text.text)).collect()
             }
         };
+        let fixed_starts = sources.iter().filter_map(|(_, text)| fixed_start(text)).collect();
         let mut environment = engine::environment(&config);
         let (mut names, mut row_columns, mut is_whole_row) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut placeholders = Vec::new();
@@ -188,7 +199,17 @@ impl Template {
         }
         let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self {
-            inner: Arc::new(Inner { environment, form, names, row_columns, is_whole_row, placeholders, begun, ended }),
+            inner: Arc::new(Inner {
+                environment,
+                form,
+                names,
+                row_columns,
+                is_whole_row,
+                placeholders,
+                fixed_starts,
+                begun,
+                ended,
+            }),
         })
     }
 
@@ -200,6 +221,11 @@ impl Template {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
         (begun > ended).then_some(begun)
+    }
+
+    /// Returns what comes before the first column, for each text that is filled in.
+    pub(super) fn fixed_starts(&self) -> Vec<String> {
+        self.inner.fixed_starts.clone()
     }
 
     /// Returns the columns that the template names: first those named directly, then those named through `row["…"]`.

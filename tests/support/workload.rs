@@ -221,7 +221,7 @@ impl Workload {
     pub fn plan(&self, known: Known) -> Forecast {
         let catalog = Catalog::builtin();
         let mut load = Load::keeping(if known == Known::Answers { COUNTED } else { 0 });
-        self.rows.iter().for_each(|row| load.add(row));
+        self.rows.iter().for_each(|row| _ = load.add(row));
         let (history, bursts) = match known {
             Known::Answers => self.history(&catalog, &load),
             Known::Nothing => (History::default(), None),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::super::models;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
+use crate::domain::{PoolId, PromptCache};
 use crate::journal::{Recovered, Start};
 use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
@@ -81,8 +82,15 @@ impl NewRun<'_> {
 
     /// Reads the whole input once.
     fn look(&self, catalog: &Arc<Catalog>, earlier: &Earlier) -> Result<Survey> {
-        let survey = survey(&self.plan, &mut self.planner(catalog), earlier, 0, &self.progress)?;
+        let mut planner = self.planner(catalog);
+        if self.prompt_cache() != PromptCache::Off {
+            planner = planner.finding_prefixes(&self.plan.options.fixed_starts());
+        }
+        let mut survey = survey(&self.plan, &mut planner, earlier, 0, &self.progress)?;
         // An interrupted reading is incomplete, so its result can't be used.
-        self.check_interrupted().map(|()| survey)
+        self.check_interrupted()?;
+        let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
+        survey.decide_caching(self.prompt_cache(), catalog, &limits_of, false);
+        Ok(survey)
     }
 }

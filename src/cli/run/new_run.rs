@@ -12,7 +12,7 @@ use super::super::plan::Asked;
 use super::super::projection::Projection;
 use super::way::Way;
 use crate::catalog::Catalog;
-use crate::domain::ErrorClass;
+use crate::domain::{ErrorClass, PromptCache};
 use crate::journal::{InputRead, RunPaths, Start};
 use crate::plan::Planner;
 use crate::report::text::escape;
@@ -104,6 +104,11 @@ impl<'a> NewRun<'a> {
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
+    }
+
+    /// Returns the setting for the prompt cache.
+    pub(super) fn prompt_cache(&self) -> PromptCache {
+        PromptCache::Auto
     }
 
     /// Returns a planner for one reading of the input.

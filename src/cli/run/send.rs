@@ -141,7 +141,9 @@ impl NewRun<'_> {
         let (rows_in, rows) = mpsc::channel(FEED);
         let mut planner = self.planner(catalog);
         if let Some(survey) = survey {
-            planner = planner.with_repeats(Repeats::clone(&survey.repeats));
+            planner = planner
+                .with_repeats(Repeats::clone(&survey.repeats))
+                .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts());
         }
         let places = survey.and_then(|survey| self.places(survey, catalog));
         let plan = self.plan.clone();

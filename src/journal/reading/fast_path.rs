@@ -176,6 +176,7 @@ mod tests {
             maybe_cost: if random.bool() { Money(random.u128(0..most)) } else { Money::ZERO },
             usage,
             cost,
+            without_cache: None,
             request_id: random.bool().then(|| pick(random)),
             purpose: Purpose::First,
             lane: Lane::Online,

@@ -14,6 +14,7 @@
 //!
 //! A pipe is read once.
 
+mod caching;
 mod feed;
 mod incoming;
 mod places;

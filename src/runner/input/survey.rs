@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, quoted};
 use crate::journal::RowState;
 use crate::plan::{
-    DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, Rejected, Repeats, first_duplicate, is_suspect,
+    CachePlan, DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, first_duplicate,
+    is_suspect,
 };
 use crate::source::{self, BrokenRow, Input, SourceError};
 
@@ -56,6 +57,10 @@ pub struct Survey {
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// The rows to be sent: sums and a sample.
     pub(crate) load: Load,
+    /// The prefixes that the rows to be sent share.
+    pub prefixes: PrefixCensus,
+    /// What is cached. It is decided after the survey.
+    pub(crate) caching: Arc<CachePlan>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
     /// Keys that occur more than once. The second reading needs them.
@@ -256,7 +261,10 @@ impl Survey {
         if is_sent {
             self.to_send += 1;
             self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
-            self.load.add(planned);
+            let group = self.load.add(planned);
+            if let Some(prefixes) = &planned.ask.prefixes {
+                self.prefixes.add(self.to_send, group, prefixes);
+            }
             self.layout.add(place, &planned.ask.pool, planned.ask.cost);
             let sum = self.models.entry(planned.ask.model.clone()).or_default();
             sum.rows += 1;

@@ -102,6 +102,7 @@ fn answered(json: String) -> RowOutcome {
         maybe_cost: Money::ZERO,
         usage: Usage::default(),
         cost: None,
+        without_cache: None,
         request_id: None,
         purpose: Purpose::First,
         lane: Lane::Online,

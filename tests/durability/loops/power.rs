@@ -102,6 +102,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         maybe_cost: Money::ZERO,
         usage: Usage { input_tokens: 3, output_tokens: 7, ..Usage::default() },
         cost: None,
+        without_cache: None,
         request_id: None,
         purpose: Purpose::First,
         lane: Lane::Online,

@@ -1,0 +1,116 @@
+//! Counts how many rows share each prefix.
+//!
+//! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
+//! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. For all others, only
+//! the shortest one of each row that no other row has is kept, as a hash ([`Seen`]): if nobody has that one, nobody has
+//! a longer one.
+//!
+//! So a prefix is recognized as shared when its second row comes. At that moment, the longer prefixes of its first row
+//! are needed too. They are kept for the last [`RECENT`] rows, because rows with a common prefix are often neighbours.
+//! If the first row came earlier, its longer prefixes count one row too few.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use super::super::seen::{AsItIs, Seen};
+use crate::domain::{Level, MarkPlace, Prefixes};
+
+/// For how many rows the longer prefixes are kept.
+const RECENT: usize = 4096;
+
+type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
+
+/// The prefixes that rows share.
+#[derive(Debug, Default)]
+pub struct PrefixCensus {
+    seen: Seen,
+    pub(super) nodes: Map<Node>,
+    recent: Map<(u32, Box<[Level]>)>,
+    /// The number of rows with prefixes.
+    rows: u64,
+}
+
+/// A prefix that several rows have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    /// The next shorter prefix; 0 for none.
+    pub(super) parent: u64,
+    /// How many rows have it.
+    pub(super) rows: u32,
+    /// Its estimated tokens.
+    pub(super) tokens: u32,
+    /// The number of the first and of the last row that have it.
+    pub(super) first: u32,
+    pub(super) last: u32,
+    /// The group of a load to which its rows belong.
+    pub(super) group: u32,
+    /// The shortest prefix that its model caches, in tokens.
+    pub(super) least: u32,
+    /// The highest number of rows that have the same longer prefix. It is computed at the end.
+    pub(super) most_of_longer: u32,
+    /// Whether the rows themselves mark it.
+    pub(super) is_own: bool,
+}
+
+impl PrefixCensus {
+    /// Adds a row. `row` is its number in reading order, and `group` is the position of its group in the load.
+    pub fn add(&mut self, row: u64, group: usize, prefixes: &Prefixes) {
+        self.rows += 1;
+        let (row, group) = (u32::try_from(row).unwrap_or(u32::MAX), group as u32);
+        self.add_levels(row, group, prefixes.least_tokens, 0, &prefixes.levels);
+    }
+
+    fn add_levels(&mut self, row: u32, group: u32, least: u32, mut parent: u64, levels: &[Level]) {
+        for (at, level) in levels.iter().enumerate() {
+            let id = level.id.0;
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.rows = node.rows.saturating_add(1);
+                node.last = node.last.max(row);
+                parent = id;
+                continue;
+            }
+            let longer = &levels[at + 1..];
+            if self.seen.insert(id) {
+                if !longer.is_empty() {
+                    if self.recent.len() >= RECENT {
+                        self.recent.clear();
+                    }
+                    self.recent.insert(id, (row, longer.into()));
+                }
+                return;
+            }
+            let node = Node {
+                parent,
+                rows: 2,
+                tokens: level.tokens,
+                first: row,
+                last: row,
+                group,
+                least,
+                most_of_longer: 0,
+                is_own: level.place == MarkPlace::Own,
+            };
+            self.nodes.insert(id, node);
+            if let Some((first, longer)) = self.recent.remove(&id) {
+                self.nodes.entry(id).and_modify(|node| node.first = first);
+                self.add_levels(first, group, least, id, &longer);
+            }
+            parent = id;
+        }
+    }
+
+    /// Returns how many rows have a prefix, as far as is known; 0 for a prefix that only one row has.
+    pub fn rows_of(&self, level: &Level) -> u32 {
+        self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
+    }
+
+    /// Returns the number of prefixes that several rows have.
+    pub fn shared(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Returns whether no row has a prefix that may be cached.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}

@@ -1,0 +1,324 @@
+//! Decides which prefixes are marked, and for how long.
+//!
+//! The cost of a prefix token over `rows` rows, in units of the price of plain input, is `write × W + read × (rows − W)`.
+//! `W` is the number of writes: one, and one more for each pause that is longer than the lifetime. Without a mark the
+//! cost is `rows`. The cheapest of the three (five minutes, an hour, no mark) is chosen.
+//!
+//! The pauses follow from the rate of the run and from the distance of the rows in the input. If rows are read group by
+//! group, there are no pauses.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use super::super::seen::AsItIs;
+use super::census::{Node, PrefixCensus};
+use crate::domain::{Caching, PrefixId, PromptCache};
+
+/// An entry is used up to this many seconds after its last use. The API keeps it for 300 and 3,600 seconds. The rest is
+/// a reserve, because the API counts from the moment when the request arrives.
+const FIVE_MINUTES: f64 = 240.0;
+const HOUR: f64 = 3_300.0;
+/// How far the real tokens of a prefix may be from the estimate.
+const ERROR: f64 = 1.5;
+/// Rows are read group by group if this saves at least this share of the cost of all shared prefixes.
+const WORTH_ORDERING: f64 = 0.01;
+
+/// The prices of a cached token, as shares of the price of plain input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CacheRates {
+    /// Written for five minutes.
+    pub write_5m: f64,
+    /// Written for an hour.
+    pub write_1h: f64,
+    /// Read.
+    pub read: f64,
+}
+
+impl Default for CacheRates {
+    /// Returns the shares of most models. Source: API documentation, "Prompt caching" (2026-08-22).
+    fn default() -> Self {
+        Self { write_5m: 1.25, write_1h: 2.0, read: 0.1 }
+    }
+}
+
+/// What a plan is made from.
+pub struct CacheSetting<'a> {
+    /// The user's setting.
+    pub cache: PromptCache,
+    /// How many rows of each load group are probably sent in a second.
+    pub rows_per_second: f64,
+    /// Whether rows can be read in any order.
+    pub can_be_ordered: bool,
+    /// The prices of a group of the load.
+    pub rates: &'a dyn Fn(usize) -> CacheRates,
+}
+
+/// What is cached in a run.
+#[derive(Clone, Debug, Default)]
+pub struct CachePlan {
+    chosen: HashMap<u64, Caching, BuildHasherDefault<AsItIs>>,
+    /// Whether rows are read group by group, because their prefixes would not live long enough in the order of the
+    /// input.
+    pub is_ordered: bool,
+    /// How many prefixes are marked.
+    pub prefixes: u64,
+    /// How many of them may be too short for the model. The first answer shows this.
+    pub uncertain: u64,
+    /// How many rows get at least one mark, or have marks of their own.
+    pub rows: u64,
+    /// What is expected for each group of the load, by its position. Groups without a cached prefix may be missing.
+    pub groups: Vec<GroupCaching>,
+    /// Prefixes that rows share and that are not marked.
+    pub unmarked: Vec<Unmarked>,
+}
+
+/// The cached tokens of one group of a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupCaching {
+    /// Tokens written for five minutes, by the estimates of their texts.
+    pub write_5m: f64,
+    /// Tokens written for an hour.
+    pub write_1h: f64,
+    /// Tokens read.
+    pub read: f64,
+    /// The longest lifetime of any mark.
+    pub lifetime: Caching,
+}
+
+/// Prefixes that are not marked for the same reason.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unmarked {
+    /// The reason.
+    pub reason: UnmarkedReason,
+    /// How many prefixes.
+    pub prefixes: u64,
+    /// How many rows have one of them. A row with several of them is counted several times.
+    pub rows: u64,
+    /// The estimated tokens of the prefix that most rows have.
+    pub tokens: u32,
+    /// The shortest prefix that its model caches, in tokens.
+    pub least: u32,
+    /// The group of the load to which its rows belong.
+    pub group: usize,
+    /// How many rows have this prefix.
+    pub most_rows: u32,
+}
+
+/// Why a prefix is not marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnmarkedReason {
+    /// It is shorter than the model requires.
+    TooShort,
+    /// Its rows are too far apart: it would have to be written again and again.
+    TooFarApart,
+    /// With the chosen lifetime, a write costs more than the reads save.
+    TooFew,
+}
+
+/// How a prefix would be cached.
+#[derive(Clone, Copy)]
+struct Choice {
+    lifetime: Caching,
+    writes: f64,
+    cost: f64,
+}
+
+impl PrefixCensus {
+    /// Decides what is cached.
+    pub fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
+        let mut plan = CachePlan::default();
+        if setting.cache == PromptCache::Off {
+            return plan;
+        }
+        self.note_longer();
+        plan.is_ordered = setting.can_be_ordered && self.is_worth_ordering(setting);
+        let is_ordered = plan.is_ordered;
+        let gap = |node: &Node| if is_ordered { 0.0 } else { node.gap_seconds(setting.rows_per_second) };
+        let useful = self.nodes.iter().filter(|(_, node)| node.most_of_longer < node.rows);
+        for (id, node) in useful {
+            if node.is_own {
+                plan.chosen.insert(*id, Caching::FiveMinutes);
+                continue;
+            }
+            if node.is_too_short() {
+                plan.leave(node, UnmarkedReason::TooShort);
+                continue;
+            }
+            let choice = node.choice(setting, gap(node));
+            match choice.lifetime {
+                Caching::None if f64::from(node.rows) > 2.0 || gap(node) > FIVE_MINUTES => {
+                    plan.leave(node, UnmarkedReason::TooFarApart);
+                }
+                Caching::None => plan.leave(node, UnmarkedReason::TooFew),
+                lifetime => _ = plan.chosen.insert(*id, lifetime),
+            }
+        }
+        self.lengthen_outer(&mut plan);
+        self.sum_up(&mut plan, setting, &gap);
+        plan
+    }
+
+    /// Notes for each prefix how many rows have the same longer prefix. If all of its rows have, it needs no mark.
+    fn note_longer(&mut self) {
+        let longer: Vec<(u64, u32)> = self.nodes.values().map(|node| (node.parent, node.rows)).collect();
+        for (parent, rows) in longer {
+            if let Some(parent) = self.nodes.get_mut(&parent) {
+                parent.most_of_longer = parent.most_of_longer.max(rows);
+            }
+        }
+    }
+
+    /// Returns whether the pauses in the order of the input would cost much.
+    fn is_worth_ordering(&self, setting: &CacheSetting<'_>) -> bool {
+        let (mut ordered, mut as_written) = (0.0, 0.0);
+        for node in self.nodes.values().filter(|node| !node.is_own && !node.is_too_short()) {
+            let own = f64::from(node.tokens - self.parent_of(node).map_or(0, |parent| parent.tokens.min(node.tokens)));
+            ordered += own * node.choice(setting, 0.0).cost;
+            as_written += own * node.choice(setting, node.gap_seconds(setting.rows_per_second)).cost;
+        }
+        as_written > ordered * (1.0 + WORTH_ORDERING)
+    }
+
+    fn parent_of(&self, node: &Node) -> Option<&Node> {
+        self.nodes.get(&node.parent)
+    }
+
+    /// Returns the longest shorter prefix that is chosen.
+    fn chosen_parent(&self, node: &Node, plan: &CachePlan) -> Option<(u64, &Node)> {
+        let mut id = node.parent;
+        loop {
+            let parent = self.nodes.get(&id)?;
+            if plan.chosen.contains_key(&id) {
+                return Some((id, parent));
+            }
+            id = parent.parent;
+        }
+    }
+
+    /// Makes sure that no prefix lives longer than a shorter prefix of the same rows: the API refuses such marks.
+    fn lengthen_outer(&self, plan: &mut CachePlan) {
+        let hours: Vec<u64> =
+            plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();
+        for id in hours {
+            let mut id = self.nodes[&id].parent;
+            while let Some(node) = self.nodes.get(&id) {
+                if let Some(lifetime) = plan.chosen.get_mut(&id) {
+                    *lifetime = Caching::Hour;
+                }
+                id = node.parent;
+            }
+        }
+    }
+
+    /// Adds up what the plan is expected to write and to read.
+    fn sum_up(&self, plan: &mut CachePlan, setting: &CacheSetting<'_>, gap: &dyn Fn(&Node) -> f64) {
+        let mut groups = Vec::new();
+        for (id, &lifetime) in &plan.chosen {
+            let node = &self.nodes[id];
+            let outer = self.chosen_parent(node, plan);
+            if outer.is_none() {
+                plan.rows += u64::from(node.rows);
+            }
+            if node.is_own {
+                continue;
+            }
+            plan.prefixes += 1;
+            if node.is_uncertain() {
+                plan.uncertain += 1;
+            }
+            let group = node.group as usize;
+            if groups.len() <= group {
+                groups.resize(group + 1, GroupCaching::default());
+            }
+            let sums = &mut groups[group];
+            sums.lifetime = sums.lifetime.max(lifetime);
+            if node.tokens < node.least {
+                continue;
+            }
+            let own = f64::from(node.tokens.saturating_sub(outer.map_or(0, |(_, outer)| outer.tokens)));
+            let choice = node.with(lifetime, (setting.rates)(group), gap(node));
+            match lifetime {
+                Caching::Hour => sums.write_1h += own * choice.writes,
+                Caching::None | Caching::FiveMinutes => sums.write_5m += own * choice.writes,
+            }
+            sums.read += own * (f64::from(node.rows) - choice.writes);
+        }
+        plan.groups = groups;
+    }
+}
+
+impl Node {
+    /// Returns the mean time between two of its rows, if rows are sent in the order of the input.
+    fn gap_seconds(&self, rows_per_second: f64) -> f64 {
+        let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
+        if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
+    }
+
+    fn is_too_short(&self) -> bool {
+        f64::from(self.tokens) * ERROR < f64::from(self.least)
+    }
+
+    fn is_uncertain(&self) -> bool {
+        f64::from(self.tokens) < f64::from(self.least) * ERROR
+    }
+
+    /// Returns the cheapest way to cache it.
+    fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
+        let rates = (setting.rates)(self.group as usize);
+        let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };
+        let of = |lifetime| self.with(lifetime, rates, gap);
+        let choices = match setting.cache {
+            PromptCache::Off => vec![plain],
+            PromptCache::Auto => vec![of(Caching::FiveMinutes), of(Caching::Hour), plain],
+            PromptCache::FiveMinutes => vec![of(Caching::FiveMinutes), plain],
+            PromptCache::Hour => vec![of(Caching::Hour), plain],
+        };
+        choices.into_iter().min_by(|one, other| one.cost.total_cmp(&other.cost)).unwrap_or(plain)
+    }
+
+    fn with(&self, lifetime: Caching, rates: CacheRates, gap: f64) -> Choice {
+        let rows = f64::from(self.rows);
+        let (write, seconds) = match lifetime {
+            Caching::Hour => (rates.write_1h, HOUR),
+            Caching::None | Caching::FiveMinutes => (rates.write_5m, FIVE_MINUTES),
+        };
+        // If rows come at random, this is the share of the pauses that are longer than the lifetime.
+        let missed = if gap > 0.0 { (-seconds / gap).exp() } else { 0.0 };
+        let writes = 1.0 + (rows - 1.0) * missed;
+        Choice { lifetime, writes, cost: write * writes + rates.read * (rows - writes) }
+    }
+}
+
+impl CachePlan {
+    /// Returns how long a prefix is cached; `None` if it is not marked.
+    pub fn lifetime(&self, prefix: PrefixId) -> Option<Caching> {
+        self.chosen.get(&prefix.0).copied()
+    }
+
+    /// Returns whether nothing is cached.
+    pub fn is_empty(&self) -> bool {
+        self.chosen.is_empty()
+    }
+
+    fn leave(&mut self, node: &Node, reason: UnmarkedReason) {
+        let fresh = Unmarked {
+            reason,
+            prefixes: 0,
+            rows: 0,
+            tokens: node.tokens,
+            least: node.least,
+            group: node.group as usize,
+            most_rows: 0,
+        };
+        let at = self.unmarked.iter().position(|known| known.reason == reason).unwrap_or_else(|| {
+            self.unmarked.push(fresh);
+            self.unmarked.len() - 1
+        });
+        let known = &mut self.unmarked[at];
+        known.prefixes += 1;
+        known.rows += u64::from(node.rows);
+        if node.rows > known.most_rows {
+            *known = Unmarked { prefixes: known.prefixes, rows: known.rows, most_rows: node.rows, ..fresh };
+        }
+    }
+}

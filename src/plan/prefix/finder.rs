@@ -1,0 +1,90 @@
+//! Finds the prefixes of rows: all of them for the survey, and those that are marked for the run.
+
+use std::sync::Arc;
+
+use super::super::estimate::Estimate;
+use super::super::walk::Part;
+use super::decide::CachePlan;
+use super::levels::{FixedStarts, LevelFinder};
+use crate::domain::{Caching, Expense, Merged, Money, Prefixes};
+
+/// Finds the prefixes of rows.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct PrefixFinder {
+    wanted: Wanted,
+    levels: LevelFinder,
+}
+
+/// Which prefixes are wanted.
+#[derive(Debug, Default)]
+enum Wanted {
+    /// None.
+    #[default]
+    Nothing,
+    /// All.
+    All,
+    /// Those that the plan has chosen.
+    Chosen(Arc<CachePlan>),
+}
+
+/// The prefixes of a row.
+pub(in crate::plan) struct Found {
+    prefixes: Prefixes,
+    /// How long the request asks to cache them when it is sent.
+    caching: Caching,
+}
+
+impl PrefixFinder {
+    /// Finds all prefixes of each row.
+    pub(in crate::plan) fn of_survey(fixed_starts: &[String]) -> Self {
+        Self { wanted: Wanted::All, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
+    }
+
+    /// Finds the prefixes of each row that the plan has chosen.
+    pub(in crate::plan) fn of_run(plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
+        let wanted = if plan.is_empty() { Wanted::Nothing } else { Wanted::Chosen(plan) };
+        Self { wanted, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
+    }
+
+    /// Returns whether any prefix is wanted.
+    pub(in crate::plan) fn is_wanted(&self) -> bool {
+        !matches!(self.wanted, Wanted::Nothing)
+    }
+
+    /// Returns the wanted prefixes of a request; `None` if there is none. The arguments are those of
+    /// [`LevelFinder::find`].
+    pub(in crate::plan) fn find(
+        &mut self,
+        params: Merged<'_>,
+        parts: Vec<Part>,
+        estimate: &Estimate,
+        least: u32,
+    ) -> Option<Found> {
+        let mut prefixes = self.levels.find(params, parts, estimate, least)?;
+        let Wanted::Chosen(plan) = &self.wanted else { return Some(Found { prefixes, caching: Caching::None }) };
+        let are_own = prefixes.are_own();
+        prefixes.levels.retain_mut(|level| match plan.lifetime(level.id) {
+            Some(lifetime) => {
+                level.lifetime = if are_own { level.lifetime } else { lifetime };
+                true
+            }
+            None => false,
+        });
+        // The longest prefixes matter most: they contain the others.
+        let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
+        prefixes.levels.drain(..extra);
+        let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
+        Some(Found { prefixes, caching: if are_own { Caching::None } else { longest } })
+    }
+}
+
+impl Found {
+    /// Returns the prefixes, with how much more an answer may cost if they are marked, and how long they are cached.
+    /// `cost_if` computes the cost of an answer for the longest lifetime of a mark.
+    pub(in crate::plan) fn priced(self, cost_if: &dyn Fn(Caching) -> Option<Expense>) -> (Prefixes, Caching) {
+        let most = |caching| cost_if(caching).map_or(Money::ZERO, |expense| expense.most);
+        let plain = most(Caching::None);
+        let extra_most = [Caching::FiveMinutes, Caching::Hour].map(|caching| most(caching).less(plain));
+        (Prefixes { extra_most, ..self.prefixes }, self.caching)
+    }
+}

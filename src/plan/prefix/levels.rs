@@ -1,0 +1,214 @@
+//! Finds the prefixes of one request that the prompt cache may keep.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::{FixedState, FoldHasher};
+
+use super::super::estimate::Estimate;
+use super::super::walk::{Part, Section};
+use crate::domain::json::write_json_str;
+use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes};
+
+/// The shortest prefix, in tokens, that any model caches. Shorter ones are not looked at.
+const LEAST_OF_ANY: u32 = 512;
+/// A prompt with fewer bytes than this for each token of the shortest prefix can't be long enough.
+const LEAST_BYTES_OF_TOKEN: usize = 2;
+/// Further prefixes of one request are not looked at.
+const MOST_LEVELS: usize = 256;
+/// Parameters that do not change what the cache keeps.
+const NOT_IN_CACHE: [&str; 13] = [
+    "max_tokens",
+    "metadata",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "service_tier",
+    "diagnostics",
+    "cache_control",
+    "messages",
+    "system",
+    "tools",
+];
+
+/// Returns whether a request may be long enough for the cache, or has cache marks of its own. This is checked before
+/// the request is read, so that short requests cost nothing.
+pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
+    let bytes = |name| params.get(name).map_or(0, str::len);
+    bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
+}
+
+/// The fixed starts of the texts that a template fills in, as JSON text without quotation marks, the longest first.
+#[derive(Clone, Debug, Default)]
+pub(in crate::plan) struct FixedStarts(Vec<String>);
+
+impl FixedStarts {
+    /// Returns the starts of these texts. A start without any letter can't be a block of its own, so it is left out.
+    pub(in crate::plan) fn of(texts: &[String]) -> Self {
+        let escaped = |text: &String| {
+            let mut json = Vec::new();
+            write_json_str(text, &mut json);
+            let json = String::from_utf8(json).expect("JSON of a string is UTF-8");
+            json[1..json.len() - 1].to_owned()
+        };
+        let mut starts: Vec<String> = texts.iter().filter(|text| !text.trim().is_empty()).map(escaped).collect();
+        starts.sort_by_key(|start| std::cmp::Reverse(start.len()));
+        Self(starts)
+    }
+
+    /// Returns where the first block of a string ends, in bytes after its quotation mark; `None` if the string does not
+    /// begin with a fixed start, or if the rest could not be a block of its own.
+    fn cut(&self, body: &[u8]) -> Option<usize> {
+        let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
+        let rest = &body[start.len()..];
+        // Escaped blanks are `\n`, `\t` and `\r`.
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\\' | b'n' | b't' | b'r');
+        (!rest.iter().all(is_blank)).then_some(start.len())
+    }
+}
+
+/// Finds the prefixes of requests.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct LevelFinder {
+    starts: FixedStarts,
+    /// Memory for names, which is used again for each request.
+    name: Vec<u8>,
+}
+
+impl LevelFinder {
+    /// Returns a finder that splits the fixed starts of a template from the rest of a text.
+    pub(in crate::plan) fn new(starts: FixedStarts) -> Self {
+        Self { starts, name: Vec::new() }
+    }
+
+    /// Returns the prefixes that may be long enough for the cache of any model, from the shortest to the longest; `None`
+    /// if there is none. `parts` belong to the same request. `least` is the shortest prefix that its model caches.
+    ///
+    /// If the row itself has marks, only the prefixes at these marks are returned.
+    pub(in crate::plan) fn find(
+        &mut self,
+        params: Merged<'_>,
+        mut parts: Vec<Part>,
+        estimate: &Estimate,
+        least: u32,
+    ) -> Option<Prefixes> {
+        if estimate.tokens.high < LEAST_OF_ANY {
+            return None;
+        }
+        parts.sort_by_key(|part| part.section);
+        let has_own = estimate.caching != Caching::None;
+        let [tools, system, messages] =
+            ["tools", "system", "messages"].map(|name| params.get(name).unwrap_or_default());
+        let offsets = self.offsets(params);
+        let text_of = |section: Section| match section {
+            Section::Tools => (tools, offsets[0]),
+            Section::System => (system, offsets[1]),
+            Section::Message(..) => (messages, offsets[2]),
+        };
+        let mut hash = Chain(scope(params));
+        let mut weight = 0;
+        let mut levels = Vec::new();
+        let shortest =
+            u64::from(LEAST_OF_ANY) * u64::from(estimate.tokens.likely) / u64::from(estimate.tokens.high).max(1);
+        for part in &parts {
+            if levels.len() >= MOST_LEVELS {
+                break;
+            }
+            let (member, offset) = text_of(part.section);
+            let bytes = &member.as_bytes()[part.start..part.end];
+            hash = hash.section(part.section);
+            let at = |position: usize| (offset + position) as u32;
+            let mut add = |id: u64, weight: u64, place: MarkPlace| {
+                let tokens = (weight / 1000).min(u64::from(u32::MAX));
+                if tokens >= shortest {
+                    let lifetime = part.own_mark.max(Caching::FiveMinutes);
+                    levels.push(Level { id: PrefixId(id), tokens: tokens as u32, place, lifetime });
+                }
+            };
+            if has_own {
+                hash = hash.bytes(bytes);
+                weight += part.weight;
+                if part.own_mark != Caching::None {
+                    add(hash.0, weight, MarkPlace::Own);
+                }
+                continue;
+            }
+            let cut = if part.brace.is_none() { self.starts.cut(&bytes[1..bytes.len().max(2) - 1]) } else { None };
+            if let Some(cut) = cut.filter(|_| part.can_be_marked) {
+                let first = 1 + cut;
+                let share = part.weight * first as u64 / bytes.len() as u64;
+                hash = hash.bytes(&bytes[..first]);
+                let place = MarkPlace::Cut { start: at(part.start), cut: at(part.start + first), end: at(part.end) };
+                add(hash.0, weight + share, place);
+                hash = hash.bytes(&bytes[first..]);
+                weight += part.weight;
+                // A whole text that is split has its second mark at the end of the second block. That is only useful
+                // for equal requests, so it is left out.
+                continue;
+            }
+            hash = hash.bytes(bytes);
+            weight += part.weight;
+            if part.can_be_marked {
+                let place = match part.brace {
+                    Some(brace) => MarkPlace::Block { brace: at(brace) },
+                    None => MarkPlace::Text { start: at(part.start), end: at(part.end) },
+                };
+                add(hash.0, weight, place);
+            }
+        }
+        (!levels.is_empty()).then_some(Prefixes { levels, least_tokens: least, extra_most: [Money::ZERO; 2] })
+    }
+
+    /// Returns where the values of `tools`, `system` and `messages` begin in the request's JSON text: see
+    /// [`Merged::write_object`].
+    fn offsets(&mut self, params: Merged<'_>) -> [usize; 3] {
+        let mut offsets = [0; 3];
+        let mut at = 1;
+        for (number, (name, value)) in params.iter().enumerate() {
+            self.name.clear();
+            write_json_str(name, &mut self.name);
+            at += usize::from(number > 0) + self.name.len() + 1;
+            if let Some(place) = ["tools", "system", "messages"].iter().position(|known| *known == name) {
+                offsets[place] = at;
+            }
+            at += value.len();
+        }
+        offsets
+    }
+}
+
+/// Returns a hash of everything that a cache entry depends on besides the prompt itself. Parameters may come in any
+/// order.
+///
+/// Some of these parameters change only a part of the cache. Rows that differ in them are treated as if they shared
+/// nothing, which is never wrong.
+fn scope(params: Merged<'_>) -> u64 {
+    let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
+    others
+        .fold(0, |sum: u64, (name, value)| sum.wrapping_add(Chain(0).bytes(name.as_bytes()).bytes(value.as_bytes()).0))
+}
+
+/// A hash of a growing text.
+#[derive(Clone, Copy)]
+struct Chain(u64);
+
+impl Chain {
+    fn bytes(self, bytes: &[u8]) -> Self {
+        let mut hasher: FoldHasher<'_> = FixedState::with_seed(self.0).build_hasher();
+        hasher.write(bytes);
+        hasher.write_usize(bytes.len());
+        Self(hasher.finish())
+    }
+
+    fn section(self, section: Section) -> Self {
+        let number = match section {
+            Section::Tools => 1,
+            Section::System => 2,
+            Section::Message(number, role) => (u64::from(number) << 16) | (u64::from(role) << 8) | 3,
+        };
+        let mut hasher: FoldHasher<'_> = FixedState::with_seed(self.0).build_hasher();
+        hasher.write_u64(number);
+        Self(hasher.finish())
+    }
+}

@@ -1,0 +1,65 @@
+//! Decides what is cached in a run, from the survey of its rows.
+
+use std::sync::Arc;
+
+use super::Survey;
+use crate::catalog::Catalog;
+use crate::domain::{Dimension, PoolId, PromptCache, RateLimits};
+use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
+
+/// How many output tokens an answer is assumed to have at most, to find out how fast rows are sent.
+const OUTPUT_TOKENS: u64 = 300;
+
+impl Survey {
+    /// Decides what is cached, and sets what is expected of it. `limits_of` returns the limits with which the run
+    /// begins. `can_be_ordered` says whether the rows of the input can be read in any order.
+    pub fn decide_caching(
+        &mut self,
+        cache: PromptCache,
+        catalog: &Catalog,
+        limits_of: &dyn Fn(&PoolId) -> RateLimits,
+        can_be_ordered: bool,
+    ) {
+        let load = &self.load;
+        let rates = |group: usize| {
+            let Some(group) = load.groups().get(group) else { return CacheRates::default() };
+            let prices = catalog.prices(group.terms.speed, &group.model);
+            prices
+                .and_then(|prices| prices.cache_rates())
+                .map_or_else(CacheRates::default, |[write_5m, write_1h, read]| CacheRates { write_5m, write_1h, read })
+        };
+        // What can be read from the cache does not use the input limit. So the run is faster than without a cache.
+        let setting = |rows_per_second| CacheSetting { cache, rows_per_second, can_be_ordered, rates: &rates };
+        let fast = self.prefixes.decide(&setting(f64::INFINITY));
+        let plan = self.prefixes.decide(&setting(rows_per_second(load, &fast, limits_of)));
+        let rates: Vec<CacheRates> = (0..load.groups().len()).map(rates).collect();
+        self.load.set_caching(&plan, &|group| rates[group]);
+        self.caching = Arc::new(plan);
+        self.prefixes = crate::plan::PrefixCensus::default();
+    }
+}
+
+/// Returns how many rows are probably sent in a second.
+fn rows_per_second(load: &Load, plan: &CachePlan, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> f64 {
+    let mut pools: Vec<(&PoolId, [f64; 3])> = Vec::new();
+    for (at, group) in load.groups().iter().enumerate() {
+        let pool = pools.iter().position(|(pool, _)| **pool == *group.pool).unwrap_or_else(|| {
+            pools.push((&group.pool, [0.0; 3]));
+            pools.len() - 1
+        });
+        let read = plan.groups.get(at).map_or(0.0, |cached| cached.read);
+        let needs = &mut pools[pool].1;
+        needs[0] += group.rows as f64;
+        needs[1] += (group.input_tokens.likely as f64 - read).max(0.0);
+        needs[2] += group.max_tokens.min(OUTPUT_TOKENS * group.rows) as f64;
+    }
+    let seconds = |(pool, needs): &(&PoolId, [f64; 3])| {
+        let limits = limits_of(pool);
+        let of = |dimension: Dimension| {
+            limits.of(dimension).map_or(0.0, |limit| 60.0 * needs[dimension.index()] / f64::from(limit.max(1)))
+        };
+        Dimension::ALL.map(of).into_iter().fold(0.0, f64::max)
+    };
+    let slowest = pools.iter().map(seconds).fold(0.0, f64::max);
+    load.rows() as f64 / slowest
+}
