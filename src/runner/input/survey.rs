@@ -60,7 +60,7 @@ pub struct Survey {
     /// The prefixes that the rows to be sent share.
     pub prefixes: PrefixCensus,
     /// What is cached. It is decided after the survey.
-    pub(crate) caching: Arc<CachePlan>,
+    pub caching: Arc<CachePlan>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
     /// Keys that occur more than once. The second reading needs them.

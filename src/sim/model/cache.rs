@@ -141,6 +141,12 @@ impl Cache {
             }
         }
     }
+
+    /// Returns the same entries, which now never expire.
+    pub(super) fn forever(&self) -> Self {
+        let keep = |(key, entry): (&u64, &Entry)| (*key, Entry { expires: Instant::NEVER, ..*entry });
+        Self { entries: self.entries.iter().map(keep).collect() }
+    }
 }
 
 struct Prefix {

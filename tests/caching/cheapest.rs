@@ -1,0 +1,127 @@
+//! The cheapest correct plan for the cache, from the real tokens of the rows and the prices of the simulated API.
+//!
+//! The prompts of all rows form a trie of chunks. A prefix that at least two rows have, and that is long enough for its
+//! model, is written once for five minutes by the first of its rows, and read by all others. That is the least that
+//! any order of the rows can cost: every further write would cost more. Chunks that no such prefix contains are plain
+//! input in every row.
+//!
+//! This file shares no code with the planner.
+
+use std::collections::BTreeMap;
+
+use claude_batch::domain::Money;
+use claude_batch::sim::presets;
+
+use super::case::{Case, Row};
+
+/// What rows cost in the cheapest plan, and without a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cheapest {
+    /// The cost of the cheapest plan.
+    pub cost: Money,
+    /// The cost without a cache.
+    pub plain: Money,
+    /// How many prefixes the cheapest plan writes.
+    pub writes: u64,
+    /// How many tokens it writes.
+    pub written: u64,
+    /// All input tokens.
+    pub input: u64,
+    /// Input tokens that count against the input limit in the cheapest plan: all that are not read.
+    pub limited: u64,
+}
+
+/// A prefix in the trie.
+#[derive(Debug, Default)]
+struct Node {
+    tokens: u64,
+    rows: u64,
+    longer: BTreeMap<(u64, u64), Node>,
+}
+
+impl Node {
+    fn add(&mut self, row: &Row) {
+        let mut node = self;
+        for chunk in &row.chunks {
+            node = node.longer.entry((chunk.content, chunk.tokens)).or_default();
+            node.tokens = chunk.tokens;
+            node.rows += 1;
+        }
+    }
+}
+
+/// Whether the prefixes are in the cache when the run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// None of them.
+    Cold,
+    /// All that several rows have.
+    Warm,
+}
+
+/// Returns the cheapest plan for all rows of a workload.
+pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
+    let rows = (0..case.rows).map(|number| (case.row)(number));
+    let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
+    for row in rows {
+        let trie = tries.entry(row.model).or_default();
+        trie.rows += 1;
+        trie.add(&row);
+    }
+    let models = presets::models();
+    let mut sum = Cheapest::default();
+    for (name, trie) in tries {
+        let is_named = |id: &str| id == name;
+        let found =
+            models.iter().find(|model| is_named(&model.id) || model.aliases.iter().any(|alias| is_named(alias)));
+        let model = found.expect("the simulated API has the model");
+        let price = model.price.expect("the model has a price");
+        let prices = Prices {
+            plain: price.input.0,
+            first: if begins == Begins::Cold { price.cache_write_5m.0 } else { price.cache_read.0 },
+            read: price.cache_read.0,
+            least: model.cache_min_tokens,
+        };
+        trie.longer.values().for_each(|node| node.price(&prices, 0, 0, &mut sum));
+        let output = price.output.times(u64::from(case.output) * trie.rows);
+        sum.cost += output;
+        sum.plain += output;
+    }
+    if begins == Begins::Warm {
+        (sum.writes, sum.written) = (0, 0);
+    }
+    sum
+}
+
+struct Prices {
+    plain: u128,
+    /// The price of a token in the first row of a prefix.
+    first: u128,
+    read: u128,
+    least: u64,
+}
+
+impl Node {
+    /// Adds the price of this prefix and of all longer ones. `before` is the length of the next shorter prefix, and
+    /// `open` are the tokens at its end that are not cached.
+    fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
+        let (length, own) = (before + self.tokens, open + self.tokens);
+        sum.input += self.tokens * self.rows;
+        sum.plain += Money(prices.plain * u128::from(self.tokens * self.rows));
+        // If all rows share a longer prefix, that one is written.
+        let is_last = self.longer.values().all(|node| node.rows < self.rows);
+        let pays = prices.first + prices.read * u128::from(self.rows - 1) < prices.plain * u128::from(self.rows);
+        let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
+        let open = if is_cached { 0 } else { own };
+        if is_cached && own > 0 {
+            sum.cost += Money((prices.first + prices.read * u128::from(self.rows - 1)) * u128::from(own));
+            sum.writes += 1;
+            sum.written += own;
+            sum.limited += own;
+        }
+        let ends_here = self.rows - self.longer.values().map(|node| node.rows).sum::<u64>();
+        sum.cost += Money(prices.plain * u128::from(open * ends_here));
+        sum.limited += open * ends_here;
+        self.longer.values().for_each(|node| node.price(prices, length, open, sum));
+    }
+}
