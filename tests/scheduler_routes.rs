@@ -13,12 +13,13 @@ use std::time::Duration;
 use claude_batch::answer::{Came, Policy, Then};
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Money, Planned, PoolId, Purpose, RateLimits, RateSignals,
-    Reason, Request, Verdict,
+    Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Message, Money, Planned, PoolId, PrefixId, Purpose,
+    RateLimits, RateSignals, Reason, Request, Usage, Verdict,
 };
 use claude_batch::scheduler::{Config, EndpointId, HaltRule, Next, Scheduler, Step, Ticket, Window};
 
 use support::player::{Player, World, answer, fault, for_each_seed};
+use support::prefixed;
 
 const POOL: &str = "haiku-4.5";
 
@@ -128,39 +129,111 @@ fn an_answer_whose_follow_up_is_cut_off_by_a_halt_is_counted_as_paid_but_not_kep
 }
 
 #[test]
-fn rows_behind_a_gate_are_sent_when_the_head_of_their_leader_comes() {
+fn rows_that_share_a_prefix_are_sent_when_the_answer_to_their_leader_begins() {
     let mut scheduler = Scheduler::new(config(8, None));
-    let gate = scheduler.offer_leader(routed(0, "first"), Instant::ZERO);
-    (1..4).for_each(|row| scheduler.offer_behind(routed(row, "first"), gate, Instant::ZERO));
-    scheduler.close_input();
+    offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(leader.len(), 1);
     assert!(matches!(scheduler.poll(Instant::ZERO), Step::Wait { reason: Reason::Gate, .. }));
 
     scheduler.on_head(leader[0], 200, &RateSignals::default(), None, Instant::from_secs(1));
+    assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)), [], "the head does not show whether it was written");
+    scheduler.on_begin(leader[0], &written(2_000), Instant::from_secs(1));
 
-    let rows: Vec<u64> = dispatched(&mut scheduler, Instant::from_secs(1))
-        .into_iter()
-        .map(|ticket| scheduler.sent(ticket).job.id.0)
-        .collect();
-    assert_eq!(rows, [1, 2, 3]);
+    let sent = dispatched(&mut scheduler, Instant::from_secs(1));
+    assert_eq!(rows_of(&scheduler, &sent), [1, 2, 3]);
 }
 
 #[test]
-fn a_gate_stays_closed_while_its_leader_is_retried_and_opens_when_the_leader_fails() {
+fn when_a_leader_fails_the_next_row_leads() {
     let mut scheduler = Scheduler::new(config(8, None));
-    let gate = scheduler.offer_leader(routed(0, "first"), Instant::ZERO);
-    scheduler.offer_behind(routed(1, "first"), gate, Instant::ZERO);
+    offer(&mut scheduler, (0..3).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
 
-    scheduler.on_head(leader, 529, &RateSignals::default(), None, Instant::ZERO);
     drop(scheduler.on_end(leader, fault(false), Instant::ZERO));
-    let again = dispatched(&mut scheduler, Instant::from_secs(60));
+    let next = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rows_of(&scheduler, &next), [1], "the failed row waits for its next try");
     let rejected = Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() };
-    drop(scheduler.on_end(again[0], rejected, Instant::from_secs(60)));
+    drop(scheduler.on_end(next[0], rejected, Instant::from_secs(1)));
 
-    assert_eq!(again.len(), 1, "the row behind the gate still waits");
-    assert_eq!(dispatched(&mut scheduler, Instant::from_secs(60)).len(), 1);
+    let last = dispatched(&mut scheduler, Instant::from_secs(1));
+    assert_eq!(rows_of(&scheduler, &last), [2]);
+}
+
+#[test]
+fn each_level_of_nested_prefixes_has_its_own_leader() {
+    let mut scheduler = Scheduler::new(config(8, None));
+    let rows = [(0, [1, 2]), (1, [1, 2]), (2, [1, 3]), (3, [1, 3])];
+    offer(&mut scheduler, rows.map(|(row, prefixes)| prefixed(routed(row, "first"), &prefixes)));
+    let first = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rows_of(&scheduler, &first), [0]);
+
+    scheduler.on_begin(first[0], &written(4_000), Instant::from_secs(1));
+    let second = dispatched(&mut scheduler, Instant::from_secs(1));
+    assert_eq!(rows_of(&scheduler, &second), [1, 2], "row 1 reads, and row 2 writes what follows the shared part");
+    scheduler.on_begin(second[1], &written(2_000), Instant::from_secs(2));
+
+    let sent = dispatched(&mut scheduler, Instant::from_secs(2));
+    assert_eq!(rows_of(&scheduler, &sent), [3]);
+}
+
+#[test]
+fn after_a_pause_longer_than_the_lifetime_a_row_leads_again() {
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, [prefixed(routed(0, "first"), &[7])]);
+    let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+    drop(scheduler.on_end(first, cached(&written(2_000)), Instant::from_secs(1)));
+
+    (1..3).for_each(|row| scheduler.offer(prefixed(routed(row, "first"), &[7]), Instant::from_secs(280)));
+    let warm = dispatched(&mut scheduler, Instant::from_secs(280));
+    assert_eq!(warm.len(), 2);
+    (3..5).for_each(|row| scheduler.offer(prefixed(routed(row, "first"), &[7]), Instant::from_secs(580)));
+    let cold = dispatched(&mut scheduler, Instant::from_secs(580));
+
+    assert_eq!(rows_of(&scheduler, &cold), [3]);
+}
+
+#[test]
+fn a_prefix_that_the_api_does_not_cache_holds_nobody_back() {
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
+    let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+    scheduler.on_begin(leader, &Usage::default(), Instant::from_secs(1));
+
+    assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)).len(), 3);
+}
+
+#[test]
+fn a_server_that_refuses_marks_gets_the_same_rows_without_them() {
+    let refused = Failure { status: Some(400), ..Failure::default() };
+    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: refused.clone() };
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
+    let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+    assert!(matches!(scheduler.on_end(leader, refused(), Instant::ZERO), Next::Again { .. }));
+    let again = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rows_of(&scheduler, &again), [0]);
+    assert!(matches!(scheduler.on_end(again[0], answer(100, 50), Instant::ZERO), Next::Finished(_)));
+
+    assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 3, "nobody waits any more");
+}
+
+#[test]
+fn a_row_that_is_refused_with_and_without_marks_fails_and_the_next_row_is_marked() {
+    let failure = Failure { status: Some(400), ..Failure::default() };
+    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure.clone() };
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
+    let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
+    drop(scheduler.on_end(leader, refused(), Instant::ZERO));
+    let again = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+    assert!(matches!(scheduler.on_end(again, refused(), Instant::ZERO), Next::Finished(_)));
+
+    let sent = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rows_of(&scheduler, &sent), [1]);
 }
 
 // ---- random runs --------------------------------------------------------------------------------------------------
@@ -180,9 +253,10 @@ struct SeveralEndpoints {
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// For each row behind a gate, its leader. The entry is removed when the leader's head has arrived, or when the
-    /// leader has ended.
-    behind: BTreeMap<u64, u64>,
+    /// For each row in flight, its prefixes with their account, until its answer begins.
+    unanswered: BTreeMap<u64, Vec<(String, PrefixId)>>,
+    /// The prefixes to which an answer has begun.
+    known: BTreeSet<(String, PrefixId)>,
     faults: f64,
     halts: f64,
 }
@@ -195,7 +269,8 @@ fn random_run(seed: u64) {
         window: rng.usize(1..8),
         in_flight: BTreeMap::new(),
         halted: BTreeSet::new(),
-        behind: BTreeMap::new(),
+        unanswered: BTreeMap::new(),
+        known: BTreeSet::new(),
         faults: [0.0, 0.2, 0.5][rng.usize(0..3)],
         halts: [0.0, 0.01, 0.1][rng.usize(0..3)],
     };
@@ -229,17 +304,13 @@ fn random_policy(asks_more: bool, reroutes: bool) -> Policy {
 }
 
 fn offer_all(player: &mut Player<SeveralEndpoints>, rows: u64, accounts: usize) {
-    let Player { scheduler, rng, world, now, .. } = player;
-    let mut gates = Vec::new();
+    let Player { scheduler, rng, now, .. } = player;
     for row in 0..rows {
         let planned = routed(row, ACCOUNTS[rng.usize(0..accounts)]);
-        match rng.u8(0..5) {
-            0 => gates.push((row, scheduler.offer_leader(planned, *now))),
-            1 | 2 if !gates.is_empty() => {
-                let (leader, gate) = gates[rng.usize(0..gates.len())];
-                world.behind.insert(row, leader);
-                scheduler.offer_behind(planned, gate, *now);
-            }
+        let (one, two, three) = (rng.u64(1..4), rng.u64(1..6), rng.u64(1..4));
+        let prefixes = [one, 10 * one + two, 100 * one + 10 * two + three];
+        match rng.usize(0..5) {
+            levels @ 1..4 => scheduler.offer(prefixed(planned, &prefixes[..levels]), *now),
             _ => scheduler.offer(planned, *now),
         }
     }
@@ -250,11 +321,13 @@ impl World for SeveralEndpoints {
     fn on_sent(&mut self, planned: &Planned, _now: Instant) {
         let (row, account) = (planned.job.id.0, planned.ask.pool.account.to_string());
         assert!(!self.halted.contains(&account), "{account} has halted");
-        // A request on another route does not wait behind the gate.
-        if planned.ask.purpose == Purpose::Fallback {
-            self.behind.remove(&row);
-        }
-        assert!(!self.behind.contains_key(&row), "row {row} is sent before its leader's head");
+        let levels = planned.ask.prefixes.iter().flat_map(|prefixes| &prefixes.levels);
+        let mine: Vec<_> = levels.map(|level| (account.clone(), level.id)).collect();
+        let is_unknown = |prefix: &&(String, PrefixId)| !self.known.contains(prefix);
+        let others = self.unanswered.values().flatten().filter(is_unknown);
+        let both: Vec<_> = others.filter(|prefix| mine.contains(prefix)).collect();
+        assert!(both.is_empty(), "row {row} is sent while another row writes {both:?}");
+        self.unanswered.insert(row, mine);
         let there = self.in_flight.values().filter(|own| **own == account).count();
         assert!(there < self.window, "the window of {account} is exceeded");
         self.in_flight.insert(row, account);
@@ -264,18 +337,21 @@ impl World for SeveralEndpoints {
         let Some(account) = row.and_then(|row| self.in_flight.remove(&row)) else {
             return if rng.bool() { fault(false) } else { answer(100, 50) };
         };
-        match rng.f64() {
+        let verdict = match rng.f64() {
             chance if chance < self.halts => {
                 self.halted.insert(account);
                 Verdict::Halt(HaltReason::Account(Failure::default()))
             }
             chance if chance < self.halts + self.faults => fault(false),
+            // If nearly nothing is read, the scheduler gives up the cache, and no row waits any more.
+            _ if rng.u8(0..8) > 0 => cached(&Usage { input_tokens: 20, cache_read_tokens: 40, ..written(40) }),
             _ => answer(100, 50),
+        };
+        let prefixes = row.and_then(|row| self.unanswered.remove(&row)).unwrap_or_default();
+        if matches!(verdict, Verdict::Answered(_)) {
+            self.known.extend(prefixes);
         }
-    }
-
-    fn on_answered_or_ended(&mut self, row: u64) {
-        self.behind.retain(|_, leader| *leader != row);
+        verdict
     }
 }
 
@@ -311,6 +387,21 @@ fn repair(row: u64) -> Ask {
 fn offer(scheduler: &mut Scheduler, rows: impl IntoIterator<Item = Planned>) {
     rows.into_iter().for_each(|planned| scheduler.offer(planned, Instant::ZERO));
     scheduler.close_input();
+}
+
+fn written(tokens: u64) -> Usage {
+    Usage { cache_write_5m_tokens: tokens, input_tokens: 100, output_tokens: 50, ..Usage::default() }
+}
+
+fn cached(usage: &Usage) -> Verdict {
+    match answer(100, 50) {
+        Verdict::Answered(message) => Verdict::Answered(Message { usage: *usage, ..message }),
+        other => other,
+    }
+}
+
+fn rows_of(scheduler: &Scheduler, tickets: &[Ticket]) -> Vec<u64> {
+    tickets.iter().map(|ticket| scheduler.sent(*ticket).job.id.0).collect()
 }
 
 fn dispatched(scheduler: &mut Scheduler, now: Instant) -> Vec<Ticket> {

@@ -45,7 +45,7 @@ pub use limits::{LearnedPool, LimitSignal, ModelClass, PoolId, RateLimits, RateS
 pub use message::{Message, Quality};
 pub use outcome::{AttemptRecord, Ended, Outcome};
 pub use params::{Merged, Params};
-pub use prefix::{Level, MarkPlace, Marks, PrefixId, Prefixes, PromptCache};
+pub use prefix::{Level, MarkPlace, Marked, Marks, PrefixId, Prefixes, PromptCache};
 pub use reason::Reason;
 pub(crate) use request::{MAX_BODY_BYTES, too_large_words};
 pub use request::{Request, Terms};

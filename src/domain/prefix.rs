@@ -7,6 +7,7 @@
 //! Marks are not part of a row. They are inserted when its request is sent, so a key never depends on them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Caching, Money};
 
@@ -138,4 +139,13 @@ impl Marks {
     pub fn last(self) -> Option<usize> {
         self.0.checked_ilog2().map(|last| last as usize)
     }
+}
+
+/// The prefixes of a request that is sent, and which of them are marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The prefixes.
+    pub prefixes: Arc<Prefixes>,
+    /// The marked levels.
+    pub marks: Marks,
 }

@@ -234,10 +234,10 @@ impl<'s> Walk<'s> {
         self.tools(&mut Cursor::new(value), &mut last_brace)?;
         let own_mark = self.caching;
         self.caching = self.caching.max(caching);
-        if let (Some(parts), Some(_)) = (&mut self.parts, last_brace) {
-            let (section, weight) = (Section::Tools, self.text - text);
-            let end = value.len();
-            parts.push(Part { section, start: 0, end, brace: last_brace, weight, can_be_marked: true, own_mark });
+        if let Some(parts) = &mut self.parts {
+            let (section, weight, end) = (Section::Tools, self.text - text, value.len());
+            let can_be_marked = last_brace.is_some();
+            parts.push(Part { section, start: 0, end, brace: last_brace, weight, can_be_marked, own_mark });
         }
         Some(())
     }
@@ -288,9 +288,13 @@ impl<'s> Walk<'s> {
                 *last_brace = None;
                 return cursor.skip_value(DEEPEST);
             }
+            let mut has_mark = false;
             cursor.object(|cursor, name| {
                 match name {
-                    b"cache_control" => self.mark(cursor.value(DEEPEST)?),
+                    b"cache_control" => {
+                        has_mark = true;
+                        self.mark(cursor.value(DEEPEST)?);
+                    }
                     name => {
                         self.note_escapes(name);
                         cursor.skip_value(DEEPEST)?;
@@ -298,7 +302,7 @@ impl<'s> Walk<'s> {
                 }
                 Some(())
             })?;
-            *last_brace = Some(cursor.position() - 1);
+            *last_brace = (!has_mark).then(|| cursor.position() - 1);
             Some(())
         })
     }
@@ -320,11 +324,15 @@ impl<'s> Walk<'s> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
         let mut source = None;
+        let mut has_mark = false;
         cursor.object(|cursor, name| {
             match name {
                 b"type" => kind = inside_quotes(cursor.value(DEEPEST)?).unwrap_or_default(),
                 b"source" => source = Some(cursor.value(DEEPEST)?),
-                b"cache_control" => self.mark(cursor.value(DEEPEST)?),
+                b"cache_control" => {
+                    has_mark = true;
+                    self.mark(cursor.value(DEEPEST)?);
+                }
                 b"content" => self.content(cursor, depth)?,
                 b"text" | b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
                     self.verbatim(cursor.value(DEEPEST)?);
@@ -337,7 +345,7 @@ impl<'s> Walk<'s> {
             Some(())
         })?;
         // The block that was opened first is left last, so its kind decides.
-        self.can_be_marked = !matches!(kind, b"thinking" | b"redacted_thinking" | b"");
+        self.can_be_marked = !has_mark && !matches!(kind, b"thinking" | b"redacted_thinking" | b"");
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
             // The model may see such a block as it is written.
             self.left_out = left_out_before;

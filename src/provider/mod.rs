@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::{Failure, Message, PoolId, RateSignals, Request, Verdict};
+use crate::domain::{Failure, Marked, Message, PoolId, RateSignals, Request, Usage, Verdict};
 
 pub use wire::{Body, ReplyHead, Splice, WireRequest};
 
@@ -66,6 +66,12 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
+    /// Returns the usage that the reply has reported before its end; `None` if it has not reported any yet. When the usage
+    /// is there, the response has begun, so the prompt cache can be read.
+    fn first_usage(&self) -> Option<Usage> {
+        None
+    }
+
     /// Returns roughly how many bytes of memory the body uses, including the memory that it will need when it is
     /// complete.
     ///
@@ -82,9 +88,9 @@ pub trait Decoder: Send {
 
 /// An API that answers requests with messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request in the form in which it is sent over `route`. With `stream`, the request asks for a stream
-    /// of events.
-    fn encode(&self, request: &Request, route: &Arc<PoolId>, stream: bool) -> WireRequest;
+    /// Returns the request in the form in which it is sent over `route`. `marked` says where it is marked for the prompt
+    /// cache. With `stream`, the request asks for a stream of events.
+    fn encode(&self, request: &Request, marked: Option<&Marked>, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
     /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::classify::on_wire;
 use crate::clock::RunClock;
-use crate::domain::{ErrorClass, Failure, PoolId, RateSignals, Request, Verdict};
+use crate::domain::{ErrorClass, Failure, Marked, PoolId, RateSignals, Request, Usage, Verdict};
 use crate::provider::{Decoder, HeadNews, Provider, Reply};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
@@ -28,6 +28,8 @@ pub(super) struct Report {
     pub(super) ticket: Ticket,
     /// The head, which is reported once for each response.
     pub(super) head: Option<Head>,
+    /// The usage that the beginning of the response reports. It is reported only if other rows wait for it.
+    pub(super) begun: Option<Usage>,
     /// The end of the attempt, which is reported exactly once, even if the task is aborted or panics.
     pub(super) end: Option<End>,
 }
@@ -54,6 +56,10 @@ pub(super) struct Attempt<T> {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) clock: RunClock,
     pub(super) request: Request,
+    /// Where the request is marked for the prompt cache.
+    pub(super) marked: Option<Marked>,
+    /// Whether other rows wait until the response has begun.
+    pub(super) is_awaited: bool,
     pub(super) route: Arc<PoolId>,
     pub(super) stream: bool,
     pub(super) end: EndOnce,
@@ -62,8 +68,8 @@ pub(super) struct Attempt<T> {
 impl<T: Transport> Attempt<T> {
     /// Sends the request, and reports the head and the end of the response.
     pub(super) async fn run(self) {
-        let Self { transport, provider, clock, request, route, stream, mut end } = self;
-        let mut exchange = match transport.send(provider.encode(&request, &route, stream)).await {
+        let Self { transport, provider, clock, request, marked, is_awaited, route, stream, mut end } = self;
+        let mut exchange = match transport.send(provider.encode(&request, marked.as_ref(), &route, stream)).await {
             Ok(exchange) => exchange,
             Err(error) => {
                 let mut verdict = on_wire(error);
@@ -75,7 +81,8 @@ impl<T: Transport> Attempt<T> {
         request_id.iter_mut().for_each(|id| transport.secrets().clean(id));
         let mut head = Some(Head { status: exchange.head().status, signals, request_id });
         let mut decoder = provider.decoder(exchange.head());
-        let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut end).await.err();
+        let mut begins = is_awaited && (200..300).contains(&exchange.head().status);
+        let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut begins, &mut end).await.err();
         let reply = decoder.finish(exchange.head(), &request);
         let mut verdict = match fault {
             // If the status means an error, the verdict is about that error, even if the body broke off.
@@ -92,12 +99,17 @@ async fn read_body<E: Exchange>(
     exchange: &mut E,
     decoder: &mut dyn Decoder,
     head: &mut Option<Head>,
+    begins: &mut bool,
     end: &mut EndOnce,
 ) -> Result<(), WireError> {
     while let Some(chunk) = chunk(exchange, head, end).await? {
         if decoder.push_bytes(chunk) {
             exchange.drain().await;
             break;
+        }
+        if *begins && let Some(usage) = decoder.first_usage() {
+            *begins = false;
+            end.report_begin(head.take(), usage);
         }
         if !end.share.grow_to(decoder.held_bytes()) {
             wait_for_memory(exchange, head, end).await?;
@@ -165,7 +177,13 @@ impl EndOnce {
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
             // After the run, the channel is closed, and nobody needs the report.
-            let _ = reports.send(Report { ticket: self.ticket, head: Some(head), end: None });
+            let _ = reports.send(Report { ticket: self.ticket, head: Some(head), begun: None, end: None });
+        }
+    }
+
+    fn report_begin(&self, head: Option<Head>, usage: Usage) {
+        if let Some(reports) = &self.reports {
+            let _ = reports.send(Report { ticket: self.ticket, head, begun: Some(usage), end: None });
         }
     }
 
@@ -176,7 +194,7 @@ impl EndOnce {
     fn send_end(&mut self, head: Option<Head>, verdict: Verdict) {
         if let Some(reports) = self.reports.take() {
             let share = self.share.hand_over();
-            let _ = reports.send(Report { ticket: self.ticket, head, end: Some(End { verdict, share }) });
+            let _ = reports.send(Report { ticket: self.ticket, head, begun: None, end: Some(End { verdict, share }) });
         }
     }
 }
@@ -281,6 +299,8 @@ mod tests {
             transport: Arc::new(Played(script)),
             provider: Arc::new(provider.expect("a provider")),
             clock: RunClock::start(),
+            marked: None,
+            is_awaited: false,
             request: request.clone(),
             route,
             stream: false,

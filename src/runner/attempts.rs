@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use super::answer_memory::AnswerMemory;
 use super::attempt::{Attempt, EndOnce, Report};
 use crate::clock::RunClock;
-use crate::domain::Ask;
+use crate::domain::{Ask, Marked};
 use crate::provider::Provider;
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
@@ -36,12 +36,16 @@ impl<T: Transport> Attempts<T> {
     }
 
     /// Sends the request of `ask`. Its end is reported, whatever happens to the task.
-    pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, stream: bool) {
+    /// `marked` says where it is marked for the prompt cache. `is_awaited` says whether other rows wait until the response
+    /// has begun.
+    pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, marked: Option<Marked>, is_awaited: bool, stream: bool) {
         let attempt = Attempt {
             transport: Arc::clone(&self.transport),
             provider: Arc::clone(&self.provider),
             clock: self.clock,
             request: ask.request.clone(),
+            marked,
+            is_awaited,
             route: Arc::clone(&ask.pool),
             stream,
             end: EndOnce::new(ticket, self.reports.clone(), Arc::clone(&self.memory)),
@@ -85,7 +89,7 @@ mod tests {
         let (mut attempts, mut reports) = attempts(Play::Fail);
 
         for ticket in [3, 5, 3] {
-            attempts.start(Ticket(ticket), &ask(), false);
+            attempts.start(Ticket(ticket), &ask(), None, false, false);
             assert!(matches!(ended(&mut reports).await, (at, Verdict::Transient { .. }) if at == ticket));
         }
 
@@ -97,7 +101,7 @@ mod tests {
         let (mut attempts, mut reports) = attempts(Play::Panic);
 
         for _ in 0..2 {
-            attempts.start(Ticket(0), &ask(), false);
+            attempts.start(Ticket(0), &ask(), None, false, false);
             assert!(matches!(ended(&mut reports).await, (0, Verdict::Rejected { .. })));
         }
 
@@ -107,9 +111,9 @@ mod tests {
     #[tokio::test]
     async fn an_aborted_attempt_reports_its_end_even_if_its_task_never_ran() {
         let (mut attempts, mut reports) = attempts(Play::Hang);
-        attempts.start(Ticket(0), &ask(), false);
+        attempts.start(Ticket(0), &ask(), None, false, false);
         tokio::task::yield_now().await;
-        attempts.start(Ticket(1), &ask(), false);
+        attempts.start(Ticket(1), &ask(), None, false, false);
 
         attempts.abort();
 
@@ -122,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn requests_in_flight_are_aborted_when_nobody_waits_for_them() {
         let (mut attempts, mut reports) = attempts(Play::Hang);
-        attempts.start(Ticket(0), &ask(), false);
+        attempts.start(Ticket(0), &ask(), None, false, false);
 
         drop(attempts);
 

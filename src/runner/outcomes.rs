@@ -14,9 +14,12 @@ use crate::transport::Transport;
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Handles a report of an attempt.
     pub(super) fn on_report(&mut self, report: Report, now: Instant) {
-        let Report { ticket, head, end } = report;
+        let Report { ticket, head, begun, end } = report;
         if let Some(Head { status, signals, request_id }) = head {
             self.scheduler.on_head(ticket, status, &signals, request_id, now);
+        }
+        if let Some(usage) = begun {
+            self.scheduler.on_begin(ticket, &usage, now);
         }
         if let Some(End { verdict, share }) = end {
             self.on_end(ticket, verdict, Some(share), now);

@@ -37,7 +37,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     Err(fault) => self.refuse(ticket, fault, now),
                 },
                 // A canary is not a row, so it has no mark.
-                Step::Canary { ticket } => self.attempts.start(ticket, self.scheduler.ask(ticket), false),
+                Step::Canary { ticket } => self.attempts.start(ticket, self.scheduler.ask(ticket), None, false, false),
                 Step::Wait { until, .. } => return Some(until),
                 Step::Drained => return None,
             }
@@ -66,7 +66,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
-        self.attempts.start(ticket, self.scheduler.ask(ticket), stream);
+        let scheduler = &self.scheduler;
+        let (marked, is_awaited) = (scheduler.marked(ticket), scheduler.is_awaited(ticket));
+        self.attempts.start(ticket, scheduler.ask(ticket), marked, is_awaited, stream);
         self.events.show_at(EventBody::Sent, now);
     }
 

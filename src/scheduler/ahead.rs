@@ -26,6 +26,8 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
+/// This many rows behind gates do not count as waiting rows.
+const MOST_BEHIND_GATES: usize = 8192;
 /// While an endpoint fails, the scheduler keeps this many rows ready to probe the endpoint. None of these rows has
 /// failed.
 const PROBES: usize = 4;
@@ -45,7 +47,9 @@ impl Scheduler {
             0 | 1 => (2 * window).max(LOOKAHEAD),
             _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
         };
-        let wanted = lookahead.saturating_sub(self.waiting());
+        // Rows behind gates can't be sent yet, so others are read meanwhile.
+        let behind_gates = self.gates.waiting();
+        let wanted = lookahead.saturating_sub(self.waiting() - behind_gates.min(MOST_BEHIND_GATES));
         let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
         if is_failing { wanted.max(self.probes_wanted()) } else { wanted }
     }
@@ -84,7 +88,10 @@ mod tests {
     use super::*;
     use crate::answer::{Came, Then};
     use crate::clock::Instant;
-    use crate::domain::{Ask, ErrorClass, Failure, HaltReason, Purpose, RateLimits, Reason, Verdict};
+    use crate::domain::{
+        Ask, Caching, ErrorClass, Failure, HaltReason, Level, MarkPlace, Money, PrefixId, Prefixes, Purpose,
+        RateLimits, Reason, Verdict,
+    };
 
     const LARGE: usize = 200_000;
 
@@ -181,9 +188,13 @@ mod tests {
             for second in 0.. {
                 let now = Instant::from_secs(second);
                 while scheduler.wants() > 0 && read < total {
-                    let planned = rows[random.usize(0..rows.len())].clone();
-                    largest = largest.max(planned.bytes() + long("one", 16).bytes());
-                    read += offer(&mut scheduler, planned, now, random.u8(0..10) == 0);
+                    let mut planned = rows[random.usize(0..rows.len())].clone();
+                    largest = largest.max(planned.bytes());
+                    if random.u8(0..3) == 0 {
+                        planned = with_prefix(planned, random.u64(1..5));
+                    }
+                    scheduler.offer(planned, now);
+                    read += 1;
                 }
                 if read >= total {
                     scheduler.close_input();
@@ -242,15 +253,17 @@ mod tests {
         }
     }
 
-    /// Offers a row, or sometimes two: a leader and a row that waits for it. Returns how many rows were offered.
-    fn offer(scheduler: &mut Scheduler, planned: Planned, now: Instant, leads: bool) -> usize {
-        if !leads {
-            scheduler.offer(planned, now);
-            return 1;
-        }
-        let gate = scheduler.offer_leader(long("one", 16), now);
-        scheduler.offer_behind(planned, gate, now);
-        2
+    /// Returns the row with a prefix that other rows share.
+    fn with_prefix(mut planned: Planned, prefix: u64) -> Planned {
+        let level = Level {
+            id: PrefixId(prefix),
+            tokens: 2_000,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let prefixes = Prefixes { levels: vec![level], least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        planned.ask.prefixes = Some(prefixes.into());
+        planned
     }
 
     fn counted(scheduler: &Scheduler) -> usize {

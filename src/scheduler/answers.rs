@@ -94,7 +94,7 @@ impl Scheduler {
         }
         let id = id.clone();
         let its = self.take_ready(|entry| entry.planned.ask.model == model && id.is_of(entry));
-        its.into_iter().for_each(|entry| self.put_aside_and_open_gate(entry, end.now));
+        its.into_iter().for_each(|entry| self.put_aside_and_give_up_lead(entry, end.now));
         self.pending(entry)
     }
 }

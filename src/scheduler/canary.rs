@@ -33,6 +33,7 @@ use super::faults::Fault;
 use super::flights::{End, Flight, Sent};
 use super::state::Scheduler;
 use super::step::Step;
+use super::warmth::Plan;
 
 /// If a pool has no room for a canary, the scheduler checks the pool again after at most this time.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -62,7 +63,8 @@ impl Scheduler {
             return None;
         }
         let sent = Sent::Canary(Box::new(ask));
-        let flight = Flight { sent, pool, reservation, money, sent_at: now, stream: false, head: None };
+        let flight =
+            Flight { sent, pool, reservation, money, sent_at: now, stream: false, head: None, plan: Plan::default() };
         Some(Step::Canary { ticket: self.board(flight) })
     }
 

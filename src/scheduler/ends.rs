@@ -11,6 +11,7 @@ use super::faults::Fault;
 use super::flights::{End, Flight, Head, Sent};
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
+use super::warm_up::SentPlan;
 
 /// How many attempts the history of a row can hold. Each further attempt replaces the last attempt in the list. The
 /// usage and the money of the replaced attempt are added to the new one.
@@ -37,13 +38,9 @@ impl Scheduler {
             pool.on_accepted(flight.reservation.cost(), flight.sent_at, now);
         }
         flight.head = Some(Head { signals: *signals, limit_changed, request_id });
-        let leads = flight.row().and_then(|entry| entry.leads).filter(|_| (200..300).contains(&status));
         if limit_changed {
             let (pool, limits) = (pool.id().clone(), pool.limits());
             self.events.push(EventBody::LimitsChanged { pool, limits });
-        }
-        if let Some(gate) = leads {
-            self.open_gate(gate, now);
         }
     }
 
@@ -58,7 +55,7 @@ impl Scheduler {
         let is_cached = usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0;
         let without_cache =
             if is_cached { (self.config.real_cost)(flight.ask(), &usage.without_cache()) } else { None };
-        let Flight { sent, pool, reservation, money, sent_at, stream, mut head } = flight;
+        let Flight { sent, pool, reservation, money, sent_at, stream, mut head, plan } = flight;
         let endpoint = self.pools[pool].endpoint;
         self.endpoints[endpoint].in_flight -= 1;
         if stream {
@@ -76,21 +73,47 @@ impl Scheduler {
             Sent::Row(entry) => entry,
             Sent::Canary(_) => {
                 self.canary_spend += if verdict.is_maybe_paid() { money } else { charged(&verdict, cost) };
-                self.on_canary_end(verdict, &End { pool, endpoint, reserved, sent_at, head, now });
+                self.on_canary_end(verdict, &End { pool, endpoint, reserved, sent_at, head, plan, now });
                 return Next::NoRow;
             }
         };
         let money = Charge { cost, without_cache, most: money };
         remember(&mut entry, &verdict, money, head.as_mut(), sent_at, now);
 
-        let end = End { pool, endpoint, reserved, sent_at, head, now };
-        let (leads, bytes) = (entry.leads, entry.bytes);
+        let end = End { pool, endpoint, reserved, sent_at, head, plan, now };
+        let bytes = entry.bytes;
+        if let Some(next) = self.on_cached_end(&mut entry, &verdict, &end) {
+            self.queue_first(entry, now);
+            return next;
+        }
+        let still_leads = (!entry.leads.is_empty()).then(|| (entry.planned.ask.prefixes.clone(), entry.leads));
         let next = self.on_verdict(entry, verdict, &end);
         if matches!(next, Next::Finished(_) | Next::Pending { .. }) {
             self.row_bytes -= bytes;
-            leads.into_iter().for_each(|gate| self.open_gate(gate, now));
+            if let Some((Some(prefixes), leads)) = still_leads {
+                self.end_lead(&prefixes, leads, endpoint, now);
+            }
         }
         next
+    }
+
+    /// Handles what the end of an attempt means for the prefixes of its row. Returns what happens to the row if it is
+    /// sent again without marks.
+    fn on_cached_end(&mut self, entry: &mut Entry, verdict: &Verdict, end: &End) -> Option<Next> {
+        entry.planned.ask.prefixes.as_ref()?;
+        let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
+        match verdict {
+            Verdict::Answered(message) => self.on_cached_answer(entry, sent, &message.usage, end.now),
+            // The row is sent again soon, and still leads.
+            Verdict::Limited { .. } if !self.is_halted(end) => {}
+            Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
+                let (class, keeps_mark) = (*class, entry.keeps_mark());
+                self.on_works(entry.at_fault.is_some(), end);
+                return Some(Next::Again { class, limit: None, maybe_paid: false, keeps_mark });
+            }
+            _ => self.give_up_lead(entry, end.endpoint, end.now),
+        }
+        None
     }
 
     /// Handles the end of a request that asked for a stream.

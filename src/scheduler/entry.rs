@@ -1,10 +1,9 @@
 //! A row in the scheduler: its current request, and what was tried before.
 
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, JobId, Money, Planned};
+use crate::domain::{AttemptRecord, JobId, Marks, Money, Planned};
 
 use super::endpoint::Tally;
-use super::step::GateId;
 
 /// A row with its history in this run.
 #[derive(Debug)]
@@ -28,8 +27,14 @@ pub(super) struct Entry {
     pub(super) wants_stream: Option<bool>,
     /// Whether the row has met a fault that it caused itself.
     pub(super) is_suspect: bool,
-    /// The gate behind which other rows wait for this row.
-    pub(super) leads: Option<GateId>,
+    /// The prefixes that this row writes to the prompt cache. Other rows wait for them.
+    pub(super) leads: Marks,
+    /// Whether it is sent without cache marks.
+    pub(super) is_unmarked: bool,
+    /// Whether it is sent without marks to find out whether the marks were the reason of a refusal.
+    pub(super) tests_marks: bool,
+    /// The message of that refusal.
+    pub(super) refused_marks: Option<String>,
 }
 
 impl Entry {
@@ -47,7 +52,10 @@ impl Entry {
             wants_stream: None,
             at_fault: None,
             is_suspect: false,
-            leads: None,
+            leads: Marks::NONE,
+            is_unmarked: false,
+            tests_marks: false,
+            refused_marks: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::limiter::Reservation;
 
 use super::entry::Entry;
 use super::step::Ticket;
+use super::warmth::Plan;
 
 /// What an attempt sends: the request of a row, or a canary.
 #[derive(Debug)]
@@ -26,12 +27,22 @@ pub(super) struct Flight {
     /// Whether the attempt asks for a stream.
     pub(super) stream: bool,
     pub(super) head: Option<Head>,
+    /// How it uses the prompt cache.
+    pub(super) plan: Plan,
 }
 
 impl Flight {
     /// Returns its row; `None` for a canary.
     pub(super) fn row(&self) -> Option<&Entry> {
         match &self.sent {
+            Sent::Row(entry) => Some(entry),
+            Sent::Canary(_) => None,
+        }
+    }
+
+    /// Returns its row, so that it can be changed; `None` for a canary.
+    pub(super) fn row_mut(&mut self) -> Option<&mut Entry> {
+        match &mut self.sent {
             Sent::Row(entry) => Some(entry),
             Sent::Canary(_) => None,
         }
@@ -62,6 +73,8 @@ pub(super) struct End {
     pub(super) reserved: Cost,
     pub(super) sent_at: Instant,
     pub(super) head: Option<Head>,
+    /// How it used the prompt cache.
+    pub(super) plan: Plan,
     pub(super) now: Instant,
 }
 

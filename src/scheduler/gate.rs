@@ -1,21 +1,17 @@
-//! Gates: rows that wait for another row.
+//! Gates: rows that wait until the prefix that they share is in the prompt cache.
 //!
-//! Some rows should not be sent before the answer to another row has begun. For example, the first row with a prefix
-//! writes the prompt cache that the other rows read. Another example: if several rows are equal, only one of them has
-//! to be paid for. Such rows wait behind a gate. They are not in the ready queues, so they delay no other row. The row
-//! that they wait for is their leader. The gate opens when the head of the leader's answer comes, or when the leader
-//! ends without an answer. So no row waits behind a gate after its leader has ended.
+//! The first row with a prefix leads: its request writes the prefix to the cache. The other rows wait behind a gate.
+//! They are not in the ready queues, so they delay no other row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::entry::Entry;
-use super::step::GateId;
+use super::warmth::Key;
 
 /// The closed gates. The rows behind each gate are in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
-    closed: BTreeMap<GateId, Vec<Entry>>,
-    made: u32,
+    closed: BTreeMap<Key, VecDeque<Entry>>,
     waiting: usize,
 }
 
@@ -25,27 +21,28 @@ impl Gates {
         self.waiting
     }
 
-    /// Makes a closed gate.
-    pub(super) fn make(&mut self) -> GateId {
-        let gate = GateId(self.made);
-        self.made += 1;
-        self.closed.insert(gate, Vec::new());
-        gate
-    }
-
-    /// Puts a row behind a gate. Returns the row if the gate is already open.
-    pub(super) fn put_behind(&mut self, entry: Entry, gate: GateId) -> Option<Entry> {
-        let Some(behind) = self.closed.get_mut(&gate) else { return Some(entry) };
-        behind.push(entry);
+    /// Puts a row behind a gate.
+    pub(super) fn put_behind(&mut self, entry: Entry, gate: Key) {
+        self.closed.entry(gate).or_default().push_back(entry);
         self.waiting += 1;
-        None
     }
 
     /// Opens a gate; returns the rows that waited behind it.
-    pub(super) fn open(&mut self, gate: GateId) -> Vec<Entry> {
+    pub(super) fn open(&mut self, gate: Key) -> VecDeque<Entry> {
         let behind = self.closed.remove(&gate).unwrap_or_default();
         self.waiting -= behind.len();
         behind
+    }
+
+    /// Removes and returns the first row behind a gate.
+    pub(super) fn pop_first(&mut self, gate: Key) -> Option<Entry> {
+        let behind = self.closed.get_mut(&gate)?;
+        let first = behind.pop_front();
+        self.waiting -= usize::from(first.is_some());
+        if behind.is_empty() {
+            self.closed.remove(&gate);
+        }
+        first
     }
 
     /// Returns the rows behind all gates.
@@ -59,9 +56,10 @@ impl Gates {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {
             let (out, kept): (Vec<_>, Vec<_>) = std::mem::take(behind).into_iter().partition(&mut is_wanted);
-            *behind = kept;
+            *behind = kept.into();
             taken.extend(out);
         }
+        self.closed.retain(|_, behind| !behind.is_empty());
         self.waiting -= taken.len();
         taken
     }

@@ -83,7 +83,7 @@ impl Scheduler {
     fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),
-            Then::Keep | Then::Fail { .. } => self.put_aside_and_open_gate(entry, now),
+            Then::Keep | Then::Fail { .. } => self.put_aside_and_give_up_lead(entry, now),
         }
     }
 }

@@ -70,6 +70,8 @@ mod refusals;
 mod state;
 mod steer;
 mod step;
+mod warm_up;
+mod warmth;
 mod watch;
 
 pub use budget::Budget;
@@ -78,7 +80,7 @@ pub use endpoint::{EndpointId, Window};
 pub use halt::HaltRule;
 pub use state::Scheduler;
 pub use steer::Steering;
-pub use step::{GateId, Next, Step, Ticket};
+pub use step::{Next, Step, Ticket};
 
 #[cfg(test)]
 pub(crate) mod tests;

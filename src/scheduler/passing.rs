@@ -8,6 +8,9 @@
 //! The tokens of rows that pass are counted from the moment when the big row first had to wait. So the wait of the big
 //! row is bounded, however many rows pass.
 //!
+//! A row that writes a shared prefix to the prompt cache is passed in the same way while it waits for input tokens. The
+//! rows that read from the cache need few of them.
+//!
 //! Rejected:
 //! - Half of the refill for small rows. A big row then waits until its bucket has refilled twice, and a little longer
 //!   because of the headroom.
@@ -21,6 +24,8 @@ use crate::domain::{Cost, Dimension};
 use crate::limiter::{Admission, Reservation};
 
 use super::pool::{Passing, PoolState};
+use super::state::Scheduler;
+use super::warmth::Plan;
 
 /// The share of the refill that the rows behind a big row may take.
 const SHARE: f64 = 0.25;
@@ -49,39 +54,48 @@ impl PoolState {
     fn per_second(&self, dimension: Dimension) -> f64 {
         self.pool.limits().of(dimension).map_or(f64::INFINITY, |limit| f64::from(limit) / 60.0)
     }
+}
 
-    /// Looks for a row that may pass the first row of the queue. Returns two things. The first is the place and the
-    /// reservation of a row that may pass; `None` if no row may pass. The second is when to call this function again.
-    /// The first row needs `cost` and waits for `dimension` until `until`.
+impl Scheduler {
+    /// Looks for a row that may pass the first row of a pool's queue. Returns two things. The first is the place of a row
+    /// that may pass, how it uses the prompt cache, and its reservation; `None` if no row may pass. The second is when
+    /// to call this function again. The first row needs `cost` and waits for `dimension` until `until`.
     pub(super) fn who_passes(
         &mut self,
+        pool: usize,
         cost: Cost,
         dimension: Dimension,
         until: Instant,
         now: Instant,
-    ) -> (Option<(usize, Reservation)>, Instant) {
-        if !self.is_big(cost, dimension) {
+    ) -> (Option<(usize, Plan, Reservation)>, Instant) {
+        let state = &self.pools[pool];
+        let leads = state.ready.front().is_some_and(|entry| !entry.leads.is_empty());
+        if !state.is_big(cost, dimension) && !(leads && dimension == Dimension::InputTokens) {
             return (None, until);
         }
         let need = cost.of(dimension);
-        let per_second = self.per_second(dimension);
-        let behind = self.ready.iter().enumerate().take(REACH).skip(1);
-        let mut costs = behind.map(|(at, entry)| (at, self.prediction.cost(&entry.planned.ask)));
-        let small = costs.find(|(_, cost)| cost.of(dimension) <= need / SMALL_PART);
+        let per_second = state.per_second(dimension);
+        let behind = state.ready.iter().enumerate().take(REACH).skip(1);
+        let mut costs = behind.filter_map(|(at, entry)| {
+            let plan = self.plan_without_lead(entry, state.endpoint, now)?;
+            Some((at, plan, state.prediction.cost(&entry.planned.ask, plan.read_tokens)))
+        });
+        let small = costs.find(|(_, _, cost)| cost.of(dimension) <= need / SMALL_PART);
         let fresh = Passing { since: now, dimension, taken: 0 };
-        let passing = self.passing.get_or_insert(fresh);
+        let state = &mut self.pools[pool];
+        let passing = state.passing.get_or_insert(fresh);
         if passing.dimension != dimension {
             *passing = fresh;
         }
-        let Some((at, cost)) = small else { return (None, until) };
+        let Some((at, plan, cost)) = small else { return (None, until) };
         let free_at = passing.free_at(cost.of(dimension), per_second);
         if free_at > now {
             return (None, until.min(free_at));
         }
-        match self.pool.reserve(cost, now) {
+        match state.pool.reserve(cost, now) {
             Admission::Granted(reservation) => {
                 passing.taken += u64::from(cost.of(dimension));
-                (Some((at, reservation)), until)
+                (Some((at, plan, reservation)), until)
             }
             Admission::Wait { until: small_until, .. } => (None, until.min(small_until)),
         }

@@ -5,9 +5,11 @@ use crate::domain::{Cost, HaltReason, Money, Reason};
 use crate::limiter::{Admission, Reservation};
 
 use super::budget::Room;
+use super::config::StreamMode;
 use super::flights::{Flight, Sent};
 use super::state::Scheduler;
 use super::step::Step;
+use super::warmth::Plan;
 
 impl Scheduler {
     /// Returns what to do next. Call it again and again until it returns `Step::Wait` or `Step::Drained`.
@@ -75,8 +77,8 @@ impl Scheduler {
             return Step::Wait { until: canary_at, reason: Reason::Probe };
         }
         let reason = match (self.is_input_closed, self.later.len() == 0) {
-            _ if self.gates.waiting() > 0 => Reason::Gate,
             (false, _) if self.is_full() => Reason::Memory,
+            _ if self.gates.waiting() > 0 && self.wants() == 0 => Reason::Gate,
             (false, _) => Reason::Input,
             (true, false) => Reason::Backoff,
             (true, true) if self.in_flight() == 0 => {
@@ -113,23 +115,31 @@ impl Scheduler {
     /// Sends the first row of a pool, or a row that may pass it. When neither can be sent, returns until when to wait,
     /// and why.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
+        let is_probe = self.endpoints[self.pools[pool].endpoint].health.is_failing();
+        let (first, plan) = loop {
+            let state = &self.pools[pool];
+            let first = if is_probe { state.next_probe() } else { 0 };
+            if first >= state.ready.len() {
+                return Err((Instant::NEVER, Reason::Input));
+            }
+            if let Some(plan) = self.plan_at(pool, first, now) {
+                break (first, plan);
+            }
+        };
         let state = &mut self.pools[pool];
-        let is_probe = self.endpoints[state.endpoint].health.is_failing();
-        let first = if is_probe { state.next_probe() } else { 0 };
-        let Some(entry) = state.ready.get(first) else { return Err((Instant::NEVER, Reason::Input)) };
-        let cost = state.prediction.cost(&entry.planned.ask);
+        let cost = state.prediction.cost(&state.ready[first].planned.ask, plan.read_tokens);
         match state.pool.reserve(cost, now) {
             Admission::Granted(reservation) => {
-                let step = self.send(pool, first, reservation, now)?;
+                let step = self.send(pool, first, plan, reservation, now)?;
                 self.pools[pool].passing = None;
                 Ok(step)
             }
             Admission::Wait { until, on: None } => Err((until, Reason::Hold)),
             Admission::Wait { until, on: Some(dimension) } if is_probe => Err((until, Reason::Limit(dimension))),
             Admission::Wait { until, on: Some(dimension) } => {
-                let (at, until) = self.pools[pool].who_passes(cost, dimension, until, now);
+                let (at, until) = self.who_passes(pool, cost, dimension, until, now);
                 match at {
-                    Some((at, reservation)) => self.send(pool, at, reservation, now),
+                    Some((at, plan, reservation)) => self.send(pool, at, plan, reservation, now),
                     None => Err((until, Reason::Limit(dimension))),
                 }
             }
@@ -141,6 +151,7 @@ impl Scheduler {
         &mut self,
         pool: usize,
         at: usize,
+        plan: Plan,
         reservation: Reservation,
         now: Instant,
     ) -> Result<Step, (Instant, Reason)> {
@@ -164,11 +175,41 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue was just looked at");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
+        // The response to a leader should begin early, because other rows wait for it.
+        let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
+        let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);
+        if let Some(prefixes) = &entry.planned.ask.prefixes {
+            self.warmth.note_read(state.endpoint, prefixes, plan.marks, now);
+        }
         let endpoint = &mut self.endpoints[state.endpoint];
         endpoint.ready -= 1;
         let stream = wants && !endpoint.streaming.is_given_up();
-        let flight = Flight { sent: Sent::Row(entry), pool, reservation, money, sent_at: now, stream, head: None };
+        let flight =
+            Flight { sent: Sent::Row(entry), pool, reservation, money, sent_at: now, stream, head: None, plan };
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
+    }
+
+    /// Returns how the row at a place of a queue uses the prompt cache. If it has to wait behind a gate, it is moved
+    /// there, and `None` is returned.
+    pub(super) fn plan_at(&mut self, pool: usize, at: usize, now: Instant) -> Option<Plan> {
+        let state = &mut self.pools[pool];
+        let endpoint = state.endpoint;
+        if state.ready[at].planned.ask.prefixes.is_none() {
+            return Some(Plan::default());
+        }
+        let mut entry = state.ready.remove(at)?;
+        let turn = self.take_turn(&mut entry, endpoint, now);
+        match turn {
+            Ok(plan) => {
+                self.pools[pool].ready.insert(at, entry);
+                Some(plan)
+            }
+            Err(gate) => {
+                self.endpoints[endpoint].ready -= 1;
+                self.gates.put_behind(entry, gate);
+                None
+            }
+        }
     }
 }

@@ -64,8 +64,8 @@ impl Ratio {
 }
 
 impl Prediction {
-    /// Returns the cost to reserve for a request.
-    pub(super) fn cost(&self, ask: &Ask) -> Cost {
+    /// Returns the cost to reserve for a request. `read` of its estimated input tokens are probably read from the cache.
+    pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let known = self.templates.get(&ask.template);
         let output = match known {
             Some((lengths, _)) if lengths.count >= ENOUGH => lengths.quantile,
@@ -76,15 +76,20 @@ impl Prediction {
         let ratio = known.map_or(pool_ratio, |(_, ratio)| ratio.value(pool_ratio));
         Cost {
             requests: ask.cost.requests,
-            input_tokens: (f64::from(ask.cost.input_tokens) * ratio).ceil() as u32,
+            input_tokens: (f64::from(ask.cost.input_tokens.saturating_sub(read)) * ratio).ceil() as u32,
             output_tokens: output.min(ask.max_tokens).max(1),
         }
     }
 
     /// Learns from the usage of an answer to `ask`.
+    ///
+    /// If it is known what a request reads from the cache, the ratio is that of the whole prompt. So the ratio does not
+    /// depend on what is in the cache.
     pub(super) fn learn(&mut self, ask: &Ask, usage: &Usage) {
         let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
-        let (real, estimated) = (usage.limited_input_tokens() as f64, f64::from(ask.cost.input_tokens));
+        let is_planned = ask.prefixes.is_some();
+        let real = if is_planned { usage.prompt_tokens() } else { usage.limited_input_tokens() } as f64;
+        let estimated = f64::from(ask.cost.input_tokens);
         self.pool.add(output);
         self.pool_input.add(real, estimated, self.pool.count.is_multiple_of(FADE));
         if self.templates.len() < TEMPLATES || self.templates.contains_key(&ask.template) {
@@ -152,12 +157,12 @@ mod tests {
     fn output_is_predicted_from_answers_and_capped_by_max_tokens() {
         let mut prediction = Prediction::default();
         let row = ask(100, 4096);
-        assert_eq!(prediction.cost(&row).output_tokens, 256);
+        assert_eq!(prediction.cost(&row, 0).output_tokens, 256);
 
         (0..50).for_each(|_| prediction.learn(&row, &used(100, 40)));
 
-        assert!((37..=44).contains(&prediction.cost(&row).output_tokens));
-        assert_eq!(prediction.cost(&ask(100, 16)).output_tokens, 16);
+        assert!((37..=44).contains(&prediction.cost(&row, 0).output_tokens));
+        assert_eq!(prediction.cost(&ask(100, 16), 0).output_tokens, 16);
     }
 
     #[test]
@@ -167,7 +172,7 @@ mod tests {
 
         (0..30).for_each(|_| prediction.learn(&row, &used(1000, 10)));
 
-        assert!((950..=1_000).contains(&prediction.cost(&row).input_tokens));
+        assert!((950..=1_000).contains(&prediction.cost(&row, 0).input_tokens));
     }
 
     #[test]
@@ -181,9 +186,9 @@ mod tests {
             prediction.learn(&cached, &used(50, 20));
         }
 
-        assert!(prediction.cost(&plain).input_tokens > 950);
-        assert!(prediction.cost(&cached).input_tokens < 100);
-        assert!(prediction.cost(&cached).output_tokens < 25);
+        assert!(prediction.cost(&plain, 0).input_tokens > 950);
+        assert!(prediction.cost(&cached, 0).input_tokens < 100);
+        assert!(prediction.cost(&cached, 0).output_tokens < 25);
     }
 
     #[test]
@@ -194,6 +199,6 @@ mod tests {
 
         (0..40).for_each(|_| prediction.learn(&row, &cached));
 
-        assert!(prediction.cost(&row).input_tokens < 100);
+        assert!(prediction.cost(&row, 0).input_tokens < 100);
     }
 }

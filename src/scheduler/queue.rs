@@ -10,7 +10,6 @@ use super::endpoint::{Endpoint, EndpointId};
 use super::entry::Entry;
 use super::pool::PoolState;
 use super::state::Scheduler;
-use super::step::GateId;
 
 /// A row that is refused again and again lets at most this many other rows go first. In this way, rows with many
 /// refusals take turns.
@@ -23,31 +22,9 @@ impl Scheduler {
         self.queue_last(entry, now);
     }
 
-    /// Accepts a row that other rows will wait for. Returns the gate behind which those rows must be put.
-    pub fn offer_leader(&mut self, planned: Planned, now: Instant) -> GateId {
-        let gate = self.gates.make();
-        let entry = Entry { leads: Some(gate), ..self.count_in(planned) };
-        self.queue_last(entry, now);
-        gate
-    }
-
-    /// Accepts a row that waits behind a gate. If the gate has already opened, the row is queued.
-    pub fn offer_behind(&mut self, planned: Planned, gate: GateId, now: Instant) {
-        let entry = self.count_in(planned);
-        let entry = if self.halted.is_none() { self.gates.put_behind(entry, gate) } else { Some(entry) };
-        if let Some(entry) = entry {
-            self.queue_last(entry, now);
-        }
-    }
-
     /// Notes that the input has no more rows.
     pub fn close_input(&mut self) {
         self.is_input_closed = true;
-    }
-
-    /// Opens a gate: the rows behind it are queued in their order, in front of the other rows of their pools.
-    pub(super) fn open_gate(&mut self, gate: GateId, now: Instant) {
-        self.gates.open(gate).into_iter().rev().for_each(|entry| self.queue_first(entry, now));
     }
 
     /// Queues a row behind the other rows of its pool.
@@ -71,15 +48,25 @@ impl Scheduler {
         });
     }
 
-    /// Queues a row in its pool, at the place that `place` returns. A row that this run can't answer any more is set
-    /// aside.
-    fn queue(&mut self, entry: Entry, now: Instant, place: impl FnOnce(&PoolState, &Entry) -> usize) {
-        if let Some((pool, entry)) = self.placed(entry, now) {
-            let state = &mut self.pools[pool];
-            let place = place(state, &entry);
-            state.ready.insert(place, entry);
-            self.endpoints[state.endpoint].ready += 1;
+    /// Queues a row in its pool, at the place that `place` returns, or behind the gate of a prefix that it shares. A row
+    /// that this run can't answer any more is set aside. Returns whether the row is in the queue of its pool.
+    pub(super) fn queue(
+        &mut self,
+        entry: Entry,
+        now: Instant,
+        place: impl FnOnce(&PoolState, &Entry) -> usize,
+    ) -> bool {
+        let Some((pool, mut entry)) = self.placed(entry, now) else { return false };
+        let endpoint = self.pools[pool].endpoint;
+        if let Err(gate) = self.take_turn(&mut entry, endpoint, now) {
+            self.gates.put_behind(entry, gate);
+            return false;
         }
+        let state = &mut self.pools[pool];
+        let place = place(state, &entry);
+        state.ready.insert(place, entry);
+        self.endpoints[endpoint].ready += 1;
+        true
     }
 
     /// Moves rows back to their queues when their next try is due.
@@ -92,11 +79,15 @@ impl Scheduler {
     /// Replaces the request of a row, and queues the row in the pool of the new request. Its tries are counted from 0
     /// again.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
-        let Entry { mut planned, attempts, leads, bytes, .. } = entry;
+        let mut entry = entry;
+        if let Some(endpoint) = self.endpoint_of_entry(&entry) {
+            self.give_up_lead(&mut entry, endpoint, now);
+        }
+        let Entry { mut planned, attempts, bytes, .. } = entry;
         planned.ask = ask;
         self.row_bytes -= bytes;
         let anew = self.count_in(planned);
-        self.queue_first(Entry { attempts, leads, ..anew }, now);
+        self.queue_first(Entry { attempts, ..anew }, now);
     }
 
     /// Notes a row that this run will not answer.
@@ -106,11 +97,12 @@ impl Scheduler {
         self.set_aside.push(entry.planned);
     }
 
-    /// Notes a row that this run will not answer, and opens the gate of the rows that waited for it.
-    pub(super) fn put_aside_and_open_gate(&mut self, entry: Entry, now: Instant) {
-        let leads = entry.leads;
+    /// Notes a row that this run will not answer. If it led others, the next one leads.
+    pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Entry, now: Instant) {
+        if let Some(endpoint) = self.endpoint_of_entry(&entry) {
+            self.give_up_lead(&mut entry, endpoint, now);
+        }
         self.put_aside(entry);
-        leads.into_iter().for_each(|gate| self.open_gate(gate, now));
     }
 
     /// Returns a row with its pool. If this run can't answer the row any more, the row is set aside.
@@ -122,7 +114,7 @@ impl Scheduler {
             endpoint.halted.is_none() && !endpoint.access.lacks(model)
         });
         if open.is_none() {
-            self.put_aside_and_open_gate(entry, now);
+            self.put_aside_and_give_up_lead(entry, now);
             return None;
         }
         open.map(|pool| (pool, entry))

@@ -19,6 +19,7 @@ use super::halt::Halt;
 use super::later::Later;
 use super::pool::PoolState;
 use super::step::Ticket;
+use super::warmth::Warmth;
 
 /// The scheduler of one run.
 pub struct Scheduler {
@@ -34,6 +35,7 @@ pub struct Scheduler {
     pub(super) max_in_flight: usize,
     pub(super) later: Later,
     pub(super) gates: Gates,
+    pub(super) warmth: Warmth,
     /// Bytes of the rows that wait or are in flight.
     pub(super) row_bytes: usize,
     pub(super) is_input_closed: bool,
@@ -50,6 +52,8 @@ pub struct Scheduler {
     pub(super) events: Vec<EventBody>,
     /// Whether the run has warned that an answer ended for an unknown reason.
     pub(super) is_unknown_end_told: bool,
+    /// Whether the run has said that the API does not cache a prefix.
+    pub(super) is_uncached_told: bool,
     /// Why nothing is sent, and since when.
     pub(super) bound_by: Option<(Reason, Instant)>,
     /// How long each reason has delayed the run.
@@ -74,6 +78,7 @@ impl Scheduler {
             max_in_flight: 0,
             later: Later::default(),
             gates: Gates::default(),
+            warmth: Warmth::default(),
             row_bytes: 0,
             is_input_closed: false,
             halt_watch,
@@ -84,6 +89,7 @@ impl Scheduler {
             canary_spend: Money::ZERO,
             events: Vec::new(),
             is_unknown_end_told: false,
+            is_uncached_told: false,
             bound_by: None,
             bound_for: BTreeMap::new(),
             rng,

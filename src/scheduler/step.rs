@@ -7,10 +7,6 @@ use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
-/// Identifies a gate. The rows behind a gate wait for another row, their leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GateId(pub(super) u32);
-
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    Ask, Cost, Expense, Identity, Interval, Job, JobId, JobKey, ModelClass, Money, Origin, Params, Planned, PoolId,
-    Purpose, RateLimits, Request, RowId, Speed, Terms,
+    Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Level, MarkPlace, ModelClass, Money, Origin,
+    Params, Planned, PoolId, PrefixId, Prefixes, Purpose, RateLimits, Request, RowId, Speed, Terms,
 };
 use claude_batch::journal::{Fsync, JournalOptions, Manifest, MemDisk, RunPaths, Start, Threading};
 use claude_batch::limiter::Headroom;
@@ -27,6 +27,19 @@ pub mod workload;
 pub const RESULTS: &str = "d/out.jsonl";
 /// The error log on a disk in memory.
 pub const ERRORS: &str = "d/out.errors.jsonl";
+
+/// Returns the row with these prefixes, from the shortest to the longest. Each is 20 tokens longer than the one before.
+pub fn prefixed(mut planned: Planned, prefixes: &[u64]) -> Planned {
+    let level = |(at, id): (usize, &u64)| Level {
+        id: PrefixId(*id),
+        tokens: 20 * (at as u32 + 1),
+        place: MarkPlace::Block { brace: 1 },
+        lifetime: Caching::FiveMinutes,
+    };
+    let levels = prefixes.iter().enumerate().map(level).collect();
+    planned.ask.prefixes = Some(Arc::new(Prefixes { levels, least_tokens: 10, extra_most: [Money::ZERO; 2] }));
+    planned
+}
 
 /// Returns a row of `class`. Its estimated input is `input_tokens`, and its answer can have up to `max_tokens` tokens.
 pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> Planned {

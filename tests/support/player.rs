@@ -137,7 +137,8 @@ impl<W: World> Player<W> {
                 _ => 500,
             };
             self.scheduler.on_head(ticket, status, &RateSignals::default(), None, self.now);
-            if status == 200 {
+            if let (Verdict::Answered(message), true) = (&verdict, self.rng.bool()) {
+                self.scheduler.on_begin(ticket, &message.usage, self.now);
                 self.world.on_answered_or_ended(row);
             }
         }

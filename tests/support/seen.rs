@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{
-    Dimension, EventBody, HaltReason, Job, JobId, Outcome, PoolId, RateSignals, Reason, RunEvent, Usage, Verdict,
+    Dimension, EventBody, HaltReason, Job, JobId, Marked, Outcome, PoolId, RateSignals, Reason, RunEvent, Usage,
+    Verdict,
 };
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
@@ -149,8 +150,14 @@ impl Transport for Watched {
 pub struct Hidden(pub Anthropic);
 
 impl Provider for Hidden {
-    fn encode(&self, request: &claude_batch::domain::Request, route: &Arc<PoolId>, stream: bool) -> WireRequest {
-        self.0.encode(request, route, stream)
+    fn encode(
+        &self,
+        request: &claude_batch::domain::Request,
+        marked: Option<&Marked>,
+        route: &Arc<PoolId>,
+        stream: bool,
+    ) -> WireRequest {
+        self.0.encode(request, marked, route, stream)
     }
 
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews {

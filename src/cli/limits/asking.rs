@@ -72,7 +72,7 @@ pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin
 pub(super) fn ask(server: &Server, catalog: &Catalog, model: &str) -> Result<Found, Stopped> {
     let class = catalog.class_of(model);
     let route = PoolId { provider: parts::PROVIDER.into(), account: "".into(), class, speed: Speed::Standard };
-    let request = server.provider.encode(&request(model), &Arc::new(route.clone()), false);
+    let request = server.provider.encode(&request(model), None, &Arc::new(route.clone()), false);
     let response = server.send(request).map_err(|error| failed(&error))?;
     let signals = server.provider.read_head(&response.head, &jiff::Timestamp::now).signals;
     let limits =

@@ -134,8 +134,12 @@ impl LevelFinder {
                 }
                 continue;
             }
-            let cut = if part.brace.is_none() { self.starts.cut(&bytes[1..bytes.len().max(2) - 1]) } else { None };
-            if let Some(cut) = cut.filter(|_| part.can_be_marked) {
+            let cut = if part.brace.is_none() && part.can_be_marked {
+                self.starts.cut(&bytes[1..bytes.len().max(2) - 1])
+            } else {
+                None
+            };
+            if let Some(cut) = cut {
                 let first = 1 + cut;
                 let share = part.weight * first as u64 / bytes.len() as u64;
                 hash = hash.bytes(&bytes[..first]);

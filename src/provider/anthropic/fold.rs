@@ -156,6 +156,11 @@ impl Fold {
         self.held_bytes
     }
 
+    /// Returns whether `message_start` has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Returns the usage known so far.
     pub(super) fn usage(&self) -> Usage {
         str::from_utf8(&members::text(&self.usage)).ok().and_then(usage::read).unwrap_or_default()

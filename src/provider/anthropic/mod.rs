@@ -29,7 +29,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
-use crate::domain::{PoolId, RateSignals, Request, Verdict};
+use crate::domain::{Marked, PoolId, RateSignals, Request, Verdict};
 
 /// Room for the headers of a request, including those that the transport and its client add. With less room, the map
 /// would have to grow, and would then be copied.
@@ -81,14 +81,14 @@ fn header(header: &'static str, value: &str) -> Result<HeaderValue, DialectError
 }
 
 impl Provider for Anthropic {
-    fn encode(&self, request: &Request, route: &Arc<PoolId>, stream: bool) -> WireRequest {
+    fn encode(&self, request: &Request, marked: Option<&Marked>, route: &Arc<PoolId>, stream: bool) -> WireRequest {
         let headers = if stream { self.stream.clone() } else { self.whole.clone() };
         WireRequest {
             route: route.clone(),
             method: Method::POST,
             path: "/v1/messages".into(),
             headers,
-            body: request::body(request, stream),
+            body: request::body(request, marked, stream),
             is_stream: stream,
         }
     }

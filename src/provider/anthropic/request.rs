@@ -1,24 +1,65 @@
 //! Writes the bodies of requests.
 //!
-//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
-//! `stream` is added, at the end.
+//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Two
+//! things are added: `stream`, at the end, and the marks of the prompt cache.
+//!
+//! A mark is a member of a block. A text that is written as a plain string is a short form of a list with one text
+//! block. So if such a text is marked, it is written in the long form, which means the same. All rows that share a
+//! prefix write it in the same form, whichever of their prefixes are marked.
 
 use bytes::Bytes;
 
-use crate::domain::Request;
+use crate::domain::{Caching, Level, MarkPlace, Marked, Request};
 use crate::provider::{Body, Splice};
 
 /// The text that asks for a stream. It begins with a comma if it follows other members.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
+/// The marks of the prompt cache, as a member that follows other members.
+const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
+const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
+const NO_MARK: &str = "";
 
-/// Returns the body of a request. With `stream`, the body asks for a stream.
-pub(super) fn body(request: &Request, stream: bool) -> Body {
+/// Returns the body of a request, with its marks. With `stream`, the body asks for a stream.
+pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool) -> Body {
     let json = request.json();
-    let body = Body::plain(json.clone());
+    let mut body = Body::plain(json.clone());
+    if let Some(Marked { prefixes, marks }) = marked
+        && let Some(last) = marks.last()
+    {
+        for (at, level) in prefixes.levels.iter().enumerate().take(last + 1) {
+            body = with_level(body, level, marks.has(at));
+        }
+    }
     let Some(members) = json.strip_suffix(b"}").filter(|_| stream) else { return body };
     let text = if members.len() > 1 { ASKS_FOR_STREAM } else { ASKS_ONLY_FOR_STREAM };
     body.with(Splice { at: members.len(), text: Bytes::from_static(text) })
+}
+
+/// Writes the text of a prefix in its long form, and marks its end if `is_marked`.
+fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
+    let mark = match level.lifetime {
+        _ if !is_marked => NO_MARK,
+        Caching::Hour => MARK_1H,
+        Caching::None | Caching::FiveMinutes => MARK_5M,
+    };
+    let insert = |body: Body, at: u32, text: Bytes| body.with(Splice { at: at as usize, text });
+    let fixed = |text: &'static str| Bytes::from_static(text.as_bytes());
+    const BEGIN: &str = r#"[{"type":"text","text":"#;
+    match level.place {
+        MarkPlace::Own => body,
+        MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
+        MarkPlace::Block { .. } => body,
+        MarkPlace::Text { start, end } => {
+            let body = insert(body, start, fixed(BEGIN));
+            insert(body, end, format!("{mark}}}]").into())
+        }
+        MarkPlace::Cut { start, cut, end } => {
+            let body = insert(body, start, fixed(BEGIN));
+            let body = insert(body, cut, format!(r#""{mark}}},{{"type":"text","text":""#).into());
+            insert(body, end, fixed("}]"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -31,7 +72,7 @@ mod tests {
     fn text(members: &[(&str, &str)], stream: bool) -> String {
         let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
         let params = Params(members.iter().map(|(name, json)| ((*name).into(), raw(json))).collect());
-        String::from_utf8(body(&Request::of(&params), stream).into_bytes().to_vec()).expect("a body is UTF-8")
+        String::from_utf8(body(&Request::of(&params), None, stream).into_bytes().to_vec()).expect("a body is UTF-8")
     }
 
     #[test]

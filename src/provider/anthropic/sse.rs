@@ -44,6 +44,10 @@ impl Decoder for SseDecoder {
         self.end.is_some()
     }
 
+    fn first_usage(&self) -> Option<Usage> {
+        self.fold.has_begun().then(|| self.fold.usage())
+    }
+
     fn held_bytes(&self) -> usize {
         // At the end both the parts and the whole message are in memory.
         self.lines.held() + 2 * self.fold.held_bytes()

@@ -8,6 +8,7 @@ mod access;
 mod blame;
 mod cap;
 mod health;
+mod marking;
 mod probe;
 mod retries;
 mod streaming;
@@ -20,6 +21,7 @@ use crate::domain::{Failure, HaltReason, PoolId, Reason};
 
 use access::Access;
 use health::Health;
+use marking::Marking;
 use probe::CanaryState;
 use retries::RetryQuota;
 use streaming::Streaming;
@@ -27,6 +29,7 @@ use streaming::Streaming;
 pub(super) use access::Forbidden;
 pub(super) use blame::{Blame, Tally};
 pub(super) use health::Sign;
+pub(super) use marking::CacheNews;
 pub use window::Window;
 
 /// The name of an endpoint: the part of a pool's id that identifies the endpoint.
@@ -58,6 +61,8 @@ pub(super) struct Endpoint {
     /// Why nothing more is sent to the endpoint; `None` while it has not halted.
     pub(super) halted: Option<HaltReason>,
     pub(super) access: Access,
+    /// Whether its prompt cache works.
+    pub(super) marking: Marking,
     /// Counts of how the attempts have ended so far.
     pub(super) tally: Tally,
     /// The canary that probes the endpoint.
@@ -82,6 +87,7 @@ impl Endpoint {
             ready: 0,
             halted: None,
             access: Access::default(),
+            marking: Marking::default(),
             tally: Tally::default(),
             canary: CanaryState::default(),
             has_last_tries: false,

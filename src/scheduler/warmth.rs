@@ -1,0 +1,179 @@
+//! Which prefixes are in the prompt cache, as far as is known.
+//!
+//! A prefix is cold, warming or warm. A cold prefix becomes warming when a row leads: its request is the first that is
+//! marked there. It becomes warm when the response to this request has begun and its usage shows a write or a read. A
+//! read means that an earlier run has written it. If the usage shows neither, the API does not cache this prefix, and
+//! it is not marked any more. A warm prefix becomes cold again when it was not used for its lifetime.
+//!
+//! The state is kept for each endpoint, because caches are not shared between accounts.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
+
+/// A prefix at an endpoint.
+pub(super) type Key = (usize, PrefixId);
+
+/// A warm prefix counts as cold this long before its lifetime ends. A request needs some time on its way.
+const RESERVE: Duration = Duration::from_secs(10);
+/// If a prefix was too short, others of at most this share of its length are too short as well.
+const SURELY_SHORTER: f64 = 0.97;
+/// When this many states are kept, those of cold prefixes are removed.
+const LEAST_PRUNED: usize = 1 << 16;
+
+/// What is known of a prefix. A cold prefix has no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A row leads.
+    Warming,
+    /// It can be read until this moment.
+    Warm(Instant),
+    /// The API does not cache it.
+    Uncached,
+}
+
+/// What a row has to do about its prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It can be sent. Its request reads what is cached.
+    Go(Plan),
+    /// It leads: its request also writes the prefixes `leads`.
+    Lead {
+        /// The cold prefixes that it writes.
+        leads: Marks,
+        /// How it is sent.
+        plan: Plan,
+    },
+    /// It waits for the leader of this prefix.
+    Wait(Key),
+}
+
+/// How a request uses the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The prefixes that are marked.
+    pub(super) marks: Marks,
+    /// How many of its estimated input tokens are probably read from the cache.
+    pub(super) read_tokens: u32,
+}
+
+/// What is known of all prefixes.
+#[derive(Debug, Default)]
+pub(super) struct Warmth {
+    states: HashMap<Key, State>,
+    pruned_at: usize,
+    /// For each shortest length that a model caches: the largest estimate of a prefix that turned out to be too short.
+    too_short: HashMap<u32, u32>,
+}
+
+impl Warmth {
+    /// Returns what a row has to do.
+    pub(super) fn turn(&self, endpoint: usize, prefixes: &Prefixes, now: Instant) -> Turn {
+        let state = |level: &Level| match self.states.get(&(endpoint, level.id)) {
+            Some(State::Warm(until)) if *until <= now => None,
+            state => state.copied(),
+        };
+        let levels = &prefixes.levels;
+        let warm = levels.iter().rposition(|level| matches!(state(level), Some(State::Warm(_))));
+        let mut cold = Vec::new();
+        for (at, level) in levels.iter().enumerate().skip(warm.map_or(0, |warm| warm + 1)) {
+            match state(level) {
+                Some(State::Warming) => return Turn::Wait((endpoint, level.id)),
+                None if !self.is_too_short(level, prefixes) => cold.push(at),
+                Some(State::Uncached | State::Warm(_)) | None => {}
+            }
+        }
+        let plan = self.plan(prefixes, warm, Marks::NONE);
+        if cold.is_empty() {
+            return Turn::Go(plan);
+        }
+        let slots = Prefixes::MOST_MARKS - plan.marks.count();
+        // Of many, the longest one, and the shortest ones, which most rows share.
+        let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
+        let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
+        Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
+    }
+
+    /// Returns how the request of a row is sent that leads `leads`.
+    pub(super) fn plan_of_leader(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Plan {
+        let is_warm =
+            |level: &Level| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now);
+        self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
+    }
+
+    fn plan(&self, prefixes: &Prefixes, warm: Option<usize>, leads: Marks) -> Plan {
+        let marks = warm.map_or(leads, |warm| leads.with(warm));
+        Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
+    }
+
+    /// Returns whether a prefix is too short for its model, because a longer one was.
+    fn is_too_short(&self, level: &Level, prefixes: &Prefixes) -> bool {
+        let known = self.too_short.get(&prefixes.least_tokens);
+        level.place != MarkPlace::Own
+            && level.tokens < 2 * prefixes.least_tokens
+            && known.is_some_and(|known| f64::from(level.tokens) <= f64::from(*known) * SURELY_SHORTER)
+    }
+
+    /// Notes that a row leads these prefixes.
+    pub(super) fn lead(&mut self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) {
+        self.prune(now);
+        for level in prefixes.marked(leads) {
+            self.states.insert((endpoint, level.id), State::Warming);
+        }
+    }
+
+    /// Notes that a request reads its longest marked prefix.
+    pub(super) fn note_read(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
+        for level in prefixes.marked(marks) {
+            if let Some(State::Warm(until)) = self.states.get_mut(&(endpoint, level.id)) {
+                *until = (*until).max(ends(level, sent_at));
+            }
+        }
+    }
+
+    /// Notes that the prefixes are in the cache since a request that was sent at `sent_at`.
+    pub(super) fn note_warm(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
+        for level in prefixes.marked(marks) {
+            self.states.insert((endpoint, level.id), State::Warm(ends(level, sent_at)));
+        }
+    }
+
+    /// Notes that the API did not cache the prefixes.
+    pub(super) fn note_uncached(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
+        for level in prefixes.marked(marks) {
+            self.states.insert((endpoint, level.id), State::Uncached);
+            if level.tokens < 2 * prefixes.least_tokens {
+                let known = self.too_short.entry(prefixes.least_tokens).or_default();
+                *known = level.tokens.max(*known);
+            }
+        }
+    }
+
+    /// Notes that a prefix that was thought to be in the cache is not.
+    pub(super) fn note_cold(&mut self, key: Key) {
+        self.states.remove(&key);
+    }
+
+    /// Returns whether a row leads a prefix.
+    pub(super) fn is_warming(&self, key: Key) -> bool {
+        self.states.get(&key) == Some(&State::Warming)
+    }
+
+    fn prune(&mut self, now: Instant) {
+        if self.states.len() > LEAST_PRUNED.max(2 * self.pruned_at) {
+            self.states.retain(|_, state| !matches!(state, State::Warm(until) if *until <= now));
+            self.pruned_at = self.states.len();
+        }
+    }
+}
+
+/// Returns until when a prefix can be read after a request that was sent at `sent_at`.
+fn ends(level: &Level, sent_at: Instant) -> Instant {
+    let lifetime = match level.lifetime {
+        Caching::Hour => Duration::from_secs(3_600),
+        Caching::None | Caching::FiveMinutes => Duration::from_secs(300),
+    };
+    sent_at + (lifetime - RESERVE)
+}
