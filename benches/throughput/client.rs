@@ -22,7 +22,7 @@ use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::quiet::Silent;
 use claude_batch::report::{Report, Reporter};
-use claude_batch::runner::input::{Earlier, InputPlan, feed, is_seekable, survey};
+use claude_batch::runner::input::{Earlier, InputOrder, InputPlan, feed, is_seekable, survey};
 use claude_batch::runner::{JournalLedger, LoopThread, Parts, Progress, commits, drive};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
@@ -199,7 +199,8 @@ impl<'a> Run<'a> {
         let (on_commit, commits) = commits();
         let (journal, _) = self.journal(&catalog, clock, on_commit)?;
         let (rows_in, rows) = mpsc::channel(FEED);
-        let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &Earlier::none(), &rows_in));
+        let reader =
+            std::thread::spawn(move || feed(&plan, InputOrder::AsWritten, &mut reading, &Earlier::none(), &rows_in));
         let (_stay_open, interrupts) = mpsc::channel(1);
         let parts = Parts {
             transport: Arc::new(transport),

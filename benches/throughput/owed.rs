@@ -16,7 +16,7 @@ use claude_batch::catalog::Catalog;
 use claude_batch::domain::Planned;
 use claude_batch::journal::{Disk, DiskFile, OpenMode, RealDisk};
 use claude_batch::runner::Incoming;
-use claude_batch::runner::input::{Earlier, feed};
+use claude_batch::runner::input::{Earlier, InputOrder, feed};
 use claude_batch::source::Input;
 use tokio::sync::{Notify, mpsc};
 
@@ -35,7 +35,8 @@ pub fn owed(url: &str, input: &Path, folder: &Path, at_once: usize) -> io::Resul
     let mut planner = planner(&Arc::new(Catalog::builtin()));
     let started = Instant::now();
     let (rows_in, rows) = mpsc::channel(FEED);
-    let reader = std::thread::spawn(move || feed(&plan, None, &mut planner, &Earlier::none(), &rows_in));
+    let reader =
+        std::thread::spawn(move || feed(&plan, InputOrder::AsWritten, &mut planner, &Earlier::none(), &rows_in));
     let open = |name: &str| RealDisk::default().open(&folder.join(name), OpenMode::Edit).map(Arc::from);
     let files = Files { lines: open("out.jsonl")?, written: 0, marks: open("marks")? };
     let lines = files.lines.clone();

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Cost, Expense, Interval, PoolId, Prefixes, Request, Terms};
+use super::{Caching, Cost, Expense, Interval, Money, PoolId, Prefixes, Request, Terms};
 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
@@ -41,6 +41,20 @@ pub struct Ask {
     pub purpose: Purpose,
     /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
+}
+
+impl Ask {
+    /// Raises the highest cost of an answer, because the request is marked for the prompt cache for up to `lifetime`.
+    pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
+        let [minutes, hour] = prefixes.extra_most;
+        if let Some(expense) = &mut self.expense {
+            expense.most += match lifetime {
+                Caching::None => Money::ZERO,
+                Caching::FiveMinutes => minutes,
+                Caching::Hour => hour,
+            };
+        }
+    }
 }
 
 /// Why a request is sent for a row.

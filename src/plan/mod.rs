@@ -45,6 +45,7 @@ pub(crate) use load::tests as load_tests;
 pub use load::{Group, Load, Sampled};
 pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
+pub(crate) use prefix::{Before, StreamCensus};
 pub use prefix::{CachePlan, CacheRates, CacheSetting, GroupCaching, PrefixCensus, Unmarked, UnmarkedReason};
 pub use seen::Seen;
 pub use unknown::UnknownModel;

@@ -90,7 +90,7 @@ impl NewRun<'_> {
         // An interrupted reading is incomplete, so its result can't be used.
         self.check_interrupted()?;
         let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
-        survey.decide_caching(self.prompt_cache(), catalog, &limits_of, false);
+        survey.decide_caching(self.prompt_cache(), catalog, &limits_of);
         Ok(survey)
     }
 }

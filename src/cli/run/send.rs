@@ -10,11 +10,11 @@ use super::super::{lockdown, parts, say, simulator};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{EventBody, RunEvent, RunForecast};
+use crate::domain::{EventBody, PromptCache, RunEvent, RunForecast};
 use crate::journal::{Journal, Recovered};
 use crate::plan::Repeats;
 use crate::report::{self, Report, Reporter, ViewOptions};
-use crate::runner::input::{Earlier, Survey, feed};
+use crate::runner::input::{Earlier, InputOrder, Survey, feed};
 use crate::runner::{Commit, Finish, Incoming, JournalLedger, Parts, drive};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
@@ -139,15 +139,29 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
     ) -> Result<mpsc::Receiver<Incoming>> {
         let (rows_in, rows) = mpsc::channel(FEED);
-        let mut planner = self.planner(catalog);
-        if let Some(survey) = survey {
-            planner = planner
+        let cache = self.prompt_cache();
+        let planner = || match survey {
+            Some(survey) => self
+                .planner(catalog)
                 .with_repeats(Repeats::clone(&survey.repeats))
-                .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts());
-        }
+                .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts()),
+            None if cache == PromptCache::Off => self.planner(catalog),
+            None => self.planner(catalog).finding_prefixes(&self.plan.options.fixed_starts()),
+        };
+        let is_stream = survey.is_none();
+        let is_by_group = survey.is_some_and(|survey| survey.caching.is_ordered);
         let places = survey.and_then(|survey| self.places(survey, catalog));
+        let (mut finder, mut planner) = (is_by_group.then(&planner), planner());
         let plan = self.plan.clone();
-        let reader = move || feed(&plan, places.as_ref(), &mut planner, &earlier, &rows_in);
+        let reader = move || {
+            let order = match (&mut finder, &places) {
+                (Some(finder), _) => InputOrder::ByGroup(finder),
+                (None, Some(places)) => InputOrder::Places(places),
+                (None, None) if is_stream && cache != PromptCache::Off => InputOrder::AsItComes(cache),
+                (None, None) => InputOrder::AsWritten,
+            };
+            feed(&plan, order, &mut planner, &earlier, &rows_in);
+        };
         std::thread::Builder::new().name("reader".to_owned()).spawn(reader)?;
         Ok(rows)
     }

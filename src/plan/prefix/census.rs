@@ -104,6 +104,17 @@ impl PrefixCensus {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }
 
+    /// Returns how many rows have a prefix, and the number of the last of them; `None` for a prefix that at most one row
+    /// has.
+    pub(super) fn last_of(&self, level: &Level) -> Option<(u32, u32)> {
+        self.nodes.get(&level.id.0).map(|node| (node.rows, node.last))
+    }
+
+    /// Returns the number of different prefixes.
+    pub(super) fn distinct(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Returns the number of prefixes that several rows have.
     pub fn shared(&self) -> usize {
         self.nodes.len()

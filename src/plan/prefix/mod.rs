@@ -26,8 +26,10 @@ mod census;
 mod decide;
 mod finder;
 mod levels;
+mod stream;
 
 pub use census::PrefixCensus;
 pub use decide::{CachePlan, CacheRates, CacheSetting, GroupCaching, Unmarked, UnmarkedReason};
 pub(super) use finder::PrefixFinder;
 pub(super) use levels::wants_parts;
+pub(crate) use stream::{Before, StreamCensus};

@@ -12,14 +12,10 @@ const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {
     /// Decides what is cached, and sets what is expected of it. `limits_of` returns the limits with which the run
-    /// begins. `can_be_ordered` says whether the rows of the input can be read in any order.
-    pub fn decide_caching(
-        &mut self,
-        cache: PromptCache,
-        catalog: &Catalog,
-        limits_of: &dyn Fn(&PoolId) -> RateLimits,
-        can_be_ordered: bool,
-    ) {
+    /// begins.
+    pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
+        // Unnamed rows with the same request are told apart by their order.
+        let can_be_ordered = self.is_random_access && self.repeats.is_empty();
         let load = &self.load;
         let rates = |group: usize| {
             let Some(group) = load.groups().get(group) else { return CacheRates::default() };

@@ -4,28 +4,39 @@ use std::collections::HashSet;
 
 use tokio::sync::mpsc;
 
-use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, RowId, quoted};
+use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, PromptCache, RowId, quoted};
 use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::SourceError;
 
+use super::group_order::GroupOrder;
 use super::incoming::{HasBegun, Incoming};
-use super::planned_rows::{PlannedRows, RowDecision, Step};
+use super::pipe::{self, Window};
+use super::planned_rows::{PlannedRows, RowDecision, Step, step_of};
 use super::reading::Reading;
 use super::row_sender::RowSender;
 use super::{Earlier, InputPlan, Places, is_seekable};
 
-/// Reads rows and passes them to the loop, until the input or the loop ends. Rows are read from the first to the last,
-/// or from several places of the input alternately. Run this function on a thread of its own.
+/// The order in which the rows of an input are read.
+pub enum InputOrder<'a> {
+    /// From the first row to the last.
+    AsWritten,
+    /// From the first row to the last, with a short delay so that shared prefixes are known in time. It is for pipes.
+    AsItComes(PromptCache),
+    /// From several places alternately.
+    Places(&'a Places),
+    /// Group by group: rows with the same cached prefix come one after the other. The planner finds the prefixes.
+    ByGroup(&'a mut Planner),
+}
+
+/// Reads rows and passes them to the loop, until the input or the loop ends. Run this function on a thread of its own.
 pub fn feed(
     plan: &InputPlan,
-    places: Option<&Places>,
+    order: InputOrder<'_>,
     planner: &mut Planner,
     earlier: &Earlier,
     rows: &mpsc::Sender<Incoming>,
 ) {
-    let readings = places.map_or_else(|| vec![Reading::whole(plan)], |places| places.readings(plan));
-    let mut places_rows: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
     let mut feeder = Feeder {
         planner,
         earlier,
@@ -34,25 +45,18 @@ pub fn feed(
         warned: HashSet::new(),
         has_begun: HasBegun::No,
     };
-    loop {
-        let mut has_more = false;
-        for planned_rows in &mut places_rows {
-            match feeder.turn(planned_rows) {
-                Ok(Turn::Sent) => has_more = true,
-                Ok(Turn::Ended) => {}
-                Ok(Turn::LoopGone) => return,
-                Err(error) => {
-                    // Sending fails only if the loop has ended, and then nobody needs the error.
-                    feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun));
-                    return;
-                }
-            }
-        }
-        if !has_more {
-            break;
-        }
+    let fed = match order {
+        InputOrder::AsWritten => feeder.feed_alternately(plan, vec![Reading::whole(plan)]),
+        InputOrder::AsItComes(cache) => feeder.feed_as_it_comes(plan, cache),
+        InputOrder::Places(places) => feeder.feed_alternately(plan, places.readings(plan)),
+        InputOrder::ByGroup(finder) => feeder.feed_by_group(plan, finder),
+    };
+    match fed {
+        Ok(Fed::All) => _ = feeder.sender.send_skipped(),
+        Ok(Fed::LoopGone) => {}
+        // Sending fails only if the loop has ended, and then nobody needs the error.
+        Err(error) => _ = feeder.sender.send(Incoming::Failed(error.to_string(), feeder.has_begun)),
     }
-    feeder.sender.send_skipped();
 }
 
 struct Feeder<'a> {
@@ -66,6 +70,14 @@ struct Feeder<'a> {
     has_begun: HasBegun,
 }
 
+/// How feeding ended.
+enum Fed {
+    /// All rows were passed on.
+    All,
+    /// The loop has ended.
+    LoopGone,
+}
+
 /// How the turn of one place of the input ended.
 enum Turn {
     /// A row to be sent was passed on.
@@ -77,47 +89,128 @@ enum Turn {
 }
 
 impl Feeder<'_> {
+    /// Passes on the rows of several readings, in turn.
+    fn feed_alternately(&mut self, plan: &InputPlan, readings: Vec<Reading>) -> Result<Fed, SourceError> {
+        let mut all: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
+        loop {
+            let mut has_more = false;
+            for planned_rows in &mut all {
+                match self.turn(planned_rows)? {
+                    Turn::Sent => has_more = true,
+                    Turn::Ended => {}
+                    Turn::LoopGone => return Ok(Fed::LoopGone),
+                }
+            }
+            if !has_more {
+                return Ok(Fed::All);
+            }
+        }
+    }
+
+    /// Passes on all rows group by group.
+    fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner) -> Result<Fed, SourceError> {
+        let order = GroupOrder::find(plan, finder, self.earlier)?;
+        for _ in 0..order.done {
+            if !self.sender.skip() {
+                return Ok(Fed::LoopGone);
+            }
+        }
+        for (reading, rows) in order.readings(plan) {
+            let mut planned_rows = PlannedRows::new(reading.take_rows(rows), plan.skip);
+            while let Turn::Sent = match self.turn(&mut planned_rows)? {
+                Turn::LoopGone => return Ok(Fed::LoopGone),
+                turn => turn,
+            } {}
+        }
+        order.damage.map_or(Ok(Fed::All), Err)
+    }
+
+    /// Passes on the rows of a pipe.
+    fn feed_as_it_comes(&mut self, plan: &InputPlan, cache: PromptCache) -> Result<Fed, SourceError> {
+        let Ok(reads) = pipe::read_on_a_thread(Reading::whole(plan)) else {
+            return self.feed_alternately(plan, vec![Reading::whole(plan)]);
+        };
+        let mut window = Window::new(cache);
+        loop {
+            let read = pipe::next(&reads, !window.is_waiting());
+            let (mut all, mut is_over, mut failed) = (false, false, None);
+            match read {
+                Ok(Some(Ok(read))) => {
+                    let Some(step) = step_of(read, plan.skip, self.planner, self.earlier) else { continue };
+                    self.items_of(step).for_each(|item| window.push(item));
+                }
+                Ok(Some(Err(error))) => (all, failed) = (true, Some(error)),
+                Ok(None) => (all, is_over) = (true, true),
+                Err(()) => all = true,
+            }
+            while let Some(item) = window.pop(all) {
+                if !self.pass(item) {
+                    return Ok(Fed::LoopGone);
+                }
+            }
+            match failed {
+                Some(error) => return Err(error),
+                None if is_over => return Ok(Fed::All),
+                None => {}
+            }
+        }
+    }
+
     /// Passes on rows, up to and including the next row to be sent.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
-        while let Some(Step { recognized, warnings, row, .. }) = planned_rows.next(self.planner, self.earlier)? {
-            if let Some(text) = recognized
-                && !self.sender.send(Incoming::Recognized(text))
-            {
-                return Ok(Turn::LoopGone);
-            }
-            for text in warnings {
-                if self.warned.insert(text.clone()) && !self.sender.send(Incoming::Warning(text)) {
-                    return Ok(Turn::LoopGone);
+        while let Some(step) = planned_rows.next(self.planner, self.earlier)? {
+            for item in self.items_of(step) {
+                let ends_turn = matches!(item, Incoming::Planned(_));
+                match (self.pass(item), ends_turn) {
+                    (false, _) => return Ok(Turn::LoopGone),
+                    (true, true) => return Ok(Turn::Sent),
+                    (true, false) => {}
                 }
-            }
-            let Some(row) = row else { continue };
-            self.has_begun = HasBegun::Yes;
-            let item = match row {
-                // Here a repeated label is not a mistake: if several rows have the same name and the same request, all
-                // of them are done.
-                RowDecision::Done(named) => {
-                    self.is_repeated(named.row, &named.identity);
-                    None
-                }
-                RowDecision::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
-                    Some(repeated(planned))
-                }
-                RowDecision::Planned(_, planned, state) => by_state(planned, state, self.earlier),
-                RowDecision::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
-                RowDecision::Broken(broken) => Some(Incoming::Broken(broken)),
-            };
-            let ends_turn = matches!(item, Some(Incoming::Planned(_)));
-            let is_taken = match item {
-                Some(item) => self.sender.send(item),
-                None => self.sender.skip(),
-            };
-            match (is_taken, ends_turn) {
-                (false, _) => return Ok(Turn::LoopGone),
-                (true, true) => return Ok(Turn::Sent),
-                (true, false) => {}
             }
         }
         Ok(Turn::Ended)
+    }
+
+    /// Passes on an item. Returns whether the loop still receives items.
+    fn pass(&mut self, item: Incoming) -> bool {
+        match item {
+            Incoming::Skipped(_) => self.sender.skip(),
+            item => self.sender.send(item),
+        }
+    }
+
+    /// Returns the items of a row: what was said about it, and the row itself at the end.
+    fn items_of(&mut self, step: Step) -> impl Iterator<Item = Incoming> + use<> {
+        let Step { recognized, warnings, row, .. } = step;
+        let mut told: Vec<Incoming> = recognized.map(Incoming::Recognized).into_iter().collect();
+        for text in warnings {
+            if self.warned.insert(text.clone()) {
+                told.push(Incoming::Warning(text));
+            }
+        }
+        let row = row.map(|row| {
+            self.has_begun = HasBegun::Yes;
+            self.item_of(row).unwrap_or(Incoming::Skipped(1))
+        });
+        told.into_iter().chain(row)
+    }
+
+    /// Returns the item for a row; `None` if the row is skipped.
+    fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
+        match row {
+            // Here a repeated label is not a mistake: if several rows have the same name and the same request, all of them
+            // are done.
+            RowDecision::Done(named) => {
+                self.is_repeated(named.row, &named.identity);
+                None
+            }
+            RowDecision::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
+                Some(repeated(planned))
+            }
+            RowDecision::Planned(_, planned, state) => by_state(planned, state, self.earlier),
+            RowDecision::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
+            RowDecision::Broken(broken) => Some(Incoming::Broken(broken)),
+        }
     }
 
     fn is_repeated(&mut self, row: RowId, identity: &Identity) -> bool {

@@ -16,7 +16,9 @@
 
 mod caching;
 mod feed;
+mod group_order;
 mod incoming;
+mod pipe;
 mod places;
 mod planned_rows;
 mod read_ahead;
@@ -26,7 +28,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use feed::feed;
+pub use feed::{InputOrder, feed};
 pub use incoming::{HasBegun, Incoming};
 pub use places::Places;
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub(super) struct Step {
     pub(super) recognized: Option<String>,
     /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
-    /// The number of the input, from 0. At the end of an input, this number means nothing.
-    pub(super) input: usize,
+    /// The place of the row; `None` at the end of an input.
+    pub(super) place: Option<RowPlace>,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowDecision>,
     /// If `--map-model` replaced the row's model: the number of the pair that replaced it.
@@ -51,25 +51,32 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
 
     /// Plans the next row; returns `None` at the end.
     pub(super) fn next(&mut self, planner: &mut Planner, earlier: &Earlier) -> Result<Option<Step>, SourceError> {
-        while let Some(Read { recognized, mut warnings, row }) = self.reading.next().transpose()? {
-            let Some((place, item)) = row else {
-                return Ok(Some(Step { recognized, warnings, input: 0, row: None, mapped: None }));
-            };
-            let (row, mapped) = match item {
-                // Rows that are left out are planned too, because the planner counts all rows with the same request.
-                Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
-                Item::Broken(broken) => {
-                    (RowDecision::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None)
-                }
-            };
-            let notices = planner.take_notices();
-            if place.index >= self.skip {
-                warnings.extend(notices.iter().map(ToString::to_string));
-                return Ok(Some(Step { recognized, warnings, input: place.input, row: Some(row), mapped }));
+        while let Some(read) = self.reading.next().transpose()? {
+            if let Some(step) = step_of(read, self.skip, planner, earlier) {
+                return Ok(Some(step));
             }
         }
         Ok(None)
     }
+}
+
+/// Plans a row; returns `None` for a row that is left out at the start, because its number is below `skip`.
+pub(super) fn step_of(read: Read, skip: u64, planner: &mut Planner, earlier: &Earlier) -> Option<Step> {
+    let Read { recognized, mut warnings, row } = read;
+    let Some((place, item)) = row else {
+        return Some(Step { recognized, warnings, place: None, row: None, mapped: None });
+    };
+    let (row, mapped) = match item {
+        // Rows that are left out are planned too, because the planner counts all rows with the same request.
+        Item::Row(row) => (planned(planner, *row, place, earlier), planner.mapped()),
+        Item::Broken(broken) => (RowDecision::Broken(Box::new(BrokenRow { index: place.index, ..*broken })), None),
+    };
+    let notices = planner.take_notices();
+    if place.index < skip {
+        return None;
+    }
+    warnings.extend(notices.iter().map(ToString::to_string));
+    Some(Step { recognized, warnings, place: Some(place), row: Some(row), mapped })
 }
 
 fn planned(planner: &mut Planner, row: Row, place: RowPlace, earlier: &Earlier) -> RowDecision {

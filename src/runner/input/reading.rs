@@ -35,6 +35,8 @@ pub(super) struct Reading {
     index: u64,
     begin: Option<Position>,
     end: Option<RowPlace>,
+    /// How many rows are still read; `None` for all.
+    rows_left: Option<usize>,
     reader: Option<Reader>,
     recognized: Option<String>,
 }
@@ -42,7 +44,21 @@ pub(super) struct Reading {
 impl Reading {
     /// Reads all rows of all inputs.
     pub(super) fn whole(plan: &InputPlan) -> Self {
-        Self { plan: plan.clone(), input: 0, index: 0, begin: None, end: None, reader: None, recognized: None }
+        Self {
+            plan: plan.clone(),
+            input: 0,
+            index: 0,
+            begin: None,
+            end: None,
+            rows_left: None,
+            reader: None,
+            recognized: None,
+        }
+    }
+
+    /// Ends after this many rows.
+    pub(super) fn take_rows(self, rows: usize) -> Self {
+        Self { rows_left: Some(rows), ..self }
     }
 
     /// Reads from `from` to the row before `to`. A `from` of `None` is the first row, and a `to` of `None` is the end.
@@ -58,6 +74,9 @@ impl Reading {
     /// row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
+            if self.rows_left == Some(0) {
+                self.input = self.plan.inputs.len();
+            }
             let Some(input) = self.plan.inputs.get(self.input) else { return Ok(None) };
             let reader = match &mut self.reader {
                 Some(reader) => reader,
@@ -92,6 +111,7 @@ impl Reading {
                 }
                 Some(item) => {
                     self.index += 1;
+                    self.rows_left = self.rows_left.map(|rows| rows - 1);
                     let is_left_out = place.index < self.plan.skip;
                     let warnings = if is_left_out { Vec::new() } else { warnings };
                     let (recognized, row) = (self.recognized.take(), Some((place, item)));

@@ -67,6 +67,8 @@ pub struct Survey {
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
+    /// Whether reading can begin at any row.
+    pub(crate) is_random_access: bool,
     /// The streams, and the formats that the program recognized in them.
     pub(crate) recognized: Vec<String>,
     /// Warnings, without repetitions.
@@ -106,7 +108,8 @@ pub fn survey(
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
         read_all(&mut rows, planner, earlier, shown, plan.requests)
     })?;
-    if !plan.inputs.iter().all(|input| is_random_access(input, plan)) {
+    survey.is_random_access = plan.inputs.iter().all(|input| is_random_access(input, plan));
+    if !survey.is_random_access {
         survey.layout = Layout::default();
     }
     if !suspects.is_empty() {
@@ -129,7 +132,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     loop {
-        let Step { recognized, warnings, input, row, mapped } = match rows.next(planner, earlier) {
+        let Step { recognized, warnings, place, row, mapped } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error @ SourceError::Damaged { .. }) if survey.rows > 0 => {
@@ -143,7 +146,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
         if let Some(pair) = mapped {
             *survey.mapped.entry(pair).or_default() += 1;
         }
-        if row.is_some() {
+        if let Some(RowPlace { input, .. }) = place {
             survey.rows_of_inputs.resize(survey.rows_of_inputs.len().max(input + 1), 0);
             survey.rows_of_inputs[input] += 1;
         }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::domain::RateLimits;
+use crate::domain::{PromptCache, RateLimits};
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::runner::Progress;
 
@@ -27,7 +27,7 @@ fn a_reader_that_waits_for_a_full_channel_ends_when_the_receiver_is_dropped() {
     let (plan, _file) = rows(1_000);
     let (out, mut arrived) = mpsc::channel(4);
 
-    let reader = std::thread::spawn(move || feed(&plan, None, &mut planner(), &Earlier::none(), &out));
+    let reader = std::thread::spawn(move || feed(&plan, InputOrder::AsWritten, &mut planner(), &Earlier::none(), &out));
     let first = arrived.blocking_recv();
     drop(arrived);
 
@@ -181,7 +181,8 @@ fn prompt(number: usize) -> String {
 fn items_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Vec<Incoming> {
     let (out, mut arrived) = mpsc::channel(4);
     std::thread::scope(|scope| {
-        scope.spawn(move || feed(plan, places, &mut planner(), &earlier, &out));
+        let order = places.map_or(InputOrder::AsWritten, InputOrder::Places);
+        scope.spawn(move || feed(plan, order, &mut planner(), &earlier, &out));
         std::iter::from_fn(|| arrived.blocking_recv()).collect()
     })
 }
@@ -244,4 +245,48 @@ fn done_but_every_third() -> Earlier {
 fn planner() -> Planner {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     Planner::new(RequestDefaults::default(), dialect, Arc::new(Catalog::builtin()), "anthropic".into(), "".into())
+}
+
+#[test]
+fn rows_of_many_prefixes_are_read_group_by_group_with_their_own_numbers_and_lines() {
+    let long = |group: u64| format!("Instructions {group}. {}", "Read the text with care. ".repeat(400));
+    let row = |row: u64| match row {
+        77 => "{broken}\n".to_owned(),
+        _ => {
+            let system = if row % 10 == 9 { "short".to_owned() } else { long(row % 50) };
+            format!(
+                "{{\"id\":{row},\"system\":\"{system}\",\"prompt\":\"Text {row}\",\"model\":\"claude-sonnet-5\"}}\n"
+            )
+        }
+    };
+    let (plan, _file) = file(".jsonl", &(0..500).map(row).collect::<String>());
+    let mut survey = survey(&plan, &mut planner().finding_prefixes(&[]), &Earlier::none(), 1, &Progress::default())
+        .expect("the file can be read");
+    survey.decide_caching(PromptCache::Auto, &Catalog::builtin(), &|_| RateLimits::new(5, 1_000_000, 1_000_000));
+    assert!(survey.caching.is_ordered, "at five rows a minute, a prefix does not live until its next row");
+    assert_eq!((survey.caching.prefixes, survey.caching.rows), (45, 449));
+
+    let with_caching = || planner().with_caching(survey.caching.clone(), &[]);
+    let (out, mut arrived) = mpsc::channel(4);
+    let by_group: Vec<Incoming> = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            feed(&plan, InputOrder::ByGroup(&mut with_caching()), &mut with_caching(), &Earlier::none(), &out);
+        });
+        std::iter::from_fn(|| arrived.blocking_recv()).collect()
+    });
+
+    let numbers = numbers(&by_group);
+    assert_eq!(&numbers[..12], [0, 50, 100, 150, 200, 250, 300, 350, 400, 450, 1, 51]);
+    let mut sorted = numbers.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..500).filter(|row| *row != 77).collect::<Vec<_>>());
+    assert_eq!(by_group.iter().filter(|fed| is_broken(fed)).count(), 1);
+    let is_right = |fed: &Incoming| match fed {
+        Incoming::Planned(planned) => {
+            let job = &planned.job;
+            (job.custom_id.clone(), job.origin.line) == (job.id.0.to_string(), job.id.0 + 1)
+        }
+        _ => true,
+    };
+    assert!(by_group.iter().all(is_right));
 }

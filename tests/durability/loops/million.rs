@@ -18,7 +18,7 @@ use claude_batch::journal::{
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{ReplyHead, WireRequest};
-use claude_batch::runner::input::{Earlier, InputPlan, feed, survey};
+use claude_batch::runner::input::{Earlier, InputOrder, InputPlan, feed, survey};
 use claude_batch::runner::{JournalLedger, Parts, Progress, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, StreamMode, Window};
 use claude_batch::source::{Input, Options};
@@ -158,7 +158,7 @@ fn run(input: &Path, folder: &Path) {
     };
     let (rows_in, rows) = mpsc::channel(256);
     let mut reading = planner().with_repeats(looked.repeats);
-    let reader = std::thread::spawn(move || feed(&plan, None, &mut reading, &earlier, &rows_in));
+    let reader = std::thread::spawn(move || feed(&plan, InputOrder::AsWritten, &mut reading, &earlier, &rows_in));
     let (_interrupts_in, interrupts) = mpsc::channel(1);
     let config = support::config(RateLimits::NONE, Window::fixed(64), 1);
     let parts = Parts {
