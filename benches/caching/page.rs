@@ -9,13 +9,13 @@ use crate::random::Random;
 /// Returns the page.
 pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
     let mut text = String::from(HEAD);
-    text += "| workload | rows | | cost | of the cheapest | of no cache | writes | expected | time | of a warm cache | without cache | 429s | |\n\
-             |---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
+    text += "| workload | rows | | cost | of the cheapest | of no cache | writes | expected | time | of a warm cache | of no prefixes | without cache | 429s | |\n\
+             |---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
     for one in judged {
         let misses = one.misses();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | ${:.3} | {:.4} | {:.4} | {} | {} | {:.0} s | {:.4} | {:.0} s | {} | {} |",
+            "| {} | {} | {} | ${:.3} | {:.4} | {:.4} | {} | {} | {:.0} s | {:.4} | {:.4} | {:.0} s | {} | {} |",
             one.name,
             one.rows,
             one.about,
@@ -26,6 +26,7 @@ pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
             one.cheapest.writes,
             one.auto.seconds,
             one.of_warm(),
+            one.of_free(),
             one.off.seconds,
             one.auto.refused,
             if misses.is_empty() { "holds".to_owned() } else { format!("**misses**: {}", misses.join("; ")) },
@@ -116,7 +117,8 @@ the simulated API, on virtual time. The simulated API counts and bills all token
 that is long enough for the model, is written once for five minutes and read by all other rows. It is computed from the
 tokens that the simulated API counts, and from its prices. *Of no cache* is the cost divided by the cost without
 caching. *Expected* is the number of cache entries that the cheapest plan writes. *Of a warm cache* is the time divided
-by the time of the same run on a cache that contains all prefixes from the start. The bars: at most {MOST_COST} of the
+by the time of the same run on a cache that contains all prefixes from the start. *Of no prefixes* is the time divided
+by the time of the same rows without the prefixes that are cached: nothing is written, and no row waits. The bars: at most {MOST_COST} of the
 cheapest plan, at most {MOST_OF_PLAIN} of no cache, exactly as many writes as expected, and at most {MOST_TIME} of the time
 on a warm cache.
 

@@ -32,6 +32,32 @@ pub struct Row {
     pub chunks: Vec<Chunk>,
 }
 
+impl Row {
+    /// Returns the same row with a single word in place of each of the first `chunks` chunks.
+    pub fn without(&self, chunks: usize) -> Self {
+        let Ok(mut line) = serde_json::from_str::<Value>(&self.line) else { return self.clone() };
+        let mut left = chunks;
+        let mut shorten = |text: &mut Value| {
+            if left > 0 {
+                *text = json!("x");
+                left -= 1;
+            }
+        };
+        let mut each = |content: &mut Value| match content {
+            Value::Array(blocks) => blocks.iter_mut().for_each(|block| shorten(&mut block["text"])),
+            Value::String(_) => shorten(content),
+            _ => {}
+        };
+        each(&mut line["system"]);
+        let messages = line["messages"].as_array_mut().expect("a row has messages");
+        messages.iter_mut().for_each(|message| each(&mut message["content"]));
+        if line["system"].is_null() {
+            line.as_object_mut().expect("a row is an object").remove("system");
+        }
+        Self { model: self.model, line: line.to_string(), chunks: self.chunks[chunks..].to_vec() }
+    }
+}
+
 /// A workload.
 pub struct Case {
     /// A short name.

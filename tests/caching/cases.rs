@@ -187,12 +187,12 @@ fn unique(size: Size) -> Case {
 
 /// One long prefix. Requests are the limit, if it is cached.
 fn one_prefix(size: Size) -> Case {
-    let tokens = rows(size, 8_000, 2_500) as u64;
+    let tokens = rows(size, 8_000, 1_100) as u64;
     let row = move |number: usize| {
         Draft::new(number).system(content(SYSTEM, 0), tokens).user(content(QUESTION, number), 60).row()
     };
     let about = format!("a prefix of {tokens} tokens for all rows, tier 2");
-    let case = Case::new("j one prefix", about, rows(size, 2_000, 300), row);
+    let case = Case::new("j one prefix", about, rows(size, 2_000, 900), row);
     Case { limits: TIER_2, burst: Burst::Time(Duration::from_secs(10)), ..case }
 }
 

@@ -93,6 +93,43 @@ pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
     sum
 }
 
+/// Returns the same workload without all that the cheapest plan caches: what is left of each prompt is what a row needs
+/// that waits for nothing and reads all its prefixes.
+pub fn without_prefixes(case: &Case) -> Case {
+    let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
+    let rows: Vec<Row> = (0..case.rows).map(|number| (case.row)(number)).collect();
+    rows.iter().for_each(|row| tries.entry(row.model).or_default().add(row));
+    let models = presets::models();
+    let least = |name: &str| {
+        let is_named = |id: &str| id == name;
+        let found =
+            models.iter().find(|model| is_named(&model.id) || model.aliases.iter().any(|alias| is_named(alias)));
+        found.map_or(0, |model| model.cache_min_tokens)
+    };
+    let cached = |row: &Row| {
+        let (mut node, mut length, mut cached) = (&tries[row.model], 0, 0);
+        for (at, chunk) in row.chunks.iter().enumerate() {
+            node = &node.longer[&(chunk.content, chunk.tokens)];
+            length += chunk.tokens;
+            cached = if node.rows > 1 && length >= least(row.model) { at + 1 } else { cached };
+        }
+        cached
+    };
+    let rows: Vec<Row> = rows.iter().map(|row| row.without(cached(row))).collect();
+    let left = Case::new(&case.name, &*case.about, case.rows, move |number| rows[number].clone());
+    Case {
+        template: case.template.as_ref().map(|_| "x {{q}}".to_owned()),
+        limits: case.limits,
+        burst: case.burst,
+        at_once: case.at_once,
+        output: case.output,
+        first_token: case.first_token,
+        is_pipe: case.is_pipe,
+        seed: case.seed,
+        ..left
+    }
+}
+
 struct Prices {
     plain: u128,
     /// The price of a token in the first row of a prefix.

@@ -1,10 +1,12 @@
 //! Plays a workload and compares it with the cheapest plan and with a cache that is warm from the start.
 
+use std::time::Duration;
+
 use claude_batch::domain::PromptCache;
 
 use super::case::Case;
 use super::cases::{self, Size};
-use super::cheapest::{Begins, Cheapest, cheapest};
+use super::cheapest::{Begins, Cheapest, cheapest, without_prefixes};
 use super::play::{Played, Session};
 
 /// The cost may be this many times the cost of the cheapest plan.
@@ -32,6 +34,8 @@ pub struct Judged {
     pub auto: Played,
     /// The same run on a cache that is warm from the start.
     pub warm: Played,
+    /// The rows without the prefixes that are cached, without caching: nothing is written, and no row waits.
+    pub free: Played,
     /// The least time that the limits on requests and output allow, in seconds.
     pub least_seconds: f64,
 }
@@ -42,18 +46,21 @@ fn judge(case: &Case) -> Judged {
     let auto = cold.run(PromptCache::Auto);
     let warm = Session::new(case).warm_like(&cold).run(PromptCache::Auto);
     let off = Session::new(case).run(PromptCache::Off);
-    Judged { off, auto, warm, ..judged(case, Begins::Cold) }
+    let free = Session::new(&without_prefixes(case)).run(PromptCache::Off);
+    Judged { off, auto, warm, free, ..judged(case, Begins::Cold) }
 }
 
 /// Plays a workload, and then another one on the same server, whose cache is warm then. Judges the second one.
 fn judge_second(first: &Case, second: &Case) -> Judged {
     let begun = Session::new(first);
     begun.run(PromptCache::Auto);
+    // All limits are full again, and the cache entries are not yet expired.
+    begun.wait(Duration::from_secs(90));
     let begun = begun.with_rows_of(second);
     let auto = begun.run(PromptCache::Auto);
-    let warm = Session::new(second).warm_like(&begun).run(PromptCache::Auto);
     let off = Session::new(second).run(PromptCache::Off);
-    Judged { off, auto, warm, ..judged(second, Begins::Warm) }
+    let free = Session::new(&without_prefixes(second)).run(PromptCache::Off);
+    Judged { off, auto, warm: auto, free, ..judged(second, Begins::Warm) }
 }
 
 /// Returns the name of the workload with this number.
@@ -90,6 +97,7 @@ fn judged(case: &Case, begins: Begins) -> Judged {
         off: Played::default(),
         auto: Played::default(),
         warm: Played::default(),
+        free: Played::default(),
         least_seconds: least_seconds + latency,
     }
 }
@@ -108,6 +116,11 @@ impl Judged {
     /// The time, divided by the time on a warm cache.
     pub fn of_warm(&self) -> f64 {
         self.auto.seconds / self.warm.seconds
+    }
+
+    /// The time, divided by the time of the rows without their prefixes.
+    pub fn of_free(&self) -> f64 {
+        self.auto.seconds / self.free.seconds
     }
 
     /// The time, divided by the least time that requests and output need.
@@ -155,7 +168,7 @@ impl Judged {
     pub fn line(&self) -> String {
         format!(
             "{:28} rows {:6}  cost {:8.3} (cheapest {:.4}x, plain {:.4}x)  writes {:5} of {:5}  time {:7.1} s \
-             (warm {:.4}x, least {:.3}x, off {:.1} s)  429s {} (warm {}, off {})  {}",
+             (warm {:.4}x, free {:.4}x, least {:.3}x, off {:.1} s)  429s {} (warm {}, off {})  {}",
             self.name,
             self.rows,
             self.auto.cost.dollars(),
@@ -165,6 +178,7 @@ impl Judged {
             self.cheapest.writes,
             self.auto.seconds,
             self.of_warm(),
+            self.of_free(),
             self.of_least_time(),
             self.off.seconds,
             self.auto.refused,

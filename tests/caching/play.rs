@@ -11,7 +11,7 @@ use claude_batch::clock::RunClock;
 use claude_batch::domain::{Money, PromptCache, RateLimits, Usage};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::input::{Earlier, InputPlan, feed, survey};
+use claude_batch::runner::input::{Earlier, InputOrder, InputPlan, feed, survey};
 use claude_batch::runner::{Commit, Finish, Incoming, Ledger, Parts, Progress, drive};
 use claude_batch::scheduler::{Config, Scheduler, Window};
 use claude_batch::sim::model::{Books, Model};
@@ -140,22 +140,34 @@ impl<'c> Session<'c> {
         };
         let catalog = Arc::new(Catalog::builtin());
         let limits = self.case.limits;
-        let mut reading = self.planner(&catalog);
-        if self.case.is_pipe {
-            // A pipe has no survey.
-        } else {
+        let mut planners = [self.planner(&catalog), self.planner(&catalog)];
+        let (mut is_by_group, mut places) = (false, None);
+        // A pipe has no survey.
+        if !self.case.is_pipe {
             let mut planner = self.planner(&catalog);
             if cache != PromptCache::Off {
                 planner = planner.finding_prefixes(&plan.options.fixed_starts());
             }
             let mut survey = survey(&plan, &mut planner, &earlier, 0, &Progress::default()).expect("the file is good");
-            survey.decide_caching(cache, &catalog, &|_| limits, false);
-            reading = reading
-                .with_repeats(survey.repeats.clone())
-                .with_caching(survey.caching.clone(), &plan.options.fixed_starts());
+            survey.decide_caching(cache, &catalog, &|_| limits);
+            is_by_group = survey.caching.is_ordered;
+            places = survey.places(&|_| limits);
+            planners = planners.map(|planner| {
+                planner
+                    .with_repeats(survey.repeats.clone())
+                    .with_caching(survey.caching.clone(), &plan.options.fixed_starts())
+            });
         }
         let (rows_in, rows) = mpsc::channel(FEED);
-        std::thread::spawn(move || feed(&plan, None, &mut reading, &earlier, &rows_in));
+        std::thread::spawn(move || {
+            let [planner, finder] = &mut planners;
+            let order = match &places {
+                _ if is_by_group => InputOrder::ByGroup(finder),
+                Some(places) => InputOrder::Places(places),
+                None => InputOrder::AsWritten,
+            };
+            feed(&plan, order, planner, &earlier, &rows_in);
+        });
         rows
     }
 
