@@ -31,8 +31,10 @@
 //! | 3 | it gets its position among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
 //! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
 //! | 5 | it gets its pool and its cost and becomes `Planned`, or it is rejected | `plan/planner.rs`: `Planner::measure` |
+//! | | if the results that --reuse names have an answer to its request, it takes that answer and continues at step 14 | `runner/input/feed.rs`: `stored_or_sent`, `journal/stored.rs`: `StoredAnswers` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
 //! | 7 | the loop receives it and puts it into the queue of its pool | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer` |
+//! | | with --dedupe: it waits for an equal row that is on its way, or copies the answer of an equal row and continues at step 14 | `runner/equal.rs`: `EqualRows`, `runner/copying.rs`: `copy_due` |
 //! | 8 | it is sent when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve` |
 //! | 9 | a slot records that its request is in flight; the loop writes all new slots of a turn before it sends anything, but does not sync them | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
 //! | 10 | a task is started for its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |

@@ -41,6 +41,14 @@ fn cut_gzip() -> Vec<u8> {
     packer.get_ref().clone()
 }
 
+/// A row whose blocks have cache marks with these lifetimes.
+fn marked(lifetimes: &[&str]) -> Vec<u8> {
+    let block =
+        |ttl: &&str| format!(r#"{{"type":"text","text":"x","cache_control":{{"type":"ephemeral","ttl":"{ttl}"}}}}"#);
+    let blocks = lifetimes.iter().map(block).collect::<Vec<_>>().join(",");
+    format!(r#"{{"prompt":[{blocks}]}}"#).into_bytes()
+}
+
 fn cases() -> Vec<Case> {
     let two = |one: &str, other: &str| text(&format!("{one}\n{other}\n"));
     let ids = |one: &str, other: &str| {
@@ -92,6 +100,9 @@ fn cases() -> Vec<Case> {
             "",
         ),
         Case("a line of 70 MB", beside_a_good_row("x".repeat(70 << 20).as_bytes()), 3, 1, ""),
+        Case("a mark for 1h after one for 5m", beside_a_good_row(&marked(&["5m", "1h"])), 3, 1, "an earlier mark, on"),
+        Case("five marks", beside_a_good_row(&marked(&["5m"; 5])), 3, 1, "5 cache marks"),
+        Case("four marks", marked(&["1h", "1h", "5m", "5m"]), 0, 1, ""),
         Case("an id twice", ids("\"a\"", "\"a\""), 2, 0, "\"a\""),
         Case("the number 1 and the text 1", ids("1", "\"1\""), 2, 0, "\"1\""),
         Case("ids that differ in case", ids("\"a\"", "\"A\""), 0, 2, ""),
@@ -180,6 +191,8 @@ fn flags_that_make_no_sense_are_refused_before_anything_is_sent() {
         &["--concurrency", "0"],
         &["--max-tokens", "-5"],
         &["--timeout", "5"],
+        &["--prompt-cache", "2h"],
+        &["--param", "system=[5]"],
         &["--max-cost", "NaN"],
         &["--base-url", "ftp://example.invalid"],
         &["--base-url", "http://example.invalid"],

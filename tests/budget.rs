@@ -293,6 +293,7 @@ impl Case {
             ledger: JournalLedger::new(journal, clock),
             commits,
             feed,
+            equal: None,
             interrupts,
             reporter: Box::new(support::Counts::default()),
             clock,

@@ -15,7 +15,7 @@ use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
 use claude_batch::cli::config::world::World;
 use claude_batch::cli::config::{Config, InputArg, OutputArg, folder, inputs};
-use claude_batch::domain::{ErrorClass, Money, RateLimits, Tier};
+use claude_batch::domain::{ErrorClass, Money, PromptCache, RateLimits, Tier};
 use claude_batch::journal::Owners;
 use claude_batch::report::{ProgressKind, Verbosity};
 use secrecy::ExposeSecret;
@@ -77,6 +77,7 @@ fn a_file_sets_everything_it_names() {
     assert_eq!((config.max_retries, config.retry_ambiguous, config.halt), (3, false, HaltRule::Share(0.05)));
     assert_eq!((config.grace, config.max_cost), (Some(Duration::from_secs(10)), Some(Money::from_dollars(40.0))));
     assert_eq!((config.max_requests, config.max_time), (Some(10_000), Some(Duration::from_secs(28_800))));
+    assert_eq!(config.prompt_cache, PromptCache::Hour);
     assert_eq!(config.prices.map(|file| file.text).as_deref(), Some("p"));
     assert_eq!((config.simulate, config.simulate_faults, config.ca_pem), (false, None, Some(b"PEM".to_vec())));
     assert_eq!((config.no_proxy, config.ca_file), (true, Some(place.user_folder().join("ca.pem"))));
@@ -91,6 +92,8 @@ fn a_file_sets_everything_it_names() {
     );
     assert_eq!(config.key, KeySource::File(place.user_folder().join("key.txt")));
     assert_eq!(config.owners, Owners::Any);
+    assert_eq!(config.reuse, ["old.jsonl", "earlier"].map(|name| place.user_folder().join(name)));
+    assert!(config.dedupe && config.reuse_any_origin);
     assert!(config.fresh && !config.retry_failed && config.dry_run && config.yes && config.http2);
 }
 
@@ -185,6 +188,42 @@ fn a_file_in_the_working_folder_can_not_name_files_outside_it() {
 
         assert!(place.error(&["a.jsonl"]).contains("only to files inside that folder"), "{line}");
     }
+}
+
+#[test]
+fn a_json_file_with_a_list_of_blocks_is_the_system_prompt_as_blocks() {
+    let place = Place::new();
+    let blocks = r#"[{"type":"text", "text":"Be brief."},
+        {"type":"text","text":"{x","cache_control":{"type":"ephemeral"}}]"#;
+    for (name, text) in [
+        ("blocks.json", &*format!("\u{feff}{blocks}\n")),
+        ("list.txt", blocks),
+        ("text.json", "Be brief: []"),
+        ("object.json", "{\"type\":\"text\"}"),
+        ("bad.json", "[{\"type\":\"text\",\"text\":\"a\"},\n  {\"text\":\"b\"}]"),
+        ("broken.json", "[be brief]"),
+    ] {
+        fs::write(place.path(name), text).expect("the folder is there");
+    }
+    let system = |name: &str| {
+        let request = place.run(&["a.csv", "-s", &format!("@{name}")]).expect("it is good").request;
+        (request.system, request.params.get("system").map(str::to_owned))
+    };
+    let given = format!("system={blocks}");
+
+    assert_eq!(system("blocks.json"), (None, Some(blocks.to_owned())));
+    assert_eq!(system("list.txt"), (Some(blocks.to_owned()), None));
+    assert_eq!(system("text.json"), (Some("Be brief: []".to_owned()), None));
+    assert_eq!(system("object.json"), (Some("{\"type\":\"text\"}".to_owned()), None));
+    let by_param = place.run(&["a.csv", "--param", &given]).expect("it is good");
+    assert_eq!(by_param.request.params.get("system"), Some(blocks));
+    let error = place.error(&["a.csv", "-s", "@bad.json"]);
+    assert!(error.starts_with("--system: bad.json:2:3: block 2 has no type; write a block such as"), "{error}");
+    assert!(place.error(&["a.csv", "-s", "@broken.json"]).contains("broken.json:1:2: this is not JSON"));
+    let twice = place.error(&["a.csv", "-s", "Be brief.", "--param", &given]);
+    assert!(twice.contains("with --system and with --param system; keep one"), "{twice}");
+    place.folder_file("system = '@blocks.json'\n");
+    assert_eq!(place.run(&["a.csv"]).expect("it is good").request.params.get("system"), Some(blocks));
 }
 
 #[test]
@@ -327,6 +366,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
     for (args, expected) in [
         (vec!["run", "--tier", "5"], "[possible values: auto, none, 1, 2, 3, 4, start, build, scale]"),
         (vec!["run", "--tpm", "5"], "use --itpm and --otpm"),
+        (vec!["run", "--prompt-cache", "2h"], "[possible values: auto, off, 5m, 1h]"),
         (vec!["run", "--teir", "2"], "--tier"),
         (vec!["run", "--timeout", "90"], "add a unit, as in 90s"),
         (vec!["run", "--rpm", "-5"], "from 1"),

@@ -36,8 +36,8 @@ fn json_lines_have_one_shape() {
     assert_eq!(kinds.iter().filter(|kind| **kind == "progress").count(), 26);
     assert_eq!((kinds.first(), kinds.last()), (Some(&"started"), Some(&"ended")));
     let last = lines.iter().rfind(|line| line["type"] == "progress").expect("there is one");
-    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"projected_cost_usd":null,"projected_end":null,"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"rows_per_minute":57.692,"run":"r1","total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
-    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"limit_use":[{"input_tokens":{"allowed":null,"counted":2400,"level":null,"share":null},"output_tokens":{"allowed":500,"counted":480,"level":null,"share":0.96},"pool":"haiku-4.5","requests":{"allowed":433,"counted":25,"level":null,"share":0.058}}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cache_saved_usd":0.0024,"cache_write_tokens":0,"copied":0,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"projected_cost_usd":null,"projected_end":null,"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"reused":0,"rows_per_minute":57.692,"run":"r1","saved_usd":0.0,"total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
+    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"cache":{"hit_rate":1.0,"read_tokens":1200,"saved_usd":0.0024,"write_1h_tokens":0,"write_5m_tokens":0},"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"limit_use":[{"input_tokens":{"allowed":null,"counted":2400,"level":null,"share":null},"output_tokens":{"allowed":500,"counted":480,"level":null,"share":0.96},"pool":"haiku-4.5","requests":{"allowed":433,"counted":25,"level":null,"share":0.058}}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
 }
 
 #[test]
@@ -124,10 +124,13 @@ proptest! {
 fn script() -> Vec<RunEvent> {
     let mut events = vec![at(0, EventBody::Started { total: Some(40), already_done: 0 })];
     let usage = Usage { input_tokens: 100, cache_read_tokens: 50, output_tokens: 20, ..Usage::default() };
-    let cost = Some(Money::from_dollars(0.0005));
+    let (cost, without_cache) = (Some(Money::from_dollars(0.0005)), Some(Money::from_dollars(0.0006)));
     for second in 1..=24 {
         let latency = Duration::from_millis(800);
-        events.push(at(second, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency }));
+        events.push(at(
+            second,
+            EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, without_cache, latency },
+        ));
         let pools = vec![PoolStatus {
             pool: pool("haiku-4.5"),
             limits: RateLimits::new(1_000, 450_000, 90_000),

@@ -9,6 +9,7 @@
 //! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
 //! the user this. It does not print the value.
 
+pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
@@ -24,7 +25,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 pub use self::deadline::Deadline;
 use self::groups::{
     ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs, ReadArgs,
-    RequestArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 use self::layered::{Layered, layered};
 
@@ -180,6 +181,8 @@ pub struct ResumeArgs {
     #[command(flatten)]
     money: MoneyArgs,
     #[command(flatten)]
+    reuse: ReuseArgs,
+    #[command(flatten)]
     prices: PriceArgs,
     #[command(flatten)]
     simulation: SimulationArgs,
@@ -198,13 +201,27 @@ pub struct ResumeArgs {
 impl ResumeArgs {
     /// Returns the flags as settings.
     pub(crate) fn settings(&self) -> Settings {
-        let Self { wire, speed, faults, money, prices, simulation, connection, display, storage, place, key, .. } =
-            self.clone();
+        let Self {
+            wire,
+            speed,
+            faults,
+            money,
+            reuse,
+            prices,
+            simulation,
+            connection,
+            display,
+            storage,
+            place,
+            key,
+            ..
+        } = self.clone();
         Settings {
             wire,
             speed,
             faults,
             money,
+            reuse,
             prices,
             simulation,
             connection,
@@ -409,6 +426,9 @@ pub struct Settings {
     /// When to stop.
     #[command(flatten)]
     pub money: MoneyArgs,
+    /// Answers that need not be paid for.
+    #[command(flatten)]
+    pub reuse: ReuseArgs,
     /// What tokens cost.
     #[command(flatten)]
     pub prices: PriceArgs,
@@ -437,7 +457,7 @@ pub struct Settings {
 
 layered! {
     Settings {
-        source, request, wire, output, form, speed, faults, money, prices, rows, simulation, connection, display, storage,
+        source, request, wire, output, form, speed, faults, money, reuse, prices, rows, simulation, connection, display, storage,
         place, key,
     }
 }

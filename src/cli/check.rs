@@ -23,7 +23,7 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let mut planner = planner.without_unknown_models();
     let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
-    columns::lines(&plan, &found, config.request.system.as_deref()).iter().for_each(|text| say::err(text));
+    columns::lines(&plan, &found, config.request.system_text()).iter().for_each(|text| say::err(text));
     models::notes(&config, &catalog, &found).iter().for_each(|text| say::err(text));
     faults::listed(&found).iter().try_for_each(|line| say::out(line))?;
     if let Some(damage) = &found.damage {

@@ -19,6 +19,7 @@ pub(super) mod opened;
 mod place;
 mod reader;
 pub(crate) mod recorded;
+mod system;
 mod texts;
 mod typed;
 pub mod world;
@@ -33,6 +34,7 @@ use self::address::BaseUrl;
 use self::credential::KeySource;
 use self::inputs::output_of;
 use self::layers::Layers;
+use self::system::system_of;
 use self::texts::{about, named_file, text_of};
 use self::world::World;
 use super::args::groups::{ConnectionArgs, FormArgs, RequestArgs, SimulationArgs, SourceArgs, WireArgs};
@@ -41,7 +43,7 @@ use super::args::values::{
     Concurrency, Field, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
 };
 use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
-use crate::domain::{Money, Params, RateLimits, Tier};
+use crate::domain::{Money, Params, PromptCache, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
@@ -136,6 +138,14 @@ pub struct Config {
     pub max_requests: Option<u64>,
     /// How long the run may take.
     pub max_time: Option<Duration>,
+    /// Whether requests get cache marks, and which lifetime the marks ask for.
+    pub prompt_cache: PromptCache,
+    /// Whether equal requests are sent only once.
+    pub dedupe: bool,
+    /// Results whose answers are used instead of sending equal requests.
+    pub reuse: Vec<PathBuf>,
+    /// Whether these answers may come from another server.
+    pub reuse_any_origin: bool,
     /// Prices that replace the built-in ones.
     pub prices: Option<TextFile>,
     /// Whether the run is a dry run, which sends nothing.
@@ -309,8 +319,9 @@ impl Config {
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
         warnings.extend(warning);
-        let Settings { source, request, wire, output, form, speed, faults, money, prices, rows, simulation, .. } =
-            merged;
+        let Settings {
+            source, request, wire, output, form, speed, faults, money, reuse, prices, rows, simulation, ..
+        } = merged;
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
@@ -340,6 +351,10 @@ impl Config {
             has_own_max_cost,
             max_requests: money.max_requests,
             max_time: money.max_time,
+            prompt_cache: money.prompt_cache.unwrap_or_default(),
+            dedupe: reuse.dedupe.unwrap_or(false),
+            reuse: reuse.reuse,
+            reuse_any_origin: reuse.reuse_any_origin.unwrap_or(false),
             prices: named_file("--prices", prices.prices, world)?,
             dry_run: money.dry_run.unwrap_or(false),
             yes: money.yes.unwrap_or(false),
@@ -405,7 +420,7 @@ fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaul
         }
         params.set(&param.name, param.value);
     }
-    let system = text_of("system", request.system, world)?;
+    let system = system_of(request.system, &mut params, world)?;
     let pairs = &request.map_model;
     let repeated = pairs.iter().enumerate().find(|(at, (from, _))| pairs[..*at].iter().any(|(own, _)| own == from));
     if let Some((_, (from, _))) = repeated {

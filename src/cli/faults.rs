@@ -78,10 +78,12 @@ mod tests {
     }
 
     fn survey(faults: &[(&str, u64)], shown: &[String]) -> Survey {
-        let mut survey = Survey::default();
-        survey.unusable = faults.iter().map(|(_, rows)| rows).sum();
-        (survey.faults, survey.unusable_shown) = (alike(faults), shown.to_vec());
-        survey
+        Survey {
+            unusable: faults.iter().map(|(_, rows)| rows).sum(),
+            faults: alike(faults),
+            unusable_shown: shown.to_vec(),
+            ..Survey::default()
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
 pub mod args;
+mod caching;
 mod check;
 mod columns;
 mod commands;
@@ -18,6 +19,7 @@ mod parts;
 mod plan;
 mod projection;
 mod results;
+mod reuse;
 mod run;
 mod say;
 mod shell;

@@ -56,9 +56,10 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
         Some(text) => Some(Template::parse(text).context("--template")?),
         None => None,
     };
-    let system = match &config.request.system {
-        Some(text) => Template::of_system(text).context("--system")?,
-        None => None,
+    let system = match (&config.request.system, config.request.params.get("system")) {
+        (Some(text), _) => Template::of_system(text).context("--system")?,
+        (None, Some(blocks)) => Template::of_system_blocks(blocks).context("--system")?,
+        (None, None) => None,
     };
     let (id_column, sheet) = (config.source.id_column.clone(), config.source.sheet.clone());
     let format = config.source.format;
@@ -328,16 +329,17 @@ fn input_identity(input: &InputArg) -> InputIdentity {
 
 fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     let value = |raw: &str| serde_json::from_str(raw).unwrap_or(serde_json::Value::Null);
-    let digest = |text: &String| {
+    let digest = |text: &str| {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
+    let params = request.params.0.iter().filter(|(name, _)| &**name != "system");
     RequestShape {
         model: request.model.clone(),
         map_model: request.model_map.0.iter().cloned().collect(),
         max_tokens: request.max_tokens,
-        system_sha256: request.system.as_ref().map(digest),
-        params: request.params.0.iter().map(|(name, raw)| (name.to_string(), value(raw.get()))).collect(),
+        system_sha256: request.system_text().map(digest),
+        params: params.map(|(name, raw)| (name.to_string(), value(raw.get()))).collect(),
         api_version: dialect.api_version.clone(),
         betas: dialect.betas.clone(),
     }

@@ -27,6 +27,7 @@ mod row;
 mod run_forecast;
 pub(crate) mod secrets;
 mod shown;
+mod taken;
 mod verdict;
 
 pub use alike::{Alike, Group};
@@ -54,4 +55,6 @@ pub use run_forecast::RunForecast;
 pub use secrets::Secrets;
 pub use shown::quoted;
 pub(crate) use shown::{causes, shortened};
+pub(crate) use taken::is_simulated_id;
+pub use taken::{StoredAnswer, Taken, TakenFrom};
 pub use verdict::Verdict;

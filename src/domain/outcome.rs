@@ -46,6 +46,10 @@ impl AttemptRecord {
     /// Adds the usage and the money of an earlier attempt whose record is removed.
     pub(crate) fn take_over(&mut self, earlier: &Self) {
         self.usage += earlier.usage;
+        let without = |attempt: &Self| attempt.without_cache.or(attempt.cost);
+        let is_cached = self.without_cache.is_some() || earlier.without_cache.is_some();
+        let both = without(self).zip(without(earlier)).map(|(own, theirs)| own + theirs);
+        self.without_cache = both.filter(|_| is_cached);
         self.cost = self.cost.zip(earlier.cost).map(|(own, theirs)| own + theirs);
         self.maybe_cost += earlier.maybe_cost;
         self.maybe_paid |= earlier.maybe_paid;
@@ -106,5 +110,15 @@ impl Outcome {
     /// length of its own prompt, not on the total length of all prompts.
     pub fn cost(&self) -> Option<Money> {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
+    }
+
+    /// Returns what all attempts would have cost without a prompt cache; `None` if no attempt wrote or read a token, or
+    /// for a model without a price.
+    pub fn without_cache(&self) -> Option<Money> {
+        if self.attempts.iter().all(|attempt| attempt.without_cache.is_none()) {
+            return None;
+        }
+        let of = |attempt: &AttemptRecord| attempt.without_cache.or(attempt.cost);
+        self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + of(attempt)?))
     }
 }

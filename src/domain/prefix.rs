@@ -25,6 +25,21 @@ pub enum PromptCache {
     Hour,
 }
 
+impl PromptCache {
+    /// Every setting.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Off, Self::FiveMinutes, Self::Hour];
+
+    /// Returns the name that the user types.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+            Self::FiveMinutes => "5m",
+            Self::Hour => "1h",
+        }
+    }
+}
+
 /// Identifies a prefix by a hash of its content and of everything else that a cache entry depends on. It is only valid
 /// within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -42,6 +42,8 @@ pub struct Alternative {
 pub enum Change {
     /// Another tier.
     Tier(Tier),
+    /// No request gets a cache mark.
+    NoCache,
     /// Another model.
     Model {
         /// The model that the rows ask for.
@@ -71,6 +73,7 @@ impl Question<'_> {
         let sizes = self.sizes();
         let of_tier = |(tier, limits_of): &TierLimits<'_>| self.with_tier(base, &sizes, *tier, limits_of);
         let mut all: Vec<_> = tiers.iter().map(of_tier).collect();
+        all.extend(self.without_cache(base));
         all.extend(
             self.other_models(base, today).into_iter().map(|(from, to)| self.with_model(base, &sizes, from, to)),
         );
@@ -89,6 +92,20 @@ impl Question<'_> {
         let time = Question { setting: &setting, ..*self }.timing(sizes).likely_time();
         let Totals { cost, at_most, .. } = base.totals;
         Alternative { change: Change::Tier(tier), cost, at_most, time: like(base, time) }
+    }
+
+    /// Returns the run without marks; `None` if no marks are planned.
+    fn without_cache(&self, base: &Forecast) -> Option<Alternative> {
+        let is_planned = |group: &Group| group.caching.is_some_and(|planned| planned.price < 1.0);
+        if !self.load.groups().iter().any(is_planned) {
+            return None;
+        }
+        let load = self.load.without_caching();
+        let changed = Question { load: &load, ..*self };
+        let sizes = changed.sizes();
+        let time = changed.timing(&sizes).likely_time();
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
     /// Returns pairs: a model that rows name, and another model of the same line. The other model is served today, and

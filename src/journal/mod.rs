@@ -15,6 +15,7 @@
 //! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which receives lines and slots; how it is opened and closed |
 //! | `recovery.rs` | finds, checks and repairs the files of earlier runs, and adds up the sums of these runs |
 //! | `dry_run.rs` | reads the same files for a dry run, without changing anything |
+//! | `stored.rs`, `taken.rs` | an index of the answers in earlier results; the lines of rows that take such an answer |
 //! | `start.rs`, `error.rs`, `charges.rs` | the ways in which a run begins, the errors, the charges of a line |
 //!
 //! **From an outcome to the disk**
@@ -68,6 +69,8 @@ mod reading;
 mod recovery;
 mod rewriting;
 mod start;
+mod stored;
+mod taken;
 mod writing;
 
 use std::path::{Path, PathBuf};
@@ -89,6 +92,8 @@ pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
 pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub use recovery::Recovered;
 pub use start::Start;
+pub(crate) use stored::MOST_FILES;
+pub use stored::{StoredAnswers, StoredFile, Usable};
 pub use writing::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
@@ -98,7 +103,7 @@ use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
 
 use charges::Charges;
-use files::{Lock, Outputs, Slots};
+use files::{Lock, Outputs, PrivateFile, Slots};
 use reading::{EntryKind, Parsed, Unresolved, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
@@ -114,6 +119,12 @@ pub struct Journal {
     superseded: Superseded,
     /// Length of the error log, including the lines that are still waiting to be written.
     errors_end: u64,
+    /// Length of the results file, including the lines that are still waiting to be written.
+    results_end: u64,
+    /// Where the line of the last answer of this run begins.
+    last_result: u64,
+    /// The file for answers that may be needed again, if there is no results file.
+    private: Option<PrivateFile>,
     /// Memory for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,
@@ -131,18 +142,25 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
     pub fn append_outcome(&mut self, outcome: &Outcome, seq: u64) -> Result<Log, JournalError> {
-        let Self { writer, context, line, .. } = self;
+        let Self { writer, context, line, results_end, last_result, .. } = self;
         match &outcome.ended {
             Ended::Succeeded(message) if message.json.len() >= sink::LONG_BYTES => {
                 line.clear();
                 let at = sink::line_around(outcome, message, context, line);
+                *last_result = *results_end;
+                *results_end += (line.len() + message.json.len()) as u64;
                 writer.append_parts(Log::Results, seq, &[&line[..at], &message.json, &line[at..]])?;
                 self.note_answer(outcome.job.row);
                 Ok(Log::Results)
             }
             Ended::Succeeded(_) => {
                 // Most lines are of this kind, so they are rendered without a copy.
-                writer.append(Log::Results, seq, |lines| _ = sink::outcome_line(outcome, context, lines))?;
+                writer.append(Log::Results, seq, |lines| {
+                    let begin = lines.len();
+                    sink::outcome_line(outcome, context, lines);
+                    *last_result = *results_end;
+                    *results_end += (lines.len() - begin) as u64;
+                })?;
                 self.note_answer(outcome.job.row);
                 Ok(Log::Results)
             }

@@ -71,7 +71,7 @@ impl Journal {
         let slots = Slots::create(&*disk, folder.as_deref(), manifest.opening, &run)?;
         let outputs = existing_outputs.complete(&*disk, &paths, &mut recovered.notes)?;
         recovered.notes.extend(disk.take_notes());
-        let (targets, errors_end) = targets(&outputs, options.fsync, options.stdout)?;
+        let (targets, [results_end, errors_end]) = targets(&outputs, options.fsync, options.stdout)?;
         let context = RecordContext {
             run,
             clock: options.clock,
@@ -89,6 +89,9 @@ impl Journal {
             unresolved,
             superseded,
             errors_end,
+            results_end,
+            last_result: 0,
+            private: None,
             line,
             writer,
             outputs,
@@ -125,18 +128,18 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &U
     }
 }
 
-/// Returns the targets of the lines, and the offset at which the error log ends.
+/// Returns the targets of the lines, and the offsets at which the results and the error log end.
 fn targets(
     outputs: &Outputs,
     fsync: Fsync,
     stdout: Option<Box<dyn Write + Send>>,
-) -> Result<(Targets, u64), DiskFailure> {
-    let results = match &outputs.results {
-        Some(output) => target(output)?.0,
-        None => Target::Stdout(stdout.unwrap_or_else(|| Box::new(std::io::stdout()))),
+) -> Result<(Targets, [u64; 2]), DiskFailure> {
+    let (results, results_end) = match &outputs.results {
+        Some(output) => target(output)?,
+        None => (Target::Stdout(stdout.unwrap_or_else(|| Box::new(std::io::stdout()))), 0),
     };
     let (errors, errors_end) = target(&outputs.errors)?;
-    Ok((Targets { results, errors, fsync }, errors_end))
+    Ok((Targets { results, errors, fsync }, [results_end, errors_end]))
 }
 
 fn target(output: &Output) -> Result<(Target, u64), DiskFailure> {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::seen::Seen;
 use crate::domain::{JobKey, Origin, quoted};
 
 /// Collects the keys of unnamed rows.
@@ -33,7 +34,12 @@ impl Repeats {
     /// Returns whether a key may occur more than once. If the result is `false`, the key occurs at most once. If it is
     /// `true`, the key probably occurs more than once.
     pub fn contains(&self, key: JobKey) -> bool {
-        self.0.binary_search(&half(key)).is_ok()
+        self.has_half(half(key))
+    }
+
+    /// Returns the same as [`Repeats::contains`], for the half of a key that is kept in memory.
+    pub(crate) fn has_half(&self, half: u64) -> bool {
+        self.0.binary_search(&half).is_ok()
     }
 
     /// Returns how many different keys occur more than once.
@@ -47,8 +53,69 @@ impl Repeats {
     }
 }
 
+/// Finds the rows whose request is equal to that of another row.
+#[derive(Debug)]
+pub(crate) enum RequestCensus {
+    /// Counts such rows at the end. This needs eight bytes for each row.
+    Counting(Vec<u64>),
+    /// Recognizes such rows at once. This needs up to 16 bytes for each row.
+    Recognizing {
+        /// The requests so far.
+        seen: Seen,
+        /// The requests that came again.
+        again: Vec<u64>,
+    },
+}
+
+impl RequestCensus {
+    /// Returns a census that only counts.
+    pub(crate) fn counting() -> Self {
+        Self::Counting(Vec::new())
+    }
+
+    /// Returns a census that recognizes a row when it is added.
+    pub(crate) fn recognizing() -> Self {
+        Self::Recognizing { seen: Seen::default(), again: Vec::new() }
+    }
+
+    /// Adds a row. Returns whether its request is known to be equal to that of an earlier row.
+    pub(crate) fn add(&mut self, key: JobKey) -> bool {
+        match self {
+            Self::Counting(keys) => {
+                keys.push(half(key));
+                false
+            }
+            Self::Recognizing { seen, again } => {
+                let is_again = !seen.insert(half(key));
+                again.extend(is_again.then_some(half(key)));
+                is_again
+            }
+        }
+    }
+
+    /// Returns how many rows have the request of an earlier row, and the keys of these requests. A census that only
+    /// counts returns no keys.
+    pub(crate) fn finish(self) -> (u64, Repeats) {
+        match self {
+            Self::Counting(mut keys) => {
+                let rows = keys.len();
+                keys.sort_unstable();
+                keys.dedup();
+                ((rows - keys.len()) as u64, Repeats::default())
+            }
+            Self::Recognizing { seen: _, mut again } => {
+                let rows = again.len() as u64;
+                again.sort_unstable();
+                again.dedup();
+                again.shrink_to_fit();
+                (rows, Repeats(again))
+            }
+        }
+    }
+}
+
 /// Returns the half of a key that is kept in memory.
-pub(super) fn half(key: JobKey) -> u64 {
+pub(crate) fn half(key: JobKey) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = key.0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
@@ -157,6 +224,20 @@ mod tests {
         assert!(repeats.contains(key(1)) && repeats.contains(key(3)));
         assert!(!repeats.contains(key(2)) && !repeats.contains(key(4)));
         assert!(KeyCensus::default().finish().is_empty());
+    }
+
+    #[test]
+    fn rows_with_the_request_of_an_earlier_row_are_counted_or_recognized() {
+        let mut counting = RequestCensus::counting();
+        let mut recognizing = RequestCensus::recognizing();
+
+        let keys = [3, 1, 2, 1, 1, 3].map(key);
+        assert!(!keys.iter().any(|key| counting.add(*key)));
+        assert_eq!(keys.map(|key| recognizing.add(key)), [false, false, false, true, true, true]);
+
+        let (rows, repeats) = recognizing.finish();
+        assert_eq!((counting.finish().0, rows, repeats.len()), (3, 3, 2));
+        assert!(repeats.contains(key(1)) && repeats.contains(key(3)) && !repeats.contains(key(2)));
     }
 
     #[test]

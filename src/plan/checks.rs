@@ -24,7 +24,7 @@ pub(super) struct Fault {
     pub message: String,
 }
 
-fn invalid(message: String) -> Fault {
+pub(super) fn invalid(message: String) -> Fault {
     Fault { class: ErrorClass::InvalidInput, message }
 }
 

@@ -76,6 +76,8 @@ pub struct CachedShares {
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
+    /// How much higher the highest cost is because of the marks. It is part of [`Group::most`].
+    pub extra_most: Money,
 }
 
 /// One row of the sample.
@@ -185,27 +187,40 @@ impl Load {
         group
     }
 
-    /// Sets what is expected of the prompt cache. `rates` are the prices of a group.
+    /// Sets what is expected of the prompt cache. `rates` are the prices of a group. Nothing is set for groups without
+    /// a planned mark. Their rows may have marks of their own, so the intervals of their cost include the cached cost.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         for (at, (group, cached)) in self.groups.iter_mut().zip(&plan.groups).enumerate() {
+            if cached.lifetime == Caching::None {
+                continue;
+            }
             let rates = rates(at);
             let all = group.input_tokens.likely.max(1) as f64;
             let GroupCaching { write_5m, write_1h, read, lifetime } = *cached;
             let saved =
                 write_5m * (1.0 - rates.write_5m) + write_1h * (1.0 - rates.write_1h) + read * (1.0 - rates.read);
-            group.most += match lifetime {
+            let extra_most = match lifetime {
                 Caching::None => Money::ZERO,
                 Caching::FiveMinutes => group.extra_most[0],
                 Caching::Hour => group.extra_most[1],
             };
+            group.most += extra_most;
             let share = |share: f64| share.clamp(0.0, 2.0);
-            group.caching = Some(CachedShares { limited: share(1.0 - read / all), price: share(1.0 - saved / all) });
+            let (limited, price) = (share(1.0 - read / all), share(1.0 - saved / all));
+            group.caching = Some(CachedShares { limited, price, extra_most });
         }
     }
 
     /// Returns the same rows without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
-        self.changed(|group| Group { caching: None, ..group.clone() }, |row| *row)
+        // Earlier answers may have been cached. So the shares are set, and not taken from earlier answers.
+        let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
+        let of = |group: &Group| Group {
+            most: group.most.less(group.caching.map_or(Money::ZERO, |planned| planned.extra_most)),
+            caching: group.caching.map(|_| plain),
+            ..group.clone()
+        };
+        self.changed(of, |row| *row)
     }
 
     fn group_of(&mut self, planned: &Planned) -> usize {
@@ -396,6 +411,31 @@ pub(crate) mod tests {
     /// Returns a row with this prompt and these further members.
     pub(crate) fn row(text: &str, rest: &str) -> String {
         format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":100{rest}}}"#)
+    }
+
+    #[test]
+    fn a_plan_for_the_cache_changes_only_the_groups_with_marks_and_can_be_left_out() {
+        let mut load = load([row("Hi", ""), row("Ho", r#","system":"x""#)].into_iter(), 0);
+        load.groups[1].extra_most = [Money(5), Money(7)];
+        let before = load.groups[1].most;
+        let lifetime = Caching::Hour;
+        let planned = GroupCaching {
+            write_1h: 1.0,
+            read: load.groups[1].input_tokens.likely as f64 - 1.0,
+            lifetime,
+            ..GroupCaching::default()
+        };
+        let mut plan = CachePlan::default();
+        plan.groups = vec![GroupCaching::default(), planned];
+
+        load.set_caching(&plan, &|_| CacheRates::default());
+
+        let shares = load.groups[1].caching.expect("it has marks");
+        assert!(load.groups[0].caching.is_none() && shares.limited < 0.2 && shares.price < 0.4, "{shares:?}");
+        assert_eq!(load.groups[1].most, before + Money(7));
+        let without = load.without_caching();
+        let plain = without.groups[1].caching.expect("earlier answers do not count");
+        assert_eq!((plain.limited, plain.price, without.groups[1].most), (1.0, 1.0, before));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod estimate;
 mod image;
 mod key;
 mod load;
+mod marks;
 mod media;
 mod model_map;
 mod models;
@@ -37,7 +38,7 @@ mod walk;
 mod weights;
 
 pub use census::{DuplicateLabel, Repeats, is_suspect};
-pub(crate) use census::{KeyCensus, LabelCensus, first_duplicate};
+pub(crate) use census::{KeyCensus, LabelCensus, RequestCensus, first_duplicate, half};
 pub use estimate::{Estimate, estimate};
 pub use key::{Dialect, key};
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
 pub(crate) use prefix::{Before, StreamCensus};
 pub use prefix::{CachePlan, CacheRates, CacheSetting, GroupCaching, PrefixCensus, Unmarked, UnmarkedReason};
+pub(crate) use seen::NumberOf;
 pub use seen::Seen;
 pub use unknown::UnknownModel;
 #[cfg(test)]
@@ -59,7 +61,7 @@ use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 pub struct RequestDefaults {
     /// `--model`. Without it, the catalog's default is used.
     pub model: Option<String>,
-    /// `--system`.
+    /// `--system`, if it is a text. A list of blocks is a parameter, in `params`.
     pub system: Option<String>,
     /// `--max-tokens`.
     pub max_tokens: Option<u32>,
@@ -67,6 +69,13 @@ pub struct RequestDefaults {
     pub params: Params,
     /// `--map-model`. Unlike the other defaults, it also changes rows that name a model themselves.
     pub model_map: ModelMap,
+}
+
+impl RequestDefaults {
+    /// Returns the system prompt: its text, or its list of blocks as JSON.
+    pub(crate) fn system_text(&self) -> Option<&str> {
+        self.system.as_deref().or_else(|| self.params.get("system"))
+    }
 }
 
 /// A row that is not sent.

@@ -13,6 +13,7 @@ use super::checks::{self, Fault};
 use super::defaults::in_order;
 use super::estimate::{Estimate, estimate_with_parts};
 use super::key::KeyMaker;
+use super::marks;
 use super::model_map::ModelMap;
 use super::models::{Known, Models};
 use super::notice::Notice;
@@ -173,6 +174,7 @@ impl Planner {
     /// - Its `max_tokens` is not a number, or is above the model's cap.
     /// - Its body is above 32 MB.
     /// - Its prompt is certainly longer than the model's context window.
+    /// - It has more than four cache marks, or a mark for an hour after a mark for five minutes.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
@@ -287,6 +289,7 @@ fn measured(
     checks::messages(params, &estimate)?;
     checks::body(body_bytes)?;
     checks::window(params, &estimate, known.model.as_ref())?;
+    marks::check(params, estimate.caching)?;
     let cost_if = |caching: Caching| {
         let marked = Estimate { caching: caching.max(estimate.caching), ..estimate };
         expense(params, &marked, known, terms, max_tokens)

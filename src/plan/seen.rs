@@ -5,7 +5,7 @@
 //! set would need 227 MB for a moment. This set needs at most 152 MB. The values are used as hashes directly, so an
 //! attacker must not be able to choose them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 const SHARDS: usize = 64;
@@ -35,6 +35,28 @@ impl Seen {
     /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(HashSet::is_empty)
+    }
+}
+
+/// A number for each of many 64-bit hashes. Like [`Seen`], it grows in small steps.
+#[derive(Debug)]
+pub(crate) struct NumberOf(Vec<HashMap<u64, u64, BuildHasherDefault<AsItIs>>>);
+
+impl Default for NumberOf {
+    fn default() -> Self {
+        Self((0..SHARDS).map(|_| HashMap::default()).collect())
+    }
+}
+
+impl NumberOf {
+    /// Sets the number of a hash.
+    pub(crate) fn set(&mut self, hash: u64, number: u64) {
+        self.0[(hash >> 32) as usize % SHARDS].insert(hash, number);
+    }
+
+    /// Returns the number of a hash, if it has one.
+    pub(crate) fn get(&self, hash: u64) -> Option<u64> {
+        self.0[(hash >> 32) as usize % SHARDS].get(&hash).copied()
     }
 }
 
@@ -70,5 +92,16 @@ mod tests {
         let second = hashes.iter().filter(|&&hash| seen.insert(hash)).count();
 
         assert_eq!((first, second, seen.len()), (10_000, 0, 10_000));
+    }
+
+    #[test]
+    fn a_hash_has_the_number_that_was_set_last() {
+        let mut numbers = NumberOf::default();
+        let hash = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+
+        (0..1_000).for_each(|n| numbers.set(hash(n), n));
+        numbers.set(hash(7), 70);
+
+        assert_eq!([7, 8, 1_000].map(|n| numbers.get(hash(n))), [Some(70), Some(8), None]);
     }
 }

@@ -5,7 +5,7 @@
 //! | what happened | advice |
 //! |---|---|
 //! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
-//! | a limit on tokens slowed the run down | cached or shorter prompts, or shorter answers; otherwise a higher tier |
+//! | a limit on tokens slowed the run down | shorter prompts, or prompts that share their beginning, or shorter answers; otherwise a higher tier |
 //! | requests were refused or delayed, but on average the run used little of its limits | a steadier rate |
 //! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
 //! | the run waited for any other reason | what helps against that reason |
@@ -74,7 +74,10 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
-        Reason::Gate => "quicker answers to the rows that others wait for".to_owned(),
+        Reason::Gate => {
+            "fewer prefixes: rows waited until theirs was in the cache; --prompt-cache off does not wait, but costs more"
+                .to_owned()
+        }
         Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),
         Reason::Budget => "a higher --max-cost: rows waited for money that was reserved for other rows".to_owned(),
         Reason::Input => "a source that gives rows more quickly".to_owned(),
@@ -150,7 +153,10 @@ fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> Stri
 fn remedy(bound: Dimension) -> &'static str {
     match bound {
         Dimension::Requests => "more work in each request, or a higher tier",
-        Dimension::InputTokens => "cached prompts (what is read from a cache does not count), or a higher tier",
+        Dimension::InputTokens => {
+            "shorter prompts, or prompts that share more of their beginning (what is read from the prompt cache does not \
+             count), or a higher tier"
+        }
         Dimension::OutputTokens => "shorter answers, or a higher tier",
     }
 }
@@ -211,7 +217,7 @@ mod tests {
             "{requests}"
         );
         let input = of([40, 95, 40], Dimension::InputTokens);
-        assert!(input.starts_with("cached prompts") && !input.contains("Batches"), "{input}");
+        assert!(input.starts_with("shorter prompts") && !input.contains("Batches"), "{input}");
         assert!(of([40, 40, 95], Dimension::OutputTokens).starts_with("shorter answers"));
     }
 

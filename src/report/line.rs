@@ -167,6 +167,8 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     });
     // All other parts are shortened before this part is left out. No other part is left out to make room for it.
     parts.extend(projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" ")));
+    // This part is left out before any other part is shortened.
+    parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
     parts
 }
 
@@ -193,7 +195,7 @@ fn short_reason(reason: Reason) -> &'static str {
         Reason::Hold => "held",
         Reason::Ramp => "ramp",
         Reason::Probe => "probe",
-        Reason::Gate => "lead",
+        Reason::Gate => "warm-up",
         Reason::Backoff => "backoff",
         Reason::Budget => "budget",
         Reason::Input => "input",
@@ -229,6 +231,7 @@ fn total_width(parts: &[Part]) -> usize {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::caching::tests::cached;
     use super::super::stats::tests::{at, failed, pool, started, succeeded};
     use super::*;
     use std::time::Duration;
@@ -265,8 +268,17 @@ pub(super) mod tests {
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         let latency = Duration::ZERO;
-        stats
-            .fold(&at(1, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost: None, latency }));
+        stats.fold(&at(
+            1,
+            EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost: None,
+                without_cache: None,
+                latency,
+            },
+        ));
         stats.fold(&at(1, status(Vec::new())));
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
@@ -281,8 +293,14 @@ pub(super) mod tests {
         stats.fold(&at(0, started(Some(10), 0)));
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         for cost in [None, Some(crate::domain::Money::from_dollars(2.5))] {
-            let body =
-                EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency: Duration::ZERO };
+            let body = EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost,
+                without_cache: None,
+                latency: Duration::ZERO,
+            };
             stats.fold(&at(1, body));
         }
         stats.fold(&at(1, status(Vec::new())));
@@ -291,6 +309,17 @@ pub(super) mod tests {
 
         assert!(line(120).ends_with(" · $2.50 + unknown"), "{}", line(120));
         assert!(line(26).ends_with(" · $2.50+?"), "{}", line(26));
+    }
+
+    #[test]
+    fn the_hit_rate_of_the_cache_is_shown_if_there_is_room_and_left_out_first() {
+        let mut stats = busy();
+        stats.fold(&at(120, cached(900, Some(0.01), Some(0.02))));
+
+        let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();
+
+        assert!(line(140).contains(" · $12.01 of $195–206 · cache 100%"), "{}", line(140));
+        assert!(!line(116).contains("cache") && line(116).contains("haiku-4.5 · req ▇ 83%"), "{}", line(116));
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! not end a run.
 
 mod advice;
+mod cached_rows;
+mod caching;
 pub(crate) mod failures;
 pub(crate) mod harmless;
 pub(crate) mod json;

@@ -73,6 +73,7 @@ impl Notes {
             | EventBody::Sent
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }
+            | EventBody::Taken { .. }
             | EventBody::Failed { .. }
             | EventBody::Status { .. }
             | EventBody::Outage(_)

@@ -92,6 +92,15 @@ impl Stats {
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
     }
 
+    /// Returns how many rows are left. If rows take their answer from other lines, and there is a forecast, only the rows
+    /// that will be sent count: the others need no time.
+    fn remaining_to_send(&self) -> Option<u64> {
+        let left = self.remaining()?;
+        let Some(forecast) = self.forecast.filter(|_| self.taken.rows() > 0) else { return Some(left) };
+        let sent = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
+        Some(left.min(forecast.rows.saturating_sub(sent)))
+    }
+
     fn patience(&self) -> Duration {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
@@ -106,7 +115,7 @@ impl Stats {
     /// several times too long: at the start, few requests are in flight, and the first answers take a whole latency.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
-        let remaining = self.remaining()?;
+        let remaining = self.remaining_to_send()?;
         if self.pace.rows < ROWS || self.elapsed() < Duration::from_secs(5) {
             return None;
         }
@@ -146,7 +155,7 @@ fn what(standing: &Standing) -> String {
         }
         Reason::Ramp => "the rate to rise".to_owned(),
         Reason::Probe => "the endpoint to work again".to_owned(),
-        Reason::Gate => "rows that other rows wait for".to_owned(),
+        Reason::Gate => "the cache to be filled".to_owned(),
         Reason::Backoff => {
             let backoffs = standing.backoffs;
             let rows = plural(backoffs.rows as u64, "row", "rows");
@@ -182,7 +191,7 @@ mod tests {
         (Reason::Hold, "the pause after a refusal (42 s more)"),
         (Reason::Ramp, "the rate to rise"),
         (Reason::Probe, "the endpoint to work again"),
-        (Reason::Gate, "rows that other rows wait for"),
+        (Reason::Gate, "the cache to be filled"),
         (Reason::Backoff, "the next try of 2 rows (7 s more)"),
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
@@ -252,7 +261,14 @@ mod tests {
             let EventBody::Succeeded { quality, usage, cost, .. } = succeeded(Quality::Ok) else { unreachable!() };
             at(
                 second,
-                EventBody::Succeeded { model: "m".into(), quality, usage, cost, latency: Duration::from_secs(30) },
+                EventBody::Succeeded {
+                    model: "m".into(),
+                    quality,
+                    usage,
+                    cost,
+                    without_cache: None,
+                    latency: Duration::from_secs(30),
+                },
             )
         };
         for burst in 1..=3 {

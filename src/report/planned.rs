@@ -44,7 +44,7 @@ fn unfinished(
     time: Option<Interval<Duration>>,
 ) -> Option<String> {
     let parts = [cost.map(money_range), time.map(time_range)].into_iter().flatten().collect::<Vec<_>>();
-    let done = count(stats.succeeded_total() + stats.failed_total());
+    let done = count((stats.succeeded_total() + stats.failed_total()).saturating_sub(stats.taken.rows()));
     let rows = plural(rows, "row", "rows");
     (!parts.is_empty()).then(|| {
         format!("{} for {rows}; {done} are done, and only a run that does all of them is compared", parts.join(" and "))
@@ -113,6 +113,7 @@ mod tests {
                 quality: Quality::Ok,
                 usage,
                 cost: None,
+                without_cache: None,
                 latency: Duration::ZERO,
             },
         ));

@@ -323,6 +323,7 @@ mod tests {
             quality: Quality::Ok,
             usage: Usage::default(),
             cost: Some(Money::from_dollars(0.1)),
+            without_cache: None,
             latency: Duration::from_secs(1),
         };
         (0..50).for_each(|_| stats.fold(&at(1, dear.clone())));
@@ -380,8 +381,17 @@ mod tests {
         let mut unpriced = run(100, Some((8.0, 10.0, 13.0)));
         let usage = Usage { output_tokens: 9, ..Usage::default() };
         let latency = Duration::ZERO;
-        unpriced
-            .fold(&at(1, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost: None, latency }));
+        unpriced.fold(&at(
+            1,
+            EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost: None,
+                without_cache: None,
+                latency,
+            },
+        ));
         let mut free = run(100, Some((0.0, 0.0, 0.0)));
         finish(&mut free, 20, |_| 0.0);
 
@@ -427,7 +437,14 @@ mod tests {
             let row = stats.finished();
             let (usage, latency) = (Usage { output_tokens: 10, ..Usage::default() }, Duration::from_secs(1));
             let cost = Some(Money::from_dollars(dollars(row)));
-            let done = EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, latency };
+            let done = EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost,
+                without_cache: None,
+                latency,
+            };
             stats.fold(&at(row as i64 / 2 + 1, done));
         }
     }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cached_rows::CachedRows;
 use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
-use super::tallies::{FailedRows, RetryCause};
+use super::tallies::{FailedRows, RetryCause, TakenRows};
 use crate::domain::{ErrorClass, EventBody, Money, Outage, Quality, RunEvent, RunForecast, Usage};
 
 /// The counters of a run.
@@ -24,6 +25,8 @@ pub struct Stats {
     pub sent: u64,
     /// Rows answered by this run, by quality.
     pub succeeded: BTreeMap<Quality, u64>,
+    /// Rows answered by this run without a request. They are also counted in `succeeded`.
+    pub taken: TakenRows,
     /// Rows that failed for good in this run, by class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
     /// Retried attempts, by cause.
@@ -55,6 +58,7 @@ pub struct Stats {
     pub(super) pace: Pace,
     pub(super) rows_so_far: RowsSoFar,
     pub(super) mix: Mix,
+    pub(super) cached_rows: CachedRows,
 }
 
 impl Stats {
@@ -76,12 +80,17 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { model, quality, usage, cost, latency } => {
+            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency } => {
+                self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
                 self.note_pace(event.at, *usage, *cost);
                 self.mix.add(model, cost.unwrap_or(Money::ZERO).dollars());
                 self.pace.note_latency(*latency);
+            }
+            EventBody::Taken { from, quality, saved } => {
+                *self.succeeded.entry(*quality).or_default() += 1;
+                self.taken.add(*from, *saved);
             }
             EventBody::Failed { class, row, usage, cost } => {
                 self.failed.entry(*class).or_default().add(row);
@@ -261,6 +270,7 @@ pub(crate) mod tests {
             quality: Quality::Ok,
             usage: usage(),
             cost,
+            without_cache: None,
             latency: Duration::ZERO,
         };
         let cost_of = |bodies: &[EventBody]| {
@@ -321,6 +331,7 @@ pub(crate) mod tests {
                     quality: Quality::Ok,
                     usage,
                     cost: None,
+                    without_cache: None,
                     latency: Duration::ZERO,
                 };
                 (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
@@ -398,6 +409,7 @@ pub(crate) mod tests {
             quality,
             usage: usage(),
             cost: Some(Money::from_dollars(0.01)),
+            without_cache: None,
             latency: Duration::ZERO,
         }
     }

@@ -31,6 +31,7 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     }
     rows.extend(totals::spent(stats, context));
     let of_run = if context.earlier.is_some() { "this run: " } else { "" };
+    rows.extend(stats.caching().map(|used| ListRow::text("cache", format!("{of_run}{}", used.words()))));
     rows.extend(planned::line(stats).map(|line| ListRow::text("plan", format!("{of_run}{line}"))));
     rows.extend(repeated(stats, context));
     rows.extend(files(stats, context));
@@ -59,7 +60,7 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
 }
 
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = stats.taken.words().into_iter().collect();
     if stats.failed_total() > 0 {
         let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
         lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));
@@ -198,6 +199,7 @@ mod tests {
                   the cache), 955 out in this one
         cost      $1.32 in all runs, $0.9200 in this one (prices of 2026-11-24), without 1 row (no price for
                   claude-next)
+        cache     this run: 2,000 tokens read, none written (hit rate 100%); the saving is not known
         plan      this run: $1.20–1.80 and 2–3 min for 150 rows; 96 are done, and only a run that does all
                   of them is compared
         retries   3: 2 network, 1 rate limit (429)
@@ -245,6 +247,9 @@ mod tests {
                   this one (prices of
                   2026-11-24), without 1 row (no
                   price for claude-next)
+        cache     this run: 2,000 tokens read,
+                  none written (hit rate 100%);
+                  the saving is not known
         plan      this run: $1.20–1.80 and 2–3
                   min for 150 rows; 96 are done,
                   and only a run that does all
@@ -273,6 +278,7 @@ mod tests {
             quality: Quality::Ok,
             usage,
             cost: None,
+            without_cache: None,
             latency: Duration::ZERO,
         };
         stats.fold(&at(1, succeeded));

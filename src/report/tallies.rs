@@ -1,6 +1,7 @@
-//! Counts of attempts that were tried again, and of rows that failed.
+//! Counts of attempts that were tried again, of rows that failed, and of rows that took their answer from another line.
 
-use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind};
+use super::text::count;
+use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, TakenFrom};
 
 /// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,5 +59,58 @@ impl FailedRows {
     /// Returns the first of these rows.
     pub(crate) fn example(&self) -> Option<&FailedRow> {
         self.faults.first()
+    }
+}
+
+/// The rows of one run that took their answer from another line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenRows {
+    /// Rows with the answer of an equal row.
+    pub copied: u64,
+    /// Rows with an answer of an earlier run.
+    pub reused: u64,
+    /// What these answers cost the rows that were sent. Answers of unknown cost are left out.
+    pub saved: Money,
+}
+
+impl TakenRows {
+    /// Counts a row.
+    pub(crate) fn add(&mut self, from: TakenFrom, saved: Money) {
+        match from {
+            TakenFrom::EqualRow => self.copied += 1,
+            TakenFrom::EarlierResults => self.reused += 1,
+        }
+        self.saved += saved;
+    }
+
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> u64 {
+        self.copied + self.reused
+    }
+
+    /// Returns the counts in words, such as `3,000 copied from equal rows, 200 reused; saved about $1.20`; `None` if
+    /// there is no such row.
+    pub(crate) fn words(&self) -> Option<String> {
+        let copied = (self.copied > 0).then(|| format!("{} copied from equal rows", count(self.copied)));
+        let reused = (self.reused > 0).then(|| format!("{} reused", count(self.reused)));
+        let rows = [copied, reused].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let saved = if self.saved > Money::ZERO { format!("; saved about {}", self.saved) } else { String::new() };
+        (!rows.is_empty()).then(|| format!("{rows}{saved}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_took_their_answer_are_counted_by_its_source() {
+        let mut taken = TakenRows::default();
+        assert_eq!(taken.words(), None);
+
+        (0..3_000).for_each(|_| taken.add(TakenFrom::EqualRow, Money::from_dollars(0.0005)));
+        assert_eq!(taken.words().as_deref(), Some("3,000 copied from equal rows; saved about $1.50"));
+        taken.add(TakenFrom::EarlierResults, Money::ZERO);
+        assert_eq!(taken.words().as_deref(), Some("3,000 copied from equal rows, 1 reused; saved about $1.50"));
     }
 }

@@ -135,8 +135,17 @@ mod tests {
         let mut unknown = resumed(&[]);
         let usage = Usage { output_tokens: 9, ..Usage::default() };
         let latency = Duration::ZERO;
-        unknown
-            .fold(&at(1, EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost: None, latency }));
+        unknown.fold(&at(
+            1,
+            EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost: None,
+                without_cache: None,
+                latency,
+            },
+        ));
         let known = resumed(&[Quality::Ok]);
         let context = |dollars| SummaryContext {
             earlier: Some(EarlierRuns { cost: Money::from_dollars(dollars), ..EarlierRuns::default() }),

@@ -6,8 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use tokio::sync::mpsc;
 
 use crate::clock::RunClock;
-use crate::domain::{Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Money, Outcome, WriteFault};
-use crate::journal::{self, InputRead, Journal, JournalError, OnCommit, Slot};
+use crate::domain::{
+    Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Money, Outcome, StoredAnswer, Taken, WriteFault, causes,
+};
+use crate::journal::{self, DiskFile, InputRead, Journal, JournalError, OnCommit, Slot};
 use crate::plan::Rejected;
 use crate::scheduler::Ticket;
 use crate::source::BrokenRow;
@@ -46,6 +48,25 @@ pub trait Ledger {
 
     /// Writes the line of a row that can't be used.
     fn write_broken(&mut self, seq: u64, broken: &BrokenRow);
+
+    /// Writes the line of a row that takes its answer from another line.
+    fn write_taken(&mut self, seq: u64, taken: &Taken);
+
+    /// Makes the answer that was written last readable, so that equal rows can copy it. Returns its place.
+    ///
+    /// # Errors
+    /// Why the answer can't be read again.
+    fn keep_answer(&mut self, _outcome: &Outcome) -> Result<u64, String> {
+        Err("no answer is kept".to_owned())
+    }
+
+    /// Passes the waiting lines to the operating system, so that the answers in them can be read.
+    fn flush_lines(&mut self) {}
+
+    /// Reads the answer at a place; `None` if it can't be read.
+    fn read_answer(&mut self, _place: u64) -> Option<StoredAnswer> {
+        None
+    }
 
     /// Called when every line up to `seq` is on disk.
     fn on_committed(&mut self, seq: u64);
@@ -113,6 +134,11 @@ impl JournalLedger {
         self.journal.note_learned(at, pools);
     }
 
+    /// Sets the private file in which answers for equal rows are kept if there is no results file. It must be empty.
+    pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
+        self.journal.keep_answers_in(file);
+    }
+
     /// Writes rows that were not answered before the run ended, so that nothing read from a pipe is lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
         for job in rows {
@@ -173,6 +199,23 @@ impl Ledger for JournalLedger {
     fn write_broken(&mut self, seq: u64, broken: &BrokenRow) {
         self.last_seq = seq;
         reported_elsewhere(self.journal.append_broken(broken, self.clock.now(), seq));
+    }
+
+    fn write_taken(&mut self, seq: u64, taken: &Taken) {
+        self.last_seq = seq;
+        reported_elsewhere(self.journal.append_taken(taken, self.clock.now(), seq));
+    }
+
+    fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, String> {
+        self.journal.keep_answer(outcome).map_err(|error| causes(&error))
+    }
+
+    fn flush_lines(&mut self) {
+        self.journal.flush_lines();
+    }
+
+    fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
+        self.journal.read_answer(place)
     }
 
     fn on_committed(&mut self, seq: u64) {

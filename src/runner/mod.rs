@@ -10,6 +10,7 @@
 //! - `turns`: the loop. Each turn, which is an iteration of the loop, takes rows (`rows`), sends what the scheduler
 //!   allows (`sending`), then waits for whatever happens first: the end of an attempt (`outcomes`), lines on disk
 //!   (`lines`), an interrupt (`halting`).
+//! - `equal` keeps rows whose request is equal to that of a row in flight, and `copying` copies answers for them.
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
 //!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
@@ -27,7 +28,9 @@
 mod answer_memory;
 mod attempt;
 mod attempts;
+mod copying;
 mod early;
+mod equal;
 mod events;
 mod halting;
 pub mod input;
@@ -45,6 +48,7 @@ mod unsynced;
 
 pub use early::Progress;
 pub(crate) use early::{EarlySignals, Heard};
+pub use equal::EqualRows;
 pub use input::Incoming;
 pub use ledger::{Commit, JournalLedger, Ledger, commits};
 pub use parts::{Finish, Parts};

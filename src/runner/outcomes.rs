@@ -32,6 +32,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match self.scheduler.on_end(ticket, verdict, now) {
             Next::Finished(outcome) => {
                 self.write(ticket, &outcome);
+                self.note_end_of_leader(&outcome);
                 self.keep_until_synced(outcome.job, share);
             }
             Next::Again { class, limit, maybe_paid, keeps_mark } => {
@@ -78,7 +79,8 @@ fn event_of(outcome: &Outcome) -> EventBody {
             let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
             let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
             let model = outcome.attempts.last().map_or_else(|| "".into(), |attempt| attempt.model.clone());
-            EventBody::Succeeded { model, quality: message.quality, usage, cost, latency: last.since(first) }
+            let (without_cache, latency) = (outcome.without_cache(), last.since(first));
+            EventBody::Succeeded { model, quality: message.quality, usage, cost, without_cache, latency }
         }
         Ended::Failed { class, failure, is_retryable } => {
             let label = &outcome.job.custom_id;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::equal::EqualRows;
 use super::input::Incoming;
 use super::ledger::Commit;
 use super::signals::Interrupt;
@@ -27,6 +28,8 @@ pub struct Parts<T, L, R> {
     pub commits: mpsc::UnboundedReceiver<Commit>,
     /// The rows. When the channel closes, the input has ended.
     pub feed: mpsc::Receiver<Incoming>,
+    /// Copies answers for rows with equal requests; `None` if each of these rows is sent.
+    pub equal: Option<EqualRows>,
     /// Interrupts.
     pub interrupts: mpsc::Receiver<Interrupt>,
     /// The reporter, which receives the events.

@@ -12,10 +12,12 @@ use crate::transport::Transport;
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Returns whether the loop wants rows at this moment.
     pub(super) fn wants_rows(&self) -> bool {
-        self.is_input_open && self.scheduler.wants() > 0 && !self.is_backed_up()
+        let has_room = self.equal.as_ref().is_none_or(|equal| !equal.is_full());
+        self.is_input_open && has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Moves rows from the channel to the scheduler, as long as the loop wants rows.
+    /// Moves rows from the channel to the scheduler, as long as the loop wants rows. Then copies the answers that can be
+    /// copied.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -24,12 +26,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 Err(mpsc::error::TryRecvError::Disconnected) => self.on_incoming(None),
             }
         }
+        self.serve_equal_rows();
     }
 
     /// Handles an item of the input; `None` at the end of the input.
     pub(super) fn on_incoming(&mut self, item: Option<Incoming>) {
         match item {
-            Some(Incoming::Planned(planned)) => self.scheduler.offer(planned, self.clock.now()),
+            Some(Incoming::Planned(planned)) => self.offer(planned),
+            Some(Incoming::Reused(taken)) => self.write_taken(*taken),
             Some(Incoming::Rejected(rejected)) => {
                 let seq = self.unsynced.push(unsent(rejected.class, &rejected.custom_id, &rejected.message));
                 self.ledger.write_rejected(seq, &rejected);

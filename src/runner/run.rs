@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::attempts::Attempts;
+use super::equal::EqualRows;
 use super::events::Events;
 use super::parts::Finish;
 use super::unsynced::UnsyncedLines;
@@ -15,6 +16,8 @@ pub(super) struct Run<T, L, R> {
     pub(super) attempts: Attempts<T>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
+    /// Rows with equal requests; `None` if each of these rows is sent.
+    pub(super) equal: Option<EqualRows>,
     pub(super) events: Events<R>,
     pub(super) clock: RunClock,
     pub(super) keep_pending: bool,
@@ -40,6 +43,9 @@ pub(super) struct Run<T, L, R> {
 impl<T, L, R> Run<T, L, R> {
     /// Counts a row that this run does not answer, and keeps it if pending rows are kept.
     pub(super) fn keep(&mut self, planned: Planned) {
+        if let Some(equal) = &mut self.equal {
+            equal.on_end(planned.job.key);
+        }
         self.finish.pending += 1;
         if self.keep_pending {
             self.finish.kept.push(*planned.job);

@@ -12,7 +12,7 @@ use super::lines::{BACKLOG_BYTES, UNSYNCED_BYTES};
 use super::*;
 use crate::clock::RunClock;
 use crate::domain::{
-    ErrorClass, Identity, Job, JobId, JobKey, Origin, Outcome, Params, RateLimits, Request, WriteFault,
+    ErrorClass, Identity, Job, JobId, JobKey, Origin, Outcome, Params, RateLimits, Request, Taken, WriteFault,
 };
 use crate::plan::Rejected;
 use crate::provider::anthropic::Anthropic;
@@ -66,6 +66,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
         ledger,
         commits,
         feed,
+        equal: None,
         interrupts,
         reporter: Stats::default(),
         clock: RunClock::start_at(jiff::Timestamp::UNIX_EPOCH),
@@ -123,6 +124,10 @@ impl Ledger for Stalled {
     }
 
     fn write_broken(&mut self, seq: u64, _broken: &BrokenRow) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    fn write_taken(&mut self, seq: u64, _taken: &Taken) {
         self.written.store(seq, Ordering::Relaxed);
     }
 

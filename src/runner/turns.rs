@@ -40,6 +40,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         attempts: Attempts::new(parts.transport, parts.provider, parts.clock, reports_in),
         scheduler: parts.scheduler,
         ledger: parts.ledger,
+        equal: parts.equal,
         events: Events::new(parts.reporter, parts.clock, parts.run),
         clock: parts.clock,
         keep_pending: parts.keep_pending,
@@ -66,7 +67,12 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.take_rows(&mut channels.feed);
-            let Some(until) = self.dispatch() else { return };
+            let until = match self.dispatch() {
+                Some(until) => until,
+                // The disk is slow: answers are copied as soon as enough lines are on disk.
+                None if self.has_rows_to_copy() => Instant::NEVER,
+                None => return,
+            };
             let wants_rows = self.wants_rows();
             tokio::select! {
                 biased;
@@ -94,6 +100,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn close(&mut self, mut channels: Channels) {
         self.note_halt();
         self.set_aside();
+        self.keep_equal_rows();
         while let Ok(item) = channels.feed.try_recv() {
             match item {
                 Incoming::Planned(planned) => self.keep(planned),

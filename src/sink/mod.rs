@@ -21,7 +21,8 @@ mod hint;
 mod json;
 mod result;
 
-use crate::domain::{Ended, Message, Outcome};
+use crate::clock::Instant;
+use crate::domain::{Ended, Message, Outcome, Taken};
 
 pub(crate) use context::LINE_VERSION;
 pub use context::RecordContext;
@@ -47,6 +48,12 @@ pub(crate) const LONG_BYTES: usize = 1 << 20;
 /// line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
+}
+
+/// Appends the line of a row that takes its answer from another line. The line belongs to the results file. `at` is the
+/// time at which the line is written.
+pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
+    result::taken_line(taken, at, context, out);
 }
 
 /// Appends the line of a finished row, and returns the file to which it belongs.

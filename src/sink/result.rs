@@ -1,6 +1,7 @@
 //! The line of a row with an answer.
 
-use crate::domain::{Identity, Lane, Message, Money, Outcome};
+use crate::clock::Instant;
+use crate::domain::{Identity, Job, Lane, Message, Money, Outcome, Taken, TakenFrom, Usage};
 
 use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
@@ -15,49 +16,54 @@ const ROOM: usize = 1024;
 /// `meta.occurrence`.
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
-    line_with(outcome, message, context, |result| result.json(name!("message"), &message.json), out);
+    let meta = |meta: &mut Object<'_>| members_of_meta(meta, outcome, message, context);
+    line_with(&outcome.job.custom_id, |result| result.json(name!("message"), &message.json), meta, out);
 }
 
 /// Appends a result line without its message, and returns where the message belongs.
 pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     let mut at = 0;
-    line_with(outcome, message, context, |result| at = result.member(name!("message")).len(), out);
+    let meta = |meta: &mut Object<'_>| members_of_meta(meta, outcome, message, context);
+    line_with(&outcome.job.custom_id, |result| at = result.member(name!("message")).len(), meta, out);
     at
+}
+
+/// Appends the line of a row that takes its answer from another line. `at` is the time at which the line is written.
+///
+/// Shape: as a result line, with no attempts, no usage and no cost. In addition, `meta.copied_from` is the label of the
+/// equal row, or `meta.reused_from` has the run and the label of the earlier line. `meta.saved_usd` is what the answer
+/// cost the row that was sent; null if that is not known.
+pub(super) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
+    let Taken { job, answer, .. } = taken;
+    out.reserve(answer.message.json.len() + ROOM);
+    let meta = |meta: &mut Object<'_>| members_of_taken(meta, taken, at, context);
+    line_with(&job.custom_id, |result| result.json(name!("message"), &answer.message.json), meta, out);
 }
 
 #[inline]
 fn line_with(
-    outcome: &Outcome,
-    message: &Message,
-    context: &RecordContext,
+    label: &str,
     write: impl FnOnce(&mut Object<'_>),
+    write_meta: impl FnOnce(&mut Object<'_>),
     out: &mut Vec<u8>,
 ) {
     let mut line = Object::new(out);
-    line.text(name!("custom_id"), &*outcome.job.custom_id);
+    line.text(name!("custom_id"), label);
     let mut result = Object::new(line.member(name!("result")));
     result.plain(name!("type"), "succeeded");
     write(&mut result);
     result.end();
     let mut meta = Object::new(line.member(name!("meta")));
-    members_of_meta(&mut meta, outcome, message, context);
+    write_meta(&mut meta);
     meta.end();
     line.end();
     out.push(b'\n');
 }
 
 fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, context: &RecordContext) {
-    let job = &outcome.job;
     let first = outcome.attempts.first();
     let last = outcome.attempts.last();
-    meta.number(name!("v"), u64::from(LINE_VERSION));
-    meta.text(name!("run"), &*context.run);
-    meta.number(name!("index"), job.index);
-    meta.plain(name!("key"), job.key.text());
-    match job.identity {
-        Identity::Named => {}
-        Identity::Nth(occurrence) => meta.number(name!("occurrence"), u64::from(occurrence)),
-    }
+    members_of_row(meta, &outcome.job, context);
     meta.text(name!("model"), last.map(|attempt| &*attempt.model));
     meta.hex(name!("template"), last.map(|attempt| attempt.template));
     meta.number(name!("estimated_input"), last.map(|attempt| u64::from(attempt.estimated_input)));
@@ -79,6 +85,48 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
     meta.text(name!("request_id"), last.and_then(|attempt| attempt.request_id.as_deref()));
     meta.time(name!("started_at"), first.map(|attempt| context.clock.wall(attempt.started_at)));
     meta.time(name!("ended_at"), last.map(|attempt| context.clock.wall(attempt.ended_at)));
+}
+
+fn members_of_row(meta: &mut Object<'_>, job: &Job, context: &RecordContext) {
+    meta.number(name!("v"), u64::from(LINE_VERSION));
+    meta.text(name!("run"), &*context.run);
+    meta.number(name!("index"), job.index);
+    meta.plain(name!("key"), job.key.text());
+    match job.identity {
+        Identity::Named => {}
+        Identity::Nth(occurrence) => meta.number(name!("occurrence"), u64::from(occurrence)),
+    }
+}
+
+/// Writes the same members, in the same order, as for a row that was sent.
+fn members_of_taken(meta: &mut Object<'_>, taken: &Taken, at: Instant, context: &RecordContext) {
+    let Taken { job, answer, from } = taken;
+    members_of_row(meta, job, context);
+    meta.text(name!("model"), answer.model.as_deref());
+    meta.hex(name!("template"), None);
+    meta.number(name!("estimated_input"), None);
+    meta.plain(name!("lane"), answer.lane.name());
+    meta.text(name!("provider"), answer.provider.as_deref());
+    meta.number(name!("attempts"), 0);
+    meta.usage(name!("usage"), &Usage::default());
+    meta.number(name!("maybe_paid"), 0);
+    meta.plain(name!("quality"), answer.message.quality.name());
+    meta.number(name!("latency_ms"), None);
+    meta.money(name!("cost_usd"), Some(Money::ZERO));
+    meta.text(name!("price_date"), None);
+    meta.text(name!("request_id"), None);
+    meta.time(name!("started_at"), None);
+    meta.time(name!("ended_at"), Some(context.clock.wall(at)));
+    match from {
+        TakenFrom::EqualRow => meta.text(name!("copied_from"), &*answer.label),
+        TakenFrom::EarlierResults => {
+            let mut source = Object::new(meta.member(name!("reused_from")));
+            source.text(name!("run"), &*answer.run);
+            source.text(name!("custom_id"), &*answer.label);
+            source.end();
+        }
+    }
+    meta.money(name!("saved_usd"), Some(answer.cost).filter(|cost| *cost > Money::ZERO));
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -149,6 +149,29 @@ mod tests {
     }
 
     #[test]
+    fn the_texts_of_system_blocks_are_filled_in_and_the_other_parts_keep_their_bytes() {
+        let blocks = |text: &str| Template::of_system_blocks(text);
+        let with = |text: &str| Options { system: blocks(text).expect("valid"), ..with_template("{{body}}") };
+        let csv = "id,lang,body\n1,Thai,Hi\n";
+        let text = r#"[{"type":"text","text":"a \u00e9 {","cache_control":{"n":1.50}},
+            {"type":"text","text":"In {{ lang }}."}]"#;
+
+        let filled = row("t.csv", csv, &with(text));
+        let empty =
+            broken("t.csv", csv, &with(r#"[{"type":"text","text":"{% if lang == 'x' %}{{ lang }}{% endif %}"}]"#));
+
+        let expected =
+            r#"[{"type":"text","text":"a \u00e9 {","cache_control":{"n":1.50}},{"type":"text","text":"In Thai."}]"#;
+        assert_eq!(filled.params.get("system"), Some(expected));
+        assert_eq!(empty.message, "gives an empty block 1 of the system prompt when filled into --system");
+        let wrong = blocks(r#"[{"type":"text","text":"{{ a|uper }}"}]"#).expect_err("there is no such filter");
+        assert!(wrong.to_string().contains("line 1 of block 1: there is no filter uper"), "{wrong}");
+        for plain in [r#"[{"type":"text","text":"{ x }"}]"#, r#"[{"type":"text","text":"{{ }}"}]"#] {
+            assert!(blocks(plain).is_ok_and(|template| template.is_none()), "{plain}");
+        }
+    }
+
+    #[test]
     fn a_row_keeps_its_own_system_prompt_and_then_needs_no_columns() {
         let json = "{\"body\":\"Hi\",\"system\":\"own\"}\n";
         let csv = "prompt,system,lang\nHi,own,Thai\nHi,,Thai\n";

@@ -43,7 +43,7 @@ use minijinja::syntax::SyntaxConfig;
 use serde_json::value::RawValue;
 
 use self::engine::Source;
-use self::error::syntax;
+use self::error::{Part, syntax};
 use self::filters::check_names;
 use self::messages::Messages;
 use self::uses::ROW;
@@ -101,8 +101,10 @@ pub(super) enum Filled {
 enum Form {
     /// The text of one user message.
     Prompt,
-    /// The system prompt.
+    /// The system prompt, as one text.
     System,
+    /// The blocks of the system prompt.
+    SystemBlocks(Messages),
     /// All messages of the request.
     Messages(Messages),
 }
@@ -111,7 +113,16 @@ impl Form {
     fn shown(&self) -> &'static str {
         match self {
             Self::Prompt | Self::Messages(_) => "the template",
-            Self::System => "--system",
+            Self::System | Self::SystemBlocks(_) => "--system",
+        }
+    }
+
+    /// Returns the part with this number; `None` if the template is one text.
+    fn part(&self, number: usize) -> Option<Part> {
+        match self {
+            Self::Prompt | Self::System => None,
+            Self::SystemBlocks(_) => Some(Part::Block(number)),
+            Self::Messages(_) => Some(Part::Message(number)),
         }
     }
 }
@@ -150,7 +161,23 @@ impl Template {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);
         }
-        match Self::of(Form::System, text) {
+        Self::or_plain(Form::System, text)
+    }
+
+    /// Parses a system prompt that is a JSON array of content blocks; `None` when the blocks are sent as they are. The
+    /// rules for the texts of the blocks are those of [`Template::of_system`].
+    ///
+    /// # Errors
+    /// The errors of [`Template::of_system`].
+    pub(crate) fn of_system_blocks(json: &str) -> Result<Option<Self>, TemplateError> {
+        match Messages::of_blocks(json) {
+            Some(blocks) if !blocks.texts.is_empty() => Self::or_plain(Form::SystemBlocks(blocks), json),
+            _ => Ok(None),
+        }
+    }
+
+    fn or_plain(form: Form, text: &str) -> Result<Option<Self>, TemplateError> {
+        match Self::of(form, text) {
             Ok(parsed) => Ok(Some(parsed).filter(|own| own.uses_columns() || has_raw_block(text))),
             Err(error @ TemplateError::NoSuch { .. }) => Err(error),
             Err(_) => Ok(None),
@@ -168,19 +195,19 @@ impl Template {
 
     fn of(form: Form, text: &str) -> Result<Self, TemplateError> {
         let config = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| syntax(&error))?;
-        let sources: Vec<(Option<usize>, &str)> = match &form {
+        let sources: Vec<(Option<Part>, &str)> = match &form {
             Form::Prompt | Form::System => vec![(None, text)],
-            Form::Messages(messages) => {
+            Form::Messages(list) | Form::SystemBlocks(list) => {
                 shape::check_length(text)?;
-                messages.texts.iter().map(|text| (Some(text.message), &*text.text)).collect()
+                list.texts.iter().map(|text| (form.part(text.number), &*text.text)).collect()
             }
         };
         let fixed_starts = sources.iter().filter_map(|(_, text)| fixed_start(text)).collect();
         let mut environment = engine::environment(&config);
         let (mut names, mut row_columns, mut is_whole_row) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut placeholders = Vec::new();
-        for (at, (message, text)) in sources.into_iter().enumerate() {
-            let explained = |error: TemplateError| with_remedy(error.of_message(message), text);
+        for (at, (part, text)) in sources.into_iter().enumerate() {
+            let explained = |error: TemplateError| with_remedy(error.of_part(part), text);
             shape::check(text, &config).map_err(explained)?;
             let uses = uses::of(text, &config).map_err(explained)?;
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
@@ -194,8 +221,8 @@ impl Template {
             names.extend(found);
             placeholders.extend(uses.placeholders);
         }
-        if let Form::Messages(messages) = &form {
-            placeholders.extend(messages.placeholders.iter().cloned());
+        if let Form::Messages(list) | Form::SystemBlocks(list) = &form {
+            placeholders.extend(list.placeholders.iter().cloned());
         }
         let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self {
@@ -243,7 +270,7 @@ impl Template {
     pub(crate) fn messages(&self) -> Option<usize> {
         match &self.inner.form {
             Form::Messages(messages) => Some(messages.count()),
-            Form::Prompt | Form::System => None,
+            Form::Prompt | Form::System | Form::SystemBlocks(_) => None,
         }
     }
 
@@ -284,7 +311,7 @@ impl Template {
             return Ok(Filled::Prompt(prompt));
         };
         for (text, filled) in messages.texts.iter().zip(&texts).filter(|(text, _)| text.is_needed) {
-            self.refuse_empty(filled, || format!("message {}", text.message))?;
+            self.refuse_empty(filled, || format!("message {}", text.number))?;
         }
         Ok(Filled::Messages(messages.with(&texts)))
     }
@@ -294,7 +321,14 @@ impl Template {
     /// # Errors
     /// The errors of [`Template::fill`].
     pub(super) fn system(&self, columns: &[(&str, Cell<'_>)]) -> Result<Box<RawValue>, TemplateError> {
-        let system = self.filled(columns)?.pop().unwrap_or_default();
+        let mut texts = self.filled(columns)?;
+        if let Form::SystemBlocks(blocks) = &self.inner.form {
+            for (text, filled) in blocks.texts.iter().zip(&texts).filter(|(text, _)| text.is_needed) {
+                self.refuse_empty(filled, || format!("block {} of the system prompt", text.number))?;
+            }
+            return Ok(blocks.with(&texts));
+        }
+        let system = texts.pop().unwrap_or_default();
         self.refuse_empty(&system, || "system prompt".to_owned())?;
         Ok(string_value(&system))
     }
@@ -497,7 +531,7 @@ mod tests {
     fn the_error_for_a_broken_template_names_its_line() {
         let error = Template::parse("fine\n{{ oops").expect_err("it is not closed");
 
-        assert!(matches!(error, TemplateError::Syntax { line: Line { message: None, number: 2 }, .. }), "{error}");
+        assert!(matches!(error, TemplateError::Syntax { line: Line { part: None, number: 2 }, .. }), "{error}");
     }
 
     #[test]

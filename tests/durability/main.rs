@@ -14,7 +14,7 @@ mod support;
 use std::io::ErrorKind;
 
 use loops::{
-    answers, changes, disk_faults, kills, million, money, outputs, power, replaced, resume_cases, soak, waits,
+    answers, changes, disk_faults, equal, kills, million, money, outputs, power, replaced, resume_cases, soak, waits,
 };
 
 #[test]
@@ -22,6 +22,15 @@ fn a_kill_at_any_moment_loses_no_row_and_duplicates_no_line() {
     let deaths = kills::at_random_moments(20, 11);
 
     assert_eq!(deaths.kills, 20);
+}
+
+#[test]
+fn of_equal_rows_one_is_paid_for_and_a_death_at_any_change_pays_for_no_written_answer_again() {
+    equal::undisturbed(100);
+
+    let deaths: u64 = [0, 700, usize::MAX].into_iter().map(|cut| equal::deaths(60, 5, cut)).sum();
+
+    assert!(deaths > 20, "{deaths}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod pty;
 mod readme;
 mod refusals;
 mod resume;
+mod reuse;
 mod round_trip;
 #[cfg(unix)]
 mod screen;

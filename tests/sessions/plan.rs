@@ -93,6 +93,37 @@ fn a_plan_learns_from_a_trial_and_names_it() {
 }
 
 #[test]
+fn a_plan_says_what_is_cached_and_what_that_saves() {
+    let folder = Folder::with_rows(300);
+    folder.write("rules.txt", &"Sort each ticket by these rules, and answer with one word. ".repeat(600));
+    folder.write("short.txt", &"Sort each ticket by these rules, and answer with one word. ".repeat(100));
+    let words = |args: &[&str]| {
+        let said = folder.run(&[&["plan", "prompts.jsonl", "--tier", "2"], args].concat());
+        said.ends_with(0);
+        said.out
+    };
+
+    let long = words(&["-s", "@rules.txt"]);
+    let short = words(&["-s", "@short.txt"]);
+    let off = words(&["-s", "@rules.txt", "--prompt-cache", "off"]);
+    let json = plan(&folder.run(&["plan", "prompts.jsonl", "--tier", "2", "-s", "@rules.txt", "--json"]));
+    let dry = folder.run(&["run", "prompts.jsonl", "-s", "@rules.txt", "--dry-run"]);
+
+    assert!(long.contains("all 300 requests get cache marks, at 1 prefix that rows share (kept for 5 min)"), "{long}");
+    assert!(long.contains("tokens read and") && long.contains("--prompt-cache off"), "{long}");
+    assert!(short.contains("1 prefix that 300 rows share is too short") && short.contains("from 4,096"), "{short}");
+    assert!(off.contains("off (--prompt-cache off)") && !off.contains("get cache marks"), "{off}");
+    let cache = &json["cache"];
+    assert_eq!((&cache["setting"], &cache["prefixes"], &cache["rows"]), (&"auto".into(), &1.into(), &300.into()));
+    assert!(number(&cache["saved_usd"]) > 0.0 && number(&cache["read_tokens"]) > 1e6, "{cache}");
+    let without = json["options"].as_array().and_then(|all| all.iter().find(|own| own["kind"] == "prompt_cache"));
+    let saved =
+        number(&without.expect("there is such an option")["cost_usd"]["likely"]) - number(&json["cost_usd"]["likely"]);
+    assert!((saved - number(&cache["saved_usd"])).abs() < 1e-5, "{saved}: {cache}");
+    dry.ends_with(0).tells(&["note: all 300 requests get cache marks", "what the model reads stays the same"]);
+}
+
+#[test]
 fn a_rehearsal_is_a_history_too() {
     let folder = Folder::with_rows(60);
     folder.run(&["run", "prompts.jsonl", "--simulate", "--tier", "4"]).ends_with(0);

@@ -102,6 +102,18 @@ fn the_jobs_of_the_readme_do_what_they_say() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn the_example_of_prompt_caching_saves_money() {
+    let folder = Folder::new();
+    let api = Api::new(quick());
+    let blocks = shell_blocks(section("## Prompt caching"));
+
+    let said = Said::of(shell(&folder, &api, blocks[0]).output().expect("there is a shell"));
+
+    said.ends_with(0).tells(&["note: all 300 requests get cache marks, at 1 prefix", "hit rate", "; saved $"]);
+}
+
 fn section(name: &str) -> &'static str {
     let rest = README.split_once(&format!("\n{name}\n")).expect(name).1;
     rest.split("\n## ").next().unwrap_or(rest)

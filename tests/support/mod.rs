@@ -224,6 +224,11 @@ impl claude_batch::runner::Ledger for MemLedger {
         self.commit(line);
     }
 
+    fn write_taken(&mut self, line: u64, taken: &claude_batch::domain::Taken) {
+        self.answered.push(taken.job.custom_id.clone());
+        self.commit(line);
+    }
+
     fn on_committed(&mut self, _line: u64) {}
 
     fn backlog_bytes(&self) -> usize {

@@ -219,6 +219,10 @@ impl Ledger for WatchedLedger {
         self.0.write_broken(line, broken);
     }
 
+    fn write_taken(&mut self, line: u64, taken: &claude_batch::domain::Taken) {
+        self.0.write_taken(line, taken);
+    }
+
     fn on_committed(&mut self, line: u64) {
         self.0.on_committed(line);
     }

@@ -14,7 +14,7 @@ use super::values::{
     self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Order, OutputFormat, Param, Refused,
     StreamMode, Text,
 };
-use crate::domain::{Money, Tier};
+use crate::domain::{Money, PromptCache, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
 
@@ -68,7 +68,7 @@ pub struct RequestArgs {
     /// Send rows that name the model FROM with the model TO; repeatable
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = parsers::model_pair)]
     pub map_model: Vec<(String, String)>,
-    /// System prompt, which may contain {{column}}, or @FILE
+    /// System prompt, which may contain {{column}}, or @FILE; a .json file may hold a list of content blocks
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
     /// Longest answer, in tokens [default: 1024]
@@ -204,6 +204,9 @@ pub struct MoneyArgs {
     /// Longest time for this run
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub max_time: Option<Duration>,
+    /// Let the API cache what rows have in common, if that saves money [default: auto, which chooses how long]
+    #[arg(long, value_name = "LIFETIME", ignore_case = true, value_parser = values::one_of(&values::PROMPT_CACHES))]
+    pub prompt_cache: Option<PromptCache>,
     /// Show what would be sent, and what it costs; send nothing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
@@ -212,6 +215,23 @@ pub struct MoneyArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,
+}
+
+/// Answers that need not be paid for.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Money")]
+pub struct ReuseArgs {
+    /// Send equal requests once, and copy the answer to the other rows
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub dedupe: Option<bool>,
+    /// Take the answers to equal requests from earlier results: files, folders or patterns; repeatable
+    #[arg(long, value_name = "PATH", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub reuse: Vec<PathBuf>,
+    /// With --reuse: take answers of other servers, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub reuse_any_origin: Option<bool>,
 }
 
 /// What tokens cost.
@@ -338,7 +358,8 @@ layered! {
     FormArgs { output_format, fields, order, raw_cells, null }
     SpeedArgs { tier, rpm, itpm, otpm, headroom, concurrency, http2, tpm }
     FaultArgs { max_retries, retry_for, timeout, idle_timeout, no_retry_ambiguous, halt, grace }
-    MoneyArgs { max_cost, max_requests, max_time, dry_run, yes }
+    MoneyArgs { max_cost, max_requests, max_time, prompt_cache, dry_run, yes }
+    ReuseArgs { dedupe, reuse, reuse_any_origin }
     PriceArgs { prices }
     RowsArgs { fresh, retry_failed, rerun_changed }
     SimulationArgs { simulate, simulate_faults }

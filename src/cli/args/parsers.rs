@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
+use super::blocks::{DEEPEST_PARAM, system_param};
 use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refused, Text};
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
@@ -131,10 +132,6 @@ pub(crate) fn token(text: &str) -> Result<String, String> {
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// The deepest nesting of a parameter. A line of a results file adds a few levels around the parameter, and JSON
-/// parsers must still accept the whole line.
-const DEEPEST_PARAM: u32 = 120;
-
 /// Parses a text, or `@` followed by the path of a file that contains the text. For a text that begins with `@`, type
 /// `@@`.
 pub(crate) fn text(text: &str) -> Result<Text, String> {
@@ -156,7 +153,11 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
     let name = name.trim();
     match name {
         "" => return Err("give KEY=JSON, such as temperature=0.5".to_owned()),
-        "model" | "system" | "max_tokens" | "stream" => {
+        "system" => {
+            let value = system_param(value.trim())?;
+            return Ok(Param { name: name.to_owned(), value });
+        }
+        "model" | "max_tokens" | "stream" => {
             return Err(format!("use --{} for this one", name.replace('_', "-")));
         }
         "messages" => return Err("messages come from the rows, or from --template".to_owned()),

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use crate::domain::{ErrorClass, Tier};
+use crate::domain::{ErrorClass, PromptCache, Tier};
 use crate::export::RowKind;
 use crate::report::ProgressKind;
 
@@ -118,6 +118,9 @@ pub(crate) const TIERS: [(&str, Tier); Tier::ALL.len()] = named!(Tier);
 
 /// Names of failure classes.
 pub(crate) const CLASSES: [(&str, ErrorClass); ErrorClass::ALL.len()] = named!(ErrorClass);
+
+/// Names of the settings of the prompt cache.
+pub(crate) const PROMPT_CACHES: [(&str, PromptCache); PromptCache::ALL.len()] = named!(PromptCache);
 
 /// Names of stream modes.
 pub(crate) const STREAMS: [(&str, StreamMode); 3] =

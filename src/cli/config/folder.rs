@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 18] = [
+pub const FREE: [&str; 20] = [
     "format",
     "id",
     "sheet",
@@ -30,13 +30,16 @@ pub const FREE: [&str; 18] = [
     "fields",
     "order",
     "null",
+    // It changes no answer. It can change the cost, but less than the model or the system prompt can.
+    "prompt-cache",
+    "dedupe",
 ];
 
 /// Settings that the file can lower. If the user did not set them, the file can set them.
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 40] = [
+pub const REFUSED: [&str; 42] = [
     "limit",
     "skip",
     "strict",
@@ -60,6 +63,9 @@ pub const REFUSED: [&str; 40] = [
     "grace",
     "dry-run",
     "yes",
+    // They name answers that would pass for those of this run.
+    "reuse",
+    "reuse-any-origin",
     "prices",
     "fresh",
     "retry-failed",

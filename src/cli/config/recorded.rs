@@ -16,6 +16,7 @@ use super::Config;
 use super::reader::Reader;
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{ResumeArgs, Settings};
+use crate::domain::PromptCache;
 use crate::journal::{Disk, manifest_path, quoted, read_manifest};
 
 /// A setting that is recorded.
@@ -44,7 +45,7 @@ const BETA: Recorded = Recorded {
     kind: "a list of texts",
 };
 
-const TABLE: [Recorded; 7] = [
+const TABLE: [Recorded; 9] = [
     Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
     API_VERSION,
     BETA,
@@ -54,9 +55,16 @@ const TABLE: [Recorded; 7] = [
         texts: truth,
         kind: "true or false",
     },
+    Recorded { name: "dedupe", of: |config| config.dedupe.then(|| true.into()), texts: truth, kind: "true or false" },
     Recorded { name: "rpm", of: |config| config.limits.rpm.map(Value::from), texts: number, kind: NUMBER },
     Recorded { name: "itpm", of: |config| config.limits.itpm.map(Value::from), texts: number, kind: NUMBER },
     Recorded { name: "otpm", of: |config| config.limits.otpm.map(Value::from), texts: number, kind: NUMBER },
+    Recorded {
+        name: "prompt-cache",
+        of: |config| (config.prompt_cache != PromptCache::Auto).then(|| config.prompt_cache.name().into()),
+        texts: text,
+        kind: TEXT,
+    },
 ];
 
 const TEXT: &str = "a text";
@@ -315,7 +323,7 @@ mod tests {
     #[test]
     fn recorded_settings_are_read_back() {
         let settings = json!({"tier": "2", "api-version": "2023-06-01", "beta": ["a", "b"], "simulate": true, "rpm": 5,
-            "itpm": 4_294_967_295_u64, "otpm": 7});
+            "itpm": 4_294_967_295_u64, "otpm": 7, "prompt-cache": "1h"});
         let Value::Object(settings) = settings else { panic!("it is an object") };
 
         let taken = taken_back(&settings, "m").expect("a run records these");
@@ -323,6 +331,7 @@ mod tests {
         assert_eq!(taken.wire.beta, ["a", "b"]);
         assert_eq!((taken.speed.rpm, taken.speed.itpm, taken.speed.otpm), (Some(5), Some(u32::MAX), Some(7)));
         assert_eq!((taken.simulation.simulate, taken.speed.tier.is_some()), (Some(true), true));
+        assert_eq!(taken.money.prompt_cache, Some(PromptCache::Hour));
     }
 
     #[test]
@@ -341,6 +350,7 @@ mod tests {
                 "beta",
                 vec![json!("a"), json!([1]), json!([["a"]]), json!(["a\n"]), json!(vec!["a"; 101]), json!([long])],
             ),
+            ("prompt-cache", vec![json!(true), json!("2h"), json!(""), json!(["5m"])]),
             ("simulate", vec![json!("true"), json!(1), json!([true]), json!(null)]),
             (
                 "rpm",

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::advice::advice;
+use super::caching::Cache;
 use super::ladder::AS_OF;
 use super::phrases::change_words;
-use super::{Fit, Plan};
+use super::{Fit, Plan, caching};
 use crate::domain::{Interval, Money};
 use crate::forecast::{Alternative, Basis, Change, Totals};
 
@@ -31,6 +32,7 @@ struct Document {
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,
     bound_by: Vec<Bound>,
+    cache: Cache,
     by_model: Vec<OfModel>,
     basis: BasisOf,
     options: Vec<OptionOf>,
@@ -50,6 +52,9 @@ struct Rows {
     total: u64,
     to_send: u64,
     done: u64,
+    reused: u64,
+    copied: u64,
+    repeated: u64,
     failed_before: u64,
     unusable: u64,
     /// Rows to be sent whose model has no price. Their cost is not included anywhere.
@@ -204,6 +209,9 @@ pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
             total: plan.rows.total,
             to_send: plan.rows.to_send,
             done: plan.rows.done,
+            reused: plan.rows.reused,
+            copied: plan.rows.copied,
+            repeated: plan.rows.repeated,
             failed_before: plan.rows.failed_before,
             unusable: plan.rows.unusable,
             unpriced: totals.unpriced,
@@ -220,6 +228,7 @@ pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
             .iter()
             .map(|(reason, share)| Bound { reason: reason.name(), share: *share })
             .collect(),
+        cache: caching::of(plan),
         by_model: forecast.by_model.iter().map(of_model).collect(),
         basis: BasisOf {
             history: HistoryOf {
@@ -279,6 +288,7 @@ fn source(source: &super::history::Source) -> Source {
 fn option(plan: &Plan<'_>, other: &Alternative) -> OptionOf {
     let (kind, instead_of, step) = match &other.change {
         Change::Tier(tier) => ("tier", None, plan.step(*tier)),
+        Change::NoCache => ("prompt_cache", None, None),
         Change::Model { from, .. } => ("model", Some(from.clone()), None),
         Change::MaxTokens { from, .. } => ("max_tokens", Some(from.to_string()), None),
     };

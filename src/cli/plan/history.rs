@@ -95,6 +95,8 @@ struct Meta<'a> {
     estimated_input: Option<u32>,
     #[serde(default)]
     attempts: u64,
+    copied_from: Option<IgnoredAny>,
+    reused_from: Option<IgnoredAny>,
     #[serde(default)]
     usage: Usage,
     #[serde(borrow)]
@@ -144,7 +146,7 @@ pub(in crate::cli) fn learn(
         let is_whole = line.last() == Some(&b'\n');
         match parse(&line, catalog).filter(|_| is_whole) {
             Some(Past::Answer(answer)) => learned.history.add(&answer),
-            Some(Past::Failure) => {}
+            Some(Past::Nothing) => {}
             None if line.trim_ascii().is_empty() => {}
             None => {
                 skipped.lines += 1;
@@ -182,15 +184,19 @@ pub(super) fn has_answers(path: &Path) -> bool {
 /// A line of results.
 enum Past<'a> {
     Answer(PastAnswer<'a>),
-    /// A row that was not answered. Nothing is learned from it.
-    Failure,
+    /// A row that was not answered, or that took its answer from another line. Nothing is learned from it.
+    Nothing,
 }
 
 /// Returns what a line says; `None` if it is not a result.
 fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let Line { result, meta } = serde_json::from_slice(line).ok()?;
     if result.kind != "succeeded" {
-        return Some(Past::Failure);
+        return Some(Past::Nothing);
+    }
+    // The row took its answer from another line, so it has no usage and no latency of its own.
+    if meta.copied_from.is_some() || meta.reused_from.is_some() {
+        return Some(Past::Nothing);
     }
     let asked = meta.model?;
     let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));

@@ -4,6 +4,7 @@
 //! (`cli/run/planning.rs`). Then this module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
+mod caching;
 mod count;
 mod document;
 mod history;
@@ -23,8 +24,9 @@ pub(super) use self::phrases::rows_within;
 pub(super) use self::words::{cost_words, time_words, words};
 use super::args::{Deadline, PlanArgs, RunArgs};
 use crate::catalog::Catalog;
-use crate::domain::{Money, Tier};
+use crate::domain::{Money, PromptCache, Tier};
 use crate::forecast::{Alternative, Forecast};
+use crate::plan::{CachePlan, Load};
 
 /// The settings of `plan` that a run does not have.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +64,12 @@ pub(super) struct Rows {
     pub(super) to_send: u64,
     /// Answered by earlier runs.
     pub(super) done: u64,
+    /// Answered from the results that `--reuse` names.
+    pub(super) reused: u64,
+    /// With `--dedupe`: rows that copy the answer of an equal row.
+    pub(super) copied: u64,
+    /// Without `--dedupe`: rows to be sent that have the request of an earlier row.
+    pub(super) repeated: u64,
     /// Failed in earlier runs, and not sent again.
     pub(super) failed_before: u64,
     /// Can't be sent.
@@ -84,6 +92,11 @@ pub(super) struct Plan<'a> {
     /// Where the limits come from, in words.
     pub(super) limits_from: String,
     pub(super) catalog: &'a Catalog,
+    /// What is cached.
+    pub(super) caching: &'a CachePlan,
+    pub(super) prompt_cache: PromptCache,
+    /// The rows to be sent.
+    pub(super) load: &'a Load,
     /// What earlier runs on the same results have spent.
     pub(super) spent: Money,
     pub(super) max_cost: Option<Money>,

@@ -8,6 +8,7 @@ use crate::report::text::escape;
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
+        Change::NoCache => "--prompt-cache off".to_owned(),
         // Unlike --model, this also changes rows that name their model.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
         // Rows that have their own max_tokens are not changed by a flag.

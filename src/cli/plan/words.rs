@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::advice::advice;
 use super::ladder::{self, AS_OF, step};
 use super::phrases::{change_words, rows_within};
-use super::{Fit, Plan};
+use super::{Fit, Plan, caching};
 use crate::domain::{Interval, Money, RunForecast, Tier};
 use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
@@ -49,6 +49,11 @@ pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
 fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     let forecast = &plan.forecast;
     let mut rows = vec![ListRow::text("rows", rows_words(plan))];
+    if plan.rows.repeated > 0 {
+        let repeated = count(plan.rows.repeated);
+        let text = format!("{repeated} repeat the request of an earlier row: --dedupe sends each request once");
+        rows.push(ListRow::text("", text));
+    }
     if plan.rows.to_send == 0 {
         return rows;
     }
@@ -87,6 +92,7 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
         };
         rows.extend(forecast.by_model.iter().enumerate().take(MODELS).map(of_model));
     }
+    rows.extend(caching::rows(plan));
     rows.push(ListRow::text("limits", plan.limits_from.clone()));
     rows.extend(
         basis(plan).into_iter().enumerate().map(|(at, text)| ListRow::text(if at == 0 { "basis" } else { "" }, text)),
@@ -99,6 +105,8 @@ fn rows_words(plan: &Plan<'_>) -> String {
     let mut words = format!("{} to send of {}", count(rows.to_send), plan.inputs);
     for (number, what) in [
         (rows.done, "answered by earlier runs"),
+        (rows.reused, "reused from earlier results"),
+        (rows.copied, "copied from equal rows"),
         (rows.failed_before, "failed before and are not sent again"),
         (rows.unusable, "can't be sent"),
     ] {
@@ -295,7 +303,7 @@ fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
                 other.time.likely.as_secs_f64() < WORTH_PAYING * plan.forecast.time.time.likely.as_secs_f64();
             ladder_words(plan, *tier, is_faster)
         }
-        Change::Model { .. } => String::new(),
+        Change::Model { .. } | Change::NoCache => String::new(),
         Change::MaxTokens { from, .. } => {
             let most = other.at_most.map(|most| format!("at most {}, ", most.rounded_up())).unwrap_or_default();
             format!("{most}instead of {from}")

@@ -21,7 +21,7 @@ use crate::journal::{Disk, LineKind, RealDisk, RunPaths, folder_of, line_kind, m
 use crate::report::text::{escape, plural};
 use crate::source;
 
-pub(crate) use self::find::{Files, find};
+pub(crate) use self::find::{Files, find, results_of_folder};
 pub(crate) use self::input::run_of;
 
 /// Writes the answers of runs.

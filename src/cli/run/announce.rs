@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::ZonedDateTime;
 
 use super::super::plan::{cost_words, rows_within, time_words};
-use super::super::{columns, faults, models, say};
+use super::super::{caching, columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Money, PoolId, RateLimits};
@@ -42,6 +42,7 @@ impl NewRun<'_> {
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
+            caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
                     "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
@@ -53,15 +54,13 @@ impl NewRun<'_> {
         };
         let models: Vec<_> = survey.models.keys().map(|model| escape(model).into_owned()).collect();
         let models = if models.is_empty() { String::new() } else { format!(", {}", models.join(", ")) };
-        let done = match survey.done {
-            0 => String::new(),
-            rows => format!(" ({} done by earlier runs)", count(rows)),
+        let not_sent = Self::not_sent_words(survey);
+        let expected = match survey.to_send {
+            0 if !not_sent.is_empty() => String::new(),
+            _ => format!(", {}", forecast_words(forecast, catalog)),
         };
-        self.say(&format!(
-            "{origin}{models}: {} to send{done}, {}",
-            plural(survey.to_send, "row", "rows"),
-            forecast_words(forecast, catalog)
-        ));
+        let rows = plural(survey.to_send, "row", "rows");
+        self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
         if let Some(words) = self.budget_words(forecast, spent) {
             self.say(&words);
         }
@@ -71,13 +70,16 @@ impl NewRun<'_> {
         if let Some(damage) = &survey.damage {
             self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
         }
-        if survey.to_send > 1 && survey.same == survey.to_send {
-            self.say(&format!("warning: all {} rows have the same request", count(survey.to_send)));
-        }
+        let cost_of_share = |share: f64| {
+            let cost = forecast.totals.cost.filter(|_| forecast.totals.unpriced == 0)?;
+            Some(Money::from_dollars(cost.likely.dollars() * share).rounded_up().to_string())
+        };
+        self.equal_words(survey, cost_of_share).iter().for_each(|text| self.say(text));
         if self.start != Start::Resume {
-            let system = self.config.request.system.as_deref();
+            let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
         }
+        caching::notes(survey, self.prompt_cache(), catalog).iter().for_each(|text| self.say(text));
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \

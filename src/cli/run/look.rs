@@ -28,7 +28,12 @@ impl NewRun<'_> {
             }
             return Ok(None);
         }
-        let earlier = Earlier { refuse: self.price_guard(), ..Earlier::none() };
+        let earlier = Earlier {
+            refuse: self.price_guard(),
+            stored: self.stored.clone(),
+            dedupes: self.config.dedupe,
+            ..Earlier::none()
+        };
         let survey = self.look(catalog, &earlier)?;
         self.refuse(&survey)?;
         Ok(Some(survey))
@@ -77,6 +82,8 @@ impl NewRun<'_> {
             reruns_failed: self.config.retry_failed || self.start == Start::Resume,
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(),
+            stored: self.stored.clone(),
+            dedupes: self.config.dedupe,
         }
     }
 

@@ -18,6 +18,7 @@ mod output;
 mod planning;
 mod refuse;
 mod resume;
+mod reuse;
 mod send;
 mod steer;
 mod voice;
@@ -36,6 +37,7 @@ use super::exit::Exit;
 use super::parts;
 use super::plan::Asked;
 use super::projection::Projection;
+use super::reuse::with_inputs;
 use super::say;
 use crate::journal::{RunPaths, Start};
 use crate::report::text::escape;
@@ -49,6 +51,7 @@ use send::Ready;
 
 /// Answers every prompt of the inputs, or resumes an earlier run that has the same results file.
 pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
+    let args = &with_inputs(args);
     let config = Config::of_run(args, world)?;
     let name = parts::run_id();
     let plan = parts::input_plan(&config)?;
@@ -64,6 +67,7 @@ pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
 /// Shows what a run would cost and how long it would take, and sends nothing that costs money.
 pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
     let (args, asked) = Asked::of(args);
+    let args = with_inputs(&args);
     let config = Config { dry_run: true, ..Config::of_plan(&args, world)? };
     let name = parts::run_id();
     let plan = InputPlan { requests: asked.count_tokens, ..parts::input_plan(&config)? };
@@ -124,6 +128,7 @@ impl NewRun<'_> {
         let catalog = self.check_settings()?;
         self.check_output()?;
         self.keep_pipe()?;
+        self.read_stored()?;
 
         let first = self.first_look(&catalog)?;
         if has_no_rows(first.as_ref()) && self.planning.is_none() {
@@ -142,7 +147,7 @@ impl NewRun<'_> {
         if self.planning.is_some() {
             return self.end_plan(survey.as_ref(), &catalog, &recovered);
         }
-        if let Some(survey) = survey.as_ref().filter(|survey| survey.to_send == 0 && survey.unusable == 0) {
+        if let Some(survey) = survey.as_ref().filter(|survey| has_nothing_to_do(survey)) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }
         let was_asked = asked.is_some();
@@ -162,6 +167,11 @@ impl NewRun<'_> {
         let ended = self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast }, &known)?;
         self.finish(ended, &known)
     }
+}
+
+/// Returns whether the run has no row to send, to answer without a request, or to report as unusable.
+fn has_nothing_to_do(survey: &Survey) -> bool {
+    survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }
 
 /// Returns whether the whole input was read and contains no row.

@@ -13,7 +13,7 @@ use super::super::projection::Projection;
 use super::way::Way;
 use crate::catalog::Catalog;
 use crate::domain::{ErrorClass, PromptCache};
-use crate::journal::{InputRead, RunPaths, Start};
+use crate::journal::{InputRead, RunPaths, Start, StoredAnswers};
 use crate::plan::Planner;
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, is_seekable};
@@ -46,6 +46,8 @@ pub(super) struct NewRun<'a> {
     pub(super) commands: Commands,
     /// The copy of a resumed log, if there is no run folder for it.
     pub(super) copy: Option<tempfile::TempPath>,
+    /// Answers in the results of other runs; `None` without `--reuse`.
+    pub(super) stored: Option<Arc<StoredAnswers>>,
     /// The server's origin; `simulator` if the run uses the simulator.
     pub(super) origin: String,
     /// The proxy and the certificates for the connection to the server.
@@ -88,6 +90,7 @@ impl<'a> NewRun<'a> {
             only: Vec::new(),
             unreadable: 0,
             copy: None,
+            stored: None,
             origin: String::new(),
             way: Way::default(),
             early: None,
@@ -108,7 +111,7 @@ impl<'a> NewRun<'a> {
 
     /// Returns the setting for the prompt cache.
     pub(super) fn prompt_cache(&self) -> PromptCache {
-        PromptCache::Auto
+        self.config.prompt_cache
     }
 
     /// Returns a planner for one reading of the input.

@@ -51,6 +51,8 @@ impl NewRun<'_> {
         let scheduler = Scheduler::new(parts::scheduler(&self.config, catalog, window, recovered));
         let reporter = self.open_report(clock, survey.as_ref(), forecast);
         let reread = self.reread_settings(catalog, survey.as_ref());
+        let mut ledger = JournalLedger::new(journal, clock);
+        let equal = self.equal_rows(&mut ledger, known)?;
         let rows = self.start_reader(catalog, earlier, survey.as_ref())?;
         let Some(early) = self.early.take() else { bail!("signals are heard from the start") };
         let (thread, signals) = early.release();
@@ -63,9 +65,10 @@ impl NewRun<'_> {
             transport,
             provider: Arc::new(parts::provider(&self.config)?),
             scheduler,
-            ledger: JournalLedger::new(journal, clock),
+            ledger,
             commits,
             feed: rows,
+            equal,
             interrupts,
             reporter,
             clock,

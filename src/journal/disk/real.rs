@@ -51,6 +51,14 @@ impl RealDisk {
         }
     }
 
+    /// Returns an empty file that only this process can use. It has no name, and vanishes with the process.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn private_file() -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile { file: tempfile::tempfile()?, path: std::env::temp_dir() }))
+    }
+
     /// Opens a file for another part of the program, which appends to it without giving a position. The file is checked
     /// and made private like the files of a run.
     ///

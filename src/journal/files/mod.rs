@@ -20,6 +20,7 @@ mod log_names;
 pub(crate) mod manifest;
 mod output;
 mod paths;
+mod private;
 pub(crate) mod slots;
 
 pub(crate) use learned::{LearnedLimits, read_learned_limits};
@@ -33,5 +34,6 @@ pub(crate) use output::open_to_append;
 pub(crate) use output::{Access, ExistingOutputs, Output, Outputs};
 pub use paths::RunPaths;
 pub(crate) use paths::{PathRequest, is_own_log};
+pub(crate) use private::PrivateFile;
 pub use slots::Slot;
 pub(crate) use slots::{Slots, UnclosedRun};

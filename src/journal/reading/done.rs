@@ -156,7 +156,7 @@ impl DoneSet {
     /// can be estimated from its value. There are three estimates. If `n` rows are left to search before an estimate,
     /// only a few times `√n` are left after it. With ten million rows, a binary search alone would wait for memory
     /// about twenty times. A wrong estimate only costs time.
-    fn find(&self, label: u64) -> Option<RowId> {
+    pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];
         for _ in 0..ESTIMATES {

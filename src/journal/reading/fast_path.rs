@@ -68,6 +68,20 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         Some(()) => None,
         None => Some(Cow::Borrowed(text(&mut at)?)),
     };
+    // Only rows that took their answer from another line have one of these members.
+    let is_taken = match at.literal(b",\"reused_from\":{") {
+        Some(()) => {
+            skip_text(&mut at, b"\"run\":")?;
+            skip_text(&mut at, b",\"custom_id\":")?;
+            at.literal(b"}")?;
+            true
+        }
+        None => skip_text(&mut at, b",\"copied_from\":").is_some(),
+    };
+    if is_taken {
+        at.literal(b",\"saved_usd\":")?;
+        null(&mut at).or_else(|| money(&mut at).map(drop))?;
+    }
     at.literal(b"}}")?;
     if at.position() != line.len() {
         return None;
@@ -128,9 +142,9 @@ mod tests {
     use crate::clock::{Instant, RunClock};
     use crate::domain::{
         AttemptRecord, Ended, Identity, Job, JobId, Lane, Message, Origin, Outcome, Params, Purpose, Quality, Request,
-        RowId,
+        RowId, StoredAnswer, Taken, TakenFrom,
     };
-    use crate::sink::{RecordContext, outcome_line};
+    use crate::sink::{RecordContext, outcome_line, taken_line};
 
     /// Returns a random line as the program writes it, and whether the fast path accepts it.
     fn line(random: &mut fastrand::Rng) -> (Vec<u8>, bool) {
@@ -187,6 +201,23 @@ mod tests {
         };
         let quality = Quality::ALL[random.usize(0..4)];
         let json = MESSAGES[random.usize(0..MESSAGES.len())].to_owned().into();
+        if random.u8(0..4) == 0 {
+            let answer = StoredAnswer {
+                key: job.key,
+                label: LABELS[random.usize(0..LABELS.len())].to_owned(),
+                run: "20260822T101112-abcdef".to_owned(),
+                message: Message { json, usage, quality, content: 0..0 },
+                model: random.bool().then(|| pick(random).into()),
+                provider: Some("anthropic".into()),
+                lane: if random.bool() { Lane::Online } else { Lane::Batch },
+                cost: cost.unwrap_or(Money::ZERO),
+            };
+            let from = if random.bool() { TakenFrom::EqualRow } else { TakenFrom::EarlierResults };
+            let mut out = Vec::new();
+            taken_line(&Taken { job: Box::new(job), answer, from }, started_at, &context(random), &mut out);
+            out.pop();
+            return (out, !label.contains(['"', '\\', '\t']));
+        }
         let outcome = Outcome {
             job: Box::new(job),
             attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },

@@ -8,7 +8,7 @@
 //! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
-//! `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! `stored.rs` reads the answer of a line, for a row that takes it. `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
 
@@ -22,20 +22,19 @@ mod parse;
 mod places;
 mod record;
 mod scan;
+mod stored;
 mod totals;
 mod unresolved;
 
 pub(crate) use contents::{Contents, check_owner};
+pub(crate) use done::AnsweredRows;
 pub use done::{DoneSet, RowState};
 pub use error_log::{ErrorLog, read_error_log};
-#[cfg(test)]
-pub(crate) use lines::Line;
-pub(crate) use lines::Lines;
+pub(crate) use lines::{Line, Lines};
 pub(crate) use parse::{parse_error, parse_result};
 pub(crate) use places::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub(crate) use record::{Parsed, ResultRecord};
-#[cfg(test)]
-pub(crate) use scan::scan;
-pub(crate) use scan::{Scan, Tail, check_first_line};
+pub(crate) use scan::{Scan, Tail, check_first_line, scan};
+pub(crate) use stored::{parse_stored, read_line};
 pub use totals::Totals;
 pub(crate) use unresolved::{EntryKind, Unresolved};

@@ -64,8 +64,12 @@ pub struct CachePlan {
     pub prefixes: u64,
     /// How many of them may be too short for the model. The first answer shows this.
     pub uncertain: u64,
+    /// The one of these that most rows have.
+    pub most_uncertain: Option<Unmarked>,
     /// How many rows get at least one mark, or have marks of their own.
     pub rows: u64,
+    /// How many of them have marks of their own.
+    pub own_rows: u64,
     /// What is expected for each group of the load, by its position. Groups without a cached prefix may be missing.
     pub groups: Vec<GroupCaching>,
     /// Prefixes that rows share and that are not marked.
@@ -218,6 +222,7 @@ impl PrefixCensus {
             let outer = self.chosen_parent(node, plan);
             if outer.is_none() {
                 plan.rows += u64::from(node.rows);
+                plan.own_rows += if node.is_own { u64::from(node.rows) } else { 0 };
             }
             if node.is_own {
                 continue;
@@ -225,6 +230,10 @@ impl PrefixCensus {
             plan.prefixes += 1;
             if node.is_uncertain() {
                 plan.uncertain += 1;
+                let found = node.left_for(UnmarkedReason::TooShort);
+                if plan.most_uncertain.is_none_or(|known| known.most_rows < found.most_rows) {
+                    plan.most_uncertain = Some(found);
+                }
             }
             let group = node.group as usize;
             if groups.len() <= group {
@@ -252,6 +261,19 @@ impl Node {
     fn gap_seconds(&self, rows_per_second: f64) -> f64 {
         let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
+    }
+
+    /// Describes this prefix, and no other.
+    fn left_for(&self, reason: UnmarkedReason) -> Unmarked {
+        Unmarked {
+            reason,
+            prefixes: 1,
+            rows: self.rows.into(),
+            tokens: self.tokens,
+            least: self.least,
+            group: self.group as usize,
+            most_rows: self.rows,
+        }
     }
 
     fn is_too_short(&self) -> bool {
@@ -301,24 +323,142 @@ impl CachePlan {
     }
 
     fn leave(&mut self, node: &Node, reason: UnmarkedReason) {
-        let fresh = Unmarked {
-            reason,
-            prefixes: 0,
-            rows: 0,
-            tokens: node.tokens,
-            least: node.least,
-            group: node.group as usize,
-            most_rows: 0,
+        let fresh = node.left_for(reason);
+        let Some(known) = self.unmarked.iter_mut().find(|known| known.reason == reason) else {
+            return self.unmarked.push(fresh);
         };
-        let at = self.unmarked.iter().position(|known| known.reason == reason).unwrap_or_else(|| {
-            self.unmarked.push(fresh);
-            self.unmarked.len() - 1
-        });
-        let known = &mut self.unmarked[at];
-        known.prefixes += 1;
-        known.rows += u64::from(node.rows);
-        if node.rows > known.most_rows {
-            *known = Unmarked { prefixes: known.prefixes, rows: known.rows, most_rows: node.rows, ..fresh };
-        }
+        let (prefixes, rows) = (known.prefixes + 1, known.rows + fresh.rows);
+        let example = if fresh.most_rows > known.most_rows { fresh } else { *known };
+        *known = Unmarked { prefixes, rows, ..example };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Level, MarkPlace, Money, Prefixes};
+
+    const LEAST: u32 = 1_024;
+
+    /// Returns a row with these prefixes, each with its tokens.
+    fn row(levels: &[(u64, u32)]) -> Prefixes {
+        let level = |&(id, tokens): &(u64, u32)| Level {
+            id: PrefixId(id),
+            tokens,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        Prefixes { levels: levels.iter().map(level).collect(), least_tokens: LEAST, extra_most: [Money::ZERO; 2] }
+    }
+
+    fn census(rows: impl IntoIterator<Item = Prefixes>) -> PrefixCensus {
+        let mut census = PrefixCensus::default();
+        rows.into_iter().enumerate().for_each(|(at, row)| census.add(at as u64, 0, &row));
+        census
+    }
+
+    fn plan(census: &mut PrefixCensus, rows_per_second: f64, cache: PromptCache, can_be_ordered: bool) -> CachePlan {
+        census.decide(&CacheSetting { cache, rows_per_second, can_be_ordered, rates: &|_| CacheRates::default() })
+    }
+
+    fn auto(rows: impl IntoIterator<Item = Prefixes>) -> CachePlan {
+        plan(&mut census(rows), 10.0, PromptCache::Auto, false)
+    }
+
+    #[test]
+    fn two_rows_with_a_prefix_are_enough_and_one_is_not() {
+        let plan = auto([row(&[(1, 5_000)]), row(&[(2, 5_000)]), row(&[(2, 5_000)])]);
+
+        assert_eq!(plan.lifetime(PrefixId(1)), None);
+        assert_eq!(plan.lifetime(PrefixId(2)), Some(Caching::FiveMinutes));
+        assert_eq!((plan.prefixes, plan.rows), (1, 2));
+        assert_eq!((plan.groups[0].write_5m, plan.groups[0].read), (5_000.0, 5_000.0));
+    }
+
+    #[test]
+    fn only_prefixes_after_which_rows_differ_are_marked() {
+        // All rows share 1 and 2. Then there are two documents for two rows each.
+        let document = |document: u64, row_number: u64| {
+            row(&[(1, 2_000), (2, 3_000), (document, 6_000), (100 + row_number, 6_100)])
+        };
+        let plan = auto([document(10, 0), document(10, 1), document(11, 2), document(11, 3)]);
+
+        let marked = [1, 2, 10, 11, 100].map(|id| plan.lifetime(PrefixId(id)).is_some());
+        assert_eq!(marked, [false, true, true, true, false]);
+        assert_eq!(plan.groups[0].write_5m, 3_000.0 + 2.0 * 3_000.0);
+        assert_eq!(plan.groups[0].read, 3.0 * 3_000.0 + 2.0 * 3_000.0);
+        assert_eq!(plan.rows, 4, "each row counts once");
+    }
+
+    #[test]
+    fn a_conversation_that_grows_is_marked_at_the_end_of_each_row() {
+        let turns = |turns: u64| {
+            let levels: Vec<_> = (1..=turns).map(|turn| (turn, 1_500 * turn as u32)).collect();
+            row(&levels)
+        };
+        let plan = auto((1..=4).map(turns));
+
+        assert_eq!([1, 2, 3, 4].map(|id| plan.lifetime(PrefixId(id)).is_some()), [true, true, true, false]);
+    }
+
+    #[test]
+    fn too_short_prefixes_are_named_and_uncertain_ones_are_marked() {
+        let plan = auto([row(&[(1, 600)]), row(&[(1, 600)]), row(&[(2, 900)]), row(&[(2, 900)])]);
+
+        assert_eq!(plan.lifetime(PrefixId(1)), None);
+        assert_eq!(plan.lifetime(PrefixId(2)), Some(Caching::FiveMinutes));
+        assert_eq!((plan.uncertain, plan.groups[0].read), (1, 0.0), "nothing is expected of it");
+        let short = plan.unmarked[0];
+        assert_eq!((short.reason, short.prefixes, short.rows, short.tokens), (UnmarkedReason::TooShort, 1, 2, 600));
+    }
+
+    #[test]
+    fn rows_that_are_far_apart_are_read_group_by_group_or_cached_for_longer() {
+        // Each prefix has ten rows, one in every hundred rows.
+        let rows = || (0..1_000).map(|number| row(&[(1 + number % 100, 5_000)]));
+
+        let fast = plan(&mut census(rows()), 10.0, PromptCache::Auto, true);
+        let slow = plan(&mut census(rows()), 0.1, PromptCache::Auto, false);
+        let ordered = plan(&mut census(rows()), 0.1, PromptCache::Auto, true);
+        let slowest = plan(&mut census(rows()), 0.001, PromptCache::Auto, false);
+
+        let of = |plan: &CachePlan| (plan.lifetime(PrefixId(1)), plan.is_ordered);
+        assert_eq!(of(&fast), (Some(Caching::FiveMinutes), false));
+        assert_eq!(of(&slow), (Some(Caching::Hour), false));
+        assert_eq!(of(&ordered), (Some(Caching::FiveMinutes), true));
+        assert_eq!(of(&slowest), (None, false));
+        assert_eq!(slowest.unmarked[0].reason, UnmarkedReason::TooFarApart);
+    }
+
+    #[test]
+    fn a_prefix_of_two_rows_is_not_worth_an_hour() {
+        let rows = || [row(&[(1, 5_000)]), row(&[(1, 5_000)])];
+
+        assert!(plan(&mut census(rows()), 10.0, PromptCache::Hour, false).is_empty());
+        assert!(!plan(&mut census(rows()), 10.0, PromptCache::FiveMinutes, false).is_empty());
+        assert!(plan(&mut census(rows()), 10.0, PromptCache::Off, false).is_empty());
+    }
+
+    #[test]
+    fn a_longer_prefix_never_lives_longer_than_a_shorter_one() {
+        let rows = (0..300).map(|number| row(&[(1, 2_000), (100 + number % 30, 5_000)]));
+        let plan = plan(&mut census(rows), 0.05, PromptCache::Auto, false);
+
+        assert_eq!(plan.lifetime(PrefixId(100)), Some(Caching::Hour), "its rows are ten minutes apart");
+        assert_eq!(plan.lifetime(PrefixId(1)), Some(Caching::Hour));
+    }
+
+    #[test]
+    fn counts_are_the_same_for_neighbours_and_nearly_the_same_for_rows_that_are_far_apart() {
+        let nested = |number: u64| row(&[(1 + number % 10, 2_000), (1_000 + number % 100, 4_000)]);
+        let mut neighbours: Vec<u64> = (0..1_000).collect();
+        neighbours.sort_by_key(|number| number % 100);
+        let count = |order: &[u64]| {
+            let census = census(order.iter().map(|number| nested(*number)));
+            census.nodes[&1_000].rows
+        };
+
+        assert_eq!(count(&neighbours), 10);
+        assert!(count(&(0..1_000).collect::<Vec<_>>()) >= 9);
     }
 }

@@ -216,3 +216,119 @@ impl Chain {
         Self(hasher.finish())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::super::super::estimate::estimate_with_parts;
+    use super::*;
+    use crate::catalog::{TokenizerFamily, ToolPrompt};
+    use crate::domain::{Params, Request};
+
+    const LEAST: u32 = 1_024;
+
+    fn found(members: &[(&str, String)], starts: &[&str]) -> (String, Vec<Level>) {
+        let raw = |json: &String| RawValue::from_string(json.clone()).expect("the test writes valid JSON");
+        let params = Params(members.iter().map(|(name, json)| ((*name).into(), raw(json))).collect());
+        let merged = Merged::from(&params);
+        let (estimate, parts) = estimate_with_parts(merged, TokenizerFamily::Old, ToolPrompt::UNPUBLISHED, true);
+        let starts: Vec<String> = starts.iter().map(|start| (*start).to_owned()).collect();
+        let mut finder = LevelFinder::new(FixedStarts::of(&starts));
+        let found = finder.find(merged, parts.expect("the request is not nested too deep"), &estimate, LEAST);
+        let json = String::from_utf8(Request::of(&params).json().to_vec()).expect("it is JSON");
+        (json, found.map(|prefixes| prefixes.levels).unwrap_or_default())
+    }
+
+    fn long(text: &str) -> String {
+        serde_json::Value::from(format!("{text} {}", "some words that fill the text ".repeat(200))).to_string()
+    }
+
+    fn question(text: &str) -> (&'static str, String) {
+        ("messages", format!(r#"[{{"role":"user","content":"{text}"}}]"#))
+    }
+
+    #[test]
+    fn a_short_prompt_has_no_prefix() {
+        assert_eq!(found(&[("system", r#""Be short.""#.into()), question("Why?")], &[]).1, []);
+    }
+
+    #[test]
+    fn the_same_system_prompt_is_the_same_prefix_whatever_comes_before_it_in_the_json() {
+        let system = ("system", long("Rules."));
+        let (json, one) = found(&[("max_tokens", "10".into()), system.clone(), question("Why?")], &[]);
+        let (_, other) = found(&[question("How?"), system, ("max_tokens", "20".into()), ("top_k", "3".into())], &[]);
+
+        assert_eq!(one[0].id, other[0].id);
+        assert_ne!(one[1].id, other[1].id, "the questions differ");
+        let MarkPlace::Text { start, end } = one[0].place else { panic!("{:?}", one[0].place) };
+        assert!(
+            json[start as usize..end as usize].starts_with("\"Rules.") && json.as_bytes()[end as usize - 1] == b'"'
+        );
+        assert!((1_000..2_000).contains(&one[0].tokens), "{}", one[0].tokens);
+    }
+
+    #[test]
+    fn another_model_or_another_tool_choice_is_another_prefix() {
+        let id = |name: &str, value: &str| {
+            found(&[(name, value.to_owned()), ("system", long("Rules.")), question("Why?")], &[]).1[0].id
+        };
+
+        assert_ne!(id("model", r#""a""#), id("model", r#""b""#));
+        assert_ne!(id("tool_choice", r#"{"type":"any"}"#), id("tool_choice", r#"{"type":"auto"}"#));
+        assert_eq!(id("temperature", "0"), id("temperature", "1"));
+    }
+
+    #[test]
+    fn tools_come_first_and_the_mark_of_a_block_is_before_its_brace() {
+        let tools = format!(r#"[{{"name":"a","input_schema":{{}}}},{{"name":"b","description":{}}}]"#, long("Tool."));
+        let blocks = format!(r#"[{{"type":"text","text":{}}}, {{"type":"text","text":"Why?"}} ]"#, long("Document."));
+        let messages = format!(r#"[{{"role":"user","content":{blocks}}}]"#);
+        let (json, levels) = found(&[("messages", messages), ("tools", tools)], &[]);
+
+        let rest = |level: &Level| match level.place {
+            MarkPlace::Block { brace } => json[brace as usize..].chars().take(3).collect::<String>(),
+            place => panic!("{place:?}"),
+        };
+        assert_eq!(levels.iter().map(rest).collect::<Vec<_>>(), ["}]}", "}, ", "} ]"]);
+    }
+
+    #[test]
+    fn the_fixed_start_of_a_template_is_a_prefix_of_its_own() {
+        let start = format!("Rules.\n{}", "answer in a calm voice ".repeat(300));
+        let text = |rest: &str| question(&format!("{}{rest}", start.replace('\n', "\\n")));
+        let (json, one) = found(&[text("first")], &[&start]);
+        let (_, other) = found(&[text("second")], &[&start]);
+        let (_, blank) = found(&[text(" ")], &[&start]);
+
+        let MarkPlace::Cut { start: begin, cut, end } = one[0].place else { panic!("{:?}", one[0].place) };
+        assert_eq!(&json[cut as usize..end as usize], "first\"");
+        assert!(json[begin as usize..].starts_with("\"Rules."));
+        assert_eq!((one.len(), one[0].id == other[0].id), (1, true));
+        assert!(matches!(blank[0].place, MarkPlace::Text { .. }), "the API refuses blocks without any letter");
+    }
+
+    #[test]
+    fn a_row_with_marks_of_its_own_has_only_the_prefixes_at_these_marks() {
+        let mark = r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#;
+        let system = format!(r#"[{{"type":"text","text":{}}},{{"type":"text","text":"End.",{mark}}}]"#, long("Rules."));
+        let (_, levels) = found(&[("system", system), question("Why?")], &[]);
+
+        assert_eq!(levels.len(), 1);
+        assert_eq!((levels[0].place, levels[0].lifetime), (MarkPlace::Own, Caching::Hour));
+    }
+
+    #[test]
+    fn thinking_and_blocks_with_an_empty_mark_are_not_marked_but_are_part_of_longer_prefixes() {
+        let thinking = format!(r#"{{"type":"thinking","thinking":{},"signature":"x"}}"#, long("Hm."));
+        let null = format!(r#"{{"type":"text","text":{},"cache_control":null}}"#, long("Null."));
+        let messages = format!(
+            r#"[{{"role":"user","content":{}}},{{"role":"assistant","content":[{thinking},{null},{{"type":"text","text":"b"}}]}}]"#,
+            long("Question.")
+        );
+        let (_, levels) = found(&[("messages", messages)], &[]);
+
+        assert_eq!(levels.len(), 2);
+        assert!(levels[1].tokens > 2 * levels[0].tokens);
+    }
+}

@@ -1,9 +1,9 @@
 //! Finds shared prefixes in rows that can be read only once.
 //!
 //! The rows of a pipe are not known in advance. So a few of them are read ahead ([`StreamCensus::add`]) before the first
-//! of them is decided ([`StreamCensus::decide`]). A prefix is marked if a row behind it shares it, or if it is likely
-//! that a later row will. How likely that is follows from the prefixes so far: of those that had as many rows, the share
-//! that got one more.
+//! of them is decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it to the cache, if a
+//! row behind it shares it, or if it is likely that a later row will. How likely that is follows from the prefixes so
+//! far: of those that had as many rows, the share that got one more.
 
 use std::collections::HashMap;
 
@@ -26,24 +26,38 @@ const MOST_COUNTED: usize = 8;
 pub(crate) struct StreamCensus {
     cache: PromptCache,
     census: PrefixCensus,
+    /// When a prefix was marked last, in seconds since the start of the run.
+    marked: HashMap<PrefixId, u32>,
     /// When the only row of a prefix came. Only the last ones are kept.
     firsts: HashMap<PrefixId, u32>,
     /// How many prefixes have had at least one row, two rows and so on. The first number is not used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
-/// What was known of a row's prefixes when it was read: how many rows had them before, and how many seconds ago.
-pub(crate) type Before = Vec<(u32, u32)>;
+/// What was known of a row's prefixes when it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    /// The time since the start of the run, in seconds.
+    now: u32,
+    /// For each prefix: how many rows had it before, and how many seconds ago the last of them came.
+    rows: Vec<(u32, u32)>,
+}
 
 impl StreamCensus {
     /// Returns a census without rows.
     pub(crate) fn new(cache: PromptCache) -> Self {
-        Self { cache, census: PrefixCensus::default(), firsts: HashMap::new(), with_rows: [0; MOST_COUNTED + 1] }
+        Self {
+            cache,
+            census: PrefixCensus::default(),
+            marked: HashMap::new(),
+            firsts: HashMap::new(),
+            with_rows: [0; MOST_COUNTED + 1],
+        }
     }
 
     /// Adds a row. `now` is the time since the start of the run, in seconds.
     pub(crate) fn add(&mut self, prefixes: &Prefixes, now: u32) -> Before {
-        let before: Before = prefixes.levels.iter().map(|level| self.before(level, now)).collect();
+        let before: Vec<_> = prefixes.levels.iter().map(|level| self.before(level, now)).collect();
         self.census.add(now.into(), 0, prefixes);
         if self.firsts.len() >= MOST_FIRSTS {
             self.firsts.clear();
@@ -58,22 +72,23 @@ impl StreamCensus {
             self.firsts.remove(&level.id);
             (*rows.max(&1)..after).for_each(|rows| self.with_rows[(rows as usize).min(MOST_COUNTED)] += 1);
         }
-        before
+        Before { now, rows: before }
     }
 
     /// Removes the prefixes of a row that are not worth a mark, and sets how long the others are cached. `before` comes
-    /// from [`StreamCensus::add`], and `now` is the time since the start of the run, in seconds. Returns the longest
+    /// from [`StreamCensus::add`]. Rows must be decided in the order in which they were added. Returns the longest
     /// lifetime; `None` if no prefix is left.
-    pub(crate) fn decide(&self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
+    pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
         if prefixes.are_own() {
             let own = prefixes.levels.iter().map(|level| level.lifetime).max();
             return own.map(|_| Caching::None);
         }
         let least = prefixes.least_tokens;
-        let mut places = before.iter();
+        let mut places = before.rows.iter();
+        let now = before.now;
         prefixes.levels.retain_mut(|level| {
             let &(rows, ago) = places.next().unwrap_or(&(0, u32::MAX));
-            let behind = self.census.rows_of(level).saturating_sub(rows.max(1)) > 0;
+            let is_behind = self.census.rows_of(level) > rows + 1;
             let (lifetime, within) = match self.cache {
                 PromptCache::Hour => (Caching::Hour, HOUR),
                 PromptCache::Auto if rows >= 3 && ago > FIVE_MINUTES => (Caching::Hour, HOUR),
@@ -82,13 +97,17 @@ impl StreamCensus {
             level.lifetime = lifetime;
             let may_be_long_enough = u64::from(level.tokens) * 3 >= u64::from(least) * 2;
             let is_near = rows == 0 || ago <= within;
-            may_be_long_enough && (behind || (is_near && self.is_likely_to_come(rows)))
+            let is_written = self.marked.get(&level.id).is_some_and(|last| now - last <= within);
+            may_be_long_enough && (is_written || is_behind || (is_near && self.is_likely_to_come(rows)))
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
         // A longer prefix must not live longer than a shorter one.
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
-        prefixes.levels.iter_mut().for_each(|level| level.lifetime = longest);
+        for level in &mut prefixes.levels {
+            level.lifetime = longest;
+            self.marked.insert(level.id, now);
+        }
         Some(longest)
     }
 
@@ -104,9 +123,83 @@ impl StreamCensus {
     /// Returns whether a prefix that `rows` rows had before will probably be shared by a further row.
     fn is_likely_to_come(&self, rows: u32) -> bool {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
-        let with = if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
-        let with_more = self.with_rows[rows + 1];
-        // Without any experience, nothing is marked on a guess.
-        with_more as f64 / (with + 2) as f64 > WORTH_A_WRITE
+        let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
+        let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
+        // Before there is any experience with so many rows, the experience with fewer rows counts, as two prefixes.
+        let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
+        (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MarkPlace, Money};
+
+    fn row(ids: &[u64]) -> Prefixes {
+        let level = |(at, id): (usize, &u64)| Level {
+            id: PrefixId(*id),
+            tokens: 2_000 * (at as u32 + 1),
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let levels = ids.iter().enumerate().map(level).collect();
+        Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] }
+    }
+
+    /// Returns the marked prefixes of each row, if this many rows are read ahead. Rows come at these seconds.
+    fn marked(rows: &[(u32, &[u64])], ahead: usize) -> Vec<Vec<u64>> {
+        let mut census = StreamCensus::new(PromptCache::Auto);
+        let mut window = std::collections::VecDeque::new();
+        let mut marked = Vec::new();
+        let mut rows = rows.iter();
+        loop {
+            if let Some((now, ids)) = rows.next() {
+                let prefixes = row(ids);
+                let before = census.add(&prefixes, *now);
+                window.push_back((prefixes, before));
+                if window.len() <= ahead {
+                    continue;
+                }
+            }
+            let Some((mut prefixes, before)) = window.pop_front() else { return marked };
+            census.decide(&mut prefixes, &before);
+            marked.push(prefixes.levels.iter().map(|level| level.id.0).collect());
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_marked_if_a_row_behind_it_shares_it() {
+        let rows: Vec<(u32, &[u64])> = vec![(0, &[1, 11]), (0, &[1, 12]), (0, &[2, 21])];
+
+        assert_eq!(marked(&rows, 8), [vec![1], vec![1], vec![]]);
+    }
+
+    #[test]
+    fn a_prefix_that_many_rows_have_had_is_marked_without_looking_ahead() {
+        let rows: Vec<(u32, &[u64])> = vec![(0, &[1]); 20];
+
+        let marked = marked(&rows, 0);
+
+        assert_eq!(
+            marked.iter().filter(|ids| ids.is_empty()).count(),
+            1,
+            "only the first row is not marked: {marked:?}"
+        );
+    }
+
+    #[test]
+    fn rows_that_share_nothing_are_never_marked() {
+        let ids: Vec<[u64; 1]> = (1..200).map(|id| [id]).collect();
+        let rows: Vec<(u32, &[u64])> = ids.iter().map(|ids| (0, &ids[..])).collect();
+
+        assert!(marked(&rows, 0).iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn rows_that_come_too_late_for_the_cache_are_not_marked() {
+        let rows: Vec<(u32, &[u64])> = (0..10).map(|hour| (4_000 * hour, &[1_u64][..])).collect();
+
+        assert!(marked(&rows, 0).iter().all(Vec::is_empty));
     }
 }

@@ -67,7 +67,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::domain::Params;
+    use crate::domain::{Marks, Money, Params, PrefixId, Prefixes};
 
     fn text(members: &[(&str, &str)], stream: bool) -> String {
         let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
@@ -87,5 +87,71 @@ mod tests {
     fn a_stream_is_asked_for_at_the_end() {
         assert_eq!(text(&[("model", r#""m""#)], true), r#"{"model":"m","stream":true}"#);
         assert_eq!(text(&[], true), r#"{"stream":true}"#);
+    }
+
+    /// Returns the body of a request whose prefixes end at these places. `marked` are the positions of the marked ones.
+    fn marked(json: &str, places: Vec<MarkPlace>, marked: &[usize], stream: bool) -> String {
+        let lifetime = |at: usize| if at == 0 { Caching::Hour } else { Caching::FiveMinutes };
+        let level = |(at, place)| Level { id: PrefixId(at as u64), tokens: 2_000, place, lifetime: lifetime(at) };
+        let levels = places.into_iter().enumerate().map(level).collect();
+        let prefixes = Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let marks = marked.iter().fold(Marks::NONE, |marks, at| marks.with(*at));
+        let params: Params = serde_json::from_str::<std::collections::BTreeMap<String, Box<RawValue>>>(json)
+            .map(|members| Params(members.into_iter().map(|(name, value)| (name.into(), value)).collect()))
+            .expect("the test writes valid JSON");
+        let marked = Marked { prefixes: prefixes.into(), marks };
+        String::from_utf8(body(&Request::of(&params), Some(&marked), stream).into_bytes().to_vec())
+            .expect("it is UTF-8")
+    }
+
+    #[test]
+    fn marks_are_added_to_blocks_and_texts_and_nothing_else_changes() {
+        let json =
+            r#"{"messages":[{"role":"user","content":"start rest"}],"system":"Be kind.","tools":[{"name":"t"}]}"#;
+        let at = |text: &str| json.find(text).expect("it is there") as u32;
+        let tools = MarkPlace::Block { brace: at(r#""t"}"#) + 3 };
+        let system = MarkPlace::Text { start: at(r#""Be"#), end: at("kind.") + 6 };
+        let cut = MarkPlace::Cut { start: at(r#""start"#), cut: at("rest"), end: at("rest") + 5 };
+
+        let all = marked(json, vec![tools, system, cut], &[0, 1, 2], true);
+
+        let mark = r#""cache_control":{"type":"ephemeral"}"#;
+        let hour = r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#;
+        assert_eq!(
+            all,
+            format!(
+                r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"start ",{mark}}},{{"type":"text","text":"rest"}}]}}],"system":[{{"type":"text","text":"Be kind.",{mark}}}],"tools":[{{"name":"t",{hour}}}],"stream":true}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn rows_write_a_shared_prefix_in_the_same_form_whichever_of_its_levels_are_marked() {
+        let json = r#"{"messages":[{"role":"user","content":"start rest"}],"system":"Be kind."}"#;
+        let at = |text: &str| json.find(text).expect("it is there") as u32;
+        let places = || {
+            vec![
+                MarkPlace::Text { start: at(r#""Be"#), end: at("kind.") + 6 },
+                MarkPlace::Cut { start: at(r#""start"#), cut: at("rest"), end: at("rest") + 5 },
+            ]
+        };
+        let bare = |text: String| {
+            text.replace(r#","cache_control":{"type":"ephemeral"}"#, "")
+                .replace(r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#, "")
+        };
+
+        let (both, last) = (marked(json, places(), &[0, 1], false), marked(json, places(), &[1], false));
+        let (first, none) = (marked(json, places(), &[0], false), marked(json, places(), &[], false));
+
+        assert_eq!(bare(both), bare(last));
+        assert!(first.contains(r#""content":"start rest""#), "what comes after the last mark stays as it was written");
+        assert_eq!(none, json);
+    }
+
+    #[test]
+    fn marks_of_the_row_itself_are_not_added_again() {
+        let json = r#"{"system":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]}"#;
+
+        assert_eq!(marked(json, vec![MarkPlace::Own], &[0], false), json);
     }
 }

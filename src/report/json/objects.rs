@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::cache::{Cache, saved};
 use super::limit_use::PoolUse;
 use super::numbers::{dollars, rounded, seconds, whole_second};
 use crate::domain::{ErrorClass, EventBody, Interval, Money, Outage, PoolStatus, Quality, RateLimits};
@@ -64,6 +65,7 @@ pub(super) enum Body<'a> {
         max_in_flight: usize,
         bound_by: Vec<Bound>,
         limit_use: Vec<PoolUse>,
+        cache: Option<Cache>,
         failures: Vec<Failures<'a>>,
     },
 }
@@ -97,6 +99,7 @@ impl<'a> Body<'a> {
                     .map(|(reason, share)| Bound { reason: reason.name(), share: rounded(*share) })
                     .collect(),
                 limit_use: uses.iter().map(|used| PoolUse::of(used, *elapsed)).collect(),
+                cache: stats.caching().map(|used| Cache::of(&used)),
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Forecast(_)
@@ -105,6 +108,7 @@ impl<'a> Body<'a> {
             | EventBody::Sent
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }
+            | EventBody::Taken { .. }
             | EventBody::Failed { .. }
             | EventBody::Outage(_)
             | EventBody::Status { .. } => return None,
@@ -180,6 +184,12 @@ pub(crate) struct Progress {
     refused: u64,
     /// Rows whose answer ended for a reason that this program does not know.
     unknown: u64,
+    /// Answered rows that copied the answer of an equal row. They are also counted in `ok` and the other qualities.
+    copied: u64,
+    /// Answered rows that took their answer from earlier results. They are also counted in `ok`.
+    reused: u64,
+    /// What the copied and reused answers cost the rows that were sent, in dollars. Answers of unknown cost are left out.
+    saved_usd: f64,
     /// Rows that failed for good.
     failed: u64,
     /// Rows that failed for good, by class.
@@ -198,6 +208,11 @@ pub(crate) struct Progress {
     input_tokens: u64,
     /// Input tokens read from a cache.
     cache_read_tokens: u64,
+    /// Input tokens written to a cache, for any time. They are also part of `input_tokens`.
+    cache_write_tokens: u64,
+    /// The dollars that the cache saved, compared with the same run without a cache; negative if the writes cost more
+    /// than the reads saved. Null if no token was written or read, or if no price is known.
+    cache_saved_usd: Option<f64>,
     /// Output tokens.
     output_tokens: u64,
     /// Cost of the tokens whose price is known, in dollars. Null if tokens were used and none of them has a known
@@ -275,6 +290,9 @@ impl Progress {
             truncated: stats.succeeded_as(Quality::Truncated),
             refused: stats.succeeded_as(Quality::Refused),
             unknown: stats.succeeded_as(Quality::Unknown),
+            copied: stats.taken.copied,
+            reused: stats.taken.reused,
+            saved_usd: stats.taken.saved.dollars(),
             failed: stats.failed_total(),
             failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
             retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
@@ -287,6 +305,8 @@ impl Progress {
             },
             input_tokens: stats.usage.limited_input_tokens(),
             cache_read_tokens: stats.usage.cache_read_tokens,
+            cache_write_tokens: stats.usage.cache_write_tokens(),
+            cache_saved_usd: stats.caching().and_then(|used| saved(&used)),
             output_tokens: stats.usage.output_tokens,
             cost_usd: stats.known_cost().map(Money::dollars),
             projected_cost_usd: stats.projected_cost().map(|cost| cost.map(dollars)),

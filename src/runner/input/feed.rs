@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::sync::mpsc;
 
-use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, PromptCache, RowId, quoted};
+use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, PromptCache, RowId, Taken, TakenFrom, quoted};
 use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
 use crate::source::SourceError;
@@ -207,7 +207,9 @@ impl Feeder<'_> {
             RowDecision::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                 Some(repeated(planned))
             }
-            RowDecision::Planned(_, planned, state) => by_state(planned, state, self.earlier),
+            RowDecision::Planned(_, planned, state) => {
+                by_state(planned, state, self.earlier).map(|item| stored_or_sent(item, self.earlier))
+            }
             RowDecision::Rejected(rejected) => Some(Incoming::Rejected(rejected)),
             RowDecision::Broken(broken) => Some(Incoming::Broken(broken)),
         }
@@ -234,6 +236,14 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
             Some(rejected(planned, message))
         }
     }
+}
+
+/// If there is a stored answer for a row that would be sent, returns the item for a row with this answer.
+fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
+    let (Incoming::Planned(planned), Some(stored)) = (&item, &earlier.stored) else { return item };
+    let Some(answer) = stored.answer(planned.job.key) else { return item };
+    let Incoming::Planned(Planned { job, .. }) = item else { return item };
+    Incoming::Reused(Box::new(Taken { job, answer, from: TakenFrom::EarlierResults }))
 }
 
 /// Rejects a row whose label was used before. The row's new label is its file and line. With the old label, the answer

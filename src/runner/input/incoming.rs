@@ -1,6 +1,6 @@
 //! The items that the input passes to the loop.
 
-use crate::domain::Planned;
+use crate::domain::{Planned, Taken};
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
@@ -9,6 +9,8 @@ use crate::source::BrokenRow;
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
+    /// A row that takes its answer from earlier results.
+    Reused(Box<Taken>),
     /// A row that is not sent, because it can't succeed or must not be sent.
     Rejected(Box<Rejected>),
     /// A row that can't be used.
@@ -37,6 +39,7 @@ impl Incoming {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Planned(planned) => planned.bytes(),
+            Self::Reused(taken) => taken.bytes(),
             Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
             Self::Broken(broken) => broken.raw.len(),
             Self::Recognized(text) | Self::Warning(text) | Self::Failed(text, _) => text.len(),

@@ -36,8 +36,10 @@ pub use places::Places;
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
+use std::sync::Arc;
+
 use crate::domain::{Identity, Planned, RowId};
-use crate::journal::RowState;
+use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
 /// The inputs and the rows that are read from them.
@@ -72,6 +74,10 @@ pub struct Earlier {
     /// Returns why a row must not be sent; for example, because there is a budget and the price of the row is not
     /// known.
     pub refuse: Refusal,
+    /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
+    pub stored: Option<Arc<StoredAnswers>>,
+    /// Whether only one of several rows with equal requests is sent.
+    pub dedupes: bool,
 }
 
 impl Earlier {
@@ -82,6 +88,8 @@ impl Earlier {
             reruns_failed: false,
             reruns_changed: false,
             refuse: Box::new(|_| None),
+            stored: None,
+            dedupes: false,
         }
     }
 }

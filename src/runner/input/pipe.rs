@@ -62,14 +62,14 @@ impl Window {
         let (mut item, before) = self.items.pop_front()?;
         self.bytes -= item.bytes();
         if let (Incoming::Planned(planned), Some(before)) = (&mut item, before) {
-            decide(planned, &before, &self.census);
+            decide(planned, &before, &mut self.census);
         }
         Some(item)
     }
 }
 
 /// Keeps the prefixes of a row that are marked.
-fn decide(planned: &mut Planned, before: &Before, census: &StreamCensus) {
+fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     let Some(prefixes) = planned.ask.prefixes.take() else { return };
     let mut prefixes = Prefixes::clone(&prefixes);
     if let Some(lifetime) = census.decide(&mut prefixes, before) {

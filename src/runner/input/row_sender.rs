@@ -214,7 +214,11 @@ mod tests {
             Incoming::Planned(planned) => Incoming::Planned(planned.clone()),
             Incoming::Skipped(rows) => Incoming::Skipped(*rows),
             Incoming::Warning(text) => Incoming::Warning(text.clone()),
-            Incoming::Rejected(_) | Incoming::Broken(_) | Incoming::Recognized(_) | Incoming::Failed(..) => {
+            Incoming::Reused(_)
+            | Incoming::Rejected(_)
+            | Incoming::Broken(_)
+            | Incoming::Recognized(_)
+            | Incoming::Failed(..) => {
                 panic!("not among them: {item:?}")
             }
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, PoolId, RateLimits, quoted};
 use crate::journal::RowState;
 use crate::plan::{
-    CachePlan, DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, first_duplicate,
-    is_suspect,
+    CachePlan, DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, RequestCensus,
+    first_duplicate, is_suspect,
 };
 use crate::source::{self, BrokenRow, Input, SourceError};
 
@@ -46,10 +46,14 @@ pub struct Survey {
     pub(crate) changed: u64,
     /// The first of the changed rows.
     pub(crate) first_changed: Option<String>,
-    /// How many of the rows to be sent have the same request as the first row to be sent.
-    pub(crate) same: u64,
-    /// The key of the first row to be sent. The keys of the other rows are compared with this key.
-    first_key: Option<JobKey>,
+    /// Rows that take their answer from earlier results. They are not among the rows to be sent.
+    pub(crate) reused: u64,
+    /// With `--dedupe`: rows that copy the answer of an equal row. They are not among the rows to be sent.
+    pub(crate) copied: u64,
+    /// Without `--dedupe`: how many of the rows to be sent have the request of an earlier row.
+    pub(crate) repeated: u64,
+    /// With `--dedupe`: the keys that several rows have, with or without a label.
+    pub(crate) equal: Repeats,
     /// Each row to be sent has a highest possible cost. This is the lowest of these costs: with less money, no row can
     /// be sent. `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
@@ -131,6 +135,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     let mut survey = Survey { load: Load::keeping(requests), ..Survey::default() };
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
+    let mut requests = if earlier.dedupes { RequestCensus::recognizing() } else { RequestCensus::counting() };
     loop {
         let Step { recognized, warnings, place, row, mapped } = match rows.next(planner, earlier) {
             Ok(Some(step)) => step,
@@ -156,13 +161,17 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.done += 1;
+                // Rows that come later can copy this answer.
+                if earlier.dedupes {
+                    requests.add(named.key);
+                }
             }
             Some(RowDecision::Planned(place, planned, state)) => {
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
-                    None => survey.add(place, &planned, state, earlier),
+                    None => survey.add(place, &planned, state, earlier, &mut requests),
                 }
             }
             Some(RowDecision::Rejected(rejected)) => {
@@ -176,6 +185,8 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
         }
     }
     survey.repeats = keys.finish();
+    let (rows, equal) = requests.finish();
+    (survey.repeated, survey.equal) = if earlier.dedupes { (0, equal) } else { (rows, equal) };
     Ok((survey, labels.finish()))
 }
 
@@ -247,7 +258,14 @@ impl Survey {
         }
     }
 
-    fn add(&mut self, place: RowPlace, planned: &Planned, state: RowState, earlier: &Earlier) {
+    fn add(
+        &mut self,
+        place: RowPlace,
+        planned: &Planned,
+        state: RowState,
+        earlier: &Earlier,
+        requests: &mut RequestCensus,
+    ) {
         self.rows += 1;
         let is_sent = match state {
             RowState::New => true,
@@ -268,24 +286,32 @@ impl Survey {
                 earlier.reruns_changed
             }
         };
-        if is_sent {
-            self.to_send += 1;
-            self.same += u64::from(*self.first_key.get_or_insert(planned.job.key) == planned.job.key);
-            let group = self.load.add(planned);
-            if let Some(prefixes) = &planned.ask.prefixes {
-                self.prefixes.add(self.to_send, group, prefixes);
+        let key = planned.job.key;
+        match () {
+            () if !is_sent => {}
+            () if earlier.stored.as_ref().is_some_and(|stored| stored.contains(key)) => self.reused += 1,
+            () if requests.add(key) => self.copied += 1,
+            () => self.add_to_send(place, planned),
+        }
+    }
+
+    /// Adds a row to be sent.
+    fn add_to_send(&mut self, place: RowPlace, planned: &Planned) {
+        self.to_send += 1;
+        let group = self.load.add(planned);
+        if let Some(prefixes) = &planned.ask.prefixes {
+            self.prefixes.add(self.to_send, group, prefixes);
+        }
+        self.layout.add(place, &planned.ask.pool, planned.ask.cost);
+        let sum = self.models.entry(planned.ask.model.clone()).or_default();
+        sum.rows += 1;
+        sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
+        match planned.ask.expense {
+            Some(expense) => {
+                sum.most += expense.most;
+                self.cheapest = Some(self.cheapest.map_or(expense.most, |money| money.min(expense.most)));
             }
-            self.layout.add(place, &planned.ask.pool, planned.ask.cost);
-            let sum = self.models.entry(planned.ask.model.clone()).or_default();
-            sum.rows += 1;
-            sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
-            match planned.ask.expense {
-                Some(expense) => {
-                    sum.most += expense.most;
-                    self.cheapest = Some(self.cheapest.map_or(expense.most, |money| money.min(expense.most)));
-                }
-                None => sum.unpriced += 1,
-            }
+            None => sum.unpriced += 1,
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::catalog::Catalog;
 use crate::domain::{PromptCache, RateLimits};
+use crate::journal::{MemDisk, StoredFile, Usable};
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::runner::Progress;
 
@@ -157,6 +158,55 @@ fn a_file_that_changed_since_the_survey_is_not_read_further() {
         request["messages"].to_string().contains("word")
     };
     assert!(arrived.iter().all(|fed| !matches!(fed, Incoming::Planned(planned) if !own_text(planned))));
+}
+
+#[test]
+fn a_survey_counts_the_rows_that_are_sent_copied_and_repeated() {
+    // Rows 0 to 9 have five different requests. The rows 0, 3, 6 and 9 are new, the others are done.
+    let text: String = (0..10).map(|row| format!("{{\"id\":{row},\"prompt\":\"{}\"}}\n", row % 5)).collect();
+    let (plan, _file) = file(".jsonl", &text);
+    let counts = |earlier: &Earlier| {
+        let looked = look(&plan, earlier);
+        (looked.to_send, looked.copied, looked.repeated, looked.done, looked.equal.len(), looked.load.rows())
+    };
+
+    assert_eq!(counts(&Earlier::none()), (10, 0, 5, 0, 0, 10));
+    assert_eq!(counts(&Earlier { dedupes: true, ..Earlier::none() }), (5, 5, 0, 0, 5, 5));
+    assert_eq!(counts(&done_but_every_third()), (4, 0, 0, 6, 0, 4));
+    // The requests of rows 6 and 9 are those of the done rows 1 and 4.
+    assert_eq!(counts(&Earlier { dedupes: true, ..done_but_every_third() }), (2, 2, 0, 6, 5, 2));
+}
+
+#[test]
+fn rows_with_a_stored_answer_take_it_and_are_not_sent() {
+    let text: String = (0..9).map(|row| format!("{{\"id\":{row},\"prompt\":\"{row}\"}}\n")).collect();
+    let (plan, _file) = file(".jsonl", &text);
+    let line = |planned: &Planned| {
+        let quality = if planned.job.index == 6 { "truncated" } else { "ok" };
+        format!(
+            "{{\"custom_id\":\"old\",\"result\":{{\"type\":\"succeeded\",\"message\":{{}}}},\"meta\":{{\"v\":1,\
+             \"key\":\"{}\",\"quality\":\"{quality}\"}}}}\n",
+            planned.job.key
+        )
+    };
+    let all = items_from(None, &plan, Earlier::none());
+    let planned = all.iter().map(|fed| if let Incoming::Planned(planned) = fed { planned } else { panic!("{fed:?}") });
+    let disk = MemDisk::new();
+    disk.put("old", planned.step_by(3).map(line).collect::<String>().as_bytes());
+    let stored = || {
+        let file = StoredFile { path: "old".into(), usable: Usable::OwnServer };
+        Some(Arc::new(StoredAnswers::read(&[file], &disk).expect("it is read")))
+    };
+
+    let looked = look(&plan, &Earlier { stored: stored(), ..Earlier::none() });
+    let arrived = items_from(None, &plan, Earlier { stored: stored(), ..Earlier::none() });
+
+    let reused: Vec<u64> = arrived
+        .iter()
+        .filter_map(|fed| if let Incoming::Reused(taken) = fed { Some(taken.job.index) } else { None })
+        .collect();
+    assert_eq!((looked.to_send, looked.reused), (7, 2));
+    assert_eq!((reused, numbers(&arrived)), (vec![0, 3], vec![1, 2, 4, 5, 6, 7, 8]));
 }
 
 /// Rows in two phases: first 600 short rows, which are limited by requests, then 300 long rows, which are limited by

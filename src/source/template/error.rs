@@ -22,26 +22,44 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// A line of a template. In a list of messages, the lines of each text are counted separately.
+/// A part of a template that consists of several parts. Parts are numbered from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A message of a list of messages.
+    Message(usize),
+    /// A block of the system prompt.
+    Block(usize),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(number) => write!(f, "message {number}"),
+            Self::Block(number) => write!(f, "block {number}"),
+        }
+    }
+}
+
+/// A line of a template. In a template of several parts, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The number of the message in the list, from 1; `None` when the template is one text.
-    pub message: Option<usize>,
+    /// The part that contains the text; `None` when the template is one text.
+    pub part: Option<Part>,
     /// The line, from 1.
     pub number: usize,
 }
 
 impl From<usize> for Line {
     fn from(number: usize) -> Self {
-        Self { message: None, number }
+        Self { part: None, number }
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.message {
+        match self.part {
             None => write!(f, "line {}", self.number),
-            Some(message) => write!(f, "line {} of message {message}", self.number),
+            Some(part) => write!(f, "line {} of {part}", self.number),
         }
     }
 }
@@ -131,10 +149,10 @@ pub enum TemplateError {
 }
 
 impl TemplateError {
-    /// Returns the same error with the number of the message that contains the text. The first message is 1.
-    pub(super) fn of_message(mut self, message: Option<usize>) -> Self {
+    /// Returns the same error with the part that contains the text.
+    pub(super) fn of_part(mut self, part: Option<Part>) -> Self {
         if let Self::Syntax { line, .. } | Self::NoSuch { line, .. } | Self::Fill { line, .. } = &mut self {
-            line.message = message;
+            line.part = part;
         }
         self
     }

@@ -8,7 +8,7 @@ use minijinja::{ErrorKind, Value};
 
 use super::super::names::{found_list, name_list};
 use super::engine::{self, Bounded};
-use super::error::{FUEL, MAX_PROMPT_BYTES, TemplateError, fill};
+use super::error::{FUEL, MAX_PROMPT_BYTES, Part, TemplateError, fill};
 use super::uses::ROW;
 use super::{Cell, Form, Template, columns_as_json};
 
@@ -22,21 +22,23 @@ impl Template {
     }
 
     fn texts(&self, columns: &[(&str, Cell<'_>)]) -> Result<Vec<String>, TemplateError> {
-        let messages: Vec<Option<usize>> = match &self.inner.form {
+        let parts: Vec<Option<Part>> = match &self.inner.form {
             Form::Prompt | Form::System => vec![None],
-            Form::Messages(messages) => messages.texts.iter().map(|text| Some(text.message)).collect(),
+            form @ (Form::Messages(list) | Form::SystemBlocks(list)) => {
+                list.texts.iter().map(|text| form.part(text.number)).collect()
+            }
         };
         let context = self.context(columns);
         let (mut room, mut burnt, mut texts) = (MAX_PROMPT_BYTES, 0, Vec::new());
-        for (at, message) in messages.into_iter().enumerate() {
-            let in_message = |error: TemplateError| error.of_message(message);
+        for (at, part) in parts.into_iter().enumerate() {
+            let in_part = |error: TemplateError| error.of_part(part);
             let template = self.inner.environment.get_template(&engine::name(at)).map_err(|error| fill(&error))?;
             let mut text = Bounded::new(room);
             match template.render_captured_to(context.clone(), &mut text) {
                 Ok(captured) => burnt += captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
                 Err(_) if text.is_over => return Err(TemplateError::TooLong),
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
-                Err(error) => return Err(in_message(self.explain(&error, columns))),
+                Err(error) => return Err(in_part(self.explain(&error, columns))),
             }
             // The engine gives the full fuel to each text. So before this check ends the row, the row can use up to
             // twice the fuel.

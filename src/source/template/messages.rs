@@ -33,8 +33,8 @@ pub(super) struct Messages {
 pub(super) struct Text {
     /// The text.
     pub text: String,
-    /// The number of its message, from 1.
-    pub message: usize,
+    /// The number of its message or block, from 1.
+    pub number: usize,
     /// Whether the API would refuse the request if this text were empty.
     pub is_needed: bool,
 }
@@ -73,6 +73,15 @@ impl Messages {
             return None;
         }
         Some(check_text(text).and_then(|()| Self::of(&list)))
+    }
+
+    /// Reads the blocks of a system prompt; `None` if a block is not one that a system prompt can have.
+    pub(super) fn of_blocks(text: &str) -> Option<Self> {
+        let mut blocks = Self { root: Node::List(Vec::new()), texts: Vec::new(), placeholders: Vec::new() };
+        let nodes = elements(text).into_iter().enumerate().map(|(at, raw)| blocks.block(raw, at + 1));
+        let nodes = nodes.collect::<Result<_, _>>().ok()?;
+        blocks.root = Node::List(nodes);
+        (blocks.texts.len() <= MAX_TEXTS).then_some(blocks)
     }
 
     fn of(list: &[&str]) -> Result<Self, TemplateError> {
@@ -176,7 +185,7 @@ impl Messages {
             self.placeholders.extend(placeholders(&text));
             return fixed(value);
         }
-        self.texts.push(Text { text, message, is_needed });
+        self.texts.push(Text { text, number: message, is_needed });
         Node::Filled(self.texts.len() - 1)
     }
 

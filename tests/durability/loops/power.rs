@@ -46,7 +46,7 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
             assert!(opened.is_ok(), "{what}: {opened:?}");
             assert_kept(&after, &reported, &what);
             if tried % finished == 0 {
-                assert_ends(&after.after_death(), Load { rows: ROWS, faults: NO_FAULTS }, &what);
+                assert_ends(&after.after_death(), Load { rows: ROWS, faults: NO_FAULTS, kinds: None }, &what);
             }
             tried += 1;
         }

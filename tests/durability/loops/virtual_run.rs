@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{
-    Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, WriteFault,
+    Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, StoredAnswer, Taken, WriteFault,
 };
-use claude_batch::journal::{Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start};
+use claude_batch::journal::{Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, StoredAnswers};
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Commit, Finish, Incoming, JournalLedger, Ledger, Parts, commits, drive};
+use claude_batch::runner::{Commit, EqualRows, Finish, Incoming, JournalLedger, Ledger, Parts, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -55,6 +55,8 @@ pub struct Load {
     pub rows: u64,
     /// Faults, in the form of a fault file.
     pub faults: &'static str,
+    /// The number of different requests. Equal requests are then sent once. `None` if all requests differ.
+    pub kinds: Option<u64>,
 }
 
 /// Rows that contain "tenth" fail once. So the error log gets entries to compact, and `resume` gets rows to send.
@@ -95,7 +97,8 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         (RowState::Failed(_), Start::Resume) => true,
         (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => false,
     };
-    let rows: Vec<Planned> = (0..load.rows).map(row).filter(|planned| wanted(&planned.job)).collect();
+    let of_load = |number| load.kinds.map_or_else(|| row(number), |kinds| equal_row(number, kinds));
+    let rows: Vec<Planned> = (0..load.rows).map(of_load).filter(|planned| wanted(&planned.job)).collect();
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
         for planned in rows {
@@ -104,6 +107,8 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
             }
         }
     });
+    let earlier = (load.kinds.is_some() && !recovered.done.is_empty())
+        .then(|| StoredAnswers::of_own_results(Path::new(RESULTS), None, disk).expect("it was just recovered"));
     let model = Arc::new(Mutex::new(Model::new(sim(load.faults))));
     let (_interrupts_in, interrupts) = mpsc::channel(1);
     let config = support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1);
@@ -114,6 +119,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,
         feed,
+        equal: load.kinds.map(|_| EqualRows::new(None, earlier)),
         interrupts,
         reporter: Box::new(support::Counts::default()),
         clock,
@@ -159,6 +165,19 @@ pub fn row(number: u64) -> Planned {
     planned
 }
 
+/// A row of this kind: all rows of a kind have the same request.
+fn equal_row(number: u64, kinds: u64) -> Planned {
+    let mut planned = row(number);
+    let like = row(number % kinds);
+    (planned.ask.request, planned.job.request) = (like.ask.request, like.job.request);
+    planned.job.key = like.job.key;
+    let occurrence = u32::try_from(number / kinds).expect("there are few rows");
+    planned.job.identity = if number.is_multiple_of(2) { Identity::Named } else { Identity::Nth(occurrence) };
+    let Job { custom_id, key, identity, .. } = &*planned.job;
+    planned.job.row = RowId::of(custom_id, *key, identity);
+    planned
+}
+
 /// The label of a row.
 pub fn label(number: u64) -> String {
     if number.is_multiple_of(2) { format!("row-{number}") } else { format!("in.jsonl:{}", number + 1) }
@@ -190,6 +209,19 @@ impl Ledger for Recorder {
     }
     fn write_broken(&mut self, line: u64, broken: &BrokenRow) {
         self.inside.write_broken(line, broken);
+    }
+    fn write_taken(&mut self, line: u64, taken: &Taken) {
+        self.labels.insert(line, taken.job.custom_id.clone());
+        self.inside.write_taken(line, taken);
+    }
+    fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, String> {
+        self.inside.keep_answer(outcome)
+    }
+    fn flush_lines(&mut self) {
+        self.inside.flush_lines();
+    }
+    fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
+        self.inside.read_answer(place)
     }
     fn on_committed(&mut self, line: u64) {
         self.inside.on_committed(line);

@@ -1,0 +1,128 @@
+//! The prompt cache in a plan: what is planned, what it saves, and why some prefixes are not cached.
+
+use serde::Serialize;
+
+use super::super::caching::{marks_words, model_of, order_words, own_words, uncertain_words, unmarked_words};
+use super::Plan;
+use crate::domain::{Money, PromptCache};
+use crate::forecast::{Alternative, Change};
+use crate::plan::{GroupCaching, Unmarked, UnmarkedReason};
+use crate::report::text::{ListRow, count, rough_duration};
+
+/// The prompt cache, in the JSON form.
+#[derive(Serialize)]
+pub(super) struct Cache {
+    /// The value of `--prompt-cache`.
+    setting: &'static str,
+    /// Prefixes that get marks.
+    prefixes: u64,
+    /// How many of them may be too short for their model.
+    uncertain_prefixes: u64,
+    /// Requests that get marks.
+    rows: u64,
+    /// Requests that have marks of their own. They get no others.
+    own_rows: u64,
+    /// Whether rows with the same prefix are sent one after the other.
+    ordered: bool,
+    /// Expected tokens of the marked prefixes.
+    write_5m_tokens: u64,
+    write_1h_tokens: u64,
+    read_tokens: u64,
+    /// The likely saving; `null` if nothing is cached or no price is known.
+    saved_usd: Option<f64>,
+    /// Prefixes that rows share and that get no mark, by reason.
+    unmarked: Vec<Left>,
+}
+
+#[derive(Serialize)]
+struct Left {
+    reason: &'static str,
+    prefixes: u64,
+    rows: u64,
+    /// The estimated tokens of the prefix that most rows share.
+    tokens: u32,
+    /// The model of its rows, and the shortest prefix that this model caches.
+    model: Option<String>,
+    least_tokens: u32,
+}
+
+/// Returns the JSON form.
+pub(super) fn of(plan: &Plan<'_>) -> Cache {
+    let caching = plan.caching;
+    let [write_5m_tokens, write_1h_tokens, read_tokens] = expected(plan);
+    let left = |left: &Unmarked| Left {
+        reason: match left.reason {
+            UnmarkedReason::TooShort => "too short",
+            UnmarkedReason::TooFarApart => "too far apart",
+            UnmarkedReason::TooFew => "too few rows",
+        },
+        prefixes: left.prefixes,
+        rows: left.rows,
+        tokens: left.tokens,
+        model: model_of(left, plan.load).map(str::to_owned),
+        least_tokens: left.least,
+    };
+    Cache {
+        setting: plan.prompt_cache.name(),
+        prefixes: caching.prefixes,
+        uncertain_prefixes: caching.uncertain,
+        rows: caching.rows.saturating_sub(caching.own_rows),
+        own_rows: caching.own_rows,
+        ordered: caching.is_ordered,
+        write_5m_tokens,
+        write_1h_tokens,
+        read_tokens,
+        saved_usd: costs(plan).map(|(with, without)| ((without.dollars() - with.dollars()) * 1e6).round() / 1e6),
+        unmarked: caching.unmarked.iter().map(left).collect(),
+    }
+}
+
+/// Returns the list rows about the cache; none if no rows share a prefix.
+pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
+    let caching = plan.caching;
+    let mut texts = Vec::new();
+    if plan.prompt_cache == PromptCache::Off {
+        texts.push("off (--prompt-cache off)".to_owned());
+    }
+    texts.extend(marks_words(caching, plan.rows.to_send));
+    texts.extend(uncertain_words(caching, plan.load, plan.catalog));
+    let [short, long, read] = expected(plan);
+    if read > 0 {
+        let written = count(short + long);
+        texts.push(format!("about {} tokens read and {written} written{}", count(read), saving_words(plan)));
+    }
+    texts.extend(order_words(caching));
+    texts.extend(own_words(caching));
+    texts.extend(unmarked_words(caching, plan.load, plan.catalog));
+    let label = |at: usize| if at == 0 { "cache" } else { "" };
+    texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
+}
+
+fn saving_words(plan: &Plan<'_>) -> String {
+    let Some(without) = without(plan) else { return String::new() };
+    let time = plan.forecast.time.time.likely;
+    let times = [time, without.time.likely].map(rough_duration);
+    let time = match times[0] == times[1] {
+        true => String::new(),
+        false => format!(", and {} instead of {}", times[0], times[1]),
+    };
+    match costs(plan) {
+        Some((with, without)) => format!(": about {with} instead of {without}{time}"),
+        None => time,
+    }
+}
+
+/// Returns the expected tokens: written for five minutes, written for an hour, read.
+fn expected(plan: &Plan<'_>) -> [u64; 3] {
+    let sum = |of: fn(&GroupCaching) -> f64| plan.caching.groups.iter().map(of).sum::<f64>().round() as u64;
+    [sum(|group| group.write_5m), sum(|group| group.write_1h), sum(|group| group.read)]
+}
+
+fn without<'a>(plan: &'a Plan<'_>) -> Option<&'a Alternative> {
+    plan.alternatives.iter().find(|other| other.change == Change::NoCache)
+}
+
+/// Returns the likely cost of the run, and its likely cost without the cache.
+fn costs(plan: &Plan<'_>) -> Option<(Money, Money)> {
+    Some((plan.forecast.totals.cost?.likely, without(plan)?.cost?.likely))
+}

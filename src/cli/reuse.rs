@@ -1,0 +1,283 @@
+//! Finds the results that `--reuse` names, and decides which of their answers can be used.
+//!
+//! Answers are taken only from the server of this run. The run folder of a results file says where its answers come
+//! from. Without a run folder, this is not known, and the file counts as one of another server. `--reuse-any-origin`
+//! allows answers of other servers. It never mixes real answers with those of the simulator.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::args::RunArgs;
+use super::results::{find, results_of_folder};
+use crate::journal::{
+    Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Owners, RealDisk, StoredAnswers, StoredFile,
+    Usable, folder_of, line_kind, read_manifest, with_suffix,
+};
+use crate::report::text::{escape, plural};
+use crate::source::{Expanded, InputFormat, expand};
+
+/// The origin of runs with the simulator.
+const SIMULATOR: &str = "simulator";
+/// At most this many files of a folder are looked at.
+const MOST_LOOKED_AT: usize = 10_000;
+/// A note names at most this many files.
+const MOST_SHOWN: usize = 3;
+
+/// The run that takes answers from other results.
+pub(super) struct Taker<'a> {
+    /// The results file of the run.
+    pub(super) own: Option<&'a Path>,
+    /// The run's server.
+    pub(super) origin: &'a str,
+    /// Whether answers of other servers are taken too.
+    pub(super) any_origin: bool,
+    /// The folder at which relative paths begin.
+    pub(super) working_folder: &'a Path,
+}
+
+/// Reads the results that the user named. Also returns notes about results that are not used.
+///
+/// # Errors
+/// A path leads to no results, to the results of this run, to results that can't be used, or to a file that can't be
+/// read. The message names the path and says what to do.
+pub(super) fn read_stored(
+    named: &[PathBuf],
+    taker: &Taker<'_>,
+    disk: &dyn Disk,
+) -> Result<(StoredAnswers, Vec<String>)> {
+    let (mut files, mut known, mut notes) = (Vec::new(), HashSet::new(), Vec::new());
+    for path in named {
+        let found = taker.files_of(path, disk).map_err(|error| {
+            let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
+            match refusal {
+                Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
+                // A path that can't be used is a mistake in the command, whatever the reason.
+                None => anyhow!("--reuse {}: {error:#}", path.display()),
+            }
+        })?;
+        notes.extend(found.note(path));
+        let whole = |file: &StoredFile| file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        files.extend(found.usable.into_iter().filter(|file| known.insert(whole(file))));
+    }
+    if files.len() > MOST_FILES {
+        bail!("--reuse: there are {} results files, and {MOST_FILES} can be used; name fewer", files.len());
+    }
+    let stored = StoredAnswers::read(&files, disk).map_err(|error| match error {
+        JournalError::Foreign { path } => anyhow!("{} is not a results file of claude-batch", path.display()),
+        JournalError::ForeignLine { path, line } => {
+            anyhow!("line {line} of {} is not a line of claude-batch: remove it", path.display())
+        }
+        error => anyhow!("{error}"),
+    });
+    let stored = stored.context("--reuse")?;
+    if stored.is_empty() {
+        notes.push("warning: --reuse: none of the answers in these results can be used".to_owned());
+    }
+    Ok((stored, notes))
+}
+
+/// If `--reuse` was typed before the inputs, it has taken their paths too. Then the last of its paths are inputs, as far
+/// as they are files without answers.
+pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
+    let mut args = args.clone();
+    let disk = RealDisk::new(Owners::Any);
+    let is_input = |path: &Path| path.is_file() && matches!(line_kind(path, &disk), Ok(None));
+    let reuse = &mut args.settings.reuse.reuse;
+    if args.inputs.is_empty() {
+        let kept = reuse.iter().rposition(|path| !is_input(path)).map_or(1, |last| last + 1);
+        args.inputs = reuse.split_off(kept.min(reuse.len()));
+    }
+    args
+}
+
+/// Why the answers of a results file are not used.
+enum Unused {
+    /// They come from the simulator, by the run folder or by the name of the file.
+    Simulated,
+    /// They are real, and the run is a rehearsal.
+    Real(String),
+    /// They come from another server.
+    OtherServer(String),
+    /// It is not known where they come from.
+    Unknown,
+    /// The file must not be read.
+    Refused(String),
+}
+
+impl Unused {
+    /// Returns the reason in a few words, for a list of files.
+    fn short(&self) -> String {
+        match self {
+            Self::Simulated => "from the simulator".to_owned(),
+            Self::Real(theirs) | Self::OtherServer(theirs) => format!("from {theirs}"),
+            Self::Unknown => "without a run folder, so its server is not known".to_owned(),
+            Self::Refused(why) => why.clone(),
+        }
+    }
+
+    /// Returns the reason and what to do, for one file. `origin` is the server of this run.
+    fn long(&self, results: &Path, origin: &str) -> String {
+        match self {
+            Self::Simulated => {
+                "its answers come from the simulator, and only a run with --simulate takes them".to_owned()
+            }
+            Self::Real(theirs) => {
+                format!("its answers come from {theirs}, and a run with --simulate takes only answers of the simulator")
+            }
+            Self::OtherServer(theirs) => {
+                format!("its answers come from {theirs}, not from {origin}; --reuse-any-origin takes them too")
+            }
+            Self::Unknown => format!(
+                "it is not known which server its answers come from, because it has no run folder ({}); \
+                 --reuse-any-origin takes them anyway",
+                with_suffix(results, ".run").display()
+            ),
+            Self::Refused(why) => why.clone(),
+        }
+    }
+}
+
+/// The results files to which a path leads.
+#[derive(Default)]
+struct Found {
+    usable: Vec<StoredFile>,
+    /// The files that are not used, and why.
+    passed_over: Vec<(PathBuf, Unused)>,
+}
+
+impl Found {
+    /// Returns a note about the files that are not used; `None` if all are used.
+    fn note(&self, path: &Path) -> Option<String> {
+        let shown = self.passed_over.iter().take(MOST_SHOWN);
+        let mut shown: Vec<String> = shown.map(|(path, why)| format!("{} ({})", path.display(), why.short())).collect();
+        if self.passed_over.len() > MOST_SHOWN {
+            shown.push("…".to_owned());
+        }
+        let files = plural(self.passed_over.len() as u64, "results file is", "results files are");
+        let text = format!("note: --reuse {}: {files} not used: {}", path.display(), shown.join(", "));
+        (!shown.is_empty()).then(|| escape(&text).into_owned())
+    }
+}
+
+impl Taker<'_> {
+    /// Returns the results files to which a path leads.
+    fn files_of(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
+        let is_folder = self.working_folder.join(path).is_dir();
+        if is_folder && results_of_folder(path).is_some() {
+            return self.one(path, disk);
+        }
+        if is_folder {
+            return self.several(&self.listed(path)?, "has no results file of claude-batch directly in it", disk);
+        }
+        match expand(path, self.working_folder, InputFormat::Jsonl)? {
+            Expanded::Files(paths) => self.several(&paths, "matches no results file of claude-batch", disk),
+            Expanded::Itself | Expanded::Texts(_) => self.one(path, disk),
+        }
+    }
+
+    /// Returns the file of a path that leads to one run.
+    fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
+        if disk.kind(path).map_err(DiskFailure::of("look at", path))? == Some(FileKind::Symlink) {
+            bail!("it is a symbolic link, which could lead anywhere: name the file itself");
+        }
+        let Some(results) = find(path, disk)?.results else {
+            bail!("this run wrote its results to standard output; name the file that has them");
+        };
+        if self.is_own(&results, disk) {
+            bail!(
+                "these are the results of this run, and it uses the answers in them anyway; to keep the new answers \
+                 apart, name another output with -o"
+            );
+        }
+        if disk.kind(&results).map_err(DiskFailure::of("look at", &results))?.is_none() {
+            bail!("there are no results yet (looked for {})", results.display());
+        }
+        check_folder(&results, disk)?;
+        match self.judge(&results, disk) {
+            Ok(usable) => Ok(Found { usable: vec![StoredFile { path: results, usable }], ..Found::default() }),
+            Err(why) => bail!("{}", why.long(&results, self.origin)),
+        }
+    }
+
+    /// Returns the results files among several files. Other files are left out.
+    fn several(&self, paths: &[PathBuf], none: &str, disk: &dyn Disk) -> Result<Found> {
+        let mut found = Found::default();
+        let mut has_own = false;
+        for path in paths {
+            match line_kind(path, disk) {
+                Ok(Some(LineKind::Result)) => {}
+                Ok(Some(LineKind::Error) | None) => continue,
+                Err(failure) => {
+                    if let Some(refusal) = failure.refusal() {
+                        found.passed_over.push((path.clone(), Unused::Refused(format!("it {refusal}"))));
+                    }
+                    continue;
+                }
+            }
+            if self.is_own(path, disk) {
+                has_own = true;
+                continue;
+            }
+            check_folder(path, disk)?;
+            match self.judge(path, disk) {
+                Ok(usable) => found.usable.push(StoredFile { path: path.clone(), usable }),
+                Err(why) => found.passed_over.push((path.clone(), why)),
+            }
+        }
+        match (found.usable.is_empty(), found.passed_over.first()) {
+            (true, Some((path, why))) => bail!("{}: {}", path.display(), why.long(path, self.origin)),
+            (true, None) if has_own => bail!("there are only the results of this run, which it uses anyway"),
+            (true, None) => bail!("{none}"),
+            (false, _) => Ok(found),
+        }
+    }
+
+    /// Returns the files directly in a folder that may be results, in the order of their names.
+    fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.working_folder.join(folder)).context("can't read the folder")?;
+        let mut paths = Vec::new();
+        for entry in entries.take(MOST_LOOKED_AT) {
+            let entry = entry.context("can't read the folder")?;
+            // Results that `--fresh` has set aside end in `.jsonl.old-…`.
+            let is_named_so = entry.file_name().to_string_lossy().contains(".jsonl");
+            if is_named_so && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                paths.push(folder.join(entry.file_name()));
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn is_own(&self, results: &Path, disk: &dyn Disk) -> bool {
+        self.own.is_some_and(|own| own == results || disk.is_same_file(own, results))
+    }
+
+    /// Returns which answers of a file can be used. If there are none, returns why.
+    fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
+        // A manifest that can't be read says nothing.
+        let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
+        let theirs = manifest.map(|manifest| manifest.origin).filter(|origin| !origin.is_empty());
+        let is_rehearsal = self.origin == SIMULATOR;
+        let is_simulated_by_name =
+            || results.file_name().is_some_and(|name| name.to_string_lossy().contains(".simulated."));
+        match theirs {
+            Some(theirs) if theirs == self.origin => Ok(Usable::OwnServer),
+            Some(theirs) if theirs == SIMULATOR => Err(Unused::Simulated),
+            Some(theirs) if is_rehearsal => Err(Unused::Real(theirs)),
+            Some(_) if self.any_origin => Ok(Usable::OtherServer),
+            Some(theirs) => Err(Unused::OtherServer(theirs)),
+            None if !is_rehearsal && is_simulated_by_name() => Err(Unused::Simulated),
+            None if self.any_origin && is_rehearsal => Ok(Usable::Simulated),
+            None if self.any_origin => Ok(Usable::OtherServer),
+            None => Err(Unused::Unknown),
+        }
+    }
+}
+
+/// Refuses a file in a folder in which every user may replace files.
+fn check_folder(results: &Path, disk: &dyn Disk) -> Result<()> {
+    let folder = folder_of(results);
+    Ok(disk.is_folder(folder).map(drop).map_err(DiskFailure::of("look at", results))?)
+}

@@ -1,0 +1,91 @@
+//! Finds the answers that rows can take instead of being sent: those of `--reuse`, and those of equal rows.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::super::reuse::{Taker, read_stored};
+use super::new_run::NewRun;
+use super::send::Known;
+use crate::journal::{RealDisk, Start, StoredAnswers};
+use crate::report::text::{count, plural};
+use crate::runner::input::{Survey, is_seekable};
+use crate::runner::{EqualRows, JournalLedger};
+
+impl NewRun<'_> {
+    /// Reads the results that `--reuse` names. At this point, no file has been created.
+    pub(super) fn read_stored(&mut self) -> Result<()> {
+        if self.config.reuse.is_empty() {
+            return Ok(());
+        }
+        let taker = Taker {
+            own: self.paths.results.as_deref(),
+            origin: &self.origin,
+            any_origin: self.config.reuse_any_origin,
+            working_folder: &self.world.working_folder,
+        };
+        let (stored, notes) = read_stored(&self.config.reuse, &taker, &RealDisk::new(self.config.owners))?;
+        notes.iter().for_each(|note| self.say(note));
+        self.stored = Some(Arc::new(stored));
+        self.check_interrupted()
+    }
+
+    /// Returns the rows with equal requests, before the first row is read; `None` without `--dedupe`.
+    pub(super) fn equal_rows(&self, ledger: &mut JournalLedger, known: &Known) -> Result<Option<EqualRows>> {
+        if !self.config.dedupe {
+            return Ok(None);
+        }
+        let (_, recovered, survey) = known;
+        // If the survey has not seen the rows of earlier runs, it does not know which rows are equal to one of them.
+        let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
+        let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
+        let earlier = match &self.paths.results {
+            Some(results) if !recovered.done.is_empty() => {
+                let disk = RealDisk::new(self.config.owners);
+                Some(StoredAnswers::of_own_results(results, repeats.as_ref(), &disk)?)
+            }
+            Some(_) => None,
+            None => {
+                let file =
+                    RealDisk::private_file().context("can't create a private file for the answers of equal rows")?;
+                ledger.keep_answers_in(file);
+                None
+            }
+        };
+        Ok(Some(EqualRows::new(repeats, earlier)))
+    }
+
+    /// Returns what happens to the rows that are not sent, for the first line of a run: ` (5 done by earlier runs)`.
+    pub(super) fn not_sent_words(survey: &Survey) -> String {
+        let parts = [
+            (survey.done, "done by earlier runs"),
+            (survey.reused, "reused"),
+            (survey.copied, "copied from equal rows"),
+        ];
+        let parts = parts.iter().filter(|(rows, _)| *rows > 0);
+        let words = parts.map(|(rows, what)| format!("{} {what}", count(*rows))).collect::<Vec<_>>().join(", ");
+        if words.is_empty() { words } else { format!(" ({words})") }
+    }
+
+    /// Returns a line about rows with equal requests that would all be sent; `None` if there are none. `cost` is what the
+    /// rows to be sent will probably cost, as text.
+    pub(super) fn equal_words(&self, survey: &Survey, cost_of_share: impl Fn(f64) -> Option<String>) -> Option<String> {
+        let (rows, repeated) = (survey.to_send, survey.repeated);
+        if self.config.dedupe || repeated == 0 {
+            return None;
+        }
+        let cost = cost_of_share(repeated as f64 / rows as f64);
+        let cost = cost.map(|cost| format!(" (about {cost} less)")).unwrap_or_default();
+        Some(match repeated + 1 == rows {
+            true => format!(
+                "warning: all {} rows have the same request; --dedupe sends it once and copies the answer{cost}",
+                count(rows)
+            ),
+            false => format!(
+                "note: {} of the {} repeat the request of an earlier row; --dedupe sends each request once{cost}",
+                count(repeated),
+                plural(rows, "row", "rows")
+            ),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! Answers that are taken from a line that exists already. Nothing is sent for them.
+
+use std::sync::Arc;
+
+use super::{Job, JobKey, Lane, Message, Money};
+
+/// The content of a result line: an answer, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct StoredAnswer {
+    /// The key of the request that was answered.
+    pub key: JobKey,
+    /// The label of the row that was answered.
+    pub label: String,
+    /// The id of the run that wrote the line.
+    pub run: String,
+    /// The answer. Its usage is zero, because nothing is paid for it again.
+    pub message: Message,
+    /// The model that answered; `None` if the line does not say.
+    pub model: Option<Arc<str>>,
+    /// The provider that answered; `None` if the line does not say.
+    pub provider: Option<Arc<str>>,
+    /// Whether the request was sent alone or as part of a batch.
+    pub lane: Lane,
+    /// What the answer cost the row that was sent; zero if that is not known.
+    pub cost: Money,
+}
+
+/// Why a row takes its answer from another line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenFrom {
+    /// The line belongs to an equal row of the same results.
+    EqualRow,
+    /// The line is in the results of an earlier run.
+    EarlierResults,
+}
+
+/// A row that takes its answer from a line that exists already.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The row.
+    pub job: Box<Job>,
+    /// The answer.
+    pub answer: StoredAnswer,
+    /// Where the answer was found.
+    pub from: TakenFrom,
+}
+
+impl Taken {
+    /// Returns the number of bytes of the texts of the row and of the answer.
+    pub fn bytes(&self) -> usize {
+        self.job.bytes() + self.answer.message.json.len()
+    }
+}
+
+/// Returns whether an id was made by the simulator: the id of a message (`msg_…`) or of a request (`req_…`).
+///
+/// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
+/// number is a serial number, which is small. An id of the API passes for one of these with a probability of about
+/// one in ten million.
+pub(crate) fn is_simulated_id(id: &str) -> bool {
+    const MOST_SERIALS: u64 = 1 << 40;
+    let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };
+    if digits.len() != 22 {
+        return false;
+    }
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'A'..=b'Z' => Some(byte - b'A' + 10),
+        b'a'..=b'z' => Some(byte - b'a' + 36),
+        _ => None,
+    };
+    let number = digits
+        .bytes()
+        .rev()
+        .try_fold(0_u128, |number, byte| number.checked_mul(62)?.checked_add(u128::from(digit(byte)?)));
+    number.is_some_and(|number| (number as u64) < MOST_SERIALS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_the_api_are_not_ids_of_the_simulator() {
+        for id in [
+            "",
+            "msg_1",
+            "chatcmpl-12",
+            "msg_01XFDUDYJgAACzvnptvVoYEL",
+            "msg_013Zva2CMHLNnXjNJJKqJ2EF",
+            "req_018EeWyXxfu5pfWkrYcMdjWG",
+            "msg_01zzzzzzzzzzzzzzzzzzzzzz",
+        ] {
+            assert!(!is_simulated_id(id), "{id}");
+        }
+        assert!(is_simulated_id("msg_010000000000000000000000"), "the number is 0");
+    }
+}

@@ -1,0 +1,31 @@
+//! The private file for answers that may be needed again. It is used if a run has no results file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::journal::disk::{DiskFailure, DiskFile};
+
+/// The private file. It has no name and vanishes with the process.
+pub(crate) struct PrivateFile {
+    pub(crate) file: Arc<dyn DiskFile>,
+    end: u64,
+}
+
+impl PrivateFile {
+    /// Begins with an empty file.
+    pub(crate) fn new(file: Box<dyn DiskFile>) -> Self {
+        Self { file: file.into(), end: 0 }
+    }
+
+    /// Appends a line. Returns the offset at which it begins.
+    ///
+    /// # Errors
+    /// The failure of the disk. Lines that were appended before can still be read.
+    pub(crate) fn append(&mut self, line: &[u8]) -> Result<u64, DiskFailure> {
+        let name = Path::new("the private file for equal rows");
+        self.file.write_at(line, self.end).map_err(DiskFailure::of("write", name))?;
+        let begin = self.end;
+        self.end += line.len() as u64;
+        Ok(begin)
+    }
+}

@@ -1,0 +1,65 @@
+//! Rows that take their answer from another line: their own lines, and where the answers of a run can be read again.
+//!
+//! With a results file, an answer is read back from that file. Without one, the answers that may be needed again are
+//! also written to a private file, which has no name and vanishes with the process.
+
+use super::Journal;
+use super::disk::DiskFile;
+use super::error::JournalError;
+use super::files::PrivateFile;
+use super::reading::{parse_stored, read_line};
+use crate::clock::Instant;
+use crate::domain::{Outcome, StoredAnswer, Taken};
+use crate::sink::{self, Log};
+
+impl Journal {
+    /// Appends the line of a row that takes its answer from another line. `now` is the time at which it takes it.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] with the failure that stopped the writer.
+    pub(crate) fn append_taken(&mut self, taken: &Taken, now: Instant, seq: u64) -> Result<(), JournalError> {
+        let Self { writer, context, results_end, .. } = self;
+        writer.append(Log::Results, seq, |lines| {
+            let begin = lines.len();
+            sink::taken_line(taken, now, context, lines);
+            *results_end += (lines.len() - begin) as u64;
+        })?;
+        self.note_answer(taken.job.row);
+        Ok(())
+    }
+
+    /// Sets the private file in which answers are kept if there is no results file. The file must be empty.
+    pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
+        self.private = Some(PrivateFile::new(file));
+    }
+
+    /// Makes the answer that was appended last readable. Returns its place.
+    ///
+    /// # Errors
+    /// The private file can't be written, or there is neither a results file nor a private file.
+    pub(crate) fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, JournalError> {
+        if self.outputs.results.is_some() {
+            return Ok(self.last_result);
+        }
+        let Self { private, context, line, .. } = self;
+        let private = private.as_mut().ok_or(JournalError::NoFolder)?;
+        line.clear();
+        sink::outcome_line(outcome, context, line);
+        Ok(private.append(line)?)
+    }
+
+    /// Passes the waiting lines to the system, so that they can be read. A failure is reported as a failed commit.
+    pub(crate) fn flush_lines(&mut self) {
+        let _ = self.writer.flush();
+    }
+
+    /// Reads back the answer at a place; `None` if there is no answer, or if it can't be read.
+    pub(crate) fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
+        let file = match (&self.outputs.results, &self.private) {
+            (Some(results), _) => &results.file,
+            (None, private) => &private.as_ref()?.file,
+        };
+        read_line(&**file, place, &mut self.line).ok()?;
+        Some(parse_stored(&self.line)?.answer)
+    }
+}

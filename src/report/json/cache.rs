@@ -1,0 +1,38 @@
+//! The use of the prompt cache, in the last object of a run.
+
+use serde::Serialize;
+
+use super::numbers::rounded;
+use crate::report::caching::CacheUse;
+
+/// The use of the prompt cache in a run.
+#[derive(Debug, Serialize)]
+pub(super) struct Cache {
+    /// Tokens read from the cache.
+    read_tokens: u64,
+    /// Tokens written for five minutes.
+    write_5m_tokens: u64,
+    /// Tokens written for an hour.
+    write_1h_tokens: u64,
+    /// Tokens read, divided by tokens read or written.
+    hit_rate: f64,
+    /// The dollars saved; negative if the writes cost more than the reads saved. Null if no price is known.
+    saved_usd: Option<f64>,
+}
+
+impl Cache {
+    pub(super) fn of(used: &CacheUse) -> Self {
+        Self {
+            read_tokens: used.read,
+            write_5m_tokens: used.written_5m,
+            write_1h_tokens: used.written_1h,
+            hit_rate: rounded(used.hit_rate()),
+            saved_usd: saved(used),
+        }
+    }
+}
+
+/// Returns the saved dollars, to a millionth.
+pub(super) fn saved(used: &CacheUse) -> Option<f64> {
+    used.saved_dollars().map(|dollars| (dollars * 1e6).round() / 1e6)
+}

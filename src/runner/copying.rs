@@ -1,0 +1,107 @@
+//! Copies answers for rows with equal requests, and writes the lines of rows that take their answer from another line.
+//!
+//! [`EqualRows`] decides which rows wait. An answer is copied only after its line was passed to the operating system,
+//! because it is read back from there. While too many lines wait for the disk, nothing is copied.
+
+use super::equal::EqualRows;
+use super::ledger::Ledger;
+use super::run::Run;
+use crate::domain::{Ended, EventBody, Outcome, Planned, Taken, TakenFrom};
+use crate::report::Reporter;
+use crate::transport::Transport;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Passes a row to the scheduler, or keeps it until the answer of an equal row can be copied.
+    pub(super) fn offer(&mut self, planned: Planned) {
+        let to_send = match &mut self.equal {
+            Some(equal) => equal.admit(planned),
+            None => Some(planned),
+        };
+        if let Some(planned) = to_send {
+            self.scheduler.offer(planned, self.clock.now());
+        }
+    }
+
+    /// Copies the answers that can be copied, and sends the rows that have become leaders.
+    pub(super) fn serve_equal_rows(&mut self) {
+        if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
+            self.copy_due();
+            self.send_freed();
+        }
+    }
+
+    /// Returns whether the run must go on although nothing is left to send: rows still wait for their answer. If the run
+    /// has been halted, these rows are pending.
+    pub(super) fn has_rows_to_copy(&self) -> bool {
+        self.scheduler.halted().is_none() && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
+    }
+
+    /// Notes the end of a row whose line was just written.
+    pub(super) fn note_end_of_leader(&mut self, outcome: &Outcome) {
+        let key = outcome.job.key;
+        let Some(equal) = self.equal.as_mut().filter(|equal| equal.leads(key)) else { return };
+        let Ended::Succeeded(_) = &outcome.ended else { return equal.on_end(key) };
+        match self.ledger.keep_answer(outcome) {
+            Ok(place) => equal.on_answer(key, place),
+            Err(message) => {
+                equal.on_end(key);
+                if !std::mem::replace(&mut equal.has_warned, true) {
+                    let text = format!("answers can't be kept for equal rows, so these rows are sent: {message}");
+                    self.events.show(EventBody::Warned(text));
+                }
+            }
+        }
+    }
+
+    /// Keeps the rows that wait here for a later run.
+    pub(super) fn keep_equal_rows(&mut self) {
+        for planned in self.equal.take().into_iter().flat_map(EqualRows::into_rows) {
+            self.keep(planned);
+        }
+    }
+
+    /// Writes the line of a row that takes its answer from another line.
+    pub(super) fn write_taken(&mut self, taken: Taken) {
+        let Taken { from, answer, .. } = &taken;
+        let event = EventBody::Taken { from: *from, quality: answer.message.quality, saved: answer.cost };
+        let seq = self.unsynced.push(event);
+        self.ledger.write_taken(seq, &taken);
+        self.keep_until_synced(taken.job, None);
+    }
+
+    fn copy_due(&mut self) {
+        if self.is_broken || self.equal.as_ref().is_none_or(|equal| !equal.has_due()) {
+            return;
+        }
+        self.ledger.flush_lines();
+        while !self.is_backed_up()
+            && let Some(equal) = &mut self.equal
+            && let Some((planned, place)) = equal.next_due()
+        {
+            let stored = match equal.last.take() {
+                Some((last, stored)) if last == place => Some(stored),
+                Some(_) | None => self.ledger.read_answer(place),
+            };
+            match stored.filter(|stored| stored.key == planned.job.key) {
+                Some(answer) => {
+                    equal.last = Some((place, answer.clone()));
+                    self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
+                }
+                // Two keys agree in the half that is kept, or the line can't be read any more.
+                None => {
+                    if let Some(planned) = equal.lead_or_park(planned) {
+                        self.scheduler.offer(planned, self.clock.now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the rows that have become leaders. If a row can't be sent, the next row of its key leads at once.
+    fn send_freed(&mut self) {
+        while let Some(planned) = self.equal.as_mut().and_then(EqualRows::next_freed) {
+            self.scheduler.offer(planned, self.clock.now());
+            self.set_aside();
+        }
+    }
+}

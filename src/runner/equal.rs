@@ -1,0 +1,157 @@
+//! Rows with equal requests (`--dedupe`): one of them is sent, and the others copy its answer.
+//!
+//! The first of several equal rows is the *leader*: it goes to the scheduler, and equal rows that come while it is on
+//! its way are parked here. What happens to them depends on the end of the leader:
+//! - It has an answer. Its line is written, and then the parked rows copy the answer. Only the place of the line is
+//!   kept, so a row that comes later copies the answer too: it is read back.
+//! - It has failed, or it is left for a later run. The next parked row becomes the leader.
+//!
+//! A run does not end while rows wait here. When a run is halted, the rows that wait here are pending like all others.
+//!
+//! Rows are compared by their keys. Half of a key is kept for each answer. Before an answer is copied, the whole key is
+//! compared with that of the line. If it differs, the row is sent.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::domain::{JobKey, Planned, StoredAnswer};
+use crate::journal::StoredAnswers;
+use crate::plan::{NumberOf, Repeats, half};
+
+/// When this many rows wait here, the loop accepts no more rows. If all rows are equal, this many rows copy the first
+/// answer at once.
+const MOST_ROWS: usize = 10_000;
+/// The same limit in bytes of rows.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Rows with equal requests.
+#[derive(Default)]
+pub struct EqualRows {
+    /// The keys that several rows have; `None` if they are not known, because the input is a pipe.
+    repeats: Option<Repeats>,
+    /// The answers that earlier runs wrote to the same results.
+    earlier: Option<StoredAnswers>,
+    /// Where the answers of this run are, by half of their key.
+    places: NumberOf,
+    /// The keys of the leaders, and the rows that wait for each of them.
+    leaders: HashMap<JobKey, VecDeque<Planned>>,
+    /// Rows that can copy the answer at a place.
+    due: VecDeque<(Planned, u64)>,
+    /// Rows that have become leaders and go to the scheduler next.
+    freed: VecDeque<Planned>,
+    /// The number of rows that wait here, and their bytes.
+    rows: usize,
+    bytes: usize,
+    /// The answer that was copied last, and its place.
+    pub(super) last: Option<(u64, StoredAnswer)>,
+    /// Whether the user was told that answers can't be kept.
+    pub(super) has_warned: bool,
+}
+
+impl EqualRows {
+    /// Begins without rows. `repeats` are the keys that several rows have; `None` if they are not known. `earlier` are
+    /// the answers that earlier runs wrote to the same results file.
+    pub fn new(repeats: Option<Repeats>, earlier: Option<StoredAnswers>) -> Self {
+        Self { repeats, earlier, ..Self::default() }
+    }
+
+    /// Accepts a row. Returns the row if it must be sent.
+    pub(super) fn admit(&mut self, planned: Planned) -> Option<Planned> {
+        let key = planned.job.key;
+        if self.repeats.as_ref().is_some_and(|repeats| !repeats.contains(key)) {
+            return Some(planned);
+        }
+        match self.place_of(key) {
+            Some(place) if !self.leaders.contains_key(&key) => {
+                self.count_in(&planned);
+                self.due.push_back((planned, place));
+                None
+            }
+            Some(_) | None => self.lead_or_park(planned),
+        }
+    }
+
+    /// Makes a row the leader of its key and returns it, or parks it if there is a leader.
+    pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
+        let key = planned.job.key;
+        if self.leaders.contains_key(&key) {
+            self.count_in(&planned);
+            self.leaders.entry(key).or_default().push_back(planned);
+            return None;
+        }
+        self.leaders.insert(key, VecDeque::new());
+        Some(planned)
+    }
+
+    fn place_of(&self, key: JobKey) -> Option<u64> {
+        self.places.get(half(key)).or_else(|| self.earlier.as_ref()?.offset(key))
+    }
+
+    /// The leader of a key has an answer, which can be read at `place`.
+    pub(super) fn on_answer(&mut self, key: JobKey, place: u64) {
+        let Some(parked) = self.leaders.remove(&key) else { return };
+        self.places.set(half(key), place);
+        self.due.extend(parked.into_iter().map(|planned| (planned, place)));
+    }
+
+    /// The leader of a key has ended without an answer. The next row leads.
+    pub(super) fn on_end(&mut self, key: JobKey) {
+        let Some(mut parked) = self.leaders.remove(&key) else { return };
+        if let Some(next) = parked.pop_front() {
+            self.leaders.insert(key, parked);
+            self.freed.push_back(next);
+        }
+    }
+
+    /// Returns whether a row with this key is on its way.
+    pub(super) fn leads(&self, key: JobKey) -> bool {
+        self.leaders.contains_key(&key)
+    }
+
+    /// Returns whether a row can copy an answer.
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Returns the next row that can copy an answer, and the place of the answer.
+    pub(super) fn next_due(&mut self) -> Option<(Planned, u64)> {
+        let (planned, place) = self.due.pop_front()?;
+        self.count_out(&planned);
+        Some((planned, place))
+    }
+
+    /// Returns the next row that has become a leader.
+    pub(super) fn next_freed(&mut self) -> Option<Planned> {
+        let planned = self.freed.pop_front()?;
+        self.count_out(&planned);
+        Some(planned)
+    }
+
+    fn count_in(&mut self, planned: &Planned) {
+        self.rows += 1;
+        self.bytes += planned.bytes();
+    }
+
+    fn count_out(&mut self, planned: &Planned) {
+        self.rows -= 1;
+        self.bytes -= planned.bytes();
+    }
+
+    /// Returns whether no more rows should come.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows >= MOST_ROWS || self.bytes >= MOST_BYTES
+    }
+
+    /// Returns whether no row waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Returns all rows that wait here.
+    pub(super) fn into_rows(self) -> impl Iterator<Item = Planned> {
+        let parked = self.leaders.into_values().flatten();
+        self.due.into_iter().map(|(planned, _)| planned).chain(self.freed).chain(parked)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! Rows with equal requests, of which one is sent: at each change that a run makes to the disk, the process dies. The
+//! next run copies the answers that were written before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use claude_batch::journal::{MemDisk, Start};
+use serde_json::Value;
+
+use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, RESULTS, assert_ends, assert_kept, run};
+
+/// Every 20th request of a run with this many kinds is refused once.
+const KINDS: u64 = 20;
+
+fn load(rows: u64) -> Load {
+    Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS) }
+}
+
+/// Runs without a death. Asserts that each request is paid once and that the other rows have a copy.
+pub fn undisturbed(rows: u64) {
+    let disk = MemDisk::new();
+
+    let run = run(&disk, "r1", Start::Continue, load(rows));
+
+    assert!(run.closed.is_some() && run.finish.pending == 0, "{run:?}");
+    let paid: u64 = run.billed.values().sum();
+    // A refusal costs nothing. After a refusal, the next row of its kind is sent.
+    assert_eq!(paid, KINDS, "{:?}", run.billed);
+    let answers = assert_ends(&disk, load(rows), "undisturbed");
+    assert_eq!(answers.len() as u64, rows);
+    assert_copied(&disk, "undisturbed");
+}
+
+/// Makes the process die at every `step`-th change, with a separate run for each death. Returns the number of deaths.
+pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
+    let mut deaths = 0;
+    for at in (0..).step_by(step) {
+        let what = format!("death at change {at}, cut at {cut}");
+        let disk = MemDisk::new();
+        disk.die_at(at, cut);
+        let dead = run(&disk, "r1", Start::Continue, load(rows));
+        if dead.closed.is_some() {
+            break;
+        }
+        let disk = disk.after_death();
+        assert_kept(&disk, &dead.reported, &what);
+        let next = run(&disk, "r2", Start::Continue, load(rows));
+        assert!(next.refused.is_none() && next.closed.is_some() && next.finish.pending == 0, "{what}: {next:?}");
+        let twice = dead.billed.keys().filter(|kind| next.billed.contains_key(*kind)).count() as u64;
+        assert!(twice <= next.dead_in_flight, "{what}: {twice} paid twice, {} reported", next.dead_in_flight);
+        assert!(next.dead_in_flight <= IN_FLIGHT as u64, "{what}: {} reported", next.dead_in_flight);
+        deaths += 1;
+        let answers = assert_ends(&disk, load(rows), &what);
+        assert_eq!(answers.len() as u64, rows, "{what}");
+        assert_copied(&disk, &what);
+    }
+    deaths
+}
+
+/// Asserts that all rows with the same request have the same answer, and that only one of them has a cost, except for
+/// answers that were lost by a death.
+fn assert_copied(disk: &MemDisk, what: &str) {
+    let content = String::from_utf8(disk.content(RESULTS).expect("there are results")).expect("it is text");
+    let lines: Vec<Value> = content.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    let mut messages: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for line in &lines {
+        let key = line["meta"]["key"].as_str().expect("a key");
+        messages.entry(key).or_default().insert(line["result"]["message"].to_string());
+        let is_copy = line["meta"].get("copied_from").is_some();
+        assert_eq!(is_copy, line["meta"]["attempts"] == 0, "{what}: {line}");
+        assert!(!is_copy || line["meta"]["cost_usd"] == 0, "{what}: {line}");
+    }
+    assert!(messages.values().all(|messages| messages.len() == 1), "{what}: rows with one request differ");
+    let sent = lines.iter().filter(|line| line["meta"]["attempts"] != 0).count();
+    assert_eq!(sent as u64, KINDS, "{what}: written answers that were paid for");
+}
