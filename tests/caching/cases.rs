@@ -41,6 +41,9 @@ pub fn all(size: Size) -> Vec<Case> {
         conversations(size),
         unique(size),
         one_prefix(size),
+        slow_groups(size),
+        slow_nested(size),
+        pipe(size),
     ]
 }
 
@@ -194,6 +197,43 @@ fn one_prefix(size: Size) -> Case {
     let about = format!("a prefix of {tokens} tokens for all rows, tier 2");
     let case = Case::new("j one prefix", about, rows(size, 2_000, 900), row);
     Case { limits: TIER_2, burst: Burst::Time(Duration::from_secs(10)), ..case }
+}
+
+/// Rows that come so slowly that each prefix would be gone before its next row, if they were sent in turn.
+fn slow_groups(size: Size) -> Case {
+    let (groups, of_group) = (20, rows(size, 15, 5));
+    let row = move |number: usize| {
+        Draft::new(number).system(content(SYSTEM, number % groups), 1_500).user(content(QUESTION, number), 60).row()
+    };
+    let about = format!("{groups} prefixes of 1,500 tokens for {of_group} rows each, in turn, 3 requests a minute");
+    let case = Case::new("l slow, in turn", about, groups * of_group, row);
+    Case { limits: RateLimits { rpm: Some(3), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(20)), ..case }
+}
+
+/// A system prompt for all rows, and documents whose rows take longer than the lifetime of an entry.
+fn slow_nested(size: Size) -> Case {
+    let (documents, of_document) = (rows(size, 12, 4), 30);
+    let row = move |number: usize| {
+        let blocks = [(content(DOCUMENT, number / of_document), 900), (content(QUESTION, number), 40)];
+        Draft::new(number).system(content(SYSTEM, 0), 1_500).message("user", &blocks).row()
+    };
+    let about = format!(
+        "a system prompt of 1,500 tokens, {documents} documents of 900 for {of_document} rows each, 4 requests a minute"
+    );
+    let case = Case::new("m slow, nested", about, documents * of_document, row);
+    Case { limits: RateLimits { rpm: Some(4), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(15)), ..case }
+}
+
+/// Rows of a pipe. Their prefixes are known only when they come.
+fn pipe(size: Size) -> Case {
+    let (count, groups) = (rows(size, 2_000, 120), rows(size, 100, 12));
+    let row = move |number: usize| {
+        let group = number / (count / groups);
+        Draft::new(number).system(content(SYSTEM, group), 1_500).user(content(QUESTION, number), 60).row()
+    };
+    let about = format!("a pipe: {groups} prefixes of 1,500 tokens for {} rows each, in groups", count / groups);
+    let case = Case::new("n pipe", about, count, row);
+    Case { is_pipe: true, burst: short(size, case.burst), ..case }
 }
 
 /// The burst of small workloads is short, so that their limits matter.

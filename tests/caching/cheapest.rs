@@ -3,7 +3,7 @@
 //! The prompts of all rows form a trie of chunks. A prefix that at least two rows have, and that is long enough for its
 //! model, is written once for five minutes by the first of its rows, and read by all others. That is the least that
 //! any order of the rows can cost: every further write would cost more. Chunks that no such prefix contains are plain
-//! input in every row.
+//! input in every row. A prefix that would not live long enough is written again, or for an hour, whichever costs less.
 //!
 //! This file shares no code with the planner.
 
@@ -79,6 +79,8 @@ pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
         let prices = Prices {
             plain: price.input.0,
             first: if begins == Begins::Cold { price.cache_write_5m.0 } else { price.cache_read.0 },
+            hour: price.cache_write_1h.0,
+            seconds: case.limits.rpm.map_or(0.0, |rpm| 60.0 / f64::from(rpm)),
             read: price.cache_read.0,
             least: model.cache_min_tokens,
         };
@@ -130,10 +132,17 @@ pub fn without_prefixes(case: &Case) -> Case {
     }
 }
 
+/// The shorter lifetime of a cache entry, in seconds.
+const FIVE_MINUTES: f64 = 300.0;
+
 struct Prices {
     plain: u128,
     /// The price of a token in the first row of a prefix.
     first: u128,
+    /// The price of a token that is written for an hour.
+    hour: u128,
+    /// The time between two rows, in seconds.
+    seconds: f64,
     read: u128,
     least: u64,
 }
@@ -151,10 +160,17 @@ impl Node {
         let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
         let open = if is_cached { 0 } else { own };
         if is_cached && own > 0 {
-            sum.cost += Money((prices.first + prices.read * u128::from(self.rows - 1)) * u128::from(own));
-            sum.writes += 1;
-            sum.written += own;
-            sum.limited += own;
+            // A row uses only the longest prefix that it reads. So while the rows of a longer prefix are sent, this one
+            // is not used. If they take more than five minutes, it is written again after them, or once for an hour.
+            let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
+            let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;
+            let again = prices.first * u128::from(1 + pauses) + prices.read * u128::from(self.rows - 1 - pauses);
+            let hour = prices.hour + prices.read * u128::from(self.rows - 1);
+            let (price, writes) = if again <= hour { (again, 1 + pauses) } else { (hour, 1) };
+            sum.cost += Money(price * u128::from(own));
+            sum.writes += writes;
+            sum.written += writes * own;
+            sum.limited += writes * own;
         }
         let ends_here = self.rows - self.longer.values().map(|node| node.rows).sum::<u64>();
         sum.cost += Money(prices.plain * u128::from(open * ends_here));

@@ -55,7 +55,7 @@ fn judge_second(first: &Case, second: &Case) -> Judged {
     let begun = Session::new(first);
     begun.run(PromptCache::Auto);
     // All limits are full again, and the cache entries are not yet expired.
-    begun.wait(Duration::from_secs(90));
+    begun.wait(Duration::from_secs(61));
     let begun = begun.with_rows_of(second);
     let auto = begun.run(PromptCache::Auto);
     let off = Session::new(second).run(PromptCache::Off);
@@ -144,7 +144,14 @@ impl Judged {
         );
         check(
             self.of_cheapest() <= MOST_COST,
-            format!("cost {:.4} of the cheapest plan, at most {MOST_COST}", self.of_cheapest()),
+            format!(
+                "cost {:.4} of the cheapest plan, at most {MOST_COST} (tokens written for 5 min {}, for 1 h {}, cheapest {}; read {})",
+                self.of_cheapest(),
+                self.auto.usage.cache_write_5m_tokens,
+                self.auto.usage.cache_write_1h_tokens,
+                self.cheapest.written,
+                self.auto.usage.cache_read_tokens,
+            ),
         );
         check(self.of_plain() <= MOST_OF_PLAIN, format!("cost {:.4} of the cost without a cache", self.of_plain()));
         check(writes == self.cheapest.writes, format!("{writes} writes, expected {}", self.cheapest.writes));

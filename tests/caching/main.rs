@@ -40,7 +40,7 @@ fn caching_never_costs_more_than_it_saves() {
 
     let missed: Vec<_> = played
         .iter()
-        .filter(|one| !one.holds())
+        .filter(|one| !one.is_bounded())
         .map(|one| {
             format!(
                 "seed {}: {:.4} of the cost without a cache, {:?}: {}",

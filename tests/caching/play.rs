@@ -142,8 +142,10 @@ impl<'c> Session<'c> {
         let limits = self.case.limits;
         let mut planners = [self.planner(&catalog), self.planner(&catalog)];
         let (mut is_by_group, mut places) = (false, None);
-        // A pipe has no survey.
-        if !self.case.is_pipe {
+        let is_stream = self.case.is_pipe && cache != PromptCache::Off;
+        if is_stream {
+            planners = planners.map(|planner| planner.finding_prefixes(&plan.options.fixed_starts()));
+        } else if !self.case.is_pipe {
             let mut planner = self.planner(&catalog);
             if cache != PromptCache::Off {
                 planner = planner.finding_prefixes(&plan.options.fixed_starts());
@@ -164,6 +166,7 @@ impl<'c> Session<'c> {
             let order = match &places {
                 _ if is_by_group => InputOrder::ByGroup(finder),
                 Some(places) => InputOrder::Places(places),
+                None if is_stream => InputOrder::AsItComes(cache),
                 None => InputOrder::AsWritten,
             };
             feed(&plan, order, planner, &earlier, &rows_in);
@@ -208,6 +211,7 @@ impl<'c> Session<'c> {
             run: "caching".into(),
             grace: None,
             keep_pending: true,
+            equal: None,
         };
         let run = drive(parts);
         let ended = match killed_after {
