@@ -57,4 +57,24 @@ impl Message {
         }
         serde_json::from_slice::<Ended>(&self.json).ok()?.stop_reason
     }
+
+    /// Returns the API's reason why a prefix was not read from the prompt cache. The API gives one only if the request
+    /// asks for `diagnostics`. This parses the message, so call it only for the few answers that are shown.
+    pub(crate) fn cache_miss_reason(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Diagnosed {
+            diagnostics: Option<Diagnostics>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Diagnostics {
+            cache_miss_reason: Option<Reason>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Reason {
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        let diagnosed = serde_json::from_slice::<Diagnosed>(&self.json).ok()?;
+        Some(diagnosed.diagnostics?.cache_miss_reason?.kind)
+    }
 }

@@ -103,7 +103,7 @@ impl Scheduler {
         entry.planned.ask.prefixes.as_ref()?;
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
         match verdict {
-            Verdict::Answered(message) => self.on_cached_answer(entry, sent, &message.usage, end.now),
+            Verdict::Answered(message) => self.on_cached_answer(entry, sent, message, end.now),
             // The row is sent again soon, and still leads.
             Verdict::Limited { .. } if !self.is_halted(end) => {}
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {

@@ -1,7 +1,7 @@
 //! Rows that share prefixes: who leads, who waits, and when the gates open.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Prefixes, Usage};
+use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
 
 use super::endpoint::CacheNews;
 use super::entry::Entry;
@@ -128,13 +128,14 @@ impl Scheduler {
     }
 
     /// Handles the answer to a row with prefixes.
-    pub(super) fn on_cached_answer(&mut self, entry: &mut Entry, sent: SentPlan, usage: &Usage, now: Instant) {
+    pub(super) fn on_cached_answer(&mut self, entry: &mut Entry, sent: SentPlan, message: &Message, now: Instant) {
+        let usage = &message.usage;
         let Some(prefixes) = entry.planned.ask.prefixes.clone() else { return };
         let SentPlan { endpoint, plan, sent_at } = sent;
         if entry.tests_marks && self.endpoints[endpoint].marking.on_refused() {
             self.events.push(EventBody::Warned(format!(
                 "the server refuses requests with cache marks ({}): rows are sent without them from now on",
-                entry.refused_marks.as_deref().unwrap_or("status 400")
+                entry.refused_marks.as_deref().map_or_else(|| "status 400".to_owned(), quoted)
             )));
         }
         if plan.marks.is_empty() {
@@ -159,14 +160,16 @@ impl Scheduler {
         let marking = &mut self.endpoints[endpoint].marking;
         let (news, missed) = (marking.on_answer(plan.read_tokens, has_read), marking.missed_share());
         let missed = (100.0 * missed).round();
+        let reason = || message.cache_miss_reason().map(|reason| format!(" (the API's reason: {})", quoted(&reason)));
+        let reason = news.and_then(|_| reason()).unwrap_or_default();
         match news {
             Some(CacheNews::Useless) => self.events.push(EventBody::Warned(format!(
-                "prompt cache: {missed} % of what should have been read from the cache was not there, so marks cost more \
-                 than they save: rows are sent without them from now on"
+                "prompt cache: {missed} % of what should have been read from the cache was not there{reason}, so marks cost \
+                 more than they save: rows are sent without them from now on"
             ))),
             Some(CacheNews::FarFromPlan) => self.events.push(EventBody::Warned(format!(
-                "prompt cache: {missed} % of what should have been read from the cache was not there, so this run costs more \
-                 than planned"
+                "prompt cache: {missed} % of what should have been read from the cache was not there{reason}, so this run \
+                 costs more than planned"
             ))),
             None => {}
         }

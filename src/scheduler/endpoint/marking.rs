@@ -2,6 +2,8 @@
 
 /// After this many answers that should have read the cache, it is clear whether it works.
 const ENOUGH: u32 = 20;
+/// If none of the first answers has read anything, fewer are enough.
+const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known of an endpoint's prompt cache.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,7 +66,8 @@ impl Marking {
         self.rows += 1;
         self.expected += u64::from(expected);
         self.missed += if has_read { 0 } else { u64::from(expected) };
-        if self.rows < ENOUGH {
+        let is_dead = self.missed == self.expected && self.rows >= ENOUGH_WITHOUT_A_HIT;
+        if self.rows < ENOUGH && !is_dead {
             return None;
         }
         // With the prices of the API, marks cost more than they save if 78 % of the rows miss.
