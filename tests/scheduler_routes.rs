@@ -221,6 +221,21 @@ fn a_server_that_refuses_marks_gets_the_same_rows_without_them() {
 }
 
 #[test]
+fn an_answer_without_marks_that_begins_does_not_show_that_marks_are_accepted() {
+    let refused = Failure { status: Some(400), ..Failure::default() };
+    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: refused.clone() };
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, [prefixed(routed(0, "first"), &[7]), prefixed(routed(1, "first"), &[8])]);
+    let leaders = dispatched(&mut scheduler, Instant::ZERO);
+    assert!(matches!(scheduler.on_end(leaders[0], refused(), Instant::ZERO), Next::Again { .. }));
+    let again = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+    scheduler.on_begin(again, &Usage::default(), Instant::from_secs(1));
+
+    assert!(matches!(scheduler.on_end(leaders[1], refused(), Instant::from_secs(2)), Next::Again { .. }));
+}
+
+#[test]
 fn a_row_that_is_refused_with_and_without_marks_fails_and_the_next_row_is_marked() {
     let failure = Failure { status: Some(400), ..Failure::default() };
     let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure.clone() };

@@ -41,6 +41,11 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
+        // A request without marks, such as a second one after a refusal, shows nothing about prefixes. Its row still
+        // leads until the answer is complete.
+        if plan.marks.is_empty() {
+            return;
+        }
         let Some(entry) = flight.row_mut() else { return };
         let leads = std::mem::take(&mut entry.leads);
         let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) else { return };

@@ -108,11 +108,7 @@ impl NewRun<'_> {
     /// Returns the places in the input from which the run reads in turn. Returns `None` if reading in turn saves no time
     /// under the limits at the start of the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
-        if survey.caching.is_ordered {
-            return None;
-        }
-        let limits_of = |pool: &PoolId| self.limits_at_start(pool, catalog);
-        survey.layout.advise(&survey.repeats, &limits_of)
+        survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, quoted};
+use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, PoolId, RateLimits, quoted};
 use crate::journal::RowState;
 use crate::plan::{
     CachePlan, DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, RequestCensus,
@@ -11,7 +11,7 @@ use crate::plan::{
 };
 use crate::source::{self, BrokenRow, Input, SourceError};
 
-use super::places::Layout;
+use super::places::{Layout, Places};
 use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::read_ahead::read_ahead;
 use super::reading::{Read, Reading, RowPlace};
@@ -64,7 +64,7 @@ pub struct Survey {
     /// The prefixes that the rows to be sent share.
     pub prefixes: PrefixCensus,
     /// What is cached. It is decided after the survey.
-    pub(crate) caching: Arc<CachePlan>,
+    pub caching: Arc<CachePlan>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
     /// Keys that occur more than once. The second reading needs them.
@@ -239,6 +239,13 @@ fn find_duplicate(
 }
 
 impl Survey {
+    /// Returns the places to read from in turn under these limits; `None` if that saves no time, or if rows are read
+    /// group by group.
+    pub fn places(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
+        let is_free = !self.caching.is_ordered;
+        is_free.then(|| self.layout.advise(&self.repeats, limits_of)).flatten()
+    }
+
     /// Notes a row's identity.
     fn note(&mut self, row: (&Identity, &str, JobKey), labels: &mut LabelCensus, keys: &mut KeyCensus) {
         let (identity, label, key) = row;

@@ -132,6 +132,7 @@ rule_fields! {
     "billed" billed: bool,
     "bytes" bytes: Bytes,
     "every" every: Time,
+    "after" after: Time,
     "type" error_type: String,
     "message" message: String,
     "error_code" error_code: String,
@@ -180,12 +181,16 @@ impl RuleFields {
             },
             "no_message_start" => Fault::NoStart,
             "no_message_stop" => Fault::NoEnd,
+            "cache_refused" => Fault::CacheRefused,
+            "cache_ignored" => Fault::CacheIgnored,
+            "cache_evicted" => Fault::CacheEvicted { after: self.after.map_or(Duration::ZERO, |Time(after)| after) },
             "html" => Fault::Status(self.into_status(502, FaultBody::Html)),
             "empty" => Fault::Status(self.into_status(520, FaultBody::Empty)),
             other => {
                 return Err(format!(
                     "field `kind`: found {other:?}, write reset_before, reset_mid, stall, slow_drip, truncated_json, \
-                     error_event, no_message_start, no_message_stop, html or empty"
+                     error_event, no_message_start, no_message_stop, cache_refused, cache_ignored, cache_evicted, \
+                     html or empty"
                 ));
             }
         })
@@ -218,7 +223,8 @@ mod tests {
                  "models": ["m"], "arrivals": [1], "from": "1s", "until": "2min", "times": 3, "type": "t",
                  "message": "m", "error_code": "c", "body": "empty", "retry_after": {"date": "30s"},
                  "retry_after_ms": 1.5, "should_retry": false},
-                {"kind": "slow_drip", "bytes": 1, "every": "10ms"}
+                {"kind": "slow_drip", "bytes": 1, "every": "10ms"},
+                {"kind": "cache_evicted", "after": "1min"}, {"kind": "cache_refused"}, {"kind": "cache_ignored"}
             ]}"#,
         );
 
@@ -229,6 +235,8 @@ mod tests {
         assert_eq!(fault.retry_after, RetryAfter::Date(Duration::from_secs(30)));
         assert_eq!((fault.body, fault.should_retry), (FaultBody::Empty, Some(false)));
         assert_eq!(plan.rules[1].fault, Fault::SlowDrip { bytes: 1, every: Duration::from_millis(10) });
+        assert_eq!(plan.rules[2].fault, Fault::CacheEvicted { after: Duration::from_secs(60) });
+        assert_eq!((&plan.rules[3].fault, &plan.rules[4].fault), (&Fault::CacheRefused, &Fault::CacheIgnored));
     }
 
     #[test]

@@ -31,8 +31,13 @@
 //! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets the status of that error | a part |
 //! | `no_message_start` | a stream lacks its first event; a response without streaming is complete | yes |
 //! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
+//! | `cache_refused` | a request with cache breakpoints gets a 400, as from a gateway that does not know them | no |
+//! | `cache_ignored` | cache breakpoints have no effect: the usage shows neither a write nor a read | yes |
+//! | `cache_evicted` | the cache entries that the request could read are gone; with `after`, such as `"90s"`, only those that were not used for so long | yes |
 //! | `html` | an HTML page, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
+//!
+//! The three kinds about caching apply only to requests with a cache breakpoint.
 //!
 //! **For whom**:
 //! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. As long as the shares of all

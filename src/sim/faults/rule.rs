@@ -108,6 +108,22 @@ pub enum Fault {
     NoStart,
     /// The last event, or the closing brace, is missing.
     NoEnd,
+    /// A gateway that does not know cache breakpoints answers 400 to a request with one.
+    CacheRefused,
+    /// Cache breakpoints have no effect: nothing is written to the cache or read from it.
+    CacheIgnored,
+    /// Cache entries that the request could read are gone.
+    CacheEvicted {
+        /// Only entries that were not used for this long.
+        after: Duration,
+    },
+}
+
+impl Fault {
+    /// Returns whether this fault concerns only requests with cache breakpoints.
+    pub(crate) fn is_of_cache(&self) -> bool {
+        matches!(self, Self::CacheRefused | Self::CacheIgnored | Self::CacheEvicted { .. })
+    }
 }
 
 /// An injected error response.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use crate::clock::Instant;
 use crate::domain::Money;
@@ -10,10 +11,11 @@ use crate::sim::config::Organizations;
 use crate::sim::faults::{Fault, StatusFault};
 
 use super::answer::{self, Answer};
-use super::cache::{self, Split};
+use super::cache::{Lookup, Split};
 use super::call::Call;
 use super::chance::{self, RequestFacts};
 use super::delivery::{self, Step};
+use super::diagnostics::{Miss, Remembered};
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
@@ -32,7 +34,8 @@ impl Model {
             return None;
         }
         let attempts = self.books.attempts(content);
-        let facts = RequestFacts { content, body, model, arrival: self.arrivals, attempts, now };
+        let is_marked = chance::is_marked(&self.config.faults, body);
+        let facts = RequestFacts { content, body, is_marked, model, arrival: self.arrivals, attempts, now };
         chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
@@ -42,6 +45,7 @@ impl Model {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Injected(status.clone(), account),
             Fault::ResetBefore { is_billed: false } => Stop::Reset,
+            Fault::CacheRefused => Stop::Error(ApiError::invalid(NO_MARKS)),
             _ => return None,
         };
         self.count_fault(rule);
@@ -77,12 +81,16 @@ impl Model {
             let status = StatusFault { kind: Some(kind.clone()), ..StatusFault::new(errors::status_of(kind)) };
             return Err(Box::new(Stop::Injected(status, Some(account))));
         }
-        let (split, writes) = self.split(&prompt, model, account.0, now);
+        let scope = scope(&prompt, model, account.0);
+        let lookup = self.look_up(&prompt, model, scope, fault.as_ref(), now);
+        let split = lookup.split;
         let counted = self.counted_input(split, model);
         let estimate = tokens::skewed(counted, self.config.estimate_skew);
         self.admit_by_limits(Asked { input: estimate, max_tokens: prompt.max_tokens }, account, now)?;
         self.books.attempt(content.end());
         self.books.admit();
+        self.books.cache_reads += u64::from(split.read > 0);
+        self.cache.renew(&lookup, now);
         if let Some(rule) = rule {
             self.count_fault(rule);
         }
@@ -90,28 +98,39 @@ impl Model {
         let (begin, end) = self.times(&answer, content, now);
         self.line.note(|line| {
             line.input_tokens = Some(prompt.tokens);
+            line.cache_read_tokens = Some(split.read);
+            line.cache_write_tokens = Some(split.write_5m + split.write_1h);
             line.output_tokens = Some(answer.output_tokens);
             line.user_id = prompt.user_id.as_deref().map(str::to_owned);
         });
         let mut call =
             Call::new(account, model, content.end(), &prompt, &answer, (split, counted, estimate), (begin, end));
-        call.writes = writes;
+        call.writes = lookup.writes;
         request_id.clone_into(&mut call.request_id);
-        Ok(self.start(call, &answer, fault))
+        let message_id = out::id("msg_01", self.config.seed, self.serial);
+        let miss = prompt.diagnostics.as_ref().map(|asked| {
+            let request = Remembered::new(scope, &prompt.settings, &prompt.parts);
+            self.diagnostics.compare(asked.previous_message_id.as_deref(), &message_id, request)
+        });
+        Ok(self.start(call, &answer, fault, (&message_id, miss)))
     }
 
-    fn split(
+    /// Returns what a prompt reads from the cache and writes to it.
+    fn look_up(
         &mut self,
         prompt: &Prompt<'_>,
         model: usize,
-        organization: u64,
+        scope: u64,
+        fault: Option<&Fault>,
         now: Instant,
-    ) -> (Split, Vec<cache::Write>) {
-        if prompt.parts.is_empty() {
-            return (Split { uncached: prompt.tokens, ..Split::default() }, Vec::new());
+    ) -> Lookup {
+        if prompt.parts.is_empty() || matches!(fault, Some(Fault::CacheIgnored)) {
+            return Lookup::uncached(prompt.tokens);
         }
-        let scope = Hash::new(organization).word(model as u64).end();
-        self.cache.split(&prompt.parts, scope, self.config.models[model].cache_min_tokens, now)
+        if let Some(Fault::CacheEvicted { after }) = fault {
+            self.cache.evict(&prompt.parts, scope, *after, now);
+        }
+        self.cache.look_up(&prompt.parts, scope, self.config.models[model].cache_min_tokens, now)
     }
 
     fn counted_input(&self, split: Split, model: usize) -> u64 {
@@ -173,10 +192,15 @@ impl Model {
         (begin, begin + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO))
     }
 
-    fn start(&mut self, mut call: Call, answer: &Answer, fault: Option<Fault>) -> Arrival {
-        let frame_id = out::id("msg_01", self.config.seed, self.serial);
+    fn start(
+        &mut self,
+        mut call: Call,
+        answer: &Answer,
+        fault: Option<Fault>,
+        (id, diagnostics): (&str, Option<Option<Miss>>),
+    ) -> Arrival {
         let model = &self.config.models[call.model].id;
-        let frame = Frame { id: &frame_id, model, split: call.split, serial: self.serial };
+        let frame = Frame { id, model, split: call.split, serial: self.serial, diagnostics };
         let (mut head_at, mut body) = if call.is_stream {
             (call.begin, delivery::spread(reply::events(answer, frame), call.begin, call.end))
         } else {
@@ -184,7 +208,8 @@ impl Model {
             (call.end, vec![Step::Bytes { at: call.end, bytes }])
         };
         if let Some(fault) = &fault {
-            call.is_spoiled = !matches!(fault, Fault::SlowDrip { .. });
+            call.is_spoiled =
+                !matches!(fault, Fault::SlowDrip { .. } | Fault::CacheIgnored | Fault::CacheEvicted { .. });
             (head_at, body) = self.spoil(&mut call, fault, head_at, body);
         }
         self.serial += 1;
@@ -210,8 +235,17 @@ impl Model {
     }
 }
 
+/// Returns what all cache entries of a request depend on: the organization, the model and the speed.
+fn scope(prompt: &Prompt<'_>, model: usize, organization: u64) -> u64 {
+    let speed = prompt.fields.get("speed").map_or("\"standard\"", RawValue::get);
+    Hash::new(organization).word(model as u64).bytes(speed.as_bytes()).end()
+}
+
 const CONCURRENCY: &str = "Number of concurrent connections has exceeded your rate limit. Please try again later or \
                            contact sales at https://www.anthropic.com/contact-sales to discuss your options.";
+
+/// The message of a gateway that does not know cache breakpoints.
+const NO_MARKS: &str = "cache_control: Extra inputs are not permitted";
 
 const SPEND_CAP: &str = "You have reached your API usage limits: your organization has crossed its monthly API usage \
                          threshold, set based on your organization's API tier. You will regain access at the start of \

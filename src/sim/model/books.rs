@@ -39,6 +39,10 @@ pub struct Books {
     /// The money that was charged, exact.
     #[serde(skip)]
     pub billed_money: Money,
+    /// Cache entries that were written. A request with several breakpoints can write several entries.
+    pub cache_writes: u64,
+    /// Admitted calls that read a cache entry.
+    pub cache_reads: u64,
     /// Calls that were charged although the client did not get the whole answer.
     pub billed_and_lost: u64,
     /// Calls that were charged although an identical body had been charged before.

@@ -14,6 +14,8 @@ pub(super) struct RequestFacts<'a> {
     pub content: u64,
     /// Its body.
     pub body: &'a [u8],
+    /// Whether it has a cache breakpoint. Only the rules of caching need this.
+    pub is_marked: bool,
     /// The model's name, as in the request.
     pub model: &'a str,
     /// The number of the request since the start, from 1.
@@ -41,6 +43,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestF
             && rule.times.is_none_or(|times| fired[at] < times)
             && (!rule.first_attempts_only || request.attempts == 0)
             && (rule.arrivals.is_empty() || rule.arrivals.contains(&request.arrival))
+            && (request.is_marked || !rule.fault.is_of_cache())
             && (rule.models.is_empty() || rule.models.iter().any(|model| model == request.model))
             && holds_any(request.body, &rule.contains);
         if applies {
@@ -48,6 +51,13 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestF
         }
     }
     None
+}
+
+/// Returns whether a body has a cache breakpoint. If no rule of the plan needs this, the body is not searched.
+pub(super) fn is_marked(plan: &FaultPlan, body: &[u8]) -> bool {
+    // Inside a text, the quotation marks would have a backslash before them.
+    const NAME: &[u8] = b"\"cache_control\"";
+    plan.rules.iter().any(|rule| rule.fault.is_of_cache()) && body.windows(NAME.len()).any(|part| part == NAME)
 }
 
 /// Returns whether `unit` is in the arc of length `share` that begins at `from`, on a circle from 0 to 1.
@@ -107,6 +117,7 @@ mod tests {
             (FaultRule { contains: vec!["absent".to_owned()], ..base.clone() }, row(1)),
             (FaultRule { from: Duration::from_secs(9), ..base.clone() }, row(1)),
             (FaultRule { until: Some(Duration::from_secs(5)), ..base.clone() }, row(1)),
+            (FaultRule::new(Fault::CacheIgnored), row(1)),
         ];
 
         for (narrowed, request) in cases {
@@ -120,6 +131,14 @@ mod tests {
     }
 
     fn row(content: u64) -> RequestFacts<'static> {
-        RequestFacts { content, body: b"{}", model: "m", arrival: 1, attempts: 0, now: Instant::from_secs(5) }
+        RequestFacts {
+            content,
+            body: b"{}",
+            is_marked: false,
+            model: "m",
+            arrival: 1,
+            attempts: 0,
+            now: Instant::from_secs(5),
+        }
     }
 }

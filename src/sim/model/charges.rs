@@ -20,7 +20,8 @@ impl Model {
         let rate = if span > 0 && is_charged_now { total / span } else { 0 };
         call.phase = Phase::Producing(rate);
         let account = call.account;
-        self.cache.write(writes, at);
+        self.books.cache_writes += writes.len() as u64;
+        self.cache.write(&writes, at);
         self.account(account).begin_output(rate, at);
     }
 

@@ -64,8 +64,10 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
+        // These faults leave the body as it is.
+        Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
         // With these faults no body is sent.
-        Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } => {}
+        Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
     }
     steps
 }

@@ -11,9 +11,9 @@ use crate::sim::config::{Keys, Organizations, UnknownModels};
 
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Request};
+use super::fields::Fields;
 use super::hash::Hash;
 use super::refusal::Stop;
-use super::request::Fields;
 use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
 

@@ -27,6 +27,10 @@ pub struct Line {
     pub fault: Option<usize>,
     /// Input tokens of an admitted call, including cached tokens.
     pub input_tokens: Option<u64>,
+    /// The part of these tokens that is read from the cache.
+    pub cache_read_tokens: Option<u64>,
+    /// The part of these tokens that is written to the cache.
+    pub cache_write_tokens: Option<u64>,
     /// Output tokens that the call will have.
     pub output_tokens: Option<u64>,
     /// When the head is sent, in seconds since the start.

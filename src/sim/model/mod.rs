@@ -5,8 +5,8 @@
 //! no HTTP server. A transport asks [`Model::arrive`] what will happen to a request, makes that happen, and calls
 //! [`Model::finish`] at the end.
 //!
-//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`request`, `validate`).
-//! `admission` admits a message or refuses it. `answer` and `reply` make the answer, and `charges` bills the call.
+//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`, `parts`, `validate`).
+//! `admission` admits a message or refuses it, `cache` splits its prompt, and `diagnostics` says why it was not read. `answer` and `reply` make the answer, and `charges` bills the call.
 //! `state` holds what all of these modules share. `sized` is for calls without a body.
 //!
 //! Invariants:
@@ -25,15 +25,18 @@ mod chance;
 mod changes;
 mod charges;
 mod delivery;
+mod diagnostics;
 mod endpoints;
 mod errors;
 mod exchange;
+mod fields;
 mod figures;
 mod hash;
 mod journal;
 mod limits;
 mod lists;
 mod out;
+mod parts;
 mod rate_headers;
 mod refusal;
 mod reply;

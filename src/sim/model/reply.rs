@@ -6,6 +6,7 @@
 
 use super::answer::{Answer, OutBlock};
 use super::cache::Split;
+use super::diagnostics::{self, Miss};
 use super::out::{Out, id};
 use super::server_tools::Served;
 
@@ -30,6 +31,8 @@ pub(super) struct Frame<'a> {
     pub split: Split,
     /// A number that no other call has. Ids inside the answer are made from this number.
     pub serial: u64,
+    /// If the request asked for it: why its prompt was not read from the cache.
+    pub diagnostics: Option<Option<Miss>>,
 }
 
 /// Returns the answer as one JSON object.
@@ -49,6 +52,9 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
     usage(&mut out, frame.split, answer.output_tokens);
     out.0.pop();
     usage_details(&mut out, answer).add("}");
+    if let Some(miss) = frame.diagnostics {
+        diagnostics::write(&mut out, miss);
+    }
     out.add("}");
     out.0
 }
@@ -99,6 +105,9 @@ fn start(frame: Frame<'_>) -> Vec<u8> {
     out.add(r#"","type":"message","role":"assistant","model":""#).add(frame.model);
     out.add(r#"","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":"#);
     usage(&mut out, frame.split, 1);
+    if let Some(miss) = frame.diagnostics {
+        diagnostics::write(&mut out, miss);
+    }
     out.add("}}\n\n");
     out.0
 }

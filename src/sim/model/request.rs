@@ -1,85 +1,16 @@
-//! A request body. Only the parts that the simulator needs are read, and nothing is copied.
+//! The tools, texts and blocks of a request, and their tokens.
 //!
 //! This module owns the shape of the body and the token count of its parts. `validate` decides what the API refuses.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::errors::ApiError;
-use super::hash::Hash;
+use super::fields::{Fields, Text, read_raw};
+use super::parts::{CacheControl, Count, PartKind, Parts};
 use super::tokens;
-
-/// The top-level fields of a body. If a name occurs twice, the last one counts.
-#[derive(Debug)]
-pub(super) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> Fields<'a> {
-    /// Reads a body.
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, ApiError> {
-        serde_json::from_slice(body)
-            .map_err(|error| ApiError::invalid(format!("The request body is not valid JSON: {error}")))
-    }
-
-    /// Returns the raw value of a field. A `null` counts as absent.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        let found = self.0.iter().rev().find(|(own, _)| own == name).map(|(_, value)| *value)?;
-        (found.get() != "null").then_some(found)
-    }
-
-    /// Reads a field as a value of type `T`. `expected` completes the message "Input should be …".
-    pub(super) fn read_as<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
-        self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
-    }
-
-    /// Reads a required field.
-    pub(super) fn required<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<T, ApiError> {
-        self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
-    }
-
-    /// Returns the hash of the content. It is the same with and without streaming.
-    pub(super) fn content_hash(&self, seed: u64) -> Hash {
-        self.0
-            .iter()
-            .filter(|(name, _)| name != "stream")
-            .fold(Hash::new(seed), |hash, (name, value)| hash.bytes(name.as_bytes()).bytes(value.get().as_bytes()))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(8);
-                while let Some(Text(name)) = map.next_key()? {
-                    fields.push((name, map.next_value()?));
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// A text. It is borrowed if it has no escapes.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-/// Parses a raw value as a value of type `T`. An error names the field.
-pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, expected: &str) -> Result<T, ApiError> {
-    serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid(format!("{name}: Input should be {expected}")))
-}
 
 /// One message.
 #[derive(Debug, Deserialize)]
@@ -109,36 +40,6 @@ pub(super) struct Block<'a> {
     pub cache_control: Option<CacheControl<'a>>,
 }
 
-/// A cache breakpoint.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct CacheControl<'a> {
-    #[serde(borrow, rename = "type", default)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    ttl: Option<Cow<'a, str>>,
-}
-
-impl CacheControl<'_> {
-    /// Refuses unknown kinds and lifetimes. Error messages give `name` as the place of the breakpoint.
-    pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
-        match (self.kind.as_deref(), self.ttl.as_deref()) {
-            (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
-            (None, _) => Err(ApiError::invalid(format!("{name}.type: Field required"))),
-            (Some("ephemeral"), Some(_)) => {
-                Err(ApiError::invalid(format!("{name}.ephemeral.ttl: Input should be '5m' or '1h'")))
-            }
-            (Some(other), _) => Err(ApiError::invalid(format!(
-                "{name}: Input tag '{other}' found using 'type' does not match any of the expected tags: 'ephemeral'"
-            ))),
-        }
-    }
-
-    /// Returns whether the lifetime is an hour.
-    pub(super) fn is_hour(&self) -> bool {
-        self.ttl.as_deref() == Some("1h")
-    }
-}
-
 impl Block<'_> {
     fn tokens(&self, raw: &RawValue) -> u64 {
         match &*self.kind {
@@ -148,69 +49,18 @@ impl Block<'_> {
             // text.
             "document" => self.source.map_or(0, |source| source.get().len() as u64 / 5),
             "tool_result" => self.content.map_or(0, |content| of_content(content).unwrap_or(0)),
-            _ => tokens::of_text(raw.get()),
+            _ => of_json(raw, self.cache_control.is_some()),
         }
     }
 }
 
-/// A part of a prompt. A cache breakpoint can come after the part.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
-    /// The hash of its content, without its breakpoint.
-    pub hash: u64,
-    /// Its tokens.
-    pub tokens: u64,
-    /// Its breakpoint: `Some(true)` for an hour, `Some(false)` for five minutes.
-    pub breakpoint: Option<bool>,
-}
-
-/// Receives the parts of a prompt in order: tools, system, messages.
-pub(super) trait Parts {
-    /// Begins a section. `section` is a hash of everything that the section depends on, without the content of the
-    /// section.
-    fn enter(&mut self, _section: Hash) {}
-
-    /// Receives the next part.
-    fn part(&mut self, raw: &RawValue, tokens: u64, cache_control: Option<&CacheControl<'_>>);
-}
-
-/// Only counts tokens.
-#[derive(Default)]
-pub(super) struct Count(pub u64);
-
-impl Parts for Count {
-    fn part(&mut self, _: &RawValue, tokens: u64, _: Option<&CacheControl<'_>>) {
-        self.0 += tokens;
-    }
-}
-
-/// Counts tokens, and keeps every part.
-#[derive(Default)]
-pub(super) struct Keep {
-    /// The parts so far.
-    pub parts: Vec<Part>,
-    section: u64,
-}
-
-impl Parts for Keep {
-    fn enter(&mut self, section: Hash) {
-        self.section = section.end();
-    }
-
-    fn part(&mut self, raw: &RawValue, tokens: u64, cache_control: Option<&CacheControl<'_>>) {
-        let hash = match serde_json::from_str::<Fields<'_>>(raw.get()) {
-            Ok(fields) => fields
-                .0
-                .iter()
-                .filter(|(name, _)| name != "cache_control")
-                .fold(Hash::new(self.section), |hash, (name, value)| {
-                    hash.bytes(name.as_bytes()).bytes(value.get().as_bytes())
-                }),
-            Err(_) => Hash::new(self.section).bytes(raw.get().as_bytes()),
-        };
-        let breakpoint = cache_control.map(CacheControl::is_hour);
-        self.parts.push(Part { hash: hash.end(), tokens, breakpoint });
-    }
+/// Returns the tokens of an object that the model reads as JSON. A breakpoint has none.
+fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
+    let fields = if is_marked { serde_json::from_str::<Fields<'_>>(raw.get()).ok() } else { None };
+    let Some(fields) = fields else { return tokens::of_text(raw.get()) };
+    let members = fields.0.iter().filter(|(name, _)| name != "cache_control");
+    let members: Vec<String> = members.map(|(name, value)| format!("\"{name}\":{}", value.get())).collect();
+    tokens::of_text(&format!("{{{}}}", members.join(",")))
 }
 
 /// Reads the list of tools.
@@ -244,7 +94,8 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
             control.check(&format!("tools.{at}.cache_control"))?;
         }
         let hidden = if at == 0 { tokens::TOOLS } else { 0 };
-        parts.part(raw, tokens::of_text(raw.get()) + hidden, tool.cache_control.as_ref());
+        let tokens = of_json(raw, tool.cache_control.is_some()) + hidden;
+        parts.part(raw, PartKind::Plain, tokens, tool.cache_control.as_ref());
     }
     Ok(tools.len())
 }
@@ -260,7 +111,7 @@ pub(super) fn walk_content(
 ) -> Result<usize, ApiError> {
     if raw.get().starts_with('"') {
         let Text(text) = read_raw(raw, &name(), "a valid string")?;
-        parts.part(raw, tokens::of_text(&text) + extra, None);
+        parts.part(raw, PartKind::Plain, tokens::of_text(&text) + extra, None);
         return Ok(usize::from(!text.is_empty()));
     }
     let blocks: Vec<&RawValue> = read_raw(raw, &name(), "a valid string or list")?;
@@ -270,13 +121,22 @@ pub(super) fn walk_content(
         if let Some(control) = &block.cache_control {
             control.check(&format!("{}.{at}.cache_control", name()))?;
         }
+        let kind = PartKind::of(&block.kind);
+        if kind == PartKind::Unmarkable && block.cache_control.is_some() {
+            let place = format!("{}.{at}.{}.cache_control", name(), block.kind);
+            return Err(ApiError::invalid(format!("{place}: Extra inputs are not permitted")));
+        }
         if block.kind == "text" && block.text.as_deref().is_none_or(str::is_empty) {
             let section = name();
+            if block.cache_control.is_some() {
+                let place = format!("{section}.{at}.text");
+                return Err(ApiError::invalid(format!("{place}: cache_control cannot be set for empty text blocks")));
+            }
             let section = section.split('.').next().unwrap_or_default();
             return Err(ApiError::invalid(format!("{section}: text content blocks must be non-empty")));
         }
         let own = if at == 0 { extra } else { 0 };
-        parts.part(raw, block.tokens(raw) + own, block.cache_control.as_ref());
+        parts.part(raw, kind, block.tokens(raw) + own, block.cache_control.as_ref());
     }
     Ok(blocks.len())
 }
@@ -289,33 +149,28 @@ fn of_content(raw: &RawValue) -> Result<u64, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parts::Keep;
     use super::*;
 
     #[test]
-    fn streaming_does_not_change_the_content_hash() {
-        let plain = hash(r#"{"model":"m","max_tokens":5}"#);
+    fn a_breakpoint_has_no_tokens() {
+        let use_of_tool = r#"{"type":"tool_use","id":"t","name":"look","input":{"a":1}}"#;
+        let marked = use_of_tool.replacen('{', r#"{"cache_control":{"type":"ephemeral","ttl":"1h"},"#, 1);
+        let tool = r#"{"name":"look","input_schema":{"type":"object"}}"#;
+        let marked_tool = tool.replacen('}', r#"},"cache_control":{"type":"ephemeral"}"#, 1);
 
-        assert_eq!(plain, hash(r#"{"model":"m","max_tokens":5,"stream":true}"#));
-        assert_ne!(plain, hash(r#"{"model":"m","max_tokens":6}"#));
+        let blocks = keep(|raw, keep| walk_content(raw, String::new, 0, keep), &format!("[{use_of_tool},{marked}]"));
+        let tools = keep(walk_tools, &format!("[{tool},{marked_tool}]"));
+
+        assert_eq!(blocks.parts[0].tokens, blocks.parts[1].tokens);
+        assert_eq!(tools.parts[0].tokens, tools.parts[1].tokens + tokens::TOOLS);
+        assert_eq!((blocks.parts[0].breakpoint, blocks.parts[1].breakpoint), (None, Some(true)));
     }
 
-    #[test]
-    fn a_breakpoint_does_not_change_the_hash_of_its_part() {
-        let plain = keep(r#"[{"type":"text","text":"a"}]"#);
-        let marked = keep(r#"[{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}]"#);
-
-        assert_eq!(plain.hash, marked.hash);
-        assert_eq!((plain.breakpoint, marked.breakpoint), (None, Some(true)));
-    }
-
-    fn hash(body: &str) -> u64 {
-        Fields::read(body.as_bytes()).expect("an object").content_hash(0).end()
-    }
-
-    fn keep(content: &str) -> Part {
-        let raw: Box<RawValue> = serde_json::from_str(content).expect("JSON");
+    fn keep(walk: impl Fn(&RawValue, &mut Keep) -> Result<usize, ApiError>, json: &str) -> Keep {
+        let raw: Box<RawValue> = serde_json::from_str(json).expect("JSON");
         let mut keep = Keep::default();
-        walk_content(&raw, String::new, 0, &mut keep).expect("blocks");
-        keep.parts[0]
+        walk(&raw, &mut keep).expect("the parts are valid");
+        keep
     }
 }

@@ -11,6 +11,7 @@ use crate::sim::config::SimConfig;
 use super::books::Books;
 use super::cache::Cache;
 use super::call::Call;
+use super::diagnostics::Diagnostics;
 use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
@@ -56,6 +57,7 @@ pub struct Model {
     /// The amount charged to each organization; counted only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
+    pub(super) diagnostics: Diagnostics,
     pub(super) fired: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
@@ -80,6 +82,7 @@ impl Model {
             calls: HashMap::new(),
             spent: HashMap::new(),
             cache: Cache::default(),
+            diagnostics: Diagnostics::default(),
             fired: vec![0; config.faults.rules.len()],
             books: Books::default(),
             serial: 0,
@@ -131,9 +134,16 @@ impl Model {
         self.spent.clear();
         self.accounts.clear();
         self.cache = Cache::default();
+        self.diagnostics = Diagnostics::default();
         self.fired.fill(0);
         self.arrivals = 0;
         self.books_since = self.now;
+    }
+
+    /// Replaces all cache entries with those that `other` has ever written and kept. They never expire. So a run can be
+    /// compared with the same run on a cache that is warm from the start.
+    pub fn warm_like(&mut self, other: &Self) {
+        self.cache = other.cache.forever();
     }
 
     /// Returns true if no call is running, not even a call whose client has left. In that state nothing more will be

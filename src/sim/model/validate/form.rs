@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::sim::config::ModelTraits;
 use crate::sim::model::errors::ApiError;
-use crate::sim::model::request::{Fields, read_raw};
+use crate::sim::model::fields::{Fields, read_raw};
 
 /// The form that the answer must have.
 #[derive(Clone, Debug, PartialEq)]

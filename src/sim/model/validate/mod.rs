@@ -6,6 +6,7 @@
 
 mod form;
 mod prompt;
+mod settings;
 
 use std::borrow::Cow;
 
@@ -15,9 +16,13 @@ use crate::catalog::REQUEST_FIELDS;
 use crate::sim::config::{ModelTraits, SimModel};
 
 use super::errors::ApiError;
-use super::request::{Fields, Part, Text};
+use super::fields::{Fields, Text};
+use super::parts::Part;
 
 pub(super) use form::Form;
+pub(super) use settings::Settings;
+
+use prompt::Counted;
 
 /// The first API version that refuses sampling parameters.
 pub(super) const VERSION_2026: &str = "2026-10-21";
@@ -53,6 +58,14 @@ pub(super) enum Endpoint {
     CountTokens,
 }
 
+/// The member `diagnostics` of a body: it asks why a prompt was not read from the cache.
+#[derive(Debug, Deserialize)]
+pub(super) struct Diagnostics<'a> {
+    /// The id of the message to compare with.
+    #[serde(borrow, default)]
+    pub previous_message_id: Option<Cow<'a, str>>,
+}
+
 /// A body that the API accepts.
 #[derive(Debug)]
 pub(super) struct Prompt<'a> {
@@ -70,8 +83,12 @@ pub(super) struct Prompt<'a> {
     pub thinking_budget: u64,
     /// Tokens of the prompt.
     pub tokens: u64,
-    /// The parts of the prompt, if it has a cache breakpoint.
+    /// The parts of the prompt, if it has a cache breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
+    /// The settings that its parts depend on.
+    pub settings: Settings,
+    /// `diagnostics`.
+    pub diagnostics: Option<Diagnostics<'a>>,
     /// The value of `metadata.user_id`.
     pub user_id: Option<Cow<'a, str>>,
 }
@@ -112,7 +129,7 @@ pub(super) fn read<'a>(
     let thinking_budget = thinking(&fields, &model.traits, max_tokens)?;
     let form = form::read(&fields, &model.traits)?;
     prewarm(max_tokens, is_stream, thinking_budget, &form)?;
-    let (tokens, parts) = prompt::count(&fields, &model.traits, token_skew)?;
+    let Counted { tokens, parts, settings } = prompt::count(&fields, &model.traits, token_skew)?;
     if tokens > model.context_tokens {
         let most = model.context_tokens;
         return Err(ApiError::invalid(format!("prompt is too long: {tokens} tokens > {most} maximum")));
@@ -123,7 +140,20 @@ pub(super) fn read<'a>(
         return Err(ApiError::invalid("stop_sequences: each stop sequence must contain non-whitespace"));
     }
     let user_id = user_id(&fields)?;
-    Ok(Prompt { fields, max_tokens, is_stream, stop_sequences, form, thinking_budget, tokens, parts, user_id })
+    let diagnostics = fields.read_as("diagnostics", "a valid dictionary")?;
+    Ok(Prompt {
+        fields,
+        max_tokens,
+        is_stream,
+        stop_sequences,
+        form,
+        thinking_budget,
+        tokens,
+        parts,
+        settings,
+        diagnostics,
+        user_id,
+    })
 }
 
 fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {

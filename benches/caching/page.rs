@@ -1,0 +1,136 @@
+//! Writes the results as a page.
+
+use std::fmt::Write;
+
+use crate::judge::{Judged, MOST_COST, MOST_OF_PLAIN, MOST_TIME, MOST_TIME_OF_LIMITS};
+use crate::kills::Killed;
+use crate::random::Random;
+
+/// Returns the page.
+pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
+    let mut text = String::from(HEAD);
+    text += "| workload | rows | | cost | of the cheapest | of no cache | writes | expected | time | of a warm cache | of no prefixes | without cache | 429s | |\n\
+             |---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n";
+    for one in judged {
+        let misses = one.misses();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | ${:.3} | {:.4} | {:.4} | {} | {} | {:.0} s | {:.4} | {:.4} | {:.0} s | {} | {} |",
+            one.name,
+            one.rows,
+            one.about,
+            one.auto.cost.dollars(),
+            one.of_cheapest(),
+            one.of_plain(),
+            one.auto.writes,
+            one.cheapest.writes,
+            one.auto.seconds,
+            one.of_warm(),
+            one.of_free(),
+            one.off.seconds,
+            one.auto.refused,
+            if misses.is_empty() { "holds".to_owned() } else { format!("**misses**: {}", misses.join("; ")) },
+        );
+    }
+    for one in judged.iter().filter(|one| one.name.starts_with('j')) {
+        let _ = writeln!(
+            text,
+            "\nIn workload j, the run takes {:.4} times as long as its requests and its output need (bar: {MOST_TIME_OF_LIMITS}).",
+            one.of_least_time()
+        );
+    }
+    let _ = write!(text, "\n## Random workloads\n\n{RANDOM}\n{}", of_random(random));
+    let _ = write!(text, "\n## Killed runs\n\n{KILLS}\n{}", of_kills(killed));
+    text.replace("{MOST_COST}", &MOST_COST.to_string())
+        .replace("{MOST_TIME}", &MOST_TIME.to_string())
+        .replace("{MOST_OF_PLAIN}", &MOST_OF_PLAIN.to_string())
+}
+
+/// Returns the summary of the random workloads, and all that miss the bar.
+pub fn of_random(random: &[Random]) -> String {
+    let Some(worst) = random.iter().max_by(|one, other| one.of_plain.total_cmp(&other.of_plain)) else {
+        return String::new();
+    };
+    let mean = |value: fn(&Random) -> f64| random.iter().map(value).sum::<f64>() / random.len() as f64;
+    let misses: Vec<_> = random.iter().filter(|one| !one.holds()).collect();
+    let mut text = format!(
+        "{} random workloads: the cost is {:.3} of the cost without a cache on average, and {:.4} at worst (seed {}); \
+         {} miss the bar. Rows: {}. Refusals: {}.\n",
+        random.len(),
+        mean(|one| one.of_plain),
+        worst.of_plain,
+        worst.seed,
+        misses.len(),
+        random.iter().map(|one| one.rows).sum::<u64>(),
+        random.iter().map(|one| one.played.refused).sum::<u64>(),
+    );
+    for one in misses {
+        let _ = writeln!(
+            text,
+            "- seed {}: {:.4} of the cost without a cache, {:.4} of the cheapest plan, {} of {} rows answered, {} \
+             writes, {} reads: {}",
+            one.seed,
+            one.of_plain,
+            one.of_cheapest,
+            one.played.answered,
+            one.rows,
+            one.played.writes,
+            one.played.reads,
+            one.about
+        );
+    }
+    text
+}
+
+/// Returns the summary of the killed runs, and all that miss the bar.
+pub fn of_kills(killed: &[Killed]) -> String {
+    if killed.is_empty() {
+        return String::new();
+    }
+    let sum = |value: fn(&Killed) -> u64| killed.iter().map(value).sum::<u64>();
+    let mut text = format!(
+        "{} kills: no row was lost; {} cache entries written for {} prefixes, {} rows billed again; {} miss the bar.\n",
+        killed.len(),
+        sum(|one| one.writes),
+        sum(|one| one.prefixes),
+        sum(|one| one.billed_again),
+        killed.iter().filter(|one| !one.holds()).count(),
+    );
+    for one in killed.iter().filter(|one| !one.holds()) {
+        let (moment, pause) = one.at;
+        let _ = writeln!(
+            text,
+            "- killed after {moment:.2} s, resumed {pause} s later: {} writes for {} prefixes, {} rows billed again",
+            one.writes, one.prefixes, one.billed_again
+        );
+    }
+    text
+}
+
+const HEAD: &str = "\
+# What prompt caching saves, and what it costs
+
+Written by `cargo bench --bench caching`. In each workload, the real survey, plan, feeder, scheduler and loop run against
+the simulated API, on virtual time. The simulated API counts and bills all tokens, and it shares no code with the plan.
+
+*Of the cheapest* is the cost divided by the cost of the cheapest correct plan: each prefix that several rows share, and
+that is long enough for the model, is written once for five minutes and read by all other rows. It is computed from the
+tokens that the simulated API counts, and from its prices. *Of no cache* is the cost divided by the cost without
+caching. *Expected* is the number of cache entries that the cheapest plan writes. *Of a warm cache* is the time divided
+by the time of the same run on a cache that contains all prefixes from the start. *Of no prefixes* is the time divided
+by the time of the same rows without the prefixes that are cached: nothing is written, and no row waits. The bars: at most {MOST_COST} of the
+cheapest plan, at most {MOST_OF_PLAIN} of no cache, exactly as many writes as expected, and at most {MOST_TIME} of the time
+on a warm cache.
+
+";
+
+const RANDOM: &str = "\
+Rows of several shapes and models, with prefixes around the shortest that the model caches, in groups of 1 to 50, in
+groups, in turn or shuffled, from files and pipes, with limits that are so slow that cache entries expire, and with
+caches that refuse marks, ignore them or lose entries. The bar: at most {MOST_OF_PLAIN} of the cost without a cache.
+";
+
+const KILLS: &str = "\
+Each run is dropped at a random moment while prefixes are being written, and resumed after a pause of up to 400 seconds.
+The bar: no row is lost or answered twice, and each prefix is written at most once more.
+";

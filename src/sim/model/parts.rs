@@ -1,0 +1,226 @@
+//! The parts of a prompt in order: tools, system, messages. A cache breakpoint can come after each part.
+//!
+//! This module owns what makes two parts the same part to the cache. Source: API documentation, "Prompt caching"
+//! (2026-09-29).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::errors::ApiError;
+use super::fields::{Fields, Text};
+use super::hash::Hash;
+
+/// A cache breakpoint.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct CacheControl<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    ttl: Option<Cow<'a, str>>,
+}
+
+impl CacheControl<'_> {
+    /// Refuses unknown kinds and lifetimes. Error messages give `name` as the place of the breakpoint.
+    pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
+        match (self.kind.as_deref(), self.ttl.as_deref()) {
+            (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
+            (None, _) => Err(ApiError::invalid(format!("{name}.type: Field required"))),
+            (Some("ephemeral"), Some(_)) => {
+                Err(ApiError::invalid(format!("{name}.ephemeral.ttl: Input should be '5m' or '1h'")))
+            }
+            (Some(other), _) => Err(ApiError::invalid(format!(
+                "{name}: Input tag '{other}' found using 'type' does not match any of the expected tags: 'ephemeral'"
+            ))),
+        }
+    }
+
+    /// Returns whether the lifetime is an hour.
+    pub(super) fn is_hour(&self) -> bool {
+        self.ttl.as_deref() == Some("1h")
+    }
+}
+
+/// The three levels of a prompt, in the order of the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Definitions of tools.
+    Tools,
+    /// The system prompt.
+    System,
+    /// Messages.
+    Messages,
+}
+
+/// The kinds of parts that the cache treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PartKind {
+    /// A text, an image, a tool and everything else that the other kinds do not name.
+    Plain,
+    /// A call of a tool.
+    ToolUse,
+    /// The result of a tool.
+    ToolResult,
+    /// A block that can't have a breakpoint: thinking.
+    Unmarkable,
+}
+
+impl PartKind {
+    /// Returns the kind of a block of this type.
+    pub(super) fn of(block_type: &str) -> Self {
+        match block_type {
+            "tool_use" => Self::ToolUse,
+            "tool_result" => Self::ToolResult,
+            "thinking" | "redacted_thinking" => Self::Unmarkable,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Returns whether a part of this kind that follows a part of kind `before` belongs to the same position. A run of
+    /// calls of tools is one position, and so is a run of results.
+    pub(super) fn continues(self, before: Self) -> bool {
+        self == before && matches!(self, Self::ToolUse | Self::ToolResult)
+    }
+}
+
+/// A part of a prompt. A cache breakpoint can come after the part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// The hash of its content, without its breakpoint.
+    pub hash: u64,
+    /// Its tokens.
+    pub tokens: u64,
+    /// Its breakpoint: `Some(true)` for an hour, `Some(false)` for five minutes.
+    pub breakpoint: Option<bool>,
+    /// Where it stands.
+    pub level: Level,
+    /// Its kind.
+    pub kind: PartKind,
+}
+
+/// Receives the parts of a prompt in order: tools, system, messages.
+pub(super) trait Parts {
+    /// Begins a section of a level. `section` is a hash of everything that the section depends on, without the content
+    /// of the section.
+    fn enter(&mut self, _level: Level, _section: Hash) {}
+
+    /// Receives the next part.
+    fn part(&mut self, raw: &RawValue, kind: PartKind, tokens: u64, cache_control: Option<&CacheControl<'_>>);
+}
+
+/// Only counts tokens.
+#[derive(Default)]
+pub(super) struct Count(pub u64);
+
+impl Parts for Count {
+    fn part(&mut self, _: &RawValue, _: PartKind, tokens: u64, _: Option<&CacheControl<'_>>) {
+        self.0 += tokens;
+    }
+}
+
+/// Counts tokens, and keeps every part.
+pub(super) struct Keep {
+    /// The parts so far.
+    pub parts: Vec<Part>,
+    level: Level,
+    section: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { parts: Vec::new(), level: Level::Tools, section: 0 }
+    }
+}
+
+impl Parts for Keep {
+    fn enter(&mut self, level: Level, section: Hash) {
+        (self.level, self.section) = (level, section.end());
+    }
+
+    fn part(&mut self, raw: &RawValue, kind: PartKind, tokens: u64, cache_control: Option<&CacheControl<'_>>) {
+        let hash = content(Hash::new(self.section), raw).end();
+        let breakpoint = cache_control.map(CacheControl::is_hour);
+        self.parts.push(Part { hash, tokens, breakpoint, level: self.level, kind });
+    }
+}
+
+/// Adds the content of a part to a hash. A breakpoint changes nothing, and neither does a member that is `null`. A
+/// string is short for a list with one text block, so both give the same hash.
+fn content(hash: Hash, raw: &RawValue) -> Hash {
+    let Ok(fields) = serde_json::from_str::<Fields<'_>>(raw.get()) else {
+        return text(hash, raw);
+    };
+    let members = || fields.0.iter().filter(|(name, value)| name != "cache_control" && value.get() != "null");
+    let is_text = fields.get("type").is_some_and(|kind| kind.get() == "\"text\"");
+    let (hash, known): (Hash, &[&str]) = match fields.get("text").filter(|_| is_text) {
+        Some(own) => (text(hash, own), &["type", "text"]),
+        None => (hash, &[]),
+    };
+    members()
+        .filter(|(name, _)| !known.contains(&&**name))
+        .fold(hash, |hash, (name, value)| json(hash.bytes(name.as_bytes()), value))
+}
+
+fn text(hash: Hash, raw: &RawValue) -> Hash {
+    match serde_json::from_str::<Text<'_>>(raw.get()) {
+        Ok(Text(text)) => hash.word(1).bytes(text.as_bytes()),
+        Err(_) => json(hash, raw),
+    }
+}
+
+/// Adds JSON to a hash, without the blanks between its tokens.
+pub(super) fn json(hash: Hash, raw: &RawValue) -> Hash {
+    let (mut in_string, mut is_escaped) = (false, false);
+    let is_kept = |byte: &u8| {
+        let is_blank = !in_string && byte.is_ascii_whitespace();
+        match byte {
+            b'"' if !is_escaped => in_string = !in_string,
+            _ => {}
+        }
+        is_escaped = in_string && *byte == b'\\' && !is_escaped;
+        !is_blank
+    };
+    let kept: Vec<u8> = raw.get().bytes().filter(is_kept).collect();
+    hash.bytes(&kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breakpoint_does_not_change_the_hash_of_its_part() {
+        let plain = keep(r#"{"type":"text","text":"a"}"#);
+        let marked = keep(r#"{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}"#);
+
+        assert_eq!(plain, marked);
+    }
+
+    #[test]
+    fn a_string_is_the_same_as_a_text_block_with_the_same_text() {
+        for (string, block) in [
+            (r#""a""#, r#"{"type":"text","text":"a"}"#),
+            (r#""\u00e9\n""#, r#"{"text":"é\n", "type":"text","citations":null}"#),
+        ] {
+            assert_eq!(keep(string), keep(block), "{string}");
+        }
+        assert_ne!(keep(r#""a""#), keep(r#"{"type":"text","text":"b"}"#));
+        assert_ne!(keep(r#""a""#), keep(r#"{"type":"text","text":"a","citations":[]}"#));
+    }
+
+    #[test]
+    fn blanks_between_the_tokens_of_json_change_nothing_and_blanks_inside_a_string_do() {
+        let tight = keep(r#"{"type":"tool_use","id":"t","input":{"a":"b \" c"}}"#);
+
+        assert_eq!(tight, keep(r#"{"type":"tool_use","id":"t","input":{ "a" : "b \" c" }}"#));
+        assert_ne!(tight, keep(r#"{"type":"tool_use","id":"t","input":{"a":"b \"  c"}}"#));
+    }
+
+    fn keep(part: &str) -> u64 {
+        let raw: Box<RawValue> = serde_json::from_str(part).expect("JSON");
+        let mut keep = Keep::default();
+        keep.part(&raw, PartKind::Plain, 1, None);
+        keep.parts[0].hash
+    }
+}

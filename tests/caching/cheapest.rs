@@ -1,0 +1,180 @@
+//! The cheapest correct plan for the cache, from the real tokens of the rows and the prices of the simulated API.
+//!
+//! The prompts of all rows form a trie of chunks. A prefix that at least two rows have, and that is long enough for its
+//! model, is written once for five minutes by the first of its rows, and read by all others. That is the least that
+//! any order of the rows can cost: every further write would cost more. Chunks that no such prefix contains are plain
+//! input in every row. A prefix that would not live long enough is written again, or for an hour, whichever costs less.
+//!
+//! This file shares no code with the planner.
+
+use std::collections::BTreeMap;
+
+use claude_batch::domain::Money;
+use claude_batch::sim::presets;
+
+use super::case::{Case, Row};
+
+/// What rows cost in the cheapest plan, and without a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cheapest {
+    /// The cost of the cheapest plan.
+    pub cost: Money,
+    /// The cost without a cache.
+    pub plain: Money,
+    /// How many prefixes the cheapest plan writes.
+    pub writes: u64,
+    /// How many tokens it writes.
+    pub written: u64,
+    /// All input tokens.
+    pub input: u64,
+    /// Input tokens that count against the input limit in the cheapest plan: all that are not read.
+    pub limited: u64,
+}
+
+/// A prefix in the trie.
+#[derive(Debug, Default)]
+struct Node {
+    tokens: u64,
+    rows: u64,
+    longer: BTreeMap<(u64, u64), Node>,
+}
+
+impl Node {
+    fn add(&mut self, row: &Row) {
+        let mut node = self;
+        for chunk in &row.chunks {
+            node = node.longer.entry((chunk.content, chunk.tokens)).or_default();
+            node.tokens = chunk.tokens;
+            node.rows += 1;
+        }
+    }
+}
+
+/// Whether the prefixes are in the cache when the run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// None of them.
+    Cold,
+    /// All that several rows have.
+    Warm,
+}
+
+/// Returns the cheapest plan for all rows of a workload.
+pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
+    let rows = (0..case.rows).map(|number| (case.row)(number));
+    let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
+    for row in rows {
+        let trie = tries.entry(row.model).or_default();
+        trie.rows += 1;
+        trie.add(&row);
+    }
+    let models = presets::models();
+    let mut sum = Cheapest::default();
+    for (name, trie) in tries {
+        let is_named = |id: &str| id == name;
+        let found =
+            models.iter().find(|model| is_named(&model.id) || model.aliases.iter().any(|alias| is_named(alias)));
+        let model = found.expect("the simulated API has the model");
+        let price = model.price.expect("the model has a price");
+        let prices = Prices {
+            plain: price.input.0,
+            first: if begins == Begins::Cold { price.cache_write_5m.0 } else { price.cache_read.0 },
+            hour: price.cache_write_1h.0,
+            seconds: case.limits.rpm.map_or(0.0, |rpm| 60.0 / f64::from(rpm)),
+            read: price.cache_read.0,
+            least: model.cache_min_tokens,
+        };
+        trie.longer.values().for_each(|node| node.price(&prices, 0, 0, &mut sum));
+        let output = price.output.times(u64::from(case.output) * trie.rows);
+        sum.cost += output;
+        sum.plain += output;
+    }
+    if begins == Begins::Warm {
+        (sum.writes, sum.written) = (0, 0);
+    }
+    sum
+}
+
+/// Returns the same workload without all that the cheapest plan caches: what is left of each prompt is what a row needs
+/// that waits for nothing and reads all its prefixes.
+pub fn without_prefixes(case: &Case) -> Case {
+    let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
+    let rows: Vec<Row> = (0..case.rows).map(|number| (case.row)(number)).collect();
+    rows.iter().for_each(|row| tries.entry(row.model).or_default().add(row));
+    let models = presets::models();
+    let least = |name: &str| {
+        let is_named = |id: &str| id == name;
+        let found =
+            models.iter().find(|model| is_named(&model.id) || model.aliases.iter().any(|alias| is_named(alias)));
+        found.map_or(0, |model| model.cache_min_tokens)
+    };
+    let cached = |row: &Row| {
+        let (mut node, mut length, mut cached) = (&tries[row.model], 0, 0);
+        for (at, chunk) in row.chunks.iter().enumerate() {
+            node = &node.longer[&(chunk.content, chunk.tokens)];
+            length += chunk.tokens;
+            cached = if node.rows > 1 && length >= least(row.model) { at + 1 } else { cached };
+        }
+        cached
+    };
+    let rows: Vec<Row> = rows.iter().map(|row| row.without(cached(row))).collect();
+    let left = Case::new(&case.name, &*case.about, case.rows, move |number| rows[number].clone());
+    Case {
+        template: case.template.as_ref().map(|_| "x {{q}}".to_owned()),
+        limits: case.limits,
+        burst: case.burst,
+        at_once: case.at_once,
+        output: case.output,
+        first_token: case.first_token,
+        is_pipe: case.is_pipe,
+        seed: case.seed,
+        ..left
+    }
+}
+
+/// The shorter lifetime of a cache entry, in seconds.
+const FIVE_MINUTES: f64 = 300.0;
+
+struct Prices {
+    plain: u128,
+    /// The price of a token in the first row of a prefix.
+    first: u128,
+    /// The price of a token that is written for an hour.
+    hour: u128,
+    /// The time between two rows, in seconds.
+    seconds: f64,
+    read: u128,
+    least: u64,
+}
+
+impl Node {
+    /// Adds the price of this prefix and of all longer ones. `before` is the length of the next shorter prefix, and
+    /// `open` are the tokens at its end that are not cached.
+    fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
+        let (length, own) = (before + self.tokens, open + self.tokens);
+        sum.input += self.tokens * self.rows;
+        sum.plain += Money(prices.plain * u128::from(self.tokens * self.rows));
+        // If all rows share a longer prefix, that one is written.
+        let is_last = self.longer.values().all(|node| node.rows < self.rows);
+        let pays = prices.first + prices.read * u128::from(self.rows - 1) < prices.plain * u128::from(self.rows);
+        let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
+        let open = if is_cached { 0 } else { own };
+        if is_cached && own > 0 {
+            // A row uses only the longest prefix that it reads. So while the rows of a longer prefix are sent, this one
+            // is not used. If they take more than five minutes, it is written again after them, or once for an hour.
+            let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
+            let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;
+            let again = prices.first * u128::from(1 + pauses) + prices.read * u128::from(self.rows - 1 - pauses);
+            let hour = prices.hour + prices.read * u128::from(self.rows - 1);
+            let (price, writes) = if again <= hour { (again, 1 + pauses) } else { (hour, 1) };
+            sum.cost += Money(price * u128::from(own));
+            sum.writes += writes;
+            sum.written += writes * own;
+            sum.limited += writes * own;
+        }
+        let ends_here = self.rows - self.longer.values().map(|node| node.rows).sum::<u64>();
+        sum.cost += Money(prices.plain * u128::from(open * ends_here));
+        sum.limited += open * ends_here;
+        self.longer.values().for_each(|node| node.price(prices, length, open, sum));
+    }
+}
