@@ -30,15 +30,15 @@
 //! | 2 | its format parses it into a `Row` | `source/split_rows.rs`: `SplitRows::next`; `source/jsonl.rs`, `source/csv/mod.rs`, `source/lines.rs`: `Format::read` |
 //! | 3 | it gets its position among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
 //! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
-//! | 5 | it gets its pool and its cost and becomes `Planned`, or it is rejected | `plan/planner.rs`: `Planner::measure` |
+//! | 5 | it gets its pool, its cost and the prefixes that it shares, and becomes `Planned`, or it is rejected | `plan/planner.rs`: `Planner::measure`, `plan/prefix/finder.rs`: `PrefixFinder::find` |
 //! | | if the results that --reuse names have an answer to its request, it takes that answer and continues at step 14 | `runner/input/feed.rs`: `stored_or_sent`, `journal/stored.rs`: `StoredAnswers` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
-//! | 7 | the loop receives it and puts it into the queue of its pool | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer` |
+//! | 7 | the loop receives it and puts it into the queue of its pool, or behind the row that writes its prefix to the prompt cache | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer`, `scheduler/warm_up.rs`: `take_turn` |
 //! | | with --dedupe: it waits for an equal row that is on its way, or copies the answer of an equal row and continues at step 14 | `runner/equal.rs`: `EqualRows`, `runner/copying.rs`: `copy_due` |
 //! | 8 | it is sent when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve` |
 //! | 9 | a slot records that its request is in flight; the loop writes all new slots of a turn before it sends anything, but does not sync them | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
 //! | 10 | a task is started for its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
-//! | 11 | the body of the request is made, and the request is sent | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
+//! | 11 | the body of the request is made with its cache marks, and the request is sent | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
 //! | 12 | the reply is read, and its meaning becomes a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
 //! | 13 | the real usage replaces the reservation; then the row is sent again, is left for a later run, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
@@ -78,6 +78,7 @@
 //! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one); described in `sim/faults/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | a rule for the next request of a row | `answer/mod.rs` | |
+//! | a rule of the prompt cache | which prefixes there are: `plan/prefix/levels.rs`; which of them are cached: `plan/prefix/decide.rs`, for a pipe `plan/prefix/stream.rs` | what is in the cache: `scheduler/warmth.rs`; who waits for whom: `scheduler/warm_up.rs`; how a mark is written: `provider/anthropic/request.rs`; the simulated cache: `sim/model/cache.rs` |
 //!
 //! Every change that users can see also needs a line in README.md or CHANGELOG.md.
 

@@ -77,7 +77,7 @@ impl Prices {
 
     /// Returns the prices of a token that is written to the cache for five minutes, written for an hour, and read, as
     /// shares of the price of plain input; `None` if plain input is free.
-    pub fn cache_rates(&self) -> Option<[f64; 3]> {
+    pub(crate) fn cache_rates(&self) -> Option<[f64; 3]> {
         let step = self.steps.first().filter(|step| step.input > Money::ZERO)?;
         Some(
             [step.cache_write_5m, step.cache_write_1h, step.cache_read]

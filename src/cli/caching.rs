@@ -72,6 +72,9 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
 /// 512`.
 fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     let name = model_of(left, load).unwrap_or("the model");
+    if catalog.model(name).is_none() {
+        return format!("from which length {} caches is not known", escape(name));
+    }
     let other = other_model(left, catalog);
     let other = other.map(|other| format!(", {} from {}", name_of(other), count(other.cache_min_tokens.into())));
     format!("{} caches from {}{}", escape(name), count(left.least.into()), other.unwrap_or_default())

@@ -105,7 +105,7 @@ impl Usage {
     }
 
     /// Returns the tokens that were written to a cache.
-    pub fn cache_write_tokens(&self) -> u64 {
+    pub(crate) fn cache_write_tokens(&self) -> u64 {
         self.cache_write_5m_tokens.saturating_add(self.cache_write_1h_tokens)
     }
 

@@ -122,3 +122,59 @@ impl Outcome {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + of(attempt)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Identity, JobId, JobKey, Origin, Params, Request, RowId};
+    use super::*;
+
+    /// Returns an attempt with this cost, and this cost without a cache.
+    fn attempt(cost: Option<u128>, without_cache: Option<u128>) -> AttemptRecord {
+        AttemptRecord {
+            started_at: Instant::ZERO,
+            ended_at: Instant::ZERO,
+            failed: None,
+            maybe_paid: false,
+            maybe_cost: Money::ZERO,
+            usage: Usage::default(),
+            cost: cost.map(Money),
+            without_cache: without_cache.map(Money),
+            request_id: None,
+            purpose: Purpose::First,
+            lane: Lane::Online,
+            provider: "anthropic".into(),
+            model: "m".into(),
+            template: 0,
+            estimated_input: 0,
+        }
+    }
+
+    #[test]
+    fn attempts_that_did_not_use_the_cache_cost_the_same_without_it() {
+        let without = |attempts: &[AttemptRecord]| {
+            let job = Job {
+                id: JobId(0),
+                custom_id: String::new(),
+                key: JobKey([0; 16]),
+                identity: Identity::Named,
+                row: RowId { label: 0, key: 0 },
+                request: Request::default(),
+                extra: Params::default(),
+                origin: Origin { source: "".into(), line: 1 },
+                index: 0,
+            };
+            let ended = Ended::Failed { class: ErrorClass::Server, failure: Failure::default(), is_retryable: true };
+            let whole = Outcome { job: Box::new(job), attempts: attempts.to_vec(), ended }.without_cache();
+            // The sum is the same if the first record is removed.
+            let mut last = attempts[attempts.len() - 1].clone();
+            attempts[..attempts.len() - 1].iter().for_each(|earlier| last.take_over(earlier));
+            assert_eq!(last.without_cache, whole);
+            whole
+        };
+
+        assert_eq!(without(&[attempt(Some(5), None)]), None);
+        assert_eq!(without(&[attempt(Some(5), None), attempt(Some(1), Some(9))]), Some(Money(14)));
+        assert_eq!(without(&[attempt(Some(2), Some(9)), attempt(Some(5), None)]), Some(Money(14)));
+        assert_eq!(without(&[attempt(None, None), attempt(Some(1), Some(9))]), None);
+    }
+}

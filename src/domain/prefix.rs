@@ -111,7 +111,7 @@ impl Prefixes {
     pub const MOST_MARKS: usize = 4;
 
     /// Returns whether the row itself has marks. Such a row gets no others.
-    pub fn are_own(&self) -> bool {
+    pub(crate) fn are_own(&self) -> bool {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }
 

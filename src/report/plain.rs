@@ -57,6 +57,9 @@ pub(crate) fn line(stats: &Stats) -> String {
     if stats.failed_total() > 0 {
         parts.push(format!("{} failed", count(stats.failed_total())));
     }
+    if stats.taken.rows() > 0 {
+        parts.push(format!("{} of them without a request", count(stats.taken.rows())));
+    }
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(format!("{} rows/min", rate_words(rate)));
     }

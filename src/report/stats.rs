@@ -218,10 +218,10 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the finished rows per minute over the whole run; `None` if no row finished, or if the run took less
-    /// than a second.
+    /// Returns the finished rows per minute over the whole run, without rows that took their answer from another line.
+    /// `None` if no row finished, or if the run took less than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
-        let rows = self.succeeded_total() + self.failed_total();
+        let rows = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
         let secs = self.elapsed().as_secs_f64();
         (rows > 0 && secs >= 1.0).then(|| rows as f64 / secs * 60.0)
     }

@@ -23,10 +23,11 @@
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again go first.
 //! Small rows pass a big row that waits for its bucket (`passing`). A row may also wait behind a gate for another row
-//! (`gate`).
+//! (`gate`): it shares a prefix that is being written to the prompt cache (`warmth`).
 //!
-//! A row's request stays the same in all its tries, byte for byte. Whether it asks for a stream is decided at the first
-//! try. This decision changes only if streams of the endpoint can't be read (`endpoint::streaming`).
+//! A row's request stays the same in all its tries, byte for byte, except for its cache marks. These depend on what is in
+//! the cache when the request is sent. Whether it asks for a stream is decided at the first try. This decision changes
+//! in two cases: streams of the endpoint can't be read (`endpoint::streaming`), or other rows wait for the row.
 //!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
 //! an endpoint, and may send another request for the row, to the same endpoint or to another.
@@ -35,11 +36,13 @@
 //! Each group of files uses only the groups above it:
 //! - `step` (the steps that the scheduler returns), `order` (in which order an input is read), `budget`, `halt` (the
 //!   `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
-//! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `pool`, `prediction`, `backoff`;
+//! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what is in the prompt cache),
+//!   `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
 //! - what the scheduler does:
 //!   - rows come in: `queue` and `ahead`;
 //!   - requests are sent: `poll`, `passing` and `canary`;
+//!   - rows lead others and wait for them: `warm_up`;
 //!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
 //!   - settings change: `steer`;
 //!   - reporters ask for the state of the run: `watch`.

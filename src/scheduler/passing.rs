@@ -70,7 +70,7 @@ impl Scheduler {
     ) -> (Option<(usize, Plan, Reservation)>, Instant) {
         let state = &self.pools[pool];
         let leads = state.ready.front().is_some_and(|entry| !entry.leads.is_empty());
-        if !state.is_big(cost, dimension) && !(leads && dimension == Dimension::InputTokens) {
+        if !(state.is_big(cost, dimension) || leads && dimension == Dimension::InputTokens) {
             return (None, until);
         }
         let need = cost.of(dimension);

@@ -34,6 +34,11 @@ fn of_equal_rows_one_is_paid_for_and_a_death_at_any_change_pays_for_no_written_a
 }
 
 #[test]
+fn with_equal_rows_no_row_is_lost_by_faults_and_halts() {
+    equal::faults(100);
+}
+
+#[test]
 fn kills_during_recovery_end_in_a_start_that_works() {
     let deaths = kills::again_and_again(8, 12);
 

@@ -98,18 +98,14 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
 }
 
+/// Returns the cost and the time of the run, and what they would be without the cache; empty if nothing changes.
 fn saving_words(plan: &Plan<'_>) -> String {
     let Some(without) = without(plan) else { return String::new() };
-    let time = plan.forecast.time.time.likely;
-    let times = [time, without.time.likely].map(rough_duration);
-    let time = match times[0] == times[1] {
-        true => String::new(),
-        false => format!(", and {} instead of {}", times[0], times[1]),
-    };
-    match costs(plan) {
-        Some((with, without)) => format!(": about {with} instead of {without}{time}"),
-        None => time,
-    }
+    let cost = costs(plan).map(|(with, without)| format!("about {with} instead of {without}"));
+    let [with, without] = [plan.forecast.time.time.likely, without.time.likely].map(rough_duration);
+    let time = (with != without).then(|| format!("about {with} instead of {without}"));
+    let both: Vec<_> = cost.into_iter().chain(time).collect();
+    if both.is_empty() { String::new() } else { format!(": {}", both.join(", and ")) }
 }
 
 /// Returns the expected tokens: written for five minutes, written for an hour, read.

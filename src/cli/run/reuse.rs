@@ -67,8 +67,8 @@ impl NewRun<'_> {
         if words.is_empty() { words } else { format!(" ({words})") }
     }
 
-    /// Returns a line about rows with equal requests that would all be sent; `None` if there are none. `cost` is what the
-    /// rows to be sent will probably cost, as text.
+    /// Returns a line about rows with equal requests that would all be sent; `None` if there are none. `cost_of_share`
+    /// returns what a share of the rows to be sent will probably cost, as text; `None` if that is not known.
     pub(super) fn equal_words(&self, survey: &Survey, cost_of_share: impl Fn(f64) -> Option<String>) -> Option<String> {
         let (rows, repeated) = (survey.to_send, survey.repeated);
         if self.config.dedupe || repeated == 0 {

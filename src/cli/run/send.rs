@@ -152,13 +152,14 @@ impl NewRun<'_> {
             None => self.planner(catalog).finding_prefixes(&self.plan.options.fixed_starts()),
         };
         let is_stream = survey.is_none();
+        let count = survey.map_or(0, |survey| survey.rows);
         let is_by_group = survey.is_some_and(|survey| survey.caching.is_ordered);
         let places = survey.and_then(|survey| self.places(survey, catalog));
         let (mut finder, mut planner) = (is_by_group.then(&planner), planner());
         let plan = self.plan.clone();
         let reader = move || {
             let order = match (&mut finder, &places) {
-                (Some(finder), _) => InputOrder::ByGroup(finder),
+                (Some(finder), _) => InputOrder::ByGroup { finder, rows: count },
                 (None, Some(places)) => InputOrder::Places(places),
                 (None, None) if is_stream && cache != PromptCache::Off => InputOrder::AsItComes(cache),
                 (None, None) => InputOrder::AsWritten,

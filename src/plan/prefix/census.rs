@@ -26,8 +26,6 @@ pub struct PrefixCensus {
     seen: Seen,
     pub(super) nodes: Map<Node>,
     recent: Map<(u32, Box<[Level]>)>,
-    /// The number of rows with prefixes.
-    rows: u64,
 }
 
 /// A prefix that several rows have.
@@ -55,7 +53,6 @@ pub(super) struct Node {
 impl PrefixCensus {
     /// Adds a row. `row` is its number in reading order, and `group` is the position of its group in the load.
     pub fn add(&mut self, row: u64, group: usize, prefixes: &Prefixes) {
-        self.rows += 1;
         let (row, group) = (u32::try_from(row).unwrap_or(u32::MAX), group as u32);
         self.add_levels(row, group, prefixes.least_tokens, 0, &prefixes.levels);
     }
@@ -100,7 +97,7 @@ impl PrefixCensus {
     }
 
     /// Returns how many rows have a prefix, as far as is known; 0 for a prefix that only one row has.
-    pub fn rows_of(&self, level: &Level) -> u32 {
+    pub(super) fn rows_of(&self, level: &Level) -> u32 {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }
 
@@ -113,15 +110,5 @@ impl PrefixCensus {
     /// Returns the number of different prefixes.
     pub(super) fn distinct(&self) -> usize {
         self.seen.len()
-    }
-
-    /// Returns the number of prefixes that several rows have.
-    pub fn shared(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Returns whether no row has a prefix that may be cached.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
     }
 }

@@ -25,7 +25,7 @@ const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CacheRates {
+pub(crate) struct CacheRates {
     /// Written for five minutes.
     pub write_5m: f64,
     /// Written for an hour.
@@ -42,7 +42,7 @@ impl Default for CacheRates {
 }
 
 /// What a plan is made from.
-pub struct CacheSetting<'a> {
+pub(crate) struct CacheSetting<'a> {
     /// The user's setting.
     pub cache: PromptCache,
     /// How many rows of each load group are probably sent in a second.
@@ -129,7 +129,7 @@ struct Choice {
 
 impl PrefixCensus {
     /// Decides what is cached.
-    pub fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
+    pub(crate) fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
         let mut plan = CachePlan::default();
         if setting.cache == PromptCache::Off {
             return plan;

@@ -29,7 +29,8 @@ mod levels;
 mod stream;
 
 pub use census::PrefixCensus;
-pub use decide::{CachePlan, CacheRates, CacheSetting, GroupCaching, Unmarked, UnmarkedReason};
+pub use decide::{CachePlan, GroupCaching, Unmarked, UnmarkedReason};
+pub(crate) use decide::{CacheRates, CacheSetting};
 pub(super) use finder::PrefixFinder;
 pub(super) use levels::wants_parts;
 pub(crate) use stream::{Before, StreamCensus};

@@ -25,8 +25,13 @@ pub enum InputOrder<'a> {
     AsItComes(PromptCache),
     /// From several places alternately.
     Places(&'a Places),
-    /// Group by group: rows with the same cached prefix come one after the other. The planner finds the prefixes.
-    ByGroup(&'a mut Planner),
+    /// Group by group: rows with the same cached prefix come one after the other.
+    ByGroup {
+        /// Finds the prefixes of each row.
+        finder: &'a mut Planner,
+        /// How many rows there are, as far as is known.
+        rows: u64,
+    },
 }
 
 /// Reads rows and passes them to the loop, until the input or the loop ends. Run this function on a thread of its own.
@@ -49,7 +54,7 @@ pub fn feed(
         InputOrder::AsWritten => feeder.feed_alternately(plan, vec![Reading::whole(plan)]),
         InputOrder::AsItComes(cache) => feeder.feed_as_it_comes(plan, cache),
         InputOrder::Places(places) => feeder.feed_alternately(plan, places.readings(plan)),
-        InputOrder::ByGroup(finder) => feeder.feed_by_group(plan, finder),
+        InputOrder::ByGroup { finder, rows } => feeder.feed_by_group(plan, finder, rows),
     };
     match fed {
         Ok(Fed::All) => _ = feeder.sender.send_skipped(),
@@ -108,8 +113,8 @@ impl Feeder<'_> {
     }
 
     /// Passes on all rows group by group.
-    fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner) -> Result<Fed, SourceError> {
-        let order = GroupOrder::find(plan, finder, self.earlier)?;
+    fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner, rows: u64) -> Result<Fed, SourceError> {
+        let order = GroupOrder::find(plan, finder, self.earlier, rows)?;
         for _ in 0..order.done {
             if !self.sender.skip() {
                 return Ok(Fed::LoopGone);

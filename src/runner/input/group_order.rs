@@ -44,14 +44,21 @@ struct OrderedRow {
 const NO_PATH: u32 = u32::MAX;
 
 impl GroupOrder {
-    /// Finds the order. `planner` finds the prefixes that are cached.
-    pub(super) fn find(plan: &InputPlan, planner: &mut Planner, earlier: &Earlier) -> Result<Self, SourceError> {
-        let mut order = Self { rows: Vec::new(), done: 0, damage: None };
+    /// Finds the order. `planner` finds the prefixes that are cached. `count` is how many rows there are, as far as is
+    /// known.
+    pub(super) fn find(
+        plan: &InputPlan,
+        planner: &mut Planner,
+        earlier: &Earlier,
+        count: u64,
+    ) -> Result<Self, SourceError> {
+        // A list that grows needs up to three times its memory.
+        let rows = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+        let mut order = Self { rows, done: 0, damage: None };
         let mut paths: Vec<Path> = Vec::new();
         let mut known_paths: HashMap<Path, u32> = HashMap::new();
         let mut first_rows: HashMap<u64, u32> = HashMap::new();
         let mut rows = PlannedRows::new(Reading::whole(plan), plan.skip);
-        let mut at = None;
         loop {
             let Step { row, place, .. } = match rows.next(planner, earlier) {
                 Ok(Some(step)) => step,
@@ -87,7 +94,6 @@ impl GroupOrder {
                 })
             });
             let Position { byte_offset, line } = place.position;
-            at = at.max(Some(index));
             order.rows.push(OrderedRow {
                 byte_offset,
                 line: u32::try_from(line).unwrap_or(u32::MAX),

@@ -320,7 +320,13 @@ fn rows_of_many_prefixes_are_read_group_by_group_with_their_own_numbers_and_line
     let (out, mut arrived) = mpsc::channel(4);
     let by_group: Vec<Incoming> = std::thread::scope(|scope| {
         scope.spawn(move || {
-            feed(&plan, InputOrder::ByGroup(&mut with_caching()), &mut with_caching(), &Earlier::none(), &out);
+            feed(
+                &plan,
+                InputOrder::ByGroup { finder: &mut with_caching(), rows: 500 },
+                &mut with_caching(),
+                &Earlier::none(),
+                &out,
+            );
         });
         std::iter::from_fn(|| arrived.blocking_recv()).collect()
     });

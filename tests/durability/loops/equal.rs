@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use claude_batch::journal::{MemDisk, Start};
 use serde_json::Value;
 
-use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, RESULTS, assert_ends, assert_kept, run};
+use super::virtual_run::{
+    ERRORS, IN_FLIGHT, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, assert_ends, assert_kept, run, whole_labels,
+};
 
 /// Every 20th request of a run with this many kinds is refused once.
 const KINDS: u64 = 20;
@@ -54,6 +56,31 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
         assert_copied(&disk, &what);
     }
     deaths
+}
+
+/// Faults that fail rows, retry them, lose paid answers, or halt the run.
+const FAULTS: [&str; 6] = [
+    r#"{"rules":[{"status":400,"share":0.4,"draw":"attempt"}]}"#,
+    r#"{"rules":[{"status":529,"share":0.5,"draw":"attempt"}]}"#,
+    r#"{"rules":[{"kind":"reset_mid","share":0.5,"draw":"attempt"}]}"#,
+    r#"{"rules":[{"status":401,"arrivals":[9]}]}"#,
+    r#"{"rules":[{"status":404,"arrivals":[3]}]}"#,
+    r#"{"rules":[{"status":402,"arrivals":[1]},{"status":500,"share":0.3,"draw":"attempt"}]}"#,
+];
+
+/// Runs with faults. Asserts that each row has a line or is pending, and that the next runs answer all rows.
+pub fn faults(rows: u64) {
+    for faults in FAULTS {
+        let disk = MemDisk::new();
+
+        let first = run(&disk, "r1", Start::Continue, Load { faults, ..load(rows) });
+
+        let written: usize = [RESULTS, ERRORS].into_iter().map(|path| whole_labels(&disk, path).len()).sum();
+        assert_eq!(written as u64 + first.finish.pending, rows, "{faults}: {:?}", first.finish);
+        let answers = assert_ends(&disk, Load { faults: NO_FAULTS, ..load(rows) }, faults);
+        assert_eq!(answers.len() as u64, rows, "{faults}");
+        assert_copied(&disk, faults);
+    }
 }
 
 /// Asserts that all rows with the same request have the same answer, and that only one of them has a cost, except for
