@@ -141,7 +141,7 @@ impl<'c> Session<'c> {
         let catalog = Arc::new(Catalog::builtin());
         let limits = self.case.limits;
         let mut planners = [self.planner(&catalog), self.planner(&catalog)];
-        let (mut is_by_group, mut places) = (false, None);
+        let (mut is_by_group, mut places, mut count) = (false, None, 0);
         let is_stream = self.case.is_pipe && cache != PromptCache::Off;
         if is_stream {
             planners = planners.map(|planner| planner.finding_prefixes(&plan.options.fixed_starts()));
@@ -152,6 +152,7 @@ impl<'c> Session<'c> {
             }
             let mut survey = survey(&plan, &mut planner, &earlier, 0, &Progress::default()).expect("the file is good");
             survey.decide_caching(cache, &catalog, &|_| limits);
+            count = survey.rows;
             is_by_group = survey.caching.is_ordered;
             places = survey.places(&|_| limits);
             planners = planners.map(|planner| {
@@ -164,7 +165,7 @@ impl<'c> Session<'c> {
         std::thread::spawn(move || {
             let [planner, finder] = &mut planners;
             let order = match &places {
-                _ if is_by_group => InputOrder::ByGroup(finder),
+                _ if is_by_group => InputOrder::ByGroup { finder, rows: count },
                 Some(places) => InputOrder::Places(places),
                 None if is_stream => InputOrder::AsItComes(cache),
                 None => InputOrder::AsWritten,
