@@ -135,6 +135,12 @@ impl Marks {
         Self(self.0 | 1 << level)
     }
 
+    /// Adds all levels of `other`.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Returns whether a level is marked.
     pub fn has(self, level: usize) -> bool {
         self.0 & 1 << level != 0

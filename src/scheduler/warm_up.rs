@@ -62,6 +62,10 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
+            // It may have waited long for its limits. What has become cold since then is written again.
+            let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
+            self.warmth.lead(endpoint, prefixes, cold, now);
+            entry.leads = entry.leads.and(cold);
             return Ok(self.warmth.plan_of_leader(endpoint, prefixes, entry.leads, now));
         }
         match self.warmth.turn(endpoint, prefixes, now) {

@@ -103,6 +103,23 @@ impl Warmth {
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
+    /// Returns the cold prefixes that are shorter than those that a row leads, as many as can be marked in addition.
+    pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
+        let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
+            Some(State::Warm(until)) => *until <= now,
+            Some(State::Warming | State::Uncached) => false,
+            None => !self.is_too_short(level, prefixes),
+        };
+        let levels = prefixes.levels.iter().enumerate();
+        let shorter: Vec<_> = levels.take_while(|(at, _)| !leads.has(*at)).collect();
+        let after_warm = shorter.iter().rposition(
+            |(_, level)| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now),
+        );
+        let cold = shorter.into_iter().skip(after_warm.map_or(0, |at| at + 1)).filter(|(_, level)| is_cold(level));
+        let slots = Prefixes::MOST_MARKS.saturating_sub(leads.count() + usize::from(after_warm.is_some()));
+        cold.take(slots).fold(Marks::NONE, |marks, (at, _)| marks.with(at))
+    }
+
     fn plan(&self, prefixes: &Prefixes, warm: Option<usize>, leads: Marks) -> Plan {
         let marks = warm.map_or(leads, |warm| leads.with(warm));
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
@@ -176,4 +193,33 @@ fn ends(level: &Level, sent_at: Instant) -> Instant {
         Caching::None | Caching::FiveMinutes => Duration::from_secs(300),
     };
     sent_at + (lifetime - RESERVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Money;
+
+    #[test]
+    fn a_leader_that_waited_long_also_writes_the_shorter_prefixes_that_have_become_cold() {
+        let level = |id| Level {
+            id: PrefixId(id),
+            tokens: 4_000 * id as u32,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let prefixes =
+            Prefixes { levels: [1, 2, 3].map(level).into(), least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let (outer, leads) = (Marks::NONE.with(0).with(1), Marks::NONE.with(2));
+        let mut warmth = Warmth::default();
+        warmth.note_warm(0, &prefixes, outer, Instant::ZERO);
+        warmth.lead(0, &prefixes, leads, Instant::ZERO);
+
+        let soon = warmth.cold_before(0, &prefixes, leads, Instant::from_secs(100));
+        let late = warmth.cold_before(0, &prefixes, leads, Instant::from_secs(400));
+        warmth.note_warm(0, &prefixes, Marks::NONE.with(0), Instant::from_secs(399));
+        let outermost_is_warm = warmth.cold_before(0, &prefixes, leads, Instant::from_secs(400));
+
+        assert_eq!((soon, late, outermost_is_warm), (Marks::NONE, outer, Marks::NONE.with(1)));
+    }
 }
