@@ -121,6 +121,7 @@ impl Warmth {
     }
 
     fn plan(&self, prefixes: &Prefixes, warm: Option<usize>, leads: Marks) -> Plan {
+        let warm = warm.filter(|warm| leads.with(*warm).count() <= Prefixes::MOST_MARKS);
         let marks = warm.map_or(leads, |warm| leads.with(warm));
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
     }
@@ -221,5 +222,25 @@ mod tests {
         let outermost_is_warm = warmth.cold_before(0, &prefixes, leads, Instant::from_secs(400));
 
         assert_eq!((soon, late, outermost_is_warm), (Marks::NONE, outer, Marks::NONE.with(1)));
+    }
+
+    #[test]
+    fn a_leader_with_four_marks_gets_no_fifth_one_when_another_row_writes_a_prefix_between_them() {
+        let level = |id| Level {
+            id: PrefixId(id),
+            tokens: 4_000 * id as u32,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let levels = (1..=6).map(level).collect();
+        let prefixes = Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let mut warmth = Warmth::default();
+        let Turn::Lead { leads, plan } = warmth.turn(0, &prefixes, Instant::ZERO) else { panic!("nothing is warm") };
+        warmth.lead(0, &prefixes, leads, Instant::ZERO);
+        warmth.note_warm(0, &prefixes, Marks::NONE.with(3), Instant::ZERO);
+
+        let later = warmth.plan_of_leader(0, &prefixes, leads, Instant::ZERO);
+
+        assert_eq!((plan.marks.count(), later.marks.count()), (4, 4));
     }
 }
