@@ -3,7 +3,7 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
 
-use super::endpoint::CacheNews;
+use super::endpoint::{CacheNews, RefusedMarks};
 use super::entry::Entry;
 use super::state::Scheduler;
 use super::step::Ticket;
@@ -136,11 +136,8 @@ impl Scheduler {
         let usage = &message.usage;
         let Some(prefixes) = entry.planned.ask.prefixes.clone() else { return };
         let SentPlan { endpoint, plan, sent_at } = sent;
-        if entry.tests_marks && self.endpoints[endpoint].marking.on_refused() {
-            self.events.push(EventBody::Warned(format!(
-                "the server refuses requests with cache marks ({}): rows are sent without them from now on",
-                entry.refused_marks.as_deref().map_or_else(|| "status 400".to_owned(), quoted)
-            )));
+        if entry.tests_marks {
+            self.note_refused_marks(entry, &prefixes, endpoint, now);
         }
         if plan.marks.is_empty() {
             return self.give_up_lead(entry, endpoint, now);
@@ -179,6 +176,26 @@ impl Scheduler {
         }
     }
 
+    /// Handles a row that was refused with marks and answered without them.
+    fn note_refused_marks(&mut self, entry: &mut Entry, prefixes: &Prefixes, endpoint: usize, now: Instant) {
+        let refused = self.endpoints[endpoint].marking.on_refused();
+        let (is_new, what, from_now_on) = match refused {
+            RefusedMarks::Any { is_new } => {
+                (is_new, "requests with cache marks", "rows are sent without them from now on")
+            }
+            RefusedMarks::OfPrefix { is_new } => {
+                let leads = std::mem::take(&mut entry.leads);
+                self.warmth.note_refused(endpoint, prefixes, leads);
+                prefixes.marked(leads).for_each(|level| self.open_gate((endpoint, level.id), now));
+                (is_new, "cache marks of some rows", "such rows are sent without marks")
+            }
+        };
+        if is_new {
+            let why = entry.refused_marks.as_deref().map_or_else(|| "status 400".to_owned(), quoted);
+            self.events.push(EventBody::Warned(format!("the server refuses {what} ({why}): {from_now_on}")));
+        }
+    }
+
     /// If a marked request was refused, and its marks may be the cause, makes the row ready to be sent again without
     /// marks. Returns whether it is sent again.
     pub(super) fn retries_unmarked(
@@ -191,7 +208,9 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        if !has_marks || !is_refused || !self.endpoints[sent.endpoint].marking.is_suspect() {
+        // When the prefix of a row was accepted with its mark, the mark is not the cause.
+        let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty();
+        if !has_marks || !is_refused || !may_be_marks {
             return false;
         }
         entry.is_unmarked = true;

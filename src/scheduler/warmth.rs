@@ -169,6 +169,13 @@ impl Warmth {
         }
     }
 
+    /// Notes that the API refuses marks on the prefixes.
+    pub(super) fn note_refused(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
+        for level in prefixes.marked(marks) {
+            self.states.insert((endpoint, level.id), State::Uncached);
+        }
+    }
+
     /// Notes that a prefix that was thought to be in the cache is not.
     pub(super) fn note_cold(&mut self, key: Key) {
         self.states.remove(&key);
