@@ -158,6 +158,14 @@ impl Warmth {
         }
     }
 
+    /// Notes that a request has written the prefixes that it did not find. If a row leads one of them, that row decides.
+    pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
+        let others = (0..prefixes.levels.len())
+            .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))
+            .fold(Marks::NONE, Marks::with);
+        self.note_warm(endpoint, prefixes, others, sent_at);
+    }
+
     /// Notes that the API did not cache the prefixes.
     pub(super) fn note_uncached(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
         for level in prefixes.marked(marks) {
@@ -184,6 +192,12 @@ impl Warmth {
     /// Returns whether a row leads a prefix.
     pub(super) fn is_warming(&self, key: Key) -> bool {
         self.states.get(&key) == Some(&State::Warming)
+    }
+
+    /// Returns the prefixes that rows lead.
+    #[cfg(test)]
+    pub(super) fn warming(&self) -> impl Iterator<Item = Key> {
+        self.states.iter().filter(|(_, state)| **state == State::Warming).map(|(key, _)| *key)
     }
 
     fn prune(&mut self, now: Instant) {
