@@ -23,7 +23,9 @@ impl Met {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashSet::default);
         }
-        let is_new = self.shards[(hash >> 52) as usize].insert((hash >> 16) as u32);
+        // The product of different hashes is different, and its high bits depend on all bits of the hash.
+        let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let is_new = self.shards[(mixed >> 52) as usize].insert((mixed >> 20) as u32);
         self.count += usize::from(is_new);
         is_new
     }
