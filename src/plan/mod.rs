@@ -31,6 +31,7 @@ mod models;
 mod notice;
 mod planner;
 mod prefix;
+mod pricing;
 mod seen;
 mod template;
 mod unknown;

@@ -7,24 +7,24 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::bound::{FALLBACKS, bound};
 use super::census::{Repeats, half};
 use super::checks::{self, Fault};
 use super::defaults::in_order;
-use super::estimate::{Estimate, estimate_with_parts};
+use super::estimate::estimate_with_parts;
 use super::key::KeyMaker;
 use super::marks;
 use super::model_map::ModelMap;
-use super::models::{Known, Models};
+use super::models::Models;
 use super::notice::Notice;
 use super::prefix::{CachePlan, PrefixFinder, wants_parts};
+use super::pricing::Pricing;
 use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
-    PoolId, Prefixes, Purpose, Request, RowId, Terms, Usage,
+    PoolId, Prefixes, Purpose, Request, RowId, Terms,
 };
 use crate::source::Row;
 
@@ -290,14 +290,13 @@ fn measured(
     checks::body(body_bytes)?;
     checks::window(params, &estimate, known.model.as_ref())?;
     marks::check(params, estimate.caching)?;
-    let cost_if = |caching: Caching| {
-        let marked = Estimate { caching: caching.max(estimate.caching), ..estimate };
-        expense(params, &marked, known, terms, max_tokens)
-    };
+    let pricing = Pricing::of(params, &estimate, known, terms, max_tokens);
+    let cost_if = |caching: Caching| pricing.as_ref().map(|pricing| pricing.expense(caching.max(estimate.caching)));
     let found = parts.and_then(|parts| prefixes.find(params, parts, &estimate, known.cache_min_tokens));
     let (expense, prefixes) = match found {
         Some(found) => {
-            let (prefixes, caching) = found.priced(&cost_if);
+            let most_if = |caching| pricing.as_ref().map_or(Money::ZERO, |pricing| pricing.most(caching));
+            let (prefixes, caching) = found.priced(&most_if);
             (cost_if(caching), Some(Arc::new(prefixes)))
         }
         None => (cost_if(Caching::None), None),
@@ -312,45 +311,6 @@ fn measured(
         terms,
         prefixes,
     })
-}
-
-/// Computes the expected and the highest cost of an answer; `None` when the model has no price.
-fn expense(params: Merged<'_>, estimate: &Estimate, known: &Known, terms: Terms, max_tokens: u32) -> Option<Expense> {
-    let prices = known.prices(terms.speed)?;
-    let bound = bound(params, estimate, known.model.as_ref(), max_tokens);
-    let others =
-        if bound.may_fall_back { known.most_of_any(terms, &bound.usage).times(FALLBACKS) } else { Money::ZERO };
-    let most = prices.most(terms, &bound.usage) + others;
-    // How the API may read the prompt: without a cache, or, if the request has cache marks, from a cache or to a cache.
-    let ways: &[fn(u64) -> Usage] = match estimate.caching {
-        Caching::None => &[uncached],
-        Caching::FiveMinutes => &[uncached, from_cache, to_cache_for_minutes],
-        Caching::Hour => &[uncached, from_cache, to_cache_for_minutes, to_cache_for_an_hour],
-    };
-    let cost = |tokens: u32, way: fn(u64) -> Usage| prices.cost(terms, &way(tokens.into())).min(most);
-    let tokens = estimate.tokens;
-    let likely = cost(tokens.likely, uncached);
-    let low = ways.iter().map(|way| cost(tokens.low, *way)).min().unwrap_or(likely).min(likely);
-    let high = ways.iter().map(|way| cost(tokens.high, *way)).max().unwrap_or(likely).max(likely);
-    let input = Interval { low, likely, high };
-    let output_token = prices.output_token(terms, tokens.likely.into());
-    Some(Expense { input, output_token, most })
-}
-
-fn uncached(tokens: u64) -> Usage {
-    Usage { input_tokens: tokens, ..Usage::default() }
-}
-
-fn from_cache(tokens: u64) -> Usage {
-    Usage { cache_read_tokens: tokens, ..Usage::default() }
-}
-
-fn to_cache_for_minutes(tokens: u64) -> Usage {
-    Usage { cache_write_5m_tokens: tokens, ..Usage::default() }
-}
-
-fn to_cache_for_an_hour(tokens: u64) -> Usage {
-    Usage { cache_write_1h_tokens: tokens, ..Usage::default() }
 }
 
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows how high the cap then is.

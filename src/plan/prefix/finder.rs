@@ -6,7 +6,7 @@ use super::super::estimate::Estimate;
 use super::super::walk::Part;
 use super::decide::CachePlan;
 use super::levels::{FixedStarts, LevelFinder};
-use crate::domain::{Caching, Expense, Merged, Money, Prefixes};
+use crate::domain::{Caching, Merged, Money, Prefixes};
 
 /// Finds the prefixes of rows.
 #[derive(Debug, Default)]
@@ -80,11 +80,10 @@ impl PrefixFinder {
 
 impl Found {
     /// Returns the prefixes, with how much more an answer may cost if they are marked, and how long they are cached.
-    /// `cost_if` computes the cost of an answer for the longest lifetime of a mark.
-    pub(in crate::plan) fn priced(self, cost_if: &dyn Fn(Caching) -> Option<Expense>) -> (Prefixes, Caching) {
-        let most = |caching| cost_if(caching).map_or(Money::ZERO, |expense| expense.most);
-        let plain = most(Caching::None);
-        let extra_most = [Caching::FiveMinutes, Caching::Hour].map(|caching| most(caching).less(plain));
+    /// `most_if` returns the highest cost of an answer for the longest lifetime of a mark.
+    pub(in crate::plan) fn priced(self, most_if: &dyn Fn(Caching) -> Money) -> (Prefixes, Caching) {
+        let plain = most_if(Caching::None);
+        let extra_most = [Caching::FiveMinutes, Caching::Hour].map(|caching| most_if(caching).less(plain));
         (Prefixes { extra_most, ..self.prefixes }, self.caching)
     }
 }
