@@ -96,6 +96,12 @@ impl PrefixCensus {
         }
     }
 
+    /// Frees the memory for prefixes that only one row has. After this, no row can be added.
+    pub(super) fn keep_shared_only(&mut self) {
+        self.seen = Seen::default();
+        self.recent = Map::default();
+    }
+
     /// Returns how many rows have a prefix, as far as is known; 0 for a prefix that only one row has.
     pub(super) fn rows_of(&self, level: &Level) -> u32 {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)

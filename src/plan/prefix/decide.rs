@@ -128,12 +128,13 @@ struct Choice {
 }
 
 impl PrefixCensus {
-    /// Decides what is cached.
+    /// Decides what is cached. After this, no row can be added.
     pub(crate) fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
         let mut plan = CachePlan::default();
         if setting.cache == PromptCache::Off {
             return plan;
         }
+        self.keep_shared_only();
         self.note_longer();
         plan.is_ordered = setting.can_be_ordered && self.is_worth_ordering(setting);
         let is_ordered = plan.is_ordered;
