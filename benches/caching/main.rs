@@ -71,7 +71,7 @@ fn main() {
         std::fs::write(&page, page::page(&judged, &random, &killed)).expect("the page can be written");
     }
     let holds = judged.iter().all(|one| one.misses().is_empty())
-        && random.iter().all(random::Random::holds)
+        && random.iter().all(random::Random::is_bounded)
         && killed.iter().all(kills::Killed::holds);
     if !holds {
         std::process::exit(1);

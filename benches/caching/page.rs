@@ -55,12 +55,13 @@ pub fn of_random(random: &[Random]) -> String {
     let misses: Vec<_> = random.iter().filter(|one| !one.holds()).collect();
     let mut text = format!(
         "{} random workloads: the cost is {:.3} of the cost without a cache on average, and {:.4} at worst (seed {}); \
-         {} miss the bar. Rows: {}. Refusals: {}.\n",
+         {} miss the bar, {} of them with a server that loses entries. Rows: {}. Refusals: {}.\n",
         random.len(),
         mean(|one| one.of_plain),
         worst.of_plain,
         worst.seed,
         misses.len(),
+        misses.iter().filter(|one| one.loses_entries && one.is_bounded()).count(),
         random.iter().map(|one| one.rows).sum::<u64>(),
         random.iter().map(|one| one.played.refused).sum::<u64>(),
     );
@@ -89,8 +90,9 @@ pub fn of_kills(killed: &[Killed]) -> String {
     }
     let sum = |value: fn(&Killed) -> u64| killed.iter().map(value).sum::<u64>();
     let mut text = format!(
-        "{} kills: no row was lost; {} cache entries written for {} prefixes, {} rows billed again; {} miss the bar.\n",
+        "{} kills, {} of them before the end of the run: no row was lost; {} cache entries written for {} prefixes, {} rows billed again; {} miss the bar.\n",
         killed.len(),
+        killed.iter().filter(|one| !one.has_ended).count(),
         sum(|one| one.writes),
         sum(|one| one.prefixes),
         sum(|one| one.billed_again),
@@ -128,6 +130,10 @@ const RANDOM: &str = "\
 Rows of several shapes and models, with prefixes around the shortest that the model caches, in groups of 1 to 50, in
 groups, in turn or shuffled, from files and pipes, with limits that are so slow that cache entries expire, and with
 caches that refuse marks, ignore them or lose entries. The bar: at most {MOST_OF_PLAIN} of the cost without a cache.
+
+A server that loses entries is found out only when answers show it. By then, the first row of each prefix and some rows
+after it have paid for writes that nobody reads, a quarter of the price of their prefix each. So a small run with such a
+server misses the bar. The test in `tests/caching` allows 1.25 for these servers.
 ";
 
 const KILLS: &str = "\

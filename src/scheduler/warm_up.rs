@@ -108,7 +108,10 @@ impl Scheduler {
             self.warmth.note_warm(endpoint, prefixes, leads, sent_at);
         } else {
             self.warmth.note_uncached(endpoint, prefixes, leads);
-            self.tell_uncached(prefixes, leads, model);
+            // The marks of the rows themselves are sent in any case.
+            if !prefixes.are_own() {
+                self.tell_uncached(prefixes, leads, model);
+            }
         }
         if usage.cache_read_tokens == 0 && plan.read_tokens > 0 {
             self.note_missed(prefixes, endpoint, plan, leads);

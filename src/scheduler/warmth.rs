@@ -121,7 +121,7 @@ impl Warmth {
     }
 
     fn plan(&self, prefixes: &Prefixes, warm: Option<usize>, leads: Marks) -> Plan {
-        let warm = warm.filter(|warm| leads.with(*warm).count() <= Prefixes::MOST_MARKS);
+        let warm = warm.filter(|_| leads.count() < Prefixes::MOST_MARKS);
         let marks = warm.map_or(leads, |warm| leads.with(warm));
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
     }

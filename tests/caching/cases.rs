@@ -21,9 +21,6 @@ const QUESTION: u64 = 2;
 const DOCUMENT: u64 = 3;
 const TURN: u64 = 4;
 
-/// The place of the workload that [`second_run`] follows.
-pub const FIRST_RUN: usize = 4;
-
 /// Returns all workloads.
 pub fn all(size: Size) -> Vec<Case> {
     vec![
@@ -117,17 +114,34 @@ fn small_groups(size: Size) -> Case {
 
 /// A system prompt for all rows, and a document for twenty rows each.
 fn nested(size: Size, order: Order) -> Case {
-    let count = rows(size, 4_000, 120);
+    let case = about_documents(size, rows(size, 4_000, 120), order, 0);
+    Case { name: format!("d nested, {}", order.word()), ..case }
+}
+
+/// The rows that come before [`second_run`].
+pub fn first_run(size: Size) -> Case {
+    about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
+}
+
+/// Other questions about the documents of [`first_run`], which are still cached.
+pub fn second_run(size: Size) -> Case {
+    let case = about_documents(size, rows(size, 1_500, 120), Order::Groups, 1_000_000);
+    let about = format!("other questions about cached documents: {}", case.about);
+    Case { name: "h second run".to_owned(), about, ..case }
+}
+
+/// Questions about documents, after a system prompt. `from` is the number of the first question.
+fn about_documents(size: Size, count: usize, order: Order, from: usize) -> Case {
     let (system, document) = (rows(size, 3_000, 1_200) as u64, rows(size, 2_000, 900) as u64);
     let places = order.places(count);
     let row = move |number: usize| {
         let place = places[number];
-        let blocks = [(content(DOCUMENT, place / 20), document), (content(QUESTION, place), 40)];
+        let blocks = [(content(DOCUMENT, place / 20), document), (content(QUESTION, place + from), 40)];
         Draft::new(number).system(content(SYSTEM, 0), system).message("user", &blocks).row()
     };
     let about =
         format!("a system prompt of {system} tokens, a document of {document} for 20 rows each, {}", order.word());
-    let case = Case::new(&format!("d nested, {}", order.word()), about, count, row);
+    let case = Case::new("documents", about, count, row);
     Case { burst: short(size, case.burst), ..case }
 }
 
@@ -165,18 +179,6 @@ fn conversations(size: Size) -> Case {
     };
     let about = format!("{talks} conversations of {turns} turns, each row one turn longer, in turn");
     let case = Case::new("g conversations", about, talks * turns, row);
-    Case { burst: short(size, case.burst), ..case }
-}
-
-/// Other questions about the documents of [`nested`]: the rows of a second run.
-pub fn second_run(size: Size) -> Case {
-    let count = rows(size, 4_000, 120);
-    let (system, document) = (rows(size, 3_000, 1_200) as u64, rows(size, 2_000, 900) as u64);
-    let row = move |number: usize| {
-        let blocks = [(content(DOCUMENT, number / 20), document), (content(QUESTION, number + 1_000_000), 40)];
-        Draft::new(number).system(content(SYSTEM, 0), system).message("user", &blocks).row()
-    };
-    let case = Case::new("h second run", "other questions about the documents of d, while they are cached", count, row);
     Case { burst: short(size, case.burst), ..case }
 }
 

@@ -74,7 +74,7 @@ pub fn judge_number(number: usize, size: Size) -> Judged {
     let all = cases::all(size);
     match all.get(number) {
         Some(case) => judge(case),
-        None => judge_second(&all[cases::FIRST_RUN], &cases::second_run(size)),
+        None => judge_second(&cases::first_run(size), &cases::second_run(size)),
     }
 }
 

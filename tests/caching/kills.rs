@@ -24,6 +24,8 @@ const AT_ONCE: usize = 24;
 pub struct Killed {
     /// When the run was killed, and how long the pause was, in seconds.
     pub at: (f64, f64),
+    /// Whether the run had ended before.
+    pub has_ended: bool,
     /// How many cache entries all runs together wrote.
     pub writes: u64,
     /// How many prefixes there are.
@@ -45,7 +47,7 @@ pub fn kill_once(seed: u64) -> Killed {
     let case = case(seed);
     let session = Session::new(&case);
     let disk = MemDisk::new();
-    let moment = 0.05 + 9.0 * random.f64() * random.f64();
+    let moment = 0.05 + 5.0 * random.f64() * random.f64();
     let pause = [0.0, 1.0, 60.0, 400.0][random.usize(0..4)];
 
     let (first, has_ended) = run(&session, &disk, "r0", Some(Duration::from_secs_f64(moment)));
@@ -64,6 +66,7 @@ pub fn kill_once(seed: u64) -> Killed {
     assert!(answers.values().all(|count| *count == 1), "{what}: no row has two answers");
     Killed {
         at: (moment, pause),
+        has_ended,
         writes: first.writes + second.writes,
         prefixes: cheapest(&case, Begins::Cold).writes,
         billed_again: lock(&session.model).books().billed_again,

@@ -4,6 +4,7 @@
 mod support;
 
 mod case;
+#[allow(dead_code, reason = "the bench uses more of it")]
 mod cases;
 mod cheapest;
 #[allow(dead_code, reason = "the bench uses more of it")]

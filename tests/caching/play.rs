@@ -46,10 +46,6 @@ pub struct Played {
     pub reads: u64,
     /// Requests that were refused with 429.
     pub refused: u64,
-    /// Requests that were answered with 400.
-    pub invalid: u64,
-    /// Calls that were billed although the same row was billed before.
-    pub billed_again: u64,
 }
 
 /// A server, an input and a clock. Several runs can follow each other.
@@ -250,7 +246,6 @@ async fn pass_on(mut rows: mpsc::Receiver<Incoming>, out: mpsc::Sender<Incoming>
 
 fn difference(before: &Books, after: &Books) -> Played {
     let (old, new) = (before.billed, after.billed);
-    let invalid = |books: &Books| books.statuses.get(&400).copied().unwrap_or(0);
     Played {
         cost: after.billed_money.less(before.billed_money),
         usage: Usage {
@@ -264,8 +259,6 @@ fn difference(before: &Books, after: &Books) -> Played {
         writes: after.cache_writes - before.cache_writes,
         reads: after.cache_reads - before.cache_reads,
         refused: after.refused_total() - before.refused_total(),
-        invalid: invalid(after) - invalid(before),
-        billed_again: after.billed_again - before.billed_again,
         ..Played::default()
     }
 }

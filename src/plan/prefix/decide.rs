@@ -128,12 +128,13 @@ struct Choice {
 }
 
 impl PrefixCensus {
-    /// Decides what is cached.
+    /// Decides what is cached. After this, no row can be added.
     pub(crate) fn decide(&mut self, setting: &CacheSetting<'_>) -> CachePlan {
         let mut plan = CachePlan::default();
         if setting.cache == PromptCache::Off {
             return plan;
         }
+        self.keep_shared_only();
         self.note_longer();
         plan.is_ordered = setting.can_be_ordered && self.is_worth_ordering(setting);
         let is_ordered = plan.is_ordered;
@@ -245,7 +246,7 @@ impl PrefixCensus {
                 continue;
             }
             let own = f64::from(node.tokens.saturating_sub(outer.map_or(0, |(_, outer)| outer.tokens)));
-            let choice = node.with(lifetime, (setting.rates)(group), gap(node));
+            let choice = node.with(lifetime, (setting.rates)(group), gap(node), setting.rows_per_second);
             match lifetime {
                 Caching::Hour => sums.write_1h += own * choice.writes,
                 Caching::None | Caching::FiveMinutes => sums.write_5m += own * choice.writes,
@@ -276,6 +277,17 @@ impl Node {
         }
     }
 
+    /// Returns how often this prefix is written if it is used only by the first row of each longer prefix, and all rows of
+    /// a longer prefix together take more than `seconds`.
+    ///
+    /// Such a row reads the longer prefix. The API does not say whether this also renews the shorter one inside it, so
+    /// the plan does not count on that.
+    fn turns_of_longer(&self, seconds: f64, rows_per_second: f64) -> f64 {
+        let of_longer = f64::from(self.most_of_longer);
+        let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;
+        if is_slow { f64::from(self.rows) / of_longer } else { 1.0 }
+    }
+
     fn is_too_short(&self) -> bool {
         f64::from(self.tokens) * ERROR < f64::from(self.least)
     }
@@ -288,7 +300,7 @@ impl Node {
     fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
         let rates = (setting.rates)(self.group as usize);
         let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };
-        let of = |lifetime| self.with(lifetime, rates, gap);
+        let of = |lifetime| self.with(lifetime, rates, gap, setting.rows_per_second);
         let choices = match setting.cache {
             PromptCache::Off => vec![plain],
             PromptCache::Auto => vec![of(Caching::FiveMinutes), of(Caching::Hour), plain],
@@ -298,7 +310,7 @@ impl Node {
         choices.into_iter().min_by(|one, other| one.cost.total_cmp(&other.cost)).unwrap_or(plain)
     }
 
-    fn with(&self, lifetime: Caching, rates: CacheRates, gap: f64) -> Choice {
+    fn with(&self, lifetime: Caching, rates: CacheRates, gap: f64, rows_per_second: f64) -> Choice {
         let rows = f64::from(self.rows);
         let (write, seconds) = match lifetime {
             Caching::Hour => (rates.write_1h, HOUR),
@@ -306,7 +318,7 @@ impl Node {
         };
         // If rows come at random, this is the share of the pauses that are longer than the lifetime.
         let missed = if gap > 0.0 { (-seconds / gap).exp() } else { 0.0 };
-        let writes = 1.0 + (rows - 1.0) * missed;
+        let writes = (1.0 + (rows - 1.0) * missed).max(self.turns_of_longer(seconds, rows_per_second));
         Choice { lifetime, writes, cost: write * writes + rates.read * (rows - writes) }
     }
 }
@@ -428,6 +440,19 @@ mod tests {
         assert_eq!(of(&ordered), (Some(Caching::FiveMinutes), true));
         assert_eq!(of(&slowest), (None, false));
         assert_eq!(slowest.unmarked[0].reason, UnmarkedReason::TooFarApart);
+    }
+
+    #[test]
+    fn a_prefix_that_is_not_used_while_a_longer_one_is_read_is_cached_for_longer() {
+        let rows = || (0..90).map(|number| row(&[(1, 2_000), (10 + number / 30, 4_000)]));
+        // The rows of a document take five seconds, five minutes, and more than an hour.
+        let lifetimes = [6.0, 0.1, 0.008].map(|rows_per_second| {
+            let plan = plan(&mut census(rows()), rows_per_second, PromptCache::Auto, false);
+            [1, 10].map(|id| plan.lifetime(PrefixId(id)).unwrap_or(Caching::None))
+        });
+
+        let (minutes, hour) = (Caching::FiveMinutes, Caching::Hour);
+        assert_eq!(lifetimes, [[minutes, minutes], [hour, minutes], [minutes, minutes]]);
     }
 
     #[test]

@@ -26,8 +26,8 @@ impl Survey {
         };
         // What can be read from the cache does not use the input limit. So the run is faster than without a cache.
         let setting = |rows_per_second| CacheSetting { cache, rows_per_second, can_be_ordered, rates: &rates };
-        let fast = self.prefixes.decide(&setting(f64::INFINITY));
-        let plan = self.prefixes.decide(&setting(rows_per_second(load, &fast, limits_of)));
+        let rate = rows_per_second(load, &self.prefixes.decide(&setting(f64::INFINITY)), limits_of);
+        let plan = self.prefixes.decide(&setting(rate));
         let rates: Vec<CacheRates> = (0..load.groups().len()).map(rates).collect();
         self.load.set_caching(&plan, &|group| rates[group]);
         self.caching = Arc::new(plan);
