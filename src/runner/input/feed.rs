@@ -137,7 +137,7 @@ impl Feeder<'_> {
         };
         let mut window = Window::new(cache);
         loop {
-            let read = pipe::next(&reads, !window.is_waiting());
+            let read = pipe::next(&reads, &mut window);
             let (mut all, mut is_over, mut failed) = (false, false, None);
             match read {
                 Ok(Some(Ok(read))) => {
