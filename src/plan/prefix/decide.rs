@@ -12,7 +12,7 @@ use std::hash::BuildHasherDefault;
 
 use super::super::seen::AsItIs;
 use super::census::{Node, PrefixCensus};
-use crate::domain::{Caching, PrefixId, PromptCache};
+use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
 /// An entry is used up to this many seconds after its last use. The API keeps it for 300 and 3,600 seconds. The rest is
 /// a reserve, because the API counts from the moment when the request arrives.
@@ -329,6 +329,28 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
+    /// Keeps the prefixes of a row that are marked, and sets how long each of them is cached.
+    pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
+        let are_own = prefixes.are_own();
+        prefixes.levels.retain_mut(|level| {
+            let chosen = self.lifetime(level.id);
+            level.lifetime = chosen.filter(|_| !are_own).unwrap_or(level.lifetime);
+            chosen.is_some()
+        });
+        // The longest prefixes matter most: they contain the others.
+        let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
+        prefixes.levels.drain(..extra);
+        if are_own {
+            return;
+        }
+        // A short prefix may be known for some of the rows of a longer one only.
+        let mut longest = Caching::None;
+        for level in prefixes.levels.iter_mut().rev() {
+            longest = longest.max(level.lifetime);
+            level.lifetime = longest;
+        }
+    }
+
     /// Returns whether nothing is cached.
     pub fn is_empty(&self) -> bool {
         self.chosen.is_empty()
@@ -348,7 +370,7 @@ impl CachePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Level, MarkPlace, Money, Prefixes};
+    use crate::domain::{Level, MarkPlace, Money};
 
     const LEAST: u32 = 1_024;
 
@@ -471,6 +493,23 @@ mod tests {
 
         assert_eq!(plan.lifetime(PrefixId(100)), Some(Caching::Hour), "its rows are ten minutes apart");
         assert_eq!(plan.lifetime(PrefixId(1)), Some(Caching::Hour));
+    }
+
+    #[test]
+    fn a_row_marks_no_prefix_for_longer_than_a_shorter_one_that_other_rows_do_not_have() {
+        // Ten minutes are between the rows with the longer prefix. The last two of them also have the shorter one.
+        let number = |at: u64| if at % 30 == 0 { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
+        let both = row(&[(1, 2_000), (2, 5_000)]);
+        let rows = (0..300).map(number).chain([both.clone(), both.clone()]);
+        let plan = plan(&mut census(rows), 0.05, PromptCache::Auto, false);
+        let lifetimes = [1, 2].map(|id| plan.lifetime(PrefixId(id)));
+
+        let mut marked = both;
+        plan.keep_chosen(&mut marked);
+
+        let (minutes, hour) = (Caching::FiveMinutes, Caching::Hour);
+        assert_eq!(lifetimes, [Some(minutes), Some(hour)]);
+        assert_eq!(marked.levels.iter().map(|level| level.lifetime).collect::<Vec<_>>(), [hour, hour]);
     }
 
     #[test]
