@@ -43,7 +43,8 @@ impl Scheduler {
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
         // A request without marks, such as a second one after a refusal, shows nothing about prefixes. Its row still
         // leads until the answer is complete.
-        if plan.marks.is_empty() {
+        // Some gateways report the usage only at the end of a stream.
+        if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
         let Some(entry) = flight.row_mut() else { return };
