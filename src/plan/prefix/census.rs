@@ -2,7 +2,7 @@
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
 //! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. For all others, only
-//! the shortest one of each row that no other row has is kept, as a hash ([`Seen`]): if nobody has that one, nobody has
+//! the shortest one of each row that no other row has is kept, as a hash ([`Met`]): if nobody has that one, nobody has
 //! a longer one.
 //!
 //! So a prefix is recognized as shared when its second row comes. At that moment, the longer prefixes of its first row
@@ -12,7 +12,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::super::seen::{AsItIs, Seen};
+use super::super::seen::AsItIs;
+use super::met::Met;
 use crate::domain::{Level, MarkPlace, Prefixes};
 
 /// For how many rows the longer prefixes are kept.
@@ -23,7 +24,7 @@ type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
 /// The prefixes that rows share.
 #[derive(Debug, Default)]
 pub struct PrefixCensus {
-    seen: Seen,
+    met: Met,
     pub(super) nodes: Map<Node>,
     recent: Map<(u32, Box<[Level]>)>,
 }
@@ -67,7 +68,7 @@ impl PrefixCensus {
                 continue;
             }
             let longer = &levels[at + 1..];
-            if self.seen.insert(id) {
+            if self.met.insert(id) {
                 if !longer.is_empty() {
                     if self.recent.len() >= RECENT {
                         self.recent.clear();
@@ -98,7 +99,7 @@ impl PrefixCensus {
 
     /// Frees the memory for prefixes that only one row has. After this, no row can be added.
     pub(super) fn keep_shared_only(&mut self) {
-        self.seen = Seen::default();
+        self.met = Met::default();
         self.recent = Map::default();
     }
 
@@ -115,6 +116,6 @@ impl PrefixCensus {
 
     /// Returns the number of different prefixes.
     pub(super) fn distinct(&self) -> usize {
-        self.seen.len()
+        self.met.len()
     }
 }

@@ -10,7 +10,7 @@
 //! API this means two rows for five minutes, and three rows for an hour, if they are sent within this time.
 //!
 //! Most prompts are shorter than any prefix that a model caches. For them nothing is computed and nothing is kept. For
-//! longer prompts, one hash of eight bytes is kept for each row, until another row has the same prefix.
+//! longer prompts, one hash of four bytes is kept for each row, until another row has the same prefix.
 //!
 //! The estimate of a prefix's length has an error. If it may be long enough, it is marked, and the first answer shows
 //! whether the API has cached it. A mark on a prefix that is too short changes nothing and costs nothing.
@@ -26,6 +26,7 @@ mod census;
 mod decide;
 mod finder;
 mod levels;
+mod met;
 mod stream;
 
 pub use census::PrefixCensus;
