@@ -172,12 +172,13 @@ fn planned(random: &mut Rng, catalog: &Arc<Catalog>) -> Option<(Planned, Vec<Str
     };
     let mut texts = Texts { random, start: if starts.is_empty() { String::new() } else { start_json } };
     let own = texts.members();
+    let more = match texts.chance(3) {
+        true => params(vec![("a\"é", format!("[1,{}2]", texts.blank())), ("top_k", "3".to_owned())]),
+        false => Params::default(),
+    };
     let defaults = RequestDefaults {
         system: texts.chance(5).then(|| text(texts.random, 600).0),
-        params: texts
-            .chance(3)
-            .then(|| params(vec![("a\"é", format!("[1,{}2]", texts.blank())), ("top_k", "3".to_owned())]))
-            .unwrap_or_default(),
+        params: more,
         ..RequestDefaults::default()
     };
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };

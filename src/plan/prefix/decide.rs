@@ -498,7 +498,7 @@ mod tests {
     #[test]
     fn a_row_marks_no_prefix_for_longer_than_a_shorter_one_that_other_rows_do_not_have() {
         // Ten minutes are between the rows with the longer prefix. The last two of them also have the shorter one.
-        let number = |at: u64| if at % 30 == 0 { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
+        let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
         let both = row(&[(1, 2_000), (2, 5_000)]);
         let rows = (0..300).map(number).chain([both.clone(), both.clone()]);
         let plan = plan(&mut census(rows), 0.05, PromptCache::Auto, false);
