@@ -1,6 +1,7 @@
-//! Rows of a pipe, read a little ahead, so that prefixes that they share are known before the first of them is sent.
+//! Reads the rows of a pipe a little ahead, so that a prefix that rows share is known before the first of these rows is
+//! sent.
 //!
-//! Only rows that may share a prefix wait, and only until [`ROWS`] rows or [`BYTES`] bytes were read behind them, or
+//! Only rows that may share a prefix wait. They wait until [`ROWS`] rows or [`BYTES`] bytes were read after them, or
 //! until nothing has come for [`IDLE`]. So a slow pipe delays a row by a tenth of a second.
 
 use std::collections::VecDeque;
@@ -14,16 +15,16 @@ use crate::source::SourceError;
 use super::incoming::Incoming;
 use super::reading::{Read, Reading};
 
-/// How many rows are read behind a row that waits.
+/// At most this many rows are read after a row that waits.
 const ROWS: usize = 512;
-/// How many bytes of rows are read behind a row that waits.
+/// At most this many bytes of rows are read after a row that waits.
 const BYTES: usize = 8 << 20;
-/// How long a row waits if nothing else comes.
+/// How long rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
-/// Rows between the threads.
+/// How many rows the channel between the reading thread and the feeding thread holds.
 const READ_AHEAD: usize = 64;
 
-/// The rows that were read and not passed on yet.
+/// The rows that were read and have not been passed on.
 pub(super) struct Window {
     census: StreamCensus,
     items: VecDeque<(Incoming, Option<Before>)>,
@@ -52,7 +53,7 @@ impl Window {
         self.items.push_back((item, before));
     }
 
-    /// Removes and returns the first item that needs not wait any longer. With `all`, no item waits.
+    /// Removes and returns the first item if it does not need to wait any longer. With `all`, no item waits.
     pub(super) fn pop(&mut self, all: bool) -> Option<Incoming> {
         let (_, before) = self.items.front()?;
         let is_full = self.items.len() > ROWS || self.bytes > BYTES;
@@ -68,7 +69,7 @@ impl Window {
     }
 }
 
-/// Keeps the prefixes of a row that are marked.
+/// Decides which prefixes of a row are marked, and removes the others.
 fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     let Some(prefixes) = planned.ask.prefixes.take() else { return };
     let mut prefixes = Prefixes::clone(&prefixes);
