@@ -1,4 +1,4 @@
-//! Whole runs with prompt caches on virtual time, in small. `benches/caching` plays the same workloads in full.
+//! Plays small workloads with prompt caches on virtual time. `benches/caching` plays the same workloads in full size.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,7 +22,7 @@ use cases::Size;
 use judge::Judged;
 
 #[test]
-fn every_workload_costs_hardly_more_than_its_cheapest_plan() {
+fn each_workload_costs_hardly_more_than_its_cheapest_plan() {
     let judged = judge_all();
 
     let missed: Vec<_> = judged
@@ -35,7 +35,7 @@ fn every_workload_costs_hardly_more_than_its_cheapest_plan() {
 }
 
 #[test]
-fn caching_never_costs_more_than_it_saves() {
+fn caching_costs_hardly_more_than_no_cache_even_with_broken_caches() {
     const SEEDS: u64 = 24;
     let played: Vec<_> = (1..=SEEDS).map(|seed| random::play(seed, 60)).collect();
 
@@ -53,7 +53,7 @@ fn caching_never_costs_more_than_it_saves() {
 }
 
 #[test]
-fn a_run_that_is_killed_while_the_cache_is_filled_loses_nothing_and_writes_each_prefix_once_more_at_most() {
+fn a_kill_while_prefixes_are_written_loses_no_row_and_repeats_each_write_at_most_once() {
     let killed: Vec<_> = (1..=10).map(kills::kill_once).collect();
 
     let too_many: Vec<_> = killed.iter().filter(|one| !one.holds()).collect();
