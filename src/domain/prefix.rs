@@ -88,7 +88,7 @@ pub enum MarkPlace {
 pub struct Level {
     /// Which prefix it is.
     pub id: PrefixId,
-    /// The estimated tokens of the prefix, with all that comes before its last block.
+    /// The estimated tokens of the whole prefix.
     pub tokens: u32,
     /// Where it ends.
     pub place: MarkPlace,

@@ -26,7 +26,8 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait for another row. Up to this number of them do not count as waiting rows.
+/// Rows behind gates (`gate`) wait for another row. At most this many of them are left out of the number of waiting
+/// rows.
 const MOST_BEHIND_GATES: usize = 8192;
 /// While an endpoint fails, the scheduler keeps this many rows ready to probe the endpoint. None of these rows has
 /// failed.

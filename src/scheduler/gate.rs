@@ -1,6 +1,6 @@
 //! Gates: each gate holds back rows until the prefix that they share is in the prompt cache.
 //!
-//! The first row with a prefix *leads*: its request is sent at once and writes the prefix to the cache. The other rows
+//! The first row with a prefix *leads*: its request is sent first and writes the prefix to the cache. The other rows
 //! with this prefix wait behind the *gate* of the prefix. They are not in the ready queues, so they delay no other row.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -210,7 +210,7 @@ impl Scheduler {
         true
     }
 
-    /// Makes a row lead nothing any more: see [`Scheduler::end_lead`].
+    /// If a row leads prefixes, ends its lead: see [`Scheduler::end_lead`].
     pub(super) fn give_up_lead(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) {
         let leads = std::mem::take(&mut entry.leads);
         if let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) {

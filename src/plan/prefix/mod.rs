@@ -10,7 +10,7 @@
 //! API, it saves money if two rows are sent within five minutes, or three rows within an hour.
 //!
 //! Most prompts are shorter than any prefix that a model caches. For these rows, nothing is computed and nothing is
-//! kept. For longer prompts, one hash of four bytes is kept for each row, until another row has the same prefix.
+//! kept. For longer prompts, one hash is kept for each row with a prefix of its own. It takes six to twelve bytes.
 //!
 //! The length of a prefix is an estimate. A prefix that may be long enough is marked, and the first answer shows
 //! whether the API has cached it. A mark on a prefix that is too short has no effect and costs nothing.

@@ -2,7 +2,8 @@
 //! sent.
 //!
 //! Only rows that may share a prefix wait. They wait until [`ROWS`] rows or [`BYTES`] bytes were read after them, or
-//! until nothing has come for [`IDLE`]. So a slow pipe delays a row by a tenth of a second.
+//! until nothing has come for [`IDLE`]. So if rows come with long pauses between them, each waits a tenth of a second.
+//! If rows come steadily, a row waits as long as the following [`ROWS`] rows take.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
