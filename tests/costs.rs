@@ -205,7 +205,8 @@ fn planner(catalog: &Arc<Catalog>) -> Planner {
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
 }
 
-/// Returns `None` for a request with too many cache marks, or with marks in the wrong order. The API refuses it.
+/// Plans a request. Returns `None` if it has too many cache marks, or marks in the wrong order: the API refuses such
+/// requests.
 fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
     let members: BTreeMap<Box<str>, Box<RawValue>> =
         serde_json::from_str(&body.to_string()).expect("a request is an object");

@@ -194,7 +194,7 @@ fn after_a_pause_longer_than_the_lifetime_a_row_leads_again() {
 }
 
 #[test]
-fn a_prefix_that_the_api_does_not_cache_holds_nobody_back() {
+fn no_row_waits_for_a_prefix_that_the_api_does_not_cache() {
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
@@ -306,9 +306,9 @@ struct SeveralEndpoints {
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// For each row in flight, its prefixes with their account, until its answer begins.
+    /// For each row in flight whose answer has not begun: its marked prefixes, with the account.
     unanswered: BTreeMap<u64, Vec<(String, PrefixId)>>,
-    /// The prefixes to which an answer has begun.
+    /// The prefixes of rows whose answers have begun.
     known: BTreeSet<(String, PrefixId)>,
     faults: f64,
     halts: f64,
@@ -396,7 +396,7 @@ impl World for SeveralEndpoints {
                 Verdict::Halt(HaltReason::Account(Failure::default()))
             }
             chance if chance < self.halts + self.faults => fault(false),
-            // If nearly nothing is read, the scheduler gives up the cache, and no row waits any more.
+            // Most answers read something: otherwise the scheduler would stop using the cache, and no row would wait.
             _ if rng.u8(0..8) > 0 => cached(&Usage { input_tokens: 20, cache_read_tokens: 40, ..written(40) }),
             _ => answer(100, 50),
         };

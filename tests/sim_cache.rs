@@ -1,4 +1,4 @@
-//! The prompt caching of the simulated API, seen from outside: bodies in, usage and bills out.
+//! Tests prompt caching in the simulated API from outside: each test sends bodies and looks at usage and bills.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use claude_batch::sim::presets;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// Its shortest cached prefix has 1,024 tokens, and it accepts thinking.
+/// This model caches prefixes from 1,024 tokens on, and it accepts thinking.
 const MODEL: &str = "claude-sonnet-4-6";
-/// Tokens of the long text: each `word` is a token.
+/// Tokens of the long text. Each of its words is one token.
 const LONG: u64 = 2_000;
 
 #[test]
@@ -309,7 +309,7 @@ struct Usage {
     uncached: u64,
 }
 
-/// A simulated API whose answers take no time. Each request comes a second after the one before.
+/// A simulated API whose answers take no time. Each request comes one second after the previous one.
 struct Api {
     model: Model,
     now: Instant,

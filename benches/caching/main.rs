@@ -1,11 +1,11 @@
-//! Measures what prompt caching costs and saves: plays whole runs on virtual time and compares them with the cheapest
+//! Measures what prompt caching costs and saves. Whole runs are played on virtual time and compared with the cheapest
 //! plan.
 //!
 //! `cargo bench --bench caching` prints the table of results and writes `benches/CACHING.md`. Arguments may follow
 //! `--`:
 //!
-//! - Names of workloads, or parts of names: only these run, and the page is not written. `random` and `kills` are names
-//!   too.
+//! - Names of workloads, or parts of names: only these workloads are played, and the page is not written. The names
+//!   `random` and `kills` stand for the random workloads and the killed runs.
 //! - `small=1` plays the small workloads of `tests/caching`, and the page is not written.
 //! - `seeds=N` and `kills=N` set the number of random workloads and of kills, and the page is not written.
 

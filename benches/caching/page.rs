@@ -1,4 +1,4 @@
-//! Writes the results as a page.
+//! Returns the results as the page `benches/CACHING.md`.
 
 use std::fmt::Write;
 
@@ -46,7 +46,7 @@ pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
         .replace("{MOST_OF_PLAIN}", &MOST_OF_PLAIN.to_string())
 }
 
-/// Returns the summary of the random workloads, and all that miss the bar.
+/// Returns the summary of the random workloads, and a line for each that misses its bar.
 pub fn of_random(random: &[Random]) -> String {
     let Some(worst) = random.iter().max_by(|one, other| one.of_plain.total_cmp(&other.of_plain)) else {
         return String::new();
@@ -83,7 +83,7 @@ pub fn of_random(random: &[Random]) -> String {
     text
 }
 
-/// Returns the summary of the killed runs, and all that miss the bar.
+/// Returns the summary of the killed runs, and a line for each that misses its bar.
 pub fn of_kills(killed: &[Killed]) -> String {
     if killed.is_empty() {
         return String::new();
@@ -112,31 +112,39 @@ pub fn of_kills(killed: &[Killed]) -> String {
 const HEAD: &str = "\
 # What prompt caching saves, and what it costs
 
-Written by `cargo bench --bench caching`. In each workload, the real survey, plan, feeder, scheduler and loop run against
-the simulated API, on virtual time. The simulated API counts and bills all tokens, and it shares no code with the plan.
+Written by `cargo bench --bench caching`. Each workload is a whole run on virtual time: the real survey, plan, feeder,
+scheduler and loop send the rows to the simulated API. The simulated API counts and bills all tokens, and it shares no
+code with the plan.
 
-*Of the cheapest* is the cost divided by the cost of the cheapest correct plan: each prefix that several rows share, and
-that is long enough for the model, is written once for five minutes and read by all other rows. It is computed from the
-tokens that the simulated API counts, and from its prices. *Of no cache* is the cost divided by the cost without
-caching. *Expected* is the number of cache entries that the cheapest plan writes. *Of a warm cache* is the time divided
-by the time of the same run on a cache that contains all prefixes from the start. *Of no prefixes* is the time divided
-by the time of the same rows without the prefixes that are cached: nothing is written, and no row waits. The bars: at most {MOST_COST} of the
-cheapest plan, at most {MOST_OF_PLAIN} of no cache, exactly as many writes as expected, and at most {MOST_TIME} of the time
-on a warm cache.
+*The cheapest plan* caches each prefix that several rows share and that is long enough for the model. The prefix is
+written once for five minutes, and read by all other rows. If it would expire too soon, it is written again, or written
+for an hour, whichever costs less. The cost of this plan is computed from the tokens that the simulated API counts, and
+from its prices.
+
+| column | meaning | bar |
+|---|---|---|
+| of the cheapest | the cost, divided by the cost of the cheapest plan | at most {MOST_COST} |
+| of no cache | the cost, divided by the cost without caching | at most {MOST_OF_PLAIN} |
+| writes, expected | cache entries that the run wrote, and that the cheapest plan writes | equal |
+| of a warm cache | the time, divided by the time of the same run on a cache that contains all prefixes from the start | at most {MOST_TIME} |
+| of no prefixes | the time, divided by the time of the same rows without the cached prefixes: nothing is written, and no row waits | |
+| without cache | the time without caching | |
+| 429s | requests that the API refused because of a limit | |
 
 ";
 
 const RANDOM: &str = "\
-Rows of several shapes and models, with prefixes around the shortest that the model caches, in groups of 1 to 50, in
-groups, in turn or shuffled, from files and pipes, with limits that are so slow that cache entries expire, and with
-caches that refuse marks, ignore them or lose entries. The bar: at most {MOST_OF_PLAIN} of the cost without a cache.
+The rows have several shapes and models, and their prefixes are about as long as the shortest prefix that the model
+caches. A group of 1 to 50 rows shares a prefix. The rows come in groups, in turn or shuffled, from files and pipes.
+Some limits are so slow that cache entries expire. Some caches refuse marks, ignore them or lose entries. The bar: at
+most {MOST_OF_PLAIN} of the cost without a cache.
 
-A server that loses entries is found out only when answers show it. By then, the first row of each prefix and some rows
-after it have paid for writes that nobody reads, a quarter of the price of their prefix each. So a small run with such a
-server misses the bar. The test in `tests/caching` allows 1.25 for these servers.
+Only the answers show that a server loses entries. By then, the first row of each prefix and some rows after it have
+paid for writes that nobody reads. Each such write costs a quarter of the price of the prefix in addition. So a small run
+with such a server misses the bar. The test in `tests/caching` allows 1.25 for these servers.
 ";
 
 const KILLS: &str = "\
-Each run is dropped at a random moment while prefixes are being written, and resumed after a pause of up to 400 seconds.
-The bar: no row is lost or answered twice, and each prefix is written at most once more.
+Each run is killed at a random moment while prefixes are being written, and resumed after a pause of up to 400 seconds.
+The bar: no row is lost, no row has two answers, and each prefix is written at most once more than without the kill.
 ";

@@ -136,8 +136,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Used for a model without a published figure. It is the lowest figure of any model: a prefix that turns out to be
-    /// too short costs nothing.
+    /// The length that is assumed for a model without a published figure. It is the lowest figure of any model. If it
+    /// is too low, nothing is lost: a mark on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
 
     /// Returns whether the catalog lists it as retired.

@@ -75,8 +75,8 @@ impl Prices {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
 
-    /// Returns the prices of a token that is written to the cache for five minutes, written for an hour, and read, as
-    /// shares of the price of plain input; `None` if plain input is free.
+    /// Returns three prices of a token, divided by the price of plain input: written to the cache for five minutes,
+    /// written for an hour, and read from it. Returns `None` if plain input is free.
     pub(crate) fn cache_rates(&self) -> Option<[f64; 3]> {
         let step = self.steps.first().filter(|step| step.input > Money::ZERO)?;
         Some(

@@ -426,7 +426,7 @@ pub struct Settings {
     /// When to stop.
     #[command(flatten)]
     pub money: MoneyArgs,
-    /// Answers that need not be paid for.
+    /// Flags that save paying for the same answer again.
     #[command(flatten)]
     pub reuse: ReuseArgs,
     /// What tokens cost.

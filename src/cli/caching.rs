@@ -1,4 +1,4 @@
-//! Says what is planned for the prompt cache: which requests get marks, and what this should save.
+//! The plan for the prompt cache, as text: which requests get cache marks (`cache_control`), and what this should save.
 
 use crate::catalog::{Catalog, Model};
 use crate::domain::{Caching, Money, PromptCache};
@@ -6,7 +6,7 @@ use crate::plan::{CachePlan, Load, Unmarked, UnmarkedReason};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// Returns the notes before a run. If no request gets a mark, there is a note only if the user asked for a lifetime.
+/// Returns the notes before a run. If no request gets a mark, there is a note only if the user chose a lifetime.
 pub(super) fn notes(survey: &Survey, setting: PromptCache, catalog: &Catalog) -> Vec<String> {
     let (caching, load) = (&survey.caching, &survey.load);
     let is_asked = matches!(setting, PromptCache::FiveMinutes | PromptCache::Hour);
@@ -25,7 +25,7 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, catalog: &Catalog) ->
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
 }
 
-/// Returns the note for rows from a pipe. It is not known before the run which of them share a prefix.
+/// Returns the note for rows from a pipe. Which of these rows share a prefix is not known before the run.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     (setting != PromptCache::Off).then(|| {
         "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \
@@ -52,7 +52,7 @@ pub(super) fn marks_words(caching: &CachePlan, to_send: u64) -> Option<String> {
     ))
 }
 
-/// Says that marked prefixes may be too short.
+/// Returns a text that says that marked prefixes may be too short; `None` if all are long enough.
 pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Option<String> {
     let example = caching.most_uncertain?;
     let (which, it) = match (caching.uncertain, caching.prefixes) {
@@ -63,24 +63,24 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
     };
     let minimum = minimum_words(&example, load, catalog);
     Some(format!(
-        "{which} may be too short, which the first answers show: {it} about {} tokens; {minimum}",
+        "{which} may be too short ({it} about {} tokens; {minimum}): the first answers will show this",
         count(example.tokens.into())
     ))
 }
 
-/// Returns from which length prefixes are cached, such as `claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from
+/// Returns the shortest length that models cache, such as `claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from
 /// 512`.
 fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     let name = model_of(left, load).unwrap_or("the model");
     if catalog.model(name).is_none() {
-        return format!("from which length {} caches is not known", escape(name));
+        return format!("the shortest length that {} caches is not known", escape(name));
     }
     let other = other_model(left, catalog);
     let other = other.map(|other| format!(", {} from {}", name_of(other), count(other.cache_min_tokens.into())));
     format!("{} caches from {}{}", escape(name), count(left.least.into()), other.unwrap_or_default())
 }
 
-/// Returns how long prefixes are kept.
+/// Returns how long the API is asked to keep prefixes.
 fn lifetime_words(caching: &CachePlan) -> &'static str {
     let wrote = |tokens: fn(&crate::plan::GroupCaching) -> f64| caching.groups.iter().any(|group| tokens(group) > 0.0);
     let is_hour = caching.groups.iter().any(|group| group.lifetime == Caching::Hour);
@@ -91,7 +91,7 @@ fn lifetime_words(caching: &CachePlan) -> &'static str {
     }
 }
 
-/// Says that rows are not read in the order of the input.
+/// Returns a text that says that rows are not read in the order of the input; `None` if they are.
 pub(super) fn order_words(caching: &CachePlan) -> Option<String> {
     caching.is_ordered.then(|| {
         "rows with the same prefix are sent one after the other, so that the prefix is used while it is cached"
@@ -99,7 +99,7 @@ pub(super) fn order_words(caching: &CachePlan) -> Option<String> {
     })
 }
 
-/// Says that some rows have marks of their own.
+/// Returns a text about rows that have marks of their own; `None` if there are none.
 pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     let rows = caching.own_rows;
     let words = if rows == 1 {
@@ -110,8 +110,8 @@ pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     (rows > 0).then(|| format!("{} {words} no others", count(rows)))
 }
 
-/// Returns what the prompts of the rows with a plan for the cache should cost, and what they would cost without it.
-/// `None` if nothing is saved, or no price is known.
+/// Returns two costs of the prompts in groups with marked prefixes: with the cache and without it. Returns `None` if
+/// nothing is saved, or if no price is known.
 fn prompts_cost(load: &Load) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);
     for group in load.groups() {
@@ -123,7 +123,7 @@ fn prompts_cost(load: &Load) -> Option<(Money, Money)> {
     (with < without).then(|| (Money::from_dollars(with), Money::from_dollars(without)))
 }
 
-/// Returns why prefixes that rows share are not marked: one text for each reason.
+/// Returns why some shared prefixes are not marked: one text for each reason.
 pub(super) fn unmarked_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Vec<String> {
     let of = |left: &Unmarked| {
         let share =
@@ -149,7 +149,7 @@ pub(super) fn unmarked_words(caching: &CachePlan, load: &Load, catalog: &Catalog
     caching.unmarked.iter().map(of).collect()
 }
 
-/// Returns the model whose rows have the prefix.
+/// Returns the model of the rows that have the prefix.
 pub(super) fn model_of<'a>(left: &Unmarked, load: &'a Load) -> Option<&'a str> {
     load.groups().get(left.group).map(|group| &*group.model)
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_for_a_missing_mark_has_the_length_and_the_minimum() {
+    fn the_reason_for_a_missing_mark_names_the_length_and_the_minimum() {
         let (catalog, load) = (Catalog::builtin(), load_tests::load([load_tests::row("Hi", "")].into_iter(), 0));
         let left = |reason, prefixes, tokens| Unmarked {
             reason,
@@ -234,13 +234,13 @@ mod tests {
         3 prefixes that 9,000 rows share are too short: the one that most rows share (6,000) has about 500 tokens; claude-haiku-4-5 caches from 4,096
         3 prefixes that 9,000 rows share are not worth a mark: their rows are too far apart in the input, so the cache would be written again and again (the one that most rows share (6,000) has about 9,000 tokens); sort the rows by prefix
         1 prefix that 9,000 rows share is not worth a mark: with this lifetime, writing costs more than so few rows save (it has about 9,000 tokens)
-        2 of the 5 prefixes may be too short, which the first answers show: the one that most rows share has about 4,500 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512
+        2 of the 5 prefixes may be too short (the one that most rows share has about 4,500 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512): the first answers will show this
         "
         );
     }
 
     #[test]
-    fn an_hour_that_was_asked_for_and_is_not_used_is_told() {
+    fn a_note_says_that_the_chosen_lifetime_is_not_used() {
         let mut survey = Survey::default();
         let catalog = Catalog::builtin();
         let told = |survey: &Survey, setting| notes(survey, setting, &catalog);

@@ -20,12 +20,12 @@ use crate::source::{Expanded, InputFormat, expand};
 
 /// The origin of runs with the simulator.
 const SIMULATOR: &str = "simulator";
-/// At most this many files of a folder are looked at.
+/// In a folder, at most this many files are looked at.
 const MOST_LOOKED_AT: usize = 10_000;
 /// A note names at most this many files.
 const MOST_SHOWN: usize = 3;
 
-/// The run that takes answers from other results.
+/// What matters of the run that takes answers from other results.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,
@@ -40,8 +40,8 @@ pub(super) struct Taker<'a> {
 /// Reads the results that the user named. Also returns notes about results that are not used.
 ///
 /// # Errors
-/// A path leads to no results, to the results of this run, to results that can't be used, or to a file that can't be
-/// read. The message names the path and says what to do.
+/// If a path leads to no results, only to results that can't be used, to the results of this run, or to a file that
+/// can't be read. The message names the path and says what to do.
 pub(super) fn read_stored(
     named: &[PathBuf],
     taker: &Taker<'_>,
@@ -62,7 +62,7 @@ pub(super) fn read_stored(
         files.extend(found.usable.into_iter().filter(|file| known.insert(whole(file))));
     }
     if files.len() > MOST_FILES {
-        bail!("--reuse: there are {} results files, and {MOST_FILES} can be used; name fewer", files.len());
+        bail!("--reuse: there are {} results files, but at most {MOST_FILES} can be used; name fewer", files.len());
     }
     let stored = StoredAnswers::read(&files, disk).map_err(|error| match error {
         JournalError::Foreign { path } => anyhow!("{} is not a results file of claude-batch", path.display()),
@@ -78,8 +78,8 @@ pub(super) fn read_stored(
     Ok((stored, notes))
 }
 
-/// If `--reuse` was typed before the inputs, it has taken their paths too. Then the last of its paths are inputs, as far
-/// as they are files without answers.
+/// Moves the inputs to their place if they were typed after `--reuse`, which takes all paths that follow. At the end of
+/// its paths, all files without answers are inputs.
 pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     let mut args = args.clone();
     let disk = RealDisk::new(Owners::Any);
@@ -94,13 +94,13 @@ pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
 
 /// Why the answers of a results file are not used.
 enum Unused {
-    /// They come from the simulator, by the run folder or by the name of the file.
+    /// The answers come from the simulator: the run folder or the name of the file says so.
     Simulated,
-    /// They are real, and the run is a rehearsal.
+    /// The answers are real, and the run is a rehearsal.
     Real(String),
-    /// They come from another server.
+    /// The answers come from another server.
     OtherServer(String),
-    /// It is not known where they come from.
+    /// It is not known where the answers come from.
     Unknown,
     /// The file must not be read.
     Refused(String),
@@ -143,7 +143,7 @@ impl Unused {
 #[derive(Default)]
 struct Found {
     usable: Vec<StoredFile>,
-    /// The files that are not used, and why.
+    /// The files that are not used, each with the reason.
     passed_over: Vec<(PathBuf, Unused)>,
 }
 
@@ -177,13 +177,13 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the file of a path that leads to one run.
+    /// Returns the results file for a path that names a single run.
     fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
         if disk.kind(path).map_err(DiskFailure::of("look at", path))? == Some(FileKind::Symlink) {
             bail!("it is a symbolic link, which could lead anywhere: name the file itself");
         }
         let Some(results) = find(path, disk)?.results else {
-            bail!("this run wrote its results to standard output; name the file that has them");
+            bail!("this run wrote its results to standard output; name the file that contains them");
         };
         if self.is_own(&results, disk) {
             bail!(
@@ -201,7 +201,7 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the results files among several files. Other files are left out.
+    /// Returns those of several files that are results files.
     fn several(&self, paths: &[PathBuf], none: &str, disk: &dyn Disk) -> Result<Found> {
         let mut found = Found::default();
         let mut has_own = false;
@@ -228,7 +228,9 @@ impl Taker<'_> {
         }
         match (found.usable.is_empty(), found.passed_over.first()) {
             (true, Some((path, why))) => bail!("{}: {}", path.display(), why.long(path, self.origin)),
-            (true, None) if has_own => bail!("there are only the results of this run, which it uses anyway"),
+            (true, None) if has_own => {
+                bail!("it leads only to the results of this run, and the run uses the answers in them anyway")
+            }
             (true, None) => bail!("{none}"),
             (false, _) => Ok(found),
         }
@@ -256,7 +258,7 @@ impl Taker<'_> {
 
     /// Returns which answers of a file can be used. If there are none, returns why.
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
-        // A manifest that can't be read says nothing.
+        // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
         let theirs = manifest.map(|manifest| manifest.origin).filter(|origin| !origin.is_empty());
         let is_rehearsal = self.origin == SIMULATOR;

@@ -44,7 +44,8 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Raises the highest cost of an answer, because the request is marked for the prompt cache for up to `lifetime`.
+    /// Raises the highest cost of an answer: the request is marked, and `lifetime` is the longest lifetime of its
+    /// marks.
     pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
         let [minutes, hour] = prefixes.extra_most;
         if let Some(expense) = &mut self.expense {

@@ -121,18 +121,19 @@ pub enum EventBody {
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
-        /// What it would have cost without a prompt cache; `None` if no token was written or read, or without a price.
+        /// What the row would have cost without a prompt cache; `None` if it wrote and read no cached tokens, or if the
+        /// model has no price.
         without_cache: Option<Money>,
         /// The time from the first send to the answer.
         latency: Duration,
     },
-    /// A row took its answer from another line, so nothing was sent for it. Its own line is on disk.
+    /// A row took its answer from another line, and nothing was sent for the row. Its own line is on disk.
     Taken {
         /// Where the answer was found.
         from: TakenFrom,
         /// How good the answer is.
         quality: Quality,
-        /// What the answer cost the row that was sent; zero if that is not known.
+        /// What the answer cost when it was paid for; zero if that is not known.
         saved: Money,
     },
     /// A row failed and is not tried again. Its line is on disk.

@@ -23,8 +23,8 @@ pub struct AttemptRecord {
     pub usage: Usage,
     /// The cost of this usage; `None` for a model without a price.
     pub cost: Option<Money>,
-    /// What the usage would have cost without a prompt cache; `None` if no token was written or read, or without a
-    /// price.
+    /// What the usage would have cost without a prompt cache; `None` if no cached tokens were written or read, or if
+    /// the model has no price.
     pub without_cache: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
@@ -112,8 +112,8 @@ impl Outcome {
         self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
     }
 
-    /// Returns what all attempts would have cost without a prompt cache; `None` if no attempt wrote or read a token, or
-    /// for a model without a price.
+    /// Returns what all attempts would have cost without a prompt cache; `None` if no attempt wrote or read cached
+    /// tokens, or if the model has no price.
     pub fn without_cache(&self) -> Option<Money> {
         if self.attempts.iter().all(|attempt| attempt.without_cache.is_none()) {
             return None;

@@ -1,10 +1,13 @@
 //! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask for it.
 //!
 //! A prefix is everything up to the end of a block, in the order in which the API reads a request: tools, system,
-//! messages. A mark on that block asks the API to keep the prefix. A later request with the same prefix and a mark at
-//! its end reads it at a tenth of the price or less, and without using the input limit.
+//! messages. A mark on that block asks the API to keep the prefix, as a cache entry. A later request with the same
+//! prefix and a mark at its end reads the entry. This costs a tenth of the price of plain input or less, and does not
+//! count against the input limit. A prefix of one request is also called a *level*: a request can have several, and
+//! each contains all shorter ones.
 //!
-//! Marks are not part of a row. They are inserted when its request is sent, so a key never depends on them.
+//! The marks that the program adds are not part of a row. They are inserted when the row's request is sent, so the key
+//! of a row never depends on them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +17,10 @@ use super::{Caching, Money};
 /// Whether and for how long shared prefixes are cached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptCache {
-    /// Where it saves money, for as long as is needed.
+    /// Where it saves money. The program chooses between five minutes and an hour.
     #[default]
     Auto,
-    /// Never. Marks in the rows themselves are still sent.
+    /// Never. Marks that are part of a row are still sent.
     Off,
     /// Where it saves money, for five minutes after the last use.
     FiveMinutes,
@@ -40,7 +43,7 @@ impl PromptCache {
     }
 }
 
-/// Identifies a prefix by a hash of its content and of everything else that a cache entry depends on. It is only valid
+/// Identifies a prefix: a hash of its content and of everything else that a cache entry depends on. It is valid only
 /// within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixId(pub u64);
@@ -56,15 +59,15 @@ impl fmt::Debug for PrefixId {
 pub enum MarkPlace {
     /// At the end of an object: a tool or a content block.
     Block {
-        /// The position of its closing brace.
+        /// The position of the closing brace.
         brace: u32,
     },
-    /// At the end of a text that is written as a plain string, with its quotation marks. The string becomes a list with
-    /// one text block, which means the same to the API.
+    /// At the end of a text that is written as a plain string. The string becomes a list with one text block, which
+    /// means the same to the API. The positions include the quotation marks.
     Text {
         /// Where the string begins.
         start: u32,
-        /// Where it ends.
+        /// Where the string ends.
         end: u32,
     },
     /// Inside a plain string. The string becomes a list of two text blocks, and the prefix ends with the first one.
@@ -76,11 +79,11 @@ pub enum MarkPlace {
         /// Where the string ends.
         end: u32,
     },
-    /// At a mark that the row itself has. Nothing is inserted.
+    /// At a mark that is part of the row. Nothing is inserted.
     Own,
 }
 
-/// A prefix of one request.
+/// A prefix of one request, and the place at which it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     /// Which prefix it is.
@@ -89,18 +92,18 @@ pub struct Level {
     pub tokens: u32,
     /// Where it ends.
     pub place: MarkPlace,
-    /// How long the API is asked to keep it.
+    /// How long the API is asked to keep the prefix.
     pub lifetime: Caching,
 }
 
 /// The prefixes of one request that may be cached, from the shortest to the longest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefixes {
-    /// At most [`Prefixes::MOST`] when the request is sent. The survey looks at more.
+    /// When the request is sent, at most [`Prefixes::MOST`]. In the survey, there can be more.
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// How much more an answer may cost at most if the request is marked for five minutes, and for an hour.
+    /// How much higher the highest cost of an answer is if the request is marked for five minutes, and for an hour.
     pub extra_most: [Money; 2],
 }
 
@@ -110,7 +113,7 @@ impl Prefixes {
     /// The largest number of marks in one request. Source: API documentation, "Prompt caching" (2026-08-22).
     pub const MOST_MARKS: usize = 4;
 
-    /// Returns whether the row itself has marks. Such a row gets no others.
+    /// Returns whether the marks are part of the row. Such a row gets no others.
     pub(crate) fn are_own(&self) -> bool {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }
@@ -121,7 +124,7 @@ impl Prefixes {
     }
 }
 
-/// The levels of a request that are marked when it is sent.
+/// Which levels of a request are marked when it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u16);
 
@@ -141,7 +144,7 @@ impl Marks {
         Self(self.0 | other.0)
     }
 
-    /// Returns whether a level is marked.
+    /// Returns whether the level at this position is marked.
     pub fn has(self, level: usize) -> bool {
         self.0 & 1 << level != 0
     }
@@ -162,7 +165,7 @@ impl Marks {
     }
 }
 
-/// The prefixes of a request that is sent, and which of them are marked.
+/// The prefixes of a request, and which of them are marked when it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
     /// The prefixes.

@@ -15,7 +15,8 @@ pub enum Reason {
     Ramp,
     /// A failing endpoint is being probed.
     Probe,
-    /// All remaining rows wait until another row has written the prefix that they share to the prompt cache.
+    /// Each remaining row shares a prefix with another row, and waits until that row has written the prefix to the
+    /// prompt cache.
     Gate,
     /// All remaining rows wait for their next try.
     Backoff,

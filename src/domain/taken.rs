@@ -1,4 +1,4 @@
-//! Answers that are taken from a line that exists already. Nothing is sent for them.
+//! Rows that take their answer from an existing line. Nothing is sent for these rows.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ pub struct StoredAnswer {
     pub label: String,
     /// The id of the run that wrote the line.
     pub run: String,
-    /// The answer. Its usage is zero, because nothing is paid for it again.
+    /// The answer. Its usage is zero, because it is not paid for again.
     pub message: Message,
     /// The model that answered; `None` if the line does not say.
     pub model: Option<Arc<str>>,
     /// The provider that answered; `None` if the line does not say.
     pub provider: Option<Arc<str>>,
-    /// Whether the request was sent alone or as part of a batch.
+    /// Whether the answered request was sent alone or as part of a batch.
     pub lane: Lane,
-    /// What the answer cost the row that was sent; zero if that is not known.
+    /// What the answer cost when it was paid for; zero if that is not known.
     pub cost: Money,
 }
 
@@ -52,11 +52,11 @@ impl Taken {
     }
 }
 
-/// Returns whether an id was made by the simulator: the id of a message (`msg_…`) or of a request (`req_…`).
+/// Returns whether the simulator made an id. The id is that of a message (`msg_…`) or of a request (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
-/// number is a serial number, which is small. An id of the API passes for one of these with a probability of about
-/// one in ten million.
+/// number is a serial number, which is small. The probability that an id of the API is taken for an id of the simulator
+/// is about one in ten million.
 pub(crate) fn is_simulated_id(id: &str) -> bool {
     const MOST_SERIALS: u64 = 1 << 40;
     let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };

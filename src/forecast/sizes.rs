@@ -123,7 +123,7 @@ impl<'a> Known<'a> {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
             (weight > 0.0).then(|| sum / weight)
         };
-        // Earlier answers may have been cached in another way than this run plans to.
+        // Earlier runs may have used the cache in another way, so what this run plans has priority.
         let planned = group.caching;
         let expected =
             |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);

@@ -123,7 +123,7 @@ pub struct Journal {
     results_end: u64,
     /// Where the line of the last answer of this run begins.
     last_result: u64,
-    /// The file for answers that may be needed again, if there is no results file.
+    /// If there is no results file: the file for answers that may be needed again.
     private: Option<PrivateFile>,
     /// Memory for a line that is made before it is appended.
     line: Vec<u8>,

@@ -4,8 +4,8 @@
 //! is read again and the whole key is compared. Two lines with the same key count once: the last of them, in the order
 //! of the files.
 //!
-//! The index has the form of the set of done rows ([`DoneSet`]), which is also a set of pairs of two numbers, and it is
-//! read in the same way.
+//! The index has the same form as the set of done rows ([`DoneSet`]): both are sets of pairs of numbers. The files are
+//! read in the same way, too.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::reading::{AnsweredRows, DoneSet, Line, Parsed, parse_result, parse_st
 use crate::domain::{JobKey, Quality, RowId, StoredAnswer};
 use crate::plan::{Repeats, half};
 
-/// The bits of a place that are the offset. The other bits are the number of the file.
+/// How many bits of a place are the offset of the line. The other bits are the number of the file.
 const OFFSET_BITS: u32 = 48;
 
 /// The most files that an index can have.
@@ -25,11 +25,11 @@ pub(crate) const MOST_FILES: usize = 1 << (64 - OFFSET_BITS);
 /// Which answers of a file can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usable {
-    /// Every answer that ended by itself. The file comes from the server of this run.
+    /// Every complete answer: neither truncated nor refused. The file comes from the server of this run.
     OwnServer,
-    /// Every answer that ended by itself and is not from the simulator. The file comes from another server.
+    /// Every complete answer that is not from the simulator. The file comes from another server.
     OtherServer,
-    /// Every answer that ended by itself and is from the simulator. It is not known where the file comes from.
+    /// Every complete answer that is from the simulator. It is not known where the file comes from.
     Simulated,
 }
 
@@ -48,7 +48,7 @@ pub struct StoredAnswers {
     places: DoneSet,
 }
 
-/// The pairs of one block of a file, and where the last line of the block ends.
+/// The pairs that were found in one block of a file, and where the last line of the block ends.
 #[derive(Default)]
 struct Found {
     pairs: Vec<RowId>,
@@ -76,8 +76,9 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the results file of this run: the answers of earlier runs to requests whose keys may occur again. Answers
-    /// of every quality count. `repeats` are the keys that occur more than once; `None` if they are not known.
+    /// Reads the answers that earlier runs wrote to the results file of this run, as far as their keys may occur again.
+    /// Truncated and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are
+    /// not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].
@@ -87,20 +88,20 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Returns whether there is probably an answer to the request with this key. A wrong result has a probability of
-    /// one in trillions.
+    /// Returns whether there is probably an answer to the request with this key. The probability that `true` is wrong
+    /// is one in trillions.
     pub(crate) fn contains(&self, key: JobKey) -> bool {
         self.place(key).is_some()
     }
 
-    /// Returns the offset of an answer to the request with this key, for an index of one file. The line must still be
-    /// compared with the whole key.
+    /// Returns where the line with the answer to this request begins, for an index of one file. The caller must compare
+    /// the whole key with that of the line.
     pub(crate) fn offset(&self, key: JobKey) -> Option<u64> {
         self.place(key).map(|(_, offset)| offset)
     }
 
-    /// Reads the answer to the request with this key; `None` if there is none, if it can't be read any more, or if it
-    /// did not end by itself.
+    /// Reads the answer to the request with this key; `None` if there is no answer, if it can't be read any more, or if
+    /// it is not complete.
     pub(crate) fn answer(&self, key: JobKey) -> Option<StoredAnswer> {
         let (file, offset) = self.place(key)?;
         let mut line = Vec::new();
@@ -162,7 +163,7 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // The file is known to belong to this program if it has records. If it has none, nothing is taken from it.
+        // A file with records is known to belong to this program. From a file without records, nothing is taken.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_did_not_end_by_itself_is_not_used() {
+    fn a_truncated_or_refused_answer_is_not_used() {
         let content = ["truncated", "refused", "unknown", "later"].into_iter().zip(0..);
         let content: String = content.map(|(quality, n)| line("a", n, "m", quality)).collect();
 
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_the_simulator_are_told_by_their_ids() {
+    fn answers_of_the_simulator_are_recognized_by_their_ids() {
         let content = line("real", 1, "msg_013Zva2CMHLNnXjNJJKqJ2EF", "ok")
             + &line("simulated", 2, "msg_015000000000000000000000", "ok");
 
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn of_its_own_results_a_run_takes_answers_of_every_quality_for_the_keys_that_repeat() {
+    fn from_its_own_results_a_run_takes_answers_of_every_quality_to_repeated_requests() {
         let disk = MemDisk::new();
         disk.put("own", (line("a", 1, "m", "truncated") + &line("b", 2, "m", "ok")).as_bytes());
         let mut census = crate::plan::RequestCensus::recognizing();

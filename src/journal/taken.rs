@@ -1,4 +1,4 @@
-//! Rows that take their answer from another line: their own lines, and where the answers of a run can be read again.
+//! Writes the lines of rows that take their answer from another line, and reads answers of this run back.
 //!
 //! With a results file, an answer is read back from that file. Without one, the answers that may be needed again are
 //! also written to a private file, which has no name and vanishes with the process.
@@ -13,7 +13,7 @@ use crate::domain::{Outcome, StoredAnswer, Taken};
 use crate::sink::{self, Log};
 
 impl Journal {
-    /// Appends the line of a row that takes its answer from another line. `now` is the time at which it takes it.
+    /// Appends the line of a row that takes its answer from another line. `now` is the time that the line gets.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -36,7 +36,7 @@ impl Journal {
     /// Makes the answer that was appended last readable. Returns its place.
     ///
     /// # Errors
-    /// The private file can't be written, or there is neither a results file nor a private file.
+    /// If the private file can't be written, or if there is neither a results file nor a private file.
     pub(crate) fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, JournalError> {
         if self.outputs.results.is_some() {
             return Ok(self.last_result);

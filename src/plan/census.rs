@@ -53,16 +53,16 @@ impl Repeats {
     }
 }
 
-/// Finds the rows whose request is equal to that of another row.
+/// Finds rows whose request is equal to that of an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
-    /// Counts such rows at the end. This needs eight bytes for each row.
+    /// Counts these rows when all rows are known. This needs eight bytes for each row.
     Counting(Vec<u64>),
-    /// Recognizes such rows at once. This needs up to 16 bytes for each row.
+    /// Recognizes these rows when they are added. This needs up to 16 bytes for each row.
     Recognizing {
         /// The requests so far.
         seen: Seen,
-        /// The requests that came again.
+        /// The requests of more than one row.
         again: Vec<u64>,
     },
 }

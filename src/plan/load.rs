@@ -63,7 +63,7 @@ pub struct Group {
     pub max_tokens: u64,
     /// The highest cost of one paid answer to each row.
     pub most: Money,
-    /// How much higher it is if all rows are marked that may be, for five minutes and for an hour.
+    /// How much higher `most` is if all rows that can be marked are marked, for five minutes and for an hour.
     pub extra_most: [Money; 2],
     /// What is expected of the prompt cache; `None` if nothing is planned.
     pub caching: Option<CachedShares>,
@@ -72,11 +72,12 @@ pub struct Group {
 /// What is expected of the prompt cache for the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The part of the input that counts against the input limit, from 0 to 1: everything that is not read.
+    /// The share of the input tokens that count against the input limit, from 0 to 1: all that are not read from the
+    /// cache.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
-    /// How much higher the highest cost is because of the marks. It is part of [`Group::most`].
+    /// How much the marks raise the highest cost. [`Group::most`] includes this.
     pub extra_most: Money,
 }
 
@@ -187,8 +188,9 @@ impl Load {
         group
     }
 
-    /// Sets what is expected of the prompt cache. `rates` are the prices of a group. Nothing is set for groups without
-    /// a planned mark. Their rows may have marks of their own, so the intervals of their cost include the cached cost.
+    /// Sets what is expected of the prompt cache. `rates` returns the prices for the group at a position. Groups
+    /// without a planned mark are not changed: their rows may have marks of their own, and the interval of their cost
+    /// includes the cost with a cache.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         for (at, (group, cached)) in self.groups.iter_mut().zip(&plan.groups).enumerate() {
             if cached.lifetime == Caching::None {
@@ -211,9 +213,9 @@ impl Load {
         }
     }
 
-    /// Returns the same rows without a prompt cache.
+    /// Returns the load as it would be without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
-        // Earlier answers may have been cached. So the shares are set, and not taken from earlier answers.
+        // Without these shares, a forecast would take them from earlier answers, which may have used a cache.
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let of = |group: &Group| Group {
             most: group.most.less(group.caching.map_or(Money::ZERO, |planned| planned.extra_most)),

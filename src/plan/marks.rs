@@ -1,9 +1,10 @@
-//! Checks the cache marks (`cache_control`) that a request has itself.
+//! Checks the cache marks (`cache_control`) that are part of a row's request.
 //!
 //! The API refuses a request with more than four marks, and a request in which a mark for an hour comes after a mark
-//! for five minutes. Only marks that the API certainly counts are counted here: those of tools, of blocks of the system
-//! prompt, of content blocks, and of the blocks inside a tool result. A mark at the top level makes the API mark the
-//! last block. It counts as a mark, but its place is not known, so its lifetime is not checked.
+//! for five minutes. This module counts only marks that the API certainly counts: those on tools, on blocks of the
+//! system prompt, on content blocks, and on blocks inside a tool result. A mark at the top level of the request makes
+//! the API mark the last block. It is counted too. Its lifetime is not checked, because the place of the mark is not
+//! known.
 //!
 //! Source: API documentation, "Prompt caching" (2026-09).
 
@@ -18,7 +19,7 @@ use crate::domain::{Caching, Merged};
 /// How many marks a request can have.
 const MOST_MARKS: usize = 4;
 
-/// The deepest level of content: a block inside a tool result.
+/// How deep lists of blocks are read: 2 includes the blocks inside a tool result.
 const MOST_DEPTH: u32 = 2;
 
 /// Checks the number and the order of the marks.
@@ -49,7 +50,7 @@ pub(super) fn check(params: Merged<'_>, caching: Caching) -> Result<(), Fault> {
     }
 }
 
-/// A mark, with its lifetime if it has one that is known.
+/// A mark. Its lifetime is `None` if it is not a known one.
 struct Mark {
     place: Place,
     lifetime: Option<Caching>,
@@ -83,7 +84,7 @@ impl Marks {
     fn of(params: Merged<'_>) -> Self {
         let mut marks = Self::default();
         let value = |name: &str| Cursor::new(params.get(name).unwrap_or("null").as_bytes());
-        // A value that can't be read has no mark that certainly counts.
+        // In a value that can't be read, no mark certainly counts.
         let _ = marks.list(&mut value("tools"), MOST_DEPTH - 1, &Place::Tool);
         let _ = marks.list(&mut value("system"), MOST_DEPTH - 1, &Place::System);
         let _ = marks.messages(&mut value("messages"));
@@ -101,7 +102,7 @@ impl Marks {
         })
     }
 
-    /// Finds the marks of a list of tools or blocks. `depth` is how many levels of lists are read.
+    /// Finds the marks of a list of tools or blocks. `depth` is how deep lists inside lists are read.
     fn list(&mut self, cursor: &mut Cursor<'_>, depth: u32, place: &dyn Fn(usize) -> Place) -> Option<()> {
         let mut number = 0;
         array(cursor, |cursor| {
@@ -127,7 +128,8 @@ impl Marks {
     }
 }
 
-/// Reads a mark. Returns `None` if it is no mark, and a mark without a lifetime if its lifetime is not known.
+/// Reads a mark and returns its lifetime: `None` if the value is not a mark, and `Some(None)` if the lifetime is not
+/// known.
 fn read(mark: &[u8]) -> Option<Option<Caching>> {
     #[derive(Deserialize)]
     struct Control<'a> {

@@ -46,7 +46,7 @@ pub(super) struct Known {
     pub family: TokenizerFamily,
     /// The hidden prompt that is added when a request has tools.
     pub tool_prompt: ToolPrompt,
-    /// The shortest prefix that the prompt cache keeps, in tokens.
+    /// The shortest prefix that the prompt cache keeps for this model, in tokens.
     pub cache_min_tokens: u32,
     /// Its pools at standard and at fast speed.
     pools: [Arc<PoolId>; 2],

@@ -129,13 +129,13 @@ impl Planner {
         }
     }
 
-    /// Makes the planner find the prefixes of each row that may be cached. It is for a first pass over the input.
+    /// Makes the planner find all prefixes of each row that may be cached. Used for the survey of the input.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self
     }
 
-    /// Makes the planner add those prefixes to each row that the plan chose.
+    /// Makes the planner find only the prefixes that are marked by `plan`. Used for the run.
     pub fn with_caching(mut self, plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_run(plan, fixed_starts);
         self

@@ -6,7 +6,7 @@ use super::models::Known;
 use crate::catalog::Prices;
 use crate::domain::{Caching, Expense, Interval, Merged, Money, Terms, Usage, UsageBound};
 
-/// What the cost of an answer is computed from, except for how its prompt is cached.
+/// All that the cost of an answer depends on, except how the prompt is cached.
 pub(super) struct Pricing<'a> {
     prices: &'a Prices,
     terms: Terms,
@@ -29,12 +29,13 @@ impl<'a> Pricing<'a> {
         Some(Self { prices, terms, bound, known, tokens: estimate.tokens })
     }
 
-    /// Returns the expected and the highest cost of an answer, if its prompt is cached for up to `caching`.
+    /// Returns the expected and the highest cost of an answer. `caching` is the longest lifetime of the marks in the
+    /// request.
     pub(super) fn expense(&self, caching: Caching) -> Expense {
         let Self { prices, terms, tokens, .. } = *self;
         let most = self.most(caching);
-        // How the API may read the prompt: without a cache, or, if the request has cache marks, from a cache or to a
-        // cache.
+        // What may happen to the tokens of the prompt: they are plain input, or, if the request has cache marks, they
+        // are read from the cache or written to it.
         let ways: &[fn(u64) -> Usage] = match caching {
             Caching::None => &[uncached],
             Caching::FiveMinutes => &[uncached, from_cache, to_cache_for_minutes],
@@ -49,7 +50,7 @@ impl<'a> Pricing<'a> {
         Expense { input, output_token, most }
     }
 
-    /// Returns the highest cost of an answer, if its prompt is cached for up to `caching`.
+    /// Returns the highest cost of an answer. `caching` is the longest lifetime of the marks in the request.
     pub(super) fn most(&self, caching: Caching) -> Money {
         let usage = UsageBound { caching: self.bound.usage.caching.max(caching), ..self.bound.usage };
         let others = match self.bound.may_fall_back {

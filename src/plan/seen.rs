@@ -38,7 +38,7 @@ impl Seen {
     }
 }
 
-/// A number for each of many 64-bit hashes. Like [`Seen`], it grows in small steps.
+/// A map from 64-bit hashes to numbers. Like [`Seen`], it grows in small steps.
 #[derive(Debug)]
 pub(crate) struct NumberOf(Vec<HashMap<u64, u64, BuildHasherDefault<AsItIs>>>);
 

@@ -78,33 +78,34 @@ pub(super) struct Walk<'s> {
     pub caching: Caching,
     /// Whether the API accepts a mark on the text or block that was read last.
     can_be_marked: bool,
-    /// The blocks at whose end a prefix may end, in the order of the members; `None` if they are not wanted.
+    /// The parts of the prompt, in the order of the members in the JSON text; `None` if they are not wanted.
     pub parts: Option<Vec<Part>>,
 }
 
-/// A part of the prompt at whose end a cached prefix may end: all tools, a text, or a content block.
+/// A part of the prompt: all tools, a text, or a content block. A cached prefix can end after a part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub section: Section,
-    /// Where it is, in bytes of its member's value.
+    /// Where the part begins and ends, in bytes of the value of its member.
     pub start: usize,
     pub end: usize,
-    /// The position of the brace before which a mark goes; `None` for a text that is written as a plain string.
+    /// The position of the closing brace: a mark is inserted before it. `None` for a text that is written as a plain
+    /// string.
     pub brace: Option<usize>,
-    /// Its tokens, in thousandths.
+    /// The tokens of the part, in thousandths.
     pub weight: u64,
-    /// Whether the API accepts a mark on it.
+    /// Whether the API accepts a mark on the part.
     pub can_be_marked: bool,
-    /// How long a mark of its own asks to cache it.
+    /// The lifetime of the mark that the part itself has, if any.
     pub own_mark: Caching,
 }
 
-/// The place of a part in the prompt. The order is the one in which the API reads a request.
+/// The section of the prompt to which a part belongs. Sections are ordered as the API reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Section {
     Tools,
     System,
-    /// A message, with its number from 0 and the first letter of its role.
+    /// A message: its number from 0, and the first letter of its role.
     Message(u32, u8),
 }
 
@@ -250,7 +251,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Reads a text or a content block, and notes it as a part.
+    /// Reads a text or a content block, and adds it as a part.
     fn part(&mut self, cursor: &mut Cursor<'_>, section: Section, depth: u32) -> Option<()> {
         if self.parts.is_none() {
             return self.content(cursor, depth);

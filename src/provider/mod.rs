@@ -66,8 +66,8 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
-    /// Returns the usage that the reply has reported before its end; `None` if it has not reported any yet. When the usage
-    /// is there, the response has begun, so the prompt cache can be read.
+    /// Returns the usage that the reply has reported before its end; `None` if it has not reported any yet. Once it
+    /// has, the response has begun, and other requests can read the prefixes that this one wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }
@@ -88,8 +88,8 @@ pub trait Decoder: Send {
 
 /// An API that answers requests with messages.
 pub trait Provider: Send + Sync + 'static {
-    /// Returns the request in the form in which it is sent over `route`. `marked` says where it is marked for the prompt
-    /// cache. With `stream`, the request asks for a stream of events.
+    /// Returns the request in the form in which it is sent over `route`. `marked` has the places of its cache marks.
+    /// With `stream`, the request asks for a stream of events.
     fn encode(&self, request: &Request, marked: Option<&Marked>, route: &Arc<PoolId>, stream: bool) -> WireRequest;
 
     /// Returns the facts in a head. `now` returns wall-clock time, for dates in headers.

@@ -5,7 +5,7 @@
 //! | what happened | advice |
 //! |---|---|
 //! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
-//! | a limit on tokens slowed the run down | shorter prompts, or prompts that share their beginning, or shorter answers; otherwise a higher tier |
+//! | a limit on tokens slowed the run down | shorter prompts, prompts that share more of their beginning, or shorter answers; otherwise a higher tier |
 //! | requests were refused or delayed, but on average the run used little of its limits | a steadier rate |
 //! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
 //! | the run waited for any other reason | what helps against that reason |
@@ -75,7 +75,7 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
         Reason::Gate => {
-            "fewer prefixes: rows waited until theirs was in the cache; --prompt-cache off does not wait, but costs more"
+            "fewer different prefixes: rows waited until theirs were in the cache; --prompt-cache off avoids this, but costs more"
                 .to_owned()
         }
         Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),

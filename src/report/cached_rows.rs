@@ -2,7 +2,7 @@
 
 use crate::domain::Money;
 
-/// The money of the rows that used the cache.
+/// What the rows that used the cache cost, and what they would have cost without it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CachedRows {
     /// What these rows cost.

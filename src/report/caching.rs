@@ -14,19 +14,18 @@ pub(crate) struct CacheUse {
     pub written_5m: u64,
     /// Tokens written for an hour.
     pub written_1h: u64,
-    /// What all rows cost, and what they would have cost without a cache; `None` if no price is known for the rows that
-    /// used the cache.
+    /// What all rows cost, and what they would have cost without a cache; `None` if the rows that used the cache have
+    /// no known price.
     pub money: Option<(Money, Money)>,
 }
 
 impl CacheUse {
-    /// Returns the tokens written, for any time.
+    /// Returns the tokens written, for both lifetimes.
     pub(crate) fn written(&self) -> u64 {
         self.written_5m.saturating_add(self.written_1h)
     }
 
-    /// Returns the share of the cached tokens that were read, from 0 to 1. The cached tokens are those that were read or
-    /// written.
+    /// Returns the tokens read, divided by the tokens read or written: from 0 to 1.
     pub(crate) fn hit_rate(&self) -> f64 {
         self.read as f64 / self.read.saturating_add(self.written()).max(1) as f64
     }
@@ -36,7 +35,7 @@ impl CacheUse {
         self.money.map(|(spent, without)| without.dollars() - spent.dollars())
     }
 
-    /// Returns the use in words, such as `12,300,000 tokens read, 40,000 written (hit rate 99%); saved $36.10 of
+    /// Returns the use as text, such as `12,300,000 tokens read, 40,000 written (hit rate 99%); saved $36.10 of
     /// $41.20`.
     pub(super) fn words(&self) -> String {
         let written = match (self.written_5m, self.written_1h) {

@@ -92,8 +92,8 @@ impl Stats {
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
     }
 
-    /// Returns how many rows are left. If rows take their answer from other lines, and there is a forecast, only the rows
-    /// that will be sent count: the others need no time.
+    /// Returns how many rows are left. Rows that take their answer from another line need no time, so they are left out
+    /// if there is a forecast.
     fn remaining_to_send(&self) -> Option<u64> {
         let left = self.remaining()?;
         let Some(forecast) = self.forecast.filter(|_| self.taken.rows() > 0) else { return Some(left) };

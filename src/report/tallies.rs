@@ -69,7 +69,7 @@ pub struct TakenRows {
     pub copied: u64,
     /// Rows with an answer of an earlier run.
     pub reused: u64,
-    /// What these answers cost the rows that were sent. Answers of unknown cost are left out.
+    /// What these answers cost when they were paid for. Answers of unknown cost are left out.
     pub saved: Money,
 }
 
@@ -88,7 +88,7 @@ impl TakenRows {
         self.copied + self.reused
     }
 
-    /// Returns the counts in words, such as `3,000 copied from equal rows, 200 reused; saved about $1.20`; `None` if
+    /// Returns the counts as text, such as `3,000 copied from equal rows, 200 reused; saved about $1.20`; `None` if
     /// there is no such row.
     pub(crate) fn words(&self) -> Option<String> {
         let copied = (self.copied > 0).then(|| format!("{} copied from equal rows", count(self.copied)));
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_that_took_their_answer_are_counted_by_its_source() {
+    fn rows_that_took_an_answer_are_counted_by_where_it_came_from() {
         let mut taken = TakenRows::default();
         assert_eq!(taken.words(), None);
 

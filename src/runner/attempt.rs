@@ -28,7 +28,7 @@ pub(super) struct Report {
     pub(super) ticket: Ticket,
     /// The head, which is reported once for each response.
     pub(super) head: Option<Head>,
-    /// The usage that the beginning of the response reports. It is reported only if other rows wait for it.
+    /// The response has begun and reports this usage. The event is sent only if other rows wait for it.
     pub(super) begun: Option<Usage>,
     /// The end of the attempt, which is reported exactly once, even if the task is aborted or panics.
     pub(super) end: Option<End>,
@@ -56,7 +56,7 @@ pub(super) struct Attempt<T> {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) clock: RunClock,
     pub(super) request: Request,
-    /// Where the request is marked for the prompt cache.
+    /// The places of the cache marks in the request.
     pub(super) marked: Option<Marked>,
     /// Whether other rows wait until the response has begun.
     pub(super) is_awaited: bool,

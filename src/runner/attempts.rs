@@ -35,9 +35,8 @@ impl<T: Transport> Attempts<T> {
         Self { transport, provider, clock, reports, memory: Arc::default(), tasks: Vec::new() }
     }
 
-    /// Sends the request of `ask`. Its end is reported, whatever happens to the task.
-    /// `marked` says where it is marked for the prompt cache. `is_awaited` says whether other rows wait until the response
-    /// has begun.
+    /// Sends the request of `ask`. Its end is reported, whatever happens to the task. `marked` has the places of its
+    /// cache marks. `is_awaited` says whether other rows wait until the response has begun.
     pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, marked: Option<Marked>, is_awaited: bool, stream: bool) {
         let attempt = Attempt {
             transport: Arc::clone(&self.transport),

@@ -1,7 +1,7 @@
 //! Copies answers for rows with equal requests, and writes the lines of rows that take their answer from another line.
 //!
-//! [`EqualRows`] decides which rows wait. An answer is copied only after its line was passed to the operating system,
-//! because it is read back from there. While too many lines wait for the disk, nothing is copied.
+//! [`EqualRows`] decides which rows wait. An answer is read back from its line, so it is copied only after the line was
+//! passed to the operating system. While too many lines wait for the disk, nothing is copied.
 
 use super::equal::EqualRows;
 use super::ledger::Ledger;
@@ -22,7 +22,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Copies the answers that can be copied, and sends the rows that have become leaders.
+    /// Copies the answers that can be copied, and sends rows that have become leaders: the next row with the same
+    /// request must be sent, because the last one got no answer.
     pub(super) fn serve_equal_rows(&mut self) {
         if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
             self.copy_due();
@@ -30,13 +31,13 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Returns whether the run must go on although nothing is left to send: rows still wait for their answer. If the run
-    /// has been halted, these rows are pending.
+    /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
+    /// run does not wait for them: they are pending.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         self.scheduler.halted().is_none() && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
-    /// Notes the end of a row whose line was just written.
+    /// If other rows wait for this row, handles its end. Its line was just written.
     pub(super) fn note_end_of_leader(&mut self, outcome: &Outcome) {
         let key = outcome.job.key;
         let Some(equal) = self.equal.as_mut().filter(|equal| equal.leads(key)) else { return };
@@ -53,7 +54,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Keeps the rows that wait here for a later run.
+    /// Leaves the rows that wait for an equal row to a later run.
     pub(super) fn keep_equal_rows(&mut self) {
         for planned in self.equal.take().into_iter().flat_map(EqualRows::into_rows) {
             self.keep(planned);
@@ -87,7 +88,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // Two keys agree in the half that is kept, or the line can't be read any more.
+                // Either the line belongs to another key with the same half, or it can't be read any more.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.scheduler.offer(planned, self.clock.now());
@@ -97,7 +98,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Sends the rows that have become leaders. If a row can't be sent, the next row of its key leads at once.
+    /// Sends the rows that have become leaders. If a row can't be sent, the next row with its key becomes the leader at
+    /// once.
     fn send_freed(&mut self) {
         while let Some(planned) = self.equal.as_mut().and_then(EqualRows::next_freed) {
             self.scheduler.offer(planned, self.clock.now());

@@ -1,12 +1,12 @@
 //! Rows with equal requests (`--dedupe`): one of them is sent, and the others copy its answer.
 //!
-//! The first of several equal rows is the *leader*: it goes to the scheduler, and equal rows that come while it is on
-//! its way are parked here. What happens to them depends on the end of the leader:
-//! - It has an answer. Its line is written, and then the parked rows copy the answer. Only the place of the line is
-//!   kept, so a row that comes later copies the answer too: it is read back.
-//! - It has failed, or it is left for a later run. The next parked row becomes the leader.
+//! The first of several equal rows is the *leader*: it goes to the scheduler. Equal rows that come before it ends are
+//! *parked*: they wait in this module. What happens to them depends on how the leader ends:
+//! - The leader has an answer. Its line is written, and then the parked rows copy the answer. The place of the line is
+//!   kept, so an equal row that comes later also reads the answer back and copies it.
+//! - The leader has failed, or it is left for a later run. The next parked row becomes the leader.
 //!
-//! A run does not end while rows wait here. When a run is halted, the rows that wait here are pending like all others.
+//! A run does not end while rows are parked. When a run is halted, parked rows are pending like all others.
 //!
 //! Rows are compared by their keys. Half of a key is kept for each answer. Before an answer is copied, the whole key is
 //! compared with that of the line. If it differs, the row is sent.
@@ -17,8 +17,8 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// When this many rows wait here, the loop accepts no more rows. If all rows are equal, this many rows copy the first
-/// answer at once.
+/// The largest number of parked rows. With this number, the loop accepts no more rows. If all rows are equal, this many
+/// rows copy the first answer at once.
 const MOST_ROWS: usize = 10_000;
 /// The same limit in bytes of rows.
 const MOST_BYTES: usize = 16 << 20;
@@ -34,11 +34,11 @@ pub struct EqualRows {
     places: NumberOf,
     /// The keys of the leaders, and the rows that wait for each of them.
     leaders: HashMap<JobKey, VecDeque<Planned>>,
-    /// Rows that can copy the answer at a place.
+    /// Rows that can copy an answer, each with the place of the answer.
     due: VecDeque<(Planned, u64)>,
     /// Rows that have become leaders and go to the scheduler next.
     freed: VecDeque<Planned>,
-    /// The number of rows that wait here, and their bytes.
+    /// The number of rows in this struct, and their bytes.
     rows: usize,
     bytes: usize,
     /// The answer that was copied last, and its place.
@@ -48,8 +48,8 @@ pub struct EqualRows {
 }
 
 impl EqualRows {
-    /// Begins without rows. `repeats` are the keys that several rows have; `None` if they are not known. `earlier` are
-    /// the answers that earlier runs wrote to the same results file.
+    /// Returns a value without rows. `repeats` are the keys that several rows have; `None` if they are not known.
+    /// `earlier` are the answers that earlier runs wrote to the same results file.
     pub fn new(repeats: Option<Repeats>, earlier: Option<StoredAnswers>) -> Self {
         Self { repeats, earlier, ..Self::default() }
     }
@@ -86,14 +86,14 @@ impl EqualRows {
         self.places.get(half(key)).or_else(|| self.earlier.as_ref()?.offset(key))
     }
 
-    /// The leader of a key has an answer, which can be read at `place`.
+    /// Notes that the leader of a key has an answer, which can be read at `place`.
     pub(super) fn on_answer(&mut self, key: JobKey, place: u64) {
         let Some(parked) = self.leaders.remove(&key) else { return };
         self.places.set(half(key), place);
         self.due.extend(parked.into_iter().map(|planned| (planned, place)));
     }
 
-    /// The leader of a key has ended without an answer. The next row leads.
+    /// Notes that the leader of a key has ended without an answer. The next row becomes the leader.
     pub(super) fn on_end(&mut self, key: JobKey) {
         let Some(mut parked) = self.leaders.remove(&key) else { return };
         if let Some(next) = parked.pop_front() {
@@ -102,7 +102,7 @@ impl EqualRows {
         }
     }
 
-    /// Returns whether a row with this key is on its way.
+    /// Returns whether a key has a leader: a row that was sent and has not ended.
     pub(super) fn leads(&self, key: JobKey) -> bool {
         self.leaders.contains_key(&key)
     }
@@ -136,17 +136,17 @@ impl EqualRows {
         self.bytes -= planned.bytes();
     }
 
-    /// Returns whether no more rows should come.
+    /// Returns whether no more rows should be accepted.
     pub(super) fn is_full(&self) -> bool {
         self.rows >= MOST_ROWS || self.bytes >= MOST_BYTES
     }
 
-    /// Returns whether no row waits here.
+    /// Returns whether no row is left here.
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Returns all rows that wait here.
+    /// Returns all rows that are left here.
     pub(super) fn into_rows(self) -> impl Iterator<Item = Planned> {
         let parked = self.leaders.into_values().flatten();
         self.due.into_iter().map(|(planned, _)| planned).chain(self.freed).chain(parked)

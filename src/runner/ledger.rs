@@ -55,7 +55,7 @@ pub trait Ledger {
     /// Makes the answer that was written last readable, so that equal rows can copy it. Returns its place.
     ///
     /// # Errors
-    /// Why the answer can't be read again.
+    /// The reason why the answer can't be read again, as text.
     fn keep_answer(&mut self, _outcome: &Outcome) -> Result<u64, String> {
         Err("no answer is kept".to_owned())
     }

@@ -16,7 +16,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.is_input_open && has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Moves rows from the channel to the scheduler, as long as the loop wants rows. Then copies the answers that can be
+    /// Moves rows from the channel to the scheduler while the loop wants rows. Then copies the answers that can be
     /// copied.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {

@@ -26,7 +26,8 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// With several pools, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// This many rows behind gates do not count as waiting rows.
+/// Rows behind gates (`gate`) wait for another row. At most this many of them are left out of the number of waiting
+/// rows.
 const MOST_BEHIND_GATES: usize = 8192;
 /// While an endpoint fails, the scheduler keeps this many rows ready to probe the endpoint. None of these rows has
 /// failed.
@@ -47,7 +48,7 @@ impl Scheduler {
             0 | 1 => (2 * window).max(LOOKAHEAD),
             _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
         };
-        // Rows behind gates can't be sent yet, so others are read meanwhile.
+        // Rows behind gates can't be sent yet. So more rows are read in their place.
         let behind_gates = self.gates.waiting();
         let wanted = lookahead.saturating_sub(self.waiting() - behind_gates.min(MOST_BEHIND_GATES));
         let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
@@ -253,7 +254,7 @@ mod tests {
         }
     }
 
-    /// Returns the row with a prefix that other rows share.
+    /// Returns the row, with a prefix that other rows share.
     fn with_prefix(mut planned: Planned, prefix: u64) -> Planned {
         let level = Level {
             id: PrefixId(prefix),

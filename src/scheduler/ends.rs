@@ -97,14 +97,14 @@ impl Scheduler {
         next
     }
 
-    /// Handles what the end of an attempt means for the prefixes of its row. Returns what happens to the row if it is
-    /// sent again without marks.
+    /// Handles the end of an attempt of a row with prefixes. Returns what happens to the row if it must be sent again
+    /// without marks; `None` in all other cases.
     fn on_cached_end(&mut self, entry: &mut Entry, verdict: &Verdict, end: &End) -> Option<Next> {
         entry.planned.ask.prefixes.as_ref()?;
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
         match verdict {
             Verdict::Answered(message) => self.on_cached_answer(entry, sent, message, end.now),
-            // The row is sent again soon, and still leads.
+            // The row is sent again soon. If it leads, it still does.
             Verdict::Limited { .. } if !self.is_halted(end) => {}
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
                 let (class, keeps_mark) = (*class, entry.keeps_mark());
@@ -184,8 +184,8 @@ fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     }
 }
 
-/// The money of an attempt: the cost of the usage that its response reported, what this usage would have cost without a
-/// prompt cache, and the highest possible cost.
+/// The money of an attempt: what the reported usage costs, what it would have cost without a prompt cache, and the
+/// highest possible cost.
 struct Charge {
     cost: Option<Money>,
     without_cache: Option<Money>,

@@ -27,11 +27,11 @@ pub(super) struct Entry {
     pub(super) wants_stream: Option<bool>,
     /// Whether the row has met a fault that it caused itself.
     pub(super) is_suspect: bool,
-    /// The prefixes that this row writes to the prompt cache. Other rows wait for them.
+    /// The prefixes that this row leads: its request writes them to the prompt cache, and other rows wait for that.
     pub(super) leads: Marks,
-    /// Whether it is sent without cache marks.
+    /// Whether the row is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether it is sent without marks to find out whether the marks were the reason of a refusal.
+    /// Whether the row is sent without marks as a test: it was refused with marks, and they may be the reason.
     pub(super) tests_marks: bool,
     /// The message of that refusal.
     pub(super) refused_marks: Option<String>,

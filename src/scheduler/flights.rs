@@ -27,7 +27,7 @@ pub(super) struct Flight {
     /// Whether the attempt asks for a stream.
     pub(super) stream: bool,
     pub(super) head: Option<Head>,
-    /// How it uses the prompt cache.
+    /// How the request uses the prompt cache.
     pub(super) plan: Plan,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct End {
     pub(super) reserved: Cost,
     pub(super) sent_at: Instant,
     pub(super) head: Option<Head>,
-    /// How it used the prompt cache.
+    /// How the request used the prompt cache.
     pub(super) plan: Plan,
     pub(super) now: Instant,
 }

@@ -1,14 +1,14 @@
-//! Gates: rows that wait until the prefix that they share is in the prompt cache.
+//! Gates: each gate holds back rows until the prefix that they share is in the prompt cache.
 //!
-//! The first row with a prefix leads: its request writes the prefix to the cache. The other rows wait behind a gate.
-//! They are not in the ready queues, so they delay no other row.
+//! The first row with a prefix *leads*: its request is sent first and writes the prefix to the cache. The other rows
+//! with this prefix wait behind the *gate* of the prefix. They are not in the ready queues, so they delay no other row.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::entry::Entry;
 use super::warmth::Key;
 
-/// The closed gates. The rows behind each gate are in the order in which they came.
+/// The closed gates. Behind each gate, the rows are in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     closed: BTreeMap<Key, VecDeque<Entry>>,

@@ -22,8 +22,8 @@
 //! long a row waits.
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again go first.
-//! Small rows pass a big row that waits for its bucket (`passing`). A row may also wait behind a gate for another row
-//! (`gate`): it shares a prefix that is being written to the prompt cache (`warmth`).
+//! Small rows pass a big row that waits for its bucket (`passing`). A row may also wait behind a gate (`gate`) while
+//! another row writes a prefix that both share to the prompt cache (`warmth`).
 //!
 //! A row's request stays the same in all its tries, byte for byte, except for its cache marks. These depend on what is in
 //! the cache when the request is sent. Whether it asks for a stream is decided at the first try. This decision changes
@@ -42,7 +42,7 @@
 //! - what the scheduler does:
 //!   - rows come in: `queue` and `ahead`;
 //!   - requests are sent: `poll`, `passing` and `canary`;
-//!   - rows lead others and wait for them: `warm_up`;
+//!   - the first row with a prefix is sent, and the others wait for it: `warm_up`;
 //!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
 //!   - settings change: `steer`;
 //!   - reporters ask for the state of the run: `watch`.

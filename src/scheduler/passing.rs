@@ -8,8 +8,8 @@
 //! The tokens of rows that pass are counted from the moment when the big row first had to wait. So the wait of the big
 //! row is bounded, however many rows pass.
 //!
-//! A row that writes a shared prefix to the prompt cache is passed in the same way while it waits for input tokens. The
-//! rows that read from the cache need few of them.
+//! A row that writes a shared prefix to the prompt cache needs many input tokens. While it waits for them, rows that
+//! read from the cache pass it in the same way: they need few input tokens.
 //!
 //! Rejected:
 //! - Half of the refill for small rows. A big row then waits until its bucket has refilled twice, and a little longer

@@ -175,7 +175,7 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue was just looked at");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
-        // The response to a leader should begin early, because other rows wait for it.
+        // A leader asks for a stream, so that its response begins early: other rows wait for this.
         let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
         let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);
@@ -190,8 +190,8 @@ impl Scheduler {
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 
-    /// Returns how the row at a place of a queue uses the prompt cache. If it has to wait behind a gate, it is moved
-    /// there, and `None` is returned.
+    /// Returns how the row at a place of a queue uses the prompt cache. If the row has to wait behind a gate, moves it
+    /// there and returns `None`.
     pub(super) fn plan_at(&mut self, pool: usize, at: usize, now: Instant) -> Option<Plan> {
         let state = &mut self.pools[pool];
         let endpoint = state.endpoint;

@@ -83,8 +83,8 @@ impl Prediction {
 
     /// Learns from the usage of an answer to `ask`.
     ///
-    /// If it is known what a request reads from the cache, the ratio is that of the whole prompt. So the ratio does not
-    /// depend on what is in the cache.
+    /// For a request with known prefixes, all tokens of the prompt count, also those that were read from the cache. So
+    /// the ratio does not depend on what is in the cache.
     pub(super) fn learn(&mut self, ask: &Ask, usage: &Usage) {
         let output = u32::try_from(usage.output_tokens).unwrap_or(u32::MAX);
         let is_planned = ask.prefixes.is_some();

@@ -48,8 +48,9 @@ impl Scheduler {
         });
     }
 
-    /// Queues a row in its pool, at the place that `place` returns, or behind the gate of a prefix that it shares. A row
-    /// that this run can't answer any more is set aside. Returns whether the row is in the queue of its pool.
+    /// Queues a row in its pool, at the place that `place` returns. A row that must wait for its prefix is put behind a
+    /// gate instead. A row that this run can't answer any more is set aside. Returns whether the row is in the queue of
+    /// its pool.
     pub(super) fn queue(
         &mut self,
         entry: Entry,
@@ -97,7 +98,7 @@ impl Scheduler {
         self.set_aside.push(entry.planned);
     }
 
-    /// Notes a row that this run will not answer. If it led others, the next one leads.
+    /// Sets aside a row that this run will not answer. If other rows waited for it, the next of them leads.
     pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Entry, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);

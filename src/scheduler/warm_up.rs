@@ -1,4 +1,9 @@
-//! Rows that share prefixes: who leads, who waits, and when the gates open.
+//! Rows that share prefixes: which row writes a prefix to the prompt cache, which rows wait for it, and when they are
+//! sent.
+//!
+//! A row *leads* a prefix if its request is the one that writes the prefix. The other rows with this prefix wait behind
+//! a *gate* (`gate`). The gate opens when the response to the leader begins. `warmth` knows which prefixes are *cold*
+//! (not in the cache) and which are *warm* (in the cache).
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
@@ -9,7 +14,7 @@ use super::state::Scheduler;
 use super::step::Ticket;
 use super::warmth::{Key, Plan, Turn};
 
-/// What was sent of an entry: its endpoint, and how it used the cache.
+/// How the request of an entry was sent: to which endpoint, with which use of the cache, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentPlan {
     pub(super) endpoint: usize,
@@ -55,7 +60,8 @@ impl Scheduler {
         self.settle_lead(&prefixes, leads, &model, SentPlan { endpoint, plan, sent_at }, usage, now);
     }
 
-    /// Decides what a row does about its prefixes. A row that leads is noted as the leader.
+    /// Decides whether a row can be sent, leads or waits. If it leads, it is recorded as the leader. If it waits, this
+    /// returns the gate as an error.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -63,7 +69,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // It may have waited long for its limits. What has become cold since then is written again.
+            // The row may have waited long for its limits. It also writes the shorter prefixes that have become cold
+            // since then.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);
@@ -92,7 +99,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles what an answer, or the beginning of one, shows about the prefixes that its row led.
+    /// Handles the answer to a leader, or the beginning of the answer: its usage shows whether the prefixes are cached.
     fn settle_lead(
         &mut self,
         prefixes: &Prefixes,
@@ -109,7 +116,7 @@ impl Scheduler {
             self.warmth.note_warm(endpoint, prefixes, leads, sent_at);
         } else {
             self.warmth.note_uncached(endpoint, prefixes, leads);
-            // The marks of the rows themselves are sent in any case.
+            // Marks that are part of a row are sent in any case.
             if !prefixes.are_own() {
                 self.tell_uncached(prefixes, leads, model);
             }
@@ -122,8 +129,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles a request that should have read a prefix and did not: the prefix is not in the cache, or it is too short
-    /// for the model and was never in it.
+    /// Handles a request that should have read a prefix, but did not. Either the prefix has left the cache, or it is
+    /// too short for the model and was never cached.
     fn note_missed(&mut self, prefixes: &Prefixes, endpoint: usize, plan: Plan, leads: Marks) {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
@@ -227,7 +234,7 @@ impl Scheduler {
         true
     }
 
-    /// The row no longer leads: see [`Scheduler::end_lead`].
+    /// If a row leads prefixes, ends its lead: see [`Scheduler::end_lead`].
     pub(super) fn give_up_lead(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) {
         let leads = std::mem::take(&mut entry.leads);
         if let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) {
@@ -235,8 +242,8 @@ impl Scheduler {
         }
     }
 
-    /// Nobody leads these prefixes any more. The next row behind each of their gates leads instead; if there is none, the
-    /// gate is gone.
+    /// Ends the lead of a row that did not write these prefixes. Behind each of their gates, the next row leads
+    /// instead. If no row waits there, the gate is removed.
     pub(super) fn end_lead(&mut self, prefixes: &Prefixes, leads: Marks, endpoint: usize, now: Instant) {
         for level in prefixes.marked(leads) {
             self.warmth.note_cold((endpoint, level.id));
@@ -251,7 +258,7 @@ impl Scheduler {
         }
     }
 
-    /// Opens a gate: the rows behind it are queued in their order, in front of the other rows of their pools.
+    /// Opens a gate. The rows behind it keep their order and are queued in front of the other rows of their pools.
     fn open_gate(&mut self, gate: Key, now: Instant) {
         let mut queued = 0;
         for entry in self.gates.open(gate) {
@@ -259,7 +266,7 @@ impl Scheduler {
         }
     }
 
-    /// Tells once that the API does not cache a prefix.
+    /// Tells the user that the API does not cache a prefix, once in a run.
     fn tell_uncached(&mut self, prefixes: &Prefixes, leads: Marks, model: &str) {
         let Some(level) = prefixes.marked(leads).next_back() else { return };
         if std::mem::replace(&mut self.is_uncached_told, true) {

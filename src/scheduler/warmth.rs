@@ -1,9 +1,13 @@
 //! Which prefixes are in the prompt cache, as far as is known.
 //!
-//! A prefix is cold, warming or warm. A cold prefix becomes warming when a row leads: its request is the first that is
-//! marked there. It becomes warm when the response to this request has begun and its usage shows a write or a read. A
-//! read means that an earlier run has written it. If the usage shows neither, the API does not cache this prefix, and
-//! it is not marked any more. A warm prefix becomes cold again when it was not used for its lifetime.
+//! A prefix is in one of four states:
+//! - *cold*: it is not in the cache.
+//! - *warming*: a row *leads* it: the request of this row is sent first and writes the prefix to the cache.
+//! - *warm*: it is in the cache. The response to the leader has begun, and its usage shows a write or a read. (A read
+//!   means that an earlier run has written the prefix.) A warm prefix becomes cold when it has not been used for its
+//!   lifetime.
+//! - *uncached*: the usage shows neither a write nor a read, so the API does not cache the prefix. It gets no marks any
+//!   more.
 //!
 //! The state is kept for each endpoint, because caches are not shared between accounts.
 
@@ -16,37 +20,37 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at an endpoint.
 pub(super) type Key = (usize, PrefixId);
 
-/// A warm prefix counts as cold this long before its lifetime ends. A request needs some time on its way.
+/// A warm prefix counts as cold this long before its lifetime ends, because a request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short, others of at most this share of its length are too short as well.
+/// If a prefix was too short, all prefixes of at most this share of its estimated length are too short as well.
 const SURELY_SHORTER: f64 = 0.97;
-/// When this many states are kept, those of cold prefixes are removed.
+/// With more states than this, those of prefixes that have become cold are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
 /// What is known of a prefix. A cold prefix has no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A row leads.
+    /// A row leads the prefix.
     Warming,
-    /// It can be read until this moment.
+    /// The prefix can be read until this moment.
     Warm(Instant),
-    /// The API does not cache it.
+    /// The API does not cache the prefix.
     Uncached,
 }
 
-/// What a row has to do about its prefixes.
+/// What happens to a row because of its prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// It can be sent. Its request reads what is cached.
+    /// The row can be sent. Its request reads what is in the cache.
     Go(Plan),
-    /// It leads: its request also writes the prefixes `leads`.
+    /// The row leads: its request also writes the prefixes `leads`.
     Lead {
-        /// The cold prefixes that it writes.
+        /// The cold prefixes that the request writes.
         leads: Marks,
-        /// How it is sent.
+        /// How the request uses the cache.
         plan: Plan,
     },
-    /// It waits for the leader of this prefix.
+    /// The row waits for the row that leads this prefix.
     Wait(Key),
 }
 
@@ -55,7 +59,7 @@ pub(super) enum Turn {
 pub(super) struct Plan {
     /// The prefixes that are marked.
     pub(super) marks: Marks,
-    /// How many of its estimated input tokens are probably read from the cache.
+    /// How many of the estimated input tokens are probably read from the cache.
     pub(super) read_tokens: u32,
 }
 
@@ -64,12 +68,13 @@ pub(super) struct Plan {
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// For each shortest length that a model caches: the largest estimate of a prefix that turned out to be too short.
+    /// Prefixes that turned out to be too short: the largest estimate of their lengths, by the shortest length that the
+    /// model caches.
     too_short: HashMap<u32, u32>,
 }
 
 impl Warmth {
-    /// Returns what a row has to do.
+    /// Returns whether a row can be sent, leads or waits.
     pub(super) fn turn(&self, endpoint: usize, prefixes: &Prefixes, now: Instant) -> Turn {
         let state = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) if *until <= now => None,
@@ -90,20 +95,22 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // Of many, the longest one, and the shortest ones, which most rows share.
+        // If there are more cold prefixes than marks, the row writes the longest one and the shortest ones: most rows
+        // share the shortest.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
     }
 
-    /// Returns how the request of a row is sent that leads `leads`.
+    /// Returns how the request of a row that leads `leads` uses the cache.
     pub(super) fn plan_of_leader(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Plan {
         let is_warm =
             |level: &Level| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now);
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
-    /// Returns the cold prefixes that are shorter than those that a row leads, as many as can be marked in addition.
+    /// Returns the cold prefixes that a leader should write in addition: they are shorter than those in `leads`. Their
+    /// number is limited by the marks that are left.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,
@@ -126,7 +133,7 @@ impl Warmth {
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
     }
 
-    /// Returns whether a prefix is too short for its model, because a longer one was.
+    /// Returns whether a prefix is certainly too short for its model: a longer one was too short.
     fn is_too_short(&self, level: &Level, prefixes: &Prefixes) -> bool {
         let known = self.too_short.get(&prefixes.least_tokens);
         level.place != MarkPlace::Own
@@ -142,7 +149,8 @@ impl Warmth {
         }
     }
 
-    /// Notes that a request reads its longest marked prefix.
+    /// Notes that a request, sent at `sent_at`, has read its longest marked prefix. This renews its marked prefixes
+    /// that are warm.
     pub(super) fn note_read(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             if let Some(State::Warm(until)) = self.states.get_mut(&(endpoint, level.id)) {
@@ -151,7 +159,7 @@ impl Warmth {
         }
     }
 
-    /// Notes that the prefixes are in the cache since a request that was sent at `sent_at`.
+    /// Notes that a request, sent at `sent_at`, has written or read these prefixes, so they are warm.
     pub(super) fn note_warm(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Warm(ends(level, sent_at)));
@@ -208,7 +216,7 @@ impl Warmth {
     }
 }
 
-/// Returns until when a prefix can be read after a request that was sent at `sent_at`.
+/// Returns how long a prefix can be read if it was last used by a request that was sent at `sent_at`.
 fn ends(level: &Level, sent_at: Instant) -> Instant {
     let lifetime = match level.lifetime {
         Caching::Hour => Duration::from_secs(3_600),

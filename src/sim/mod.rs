@@ -37,8 +37,8 @@
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
 //! | all other documented errors (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and the errors of a gateway in front of the API, can be injected with a fault file | Docs, Errors, 2026-10; reports of users |
 //! | a stream has the documented events in the documented order: pings, text, thinking, signature and tool input, the count of output at the end, and errors inside the stream | Docs, Streaming messages, 2026-08-22 |
-//! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks at 20 positions with its own, and a run of tool calls or of results is one position; an entry can be read once the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
-//! | cache entries belong to an organization, a model and a speed; other citations need other entries for system and messages; another tool choice, thinking or effort, or the first image, needs other entries for messages | Docs, Prompt caching, 2026-09-29 |
+//! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks for entries at 20 positions, its own included; consecutive tool calls are one position, and so are consecutive results; an entry can be read once the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
+//! | cache entries belong to an organization, a model and a speed; turning citations on or off needs other entries for system and messages; another tool choice, thinking or effort, or the first image, needs other entries for messages | Docs, Prompt caching, 2026-09-29 |
 //! | a request with `diagnostics` is told why its prompt was not read from the cache | API reference, Messages (Python SDK 2.14.0), 2026-11 |
 //! | models are listed in pages, with lifecycle and capabilities; an administrator's key can list the limits of the organization: all of them, by model or by kind | API reference, 2026-10 |
 //! | each kind of token has its own price, and Haiku 5.5 has higher prices for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
@@ -85,8 +85,8 @@
 //!   image counts as 1,500 tokens), the hidden tool prompt, whose length depends on the model (346 tokens for all).
 //! - Limits: the `tokens` headers never show the limit of a workspace; priority and fast headers; the end of a spend
 //!   cap at the start of a month; spend limits that a user sets (refusals for them can be injected).
-//! - Caching: adding web search keeps the entries of other tools in the API, but not here. Entries are never removed
-//!   early (fault `cache_evicted` does it).
+//! - Caching: in the API, the entries of other tools stay valid when web search is added, but not here. Entries are
+//!   never removed early (the fault `cache_evicted` does this).
 
 pub mod config;
 pub mod faults;

@@ -50,8 +50,8 @@ pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext
     result::line_around(outcome, message, context, out)
 }
 
-/// Appends the line of a row that takes its answer from another line. The line belongs to the results file. `at` is the
-/// time at which the line is written.
+/// Appends the line of a row that takes its answer from another line. The line is for the results file. `at` is the
+/// time that the line gets.
 pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     result::taken_line(taken, at, context, out);
 }

@@ -30,9 +30,9 @@ pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &Record
 
 /// Appends the line of a row that takes its answer from another line. `at` is the time at which the line is written.
 ///
-/// Shape: as a result line, with no attempts, no usage and no cost. In addition, `meta.copied_from` is the label of the
-/// equal row, or `meta.reused_from` has the run and the label of the earlier line. `meta.saved_usd` is what the answer
-/// cost the row that was sent; null if that is not known.
+/// Shape: a result line with no attempts, no usage and no cost. It has two more members. `meta.copied_from` is the
+/// label of the equal row, or `meta.reused_from` has the run and the label of the earlier line. `meta.saved_usd` is
+/// what the answer cost when it was paid for; null if that is not known.
 pub(super) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     let Taken { job, answer, .. } = taken;
     out.reserve(answer.message.json.len() + ROOM);

@@ -205,8 +205,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the fixed starts of the texts that templates fill in: what comes before the first column. They are the
-    /// same in all rows.
+    /// Returns the fixed starts of the texts that templates fill in. A fixed start is what comes before the first
+    /// column, so it is the same in all rows.
     pub fn fixed_starts(&self) -> Vec<String> {
         let templates = [&self.template, &self.system].into_iter().flatten();
         templates.flat_map(Template::fixed_starts).collect()

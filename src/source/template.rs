@@ -250,7 +250,7 @@ impl Template {
         (begun > ended).then_some(begun)
     }
 
-    /// Returns what comes before the first column, for each text that is filled in.
+    /// Returns the fixed start of each text that is filled in: what comes before the first column.
     pub(super) fn fixed_starts(&self) -> Vec<String> {
         self.inner.fixed_starts.clone()
     }

@@ -12,28 +12,28 @@ use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
 use serde_json::{Value, json};
 
-/// A stretch of a prompt that can be the end of a cached prefix, in the order of the prompt.
+/// A part of a prompt. A cached prefix can end after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk {
-    /// Identifies its content.
+    /// Identifies the content.
     pub content: u64,
-    /// Its tokens, as the simulated API counts them.
+    /// The tokens, as the simulated API counts them.
     pub tokens: u64,
 }
 
 /// A row.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Its model.
+    /// The model.
     pub model: &'static str,
-    /// Its line in the input.
+    /// The line of the row in the input.
     pub line: String,
-    /// Its prompt.
+    /// The parts of the prompt, in order.
     pub chunks: Vec<Chunk>,
 }
 
 impl Row {
-    /// Returns the same row with a single word in place of each of the first `chunks` chunks.
+    /// Returns the same row, with a single word in place of the content of each of the first `chunks` chunks.
     pub fn without(&self, chunks: usize) -> Self {
         let Ok(mut line) = serde_json::from_str::<Value>(&self.line) else { return self.clone() };
         let mut left = chunks;
@@ -72,7 +72,7 @@ pub struct Case {
     pub template: Option<String>,
     /// The limits, which the client knows.
     pub limits: RateLimits,
-    /// How much of a limit the server allows at once.
+    /// The burst of the limits: how much the server allows at once.
     pub burst: Burst,
     /// The number of requests that are in flight at once; `None` if the scheduler chooses it.
     pub at_once: Option<usize>,
@@ -151,7 +151,7 @@ impl Case {
     }
 }
 
-/// Makes a row from its system prompt and its messages.
+/// Builds a row from its system prompt and its messages.
 #[derive(Clone, Debug)]
 pub struct Draft {
     number: usize,
@@ -173,7 +173,7 @@ impl Draft {
         self
     }
 
-    /// Adds a text to the system prompt. `content` decides its words, and it has `tokens` tokens.
+    /// Adds a text of `tokens` tokens to the system prompt. `content` chooses the words.
     pub fn system(mut self, content: u64, tokens: u64) -> Self {
         self.system.push(json!({"type": "text", "text": words(content, tokens)}));
         self.chunks.push(Chunk { content, tokens });
@@ -230,7 +230,7 @@ pub fn template(start: (u64, u64)) -> String {
 
 /// Returns a text with this many tokens: words of two to six letters, each of which is one token.
 pub fn words(content: u64, tokens: u64) -> String {
-    // Most long texts are needed again for the next row.
+    // Long texts are kept, because the next row usually needs them again.
     thread_local!(static LAST: RefCell<HashMap<(u64, u64), String>> = RefCell::default());
     LAST.with_borrow_mut(|last| {
         if last.len() > 2_000 {
@@ -254,7 +254,7 @@ fn fresh_words(content: u64, tokens: u64) -> String {
     text
 }
 
-/// Returns a number that names a content: the `number`-th of a kind.
+/// Returns a number for a content. It is different for each `kind` and `number`.
 pub fn content(kind: u64, number: usize) -> u64 {
     kind << 40 | number as u64
 }

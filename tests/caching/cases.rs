@@ -1,4 +1,4 @@
-//! The workloads of the table. `Size` says how many rows they have.
+//! The workloads of `benches/CACHING.md`. `Size` says how many rows they have.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::case::{Case, Draft, TIER_2, content, shuffled, template, template_row
 /// How large the workloads are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// As in the table.
+    /// As in `benches/CACHING.md`.
     Full,
     /// Small enough for a test.
     Small,
@@ -49,7 +49,7 @@ pub fn all(size: Size) -> Vec<Case> {
 pub enum Order {
     /// The rows of a group follow each other.
     Groups,
-    /// By chance.
+    /// In random order.
     Shuffled,
 }
 
@@ -76,7 +76,7 @@ fn rows(size: Size, full: usize, small: usize) -> usize {
     }
 }
 
-/// Ten thousand rows over five prefixes.
+/// Ten thousand rows with five prefixes.
 fn few_prefixes(size: Size) -> Case {
     let (count, tokens) = (rows(size, 10_000, 150), rows(size, 6_000, 2_000) as u64);
     let row = move |number: usize| {
@@ -86,7 +86,7 @@ fn few_prefixes(size: Size) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Ten thousand rows over a thousand prefixes. Requests are the limit.
+/// Ten thousand rows with a thousand prefixes. The limit on requests decides how long the run takes.
 fn many_prefixes(size: Size, order: Order) -> Case {
     let (count, groups) = (rows(size, 10_000, 120), rows(size, 1_000, 12));
     let tokens = rows(size, 2_500, 1_500) as u64;
@@ -112,13 +112,13 @@ fn small_groups(size: Size) -> Case {
     Case { at_once: Some(at_once), limits: RateLimits::new(50_000, 50_000_000, 10_000_000), output: 400, ..case }
 }
 
-/// A system prompt for all rows, and a document for twenty rows each.
+/// A system prompt for all rows, and a document for each twenty rows.
 fn nested(size: Size, order: Order) -> Case {
     let case = about_documents(size, rows(size, 4_000, 120), order, 0);
     Case { name: format!("d nested, {}", order.word()), ..case }
 }
 
-/// The rows that come before [`second_run`].
+/// The rows that are sent before those of [`second_run`].
 pub fn first_run(size: Size) -> Case {
     about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
 }
@@ -130,7 +130,7 @@ pub fn second_run(size: Size) -> Case {
     Case { name: "h second run".to_owned(), about, ..case }
 }
 
-/// Questions about documents, after a system prompt. `from` is the number of the first question.
+/// Rows with a system prompt, a document and a question. `from` is the number of the first question.
 fn about_documents(size: Size, count: usize, order: Order, from: usize) -> Case {
     let (system, document) = (rows(size, 3_000, 1_200) as u64, rows(size, 2_000, 900) as u64);
     let places = order.places(count);
@@ -164,7 +164,7 @@ fn around_the_minimum(name: &str, tokens: u64, size: Size) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Conversations. Each row continues the row before it, and the conversations take turns.
+/// Conversations that take turns in the input. Each row continues the row before it in its conversation.
 fn conversations(size: Size) -> Case {
     let (talks, turns) = (rows(size, 100, 8), rows(size, 12, 8));
     let system = rows(size, 2_500, 1_200) as u64;
@@ -190,7 +190,7 @@ fn unique(size: Size) -> Case {
     Case::new("i unique", about, rows(size, 1_000, 60), row)
 }
 
-/// One long prefix. Requests are the limit, if it is cached.
+/// One long prefix. If it is cached, the limit on requests decides how long the run takes.
 fn one_prefix(size: Size) -> Case {
     let tokens = rows(size, 8_000, 1_100) as u64;
     let row = move |number: usize| {
@@ -201,7 +201,8 @@ fn one_prefix(size: Size) -> Case {
     Case { limits: TIER_2, burst: Burst::Time(Duration::from_secs(10)), ..case }
 }
 
-/// Rows that come so slowly that each prefix would be gone before its next row, if they were sent in turn.
+/// Rows that are sent slowly. In the order of the input, each cache entry would expire before the next row with its
+/// prefix.
 fn slow_groups(size: Size) -> Case {
     let (groups, of_group) = (20, rows(size, 15, 5));
     let row = move |number: usize| {
@@ -226,7 +227,7 @@ fn slow_nested(size: Size) -> Case {
     Case { limits: RateLimits { rpm: Some(4), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(15)), ..case }
 }
 
-/// Rows of a pipe. Their prefixes are known only when they come.
+/// Rows of a pipe: their prefixes are not known in advance.
 fn pipe(size: Size) -> Case {
     let (count, groups) = (rows(size, 2_000, 120), rows(size, 100, 12));
     let row = move |number: usize| {
@@ -238,7 +239,7 @@ fn pipe(size: Size) -> Case {
     Case { is_pipe: true, burst: short(size, case.burst), ..case }
 }
 
-/// The burst of small workloads is short, so that their limits matter.
+/// Returns a short burst for small workloads, so that limits matter for them.
 fn short(size: Size, burst: Burst) -> Burst {
     match size {
         Size::Full => burst,

@@ -1,9 +1,10 @@
 //! The cheapest correct plan for the cache, from the real tokens of the rows and the prices of the simulated API.
 //!
-//! The prompts of all rows form a trie of chunks. A prefix that at least two rows have, and that is long enough for its
-//! model, is written once for five minutes by the first of its rows, and read by all others. That is the least that
-//! any order of the rows can cost: every further write would cost more. Chunks that no such prefix contains are plain
-//! input in every row. A prefix that would not live long enough is written again, or for an hour, whichever costs less.
+//! The prompts of all rows form a trie of chunks (parts of prompts). A prefix is cached if at least two rows have it
+//! and if it is long enough for the model. The first of its rows writes it, for five minutes, and all others read it.
+//! In no order can the rows cost less: every further write costs more. Chunks that belong to no cached prefix are plain
+//! input in every row. A prefix that would expire too soon is written again, or written for an hour, whichever costs
+//! less.
 //!
 //! This file shares no code with the planner.
 
@@ -23,11 +24,11 @@ pub struct Cheapest {
     pub plain: Money,
     /// How many prefixes the cheapest plan writes.
     pub writes: u64,
-    /// How many tokens it writes.
+    /// How many tokens the cheapest plan writes.
     pub written: u64,
     /// All input tokens.
     pub input: u64,
-    /// Input tokens that count against the input limit in the cheapest plan: all that are not read.
+    /// Input tokens that count against the input limit in the cheapest plan: all that are not read from the cache.
     pub limited: u64,
 }
 
@@ -55,7 +56,7 @@ impl Node {
 pub enum Begins {
     /// None of them.
     Cold,
-    /// All that several rows have.
+    /// All prefixes that several rows have.
     Warm,
 }
 
@@ -95,8 +96,8 @@ pub fn cheapest(case: &Case, begins: Begins) -> Cheapest {
     sum
 }
 
-/// Returns the same workload without all that the cheapest plan caches: what is left of each prompt is what a row needs
-/// that waits for nothing and reads all its prefixes.
+/// Returns the same workload without the prefixes that the cheapest plan caches. The rest of each prompt is what a row
+/// needs if it waits for nothing and reads all its prefixes.
 pub fn without_prefixes(case: &Case) -> Case {
     let mut tries: BTreeMap<&'static str, Node> = BTreeMap::new();
     let rows: Vec<Row> = (0..case.rows).map(|number| (case.row)(number)).collect();
@@ -137,7 +138,7 @@ const FIVE_MINUTES: f64 = 300.0;
 
 struct Prices {
     plain: u128,
-    /// The price of a token in the first row of a prefix.
+    /// The price of a prefix token in the first row that has the prefix.
     first: u128,
     /// The price of a token that is written for an hour.
     hour: u128,
@@ -149,19 +150,20 @@ struct Prices {
 
 impl Node {
     /// Adds the price of this prefix and of all longer ones. `before` is the length of the next shorter prefix, and
-    /// `open` are the tokens at its end that are not cached.
+    /// `open` is how many tokens at its end are not cached.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;
         sum.plain += Money(prices.plain * u128::from(self.tokens * self.rows));
-        // If all rows share a longer prefix, that one is written.
+        // If all rows share a longer prefix, only the longer one is written.
         let is_last = self.longer.values().all(|node| node.rows < self.rows);
         let pays = prices.first + prices.read * u128::from(self.rows - 1) < prices.plain * u128::from(self.rows);
         let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
         let open = if is_cached { 0 } else { own };
         if is_cached && own > 0 {
-            // A row uses only the longest prefix that it reads. So while the rows of a longer prefix are sent, this one
-            // is not used. If they take more than five minutes, it is written again after them, or once for an hour.
+            // A row uses only the longest prefix that it reads. So this prefix is not used while the rows of a longer
+            // one are sent. If these rows take more than five minutes, this prefix is written again after them, or
+            // written once for an hour.
             let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
             let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;
             let again = prices.first * u128::from(1 + pauses) + prices.read * u128::from(self.rows - 1 - pauses);

@@ -1,4 +1,5 @@
-//! Plays a workload and compares it with the cheapest plan and with a cache that is warm from the start.
+//! Plays a workload and compares it with the cheapest plan and with a run on a *warm* cache: one that contains all
+//! prefixes from the start.
 
 use std::time::Duration;
 
@@ -13,18 +14,19 @@ use super::play::{Played, Session};
 pub const MOST_COST: f64 = 1.03;
 /// The time may be this many times the time on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
-/// The time of a run whose input is cached may be this many times the time that requests and output need.
+/// If most of the input is cached, the time may be this many times the time that the limits on requests and output
+/// need.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
 /// The cost may be this many times the cost without a cache, whatever the rows are.
 pub const MOST_OF_PLAIN: f64 = 1.01;
 
-/// A workload and what happened to it.
+/// A workload, and the runs that were played with it.
 pub struct Judged {
     /// The short name of the workload.
     pub name: String,
     /// What its rows are like.
     pub about: String,
-    /// Its rows.
+    /// The number of rows.
     pub rows: u64,
     /// The cheapest plan.
     pub cheapest: Cheapest,
@@ -32,15 +34,15 @@ pub struct Judged {
     pub off: Played,
     /// The run with caching.
     pub auto: Played,
-    /// The same run on a cache that is warm from the start.
+    /// The run with caching on a warm cache.
     pub warm: Played,
-    /// The rows without the prefixes that are cached, without caching: nothing is written, and no row waits.
+    /// A run without caching, of the same rows without the cached prefixes: nothing is written, and no row waits.
     pub free: Played,
     /// The least time that the limits on requests and output allow, in seconds.
     pub least_seconds: f64,
 }
 
-/// Plays a workload three times.
+/// Plays a workload four times: with caching, on a warm cache, without caching, and without the cached prefixes.
 fn judge(case: &Case) -> Judged {
     let cold = Session::new(case);
     let auto = cold.run(PromptCache::Auto);
@@ -50,11 +52,11 @@ fn judge(case: &Case) -> Judged {
     Judged { off, auto, warm, free, ..judged(case, Begins::Cold) }
 }
 
-/// Plays a workload, and then another one on the same server, whose cache is warm then. Judges the second one.
+/// Plays a workload, and then another one on the same server: its cache is warm then. Judges the second workload.
 fn judge_second(first: &Case, second: &Case) -> Judged {
     let begun = Session::new(first);
     begun.run(PromptCache::Auto);
-    // All limits are full again, and the cache entries are not yet expired.
+    // After this time, all limits are full again, and the cache entries have not expired.
     begun.wait(Duration::from_secs(61));
     let begun = begun.with_rows_of(second);
     let auto = begun.run(PromptCache::Auto);
@@ -69,7 +71,7 @@ pub fn name_of(number: usize, size: Size) -> String {
     all.get(number).map_or_else(|| cases::second_run(size).name, |case| case.name.clone())
 }
 
-/// Judges the workload with this number: those of [`cases::all`], and then the second run.
+/// Judges the workload with this number. The workloads of [`cases::all`] come first, then the second run.
 pub fn judge_number(number: usize, size: Size) -> Judged {
     let all = cases::all(size);
     match all.get(number) {
@@ -87,7 +89,7 @@ fn judged(case: &Case, begins: Begins) -> Judged {
             })
             .into_iter()
             .fold(0.0, f64::max);
-    // The last answer also takes its time: 100 tokens per second.
+    // The last answer adds its own time, at 100 tokens per second.
     let latency = case.first_token.as_secs_f64() + f64::from(case.output) / 100.0;
     Judged {
         name: case.name.clone(),
@@ -118,7 +120,7 @@ impl Judged {
         self.auto.seconds / self.warm.seconds
     }
 
-    /// The time, divided by the time of the rows without their prefixes.
+    /// The time, divided by the time of the rows without the cached prefixes.
     pub fn of_free(&self) -> f64 {
         self.auto.seconds / self.free.seconds
     }
@@ -128,7 +130,7 @@ impl Judged {
         self.auto.seconds / self.least_seconds
     }
 
-    /// Returns the bars that are missed, in words.
+    /// Returns a text for each bar that the workload misses.
     pub fn misses(&self) -> Vec<String> {
         let mut misses = Vec::new();
         let mut check = |holds: bool, words: String| {

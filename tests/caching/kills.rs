@@ -19,12 +19,12 @@ use super::support::{RESULTS, journal_options};
 /// Rows in flight at once.
 const AT_ONCE: usize = 24;
 
-/// What a kill changed.
+/// What was seen after a kill.
 #[derive(Clone, Copy, Debug)]
 pub struct Killed {
     /// When the run was killed, and how long the pause was, in seconds.
     pub at: (f64, f64),
-    /// Whether the run had ended before.
+    /// Whether the run had ended before the kill.
     pub has_ended: bool,
     /// How many cache entries all runs together wrote.
     pub writes: u64,
@@ -35,7 +35,7 @@ pub struct Killed {
 }
 
 impl Killed {
-    /// Returns whether each prefix was written at most once more.
+    /// Returns whether each prefix was written at most once more than without the kill.
     pub fn holds(&self) -> bool {
         self.writes <= 2 * self.prefixes
     }
@@ -73,7 +73,7 @@ pub fn kill_once(seed: u64) -> Killed {
     }
 }
 
-/// Runs the rows that are not done. Returns what was played, and whether the run ended by itself.
+/// Runs the rows that are not done. Returns what the run did, and whether it ended before the kill.
 fn run(session: &Session<'_>, disk: &MemDisk, name: &str, killed_after: Option<Duration>) -> (Played, bool) {
     let (on_commit, commits) = commits();
     let options = JournalOptions {

@@ -1,4 +1,4 @@
-//! Whole runs with prompt caches on virtual time, in small. `benches/caching` plays the same workloads in full.
+//! Plays small workloads with prompt caches on virtual time. `benches/caching` plays the same workloads in full size.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,7 +22,7 @@ use cases::Size;
 use judge::Judged;
 
 #[test]
-fn every_workload_costs_hardly_more_than_its_cheapest_plan() {
+fn each_workload_costs_hardly_more_than_its_cheapest_plan() {
     let judged = judge_all();
 
     let missed: Vec<_> = judged

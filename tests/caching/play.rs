@@ -1,6 +1,6 @@
 //! Plays whole runs on virtual time: the real survey, plan, feeder, scheduler and loop run against the simulated API.
 //!
-//! The reader is a thread. Virtual time stands still while the loop waits for it, as if reading took no time.
+//! The reader is a thread. While the loop waits for the reader, virtual time stands still, as if reading took no time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ pub struct Played {
     pub answered: u64,
     /// Rows that failed.
     pub failed: u64,
-    /// How long it took, in seconds of virtual time.
+    /// How long the run took, in seconds of virtual time.
     pub seconds: f64,
     /// What the server billed.
     pub cost: Money,
@@ -72,7 +72,7 @@ impl<'c> Session<'c> {
         Self { case, input, _folder: folder, runtime, clock, model }
     }
 
-    /// Lets the server begin with the entries that another server has, which never expire.
+    /// Gives the server the cache entries of another session's server, changed so that they never expire.
     pub fn warm_like(self, other: &Self) -> Self {
         let other = lock(&other.model);
         lock(&self.model).warm_like(&other);
@@ -80,7 +80,7 @@ impl<'c> Session<'c> {
         self
     }
 
-    /// Replaces the input by the rows of another workload. The server and its cache stay as they are.
+    /// Replaces the input with the rows of another workload. The server and its cache stay as they are.
     pub fn with_rows_of(mut self, case: &'c Case) -> Self {
         self.input = case.write(self._folder.path());
         self.case = case;
@@ -95,8 +95,8 @@ impl<'c> Session<'c> {
         Played { answered: ledger.1.answered.len() as u64, failed: ledger.1.failed.len() as u64, ..played }
     }
 
-    /// Runs the rows that earlier runs have not finished. If `killed_after` comes before the end, the run is dropped at
-    /// that time. Returns how it ended, and its ledger, if it was not killed.
+    /// Runs the rows that earlier runs have not finished. If the run has not ended after `killed_after`, it is dropped.
+    /// Returns what the run did, and, if it was not dropped, how it ended and its ledger.
     pub fn run_with<L: Ledger>(
         &self,
         cache: PromptCache,
@@ -115,7 +115,7 @@ impl<'c> Session<'c> {
         })
     }
 
-    /// Lets time pass, with no run.
+    /// Lets virtual time pass without a run.
     pub fn wait(&self, time: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
@@ -216,7 +216,7 @@ impl<'c> Session<'c> {
             None => Some(run.await),
         };
         pump.abort();
-        // Aborted tasks end when the runtime comes to them.
+        // Aborted tasks end only when the runtime runs them once more.
         tokio::task::yield_now().await;
         ended.map(|(finish, ledger, _)| (finish, ledger))
     }
@@ -228,7 +228,7 @@ impl<'c> Session<'c> {
     }
 }
 
-/// Passes rows on to the loop. While it waits for the reader, it keeps the only thread of the runtime busy, so that
+/// Passes rows on to the loop. While this function waits for the reader, it blocks the only thread of the runtime, so
 /// virtual time stands still.
 async fn pass_on(mut rows: mpsc::Receiver<Incoming>, out: mpsc::Sender<Incoming>) {
     loop {

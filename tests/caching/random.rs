@@ -22,9 +22,10 @@ const MODELS: [(&str, u64); 6] = [
 ];
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// A server that loses entries is found out only by answers. Until then each row may pay for a write.
+/// The largest cost with a server that loses entries, divided by the cost without a cache. Only the answers show that
+/// entries are lost. Until then, each row may pay for a write, which costs 1.25 times the price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
-/// What can be wrong with a cache, and with an API that is overloaded.
+/// Faults of caches, and of an overloaded API.
 const FAULTS: [(&str, &str); 6] = [
     ("marks are refused", r#"{"rules":[{"kind":"cache_refused"}]}"#),
     ("marks are ignored", r#"{"rules":[{"kind":"cache_ignored"}]}"#),
@@ -53,12 +54,13 @@ pub struct Random {
 }
 
 impl Random {
-    /// Returns whether every row was answered, at no more than a write of its whole prompt.
+    /// Returns whether every row was answered, at no more than the allowed cost. If the server loses entries, each row
+    /// may cost as much as a write of its whole prompt.
     pub fn is_bounded(&self) -> bool {
         self.holds() || (self.loses_entries && self.played.answered == self.rows && self.of_plain <= MOST_OF_LOST)
     }
 
-    /// Returns whether every row was answered, at no more than the allowed cost.
+    /// Returns whether every row was answered, at no more than the allowed cost for servers that keep their entries.
     pub fn holds(&self) -> bool {
         self.played.answered == self.rows && self.of_plain <= MOST_OF_PLAIN
     }
@@ -99,7 +101,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     if order > 0 {
         rows = if order == 1 { in_turn(rows) } else { shuffled_rows(rows, seed) };
     }
-    // Each row gets its number only when its place is known.
+    // Rows get their numbers after their order is decided.
     let rows: Vec<Row> = rows.into_iter().enumerate().map(|(number, row)| numbered(row, number)).collect();
     let rpm = [2, 5, 20, 100, 1_000][random.usize(0..5)];
     let itpm = [30_000, 450_000, 5_000_000][random.usize(0..3)];
@@ -132,7 +134,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
 enum Shape {
     /// A system prompt, and a question for each row.
     System,
-    /// One short system prompt for all groups, a document for the group, a question.
+    /// One short system prompt for all groups, then a document for the group and a question for each row.
     Nested,
     /// Examples in several blocks, then the question in the same message.
     Blocks,
@@ -197,7 +199,7 @@ fn around(random: &mut fastrand::Rng, least: u64) -> u64 {
     (least as f64 * factor) as u64
 }
 
-/// Returns the rows in an order in which the rows of each group are far from each other.
+/// Returns the rows in an order that puts the rows of each group far apart.
 fn in_turn(rows: Vec<Row>) -> Vec<Row> {
     let step = 25;
     (0..step).flat_map(|start| rows.iter().skip(start).step_by(step).cloned().collect::<Vec<_>>()).collect()

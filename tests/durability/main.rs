@@ -25,7 +25,7 @@ fn a_kill_at_any_moment_loses_no_row_and_duplicates_no_line() {
 }
 
 #[test]
-fn of_equal_rows_one_is_paid_for_and_a_death_at_any_change_pays_for_no_written_answer_again() {
+fn one_of_equal_rows_is_paid_for_and_after_a_death_no_written_answer_is_paid_for_again() {
     equal::undisturbed(100);
 
     let deaths: u64 = [0, 700, usize::MAX].into_iter().map(|cut| equal::deaths(60, 5, cut)).sum();
@@ -34,7 +34,7 @@ fn of_equal_rows_one_is_paid_for_and_a_death_at_any_change_pays_for_no_written_a
 }
 
 #[test]
-fn with_equal_rows_no_row_is_lost_by_faults_and_halts() {
+fn faults_and_halts_lose_no_equal_row() {
     equal::faults(100);
 }
 

@@ -1,4 +1,4 @@
-//! Rows that take their answer from another line: equal rows of one run, and rows of earlier results.
+//! Rows that take their answer from another line: that of an equal row of the run, or a line of earlier results.
 
 use std::fmt::Write as _;
 #[cfg(unix)]
@@ -17,7 +17,7 @@ use super::support::{Api, Folder, Said, feed, rows};
 use super::support::{finish, ids};
 
 #[test]
-fn of_equal_rows_one_is_sent_and_each_has_its_own_line() {
+fn one_of_equal_rows_is_sent_and_each_gets_its_own_line() {
     let folder = Folder::new();
     folder.write("prompts.jsonl", &equal_rows(200, 80));
     let api = Api::quick();
@@ -236,7 +236,7 @@ fn a_plan_knows_the_rows_that_are_not_sent() {
 }
 
 #[test]
-fn answers_that_were_not_paid_for_teach_a_plan_nothing() {
+fn a_plan_does_not_learn_from_copied_and_reused_answers() {
     let folder = Folder::new();
     folder.write("prompts.jsonl", &equal_rows(100, 40));
     let api = Api::quick();
@@ -249,7 +249,7 @@ fn answers_that_were_not_paid_for_teach_a_plan_nothing() {
     assert_eq!(plan["basis"]["history"]["answers"], 40);
 }
 
-/// Returns rows of which only the first `kinds` have different requests. Every third row has no label.
+/// Returns `count` rows with `kinds` different requests, in turn. Every third row has no label.
 fn equal_rows(count: usize, kinds: usize) -> String {
     let mut text = String::new();
     for at in 0..count {

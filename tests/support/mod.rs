@@ -28,7 +28,8 @@ pub const RESULTS: &str = "d/out.jsonl";
 /// The error log on a disk in memory.
 pub const ERRORS: &str = "d/out.errors.jsonl";
 
-/// Returns the row with these prefixes, from the shortest to the longest. Each is 20 tokens longer than the one before.
+/// Returns the row with these prefixes, from the shortest to the longest. Each prefix is 20 tokens longer than the
+/// previous one.
 pub fn prefixed(mut planned: Planned, prefixes: &[u64]) -> Planned {
     let level = |(at, id): (usize, &u64)| Level {
         id: PrefixId(*id),

@@ -11,7 +11,7 @@ use crate::domain::json::{Cursor, is_within_depth, kind, lone_surrogate};
 /// parsers must still accept the whole line.
 pub(super) const DEEPEST_PARAM: u32 = 120;
 
-/// What is wrong with a list of blocks, and where in the text.
+/// What is wrong with a list of blocks, and the place in its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockFault {
     /// The line, from 1.
@@ -88,8 +88,8 @@ fn example() -> &'static str {
     r#"{"type":"text","text":"…"}"#
 }
 
-/// Returns the value of the last member of an object with this name. If a name occurs twice, the API also uses the last
-/// one.
+/// Returns the value of an object's member with this name. If the name occurs twice, the last member counts, as in the
+/// API.
 fn member<'a>(object: &'a str, wanted: &[u8]) -> Option<&'a str> {
     let mut found = None;
     Cursor::new(object.as_bytes()).object(|cursor, name| {

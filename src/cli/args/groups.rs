@@ -217,7 +217,7 @@ pub struct MoneyArgs {
     pub yes: Option<bool>,
 }
 
-/// Answers that need not be paid for.
+/// Flags that save paying for the same answer again.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct ReuseArgs {

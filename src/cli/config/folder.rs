@@ -30,7 +30,7 @@ pub const FREE: [&str; 20] = [
     "fields",
     "order",
     "null",
-    // It changes no answer. It can change the cost, but less than the model or the system prompt can.
+    // `prompt-cache` changes no answer. It can change the cost, but less than the model or the system prompt can.
     "prompt-cache",
     "dedupe",
 ];
@@ -63,7 +63,7 @@ pub const REFUSED: [&str; 42] = [
     "grace",
     "dry-run",
     "yes",
-    // They name answers that would pass for those of this run.
+    // These settings name other results, whose answers would become answers of this run.
     "reuse",
     "reuse-any-origin",
     "prices",

@@ -16,7 +16,7 @@ pub(super) struct Cache {
     setting: &'static str,
     /// Prefixes that get marks.
     prefixes: u64,
-    /// How many of them may be too short for their model.
+    /// How many of the marked prefixes may be too short for their model.
     uncertain_prefixes: u64,
     /// Requests that get marks.
     rows: u64,
@@ -41,7 +41,7 @@ struct Left {
     rows: u64,
     /// The estimated tokens of the prefix that most rows share.
     tokens: u32,
-    /// The model of its rows, and the shortest prefix that this model caches.
+    /// The model of the rows that have this prefix, and the shortest prefix that this model caches.
     model: Option<String>,
     least_tokens: u32,
 }
@@ -77,7 +77,7 @@ pub(super) fn of(plan: &Plan<'_>) -> Cache {
     }
 }
 
-/// Returns the list rows about the cache; none if no rows share a prefix.
+/// Returns the lines of the plan about the cache; no lines if no rows share a prefix.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     let caching = plan.caching;
     let mut texts = Vec::new();
@@ -98,7 +98,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
 }
 
-/// Returns the cost and the time of the run, and what they would be without the cache; empty if nothing changes.
+/// Returns the cost and the time of the run, with the cache and without it; an empty text if they do not differ.
 fn saving_words(plan: &Plan<'_>) -> String {
     let Some(without) = without(plan) else { return String::new() };
     let cost = costs(plan).map(|(with, without)| format!("about {with} instead of {without}"));

@@ -184,7 +184,7 @@ pub(super) fn has_answers(path: &Path) -> bool {
 /// A line of results.
 enum Past<'a> {
     Answer(PastAnswer<'a>),
-    /// A row that was not answered, or that took its answer from another line. Nothing is learned from it.
+    /// A row that teaches nothing: it was not answered, or it took its answer from another line.
     Nothing,
 }
 

@@ -64,11 +64,11 @@ pub(super) struct Rows {
     pub(super) to_send: u64,
     /// Answered by earlier runs.
     pub(super) done: u64,
-    /// Answered from the results that `--reuse` names.
+    /// Rows that are answered from the results that `--reuse` names.
     pub(super) reused: u64,
     /// With `--dedupe`: rows that copy the answer of an equal row.
     pub(super) copied: u64,
-    /// Without `--dedupe`: rows to be sent that have the request of an earlier row.
+    /// Without `--dedupe`: rows to be sent whose request is equal to that of an earlier row.
     pub(super) repeated: u64,
     /// Failed in earlier runs, and not sent again.
     pub(super) failed_before: u64,

@@ -169,7 +169,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the run has no row to send, to answer without a request, or to report as unusable.
+/// Returns whether the run has nothing to do: no row to send, no row to answer without a request, and no unusable row
+/// to report.
 fn has_nothing_to_do(survey: &Survey) -> bool {
     survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }

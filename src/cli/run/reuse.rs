@@ -1,4 +1,5 @@
-//! Finds the answers that rows can take instead of being sent: those of `--reuse`, and those of equal rows.
+//! Prepares a run in which rows take existing answers instead of being sent: answers of earlier results (`--reuse`) and
+//! answers of equal rows (`--dedupe`).
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::runner::input::{Survey, is_seekable};
 use crate::runner::{EqualRows, JournalLedger};
 
 impl NewRun<'_> {
-    /// Reads the results that `--reuse` names. At this point, no file has been created.
+    /// Reads the results that `--reuse` names. This must happen before any file is created.
     pub(super) fn read_stored(&mut self) -> Result<()> {
         if self.config.reuse.is_empty() {
             return Ok(());
@@ -30,13 +31,13 @@ impl NewRun<'_> {
         self.check_interrupted()
     }
 
-    /// Returns the rows with equal requests, before the first row is read; `None` without `--dedupe`.
+    /// Returns the state of `--dedupe` before the first row is sent; `None` without the flag.
     pub(super) fn equal_rows(&self, ledger: &mut JournalLedger, known: &Known) -> Result<Option<EqualRows>> {
         if !self.config.dedupe {
             return Ok(None);
         }
         let (_, recovered, survey) = known;
-        // If the survey has not seen the rows of earlier runs, it does not know which rows are equal to one of them.
+        // If the survey has left out rows of earlier runs, it does not know which rows are equal to one of these.
         let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
         let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {
@@ -67,8 +68,9 @@ impl NewRun<'_> {
         if words.is_empty() { words } else { format!(" ({words})") }
     }
 
-    /// Returns a line about rows with equal requests that would all be sent; `None` if there are none. `cost_of_share`
-    /// returns what a share of the rows to be sent will probably cost, as text; `None` if that is not known.
+    /// Returns a line about equal requests that are all sent because `--dedupe` is missing; `None` if there are none.
+    /// `cost_of_share` gets a share of the rows to be sent, and returns what they will probably cost, as text; `None`
+    /// if that is not known.
     pub(super) fn equal_words(&self, survey: &Survey, cost_of_share: impl Fn(f64) -> Option<String>) -> Option<String> {
         let (rows, repeated) = (survey.to_send, survey.repeated);
         if self.config.dedupe || repeated == 0 {

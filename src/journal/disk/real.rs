@@ -51,7 +51,7 @@ impl RealDisk {
         }
     }
 
-    /// Returns an empty file that only this process can use. It has no name, and vanishes with the process.
+    /// Returns an empty file that only this process can use. The file has no name and vanishes with the process.
     ///
     /// # Errors
     /// What the system reports.

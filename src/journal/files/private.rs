@@ -1,18 +1,18 @@
-//! The private file for answers that may be needed again. It is used if a run has no results file.
+//! The private file: it keeps answers that other rows may need, in runs without a results file.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::journal::disk::{DiskFailure, DiskFile};
 
-/// The private file. It has no name and vanishes with the process.
+/// A file without a name, which vanishes with the process.
 pub(crate) struct PrivateFile {
     pub(crate) file: Arc<dyn DiskFile>,
     end: u64,
 }
 
 impl PrivateFile {
-    /// Begins with an empty file.
+    /// Returns a private file in `file`, which must be empty.
     pub(crate) fn new(file: Box<dyn DiskFile>) -> Self {
         Self { file: file.into(), end: 0 }
     }

@@ -56,9 +56,10 @@ struct Meta<'a> {
 /// An answer as it was read from a line.
 pub(crate) struct StoredLine {
     pub(crate) answer: StoredAnswer,
-    /// Whether the line says that the answer ended by itself. A line without a quality does not say so.
+    /// Whether the line says that the answer is complete: neither truncated nor refused. A line without a quality does
+    /// not say so.
     pub(crate) is_whole: bool,
-    /// Whether the answer came from the simulator, by the id of its message or of its request.
+    /// Whether the answer came from the simulator: the id of its message or of its request shows it.
     pub(crate) is_simulated: bool,
 }
 
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_line_that_says_so_is_whole_and_ids_tell_the_simulator() {
+    fn only_a_line_with_quality_ok_is_complete_and_ids_show_the_simulator() {
         let read = |from: &str, to: &str| parse_stored(LINE.replace(from, to).as_bytes());
 
         for other in [r#""quality":"truncated""#, r#""quality":"later""#, r#""other":"ok""#, r#""quality":null"#] {

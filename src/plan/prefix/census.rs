@@ -1,22 +1,23 @@
 //! Counts how many rows share each prefix.
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
-//! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. For all others, only
-//! the shortest one of each row that no other row has is kept, as a hash ([`Met`]): if nobody has that one, nobody has
-//! a longer one.
+//! prefixes belong to a single row. A node is kept only for prefixes that at least two rows have. Of the other prefixes
+//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). As long as no other row has this prefix, no other
+//! row has a longer one.
 //!
 //! So a prefix is recognized as shared when its second row comes. At that moment, the longer prefixes of its first row
-//! are needed too. They are kept for the last [`RECENT`] rows, because rows with a common prefix are often neighbours.
-//! If the first row came earlier, its longer prefixes count one row too few.
+//! are needed too: the second row may share them. Rows with a common prefix are often neighbours, so the longer
+//! prefixes are kept only for up to [`RECENT`] recent rows. If the first row came earlier, it is not counted for its
+//! longer prefixes.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use super::super::seen::AsItIs;
-use super::met::Met;
+use super::seen_prefixes::SeenPrefixes;
 use crate::domain::{Level, MarkPlace, Prefixes};
 
-/// For how many rows the longer prefixes are kept.
+/// The largest number of rows whose longer prefixes are kept.
 const RECENT: usize = 4096;
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
@@ -24,7 +25,7 @@ type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
 /// The prefixes that rows share.
 #[derive(Debug, Default)]
 pub struct PrefixCensus {
-    met: Met,
+    seen: SeenPrefixes,
     pub(super) nodes: Map<Node>,
     recent: Map<(u32, Box<[Level]>)>,
 }
@@ -43,11 +44,11 @@ pub(super) struct Node {
     pub(super) last: u32,
     /// The group of a load to which its rows belong.
     pub(super) group: u32,
-    /// The shortest prefix that its model caches, in tokens.
+    /// The shortest prefix that the model of its rows caches, in tokens.
     pub(super) least: u32,
-    /// The highest number of rows that have the same longer prefix. It is computed at the end.
+    /// How many rows have the most frequent of the next longer prefixes. This is computed when the plan is made.
     pub(super) most_of_longer: u32,
-    /// Whether the rows themselves mark it.
+    /// Whether the marks are part of the rows.
     pub(super) is_own: bool,
 }
 
@@ -68,7 +69,7 @@ impl PrefixCensus {
                 continue;
             }
             let longer = &levels[at + 1..];
-            if self.met.insert(id) {
+            if self.seen.insert(id) {
                 if !longer.is_empty() {
                     if self.recent.len() >= RECENT {
                         self.recent.clear();
@@ -99,23 +100,23 @@ impl PrefixCensus {
 
     /// Frees the memory for prefixes that only one row has. After this, no row can be added.
     pub(super) fn keep_shared_only(&mut self) {
-        self.met = Met::default();
+        self.seen = SeenPrefixes::default();
         self.recent = Map::default();
     }
 
-    /// Returns how many rows have a prefix, as far as is known; 0 for a prefix that only one row has.
+    /// Returns how many rows have a prefix, as far as is known; 0 if it is at most one row.
     pub(super) fn rows_of(&self, level: &Level) -> u32 {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }
 
-    /// Returns how many rows have a prefix, and the number of the last of them; `None` for a prefix that at most one row
-    /// has.
+    /// Returns how many rows have a prefix, and the number of the last of these rows; `None` if at most one row has the
+    /// prefix.
     pub(super) fn last_of(&self, level: &Level) -> Option<(u32, u32)> {
         self.nodes.get(&level.id.0).map(|node| (node.rows, node.last))
     }
 
     /// Returns the number of different prefixes.
     pub(super) fn distinct(&self) -> usize {
-        self.met.len()
+        self.seen.len()
     }
 }

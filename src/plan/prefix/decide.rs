@@ -1,11 +1,15 @@
 //! Decides which prefixes are marked, and for how long.
 //!
-//! The cost of a prefix token over `rows` rows, in units of the price of plain input, is `write × W + read × (rows − W)`.
-//! `W` is the number of writes: one, and one more for each pause that is longer than the lifetime. Without a mark the
-//! cost is `rows`. The cheapest of the three (five minutes, an hour, no mark) is chosen.
+//! If `rows` rows share a prefix, one token of it costs `write × W + read × (rows − W)` in all. `write` and `read` are
+//! shares of the price of plain input. `W` is the number of writes: one, and one more for each pause between two rows
+//! that is longer than the lifetime. Without a mark, the token costs `rows`. Each prefix gets the cheapest of three
+//! ways: five minutes, an hour, or no mark.
 //!
-//! The pauses follow from the rate of the run and from the distance of the rows in the input. If rows are read group by
-//! group, there are no pauses.
+//! The length of the pauses follows from how many rows are sent in a second, and from how far apart the rows are in the
+//! input. If rows are read group by group, there are no pauses.
+//!
+//! In this file, a *longer* prefix contains a shorter one and belongs to some of its rows. An *own* prefix ends at a
+//! mark that is part of the rows.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -14,13 +18,13 @@ use super::super::seen::AsItIs;
 use super::census::{Node, PrefixCensus};
 use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
-/// An entry is used up to this many seconds after its last use. The API keeps it for 300 and 3,600 seconds. The rest is
-/// a reserve, because the API counts from the moment when the request arrives.
+/// How long the plan counts on a cache entry after its last use, in seconds. The API keeps it for 300 and 3,600
+/// seconds. The difference is a reserve for the time that requests take and for differences in the speed of the run.
 const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
-/// How far the real tokens of a prefix may be from the estimate.
+/// The real tokens of a prefix may be this many times the estimate, or the estimate this many times the real tokens.
 const ERROR: f64 = 1.5;
-/// Rows are read group by group if this saves at least this share of the cost of all shared prefixes.
+/// Rows are read group by group if the order of the input would make shared prefixes cost more by this share.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
@@ -41,11 +45,11 @@ impl Default for CacheRates {
     }
 }
 
-/// What a plan is made from.
+/// What a plan depends on besides the prefixes.
 pub(crate) struct CacheSetting<'a> {
     /// The user's setting.
     pub cache: PromptCache,
-    /// How many rows of each load group are probably sent in a second.
+    /// How many rows of the run are probably sent in a second.
     pub rows_per_second: f64,
     /// Whether rows can be read in any order.
     pub can_be_ordered: bool,
@@ -62,13 +66,13 @@ pub struct CachePlan {
     pub is_ordered: bool,
     /// How many prefixes are marked.
     pub prefixes: u64,
-    /// How many of them may be too short for the model. The first answer shows this.
+    /// How many of the marked prefixes may be too short for their model. The first answers show it.
     pub uncertain: u64,
-    /// The one of these that most rows have.
+    /// Of these uncertain prefixes, the one that most rows have.
     pub most_uncertain: Option<Unmarked>,
     /// How many rows get at least one mark, or have marks of their own.
     pub rows: u64,
-    /// How many of them have marks of their own.
+    /// How many rows have marks of their own.
     pub own_rows: u64,
     /// What is expected for each group of the load, by its position. Groups without a cached prefix may be missing.
     pub groups: Vec<GroupCaching>,
@@ -79,7 +83,7 @@ pub struct CachePlan {
 /// The cached tokens of one group of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupCaching {
-    /// Tokens written for five minutes, by the estimates of their texts.
+    /// Tokens written for five minutes. All tokens here are estimates.
     pub write_5m: f64,
     /// Tokens written for an hour.
     pub write_1h: f64,
@@ -94,26 +98,26 @@ pub struct GroupCaching {
 pub struct Unmarked {
     /// The reason.
     pub reason: UnmarkedReason,
-    /// How many prefixes.
+    /// How many prefixes there are.
     pub prefixes: u64,
     /// How many rows have one of them. A row with several of them is counted several times.
     pub rows: u64,
     /// The estimated tokens of the prefix that most rows have.
     pub tokens: u32,
-    /// The shortest prefix that its model caches, in tokens.
+    /// The shortest prefix that the model of its rows caches, in tokens.
     pub least: u32,
     /// The group of the load to which its rows belong.
     pub group: usize,
-    /// How many rows have this prefix.
+    /// How many rows have the prefix that most rows have.
     pub most_rows: u32,
 }
 
 /// Why a prefix is not marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnmarkedReason {
-    /// It is shorter than the model requires.
+    /// The prefix is shorter than the model requires.
     TooShort,
-    /// Its rows are too far apart: it would have to be written again and again.
+    /// The rows are too far apart in the input: the prefix would have to be written again and again.
     TooFarApart,
     /// With the chosen lifetime, a write costs more than the reads save.
     TooFew,
@@ -146,15 +150,15 @@ impl PrefixCensus {
                 continue;
             }
             if node.is_too_short() {
-                plan.leave(node, UnmarkedReason::TooShort);
+                plan.add_unmarked(node, UnmarkedReason::TooShort);
                 continue;
             }
             let choice = node.choice(setting, gap(node));
             match choice.lifetime {
                 Caching::None if f64::from(node.rows) > 2.0 || gap(node) > FIVE_MINUTES => {
-                    plan.leave(node, UnmarkedReason::TooFarApart);
+                    plan.add_unmarked(node, UnmarkedReason::TooFarApart);
                 }
-                Caching::None => plan.leave(node, UnmarkedReason::TooFew),
+                Caching::None => plan.add_unmarked(node, UnmarkedReason::TooFew),
                 lifetime => _ = plan.chosen.insert(*id, lifetime),
             }
         }
@@ -163,7 +167,8 @@ impl PrefixCensus {
         plan
     }
 
-    /// Notes for each prefix how many rows have the same longer prefix. If all of its rows have, it needs no mark.
+    /// Computes `most_of_longer` for each prefix. If all rows of a prefix share the same longer prefix, only the longer
+    /// one is marked.
     fn note_longer(&mut self) {
         let longer: Vec<(u64, u32)> = self.nodes.values().map(|node| (node.parent, node.rows)).collect();
         for (parent, rows) in longer {
@@ -173,7 +178,7 @@ impl PrefixCensus {
         }
     }
 
-    /// Returns whether the pauses in the order of the input would cost much.
+    /// Returns whether reading rows group by group saves enough to be worth it.
     fn is_worth_ordering(&self, setting: &CacheSetting<'_>) -> bool {
         let (mut ordered, mut as_written) = (0.0, 0.0);
         for node in self.nodes.values().filter(|node| !node.is_own && !node.is_too_short()) {
@@ -188,7 +193,7 @@ impl PrefixCensus {
         self.nodes.get(&node.parent)
     }
 
-    /// Returns the longest shorter prefix that is chosen.
+    /// Returns the longest of the shorter prefixes that are marked.
     fn chosen_parent(&self, node: &Node, plan: &CachePlan) -> Option<(u64, &Node)> {
         let mut id = node.parent;
         loop {
@@ -200,7 +205,8 @@ impl PrefixCensus {
         }
     }
 
-    /// Makes sure that no prefix lives longer than a shorter prefix of the same rows: the API refuses such marks.
+    /// Lengthens the lifetime of prefixes, so that none is shorter than that of a longer prefix of the same rows: the
+    /// API refuses such marks.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();
@@ -231,7 +237,7 @@ impl PrefixCensus {
             plan.prefixes += 1;
             if node.is_uncertain() {
                 plan.uncertain += 1;
-                let found = node.left_for(UnmarkedReason::TooShort);
+                let found = node.as_unmarked(UnmarkedReason::TooShort);
                 if plan.most_uncertain.is_none_or(|known| known.most_rows < found.most_rows) {
                     plan.most_uncertain = Some(found);
                 }
@@ -264,8 +270,8 @@ impl Node {
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
     }
 
-    /// Describes this prefix, and no other.
-    fn left_for(&self, reason: UnmarkedReason) -> Unmarked {
+    /// Returns this prefix as one that is not marked, for this reason.
+    fn as_unmarked(&self, reason: UnmarkedReason) -> Unmarked {
         Unmarked {
             reason,
             prefixes: 1,
@@ -277,12 +283,13 @@ impl Node {
         }
     }
 
-    /// Returns how often this prefix is written if it is used only by the first row of each longer prefix, and all rows of
-    /// a longer prefix together take more than `seconds`.
+    /// Returns how often this prefix must be written because of longer prefixes. The rows of a longer prefix read that
+    /// one; only the first of them uses this prefix. If these rows take more than `seconds`, this prefix expires
+    /// meanwhile.
     ///
-    /// Such a row reads the longer prefix. The API does not say whether this also renews the shorter one inside it, so
-    /// the plan does not count on that.
-    fn turns_of_longer(&self, seconds: f64, rows_per_second: f64) -> f64 {
+    /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter one inside
+    /// it, so the plan does not count on that.
+    fn least_writes(&self, seconds: f64, rows_per_second: f64) -> f64 {
         let of_longer = f64::from(self.most_of_longer);
         let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;
         if is_slow { f64::from(self.rows) / of_longer } else { 1.0 }
@@ -296,7 +303,7 @@ impl Node {
         f64::from(self.tokens) < f64::from(self.least) * ERROR
     }
 
-    /// Returns the cheapest way to cache it.
+    /// Returns the cheapest way to cache the prefix, or not to cache it.
     fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
         let rates = (setting.rates)(self.group as usize);
         let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };
@@ -316,9 +323,9 @@ impl Node {
             Caching::Hour => (rates.write_1h, HOUR),
             Caching::None | Caching::FiveMinutes => (rates.write_5m, FIVE_MINUTES),
         };
-        // If rows come at random, this is the share of the pauses that are longer than the lifetime.
+        // The share of the pauses that are longer than the lifetime, if rows come at random.
         let missed = if gap > 0.0 { (-seconds / gap).exp() } else { 0.0 };
-        let writes = (1.0 + (rows - 1.0) * missed).max(self.turns_of_longer(seconds, rows_per_second));
+        let writes = (1.0 + (rows - 1.0) * missed).max(self.least_writes(seconds, rows_per_second));
         Choice { lifetime, writes, cost: write * writes + rates.read * (rows - writes) }
     }
 }
@@ -356,8 +363,8 @@ impl CachePlan {
         self.chosen.is_empty()
     }
 
-    fn leave(&mut self, node: &Node, reason: UnmarkedReason) {
-        let fresh = node.left_for(reason);
+    fn add_unmarked(&mut self, node: &Node, reason: UnmarkedReason) {
+        let fresh = node.as_unmarked(reason);
         let Some(known) = self.unmarked.iter_mut().find(|known| known.reason == reason) else {
             return self.unmarked.push(fresh);
         };
@@ -441,7 +448,7 @@ mod tests {
 
         assert_eq!(plan.lifetime(PrefixId(1)), None);
         assert_eq!(plan.lifetime(PrefixId(2)), Some(Caching::FiveMinutes));
-        assert_eq!((plan.uncertain, plan.groups[0].read), (1, 0.0), "nothing is expected of it");
+        assert_eq!((plan.uncertain, plan.groups[0].read), (1, 0.0), "it is not expected to save anything");
         let short = plan.unmarked[0];
         assert_eq!((short.reason, short.prefixes, short.rows, short.tokens), (UnmarkedReason::TooShort, 1, 2, 600));
     }

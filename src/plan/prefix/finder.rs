@@ -1,4 +1,4 @@
-//! Finds the prefixes of rows: all of them for the survey, and those that are marked for the run.
+//! Finds the prefixes of rows. The survey needs all prefixes, and the run needs only those that are marked.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ enum Wanted {
     Nothing,
     /// All.
     All,
-    /// Those that the plan has chosen.
+    /// Those that are marked by the plan.
     Chosen(Arc<CachePlan>),
 }
 
 /// The prefixes of a row.
 pub(in crate::plan) struct Found {
     prefixes: Prefixes,
-    /// How long the request asks to cache them when it is sent.
+    /// How long the request asks to cache them: the longest lifetime of its marks.
     caching: Caching,
 }
 
@@ -40,7 +40,7 @@ impl PrefixFinder {
         Self { wanted: Wanted::All, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
     }
 
-    /// Finds the prefixes of each row that the plan has chosen.
+    /// Finds those prefixes of each row that are marked by the plan.
     pub(in crate::plan) fn of_run(plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         let wanted = if plan.is_empty() { Wanted::Nothing } else { Wanted::Chosen(plan) };
         Self { wanted, levels: LevelFinder::new(FixedStarts::of(fixed_starts)) }
@@ -70,7 +70,7 @@ impl PrefixFinder {
 }
 
 impl Found {
-    /// Returns the prefixes, with how much more an answer may cost if they are marked, and how long they are cached.
+    /// Returns the prefixes, how long they are cached, and how much the marks raise the highest cost of an answer.
     /// `most_if` returns the highest cost of an answer for the longest lifetime of a mark.
     pub(in crate::plan) fn priced(self, most_if: &dyn Fn(Caching) -> Money) -> (Prefixes, Caching) {
         let plain = most_if(Caching::None);

@@ -1,4 +1,4 @@
-//! Finds the prefixes of one request that the prompt cache may keep.
+//! Finds the levels of one request: the prefixes that the prompt cache may keep.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -11,11 +11,12 @@ use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes
 
 /// The shortest prefix, in tokens, that any model caches. Shorter ones are not looked at.
 const LEAST_OF_ANY: u32 = 512;
-/// A prompt with fewer bytes than this for each token of the shortest prefix can't be long enough.
+/// A token has at least about this many bytes. A prompt with fewer bytes than this, multiplied by the tokens of the
+/// shortest prefix, is not looked at.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
-/// Further prefixes of one request are not looked at.
+/// The largest number of prefixes that are found in one request. Longer prefixes are left out.
 const MOST_LEVELS: usize = 256;
-/// Parameters that do not change what the cache keeps.
+/// Parameters on which cache entries do not depend.
 const NOT_IN_CACHE: [&str; 13] = [
     "max_tokens",
     "metadata",
@@ -32,19 +33,20 @@ const NOT_IN_CACHE: [&str; 13] = [
     "tools",
 ];
 
-/// Returns whether a request may be long enough for the cache, or has cache marks of its own. This is checked before
-/// the request is read, so that short requests cost nothing.
+/// Returns whether a request may be long enough for the cache, or has cache marks of its own. This is checked first, so
+/// that nothing is computed for short requests.
 pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     let bytes = |name| params.get(name).map_or(0, str::len);
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
-/// The fixed starts of the texts that a template fills in, as JSON text without quotation marks, the longest first.
+/// The fixed starts of the texts that a template fills in: the parts that all rows have in common. They are JSON text
+/// without quotation marks, the longest first.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 
 impl FixedStarts {
-    /// Returns the starts of these texts. A start without any letter can't be a block of its own, so it is left out.
+    /// Returns these starts. A start that has only blanks can't be a block of its own, so it is left out.
     pub(in crate::plan) fn of(texts: &[String]) -> Self {
         let escaped = |text: &String| {
             let mut json = Vec::new();
@@ -80,8 +82,9 @@ impl LevelFinder {
         Self { starts, name: Vec::new() }
     }
 
-    /// Returns the prefixes that may be long enough for the cache of any model, from the shortest to the longest; `None`
-    /// if there is none. `parts` belong to the same request. `least` is the shortest prefix that its model caches.
+    /// Returns the prefixes that may be long enough for the cache of any model, from the shortest to the longest;
+    /// `None` if there is none. `parts` are the parts of this request. `least` is the shortest prefix that its model
+    /// caches, in tokens.
     ///
     /// If the row itself has marks, only the prefixes at these marks are returned.
     pub(in crate::plan) fn find(
@@ -145,8 +148,8 @@ impl LevelFinder {
                 add(hash.0, weight + share, place);
                 hash = hash.bytes(&bytes[first..]);
                 weight += part.weight;
-                // A whole text that is split has its second mark at the end of the second block. That is only useful
-                // for equal requests, so it is left out.
+                // A mark at the end of the second block would help only requests with the same whole text, so this
+                // prefix is left out.
                 continue;
             }
             hash = hash.bytes(bytes);
@@ -162,8 +165,8 @@ impl LevelFinder {
         (!levels.is_empty()).then_some(Prefixes { levels, least_tokens: least, extra_most: [Money::ZERO; 2] })
     }
 
-    /// Returns where the values of `tools`, `system` and `messages` begin in the request's JSON text: see
-    /// [`Merged::write_object`].
+    /// Returns where the values of `tools`, `system` and `messages` begin in the JSON text of the request, as
+    /// [`Merged::write_object`] writes it.
     fn offsets(&mut self, params: Merged<'_>) -> [usize; 3] {
         let mut offsets = [0; 3];
         let mut at = 1;
@@ -180,11 +183,11 @@ impl LevelFinder {
     }
 }
 
-/// Returns a hash of everything that a cache entry depends on besides the prompt itself. Parameters may come in any
-/// order.
+/// Returns a hash of everything that a cache entry depends on, except the prompt. The order of the parameters does not
+/// matter.
 ///
-/// Some of these parameters change only a part of the cache. Rows that differ in them are treated as if they shared
-/// nothing, which is never wrong.
+/// Some of these parameters matter only for a part of the prompt. Rows that differ in them could still share a prefix,
+/// but count as rows that share nothing. This is safe: it only saves less.
 fn scope(params: Merged<'_>) -> u64 {
     let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
     others

@@ -6,14 +6,14 @@
 //! run:     request ─► levels ─► only those in the plan ─► Ask::prefixes ─► the scheduler chooses marks and gates
 //! ```
 //!
-//! A prefix pays if its tokens are read more often than a write costs more than plain input. With the prices of the
-//! API this means two rows for five minutes, and three rows for an hour, if they are sent within this time.
+//! Caching a prefix costs more for the row that writes it, and less for each row that reads it. With the prices of the
+//! API, it saves money if two rows are sent within five minutes, or three rows within an hour.
 //!
-//! Most prompts are shorter than any prefix that a model caches. For them nothing is computed and nothing is kept. For
-//! longer prompts, one hash of four bytes is kept for each row, until another row has the same prefix.
+//! Most prompts are shorter than any prefix that a model caches. For these rows, nothing is computed and nothing is
+//! kept. For longer prompts, one hash is kept for each row with a prefix of its own. It takes six to twelve bytes.
 //!
-//! The estimate of a prefix's length has an error. If it may be long enough, it is marked, and the first answer shows
-//! whether the API has cached it. A mark on a prefix that is too short changes nothing and costs nothing.
+//! The length of a prefix is an estimate. A prefix that may be long enough is marked, and the first answer shows
+//! whether the API has cached it. A mark on a prefix that is too short has no effect and costs nothing.
 //!
 //! Rejected:
 //! - Marks on whole requests (`cache_control` at the top): each row that ends differently would pay for a write that
@@ -26,7 +26,7 @@ mod census;
 mod decide;
 mod finder;
 mod levels;
-mod met;
+mod seen_prefixes;
 mod stream;
 
 pub use census::PrefixCensus;

@@ -1,24 +1,25 @@
 //! Finds shared prefixes in rows that can be read only once.
 //!
-//! The rows of a pipe are not known in advance. So a few of them are read ahead ([`StreamCensus::add`]) before the first
-//! of them is decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it to the cache, if a
-//! row behind it shares it, or if it is likely that a later row will. How likely that is follows from the prefixes so
-//! far: of those that had as many rows, the share that got one more.
+//! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
+//! the first of them are decided ([`StreamCensus::decide`]). A prefix is marked in three cases: an earlier row has
+//! written it to the cache, a row that was read ahead shares it, or a later row will probably share it. The probability
+//! is estimated from the prefixes so far: of those that had the same number of rows, it is the share that got one more.
 
 use std::collections::HashMap;
 
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// Rows that come within this time after each other share an entry of five minutes, and of an hour. In seconds.
+/// If a row comes at most this many seconds after another one, it can probably read an entry that is kept for five
+/// minutes, or for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// A write for five minutes costs a quarter more than plain input, and a read saves nine tenths. So a mark pays if the
-/// chance of a further row is above this.
+/// A write for five minutes costs a quarter more than plain input, and a read saves nine tenths. So a mark saves money
+/// on average if the probability of a further row is above this.
 const WORTH_A_WRITE: f64 = 0.28;
-/// The times of this many prefixes with one row are kept.
+/// `firsts` keeps at most this many prefixes.
 const MOST_FIRSTS: usize = 1 << 16;
-/// Prefixes with more rows than this are counted together.
+/// For prefixes with more rows than this, the numbers of rows are not told apart.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -28,18 +29,18 @@ pub(crate) struct StreamCensus {
     census: PrefixCensus,
     /// When a prefix was marked last, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
-    /// When the only row of a prefix came. Only the last ones are kept.
+    /// For prefixes with one row: when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
-    /// How many prefixes have had at least one row, two rows and so on. The first number is not used.
+    /// The entry `n` is how many prefixes have had more than `n` rows. The entry 0 is not used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
-/// What was known of a row's prefixes when it was read.
+/// What was known about the prefixes of a row when the row was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Before {
     /// The time since the start of the run, in seconds.
     now: u32,
-    /// For each prefix: how many rows had it before, and how many seconds ago the last of them came.
+    /// For each prefix: how many earlier rows have it, and how many seconds before this row the last of them came.
     rows: Vec<(u32, u32)>,
 }
 
@@ -66,7 +67,7 @@ impl StreamCensus {
             let after = self.census.rows_of(level);
             if after == 0 {
                 self.firsts.insert(level.id, now);
-                // No row has a longer prefix.
+                // No earlier row has a longer prefix.
                 break;
             }
             self.firsts.remove(&level.id);
@@ -102,7 +103,7 @@ impl StreamCensus {
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
-        // A longer prefix must not live longer than a shorter one.
+        // The API refuses a longer prefix that lives longer than a shorter one. So all get the same lifetime.
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         for level in &mut prefixes.levels {
             level.lifetime = longest;
@@ -120,12 +121,14 @@ impl StreamCensus {
         }
     }
 
-    /// Returns whether a prefix that `rows` rows had before will probably be shared by a further row.
+    /// Returns whether a further row will probably share a prefix of the current row. `rows` rows had it before the
+    /// current one.
     fn is_likely_to_come(&self, rows: u32) -> bool {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // Before there is any experience with so many rows, the experience with fewer rows counts, as two prefixes.
+        // The share among prefixes with fewer rows is included with the weight of two prefixes. It decides as long as
+        // hardly any prefix has had so many rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

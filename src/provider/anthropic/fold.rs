@@ -156,7 +156,7 @@ impl Fold {
         self.held_bytes
     }
 
-    /// Returns whether `message_start` has come.
+    /// Returns whether the event `message_start` has been received.
     pub(super) fn has_begun(&self) -> bool {
         self.message.is_some()
     }

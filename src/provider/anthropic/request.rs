@@ -1,11 +1,11 @@
 //! Writes the bodies of requests.
 //!
-//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Two
-//! things are added: `stream`, at the end, and the marks of the prompt cache.
+//! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
+//! two things are added: `stream`, at the end, and cache marks.
 //!
-//! A mark is a member of a block. A text that is written as a plain string is a short form of a list with one text
-//! block. So if such a text is marked, it is written in the long form, which means the same. All rows that share a
-//! prefix write it in the same form, whichever of their prefixes are marked.
+//! A mark (`cache_control`) is a member of a block. A plain string is the short form of a list with one text block. To
+//! mark it, the long form is written, which means the same. If a prefix contains such a text, all rows with this prefix
+//! send the text in the same form, whichever of their prefixes are marked.
 
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ use crate::provider::{Body, Splice};
 /// The text that asks for a stream. It begins with a comma if it follows other members.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
-/// The marks of the prompt cache, as a member that follows other members.
+/// Cache marks, as a member that follows other members.
 const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 const NO_MARK: &str = "";
@@ -36,7 +36,7 @@ pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool) -> 
     body.with(Splice { at: members.len(), text: Bytes::from_static(text) })
 }
 
-/// Writes the text of a prefix in its long form, and marks its end if `is_marked`.
+/// Writes the last text of a prefix in its long form, and marks the end of the prefix if `is_marked`.
 fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
     let mark = match level.lifetime {
         _ if !is_marked => NO_MARK,
@@ -144,7 +144,7 @@ mod tests {
         let (first, none) = (marked(json, places(), &[0], false), marked(json, places(), &[], false));
 
         assert_eq!(bare(both), bare(last));
-        assert!(first.contains(r#""content":"start rest""#), "what comes after the last mark stays as it was written");
+        assert!(first.contains(r#""content":"start rest""#), "the text after the last mark is sent as it was written");
         assert_eq!(none, json);
     }
 

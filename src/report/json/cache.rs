@@ -1,4 +1,4 @@
-//! The use of the prompt cache, in the last object of a run.
+//! The use of the prompt cache, as it is shown in the last object of a run.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ impl Cache {
     }
 }
 
-/// Returns the saved dollars, to a millionth.
+/// Returns the saved dollars, rounded to a millionth.
 pub(super) fn saved(used: &CacheUse) -> Option<f64> {
     used.saved_dollars().map(|dollars| (dollars * 1e6).round() / 1e6)
 }

@@ -188,7 +188,8 @@ pub(crate) struct Progress {
     copied: u64,
     /// Answered rows that took their answer from earlier results. They are also counted in `ok`.
     reused: u64,
-    /// What the copied and reused answers cost the rows that were sent, in dollars. Answers of unknown cost are left out.
+    /// What the copied and reused answers cost when they were paid for, in dollars. Answers of unknown cost are left
+    /// out.
     saved_usd: f64,
     /// Rows that failed for good.
     failed: u64,
@@ -208,7 +209,7 @@ pub(crate) struct Progress {
     input_tokens: u64,
     /// Input tokens read from a cache.
     cache_read_tokens: u64,
-    /// Input tokens written to a cache, for any time. They are also part of `input_tokens`.
+    /// Input tokens written to a cache, for both lifetimes. They are also part of `input_tokens`.
     cache_write_tokens: u64,
     /// The dollars that the cache saved, compared with the same run without a cache; negative if the writes cost more
     /// than the reads saved. Null if no token was written or read, or if no price is known.

@@ -60,7 +60,7 @@ fn the_number_of_rows_that_wait_is_limited() {
 }
 
 #[test]
-fn random_rows_all_leave_and_are_counted_right() {
+fn all_random_rows_end_and_are_counted_correctly() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut equal = EqualRows::new(None, None);

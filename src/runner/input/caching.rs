@@ -7,14 +7,14 @@ use crate::catalog::Catalog;
 use crate::domain::{Dimension, PoolId, PromptCache, RateLimits};
 use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
 
-/// How many output tokens an answer is assumed to have at most, to find out how fast rows are sent.
+/// To estimate how fast rows are sent, an answer is assumed to have at most this many output tokens.
 const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {
-    /// Decides what is cached, and sets what is expected of it. `limits_of` returns the limits with which the run
-    /// begins.
+    /// Decides what is cached, and adds the expected effect to the load. `limits_of` returns the limits with which the
+    /// run begins.
     pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
-        // Unnamed rows with the same request are told apart by their order.
+        // Rows with the same request and no id are told apart by their order, so this order must stay.
         let can_be_ordered = self.is_random_access && self.repeats.is_empty();
         let load = &self.load;
         let rates = |group: usize| {
@@ -24,7 +24,8 @@ impl Survey {
                 .and_then(|prices| prices.cache_rates())
                 .map_or_else(CacheRates::default, |[write_5m, write_1h, read]| CacheRates { write_5m, write_1h, read })
         };
-        // What can be read from the cache does not use the input limit. So the run is faster than without a cache.
+        // Tokens that are read from the cache do not count against the input limit, so the rate depends on the plan.
+        // The first plan assumes that no entry expires. It gives the rate for the real plan.
         let setting = |rows_per_second| CacheSetting { cache, rows_per_second, can_be_ordered, rates: &rates };
         let rate = rows_per_second(load, &self.prefixes.decide(&setting(f64::INFINITY)), limits_of);
         let plan = self.prefixes.decide(&setting(rate));

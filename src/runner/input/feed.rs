@@ -21,13 +21,14 @@ use super::{Earlier, InputPlan, Places, is_seekable};
 pub enum InputOrder<'a> {
     /// From the first row to the last.
     AsWritten,
-    /// From the first row to the last, with a short delay so that shared prefixes are known in time. It is for pipes.
+    /// From the first row to the last, with a short delay, so that prefixes that rows share are found before the rows
+    /// are sent. Used for pipes.
     AsItComes(PromptCache),
     /// From several places alternately.
     Places(&'a Places),
     /// Group by group: rows with the same cached prefix come one after the other.
     ByGroup {
-        /// Finds the prefixes of each row.
+        /// Finds the marked prefixes of each row.
         finder: &'a mut Planner,
         /// How many rows there are, as far as is known.
         rows: u64,
@@ -172,7 +173,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// Passes on rows, up to and including the next row to be sent.
+    /// Passes on rows up to the next row to be sent, and that row.
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
         while let Some(step) = planned_rows.next(self.planner, self.earlier)? {
             for item in self.items_of(step) {
@@ -187,7 +188,7 @@ impl Feeder<'_> {
         Ok(Turn::Ended)
     }
 
-    /// Passes on an item. Returns whether the loop still receives items.
+    /// Passes an item to the loop. Returns whether the loop still receives items.
     fn pass(&mut self, item: Incoming) -> bool {
         match item {
             Incoming::Skipped(_) => self.sender.skip(),
@@ -195,7 +196,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// Returns the items of a row: what was said about it, and the row itself at the end.
+    /// Returns the items of a row: messages about the row, and then the row itself.
     fn items_of(&mut self, step: Step) -> impl Iterator<Item = Incoming> + use<> {
         let Step { recognized, warnings, row, .. } = step;
         let mut told: Vec<Incoming> = recognized.map(Incoming::Recognized).into_iter().collect();

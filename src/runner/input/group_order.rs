@@ -1,9 +1,9 @@
 //! Reads an input group by group: all rows that share a prefix come one after the other.
 //!
-//! An entry of the prompt cache lives for minutes. If rows of very many prefixes are mixed, each prefix would have to be
-//! written again for nearly every row. So such an input is read once more, and the places of its rows are kept, with the
-//! prefix to which each of them belongs. The rows are then read in the order of their prefixes. A prefix has the place
-//! of its first row, so the order is as close to the written one as possible.
+//! An entry of the prompt cache lives for minutes. If rows of very many prefixes are mixed, each prefix would have to
+//! be written again for nearly every row. Therefore such an input is read once more to find where each row is and which
+//! prefixes it has. After that, the rows are read prefix by prefix. The prefixes are in the order of their first rows,
+//! so the order differs as little as possible from that of the input.
 //!
 //! The places take 24 bytes for each row. Rows that follow each other in the file are read together.
 
@@ -16,10 +16,10 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::{Reading, RowPlace};
 use super::{Earlier, InputPlan};
 
-/// How many prefixes of a row decide about its place: the shortest ones and the longest one.
+/// How many prefixes of a row decide its place in the order: the two shortest and the longest.
 const LEVELS: usize = 3;
 
-/// For each of these prefixes, the number of the first row that has it.
+/// For each of these prefixes of a row, the number of the first row that has the prefix.
 type Path = [u32; LEVELS];
 
 /// The order in which the rows of an input are read.
@@ -27,7 +27,7 @@ pub(super) struct GroupOrder {
     rows: Vec<OrderedRow>,
     /// Rows that an earlier run has finished. They are not read again.
     pub(super) done: u64,
-    /// The damage that ends the input.
+    /// If the input is damaged: the damage at which it ends.
     pub(super) damage: Option<SourceError>,
 }
 
@@ -36,7 +36,7 @@ struct OrderedRow {
     byte_offset: u64,
     line: u32,
     index: u32,
-    /// The position of its path in the list of all paths; `NO_PATH` if it shares no prefix.
+    /// The position of the row's path in the list of all paths; `NO_PATH` if the row shares no prefix.
     path: u32,
     input: u32,
 }
@@ -52,7 +52,7 @@ impl GroupOrder {
         earlier: &Earlier,
         count: u64,
     ) -> Result<Self, SourceError> {
-        // A list that grows needs up to three times its memory.
+        // The list has its full length from the start: while a list grows, it needs up to three times its memory.
         let rows = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
         let mut order = Self { rows, done: 0, damage: None };
         let mut paths: Vec<Path> = Vec::new();

@@ -1,4 +1,5 @@
-//! Rows of a pipe, read a little ahead, so that prefixes that they share are known before the first of them is sent.
+//! Reads the rows of a pipe a little ahead, so that a prefix that rows share is known before the first of these rows is
+//! sent.
 //!
 //! Only rows that may share a prefix wait, and only until [`ROWS`] rows or [`BYTES`] bytes were read behind them, until
 //! nothing has come for [`IDLE`], or until the pipe was waited for during [`LONGEST`]. So a slow pipe delays a row by a
@@ -15,18 +16,18 @@ use crate::source::SourceError;
 use super::incoming::Incoming;
 use super::reading::{Read, Reading};
 
-/// How many rows are read behind a row that waits.
+/// At most this many rows are read after a row that waits.
 const ROWS: usize = 512;
-/// How many bytes of rows are read behind a row that waits.
+/// At most this many bytes of rows are read after a row that waits.
 const BYTES: usize = 8 << 20;
-/// How long a row waits if nothing else comes.
+/// How long rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long a row waits if other rows come slowly.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Rows between the threads.
+/// How many rows the channel between the reading thread and the feeding thread holds.
 const READ_AHEAD: usize = 64;
 
-/// The rows that were read and not passed on yet.
+/// The rows that were read and have not been passed on.
 pub(super) struct Window {
     census: StreamCensus,
     items: VecDeque<Item>,
@@ -67,7 +68,7 @@ impl Window {
         self.items.push_back(Item { incoming: item, before, came: self.waited });
     }
 
-    /// Removes and returns the first item that needs not wait any longer. With `all`, no item waits.
+    /// Removes and returns the first item if it does not need to wait any longer. With `all`, no item waits.
     pub(super) fn pop(&mut self, all: bool) -> Option<Incoming> {
         let Item { before, came, .. } = self.items.front()?;
         let is_full = self.items.len() > ROWS || self.bytes > BYTES;
@@ -84,7 +85,7 @@ impl Window {
     }
 }
 
-/// Keeps the prefixes of a row that are marked.
+/// Decides which prefixes of a row are marked, and removes the others.
 fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     let Some(prefixes) = planned.ask.prefixes.take() else { return };
     let mut prefixes = Prefixes::clone(&prefixes);

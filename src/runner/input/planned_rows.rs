@@ -15,7 +15,7 @@ pub(super) struct Step {
     pub(super) recognized: Option<String>,
     /// Warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
-    /// The place of the row; `None` at the end of an input.
+    /// The place of the row; `None` if this is the end of an input.
     pub(super) place: Option<RowPlace>,
     /// The row; `None` at the end of an input.
     pub(super) row: Option<RowDecision>,
@@ -60,7 +60,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
     }
 }
 
-/// Plans a row; returns `None` for a row that is left out at the start, because its number is below `skip`.
+/// Plans a row; returns `None` if the row is left out because its number is below `skip`.
 pub(super) fn step_of(read: Read, skip: u64, planner: &mut Planner, earlier: &Earlier) -> Option<Step> {
     let Read { recognized, mut warnings, row } = read;
     let Some((place, item)) = row else {

@@ -35,7 +35,7 @@ pub(super) struct Reading {
     index: u64,
     begin: Option<Position>,
     end: Option<RowPlace>,
-    /// How many rows are still read; `None` for all.
+    /// How many more rows are read; `None` for all.
     rows_left: Option<usize>,
     reader: Option<Reader>,
     recognized: Option<String>,

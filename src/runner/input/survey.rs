@@ -52,7 +52,7 @@ pub struct Survey {
     pub(crate) copied: u64,
     /// Without `--dedupe`: how many of the rows to be sent have the request of an earlier row.
     pub(crate) repeated: u64,
-    /// With `--dedupe`: the keys that several rows have, with or without a label.
+    /// With `--dedupe`: the keys that several rows have. Rows with a label count too.
     pub(crate) equal: Repeats,
     /// Each row to be sent has a highest possible cost. This is the lowest of these costs: with less money, no row can
     /// be sent. `None` if no row has a price.
@@ -63,7 +63,7 @@ pub struct Survey {
     pub(crate) load: Load,
     /// The prefixes that the rows to be sent share.
     pub prefixes: PrefixCensus,
-    /// What is cached. It is decided after the survey.
+    /// The plan for the prompt cache. It is made after the survey.
     pub caching: Arc<CachePlan>,
     /// A label that two rows share.
     pub duplicate: Option<DuplicateLabel>,
@@ -239,8 +239,8 @@ fn find_duplicate(
 }
 
 impl Survey {
-    /// Returns the places to read from in turn under these limits; `None` if that saves no time, or if rows are read
-    /// group by group.
+    /// Returns the places from which the input is read in turn; `None` if that saves no time under these limits, or if
+    /// rows are read group by group.
     pub fn places(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let is_free = !self.caching.is_ordered;
         is_free.then(|| self.layout.advise(&self.repeats, limits_of)).flatten()

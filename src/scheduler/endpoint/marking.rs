@@ -1,17 +1,18 @@
 //! Whether an endpoint accepts the marks of the prompt cache, and whether they help.
 
-/// After this many answers that should have read the cache, it is clear whether it works.
+/// After this many answers that should have read from the cache, it is clear whether the cache works.
 const ENOUGH: u32 = 20;
-/// If none of the first answers has read anything, fewer are enough.
+/// If none of them has read anything, this many are enough.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
-/// What is known of an endpoint's prompt cache.
+/// What is known about an endpoint's prompt cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::scheduler) struct Marking {
     support: Support,
-    /// Answers that should have read the cache.
+    /// Answers that should have read from the cache.
     rows: u32,
-    /// The tokens that they should have read, and those of answers that did not read anything.
+    /// The tokens that these answers should have read, and how many of these tokens belong to answers that read
+    /// nothing.
     expected: u64,
     missed: u64,
     is_told: bool,
@@ -55,7 +56,7 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether a refused request may have been refused because of its marks.
+    /// Returns whether marks may be the reason when a request is refused: no request with marks was answered yet.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
@@ -81,7 +82,8 @@ impl Marking {
         }
     }
 
-    /// Counts an answer that should have read `expected` tokens from the cache. Returns news, each of them once.
+    /// Counts an answer that should have read `expected` tokens from the cache. Returns what this shows, the first time
+    /// only.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);
@@ -90,7 +92,8 @@ impl Marking {
         if self.rows < ENOUGH && !is_dead {
             return None;
         }
-        // With the prices of the API, marks cost more than they save if 78 % of the rows miss.
+        // With the prices of the API, marks cost more than they save if 78 % of the tokens are missed. The limit is a
+        // little lower.
         if self.missed * 4 > self.expected * 3 && self.support != Support::Useless {
             self.support = Support::Useless;
             return Some(CacheNews::Useless);

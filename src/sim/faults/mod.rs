@@ -33,7 +33,7 @@
 //! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
 //! | `cache_refused` | a request with cache breakpoints gets a 400, as from a gateway that does not know them | no |
 //! | `cache_ignored` | cache breakpoints have no effect: the usage shows neither a write nor a read | yes |
-//! | `cache_evicted` | the cache entries that the request could read are gone; with `after`, such as `"90s"`, only those that were not used for so long | yes |
+//! | `cache_evicted` | the cache entries that the request could read are gone; with `after`, such as `"90s"`, only those that have not been used for this time | yes |
 //! | `html` | an HTML page, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!

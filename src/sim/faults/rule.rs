@@ -114,7 +114,7 @@ pub enum Fault {
     CacheIgnored,
     /// Cache entries that the request could read are gone.
     CacheEvicted {
-        /// Only entries that were not used for this long.
+        /// Only entries that have not been used for this time are gone.
         after: Duration,
     },
 }

@@ -15,7 +15,7 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::parts::{Part, PartKind};
 
-/// How many positions are checked for a cache entry, with the position of the breakpoint itself.
+/// How many positions are checked for a cache entry, including that of the breakpoint.
 const LOOK_BACK: usize = 20;
 /// The maximum number of entries. If there are more, expired entries are removed first.
 const ENTRIES: usize = 200_000;
@@ -33,7 +33,7 @@ pub(super) struct Split {
     pub read: u64,
 }
 
-/// How the cache handles a prompt.
+/// What a prompt reads from the cache and writes to it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lookup {
     /// The tokens.
@@ -133,7 +133,7 @@ impl Cache {
         }
     }
 
-    /// Removes the entries of all prefixes of a prompt that were not used for this long.
+    /// Removes the entries of all prefixes of a prompt, if they have not been used for this time.
     pub(super) fn evict(&mut self, parts: &[Part], scope: u64, unused: Duration, now: Instant) {
         for prefix in prefixes(parts, scope) {
             if self.entries.get(&prefix.key).is_some_and(|entry| now.since(entry.used) >= unused) {
@@ -142,7 +142,7 @@ impl Cache {
         }
     }
 
-    /// Returns the same entries, which now never expire.
+    /// Returns the same entries, changed so that they never expire.
     pub(super) fn forever(&self) -> Self {
         let keep = |(key, entry): (&u64, &Entry)| (*key, Entry { expires: Instant::NEVER, ..*entry });
         Self { entries: self.entries.iter().map(keep).collect() }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn mixed_lifetimes_pay_for_the_hour_up_to_its_last_breakpoint_and_for_five_minutes_after_it() {
+    fn with_both_lifetimes_an_hour_is_paid_up_to_its_last_breakpoint_and_five_minutes_after_it() {
         let mut cache = Cache::default();
         fill(&mut cache, &[part(1, 1500, Some(true))], NOW);
         let parts = [
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_breakpoint_looks_at_twenty_positions_with_its_own() {
+    fn a_breakpoint_looks_at_twenty_positions_including_its_own() {
         let mut cache = Cache::default();
         let mut parts: Vec<Part> = vec![part(0, 2000, Some(false))];
         fill(&mut cache, &parts, NOW);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_tool_calls_or_of_results_is_one_position() {
+    fn consecutive_tool_calls_or_results_are_one_position() {
         let mut cache = Cache::default();
         let mut parts: Vec<Part> = vec![part(0, 2000, Some(false))];
         fill(&mut cache, &parts, NOW);

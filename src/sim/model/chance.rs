@@ -14,7 +14,7 @@ pub(super) struct RequestFacts<'a> {
     pub content: u64,
     /// Its body.
     pub body: &'a [u8],
-    /// Whether it has a cache breakpoint. Only the rules of caching need this.
+    /// Whether it has a cache breakpoint. Only the faults of caching need this.
     pub is_marked: bool,
     /// The model's name, as in the request.
     pub model: &'a str,

@@ -16,7 +16,7 @@ const KEPT: usize = 2_000;
 /// How many parts of a message are remembered.
 const PARTS: usize = 1_000;
 
-/// Why a prompt was not read from the cache, and how many tokens of the earlier prompt that concerns.
+/// Why a prompt was not read from the cache, and how many tokens of the earlier prompt were missed because of this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
     /// Another model or speed.
@@ -42,7 +42,7 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Returns what is remembered of a request. `scope` stands for the organization, the model and the speed.
+    /// Returns what is remembered of a request. `scope` is a hash of the organization, the model and the speed.
     pub(super) fn new(scope: u64, settings: &Settings, parts: &[Part]) -> Self {
         let parts = parts.iter().copied().take(PARTS).collect();
         Self { scope, settings: settings.messages.end(), parts }

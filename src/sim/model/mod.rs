@@ -5,9 +5,10 @@
 //! no HTTP server. A transport asks [`Model::arrive`] what will happen to a request, makes that happen, and calls
 //! [`Model::finish`] at the end.
 //!
-//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`, `parts`, `validate`).
-//! `admission` admits a message or refuses it, `cache` splits its prompt, and `diagnostics` says why it was not read. `answer` and `reply` make the answer, and `charges` bills the call.
-//! `state` holds what all of these modules share. `sized` is for calls without a body.
+//! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
+//! `parts`, `validate`). `admission` admits a message or refuses it, `cache` says what its prompt reads and writes, and
+//! `diagnostics` says why the prompt was not read from the cache. `answer` and `reply` make the answer, and `charges`
+//! bills the call. `state` holds what all of these modules share. `sized` is for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.

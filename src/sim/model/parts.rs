@@ -1,6 +1,6 @@
 //! The parts of a prompt in order: tools, system, messages. A cache breakpoint can come after each part.
 //!
-//! This module owns what makes two parts the same part to the cache. Source: API documentation, "Prompt caching"
+//! This module decides when two parts are the same for the cache. Source: API documentation, "Prompt caching"
 //! (2026-09-29).
 
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ impl CacheControl<'_> {
     }
 }
 
-/// The three levels of a prompt, in the order of the prompt.
+/// The three levels of a prompt, in the order in which the API reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     /// Definitions of tools.
@@ -56,7 +56,7 @@ pub(super) enum Level {
 /// The kinds of parts that the cache treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PartKind {
-    /// A text, an image, a tool and everything else that the other kinds do not name.
+    /// Everything else, such as a text, an image or a tool.
     Plain,
     /// A call of a tool.
     ToolUse,
@@ -77,8 +77,8 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a part of this kind that follows a part of kind `before` belongs to the same position. A run of
-    /// calls of tools is one position, and so is a run of results.
+    /// Returns whether a part of this kind that follows a part of kind `before` belongs to the same position.
+    /// Consecutive calls of tools are one position, and so are consecutive results.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }
@@ -93,7 +93,7 @@ pub(super) struct Part {
     pub tokens: u64,
     /// Its breakpoint: `Some(true)` for an hour, `Some(false)` for five minutes.
     pub breakpoint: Option<bool>,
-    /// Where it stands.
+    /// The level to which it belongs.
     pub level: Level,
     /// Its kind.
     pub kind: PartKind,

@@ -31,7 +31,7 @@ pub(super) struct Frame<'a> {
     pub split: Split,
     /// A number that no other call has. Ids inside the answer are made from this number.
     pub serial: u64,
-    /// If the request asked for it: why its prompt was not read from the cache.
+    /// Why the prompt was not read from the cache, if the request asked for this.
     pub diagnostics: Option<Option<Miss>>,
 }
 

@@ -140,8 +140,8 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with those that `other` has ever written and kept. They never expire. So a run can be
-    /// compared with the same run on a cache that is warm from the start.
+    /// Replaces all cache entries with those of `other`, changed so that they never expire. So a run can be compared
+    /// with the same run on a warm cache: one that contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
     }

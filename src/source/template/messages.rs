@@ -75,7 +75,7 @@ impl Messages {
         Some(check_text(text).and_then(|()| Self::of(&list)))
     }
 
-    /// Reads the blocks of a system prompt; `None` if a block is not one that a system prompt can have.
+    /// Reads the blocks of a system prompt; `None` if a system prompt can't have one of the blocks.
     pub(super) fn of_blocks(text: &str) -> Option<Self> {
         let mut blocks = Self { root: Node::List(Vec::new()), texts: Vec::new(), placeholders: Vec::new() };
         let nodes = elements(text).into_iter().enumerate().map(|(at, raw)| blocks.block(raw, at + 1));

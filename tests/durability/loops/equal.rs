@@ -1,4 +1,4 @@
-//! Rows with equal requests, of which one is sent: at each change that a run makes to the disk, the process dies. The
+//! Runs that send one of several equal requests. The process dies at each change that such a run makes to the disk. The
 //! next run copies the answers that were written before.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +10,14 @@ use super::virtual_run::{
     ERRORS, IN_FLIGHT, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, assert_ends, assert_kept, run, whole_labels,
 };
 
-/// Every 20th request of a run with this many kinds is refused once.
+/// The number of different requests. Rows with the same request are of one kind.
 const KINDS: u64 = 20;
 
 fn load(rows: u64) -> Load {
     Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS) }
 }
 
-/// Runs without a death. Asserts that each request is paid once and that the other rows have a copy.
+/// Runs without a death. Asserts that each request is paid for once, and that the other rows have copies.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
 

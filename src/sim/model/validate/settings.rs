@@ -7,8 +7,8 @@
 //! | tool choice, thinking, effort, any image or none | messages |
 //!
 //! The model and the speed also belong to every entry; `admission` adds them. Source: API documentation, "Prompt
-//! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). That another form also makes the
-//! entries of tools unreadable is a choice.
+//! caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say whether
+//! another form of structured output also changes the entries of tools. Here it does.
 
 use std::borrow::Cow;
 
@@ -79,7 +79,7 @@ fn has_citations(raw: &RawValue) -> bool {
     raw.get().contains("\"citations\"") && any_block(raw, &are_on)
 }
 
-/// A message or a block, as far as it is needed here.
+/// The members of a message or a block that are needed here.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(borrow, rename = "type", default)]
@@ -90,7 +90,7 @@ struct Block<'a> {
     citations: Option<&'a RawValue>,
 }
 
-/// Returns whether a list of messages or blocks holds such a block at any depth.
+/// Returns whether a list of messages or blocks contains a wanted block at any depth.
 fn any_block(raw: &RawValue, is_wanted: &dyn Fn(&Block<'_>) -> bool) -> bool {
     let blocks: Vec<Block<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
     blocks.iter().any(|block| is_wanted(block) || block.content.is_some_and(|inner| any_block(inner, is_wanted)))

@@ -1,23 +1,23 @@
-//! A set of hashes of prefixes that needs little memory, and may rarely take one hash for another.
+//! A set of hashes of prefixes that needs little memory. In rare cases, it takes one hash for another.
 //!
-//! Of each hash, 44 bits count: 12 of them choose a small set, and 32 are kept in it. So a hash takes six to twelve bytes.
-//! Among ten million hashes, about three are taken for others. A prefix that only one row has is then marked, which
-//! costs a quarter more for this prefix.
+//! The set uses 44 bits of each hash: 12 bits choose a small set, and the other 32 bits are kept in it. So a hash takes
+//! six to twelve bytes. Among ten million hashes, about three are taken for others. Then a prefix is marked although
+//! only one row has it, and the row pays a quarter more for this prefix.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 const SHARDS: usize = 1 << 12;
 
-/// The prefixes that rows have had.
+/// The prefixes of the rows so far.
 #[derive(Debug, Default)]
-pub(super) struct Met {
+pub(super) struct SeenPrefixes {
     /// Empty until the first hash is added.
     shards: Vec<HashSet<u32, BuildHasherDefault<Spread>>>,
     count: usize,
 }
 
-impl Met {
+impl SeenPrefixes {
     /// Adds a hash; returns whether it is new to the set.
     pub(super) fn insert(&mut self, hash: u64) -> bool {
         if self.shards.is_empty() {
@@ -46,7 +46,7 @@ impl Hasher for Spread {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not used: hashes are written by `write_u32`.
+        // Not used: the set writes its hashes with `write_u32`.
         self.0 = bytes.iter().fold(self.0, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     }
 
@@ -60,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_new_only_once_and_different_hashes_are_hardly_ever_mistaken() {
-        let mut met = Met::default();
+    fn a_hash_is_new_only_once_and_is_hardly_ever_taken_for_another() {
+        let mut seen = SeenPrefixes::default();
         let hash = |n: u64| (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
 
-        let first = (0..200_000).filter(|n| met.insert(hash(*n))).count();
-        let second = (0..200_000).filter(|n| met.insert(hash(*n))).count();
+        let first = (0..200_000).filter(|n| seen.insert(hash(*n))).count();
+        let second = (0..200_000).filter(|n| seen.insert(hash(*n))).count();
 
         assert!(first >= 199_999, "{first}");
-        assert_eq!((second, met.len()), (0, first));
+        assert_eq!((second, seen.len()), (0, first));
     }
 }
