@@ -2,12 +2,13 @@
 
 use crate::catalog::{Catalog, Model};
 use crate::domain::{Caching, Money, PromptCache};
+use crate::forecast::Forecast;
 use crate::plan::{CachePlan, Load, Unmarked, UnmarkedReason};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
 /// Returns the notes before a run. If no request gets a mark, there is a note only if the user chose a lifetime.
-pub(super) fn notes(survey: &Survey, setting: PromptCache, catalog: &Catalog) -> Vec<String> {
+pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, catalog: &Catalog) -> Vec<String> {
     let (caching, load) = (&survey.caching, &survey.load);
     let is_asked = matches!(setting, PromptCache::FiveMinutes | PromptCache::Hour);
     if is_asked && caching.prefixes == 0 && survey.to_send > 0 {
@@ -17,7 +18,7 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, catalog: &Catalog) ->
         return vec![format!("note: --prompt-cache {} adds no cache mark: {why}{own}", setting.name())];
     }
     let marks = marks_words(caching, survey.to_send).map(|marks| {
-        let saving = prompts_cost(load)
+        let saving = prompts_cost(load, real_input)
             .map(|(with, without)| format!(". Their prompts should then cost about {with} instead of {without}"));
         format!("{marks}; what the model reads stays the same{}", saving.unwrap_or_default())
     });
@@ -110,13 +111,18 @@ pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     (rows > 0).then(|| format!("{} {words} no others", count(rows)))
 }
 
+/// Returns the likely input tokens, divided by the tokens that are estimated from the text.
+pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
+    forecast.totals.input_tokens.likely as f64 / load.input_tokens().likely.max(1) as f64
+}
+
 /// Returns two costs of the prompts in groups with marked prefixes: with the cache and without it. Returns `None` if
-/// nothing is saved, or if no price is known.
-fn prompts_cost(load: &Load) -> Option<(Money, Money)> {
+/// nothing is saved, or if no price is known. `real_input` is the likely input, divided by the estimate from the text.
+fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);
     for group in load.groups() {
         let Some(planned) = group.caching else { continue };
-        let cost = group.input_cost.likely.dollars();
+        let cost = real_input * group.input_cost.likely.dollars();
         without += cost;
         with += cost * planned.price;
     }
@@ -243,7 +249,7 @@ mod tests {
     fn a_note_says_that_the_chosen_lifetime_is_not_used() {
         let mut survey = Survey::default();
         let catalog = Catalog::builtin();
-        let told = |survey: &Survey, setting| notes(survey, setting, &catalog);
+        let told = |survey: &Survey, setting| notes(survey, setting, 1.0, &catalog);
 
         assert_eq!(told(&survey, PromptCache::Hour), Vec::<String>::new(), "there are no rows");
         survey.to_send = 3;

@@ -41,6 +41,8 @@ pub struct Ask {
     pub purpose: Purpose,
     /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
+    /// Whether the row has cache marks of its own (`cache_control`).
+    pub has_own_marks: bool,
 }
 
 impl Ask {

@@ -283,6 +283,7 @@ fn blank() -> Planned {
             body_bytes: 0,
             purpose: Purpose::First,
             prefixes: None,
+            has_own_marks: false,
         },
     }
 }

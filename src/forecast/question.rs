@@ -204,8 +204,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cache_that_earlier_answers_used_makes_prompts_cheaper() {
-        let load = load(prompts(500, ""), 0);
+    fn a_cache_that_earlier_answers_used_makes_only_marked_prompts_cheaper() {
+        let load = load(prompts(500, r#","cache_control":{"type":"ephemeral"}"#), 0);
         let mut cached = History::default();
         let template = load.groups()[0].template.expect("one template");
         (0..50).for_each(|_| cached.add(&PastAnswer { price_share: Some(0.2), ..past(template, 20, 30, 10) }));
@@ -214,6 +214,15 @@ pub(super) mod tests {
         let cheap = forecast(&load, &cached, &Counts::new()).totals.cost.expect("a price");
 
         assert!(cheap.high < plain.low, "{cheap:?} {plain:?}");
+        let unmarked = tests::load(prompts(500, ""), 0);
+        let template = unmarked.groups()[0].template.expect("one template");
+        let [cheap, plain] = [0.2, 1.0].map(|price| {
+            let mut history = History::default();
+            let answer = PastAnswer { price_share: Some(price), ..past(template, 20, 30, 10) };
+            (0..50).for_each(|_| history.add(&answer));
+            forecast(&unmarked, &history, &Counts::new()).totals.cost
+        });
+        assert_eq!(cheap, plain, "without marks, nothing is read from the cache");
     }
 
     #[test]

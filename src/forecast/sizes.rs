@@ -123,17 +123,20 @@ impl<'a> Known<'a> {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
             (weight > 0.0).then(|| sum / weight)
         };
-        // Earlier runs may have used the cache in another way, so what this run plans has priority.
+        // Earlier runs may have used the cache in another way, so what this run plans has priority. If no row is marked,
+        // nothing is read from the cache, whatever earlier answers read.
         let planned = group.caching;
+        let is_marked = planned.is_some() || group.own_marks > 0;
+        let price = share(|seen| seen.price_share).map(|price| if is_marked { price } else { price.max(1.0) });
         let expected =
             |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);
         Sizes {
             input: self.input(group, kept, counted),
             limited_share: planned
                 .map(|planned| planned.limited)
-                .or_else(|| share(|seen| seen.limited_share))
+                .or_else(|| share(|seen| seen.limited_share).filter(|_| is_marked))
                 .unwrap_or(1.0),
-            price_share: planned.map(|planned| planned.price).or_else(|| share(|seen| seen.price_share)),
+            price_share: planned.map(|planned| planned.price).or(price),
             output,
             output_slope,
             mean_estimated,

@@ -63,6 +63,10 @@ pub struct Group {
     pub max_tokens: u64,
     /// The highest cost of one paid answer to each row.
     pub most: Money,
+    /// The number of rows that have cache marks of their own.
+    pub own_marks: u64,
+    /// The number of rows that can be marked.
+    pub markable: u64,
     /// How much higher `most` is if all rows that can be marked are marked, for five minutes and for an hour.
     pub extra_most: [Money; 2],
     /// What is expected of the prompt cache; `None` if nothing is planned.
@@ -163,7 +167,9 @@ impl Load {
             let [minutes, hour] = prefixes.extra_most;
             sums.extra_most[0] += minutes;
             sums.extra_most[1] += hour;
+            sums.markable += u64::from(!ask.has_own_marks);
         }
+        sums.own_marks += u64::from(ask.has_own_marks);
         sums.rows += 1;
         sums.input_tokens += ask.input_tokens.map(u64::from);
         sums.max_tokens += u64::from(ask.max_tokens);
@@ -188,28 +194,28 @@ impl Load {
         group
     }
 
-    /// Sets what is expected of the prompt cache. `rates` returns the prices for the group at a position. Groups
-    /// without a planned mark are not changed: their rows may have marks of their own, and the interval of their cost
-    /// includes the cost with a cache.
+    /// Sets what is expected of the prompt cache. `rates` returns the prices for the group at a position.
+    ///
+    /// Rows of several templates may share a prefix, and the plan has its tokens at the group of the first row. So all
+    /// groups with the same model and terms have the same shares, if their rows can be marked.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
-        for (at, (group, cached)) in self.groups.iter_mut().zip(&plan.groups).enumerate() {
-            if cached.lifetime == Caching::None {
-                continue;
+        let mut sums: HashMap<(Arc<str>, Terms), Expected> = HashMap::new();
+        for (at, (group, cached)) in self.groups.iter().zip(&plan.groups).enumerate() {
+            if cached.lifetime != Caching::None {
+                sums.entry((group.model.clone(), group.terms)).or_default().add(cached, rates(at));
             }
-            let rates = rates(at);
-            let all = group.input_tokens.likely.max(1) as f64;
-            let GroupCaching { write_5m, write_1h, read, lifetime } = *cached;
-            let saved =
-                write_5m * (1.0 - rates.write_5m) + write_1h * (1.0 - rates.write_1h) + read * (1.0 - rates.read);
-            let extra_most = match lifetime {
-                Caching::None => Money::ZERO,
-                Caching::FiveMinutes => group.extra_most[0],
-                Caching::Hour => group.extra_most[1],
-            };
-            group.most += extra_most;
-            let share = |share: f64| share.clamp(0.0, 2.0);
-            let (limited, price) = (share(1.0 - read / all), share(1.0 - saved / all));
-            group.caching = Some(CachedShares { limited, price, extra_most });
+        }
+        let is_markable = |group: &&mut Group| group.markable > 0;
+        for group in self.groups.iter_mut().filter(is_markable) {
+            if let Some(expected) = sums.get_mut(&(group.model.clone(), group.terms)) {
+                expected.input_tokens += group.input_tokens.likely as f64;
+            }
+        }
+        for group in self.groups.iter_mut().filter(is_markable) {
+            let Some(expected) = sums.get(&(group.model.clone(), group.terms)) else { continue };
+            let shares = expected.shares(group.extra_most);
+            group.most += shares.extra_most;
+            group.caching = Some(shares);
         }
     }
 
@@ -307,6 +313,37 @@ impl Load {
     }
 }
 
+/// What a plan for the prompt cache expects of all groups with the same model and terms.
+#[derive(Default)]
+struct Expected {
+    /// The estimated input tokens of all rows.
+    input_tokens: f64,
+    /// The tokens that are read from the cache.
+    read: f64,
+    /// The tokens whose price is saved. Tokens that are read or written at another price count in part.
+    saved: f64,
+    lifetime: Caching,
+}
+
+impl Expected {
+    fn add(&mut self, cached: &GroupCaching, rates: CacheRates) {
+        let GroupCaching { write_5m, write_1h, read, lifetime } = *cached;
+        self.read += read;
+        self.saved += write_5m * (1.0 - rates.write_5m) + write_1h * (1.0 - rates.write_1h) + read * (1.0 - rates.read);
+        self.lifetime = self.lifetime.max(lifetime);
+    }
+
+    fn shares(&self, extra_most: [Money; 2]) -> CachedShares {
+        let extra_most = match self.lifetime {
+            Caching::None => Money::ZERO,
+            Caching::FiveMinutes => extra_most[0],
+            Caching::Hour => extra_most[1],
+        };
+        let without = |tokens: f64| (1.0 - tokens / self.input_tokens.max(1.0)).clamp(0.0, 2.0);
+        CachedShares { limited: without(self.read), price: without(self.saved), extra_most }
+    }
+}
+
 impl Group {
     fn new(planned: &Planned, template: Option<u64>) -> Self {
         Self {
@@ -321,6 +358,8 @@ impl Group {
             output_token: Money::ZERO,
             max_tokens: 0,
             most: Money::ZERO,
+            own_marks: 0,
+            markable: 0,
             extra_most: [Money::ZERO; 2],
             caching: None,
         }
@@ -419,6 +458,7 @@ pub(crate) mod tests {
     fn a_plan_for_the_cache_changes_only_the_groups_with_marks_and_can_be_left_out() {
         let mut load = load([row("Hi", ""), row("Ho", r#","system":"x""#)].into_iter(), 0);
         load.groups[1].extra_most = [Money(5), Money(7)];
+        load.groups[1].markable = 1;
         let before = load.groups[1].most;
         let lifetime = Caching::Hour;
         let planned = GroupCaching {
@@ -438,6 +478,23 @@ pub(crate) mod tests {
         let without = load.without_caching();
         let plain = without.groups[1].caching.expect("earlier answers do not count");
         assert_eq!((plain.limited, plain.price, without.groups[1].most), (1.0, 1.0, before));
+    }
+
+    #[test]
+    fn a_prefix_that_rows_of_several_templates_share_makes_all_of_them_cheaper() {
+        let mut load =
+            load([row("Hi", ""), row("Ho", r#","system":"x""#), row("Hi", r#","model":"mine""#)].into_iter(), 0);
+        load.groups[..2].iter_mut().for_each(|group| group.markable = 1);
+        let all: u64 = load.groups[..2].iter().map(|group| group.input_tokens.likely).sum();
+        let planned =
+            GroupCaching { read: all as f64 / 2.0, lifetime: Caching::FiveMinutes, ..GroupCaching::default() };
+        let mut plan = CachePlan::default();
+        plan.groups = vec![planned];
+
+        load.set_caching(&plan, &|_| CacheRates { read: 0.1, ..CacheRates::default() });
+
+        let shares: Vec<_> = load.groups.iter().map(|group| group.caching.map(|of| (of.limited, of.price))).collect();
+        assert_eq!(shares, [Some((0.5, 0.55)), Some((0.5, 0.55)), None]);
     }
 
     #[test]

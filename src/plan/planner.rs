@@ -58,6 +58,7 @@ struct Measured {
     template: u64,
     terms: Terms,
     prefixes: Option<Arc<Prefixes>>,
+    has_own_marks: bool,
 }
 
 /// A row reduced to its identity, before anything is estimated.
@@ -213,7 +214,8 @@ impl Planner {
                     return Err(Box::new(rejected));
                 }
             };
-        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template, prefixes } = measured;
+        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template, prefixes, has_own_marks } =
+            measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens: input_tokens.likely, output_tokens: max_tokens };
         let purpose = Purpose::First;
@@ -231,6 +233,7 @@ impl Planner {
             body_bytes,
             purpose,
             prefixes,
+            has_own_marks,
         };
         let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
         Ok(Planned { job, ask })
@@ -310,6 +313,7 @@ fn measured(
         template: templates.mark(params),
         terms,
         prefixes,
+        has_own_marks: estimate.caching != Caching::None,
     })
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             body_bytes: 100,
             purpose: Purpose::First,
             prefixes: None,
+            has_own_marks: false,
         },
     }
 }

@@ -76,6 +76,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             body_bytes: 4 * input_tokens,
             purpose: Purpose::First,
             prefixes: None,
+            has_own_marks: false,
         },
     }
 }

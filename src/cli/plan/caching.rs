@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::caching::{marks_words, model_of, order_words, own_words, uncertain_words, unmarked_words};
+use super::super::caching::{
+    marks_words, model_of, order_words, own_words, real_input, uncertain_words, unmarked_words,
+};
 use super::Plan;
 use crate::domain::{Money, PromptCache};
 use crate::forecast::{Alternative, Change};
@@ -110,7 +112,9 @@ fn saving_words(plan: &Plan<'_>) -> String {
 
 /// Returns the expected tokens: written for five minutes, written for an hour, read.
 fn expected(plan: &Plan<'_>) -> [u64; 3] {
-    let sum = |of: fn(&GroupCaching) -> f64| plan.caching.groups.iter().map(of).sum::<f64>().round() as u64;
+    let real_input = real_input(plan.load, &plan.forecast);
+    let sum =
+        |of: fn(&GroupCaching) -> f64| (real_input * plan.caching.groups.iter().map(of).sum::<f64>()).round() as u64;
     [sum(|group| group.write_5m), sum(|group| group.write_1h), sum(|group| group.read)]
 }
 

@@ -79,7 +79,8 @@ impl NewRun<'_> {
             let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
         }
-        caching::notes(survey, self.prompt_cache(), catalog).iter().for_each(|text| self.say(text));
+        let real_input = caching::real_input(&survey.load, forecast);
+        caching::notes(survey, self.prompt_cache(), real_input, catalog).iter().for_each(|text| self.say(text));
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \

@@ -70,6 +70,7 @@ fn canary_of(ask: &Ask) -> Ask {
         template: 0,
         purpose: Purpose::Canary,
         prefixes: None,
+        has_own_marks: false,
     }
 }
 
