@@ -236,6 +236,27 @@ fn an_answer_without_marks_that_begins_does_not_show_that_marks_are_accepted() {
 }
 
 #[test]
+fn a_prefix_whose_marks_are_refused_is_sent_without_them_although_others_are_accepted() {
+    let refused = Failure { status: Some(400), ..Failure::default() };
+    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: refused.clone() };
+    let mut scheduler = Scheduler::new(config(8, None));
+    let of = |row, prefix| prefixed(routed(row, "first"), &[prefix]);
+    scheduler.offer(of(0, 7), Instant::ZERO);
+    let accepted = dispatched(&mut scheduler, Instant::ZERO)[0];
+    drop(scheduler.on_end(accepted, cached(&written(2_000)), Instant::ZERO));
+    offer(&mut scheduler, [of(1, 8), of(2, 8), of(3, 8), of(4, 7)]);
+    let sent = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rows_of(&scheduler, &sent), [1, 4]);
+
+    assert!(matches!(scheduler.on_end(sent[0], refused(), Instant::ZERO), Next::Again { .. }));
+    let again = dispatched(&mut scheduler, Instant::ZERO)[0];
+    assert!(matches!(scheduler.on_end(again, answer(100, 50), Instant::ZERO), Next::Finished(_)));
+    let rest = dispatched(&mut scheduler, Instant::ZERO);
+
+    assert_eq!(rows_of(&scheduler, &rest), [2, 3], "nobody leads");
+}
+
+#[test]
 fn a_row_that_is_refused_with_and_without_marks_fails_and_the_next_row_is_marked() {
     let failure = Failure { status: Some(400), ..Failure::default() };
     let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure.clone() };

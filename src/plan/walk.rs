@@ -76,7 +76,7 @@ pub(super) struct Walk<'s> {
     /// Tokens of pictures and documents, each counted at its highest possible value.
     pub most_media_tokens: u64,
     pub caching: Caching,
-    /// Whether the API accepts a mark on the block that was read last.
+    /// Whether the API accepts a mark on the text or block that was read last.
     can_be_marked: bool,
     /// The parts of the prompt, in the order of the members in the JSON text; `None` if they are not wanted.
     pub parts: Option<Vec<Part>>,
@@ -258,10 +258,9 @@ impl<'s> Walk<'s> {
         }
         let first = cursor.peek()?;
         // Only a string in place of the whole list can become a block. A string inside the list is not valid.
-        let is_whole_text = first == b'"' && depth == MOST_DEPTH;
+        let can_be_block = first == b'{' || (first == b'"' && depth == MOST_DEPTH);
         let (start, text, media) = (cursor.position(), self.text, self.media.likely);
         let caching = std::mem::take(&mut self.caching);
-        self.can_be_marked = true;
         self.content(cursor, depth)?;
         let end = cursor.position();
         let own_mark = self.caching;
@@ -272,14 +271,15 @@ impl<'s> Walk<'s> {
             end,
             brace: (first == b'{').then(|| end - 1),
             weight: self.text - text + 1000 * (self.media.likely - media),
-            can_be_marked: self.can_be_marked && (first == b'{' || is_whole_text) && end - start > 2,
+            can_be_marked: self.can_be_marked && can_be_block,
             own_mark,
         };
         self.parts.as_mut()?.push(part);
         Some(())
     }
 
-    /// Reads the marks of tools, and the position of the closing brace of the last tool.
+    /// Reads the marks of tools, and the position of the closing brace of the last tool that can have a mark. Some
+    /// tools are loaded only when they are needed. They are not part of the prompt, and the API refuses marks on them.
     fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());
@@ -289,13 +289,14 @@ impl<'s> Walk<'s> {
                 *last_brace = None;
                 return cursor.skip_value(DEEPEST);
             }
-            let mut has_mark = false;
+            let (mut has_mark, mut is_deferred) = (false, false);
             cursor.object(|cursor, name| {
                 match name {
                     b"cache_control" => {
                         has_mark = true;
                         self.mark(cursor.value(DEEPEST)?);
                     }
+                    b"defer_loading" => is_deferred = cursor.value(DEEPEST)? != b"false",
                     name => {
                         self.note_escapes(name);
                         cursor.skip_value(DEEPEST)?;
@@ -303,7 +304,9 @@ impl<'s> Walk<'s> {
                 }
                 Some(())
             })?;
-            *last_brace = (!has_mark).then(|| cursor.position() - 1);
+            if !is_deferred {
+                *last_brace = (!has_mark).then(|| cursor.position() - 1);
+            }
             Some(())
         })
     }
@@ -313,7 +316,9 @@ impl<'s> Walk<'s> {
             b'[' if depth > 0 => cursor.array(|cursor| self.content(cursor, depth - 1)),
             b'{' if depth > 0 => self.block(cursor, depth - 1),
             _ => {
-                self.verbatim(cursor.value(DEEPEST)?);
+                let value = cursor.value(DEEPEST)?;
+                self.can_be_marked = inside_quotes(value).is_some_and(|text| !is_blank(text));
+                self.verbatim(value);
                 Some(())
             }
         }
@@ -325,7 +330,7 @@ impl<'s> Walk<'s> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
         let mut source = None;
-        let mut has_mark = false;
+        let (mut has_mark, mut is_empty) = (false, false);
         cursor.object(|cursor, name| {
             match name {
                 b"type" => kind = inside_quotes(cursor.value(DEEPEST)?).unwrap_or_default(),
@@ -335,7 +340,12 @@ impl<'s> Walk<'s> {
                     self.mark(cursor.value(DEEPEST)?);
                 }
                 b"content" => self.content(cursor, depth)?,
-                b"text" | b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
+                b"text" => {
+                    let text = cursor.value(DEEPEST)?;
+                    is_empty = inside_quotes(text).is_none_or(is_blank);
+                    self.verbatim(text);
+                }
+                b"thinking" | b"title" | b"context" | b"name" | b"input" | b"encrypted_content" => {
                     self.verbatim(cursor.value(DEEPEST)?);
                 }
                 name => {
@@ -346,7 +356,8 @@ impl<'s> Walk<'s> {
             Some(())
         })?;
         // Blocks inside a block end before it, so the kind of the outermost block is decisive.
-        self.can_be_marked = !has_mark && !matches!(kind, b"thinking" | b"redacted_thinking" | b"");
+        let is_thinking = matches!(kind, b"thinking" | b"redacted_thinking" | b"") || kind.contains(&b'\\');
+        self.can_be_marked = !has_mark && !is_empty && !is_thinking;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
             // The model may see such a block as it is written.
             self.left_out = left_out_before;
@@ -378,6 +389,43 @@ impl<'s> Walk<'s> {
         self.wide += wide;
         self.left_out += surplus;
     }
+}
+
+/// Returns whether a text contains nothing but blanks. Its escapes are those of JSON.
+pub(super) fn is_blank(text: &[u8]) -> bool {
+    // Nearly every text ends this search at its first byte.
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let rest = &text[at..];
+        at += match byte {
+            b'\\' => match rest.get(1) {
+                Some(b'n' | b't' | b'r' | b'f') => 2,
+                Some(b'u') => match rest.get(2..6).and_then(code_unit).filter(|char| char.is_whitespace()) {
+                    Some(_) => 6,
+                    None => return false,
+                },
+                _ => return false,
+            },
+            byte if byte.is_ascii() => match char::from(byte).is_whitespace() {
+                true => 1,
+                false => return false,
+            },
+            _ => match first_char(rest).filter(|char| char.is_whitespace()) {
+                Some(char) => char.len_utf8(),
+                None => return false,
+            },
+        };
+    }
+    true
+}
+
+fn code_unit(digits: &[u8]) -> Option<char> {
+    char::from_u32(u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?)
+}
+
+fn first_char(text: &[u8]) -> Option<char> {
+    let most = &text[..text.len().min(4)];
+    most.utf8_chunks().next()?.valid().chars().next()
 }
 
 /// Returns the lifetime that a cache mark asks for.

@@ -154,7 +154,11 @@ mod tests {
     use super::super::tests::{answer, config, planned};
     use super::super::{Budget, Config, Next, Ticket};
     use super::*;
-    use crate::domain::{Ended, Expense, HaltReason, RateLimits};
+    use std::sync::Arc;
+
+    use crate::domain::{
+        Caching, Ended, Expense, HaltReason, Level, MarkPlace, Planned, PrefixId, Prefixes, RateLimits,
+    };
 
     const RETRY_FOR: u64 = 1_800;
 
@@ -181,6 +185,17 @@ mod tests {
         row: impl Fn(usize, u64) -> Verdict,
         canary: impl Fn(u64) -> Verdict,
     ) -> (Came, Scheduler) {
+        play_rows(rows, |_, planned| planned, config, row, canary)
+    }
+
+    /// Plays a run as [`play`] does. `made` changes a row before it is offered.
+    fn play_rows(
+        rows: usize,
+        made: impl Fn(usize, Planned) -> Planned,
+        config: Config,
+        row: impl Fn(usize, u64) -> Verdict,
+        canary: impl Fn(u64) -> Verdict,
+    ) -> (Came, Scheduler) {
         let mut scheduler = Scheduler::new(config);
         let (mut came, mut offered, mut now) = (Came::default(), 0, Instant::ZERO);
         let mut in_flight: Vec<(Ticket, Option<usize>)> = Vec::new();
@@ -190,7 +205,7 @@ mod tests {
                     true => {
                         let mut row = planned(&offered.to_string(), 100, 100);
                         row.ask.expense = Some(Expense { most: Money(10), ..Expense::default() });
-                        scheduler.offer(row, now);
+                        scheduler.offer(made(offered, row), now);
                     }
                     false => scheduler.close_input(),
                 }
@@ -285,6 +300,29 @@ mod tests {
 
         assert_eq!((other.answered, other.failed), (200, 25), "the bad rows fail after a minute and a half");
         assert_eq!((refused.answered, refused.failed, refused.canaries), (200, 25, 1));
+    }
+
+    #[test]
+    fn rows_that_share_a_prefix_and_always_fail_go_into_the_error_log_as_soon_as_others() {
+        let level = Level {
+            id: PrefixId(7),
+            tokens: 4_000,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let prefixes = Prefixes { levels: vec![level], least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let shared = |number: usize, mut planned: Planned| {
+            planned.ask.prefixes = (number >= 200).then(|| Arc::new(prefixes.clone()));
+            planned
+        };
+        let rejected = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: Failure::default() };
+        let row = |number, _| if number < 200 { answer() } else { server_fault("bad") };
+
+        let (alone, _) = play(225, usual(), row, |_| rejected());
+        let (sharing, _) = play_rows(225, shared, usual(), row, |_| rejected());
+
+        assert_eq!((sharing.answered, sharing.failed, sharing.pending), (200, 25, 0), "{sharing:?}");
+        assert!(sharing.seconds < 2 * alone.seconds, "{sharing:?}, {alone:?}");
     }
 
     #[test]

@@ -213,9 +213,7 @@ impl Scheduler {
     /// Returns whether all rows that are left for an endpoint have met a fault, now or earlier.
     fn has_failed_rows_only(&self, at: usize) -> bool {
         let is_other = |entry: &Entry| entry.at_fault.is_none() && self.endpoint_of_entry(entry) == Some(at);
-        self.is_input_closed
-            && self.gates.waiting() == 0
-            && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
+        self.is_input_closed && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
     }
 
     /// Lets each row of an endpoint be tried once more, without a delay.

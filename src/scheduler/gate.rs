@@ -45,6 +45,12 @@ impl Gates {
         first
     }
 
+    /// Returns the gates behind which rows wait.
+    #[cfg(test)]
+    pub(super) fn closed(&self) -> impl Iterator<Item = Key> {
+        self.closed.keys().copied()
+    }
+
     /// Returns the rows behind all gates.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
         self.closed.values().flatten()

@@ -8,7 +8,7 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, Marked, Marks, Message, Prefixes, Usage, quoted};
 
-use super::endpoint::CacheNews;
+use super::endpoint::{CacheNews, RefusedMarks};
 use super::entry::Entry;
 use super::state::Scheduler;
 use super::step::Ticket;
@@ -134,6 +134,10 @@ impl Scheduler {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
+        // It may have become cold since the request was sent. Then another row may lead it now.
+        if self.warmth.is_warming((endpoint, level.id)) {
+            return;
+        }
         if level.tokens < 2 * prefixes.least_tokens {
             self.warmth.note_uncached(endpoint, prefixes, Marks::NONE.with(at));
         } else {
@@ -146,11 +150,8 @@ impl Scheduler {
         let usage = &message.usage;
         let Some(prefixes) = entry.planned.ask.prefixes.clone() else { return };
         let SentPlan { endpoint, plan, sent_at } = sent;
-        if entry.tests_marks && self.endpoints[endpoint].marking.on_refused() {
-            self.events.push(EventBody::Warned(format!(
-                "the server refuses requests with cache marks ({}): rows are sent without them from now on",
-                entry.refused_marks.as_deref().map_or_else(|| "status 400".to_owned(), quoted)
-            )));
+        if entry.tests_marks {
+            self.note_refused_marks(entry, &prefixes, endpoint, now);
         }
         if plan.marks.is_empty() {
             return self.give_up_lead(entry, endpoint, now);
@@ -169,7 +170,7 @@ impl Scheduler {
             self.warmth.note_read(endpoint, &prefixes, plan.marks, sent_at);
         } else if usage.cache_write_tokens() > 0 {
             // The request did not find the prefix, so it has written it.
-            self.warmth.note_warm(endpoint, &prefixes, plan.marks, sent_at);
+            self.warmth.note_rewritten(endpoint, &prefixes, plan.marks, sent_at);
         }
         let marking = &mut self.endpoints[endpoint].marking;
         let (news, missed) = (marking.on_answer(plan.read_tokens, has_read), marking.missed_share());
@@ -189,6 +190,26 @@ impl Scheduler {
         }
     }
 
+    /// Handles a row that was refused with marks and answered without them.
+    fn note_refused_marks(&mut self, entry: &mut Entry, prefixes: &Prefixes, endpoint: usize, now: Instant) {
+        let refused = self.endpoints[endpoint].marking.on_refused();
+        let (is_new, what, from_now_on) = match refused {
+            RefusedMarks::Any { is_new } => {
+                (is_new, "requests with cache marks", "rows are sent without them from now on")
+            }
+            RefusedMarks::OfPrefix { is_new } => {
+                let leads = std::mem::take(&mut entry.leads);
+                self.warmth.note_refused(endpoint, prefixes, leads);
+                prefixes.marked(leads).for_each(|level| self.open_gate((endpoint, level.id), now));
+                (is_new, "cache marks of some rows", "such rows are sent without marks")
+            }
+        };
+        if is_new {
+            let why = entry.refused_marks.as_deref().map_or_else(|| "status 400".to_owned(), quoted);
+            self.events.push(EventBody::Warned(format!("the server refuses {what} ({why}): {from_now_on}")));
+        }
+    }
+
     /// If a request with marks was refused, and the marks may be the cause, prepares the row to be sent again without
     /// marks. Returns whether the row is sent again.
     pub(super) fn retries_unmarked(
@@ -201,7 +222,9 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        if !has_marks || !is_refused || !self.endpoints[sent.endpoint].marking.is_suspect() {
+        // When the prefix of a row was accepted with its mark, the mark is not the cause.
+        let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty();
+        if !has_marks || !is_refused || !may_be_marks {
             return false;
         }
         entry.is_unmarked = true;
@@ -256,5 +279,219 @@ impl Scheduler {
             "the API did not cache a prefix of about {} tokens ({why}); rows with such prefixes are sent without marks",
             level.tokens
         )));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::tests::{answer, config, fault, limited, planned};
+    use super::super::{Budget, Config, HaltRule, Next, Step};
+    use super::*;
+    use crate::answer::{Came, Policy, Then};
+    use crate::domain::{
+        Ask, Caching, HaltReason, JobId, Level, LimitKind, MarkPlace, ModelClass, Money, Planned, PoolId, PrefixId,
+        RateLimits, Verdict,
+    };
+
+    const ROWS: u64 = 60;
+    const SEEDS: u64 = 500;
+
+    #[test]
+    fn in_random_runs_each_prefix_that_rows_wait_for_has_one_leader_and_every_row_ends() {
+        for seed in 0..SEEDS {
+            if let Err(panic) = std::panic::catch_unwind(|| random_run(seed)) {
+                eprintln!("the run of seed {seed} fails");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+
+    fn random_run(seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut scheduler = Scheduler::new(random_config(seed, &mut random));
+        let trouble = random.f64() * [0.0, 0.5, 1.0][random.usize(0..3)];
+        let (mut in_flight, mut ended) = (BTreeMap::new(), BTreeSet::new());
+        let (mut now, mut offered, mut order) = (Instant::ZERO, 0, 0_u64);
+        for _ in 0..30_000 {
+            if offered < ROWS && random.bool() {
+                scheduler.offer(random_row(offered, &mut random), now);
+                offered += 1;
+                if offered == ROWS {
+                    scheduler.close_input();
+                }
+            }
+            check(&scheduler);
+            let (until, is_waiting) = match scheduler.poll(now) {
+                Step::Dispatch { ticket, .. } => {
+                    check_marks(&scheduler, ticket);
+                    order += 1;
+                    in_flight.insert((now + Duration::from_millis(random.u64(1..20_000)), order), ticket);
+                    continue;
+                }
+                Step::Canary { ticket } => {
+                    order += 1;
+                    in_flight.insert((now + Duration::from_millis(100), order), ticket);
+                    continue;
+                }
+                Step::Drained if offered < ROWS && scheduler.halted().is_none() => (now + Duration::from_secs(1), true),
+                Step::Drained => {
+                    note(&mut ended, scheduler.take_set_aside());
+                    assert_eq!(scheduler.waiting(), 0, "rows wait for ever");
+                    assert_eq!(ended.len() as u64, offered, "every row ends once");
+                    return;
+                }
+                Step::Wait { until, .. } => (until, false),
+            };
+            note(&mut ended, scheduler.take_set_aside());
+            let first = in_flight.first_key_value().map(|((at, _), _)| *at).unwrap_or(Instant::NEVER);
+            let next = until.min(first);
+            if next == Instant::NEVER {
+                assert!(is_waiting || offered < ROWS, "nothing will happen any more: {:?}", scheduler.waiting());
+                now = now + Duration::from_secs(1);
+                continue;
+            }
+            now = now.max(next);
+            if first <= now
+                && let Some(((_, _), ticket)) = in_flight.pop_first()
+            {
+                let is_row = scheduler.flights.get(ticket).is_some_and(|flight| flight.row().is_some());
+                let verdict = random_verdict(trouble, &mut random);
+                if let (Verdict::Answered(message), true) = (&verdict, random.bool()) {
+                    scheduler.on_begin(ticket, &message.usage, now);
+                    check(&scheduler);
+                }
+                match scheduler.on_end(ticket, verdict, now) {
+                    Next::Finished(outcome) => assert!(ended.insert(outcome.job.id.0)),
+                    Next::Pending { planned, .. } => assert!(ended.insert(planned.job.id.0)),
+                    Next::Again { .. } | Next::More { .. } => {}
+                    Next::NoRow => assert!(!is_row),
+                }
+            }
+        }
+        panic!("the run does not end: {} rows wait", scheduler.waiting());
+    }
+
+    fn note(ended: &mut BTreeSet<u64>, rows: Vec<Planned>) {
+        rows.iter().for_each(|planned| assert!(ended.insert(planned.job.id.0)));
+    }
+
+    /// Each prefix that is being written has one leader, and rows wait only for such prefixes.
+    fn check(scheduler: &Scheduler) {
+        if scheduler.halted.is_some() {
+            return;
+        }
+        let mut leaders: HashMap<Key, usize> = HashMap::new();
+        for entry in scheduler.waiting_rows().chain(scheduler.flights.rows()) {
+            let Some(prefixes) = &entry.planned.ask.prefixes else { continue };
+            let endpoint = scheduler.endpoint_of_entry(entry).expect("its pool is open");
+            for level in prefixes.marked(entry.leads) {
+                *leaders.entry((endpoint, level.id)).or_default() += 1;
+                assert!(scheduler.warmth.is_warming((endpoint, level.id)), "a row leads what is not being written");
+            }
+        }
+        assert!(leaders.values().all(|leaders| *leaders == 1), "two rows lead the same prefix: {leaders:?}");
+        assert!(scheduler.warmth.warming().all(|key| leaders.contains_key(&key)), "nobody leads");
+        assert!(scheduler.gates.closed().all(|key| leaders.contains_key(&key)), "rows wait for nobody");
+        assert!(scheduler.gates.rows().all(|entry| entry.leads.is_empty()), "a leader waits for another one");
+    }
+
+    fn check_marks(scheduler: &Scheduler, ticket: Ticket) {
+        let Some(Marked { prefixes, marks }) = scheduler.marked(ticket) else { return };
+        assert!(marks.count() <= Prefixes::MOST_MARKS, "{marks:?}");
+        let lifetimes: Vec<Caching> = prefixes.marked(marks).map(|level| level.lifetime).collect();
+        assert!(lifetimes.is_sorted_by(|one, next| one >= next), "{lifetimes:?}");
+    }
+
+    fn random_config(seed: u64, random: &mut fastrand::Rng) -> Config {
+        let limits = [RateLimits::NONE, RateLimits::new(20, 100_000, 5_000), RateLimits::new(1_000, 9_000, 100_000)];
+        let budget = match random.u8(0..4) {
+            0 => Budget::new(Some(Money(random.u64(1_000..9_000) as _)), None, None, Money::ZERO),
+            1 => Budget::new(None, Some(random.u64(1..100)), None, Money::ZERO),
+            _ => Budget::default(),
+        };
+        let reroutes = random.bool();
+        let policy: Policy = Box::new(move |job, ask, came, attempts| match came {
+            Came::Answer(_) if reroutes && job.id.0 % 5 == 0 && attempts.len() < 3 => Then::Ask(Box::new(Ask {
+                prefixes: if job.id.0 % 2 == 0 { None } else { ask.prefixes.clone() },
+                ..ask.clone()
+            })),
+            Came::Failure { .. } | Came::Halt(_) if reroutes && attempts.len() < 5 && job.id.0 % 3 > 0 => {
+                let pool = PoolId { account: "other".into(), ..PoolId::clone(&ask.pool) };
+                Then::Ask(Box::new(Ask { pool: pool.into(), ..ask.clone() }))
+            }
+            _ => Then::Keep,
+        });
+        Config {
+            halt: HaltRule::Never,
+            budget,
+            policy: Some(policy),
+            seed,
+            retry_for: Duration::from_secs([5, 100, 1_800][random.usize(0..3)]),
+            max_retries: random.u32(0..4),
+            retry_ambiguous: random.bool(),
+            ..config(limits[random.usize(0..3)], random.usize(1..12))
+        }
+    }
+
+    fn random_row(number: u64, random: &mut fastrand::Rng) -> Planned {
+        let mut planned = planned(&number.to_string(), random.u32(100..6_000), 100);
+        planned.job.id = JobId(number);
+        let model = ["one", "two"][random.usize(0..2)];
+        planned.ask.model = model.into();
+        let account = ["first", "first", "first", "second"][random.usize(0..4)];
+        let class = ModelClass(["one", "two"][random.usize(0..2)].into());
+        planned.ask.pool = Arc::new(PoolId { account: account.into(), class, ..PoolId::clone(&planned.ask.pool) });
+        let mut id = u64::from(model == "two");
+        let hours = random.usize(0..3);
+        let levels = (0..random.usize(0..8)).map(|at| {
+            id = id * 4 + 2 + random.u64(0..2) * u64::from(at < 3) * u64::from(random.u8(0..3) == 0);
+            Level {
+                id: PrefixId(id + 1),
+                tokens: 800 + 600 * at as u32,
+                place: MarkPlace::Block { brace: 0 },
+                lifetime: if at < hours { Caching::Hour } else { Caching::FiveMinutes },
+            }
+        });
+        let mut levels: Vec<Level> = levels.collect();
+        if random.u8(0..3) == 0 {
+            levels.retain(|_| random.u8(0..4) > 0);
+        }
+        if random.u8(0..20) == 0 {
+            levels.iter_mut().for_each(|level| level.place = MarkPlace::Own);
+            levels.truncate(4);
+        }
+        if !levels.is_empty() {
+            let prefixes = Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+            planned.ask.prefixes = Some(prefixes.into());
+        }
+        planned
+    }
+
+    fn random_verdict(trouble: f64, random: &mut fastrand::Rng) -> Verdict {
+        let failure = || Failure { status: Some(400), ..Failure::default() };
+        if random.f64() >= trouble {
+            let Verdict::Answered(message) = answer() else { unreachable!("it is an answer") };
+            let (read, written) = [(900, 0), (900, 900), (0, 900), (0, 0)][random.usize(0..4)];
+            let usage = Usage { cache_read_tokens: read, cache_write_5m_tokens: written, ..message.usage };
+            return Verdict::Answered(Message { usage, ..message });
+        }
+        match random.u8(0..40) {
+            0..8 => limited([None, Some(1), Some(30), Some(2_000)][random.usize(0..4)]),
+            8..14 => {
+                let kind = if random.bool() { LimitKind::Concurrency } else { LimitKind::Acceleration };
+                Verdict::Limited { kind, retry_after: None, failure: Failure::default() }
+            }
+            14..24 => fault(),
+            24..28 => Verdict::Overloaded { retry_after: None, maybe_paid: random.bool(), failure: Failure::default() },
+            28..36 => Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure() },
+            36 => Verdict::Forbidden(Failure::default()),
+            37 => Verdict::NoModel(Failure { status: Some(404), ..Failure::default() }),
+            38 => Verdict::Halt(HaltReason::Key(Failure::default())),
+            _ => Verdict::Aborted,
+        }
     }
 }

@@ -166,6 +166,14 @@ impl Warmth {
         }
     }
 
+    /// Notes that a request has written the prefixes that it did not find. If a row leads one of them, that row decides.
+    pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
+        let others = (0..prefixes.levels.len())
+            .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))
+            .fold(Marks::NONE, Marks::with);
+        self.note_warm(endpoint, prefixes, others, sent_at);
+    }
+
     /// Notes that the API did not cache the prefixes.
     pub(super) fn note_uncached(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
         for level in prefixes.marked(marks) {
@@ -177,6 +185,13 @@ impl Warmth {
         }
     }
 
+    /// Notes that the API refuses marks on these prefixes, so they are not marked any more.
+    pub(super) fn note_refused(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
+        for level in prefixes.marked(marks) {
+            self.states.insert((endpoint, level.id), State::Uncached);
+        }
+    }
+
     /// Notes that a prefix is cold, whatever its state was.
     pub(super) fn note_cold(&mut self, key: Key) {
         self.states.remove(&key);
@@ -185,6 +200,12 @@ impl Warmth {
     /// Returns whether a row leads a prefix.
     pub(super) fn is_warming(&self, key: Key) -> bool {
         self.states.get(&key) == Some(&State::Warming)
+    }
+
+    /// Returns the prefixes that rows lead.
+    #[cfg(test)]
+    pub(super) fn warming(&self) -> impl Iterator<Item = Key> {
+        self.states.iter().filter(|(_, state)| **state == State::Warming).map(|(key, _)| *key)
     }
 
     fn prune(&mut self, now: Instant) {
@@ -230,5 +251,25 @@ mod tests {
         let outermost_is_warm = warmth.cold_before(0, &prefixes, leads, Instant::from_secs(400));
 
         assert_eq!((soon, late, outermost_is_warm), (Marks::NONE, outer, Marks::NONE.with(1)));
+    }
+
+    #[test]
+    fn a_leader_with_four_marks_gets_no_fifth_one_when_another_row_writes_a_prefix_between_them() {
+        let level = |id| Level {
+            id: PrefixId(id),
+            tokens: 4_000 * id as u32,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let levels = (1..=6).map(level).collect();
+        let prefixes = Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let mut warmth = Warmth::default();
+        let Turn::Lead { leads, plan } = warmth.turn(0, &prefixes, Instant::ZERO) else { panic!("nothing is warm") };
+        warmth.lead(0, &prefixes, leads, Instant::ZERO);
+        warmth.note_warm(0, &prefixes, Marks::NONE.with(3), Instant::ZERO);
+
+        let later = warmth.plan_of_leader(0, &prefixes, leads, Instant::ZERO);
+
+        assert_eq!((plan.marks.count(), later.marks.count()), (4, 4));
     }
 }

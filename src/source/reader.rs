@@ -64,6 +64,8 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
 pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Reader, SourceError> {
     let mut reader = open_file(path, options)?;
     reader.rows.seek(position, &reader.name)?;
+    // The first rows of the file were read before.
+    reader.unusable = None;
     Ok(reader)
 }
 

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::{FixedState, FoldHasher};
 
 use super::super::estimate::Estimate;
-use super::super::walk::{Part, Section};
+use super::super::walk::{Part, Section, is_blank};
 use crate::domain::json::write_json_str;
 use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes};
 
@@ -64,9 +64,7 @@ impl FixedStarts {
     fn cut(&self, body: &[u8]) -> Option<usize> {
         let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
         let rest = &body[start.len()..];
-        // Escaped blanks are `\n`, `\t` and `\r`.
-        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\\' | b'n' | b't' | b'r');
-        (!rest.iter().all(is_blank)).then_some(start.len())
+        (!is_blank(rest)).then_some(start.len())
     }
 }
 
@@ -302,13 +300,39 @@ mod tests {
         let text = |rest: &str| question(&format!("{}{rest}", start.replace('\n', "\\n")));
         let (json, one) = found(&[text("first")], &[&start]);
         let (_, other) = found(&[text("second")], &[&start]);
-        let (_, blank) = found(&[text(" ")], &[&start]);
+        let blanks = [" ", "\\n\\t", "\\u00a0", "\u{2003}"].map(|rest| found(&[text(rest)], &[&start]).1[0].place);
 
         let MarkPlace::Cut { start: begin, cut, end } = one[0].place else { panic!("{:?}", one[0].place) };
         assert_eq!(&json[cut as usize..end as usize], "first\"");
         assert!(json[begin as usize..].starts_with("\"Rules."));
         assert_eq!((one.len(), one[0].id == other[0].id), (1, true));
-        assert!(matches!(blank[0].place, MarkPlace::Text { .. }), "the API refuses blocks without any letter");
+        let are_whole = blanks.iter().all(|place| matches!(place, MarkPlace::Text { .. }));
+        assert!(are_whole, "the API refuses blocks without any letter: {blanks:?}");
+    }
+
+    #[test]
+    fn texts_without_any_letter_are_not_marked() {
+        let texts = ["", " \\n", "\\u0020\\u2003", "\u{a0}"];
+        for text in texts {
+            let system = format!(r#"[{{"type":"text","text":{}}},{{"type":"text","text":"{text}"}}]"#, long("Rules."));
+            let (_, in_list) = found(&[("system", system), question(text)], &[]);
+
+            assert_eq!(in_list.len(), 1, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_mark_of_tools_is_on_the_last_one_that_is_always_loaded() {
+        let tool = |name: &str, more: &str| format!(r#"{{"name":"{name}"{more},"description":{}}}"#, long(name));
+        let deferred = r#","defer_loading":true"#;
+        let loaded = tool("second", r#","defer_loading":false"#);
+        let both = format!("[{},{loaded},{}]", tool("first", ""), tool("third", deferred));
+        let (json, mixed) = found(&[("tools", both), question("Why?")], &[]);
+        let (_, none) = found(&[("tools", format!("[{}]", tool("only", deferred))), question("Why?")], &[]);
+
+        let after = json.find(&loaded).map(|start| start + loaded.len() - 1);
+        assert_eq!(mixed[0].place, MarkPlace::Block { brace: after.expect("it is there") as u32 });
+        assert!(none.iter().all(|level| matches!(level.place, MarkPlace::Text { .. })), "{none:?}");
     }
 
     #[test]

@@ -346,3 +346,68 @@ fn rows_of_many_prefixes_are_read_group_by_group_with_their_own_numbers_and_line
     };
     assert!(by_group.iter().all(is_right));
 }
+
+#[test]
+fn random_inputs_read_group_by_group_give_the_same_rows_as_in_their_written_order() {
+    for seed in 0..30 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut files = Vec::new();
+        let mut plan = random_file(&mut files, &mut random);
+        for _ in 0..random.usize(0..3) {
+            plan.inputs.extend(random_file(&mut files, &mut random).inputs);
+        }
+        (plan.skip, plan.limit) = (random.u64(0..40), [None, Some(100), Some(5)][random.usize(0..3)]);
+        let earlier = || if seed % 3 == 0 { done_but_every_third() } else { Earlier::none() };
+        let mut survey = survey(&plan, &mut planner().finding_prefixes(&[]), &earlier(), 1, &Progress::default())
+            .expect("the files can be read");
+        survey.decide_caching(PromptCache::Auto, &Catalog::builtin(), &|_| RateLimits::new(1, 1_000_000, 1_000_000));
+        let with_caching = || planner().with_caching(survey.caching.clone(), &[]);
+
+        let (out, mut arrived) = mpsc::channel(4);
+        let by_group: Vec<Incoming> = std::thread::scope(|scope| {
+            let (plan, rows) = (&plan, survey.rows);
+            scope.spawn(move || {
+                let order = InputOrder::ByGroup { finder: &mut with_caching(), rows };
+                feed(plan, order, &mut with_caching(), &earlier(), &out);
+            });
+            std::iter::from_fn(|| arrived.blocking_recv()).collect()
+        });
+
+        let as_written = items_from(None, &plan, earlier());
+        let in_order = |fed: &[Incoming]| {
+            let items = fed.iter().filter(|fed| !matches!(fed, Incoming::Skipped(_)));
+            let mut shown: Vec<_> = items.map(shown).collect();
+            shown.sort();
+            shown
+        };
+        assert_eq!(in_order(&by_group), in_order(&as_written), "seed {seed}");
+        assert_eq!(skipped(&by_group), skipped(&as_written), "seed {seed}");
+    }
+}
+
+/// Returns a file of lines or a CSV file. Many rows share prefixes, some are broken, and some cells have several lines.
+fn random_file(files: &mut Vec<tempfile::TempPath>, random: &mut fastrand::Rng) -> InputPlan {
+    let first = 1_000 * files.len() as u64;
+    let is_csv = random.bool();
+    let rows: Vec<String> = (first..first + random.u64(1..120))
+        .flat_map(|id| {
+            let long = format!("{}: {}", random.u64(0..8), "Read the text with care. ".repeat(300));
+            let system = if random.u8(0..4) == 0 { "short" } else { &long };
+            let row = match is_csv {
+                true => format!("{id},\"{system}\",\"Text {id}\n\nand \"\"more\"\"\"\n"),
+                false => format!("{{\"id\":{id},\"system\":\"{system}\",\"prompt\":\"Text {id}\"}}\n"),
+            };
+            let broken = match random.u8(0..100) {
+                0 if !is_csv => "{broken}\n".repeat(1_500),
+                1..9 if !is_csv => "{broken}\n\n".to_owned(),
+                9..19 => "\n".to_owned(),
+                _ => String::new(),
+            };
+            [row, broken]
+        })
+        .collect();
+    let (suffix, header) = if is_csv { (".csv", "id,system,prompt\n") } else { (".jsonl", "") };
+    let (plan, path) = file(suffix, &(header.to_owned() + &rows.concat()));
+    files.push(path);
+    plan
+}

@@ -16,6 +16,8 @@ pub(in crate::scheduler) struct Marking {
     expected: u64,
     missed: u64,
     is_told: bool,
+    /// Whether the user was told that marks on some prefix are refused.
+    is_refusal_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,15 @@ pub(in crate::scheduler) enum CacheNews {
     Useless,
 }
 
+/// Which marks a server refuses, and whether this is news for the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scheduler) enum RefusedMarks {
+    /// All marks.
+    Any { is_new: bool },
+    /// Marks on a prefix, for example because of its content or its model. Others were accepted.
+    OfPrefix { is_new: bool },
+}
+
 impl Marking {
     /// Returns whether requests may be marked.
     pub(in crate::scheduler) fn is_allowed(&self) -> bool {
@@ -57,9 +68,18 @@ impl Marking {
         }
     }
 
-    /// Notes that a request was refused with marks, and answered without them. Returns whether this is the first time.
-    pub(in crate::scheduler) fn on_refused(&mut self) -> bool {
-        std::mem::replace(&mut self.support, Support::Refused) != Support::Refused
+    /// Notes that a request was refused with marks, and answered without them. If no marks were ever accepted, no
+    /// request is marked any more. Otherwise, only the prefixes of this request are not marked any more.
+    pub(in crate::scheduler) fn on_refused(&mut self) -> RefusedMarks {
+        let is_told = std::mem::replace(&mut self.is_refusal_told, true);
+        match self.support {
+            Support::Unknown => {
+                self.support = Support::Refused;
+                RefusedMarks::Any { is_new: true }
+            }
+            Support::Refused => RefusedMarks::Any { is_new: false },
+            Support::Accepted | Support::Useless => RefusedMarks::OfPrefix { is_new: !is_told },
+        }
     }
 
     /// Counts an answer that should have read `expected` tokens from the cache. Returns what this shows, the first time

@@ -29,7 +29,7 @@ use streaming::Streaming;
 pub(super) use access::Forbidden;
 pub(super) use blame::{Blame, Tally};
 pub(super) use health::Sign;
-pub(super) use marking::CacheNews;
+pub(super) use marking::{CacheNews, RefusedMarks};
 pub use window::Window;
 
 /// The name of an endpoint: the part of a pool's id that identifies the endpoint.
