@@ -199,9 +199,26 @@ fn no_row_waits_for_a_prefix_that_the_api_does_not_cache() {
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
 
-    scheduler.on_begin(leader, &Usage::default(), Instant::from_secs(1));
+    scheduler.on_begin(leader, &Usage { input_tokens: 2_000, ..Usage::default() }, Instant::from_secs(1));
 
     assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)).len(), 3);
+}
+
+#[test]
+fn a_stream_that_begins_without_its_usage_shows_only_at_its_end_whether_a_prefix_is_cached() {
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
+    let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+    scheduler.on_begin(leader, &Usage::default(), Instant::from_secs(1));
+    assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)), []);
+    drop(scheduler.on_end(leader, cached(&written(2_000)), Instant::from_secs(2)));
+    assert_eq!(dispatched(&mut scheduler, Instant::from_secs(2)).len(), 3);
+    scheduler.offer(prefixed(routed(9, "first"), &[7]), Instant::from_secs(300));
+    scheduler.offer(prefixed(routed(10, "first"), &[7]), Instant::from_secs(300));
+
+    let cold = dispatched(&mut scheduler, Instant::from_secs(300));
+    assert_eq!(rows_of(&scheduler, &cold), [9], "the prefix counts as one that is cached");
 }
 
 #[test]
@@ -230,7 +247,7 @@ fn an_answer_without_marks_that_begins_does_not_show_that_marks_are_accepted() {
     assert!(matches!(scheduler.on_end(leaders[0], refused(), Instant::ZERO), Next::Again { .. }));
     let again = dispatched(&mut scheduler, Instant::ZERO)[0];
 
-    scheduler.on_begin(again, &Usage::default(), Instant::from_secs(1));
+    scheduler.on_begin(again, &Usage { input_tokens: 2_000, ..Usage::default() }, Instant::from_secs(1));
 
     assert!(matches!(scheduler.on_end(leaders[1], refused(), Instant::from_secs(2)), Next::Again { .. }));
 }

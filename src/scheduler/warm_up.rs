@@ -46,9 +46,10 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // A request without marks shows nothing about prefixes. Such a request may be the second one of a row, after a
-        // refusal. The row still leads until its answer is complete.
-        if plan.marks.is_empty() {
+        // This shows nothing about prefixes if the request has no marks (it may be the second one of a row, after a
+        // refusal), or if the usage is empty (some gateways report it only at the end of a stream). Then the row still
+        // leads until its answer is complete.
+        if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
         let Some(entry) = flight.row_mut() else { return };
@@ -134,7 +135,8 @@ impl Scheduler {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
-        // It may have become cold since the request was sent. Then another row may lead it now.
+        // The prefix may have become cold since the request was sent, and another row may lead it. Then that row will
+        // show its state.
         if self.warmth.is_warming((endpoint, level.id)) {
             return;
         }
@@ -222,7 +224,8 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // When the prefix of a row was accepted with its mark, the mark is not the cause.
+        // Marks on prefixes that were accepted before are not the cause. So only a leader, or a row at an endpoint that
+        // has accepted no marks yet, is sent again.
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty();
         if !has_marks || !is_refused || !may_be_marks {
             return false;

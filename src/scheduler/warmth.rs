@@ -6,8 +6,8 @@
 //! - *warm*: it is in the cache. The response to the leader has begun, and its usage shows a write or a read. (A read
 //!   means that an earlier run has written the prefix.) A warm prefix becomes cold when it has not been used for its
 //!   lifetime.
-//! - *uncached*: the usage shows neither a write nor a read, so the API does not cache the prefix. It gets no marks any
-//!   more.
+//! - *uncached*: the prefix gets no marks any more. Either the usage shows neither a write nor a read, so the API does
+//!   not cache the prefix, or the server refuses marks on it.
 //!
 //! The state is kept for each endpoint, because caches are not shared between accounts.
 
@@ -34,7 +34,7 @@ enum State {
     Warming,
     /// The prefix can be read until this moment.
     Warm(Instant),
-    /// The API does not cache the prefix.
+    /// The prefix is not marked any more: the API does not cache it, or the server refuses marks on it.
     Uncached,
 }
 
@@ -166,7 +166,8 @@ impl Warmth {
         }
     }
 
-    /// Notes that a request has written the prefixes that it did not find. If a row leads one of them, that row decides.
+    /// Notes that a request has written the prefixes that it did not find. Prefixes that a row leads are not changed:
+    /// the answer to that row will show their state.
     pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         let others = (0..prefixes.levels.len())
             .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))

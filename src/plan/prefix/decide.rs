@@ -16,7 +16,7 @@ use std::hash::BuildHasherDefault;
 
 use super::super::seen::AsItIs;
 use super::census::{Node, PrefixCensus};
-use crate::domain::{Caching, PrefixId, PromptCache};
+use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
 /// How long the plan counts on a cache entry after its last use, in seconds. The API keeps it for 300 and 3,600
 /// seconds. The difference is a reserve for the time that requests take and for differences in the speed of the run.
@@ -336,6 +336,29 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
+    /// Removes the prefixes of a row that are not marked, and sets how long each of the others is cached.
+    pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
+        let are_own = prefixes.are_own();
+        prefixes.levels.retain_mut(|level| {
+            let chosen = self.lifetime(level.id);
+            level.lifetime = chosen.filter(|_| !are_own).unwrap_or(level.lifetime);
+            chosen.is_some()
+        });
+        // If there are too many, the longest prefixes are kept: they contain the others.
+        let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
+        prefixes.levels.drain(..extra);
+        if are_own {
+            return;
+        }
+        // The API refuses a longer prefix that lives longer than a shorter one. The plan can't exclude this: it may not
+        // know that all rows of the longer prefix also have the shorter one.
+        let mut longest = Caching::None;
+        for level in prefixes.levels.iter_mut().rev() {
+            longest = longest.max(level.lifetime);
+            level.lifetime = longest;
+        }
+    }
+
     /// Returns whether nothing is cached.
     pub fn is_empty(&self) -> bool {
         self.chosen.is_empty()
@@ -355,7 +378,7 @@ impl CachePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Level, MarkPlace, Money, Prefixes};
+    use crate::domain::{Level, MarkPlace, Money};
 
     const LEAST: u32 = 1_024;
 
@@ -478,6 +501,23 @@ mod tests {
 
         assert_eq!(plan.lifetime(PrefixId(100)), Some(Caching::Hour), "its rows are ten minutes apart");
         assert_eq!(plan.lifetime(PrefixId(1)), Some(Caching::Hour));
+    }
+
+    #[test]
+    fn a_row_marks_no_prefix_for_longer_than_a_shorter_one_that_other_rows_do_not_have() {
+        // Ten minutes are between the rows with the longer prefix. The last two of them also have the shorter one.
+        let number = |at: u64| if at.is_multiple_of(30) { row(&[(2, 5_000)]) } else { row(&[(100 + at, 5_000)]) };
+        let both = row(&[(1, 2_000), (2, 5_000)]);
+        let rows = (0..300).map(number).chain([both.clone(), both.clone()]);
+        let plan = plan(&mut census(rows), 0.05, PromptCache::Auto, false);
+        let lifetimes = [1, 2].map(|id| plan.lifetime(PrefixId(id)));
+
+        let mut marked = both;
+        plan.keep_chosen(&mut marked);
+
+        let (minutes, hour) = (Caching::FiveMinutes, Caching::Hour);
+        assert_eq!(lifetimes, [Some(minutes), Some(hour)]);
+        assert_eq!(marked.levels.iter().map(|level| level.lifetime).collect::<Vec<_>>(), [hour, hour]);
     }
 
     #[test]

@@ -63,16 +63,7 @@ impl PrefixFinder {
         let mut prefixes = self.levels.find(params, parts, estimate, least)?;
         let Wanted::Chosen(plan) = &self.wanted else { return Some(Found { prefixes, caching: Caching::None }) };
         let are_own = prefixes.are_own();
-        prefixes.levels.retain_mut(|level| match plan.lifetime(level.id) {
-            Some(lifetime) => {
-                level.lifetime = if are_own { level.lifetime } else { lifetime };
-                true
-            }
-            None => false,
-        });
-        // If there are too many, the longest prefixes are kept: they contain the others.
-        let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
-        prefixes.levels.drain(..extra);
+        plan.keep_chosen(&mut prefixes);
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         Some(Found { prefixes, caching: if are_own { Caching::None } else { longest } })
     }

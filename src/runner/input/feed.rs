@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::domain::{ErrorClass, Identity, Job, Origin, Planned, PromptCache, RowId, Taken, TakenFrom, quoted};
 use crate::journal::RowState;
 use crate::plan::{Planner, Rejected, Seen};
-use crate::source::SourceError;
+use crate::source::{self, Input, InputIdentity, SourceError};
 
 use super::group_order::GroupOrder;
 use super::incoming::{HasBegun, Incoming};
@@ -115,6 +115,8 @@ impl Feeder<'_> {
 
     /// Passes on all rows group by group.
     fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner, rows: u64) -> Result<Fed, SourceError> {
+        let identities = || plan.inputs.iter().map(identity_of);
+        let before: Vec<_> = identities().collect();
         let order = GroupOrder::find(plan, finder, self.earlier, rows)?;
         for _ in 0..order.done {
             if !self.sender.skip() {
@@ -128,6 +130,15 @@ impl Feeder<'_> {
                 turn => turn,
             } {}
         }
+        // The file is opened again for each part. So a change between two parts is found only here.
+        let inputs = plan.inputs.iter().zip(before.into_iter().zip(identities()));
+        for (input, _) in inputs.filter(|(_, (before, after))| before != after) {
+            let text = format!(
+                "{}: the file changed while its rows were read in another order; rows may be missing or answered twice",
+                input.name()
+            );
+            self.pass(Incoming::Warning(text));
+        }
         order.damage.map_or(Ok(Fed::All), Err)
     }
 
@@ -138,7 +149,7 @@ impl Feeder<'_> {
         };
         let mut window = Window::new(cache);
         loop {
-            let read = pipe::next(&reads, !window.is_waiting());
+            let read = pipe::next(&reads, &mut window);
             let (mut all, mut is_over, mut failed) = (false, false, None);
             match read {
                 Ok(Some(Ok(read))) => {
@@ -224,6 +235,14 @@ impl Feeder<'_> {
     fn is_repeated(&mut self, row: RowId, identity: &Identity) -> bool {
         let is_new = |seen: &mut Seen| seen.insert(row.label);
         *identity == Identity::Named && !self.labels.as_mut().is_none_or(is_new)
+    }
+}
+
+/// Returns the identity of an input; `None` if it is not a file or can't be read.
+fn identity_of(input: &Input) -> Option<InputIdentity> {
+    match input {
+        Input::File(path) => source::identity(path).ok(),
+        _ => None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Reads the rows of a pipe a little ahead, so that a prefix that rows share is known before the first of these rows is
 //! sent.
 //!
-//! Only rows that may share a prefix wait. They wait until [`ROWS`] rows or [`BYTES`] bytes were read after them, or
-//! until nothing has come for [`IDLE`]. So if rows come with long pauses between them, each waits a tenth of a second.
-//! If rows come steadily, a row waits as long as the following [`ROWS`] rows take.
+//! Only rows that may share a prefix wait. A row waits until one of these is true: [`ROWS`] rows or [`BYTES`] bytes are
+//! waiting, nothing has come for [`IDLE`], or the program has waited for the pipe for [`LONGEST`] since the row came.
+//! So a pipe with long pauses between rows delays each row by a tenth of a second, and no pipe delays a row by much
+//! more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -22,20 +23,35 @@ const ROWS: usize = 512;
 const BYTES: usize = 8 << 20;
 /// How long rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long a row waits at most for a pipe whose rows come slowly.
+const LONGEST: Duration = Duration::from_secs(1);
 /// How many rows the channel between the reading thread and the feeding thread holds.
 const READ_AHEAD: usize = 64;
 
 /// The rows that were read and have not been passed on.
 pub(super) struct Window {
     census: StreamCensus,
-    items: VecDeque<(Incoming, Option<Before>)>,
+    items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
+    /// How long the program has waited for the pipe while rows were waiting here. Time in which the loop needs no rows
+    /// is not included.
+    waited: Duration,
+}
+
+/// An item that waits.
+struct Item {
+    incoming: Incoming,
+    /// What was known about the prefixes of the row; `None` if it has none.
+    before: Option<Before>,
+    /// The value of [`Window::waited`] when the item came.
+    came: Duration,
 }
 
 impl Window {
     pub(super) fn new(cache: PromptCache) -> Self {
-        Self { census: StreamCensus::new(cache), items: VecDeque::new(), bytes: 0, begun: Instant::now() }
+        let (items, begun) = (VecDeque::new(), Instant::now());
+        Self { census: StreamCensus::new(cache), items, bytes: 0, begun, waited: Duration::ZERO }
     }
 
     /// Returns whether rows wait for others.
@@ -51,17 +67,18 @@ impl Window {
             _ => None,
         };
         let before = prefixes.map(|prefixes| self.census.add(prefixes, now));
-        self.items.push_back((item, before));
+        self.items.push_back(Item { incoming: item, before, came: self.waited });
     }
 
     /// Removes and returns the first item if it does not need to wait any longer. With `all`, no item waits.
     pub(super) fn pop(&mut self, all: bool) -> Option<Incoming> {
-        let (_, before) = self.items.front()?;
+        let Item { before, came, .. } = self.items.front()?;
         let is_full = self.items.len() > ROWS || self.bytes > BYTES;
-        if before.is_some() && !all && !is_full {
+        let is_late = self.waited - *came >= LONGEST;
+        if before.is_some() && !all && !is_full && !is_late {
             return None;
         }
-        let (mut item, before) = self.items.pop_front()?;
+        let Item { incoming: mut item, before, .. } = self.items.pop_front()?;
         self.bytes -= item.bytes();
         if let (Incoming::Planned(planned), Some(before)) = (&mut item, before) {
             decide(planned, &before, &mut self.census);
@@ -94,14 +111,51 @@ pub(super) fn read_on_a_thread(mut reading: Reading) -> std::io::Result<Receiver
 /// Waits for the next row; `Ok(None)` at the end of the input, and `Err` if nothing has come for a while.
 pub(super) fn next(
     reads: &Receiver<Result<Read, SourceError>>,
-    may_wait: bool,
+    window: &mut Window,
 ) -> Result<Option<Result<Read, SourceError>>, ()> {
-    if may_wait {
+    if !window.is_waiting() {
         return Ok(reads.recv().ok());
     }
-    match reads.recv_timeout(IDLE) {
+    let begun = Instant::now();
+    let read = reads.recv_timeout(IDLE);
+    window.waited += begun.elapsed();
+    match read {
         Ok(read) => Ok(Some(read)),
         Err(RecvTimeoutError::Disconnected) => Ok(None),
         Err(RecvTimeoutError::Timeout) => Err(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Caching, Level, MarkPlace, Money, PrefixId};
+    use crate::scheduler::tests::planned;
+
+    fn row(prefix: u64) -> Incoming {
+        let level = Level {
+            id: PrefixId(prefix),
+            tokens: 4_000,
+            place: MarkPlace::Block { brace: 0 },
+            lifetime: Caching::FiveMinutes,
+        };
+        let mut planned = planned("row", 100, 100);
+        let prefixes = Prefixes { levels: vec![level], least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        planned.ask.prefixes = Some(prefixes.into());
+        Incoming::Planned(planned)
+    }
+
+    #[test]
+    fn a_row_waits_for_at_most_a_second_although_others_keep_coming() {
+        let mut window = Window::new(PromptCache::Auto);
+        let mut passed = Vec::new();
+        for number in 0..30 {
+            window.push(row(number));
+            window.waited += Duration::from_millis(90);
+            passed.push(std::iter::from_fn(|| window.pop(false)).count());
+        }
+
+        assert_eq!(passed[..11], [0; 11]);
+        assert_eq!(passed[11..], [1; 19], "each row passes when twelve rows have come");
     }
 }

@@ -385,6 +385,26 @@ fn random_inputs_read_group_by_group_give_the_same_rows_as_in_their_written_orde
     }
 }
 
+#[test]
+fn a_file_that_changes_while_it_is_read_group_by_group_is_told() {
+    let (plan, path) = rows(1_000);
+    let (out, mut arrived) = mpsc::channel(4);
+    let all: Vec<Incoming> = std::thread::scope(|scope| {
+        let plan = &plan;
+        scope.spawn(move || {
+            let order = InputOrder::ByGroup { finder: &mut planner(), rows: 1_000 };
+            feed(plan, order, &mut planner(), &Earlier::none(), &out);
+        });
+        let first = arrived.blocking_recv();
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("it is there");
+        file.write_all(b"{\"prompt\":\"more\"}\n").expect("it can be written");
+        first.into_iter().chain(std::iter::from_fn(|| arrived.blocking_recv())).collect()
+    });
+
+    assert_eq!(numbers(&all).len(), 1_000);
+    assert!(matches!(all.last(), Some(Incoming::Warning(text)) if text.contains("changed while")), "{:?}", all.last());
+}
+
 /// Returns a file of lines or a CSV file. Many rows share prefixes, some are broken, and some cells have several lines.
 fn random_file(files: &mut Vec<tempfile::TempPath>, random: &mut fastrand::Rng) -> InputPlan {
     let first = 1_000 * files.len() as u64;

@@ -41,12 +41,12 @@ pub(in crate::scheduler) enum CacheNews {
     Useless,
 }
 
-/// Which marks a server refuses, and whether this is news for the user.
+/// Which marks a server refuses. `is_new` is whether the user has not been told yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// Marks on a prefix, for example because of its content or its model. Others were accepted.
+    /// Only marks on some prefixes, for example because of their content or model. Other marks were accepted.
     OfPrefix { is_new: bool },
 }
 
