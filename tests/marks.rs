@@ -1,6 +1,6 @@
-//! Marks random requests for the prompt cache, and compares what is sent with what the row says. Nothing but the marks
-//! may differ, and a text that is written as a plain string may become a list of blocks with the same text. No mark may
-//! be where the API refuses it.
+//! Adds cache marks to random requests, and compares the sent request with that of the row. Two differences are
+//! allowed: marks, and a list of blocks in place of a plain string with the same text. No mark may be in a place where
+//! the API refuses it.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ fn a_marked_request_differs_from_its_row_only_in_its_marks() {
 const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 
-/// Returns some of the levels, as a plan chooses them.
+/// Returns some of the levels, as a plan would choose them.
 fn some_of(all: &Prefixes, random: &mut Rng) -> Arc<Prefixes> {
     let mut levels: Vec<Level> = all.levels.iter().filter(|_| random.u8(0..3) > 0).copied().collect();
     if levels.is_empty() {
@@ -74,7 +74,7 @@ fn some_of(all: &Prefixes, random: &mut Rng) -> Arc<Prefixes> {
     Arc::new(Prefixes { levels, ..all.clone() })
 }
 
-/// Returns up to four marks, of which `last` is the last.
+/// Returns up to four marks. The last of them is on the level `last`.
 fn marks(last: usize, random: &mut Rng) -> Marks {
     (0..random.usize(0..4)).fold(Marks::NONE.with(last), |marks, _| marks.with(random.usize(0..=last)))
 }
@@ -116,8 +116,8 @@ fn check(seed: u64, planned: &Planned, prefixes: &Prefixes, marks: Marks, stream
     assert_eq!(sent, own, "{}", about());
 }
 
-/// Returns the tools and blocks with marks, in the order in which the API reads them, each with whether its mark is for an
-/// hour.
+/// Returns the tools and blocks with marks, in the order in which the API reads them. The `bool` says whether the mark
+/// is for an hour.
 fn found(request: &Value) -> Vec<(Value, bool)> {
     let lists = [&request["tools"], &request["system"]].into_iter();
     let contents = request["messages"].as_array().into_iter().flatten().map(|message| &message["content"]);
@@ -138,7 +138,8 @@ fn unmark(value: &mut Value) {
     }
 }
 
-/// Writes the texts of a request as plain strings where `own` has plain strings. All blocks must be of the simple form.
+/// Writes the texts of a request as plain strings where `own` has plain strings. All blocks of these texts must have
+/// only `type` and `text`.
 fn blocks_like(sent: &mut Value, own: &Value) {
     let joined = |sent: &mut Value, own: &Value| {
         let (Some(blocks), true) = (sent.as_array(), own.is_string()) else { return };
@@ -276,7 +277,7 @@ impl Texts<'_> {
         let words = [0, 0, 5, 900][self.random.usize(0..4)];
         let (start, rest) = (self.start.clone(), text(self.random, words).1);
         if !start.is_empty() && self.chance(2) {
-            // The program writes what a template makes from a row, so the escapes are its own.
+            // The program writes the texts that a template makes, so it chooses the escapes.
             let whole: String = serde_json::from_str(&format!("\"{start}{rest}\"")).expect("both are JSON");
             return serde_json::to_string(&whole).expect("a text becomes JSON");
         }

@@ -257,7 +257,7 @@ impl<'s> Walk<'s> {
             return self.content(cursor, depth);
         }
         let first = cursor.peek()?;
-        // A string inside a list of blocks is not valid, so only a string in place of the list can become a block.
+        // Only a string in place of the whole list can become a block. A string inside the list is not valid.
         let can_be_block = first == b'{' || (first == b'"' && depth == MOST_DEPTH);
         let (start, text, media) = (cursor.position(), self.text, self.media.likely);
         let caching = std::mem::take(&mut self.caching);
@@ -278,8 +278,8 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Notes the marks of tools, and the closing brace of the last tool that can have a mark. The API refuses marks on
-    /// tools that it loads only when they are needed. Such tools are not part of the prompt.
+    /// Reads the marks of tools, and the position of the closing brace of the last tool that can have a mark. Some
+    /// tools are loaded only when they are needed. They are not part of the prompt, and the API refuses marks on them.
     fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());
@@ -355,7 +355,7 @@ impl<'s> Walk<'s> {
             }
             Some(())
         })?;
-        // The block that was opened first is left last, so its kind decides.
+        // Blocks inside a block end before it, so the kind of the outermost block is decisive.
         let is_thinking = matches!(kind, b"thinking" | b"redacted_thinking" | b"") || kind.contains(&b'\\');
         self.can_be_marked = !has_mark && !is_empty && !is_thinking;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {

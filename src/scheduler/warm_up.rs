@@ -46,9 +46,9 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // A request without marks, such as a second one after a refusal, shows nothing about prefixes. Its row still
-        // leads until the answer is complete.
-        // Some gateways report the usage only at the end of a stream.
+        // This shows nothing about prefixes if the request has no marks (it may be the second one of a row, after a
+        // refusal), or if the usage is empty (some gateways report it only at the end of a stream). Then the row still
+        // leads until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
@@ -135,7 +135,8 @@ impl Scheduler {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
-        // It may have become cold since the request was sent. Then another row may lead it now.
+        // The prefix may have become cold since the request was sent, and another row may lead it. Then that row will
+        // show its state.
         if self.warmth.is_warming((endpoint, level.id)) {
             return;
         }
@@ -170,7 +171,7 @@ impl Scheduler {
         if has_read {
             self.warmth.note_read(endpoint, &prefixes, plan.marks, sent_at);
         } else if usage.cache_write_tokens() > 0 {
-            // The request has written what it did not find.
+            // The request did not find the prefix, so it has written it.
             self.warmth.note_rewritten(endpoint, &prefixes, plan.marks, sent_at);
         }
         let marking = &mut self.endpoints[endpoint].marking;
@@ -211,8 +212,8 @@ impl Scheduler {
         }
     }
 
-    /// If a marked request was refused, and its marks may be the cause, makes the row ready to be sent again without
-    /// marks. Returns whether it is sent again.
+    /// If a request with marks was refused, and the marks may be the cause, prepares the row to be sent again without
+    /// marks. Returns whether the row is sent again.
     pub(super) fn retries_unmarked(
         &mut self,
         entry: &mut Entry,
@@ -223,7 +224,8 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // When the prefix of a row was accepted with its mark, the mark is not the cause.
+        // Marks on prefixes that were accepted before are not the cause. So only a leader, or a row at an endpoint that
+        // has accepted no marks yet, is sent again.
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty();
         if !has_marks || !is_refused || !may_be_marks {
             return false;

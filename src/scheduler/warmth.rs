@@ -6,8 +6,8 @@
 //! - *warm*: it is in the cache. The response to the leader has begun, and its usage shows a write or a read. (A read
 //!   means that an earlier run has written the prefix.) A warm prefix becomes cold when it has not been used for its
 //!   lifetime.
-//! - *uncached*: the usage shows neither a write nor a read, so the API does not cache the prefix. It gets no marks any
-//!   more.
+//! - *uncached*: the prefix gets no marks any more. Either the usage shows neither a write nor a read, so the API does
+//!   not cache the prefix, or the server refuses marks on it.
 //!
 //! The state is kept for each endpoint, because caches are not shared between accounts.
 
@@ -34,7 +34,7 @@ enum State {
     Warming,
     /// The prefix can be read until this moment.
     Warm(Instant),
-    /// The API does not cache the prefix.
+    /// The prefix is not marked any more: the API does not cache it, or the server refuses marks on it.
     Uncached,
 }
 
@@ -166,7 +166,8 @@ impl Warmth {
         }
     }
 
-    /// Notes that a request has written the prefixes that it did not find. If a row leads one of them, that row decides.
+    /// Notes that a request has written the prefixes that it did not find. Prefixes that a row leads are not changed:
+    /// the answer to that row will show their state.
     pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         let others = (0..prefixes.levels.len())
             .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))
@@ -185,14 +186,14 @@ impl Warmth {
         }
     }
 
-    /// Notes that the API refuses marks on the prefixes.
+    /// Notes that the API refuses marks on these prefixes, so they are not marked any more.
     pub(super) fn note_refused(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Uncached);
         }
     }
 
-    /// Notes that a prefix that was thought to be in the cache is not.
+    /// Notes that a prefix is cold, whatever its state was.
     pub(super) fn note_cold(&mut self, key: Key) {
         self.states.remove(&key);
     }

@@ -35,7 +35,7 @@ fn each_workload_costs_hardly_more_than_its_cheapest_plan() {
 }
 
 #[test]
-fn caching_never_costs_more_than_it_saves() {
+fn caching_costs_hardly_more_than_no_cache_even_with_broken_caches() {
     const SEEDS: u64 = 16;
     let played: Vec<_> = (1..=SEEDS).map(|seed| random::play(seed, 60)).collect();
 
@@ -53,7 +53,7 @@ fn caching_never_costs_more_than_it_saves() {
 }
 
 #[test]
-fn a_run_that_is_killed_while_the_cache_is_filled_loses_nothing_and_writes_each_prefix_once_more_at_most() {
+fn a_kill_while_prefixes_are_written_loses_no_row_and_repeats_each_write_at_most_once() {
     let killed: Vec<_> = (1..=8).map(kills::kill_once).collect();
 
     let too_many: Vec<_> = killed.iter().filter(|one| !one.holds()).collect();

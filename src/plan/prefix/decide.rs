@@ -336,7 +336,7 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
-    /// Keeps the prefixes of a row that are marked, and sets how long each of them is cached.
+    /// Removes the prefixes of a row that are not marked, and sets how long each of the others is cached.
     pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
         let are_own = prefixes.are_own();
         prefixes.levels.retain_mut(|level| {
@@ -344,13 +344,14 @@ impl CachePlan {
             level.lifetime = chosen.filter(|_| !are_own).unwrap_or(level.lifetime);
             chosen.is_some()
         });
-        // The longest prefixes matter most: they contain the others.
+        // If there are too many, the longest prefixes are kept: they contain the others.
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
         if are_own {
             return;
         }
-        // A short prefix may be known for some of the rows of a longer one only.
+        // The API refuses a longer prefix that lives longer than a shorter one. The plan can't exclude this: it may not
+        // know that all rows of the longer prefix also have the shorter one.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);

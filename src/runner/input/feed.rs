@@ -130,11 +130,11 @@ impl Feeder<'_> {
                 turn => turn,
             } {}
         }
-        // Each part of a file is opened anew, so a reader of a part does not see that the file has changed.
+        // The file is opened again for each part. So a change between two parts is found only here.
         let inputs = plan.inputs.iter().zip(before.into_iter().zip(identities()));
         for (input, _) in inputs.filter(|(_, (before, after))| before != after) {
             let text = format!(
-                "{}: changed while it was read group by group; rows may be missing or answered twice",
+                "{}: the file changed while its rows were read in another order; rows may be missing or answered twice",
                 input.name()
             );
             self.pass(Incoming::Warning(text));
@@ -238,7 +238,7 @@ impl Feeder<'_> {
     }
 }
 
-/// Returns the identity of an input; `None` if it is no file or can't be read.
+/// Returns the identity of an input; `None` if it is not a file or can't be read.
 fn identity_of(input: &Input) -> Option<InputIdentity> {
     match input {
         Input::File(path) => source::identity(path).ok(),

@@ -1,9 +1,10 @@
 //! Reads the rows of a pipe a little ahead, so that a prefix that rows share is known before the first of these rows is
 //! sent.
 //!
-//! Only rows that may share a prefix wait, and only until [`ROWS`] rows or [`BYTES`] bytes were read behind them, until
-//! nothing has come for [`IDLE`], or until the pipe was waited for during [`LONGEST`]. So a slow pipe delays a row by a
-//! tenth of a second, and a pipe with a few rows per second by a second.
+//! Only rows that may share a prefix wait. A row waits until one of these is true: [`ROWS`] rows or [`BYTES`] bytes are
+//! waiting, nothing has come for [`IDLE`], or the program has waited for the pipe for [`LONGEST`] since the row came.
+//! So a pipe with long pauses between rows delays each row by a tenth of a second, and no pipe delays a row by much
+//! more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -22,7 +23,7 @@ const ROWS: usize = 512;
 const BYTES: usize = 8 << 20;
 /// How long rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long a row waits if other rows come slowly.
+/// How long a row waits at most for a pipe whose rows come slowly.
 const LONGEST: Duration = Duration::from_secs(1);
 /// How many rows the channel between the reading thread and the feeding thread holds.
 const READ_AHEAD: usize = 64;
@@ -33,16 +34,17 @@ pub(super) struct Window {
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// How long the pipe was waited for while rows waited. Time in which the loop needs no rows is not included.
+    /// How long the program has waited for the pipe while rows were waiting here. Time in which the loop needs no rows
+    /// is not included.
     waited: Duration,
 }
 
 /// An item that waits.
 struct Item {
     incoming: Incoming,
-    /// What was known of its prefixes; `None` if it has none.
+    /// What was known about the prefixes of the row; `None` if it has none.
     before: Option<Before>,
-    /// The value of [`Window::waited`] when it came.
+    /// The value of [`Window::waited`] when the item came.
     came: Duration,
 }
 

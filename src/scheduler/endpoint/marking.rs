@@ -41,12 +41,12 @@ pub(in crate::scheduler) enum CacheNews {
     Useless,
 }
 
-/// Which marks a server refuses, and whether this is news for the user.
+/// Which marks a server refuses. `is_new` is whether the user has not been told yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// Marks on a prefix, for example because of its content or its model. Others were accepted.
+    /// Only marks on some prefixes, for example because of their content or model. Other marks were accepted.
     OfPrefix { is_new: bool },
 }
 
@@ -68,8 +68,8 @@ impl Marking {
         }
     }
 
-    /// Notes that a request was answered without marks after it was refused with marks. If no marks were ever accepted, no
-    /// request is marked any more. Otherwise only this prefix can't be marked.
+    /// Notes that a request was refused with marks, and answered without them. If no marks were ever accepted, no
+    /// request is marked any more. Otherwise, only the prefixes of this request are not marked any more.
     pub(in crate::scheduler) fn on_refused(&mut self) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
