@@ -142,6 +142,10 @@ fn reused_rows_do_not_count_as_requests() {
 
     said.ends_with(0).tells(&["5 rows to send (15 reused)", "20 answered"]);
     assert_eq!(api.books().requests, 20);
+    folder.write("others.jsonl", &rows(3).replace("Say", "Write"));
+    let others = folder.run_at(&api, &["run", "others.jsonl", "--reuse", "old.results.jsonl"]);
+    others.ends_with(0).tells(&["note: --reuse: these results have no answer to the request of any row"]);
+    assert!(!said.err.contains("these results have no answer"), "{}", said.err);
 }
 
 #[test]

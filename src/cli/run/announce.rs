@@ -61,6 +61,9 @@ impl NewRun<'_> {
         };
         let rows = plural(survey.to_send, "row", "rows");
         self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
+        if self.stored.as_ref().is_some_and(|stored| !stored.is_empty()) && survey.reused + survey.done == 0 {
+            self.say("note: --reuse: these results have no answer to the request of any row, so all rows are sent");
+        }
         if let Some(words) = self.budget_words(forecast, spent) {
             self.say(&words);
         }
