@@ -165,7 +165,7 @@ mod tests {
         send(Signal::USR2);
         let steer = heard.recv();
         let goes_on = progress.on_row();
-        send(Signal::HUP);
+        send(Signal::TERM);
         while progress.on_row() {
             std::thread::yield_now();
         }
@@ -180,7 +180,7 @@ mod tests {
         let first = thread.run(async move { interrupts.recv().await });
 
         assert_eq!((status, steer, goes_on), (Ok(Heard::Status), Ok(Heard::Steer), true));
-        assert_eq!((ended_by, cut), (Some(1), Ok(Heard::EndNow(1))));
+        assert_eq!((ended_by, cut), (Some(15), Ok(Heard::EndNow(15))));
         let again = crate::runner::Interrupt::Steer(Err("read again".to_owned()));
         assert_eq!(
             format!("{first:?}"),
