@@ -289,6 +289,28 @@ fn a_row_that_is_refused_with_and_without_marks_fails_and_the_next_row_is_marked
     assert_eq!(rows_of(&scheduler, &sent), [1]);
 }
 
+#[test]
+fn marks_that_are_refused_although_the_prefix_was_accepted_before_are_left_out_from_then_on() {
+    let failure = |message: &str| Failure { status: Some(400), message: message.to_owned(), ..Failure::default() };
+    let refused = |message| Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure(message) };
+    let mut scheduler = Scheduler::new(config(8, None));
+    offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
+    let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
+    drop(scheduler.on_end(leader, cached(&written(2_000)), Instant::ZERO));
+    let rest = dispatched(&mut scheduler, Instant::ZERO);
+    assert_eq!(rest.len(), 3);
+
+    let other = scheduler.on_end(rest[0], refused("messages: at least one is needed"), Instant::ZERO);
+    assert!(matches!(other, Next::Finished(_)), "the marks are not the cause");
+    let blamed = scheduler.on_end(rest[1], refused("system.0.cache_control: not permitted"), Instant::ZERO);
+    assert!(matches!(blamed, Next::Again { .. }));
+    let again = dispatched(&mut scheduler, Instant::ZERO)[0];
+    assert!(matches!(scheduler.on_end(again, answer(100, 50), Instant::ZERO), Next::Finished(_)));
+
+    offer(&mut scheduler, (4..8).map(|row| prefixed(routed(row, "first"), &[8])));
+    assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 4, "nobody leads");
+}
+
 // ---- random runs --------------------------------------------------------------------------------------------------
 
 const SEEDS: u64 = 2_000;

@@ -194,7 +194,7 @@ impl Scheduler {
 
     /// Handles a row that was refused with marks and answered without them.
     fn note_refused_marks(&mut self, entry: &mut Entry, prefixes: &Prefixes, endpoint: usize, now: Instant) {
-        let refused = self.endpoints[endpoint].marking.on_refused();
+        let refused = self.endpoints[endpoint].marking.on_refused(entry.leads.is_empty());
         let (is_new, what, from_now_on) = match refused {
             RefusedMarks::Any { is_new } => {
                 (is_new, "requests with cache marks", "rows are sent without them from now on")
@@ -224,9 +224,11 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // Marks on prefixes that were accepted before are not the cause. So only a leader, or a row at an endpoint that
-        // has accepted no marks yet, is sent again.
-        let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty();
+        // Marks on prefixes that were accepted before are hardly ever the cause. So only a leader, or a row at an endpoint
+        // that has accepted no marks yet, is sent again. Other rows are sent again if the server blames the marks: it may
+        // be a gateway that now sends requests to another server.
+        let is_blamed = failure.message.contains("cache_control");
+        let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {
             return false;
         }

@@ -68,9 +68,10 @@ impl Marking {
         }
     }
 
-    /// Notes that a request was refused with marks, and answered without them. If no marks were ever accepted, no
-    /// request is marked any more. Otherwise, only the prefixes of this request are not marked any more.
-    pub(in crate::scheduler) fn on_refused(&mut self) -> RefusedMarks {
+    /// Notes that a request was refused with marks, and answered without them. No request is marked any more if no marks
+    /// were ever accepted, or if the prefixes of this request were accepted before (`are_known`). Otherwise, only the
+    /// prefixes of this request are not marked any more.
+    pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
             Support::Unknown => {
@@ -78,6 +79,10 @@ impl Marking {
                 RefusedMarks::Any { is_new: true }
             }
             Support::Refused => RefusedMarks::Any { is_new: false },
+            Support::Accepted if are_known => {
+                self.support = Support::Refused;
+                RefusedMarks::Any { is_new: true }
+            }
             Support::Accepted | Support::Useless => RefusedMarks::OfPrefix { is_new: !is_told },
         }
     }
