@@ -223,13 +223,11 @@ fn a_stream_that_begins_without_its_usage_shows_only_at_its_end_whether_a_prefix
 
 #[test]
 fn a_server_that_refuses_marks_gets_the_same_rows_without_them() {
-    let refused = Failure { status: Some(400), ..Failure::default() };
-    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: refused.clone() };
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
 
-    assert!(matches!(scheduler.on_end(leader, refused(), Instant::ZERO), Next::Again { .. }));
+    assert!(matches!(scheduler.on_end(leader, refused(""), Instant::ZERO), Next::Again { .. }));
     let again = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(rows_of(&scheduler, &again), [0]);
     assert!(matches!(scheduler.on_end(again[0], answer(100, 50), Instant::ZERO), Next::Finished(_)));
@@ -239,23 +237,19 @@ fn a_server_that_refuses_marks_gets_the_same_rows_without_them() {
 
 #[test]
 fn an_answer_without_marks_that_begins_does_not_show_that_marks_are_accepted() {
-    let refused = Failure { status: Some(400), ..Failure::default() };
-    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: refused.clone() };
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, [prefixed(routed(0, "first"), &[7]), prefixed(routed(1, "first"), &[8])]);
     let leaders = dispatched(&mut scheduler, Instant::ZERO);
-    assert!(matches!(scheduler.on_end(leaders[0], refused(), Instant::ZERO), Next::Again { .. }));
+    assert!(matches!(scheduler.on_end(leaders[0], refused(""), Instant::ZERO), Next::Again { .. }));
     let again = dispatched(&mut scheduler, Instant::ZERO)[0];
 
     scheduler.on_begin(again, &Usage { input_tokens: 2_000, ..Usage::default() }, Instant::from_secs(1));
 
-    assert!(matches!(scheduler.on_end(leaders[1], refused(), Instant::from_secs(2)), Next::Again { .. }));
+    assert!(matches!(scheduler.on_end(leaders[1], refused(""), Instant::from_secs(2)), Next::Again { .. }));
 }
 
 #[test]
 fn a_prefix_whose_marks_are_refused_is_sent_without_them_although_others_are_accepted() {
-    let refused = Failure { status: Some(400), ..Failure::default() };
-    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: refused.clone() };
     let mut scheduler = Scheduler::new(config(8, None));
     let of = |row, prefix| prefixed(routed(row, "first"), &[prefix]);
     scheduler.offer(of(0, 7), Instant::ZERO);
@@ -265,7 +259,7 @@ fn a_prefix_whose_marks_are_refused_is_sent_without_them_although_others_are_acc
     let sent = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(rows_of(&scheduler, &sent), [1, 4]);
 
-    assert!(matches!(scheduler.on_end(sent[0], refused(), Instant::ZERO), Next::Again { .. }));
+    assert!(matches!(scheduler.on_end(sent[0], refused(""), Instant::ZERO), Next::Again { .. }));
     let again = dispatched(&mut scheduler, Instant::ZERO)[0];
     assert!(matches!(scheduler.on_end(again, answer(100, 50), Instant::ZERO), Next::Finished(_)));
     let rest = dispatched(&mut scheduler, Instant::ZERO);
@@ -275,15 +269,13 @@ fn a_prefix_whose_marks_are_refused_is_sent_without_them_although_others_are_acc
 
 #[test]
 fn a_row_that_is_refused_with_and_without_marks_fails_and_the_next_row_is_marked() {
-    let failure = Failure { status: Some(400), ..Failure::default() };
-    let refused = || Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure.clone() };
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
-    drop(scheduler.on_end(leader, refused(), Instant::ZERO));
+    drop(scheduler.on_end(leader, refused(""), Instant::ZERO));
     let again = dispatched(&mut scheduler, Instant::ZERO)[0];
 
-    assert!(matches!(scheduler.on_end(again, refused(), Instant::ZERO), Next::Finished(_)));
+    assert!(matches!(scheduler.on_end(again, refused(""), Instant::ZERO), Next::Finished(_)));
 
     let sent = dispatched(&mut scheduler, Instant::ZERO);
     assert_eq!(rows_of(&scheduler, &sent), [1]);
@@ -291,8 +283,6 @@ fn a_row_that_is_refused_with_and_without_marks_fails_and_the_next_row_is_marked
 
 #[test]
 fn marks_that_are_refused_although_the_prefix_was_accepted_before_are_left_out_from_then_on() {
-    let failure = |message: &str| Failure { status: Some(400), message: message.to_owned(), ..Failure::default() };
-    let refused = |message| Verdict::Rejected { class: ErrorClass::InvalidRequest, failure: failure(message) };
     let mut scheduler = Scheduler::new(config(8, None));
     offer(&mut scheduler, (0..4).map(|row| prefixed(routed(row, "first"), &[7])));
     let leader = dispatched(&mut scheduler, Instant::ZERO)[0];
@@ -309,6 +299,12 @@ fn marks_that_are_refused_although_the_prefix_was_accepted_before_are_left_out_f
 
     offer(&mut scheduler, (4..8).map(|row| prefixed(routed(row, "first"), &[8])));
     assert_eq!(dispatched(&mut scheduler, Instant::ZERO).len(), 4, "nobody leads");
+}
+
+/// Returns a refusal with status 400.
+fn refused(message: &str) -> Verdict {
+    let failure = Failure { status: Some(400), message: message.to_owned(), ..Failure::default() };
+    Verdict::Rejected { class: ErrorClass::InvalidRequest, failure }
 }
 
 // ---- random runs --------------------------------------------------------------------------------------------------

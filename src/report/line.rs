@@ -232,7 +232,7 @@ fn total_width(parts: &[Part]) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::caching::tests::cached;
-    use super::super::stats::tests::{at, failed, pool, started, succeeded};
+    use super::super::stats::tests::{at, failed, pool, started, succeeded, without_price};
     use super::*;
     use std::time::Duration;
 
@@ -266,19 +266,7 @@ pub(super) mod tests {
     fn the_cost_of_models_without_a_price_is_shown_as_unknown() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(10), 0)));
-        let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
-        let latency = Duration::ZERO;
-        stats.fold(&at(
-            1,
-            EventBody::Succeeded {
-                model: "m".into(),
-                quality: Quality::Ok,
-                usage,
-                cost: None,
-                without_cache: None,
-                latency,
-            },
-        ));
+        stats.fold(&at(1, without_price()));
         stats.fold(&at(1, status(Vec::new())));
 
         let line = |columns| lines(&stats, columns, false).pop().unwrap_or_default();

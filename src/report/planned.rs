@@ -61,9 +61,9 @@ fn verdict<T: PartialOrd + Copy>(planned: Interval<T>, truth: T, looks_equal: bo
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, started, succeeded};
+    use super::super::stats::tests::{at, started, succeeded, without_price};
     use super::*;
-    use crate::domain::{EventBody, HaltReason, Quality, RunForecast, Usage};
+    use crate::domain::{EventBody, HaltReason, Quality, RunForecast};
 
     #[test]
     fn a_finished_run_is_compared_with_its_plan() {
@@ -105,18 +105,7 @@ mod tests {
     #[test]
     fn a_cost_that_is_known_only_in_part_is_not_compared() {
         let mut stats = stats(10, 9, Some((0.2, 0.3)), None);
-        let usage = Usage { output_tokens: 9, ..Usage::default() };
-        stats.fold(&at(
-            1,
-            EventBody::Succeeded {
-                model: "m".into(),
-                quality: Quality::Ok,
-                usage,
-                cost: None,
-                without_cache: None,
-                latency: Duration::ZERO,
-            },
-        ));
+        stats.fold(&at(1, without_price()));
         stats.fold(&at(2, ended(30, None)));
 
         assert_eq!(line(&stats), None);

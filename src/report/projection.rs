@@ -182,7 +182,7 @@ fn expected(sum: Interval<f64>, forecast: &RunForecast) -> Option<Guess> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, started, status};
+    use super::super::stats::tests::{at, started, status, without_price};
     use super::*;
     use crate::domain::{Backoffs, EventBody, HaltReason, Quality, Usage};
 
@@ -379,19 +379,7 @@ mod tests {
     #[test]
     fn rows_without_a_price_have_no_projected_cost_and_rows_that_cost_nothing_cost_nothing() {
         let mut unpriced = run(100, Some((8.0, 10.0, 13.0)));
-        let usage = Usage { output_tokens: 9, ..Usage::default() };
-        let latency = Duration::ZERO;
-        unpriced.fold(&at(
-            1,
-            EventBody::Succeeded {
-                model: "m".into(),
-                quality: Quality::Ok,
-                usage,
-                cost: None,
-                without_cache: None,
-                latency,
-            },
-        ));
+        unpriced.fold(&at(1, without_price()));
         let mut free = run(100, Some((0.0, 0.0, 0.0)));
         finish(&mut free, 20, |_| 0.0);
 

@@ -402,6 +402,18 @@ pub(crate) mod tests {
         EventBody::Started { total, already_done }
     }
 
+    /// Returns the event of an answer of a model that has no price.
+    pub(crate) fn without_price() -> EventBody {
+        EventBody::Succeeded {
+            model: "m".into(),
+            quality: Quality::Ok,
+            usage: Usage { output_tokens: 9, ..Usage::default() },
+            cost: None,
+            without_cache: None,
+            latency: Duration::ZERO,
+        }
+    }
+
     /// Returns the event of an answer with 100 input tokens and 10 output tokens, which cost one cent.
     pub(crate) fn succeeded(quality: Quality) -> EventBody {
         EventBody::Succeeded {

@@ -93,13 +93,10 @@ fn some_of(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::stats::tests::{at, started, succeeded};
+    use super::super::stats::tests::{at, started, succeeded, without_price};
     use super::super::summary_context::EarlierRuns;
     use super::super::text::list;
     use super::*;
-    use crate::domain::EventBody;
 
     #[test]
     fn answers_that_ended_for_an_unknown_reason_are_counted_separately() {
@@ -133,19 +130,7 @@ mod tests {
     #[test]
     fn a_cost_that_is_not_known_is_not_added_up() {
         let mut unknown = resumed(&[]);
-        let usage = Usage { output_tokens: 9, ..Usage::default() };
-        let latency = Duration::ZERO;
-        unknown.fold(&at(
-            1,
-            EventBody::Succeeded {
-                model: "m".into(),
-                quality: Quality::Ok,
-                usage,
-                cost: None,
-                without_cache: None,
-                latency,
-            },
-        ));
+        unknown.fold(&at(1, without_price()));
         let known = resumed(&[Quality::Ok]);
         let context = |dollars| SummaryContext {
             earlier: Some(EarlierRuns { cost: Money::from_dollars(dollars), ..EarlierRuns::default() }),
