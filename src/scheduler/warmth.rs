@@ -231,16 +231,21 @@ mod tests {
     use super::*;
     use crate::domain::Money;
 
-    #[test]
-    fn a_leader_that_waited_long_also_writes_the_shorter_prefixes_that_have_become_cold() {
+    /// Returns this many nested prefixes. Each is 4,000 tokens longer than the one before it.
+    fn nested(count: u64) -> Prefixes {
         let level = |id| Level {
             id: PrefixId(id),
             tokens: 4_000 * id as u32,
             place: MarkPlace::Block { brace: 0 },
             lifetime: Caching::FiveMinutes,
         };
-        let prefixes =
-            Prefixes { levels: [1, 2, 3].map(level).into(), least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let levels = (1..=count).map(level).collect();
+        Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] }
+    }
+
+    #[test]
+    fn a_leader_that_waited_long_also_writes_the_shorter_prefixes_that_have_become_cold() {
+        let prefixes = nested(3);
         let (outer, leads) = (Marks::NONE.with(0).with(1), Marks::NONE.with(2));
         let mut warmth = Warmth::default();
         warmth.note_warm(0, &prefixes, outer, Instant::ZERO);
@@ -256,14 +261,7 @@ mod tests {
 
     #[test]
     fn a_leader_with_four_marks_gets_no_fifth_one_when_another_row_writes_a_prefix_between_them() {
-        let level = |id| Level {
-            id: PrefixId(id),
-            tokens: 4_000 * id as u32,
-            place: MarkPlace::Block { brace: 0 },
-            lifetime: Caching::FiveMinutes,
-        };
-        let levels = (1..=6).map(level).collect();
-        let prefixes = Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] };
+        let prefixes = nested(6);
         let mut warmth = Warmth::default();
         let Turn::Lead { leads, plan } = warmth.turn(0, &prefixes, Instant::ZERO) else { panic!("nothing is warm") };
         warmth.lead(0, &prefixes, leads, Instant::ZERO);
