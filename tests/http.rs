@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use claude_batch::domain::{HaltReason, ModelClass, PoolId, RateSignals, Speed, Verdict};
-use claude_batch::provider::{Body, Provider, Reply, ReplyHead, Splice, WireRequest};
+use claude_batch::provider::{Body, Provider, Reply, ReplyHead, Splice, Transfer, WireRequest};
 use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
 use claude_batch::transport::{
     Asked, Authorization, CredentialSource, Exchange as _, Transport, WireError, WireErrorKind, parse_base_url,
@@ -791,6 +791,7 @@ fn request() -> WireRequest {
         headers: headers.collect(),
         body: Body::plain(Bytes::from_static(b"{\"model\":\"m\"}")),
         is_stream: false,
+        transfer: Transfer::Usual,
     }
 }
 

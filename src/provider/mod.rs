@@ -5,6 +5,7 @@
 //! names, error types and error codes appear only in that folder.
 
 pub mod anthropic;
+mod batches;
 mod wire;
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use bytes::Bytes;
 
 use crate::domain::{Failure, Marked, Message, PoolId, RateSignals, Request, Usage, Verdict};
 
-pub use wire::{Body, ReplyHead, Splice, WireRequest};
+pub use batches::{Batch, BatchApi, BatchCall, BatchCounts, BatchEnd, BatchLine, BatchPage, BatchStatus};
+pub use wire::{Body, BodySource, ReplyHead, Splice, Transfer, WireRequest};
 
 /// The facts in a response head, apart from its status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,4 +105,9 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// Every reply has exactly one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;
+
+    /// Returns the provider's API for batches; `None` if it has none.
+    fn batches(&self) -> Option<&dyn BatchApi> {
+        None
+    }
 }

@@ -1,6 +1,8 @@
 //! Requests as they are sent, and the heads of their responses.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,9 +25,28 @@ pub struct WireRequest {
     pub body: Body,
     /// Whether a stream of events was asked for.
     pub is_stream: bool,
+    /// Which limits of size and time apply.
+    pub transfer: Transfer,
 }
 
-/// A body: the row's request, byte for byte, and the text to insert when it is sent.
+/// Which limits of size and time apply to a request and its response.
+///
+/// The transport's longest silence between two pieces applies to all of them. The body of an error is always limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transfer {
+    /// A request and an answer of usual size. One time limit applies to both together.
+    #[default]
+    Usual,
+    /// The body of the request is large. It may take any time to send it, if it does not stall. The time limit begins
+    /// when the body is sent. The size of the answer is limited as usual.
+    Upload,
+    /// The body of the response is large. It may have any size and take any time to arrive, if it does not stall. The
+    /// time limit ends when the head of the response has arrived.
+    Download,
+}
+
+/// A body: the row's request, byte for byte, and the text to insert when it is sent. Or a source from which the body is
+/// read while it is sent.
 ///
 /// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Additions
 /// (`stream`, a cache mark) are splices. Bytes and splices are joined when the request is sent.
@@ -33,6 +54,26 @@ pub struct WireRequest {
 pub struct Body {
     bytes: Bytes,
     splices: Vec<Splice>,
+    /// If there is a source, there are no bytes and no splices.
+    source: Option<Arc<dyn BodySource>>,
+}
+
+/// A body that is not in memory, for example a file. It can be read at any place and more than once.
+pub trait BodySource: Send + Sync + fmt::Debug {
+    /// Returns the length in bytes. It must not change.
+    fn len(&self) -> u64;
+
+    /// Returns whether there are no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads bytes at `offset` into the buffer, and returns how many. Fewer bytes than the buffer has room for are
+    /// allowed. 0 means that there are no bytes at `offset`.
+    ///
+    /// # Errors
+    /// The bytes can't be read.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
 /// Text that is inserted into a body.
@@ -47,15 +88,22 @@ pub struct Splice {
 impl Body {
     /// Returns a body that is sent unchanged.
     pub fn plain(bytes: Bytes) -> Self {
-        Self { bytes, splices: Vec::new() }
+        Self { bytes, splices: Vec::new(), source: None }
+    }
+
+    /// Returns a body that is read from a source while it is sent.
+    pub fn from_source(source: Arc<dyn BodySource>) -> Self {
+        Self { source: Some(source), ..Self::default() }
     }
 
     /// Returns the body with `splice` inserted. If earlier splices are at the same place, the new splice comes after
     /// them.
     ///
-    /// # Panics If the place of the splice is beyond the end of the body's own bytes.
+    /// # Panics
+    /// If the place of the splice is beyond the end of the body's own bytes, or the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
+        assert!(self.source.is_none(), "nothing is inserted into a source");
         assert!(splice.at <= self.bytes.len(), "a splice lies within its body");
         let place = self.splices.partition_point(|earlier| earlier.at <= splice.at);
         self.splices.insert(place, splice);
@@ -64,7 +112,7 @@ impl Body {
 
     /// Returns whether the body is empty.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.splices.is_empty()
+        self.len() == 0
     }
 
     /// Returns whether nothing is inserted.
@@ -74,16 +122,25 @@ impl Body {
 
     /// Returns how many bytes are sent.
     pub fn len(&self) -> usize {
+        if let Some(source) = &self.source {
+            return usize::try_from(source.len()).unwrap_or(usize::MAX);
+        }
         self.bytes.len() + self.splices.iter().map(|splice| splice.text.len()).sum::<usize>()
     }
 
-    /// Returns the body in one piece. If there are no splices, no byte is copied.
+    /// Returns the body in one piece. If there are no splices, no byte is copied. A source is read completely.
+    ///
+    /// # Panics
+    /// If a source can't be read. Only simulated servers and tests read a source in one piece.
     pub fn into_bytes(self) -> Bytes {
+        if let Some(source) = &self.source {
+            return read_whole(&**source).expect("the source of a simulated request can be read");
+        }
         if self.is_plain() {
             return self.bytes;
         }
         let mut whole = Vec::with_capacity(self.len());
-        let Self { bytes, splices } = self;
+        let Self { bytes, splices, source: _ } = self;
         let mut from = 0;
         for Splice { at, text } in &splices {
             whole.extend_from_slice(&bytes[from..*at]);
@@ -94,9 +151,9 @@ impl Body {
         whole.into()
     }
 
-    /// Returns the body in pieces, so that no byte is copied. No piece is empty.
+    /// Returns the body in pieces, so that no byte is copied. No piece is empty. The body must have no source.
     pub(crate) fn into_pieces(self) -> Vec<Bytes> {
-        let Self { mut bytes, splices } = self;
+        let Self { mut bytes, splices, source: _ } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
         let mut from = 0;
         for Splice { at, text } in splices {
@@ -107,6 +164,32 @@ impl Body {
         pieces.retain(|piece| !piece.is_empty());
         pieces
     }
+}
+
+fn read_whole(source: &dyn BodySource) -> io::Result<Bytes> {
+    let mut whole = Vec::new();
+    let mut left = source.len();
+    while left > 0 {
+        let piece = read_piece(source, whole.len() as u64, left.min(1 << 20) as usize)?;
+        left -= piece.len() as u64;
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.into())
+}
+
+/// Reads exactly `bytes` bytes at `offset`.
+pub(crate) fn read_piece(source: &dyn BodySource, offset: u64, bytes: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; bytes];
+    let mut filled = 0;
+    while filled < bytes {
+        match source.read_at(&mut piece[filled..], offset + filled as u64) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter")),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(piece.into())
 }
 
 /// The head of a response.

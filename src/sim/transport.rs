@@ -203,7 +203,7 @@ impl Drop for OpenCall {
 mod tests {
     use super::*;
     use crate::domain::RateLimits;
-    use crate::provider::Body;
+    use crate::provider::{Body, Transfer};
     use crate::sim::config::{Latency, OutputLengths, SimConfig};
     use crate::sim::faults::{Fault, FaultPlan, FaultRule};
     use crate::sim::presets;
@@ -322,6 +322,6 @@ mod tests {
         );
         let route = crate::scheduler::tests::planned("a", 1, 1).ask.pool;
         let (method, path, body) = (http::Method::POST, "/v1/messages".into(), Body::plain(body.into()));
-        WireRequest { route, method, path, headers, body, is_stream }
+        WireRequest { route, method, path, headers, body, is_stream, transfer: Transfer::Usual }
     }
 }

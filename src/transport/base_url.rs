@@ -24,6 +24,11 @@ impl BaseUrl {
         &self.origin
     }
 
+    /// Returns the root of the API's paths, without a slash at the end.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
     /// Returns whether the URL points at this machine.
     pub fn is_loopback(&self) -> bool {
         self.is_loopback

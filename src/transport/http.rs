@@ -175,6 +175,10 @@ impl Transport for HttpTransport {
         })
     }
 
+    fn base_url(&self) -> &str {
+        self.base_url.root()
+    }
+
     fn secrets(&self) -> Arc<Secrets> {
         self.authorizer.secrets()
     }

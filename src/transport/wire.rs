@@ -65,6 +65,11 @@ pub trait Transport: Send + Sync + 'static {
     /// Any [`WireError`] except `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
+    /// Returns the root of the API's paths, in its usual form and without a slash at the end; empty if there is none.
+    fn base_url(&self) -> &str {
+        ""
+    }
+
     /// Returns the secrets that were sent so far. If a server sends them back, they must not be shown.
     fn secrets(&self) -> Arc<Secrets> {
         Secrets::none().clone()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Anthropic;
 use crate::domain::json::{Cursor, DEEPEST};
 use crate::domain::{PoolId, Request};
-use crate::provider::{Body, WireRequest};
+use crate::provider::{Body, Transfer, WireRequest};
 
 /// The members of a request that the endpoint accepts. All other members are not part of a prompt.
 const FIELDS: [&[u8]; 12] = [
@@ -57,6 +57,7 @@ impl Anthropic {
             headers: self.whole.clone(),
             body: Body::plain(body.into()),
             is_stream: false,
+            transfer: Transfer::Usual,
         }
     }
 }

@@ -78,7 +78,7 @@ fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignal
 }
 
 /// Returns the status that belongs to an error type.
-fn status_of(kind: Option<&str>) -> u16 {
+pub(super) fn status_of(kind: Option<&str>) -> u16 {
     match kind {
         Some("invalid_request_error") => 400,
         Some("authentication_error") => 401,

@@ -4,6 +4,7 @@
 //! It knows nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put
 //! together into one message, and every value in that message is the server's own text.
 
+mod batches;
 mod block;
 mod count;
 mod fold;
@@ -12,9 +13,11 @@ pub mod headers;
 mod judge;
 mod kinds;
 mod members;
+mod not_in_batches;
 pub(crate) mod rate_limits;
 mod reply;
 mod request;
+mod results_url;
 mod scan;
 mod shape;
 mod sse;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{Decoder, HeadNews, Provider, Reply, ReplyHead, WireRequest};
+use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Transfer, WireRequest};
 use crate::domain::{Marked, PoolId, RateSignals, Request, Verdict};
 
 /// Room for the headers of a request, including those that the transport and its client add. With less room, the map
@@ -90,6 +93,7 @@ impl Provider for Anthropic {
             headers,
             body: request::body(request, marked, stream),
             is_stream: stream,
+            transfer: Transfer::Usual,
         }
     }
 
@@ -106,6 +110,10 @@ impl Provider for Anthropic {
 
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
         judge::judge(head, reply, signals)
+    }
+
+    fn batches(&self) -> Option<&dyn BatchApi> {
+        Some(self)
     }
 }
 

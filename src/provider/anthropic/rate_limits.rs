@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Anthropic;
 use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
-use crate::provider::{Body, WireRequest};
+use crate::provider::{Body, Transfer, WireRequest};
 
 /// The beginning of the keys of administrators. The API reports the limits of an organization only for such a key.
 const ADMIN_KEY: &str = "sk-ant-admin";
@@ -116,8 +116,8 @@ impl Anthropic {
         let class = ModelClass(Arc::from(""));
         let route = PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard };
         let (method, headers) = (Method::GET, self.whole.clone());
-        let body = Body::plain(Bytes::new());
-        Some(WireRequest { route: Arc::new(route), method, path, headers, body, is_stream: false })
+        let (body, transfer) = (Body::plain(Bytes::new()), Transfer::Usual);
+        Some(WireRequest { route: Arc::new(route), method, path, headers, body, is_stream: false, transfer })
     }
 }
 

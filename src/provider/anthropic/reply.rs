@@ -153,7 +153,7 @@ fn trimmed(body: Bytes) -> Bytes {
     body.slice_ref(range)
 }
 
-fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
+pub(super) fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     if body.starts_with(b"{") {
         return error.to_string();
     }

@@ -1,0 +1,52 @@
+//! The members of a request that batches refuse.
+//!
+//! The API checks the requests of a batch only when they run. So a refused member would show hours later, and in every
+//! request.
+//!
+//! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
+//! (`billing_policy`). The documentation also names hints for caches and contexts and flags of research previews, but
+//! not their members.
+
+use crate::domain::json::{Cursor, DEEPEST};
+
+/// Returns the name of the first member that batches refuse; `None` if there is none, or if the request can't be read.
+pub(super) fn first(json: &[u8]) -> Option<&'static str> {
+    let mut found = None;
+    let _ = Cursor::new(json).object(|cursor, name| {
+        let value = cursor.value(DEEPEST)?;
+        found = refused(name, value);
+        // The walk ends at the first refused member.
+        found.is_none().then_some(())
+    });
+    found
+}
+
+fn refused(name: &[u8], value: &[u8]) -> Option<&'static str> {
+    let is_given = value != b"null";
+    let (name, is_refused) = match name {
+        b"stream" => ("stream", value == b"true"),
+        b"speed" => ("speed", is_given),
+        b"max_tokens" => ("max_tokens", is_below_one(value)),
+        b"fallbacks" => ("fallbacks", is_given),
+        b"thread" => ("thread", is_given),
+        b"billing_policy" => ("billing_policy", bills_the_user(value)),
+        _ => return None,
+    };
+    is_refused.then_some(name)
+}
+
+fn is_below_one(value: &[u8]) -> bool {
+    let number = str::from_utf8(value).ok().and_then(|text| text.parse::<f64>().ok());
+    number.is_some_and(|number| number < 1.0)
+}
+
+/// Returns whether a `billing_policy` bills the profile of a user.
+fn bills_the_user(value: &[u8]) -> bool {
+    let mut bills = false;
+    let _ = Cursor::new(value).object(|cursor, name| {
+        let value = cursor.value(DEEPEST)?;
+        bills |= name == b"bill_to" && value == br#""user_profile""#;
+        Some(())
+    });
+    bills
+}
