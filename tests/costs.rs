@@ -79,14 +79,19 @@ fn no_answer_of_the_simulated_api_is_billed_above_the_bound() {
 fn no_possible_usage_of_a_request_costs_more_than_the_bound() {
     for row in rows() {
         let mut random = fastrand::Rng::with_seed(row.seed);
-        let Expense { input, output_token, most } = row.expense();
+        let Expense { input, output_token, most, most_in_batch } = row.expense();
         let prompt = row.prompt();
         for _ in 0..20 {
-            let usage = prompt.usage(&mut random);
-            let cost = row.tariff.cost(&usage);
+            let usage = prompt.usage(prompt.most_tokens, &mut random);
+            let in_batch = prompt.usage(prompt.most_tokens_in_batch, &mut random);
+            let (cost, half) = (row.tariff.cost(&usage), row.tariff.cost_in_batch(&in_batch));
             let (seed, body) = (row.seed, &row.body);
 
             assert!(cost <= most, "row {seed}: {usage:?} costs {cost}, at most {most} was said for {body}");
+            assert!(
+                half <= most_in_batch,
+                "row {seed}: {in_batch:?} costs {half} in a batch, at most {most_in_batch} was said for {body}"
+            );
         }
         assert!(input.low <= input.likely && input.likely <= input.high, "row {}: {input:?}", row.seed);
         let whole = input.high.max(output_token.times(row.planned.ask.max_tokens.into()));
@@ -310,6 +315,19 @@ struct Tariff {
 
 impl Tariff {
     fn cost(&self, usage: &Usage) -> Money {
+        Money(self.tokens(usage) + self.searches(usage))
+    }
+
+    /// Returns what an answer from a batch costs: half of the price of its tokens.
+    fn cost_in_batch(&self, usage: &Usage) -> Money {
+        Money(self.tokens(usage).div_ceil(2) + self.searches(usage))
+    }
+
+    fn searches(&self, usage: &Usage) -> u128 {
+        (self.dollars_for_a_thousand_searches * 1e9).round() as u128 * u128::from(usage.web_searches)
+    }
+
+    fn tokens(&self, usage: &Usage) -> u128 {
         let prompt = prompt_tokens(usage);
         let [input, output, write_5m, write_1h, read] =
             self.steps.iter().rev().find(|(above, _)| *above < prompt || *above == 0).expect("there is a base price").1;
@@ -319,9 +337,7 @@ impl Tariff {
             + pico(write_5m, usage.cache_write_5m_tokens)
             + pico(write_1h, usage.cache_write_1h_tokens)
             + pico(read, usage.cache_read_tokens);
-        let tokens = if self.is_us { tokens * 11 / 10 } else { tokens };
-        let search = (self.dollars_for_a_thousand_searches * 1e9).round() as u128;
-        Money(tokens + search * u128::from(usage.web_searches))
+        if self.is_us { tokens * 11 / 10 } else { tokens }
     }
 }
 
@@ -479,6 +495,8 @@ struct Prompt {
     /// The tokens of a picture.
     picture: u64,
     most_tokens: u64,
+    /// The same in a batch, where the API takes as many turns as there are calls.
+    most_tokens_in_batch: u64,
     is_marked: bool,
     is_for_an_hour: bool,
     max_tokens: u64,
@@ -503,12 +521,15 @@ impl Prompt {
             tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
         };
         let calls = uses("web_search") + uses("web_fetch");
-        let turns = (calls + 1).min(11);
+        // Each call uses at least 16 output tokens.
+        let turns_in_batch = calls.min(max_tokens / 16 + 1) + 1;
+        let most_in = |turns: u64| if calls > 0 { turns * window.min(1_000_000) } else { own_tokens.min(window) };
         let text = body.to_string();
         Self {
             own_tokens,
             picture,
-            most_tokens: if calls > 0 { turns * window.min(1_000_000) } else { own_tokens.min(window) },
+            most_tokens: most_in((calls + 1).min(11)),
+            most_tokens_in_batch: most_in(turns_in_batch),
             is_marked: text.contains(r#""cache_control":{"#) || calls > 0,
             is_for_an_hour: text.contains(r#""ttl":"1h""#),
             max_tokens,
@@ -516,8 +537,9 @@ impl Prompt {
         }
     }
 
-    fn usage(&self, random: &mut fastrand::Rng) -> Usage {
-        let input = if random.bool() { self.most_tokens } else { random.u64(0..=self.most_tokens) };
+    /// Returns a random usage with at most this many tokens of input.
+    fn usage(&self, most_tokens: u64, random: &mut fastrand::Rng) -> Usage {
+        let input = if random.bool() { most_tokens } else { random.u64(0..=most_tokens) };
         let cached = if self.is_marked { [input, random.u64(0..=input)][random.usize(0..2)] } else { 0 };
         let hour = if self.is_for_an_hour { [cached, random.u64(0..=cached)][random.usize(0..2)] } else { 0 };
         let read = random.u64(0..=cached - hour);

@@ -185,13 +185,13 @@ impl Catalog {
         self.tiers.iter().find(|table| table.tier == wanted)
     }
 
-    /// Returns the cost of an answer at standard speed and without a choice of region; `None` when the model's prices
-    /// are unknown.
+    /// Returns the cost of an answer online, at standard speed and without a choice of region; `None` when the model's
+    /// prices are unknown.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer, given the terms of its request (speed, region); `None` when the prices are
+    /// Returns the cost of an answer, given the terms of its request (speed, region, lane); `None` when the prices are
     /// unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
@@ -262,7 +262,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
-    use crate::domain::Caching;
+    use crate::domain::{Caching, Lane};
 
     #[test]
     fn every_name_is_unique_and_every_number_is_plausible() {
@@ -563,12 +563,50 @@ mod tests {
     fn fast_mode_and_the_choice_of_a_region_cost_more() {
         let catalog = Catalog::builtin();
         let usage = Usage { input_tokens: 1_000_000, output_tokens: 1_000_000, ..Usage::default() };
-        let fast = Terms { speed: Speed::Fast, is_us_only: false };
-        let us = Terms { speed: Speed::Standard, is_us_only: true };
+        let fast = Terms { speed: Speed::Fast, ..Terms::default() };
+        let us = Terms { is_us_only: true, ..Terms::default() };
 
         assert_eq!(catalog.cost_on(fast, "claude-opus-5", &usage), Some(Money::from_dollars(60.0)));
         assert_eq!(catalog.cost_on(us, "claude-opus-5", &usage), Some(Money::from_dollars(33.0)));
         assert_eq!(catalog.cost_on(fast, "claude-opus-5-5", &usage), None, "its fast price is unpublished");
+    }
+
+    #[test]
+    fn in_a_batch_tokens_cost_half_and_web_searches_cost_the_full_price() {
+        let catalog = Catalog::builtin();
+        let cost = |terms, usage: Usage| catalog.cost_on(terms, "claude-haiku-4-5", &usage);
+        let batch = Terms::default().in_batch();
+        let us = Terms { is_us_only: true, ..batch };
+        let million = 1_000_000;
+
+        // Per million tokens: input $1, output $5, written for five minutes $1.25, for an hour $2, read $0.10.
+        let halves = [
+            (Usage { input_tokens: million, ..Usage::default() }, 0.5, 0.55),
+            (Usage { output_tokens: million, ..Usage::default() }, 2.5, 2.75),
+            (Usage { cache_write_5m_tokens: million, ..Usage::default() }, 0.625, 0.6875),
+            (Usage { cache_write_1h_tokens: million, ..Usage::default() }, 1.0, 1.1),
+            (Usage { cache_read_tokens: million, ..Usage::default() }, 0.05, 0.055),
+            (Usage { web_searches: 2, ..Usage::default() }, 0.02, 0.02),
+        ];
+        for (usage, half, half_in_us) in halves {
+            assert_eq!(cost(batch, usage), Some(Money::from_dollars(half)), "{usage:?}");
+            assert_eq!(cost(us, usage), Some(Money::from_dollars(half_in_us)), "{usage:?}");
+        }
+    }
+
+    #[test]
+    fn half_of_an_odd_price_is_rounded_up() {
+        // The smallest price is one pico-dollar for a token.
+        let file = "[[price]]\nmodel = \"tiny\"\ninput = 0.000001\noutput = 0.000003\n";
+        let catalog = Catalog::builtin().with_prices(file).expect("the file is right");
+        let cost = |input_tokens, output_tokens| {
+            let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
+            catalog.cost_on(Terms::default().in_batch(), "tiny", &usage)
+        };
+
+        assert_eq!(cost(1, 0), Some(Money(1)));
+        assert_eq!(cost(2, 0), Some(Money(1)));
+        assert_eq!(cost(2, 1), Some(Money(3)), "the sum is halved, not each token");
     }
 
     #[test]
@@ -609,7 +647,8 @@ mod tests {
                     output_tokens: random.u64(0..=bound.output_tokens),
                     web_searches: random.u64(0..=bound.web_searches),
                 };
-                let terms = Terms { speed, is_us_only: random.bool() };
+                let lane = [Lane::Online, Lane::Batch][random.usize(0..2)];
+                let terms = Terms { speed, is_us_only: random.bool(), lane };
 
                 let (cost, most) = (catalog.cost_on(terms, &model.id, &usage), prices.most(terms, &bound));
 

@@ -1,6 +1,6 @@
 //! Prices: what tokens cost.
 
-use crate::domain::{Caching, Money, Terms, Usage, UsageBound};
+use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 
 /// Prices of one token, for prompts above a certain length.
 ///
@@ -47,8 +47,19 @@ impl PriceStep {
 }
 
 /// Returns the price of tokens on these terms; `money` is their price on standard terms.
+///
+/// In a batch, all tokens cost half: input, output, and what is written to a cache or read from it. The price for the
+/// United States is halved too. Web searches are not tokens, so callers add them after this function, at the full
+/// price. The documentation does not say whether a batch makes searches cheaper. With the full price, a cost may be too
+/// high, but a bound is never too low.
+///
+/// Source: API documentation, "Batch processing" and "Pricing" (2026-09-20).
 fn on(terms: Terms, money: Money) -> Money {
-    if terms.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money }
+    let money = if terms.is_us_only { Money(money.0.saturating_mul(11) / 10) } else { money };
+    match terms.lane {
+        Lane::Online => money,
+        Lane::Batch => money.half(),
+    }
 }
 
 /// The prices of a model at one speed.

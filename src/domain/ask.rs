@@ -46,16 +46,18 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Raises the highest cost of an answer: the request is marked, and `lifetime` is the longest lifetime of its
-    /// marks.
+    /// Raises the highest cost of an answer in each lane: the request is marked, and `lifetime` is the longest lifetime
+    /// of its marks.
     pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
         let [minutes, hour] = prefixes.extra_most;
         if let Some(expense) = &mut self.expense {
-            expense.most += match lifetime {
+            let more = match lifetime {
                 Caching::None => Money::ZERO,
                 Caching::FiveMinutes => minutes,
                 Caching::Hour => hour,
             };
+            expense.most += more;
+            expense.most_in_batch += more.half();
         }
     }
 }
@@ -76,24 +78,4 @@ pub enum Purpose {
     Fallback,
     /// A canary: it belongs to no row, and shows whether the endpoint works.
     Canary,
-}
-
-/// Whether a request is sent alone or in a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// One request, one answer.
-    #[default]
-    Online,
-    /// The request is part of a Message Batch.
-    Batch,
-}
-
-impl Lane {
-    /// Returns the name that files use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Batch => "batch",
-        }
-    }
 }

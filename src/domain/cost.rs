@@ -166,6 +166,8 @@ pub struct Expense {
     /// The upper bound: no single paid answer costs more. When an answer breaks off and the request is sent again, the
     /// next answer is paid in addition.
     pub most: Money,
+    /// The same bound for an answer from a batch. Batches refuse `fallbacks`, so no other model is counted.
+    pub most_in_batch: Money,
 }
 
 /// An amount of money, in pico-dollars (10⁻¹² USD). This unit is small enough for prices: at 0.01 dollars per million
@@ -199,6 +201,12 @@ impl Money {
     /// Returns the amount multiplied by `count`.
     pub fn times(self, count: u64) -> Self {
         Self(self.0.saturating_mul(u128::from(count)))
+    }
+
+    /// Returns half of the amount. Half of an odd number of pico-dollars is rounded up, so that a bound never gets too
+    /// low.
+    pub(crate) fn half(self) -> Self {
+        Self(self.0.div_ceil(2))
     }
 
     /// Returns the amount rounded up to the last decimal place that is shown. A bound rounded this way is never shown

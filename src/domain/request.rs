@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Merged, Speed};
+use super::{Lane, Merged, Speed};
 
 /// The largest request body that the API accepts, in bytes. The API says 32 MB, which can mean 32 million bytes or 32
 /// MiB. This is the larger of the two.
@@ -53,14 +53,23 @@ pub struct Terms {
     pub speed: Speed,
     /// Whether the request asks to be served in the United States only, which costs 1.1 times as much.
     pub is_us_only: bool,
+    /// Whether the request is sent alone or in a batch, where tokens cost half as much.
+    pub lane: Lane,
 }
 
 impl Terms {
-    /// Reads the terms from a request's parameters: `speed` and `inference_geo`.
+    /// Reads the terms from a request's parameters: `speed` and `inference_geo`. No parameter names the lane. It is the
+    /// online lane until the request is put into a batch.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
-        Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#) }
+        Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#), lane: Lane::Online }
+    }
+
+    /// Returns the same terms in a batch.
+    #[must_use]
+    pub fn in_batch(self) -> Self {
+        Self { lane: Lane::Batch, ..self }
     }
 }
 
@@ -91,6 +100,6 @@ mod tests {
         params.set("speed", raw(r#""fast""#));
         params.set("inference_geo", raw(r#""us""#));
 
-        assert_eq!(Terms::of(&params), Terms { speed: Speed::Fast, is_us_only: true });
+        assert_eq!(Terms::of(&params), Terms { speed: Speed::Fast, is_us_only: true, lane: Lane::Online });
     }
 }

@@ -35,6 +35,8 @@ const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     pub usage: UsageBound,
+    /// The bound for an answer from a batch. It differs only for tools that the API runs.
+    pub usage_in_batch: UsageBound,
     /// Whether the API is allowed to ask up to [`FALLBACKS`] other models when this model refuses.
     pub may_fall_back: bool,
 }
@@ -50,13 +52,26 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
     let window = model.map(|model| u64::from(model.context_tokens));
     let output_tokens = u64::from(max_tokens);
     let is_served = SERVED.into_iter().any(|name| has(params, name)) || says(params, "context_management", "compact");
-    let turns = if is_served { Some(MOST_TURNS) } else { tools.turns() };
-    let (input_tokens, caching) = match turns {
-        Some(turns) => (turns * window.unwrap_or(LARGEST_WINDOW.max(own)), estimate.caching.max(Caching::FiveMinutes)),
-        None => (window.map_or(own, |window| own.min(window)), estimate.caching),
+    let within = |most_turns: u64| {
+        let turns = if is_served { Some(most_turns) } else { tools.turns(most_turns) };
+        let (input_tokens, caching) = match turns {
+            Some(turns) => {
+                let of_a_turn = window.unwrap_or(LARGEST_WINDOW.max(own));
+                (turns.saturating_mul(of_a_turn), estimate.caching.max(Caching::FiveMinutes))
+            }
+            None => (window.map_or(own, |window| own.min(window)), estimate.caching),
+        };
+        UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    let usage = UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) };
-    Bound { usage, may_fall_back: has(params, "fallbacks") }
+    // In a batch, the API takes more turns on its own, and the number is not published. But each call uses output
+    // tokens. Source: API documentation, "Batch processing" (2026-09-20).
+    let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
+    Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
+}
+
+/// Returns the largest number of tool calls that fit into this many output tokens.
+fn most_calls(output_tokens: u64) -> u64 {
+    output_tokens / LEAST_CALL_TOKENS + 1
 }
 
 /// Returns whether a request has a member with this name and a value other than null.
@@ -118,15 +133,16 @@ impl Tools {
         }
     }
 
-    /// Returns the largest number of turns that the API takes on its own; `None` if the API runs none of the tools.
-    fn turns(&self) -> Option<u64> {
-        let turns = self.most_calls.map_or(MOST_TURNS, |calls| calls.saturating_add(1).min(MOST_TURNS));
+    /// Returns the largest number of turns that the API takes on its own, but not more than `most`; `None` if the API
+    /// runs none of the tools.
+    fn turns(&self, most: u64) -> Option<u64> {
+        let turns = self.most_calls.map_or(most, |calls| calls.saturating_add(1).min(most));
         self.are_served.then_some(turns)
     }
 
     /// Returns the largest number of web searches. Each search uses some of the output tokens.
     fn searches(&self, output_tokens: u64) -> u64 {
-        let by_output = output_tokens / LEAST_CALL_TOKENS + 1;
+        let by_output = most_calls(output_tokens);
         match (self.has_endless_search, self.searches) {
             (true, _) => by_output,
             (false, searches) => searches.min(by_output),
@@ -243,6 +259,21 @@ mod tests {
         }
         let unknown = bound_of(r#"{"messages":[],"mcp_servers":[{}]}"#, None).usage;
         assert_eq!(unknown.input_tokens, 11_000_000);
+    }
+
+    #[test]
+    fn in_a_batch_the_number_of_turns_depends_on_the_limits_of_the_tools_and_on_the_output() {
+        let turns = |json: &str| bound_of(json, Some("claude-haiku-4-5")).usage_in_batch.input_tokens / 200_000;
+        let search = |rest: &str| format!(r#"{{"messages":[],"tools":[{{"type":"web_search_20250305"{rest}}}]}}"#);
+
+        // 1,600 output tokens are enough for 101 calls of 16 tokens.
+        assert_eq!(turns(&search("")), 102);
+        assert_eq!(turns(&search(r#","max_uses":3"#)), 4);
+        assert_eq!(turns(&search(r#","max_uses":50"#)), 51);
+        assert_eq!(turns(r#"{"messages":[],"mcp_servers":[{"type":"url"}]}"#), 102);
+
+        let plain = bound_of(r#"{"messages":[{"role":"user","content":"Hi"}]}"#, None);
+        assert_eq!(plain.usage_in_batch, plain.usage);
     }
 
     #[test]

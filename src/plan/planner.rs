@@ -551,12 +551,28 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_from_a_batch_costs_at_most_half_and_no_other_model_is_counted() {
+        let mut planner = planner();
+        let mut most = |rest: &str| {
+            let planned = plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"max_tokens":300{rest},"#), 1)));
+            planned.ask.expense.map(|expense| (expense.most, expense.most_in_batch)).expect("the model has a price")
+        };
+
+        let plain = most("");
+        assert_eq!(plain.1, plain.0.half());
+        let marked = most(r#","cache_control":{"type":"ephemeral"}"#);
+        assert_eq!(marked.1, marked.0.half());
+        let others = most(r#","fallbacks":"default""#);
+        assert!(others.0.half() > others.1 && others.1 < plain.0, "{others:?}");
+    }
+
+    #[test]
     fn what_an_answer_costs_depends_on_its_terms_its_marks_and_its_model() {
         let mut planner = planner();
         let mut expense = |rest: &str| {
             let planned = plan(&mut planner, row(&HI.replacen('{', &format!(r#"{{"max_tokens":300{rest},"#), 1)));
             let millionths = |money: Money| money.dollars() * 1e6;
-            planned.ask.expense.map(|Expense { input, output_token, most }| {
+            planned.ask.expense.map(|Expense { input, output_token, most, .. }| {
                 (input.map(millionths).likely + 256.0 * millionths(output_token), millionths(most))
             })
         };

@@ -47,7 +47,7 @@ impl<'a> Pricing<'a> {
         let high = ways.iter().map(|way| cost(tokens.high, *way)).max().unwrap_or(likely).max(likely);
         let input = Interval { low, likely, high };
         let output_token = prices.output_token(terms, tokens.likely.into());
-        Expense { input, output_token, most }
+        Expense { input, output_token, most, most_in_batch: self.most_in_batch(caching) }
     }
 
     /// Returns the highest cost of an answer. `caching` is the longest lifetime of the marks in the request.
@@ -58,6 +58,13 @@ impl<'a> Pricing<'a> {
             false => Money::ZERO,
         };
         self.prices.most(self.terms, &usage) + others
+    }
+
+    /// Returns the highest cost of an answer from a batch. No other model can answer, because batches refuse
+    /// `fallbacks`.
+    fn most_in_batch(&self, caching: Caching) -> Money {
+        let bound = self.bound.usage_in_batch;
+        self.prices.most(self.terms.in_batch(), &UsageBound { caching: bound.caching.max(caching), ..bound })
     }
 }
 
