@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::domain::{Failure, Marked, Message, PoolId, RateSignals, Request, Usage, Verdict};
 
 pub use batches::{Batch, BatchApi, BatchCall, BatchCounts, BatchEnd, BatchLine, BatchPage, BatchStatus};
+pub(crate) use wire::read_piece;
 pub use wire::{Body, BodySource, ReplyHead, Splice, Transfer, WireRequest};
 
 /// The facts in a response head, apart from its status.

@@ -25,24 +25,21 @@ pub struct WireRequest {
     pub body: Body,
     /// Whether a stream of events was asked for.
     pub is_stream: bool,
-    /// Which limits of size and time apply.
+    /// Which limits of size and time apply to the response.
     pub transfer: Transfer,
 }
 
-/// Which limits of size and time apply to a request and its response.
+/// Which limits of size and time apply to the response.
 ///
-/// The transport's longest silence between two pieces applies to all of them. The body of an error is always limited.
+/// The longest silence between two pieces applies to both. The body of an error is always limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
-    /// A request and an answer of usual size. One time limit applies to both together.
+    /// An answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the request is large. It may take any time to send it, if it does not stall. The time limit begins
-    /// when the body is sent. The size of the answer is limited as usual.
-    Upload,
-    /// The body of the response is large. It may have any size and take any time to arrive, if it does not stall. The
-    /// time limit ends when the head of the response has arrived.
-    Download,
+    /// The body of the response is large. It may have any size and take any time. The time limit ends when the head of
+    /// the response has arrived.
+    Bulk,
 }
 
 /// A body: the row's request, byte for byte, and the text to insert when it is sent. Or a source from which the body is
@@ -91,7 +88,8 @@ impl Body {
         Self { bytes, splices: Vec::new(), source: None }
     }
 
-    /// Returns a body that is read from a source while it is sent.
+    /// Returns a body that is read from a source while it is sent. Sending it may take any time, if it does not stall.
+    /// The time limit of the request begins again when the body is sent.
     pub fn from_source(source: Arc<dyn BodySource>) -> Self {
         Self { source: Some(source), ..Self::default() }
     }
@@ -126,6 +124,11 @@ impl Body {
             return usize::try_from(source.len()).unwrap_or(usize::MAX);
         }
         self.bytes.len() + self.splices.iter().map(|splice| splice.text.len()).sum::<usize>()
+    }
+
+    /// Returns the source, if the body is read from one.
+    pub(crate) fn source(&self) -> Option<&Arc<dyn BodySource>> {
+        self.source.as_ref()
     }
 
     /// Returns the body in one piece. If there are no splices, no byte is copied. A source is read completely.
@@ -235,5 +238,57 @@ mod tests {
         let pieces = Body::plain(bytes.clone()).into_pieces();
 
         assert_eq!([sent.as_ptr(), pieces[0].as_ptr()], [bytes.as_ptr(); 2]);
+    }
+
+    /// A source that gives at most three bytes at a time, and fails or ends at `stops_at`.
+    #[derive(Debug)]
+    struct Slow {
+        bytes: Vec<u8>,
+        stops_at: usize,
+        fails: bool,
+    }
+
+    impl BodySource for Slow {
+        fn len(&self) -> u64 {
+            self.bytes.len() as u64
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let left = &self.bytes[offset as usize..self.stops_at];
+            if left.is_empty() && self.fails {
+                return Err(io::Error::other("the disk is gone"));
+            }
+            let count = left.len().min(buffer.len()).min(3);
+            buffer[..count].copy_from_slice(&left[..count]);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_source_is_read_completely() {
+        let source = Arc::new(Slow { bytes: b"0123456789".to_vec(), stops_at: 10, fails: false });
+        let body = Body::from_source(source.clone());
+
+        assert_eq!((body.len(), body.is_empty()), (10, false));
+        assert_eq!(body.into_bytes(), "0123456789");
+        assert_eq!(read_piece(&*source, 4, 5).expect("the bytes are there"), "45678");
+    }
+
+    #[test]
+    fn a_source_that_fails_or_is_too_short_gives_no_piece() {
+        for (fails, reason) in [(true, "the disk is gone"), (false, "it has become shorter")] {
+            let source = Slow { bytes: b"0123456789".to_vec(), stops_at: 7, fails };
+
+            let error = read_piece(&source, 0, 10).expect_err("3 bytes are missing");
+
+            assert_eq!(error.to_string(), reason);
+        }
+    }
+
+    #[test]
+    fn a_source_without_bytes_is_an_empty_body() {
+        let body = Body::from_source(Arc::new(Slow { bytes: Vec::new(), stops_at: 0, fails: true }));
+
+        assert!(body.is_empty() && body.into_bytes().is_empty());
     }
 }

@@ -9,8 +9,10 @@
 //!   can be long: without streaming, the server is silent while the model works, and it sends the head when the whole
 //!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
 //!   works.
+//!   Large transfers have other limits: `upload.rs` for a body that is read while it is sent, and
+//!   [`Transfer::Bulk`](crate::provider::Transfer::Bulk) for a large response.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
-//!   the request and billed it.
+//!   the request and billed it. But if the last piece of an upload was not sent, no server can have the request.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
 //!   resolves names and checks each address.
 //! - What a server sends is passed on unchanged. The caller removes [`Transport::secrets`] from the texts of the
@@ -25,6 +27,7 @@ mod exchange;
 mod faults;
 mod names;
 mod pieces;
+mod upload;
 pub(super) mod url;
 
 use std::borrow::Cow;
@@ -40,7 +43,8 @@ use tokio::time::Instant;
 
 use self::client::client;
 use self::exchange::after;
-use self::faults::{Route, not_a_url, not_authorized, timed_out};
+use self::faults::{Route, not_a_url, not_authorized};
+use self::upload::{Patience, Upload};
 use self::url::Url;
 use super::authorization::Authorizer;
 use super::base_url::BaseUrl;
@@ -48,7 +52,7 @@ use super::proxy::Proxy;
 use super::timers::Timers;
 use super::wire::{Transport, WireError};
 use crate::domain::Secrets;
-use crate::provider::{ReplyHead, WireRequest};
+use crate::provider::{ReplyHead, Transfer, WireRequest};
 
 pub(crate) use self::client::check_authorities;
 pub use self::config::HttpConfig;
@@ -127,7 +131,12 @@ impl HttpTransport {
     }
 
     /// Returns the request with its authorization. Fails if there is no credential by `deadline`.
-    async fn request(&self, request: WireRequest, deadline: Instant) -> Result<reqwest::Request, WireError> {
+    async fn request(
+        &self,
+        request: WireRequest,
+        upload: Option<Arc<Upload>>,
+        deadline: Instant,
+    ) -> Result<reqwest::Request, WireError> {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;
         let header = tokio::time::timeout_at(deadline, self.authorizer.header()).await;
@@ -136,9 +145,33 @@ impl HttpTransport {
             sent.headers_mut().insert(name, value);
         }
         if !request.body.is_empty() {
-            *sent.body_mut() = Some(pieces::sent(request.body));
+            *sent.body_mut() = Some(pieces::sent(request.body, upload));
         }
         Ok(sent)
+    }
+}
+
+impl HttpTransport {
+    /// Sends the request and waits for the head of its response.
+    async fn response(
+        &self,
+        request: reqwest::Request,
+        patience: &Patience<'_>,
+    ) -> Result<reqwest::Response, WireError> {
+        let mut sent = pin!(self.client().execute(request));
+        loop {
+            let mut timer = self.timers.until(patience.next_look());
+            let answer = poll_fn(|context| match sent.as_mut().poll(context) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => timer.poll(context).map(|()| None),
+            });
+            match answer.await {
+                Some(Ok(response)) if self.way.is_refused_by_proxy(&response) => return Err(self.way.unauthorized()),
+                Some(Ok(response)) => return Ok(response),
+                Some(Err(error)) => return Err(self.way.before_head(&error)),
+                None => patience.fault().map_or(Ok(()), Err)?,
+            }
+        }
     }
 }
 
@@ -147,23 +180,32 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
-        let request = self.request(request, deadline).await?;
-        let mut timer = self.timers.until(deadline);
-        let mut sent = pin!(self.client().execute(request));
-        let answer = poll_fn(|context| match sent.as_mut().poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => timer.poll(context).map(|()| None),
-        });
-        let mut response = match answer.await {
-            Some(Ok(response)) if self.way.is_refused_by_proxy(&response) => return Err(self.way.unauthorized()),
-            Some(Ok(response)) => response,
-            Some(Err(error)) => return Err(self.way.before_head(&error)),
-            None => return Err(timed_out(self.timeout, "no answer began")),
+        let is_bulk = request.transfer == Transfer::Bulk;
+        let upload = request.body.source().filter(|source| !source.is_empty()).map(|_| Arc::<Upload>::default());
+        let request = self.request(request, upload.clone(), deadline).await?;
+        let (timeout, idle_timeout) = (self.timeout, self.idle_timeout);
+        let patience = Patience { deadline, upload: upload.as_deref(), timeout, idle_timeout };
+        let mut response = match self.response(request, &patience).await {
+            // Without its last piece, no server can act on the request.
+            Err(error) if upload.as_ref().is_some_and(|upload| !upload.is_sent()) => {
+                return Err(WireError { maybe_sent: false, ..error });
+            }
+            response => response?,
         };
+        let is_success = response.status().is_success();
         let status = response.status().as_u16();
         let head = ReplyHead { status, headers: std::mem::take(response.headers_mut()) };
         let error_bytes = self.max_response_bytes.min(MAX_ERROR_BYTES);
-        let max_bytes = if response.status().is_success() { self.max_response_bytes } else { error_bytes };
+        let max_bytes = match is_success {
+            true if is_bulk => usize::MAX,
+            true => self.max_response_bytes,
+            false => error_bytes,
+        };
+        let deadline = match upload {
+            _ if is_success && is_bulk => after(Instant::now(), Duration::MAX),
+            Some(_) => after(Instant::now(), self.timeout),
+            None => deadline,
+        };
         Ok(HttpExchange {
             head,
             response,

@@ -50,3 +50,50 @@ fn bills_the_user(value: &[u8]) -> bool {
     });
     bills
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refused_member_is_named() {
+        for (member, name) in [
+            (r#""stream":true"#, "stream"),
+            (r#""speed":"fast""#, "speed"),
+            (r#""speed":"standard""#, "speed"),
+            (r#""max_tokens":0"#, "max_tokens"),
+            (r#""max_tokens":-1"#, "max_tokens"),
+            (r#""max_tokens":0.0"#, "max_tokens"),
+            (r#""fallbacks":"default""#, "fallbacks"),
+            (r#""fallbacks":[]"#, "fallbacks"),
+            (r#""thread":{"id":"t"}"#, "thread"),
+            (r#""billing_policy":{"x":[1],"bill_to":"user_profile"}"#, "billing_policy"),
+        ] {
+            for json in [format!("{{{member}}}"), format!(r#"{{ "model":"m", {member} ,"messages":[]}}"#)] {
+                assert_eq!(first(json.as_bytes()), Some(name), "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_that_batches_accept_are_not_named() {
+        for json in [
+            r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"speed","speed":"fast"}]}"#,
+            r#"{"stream":false,"speed":null,"fallbacks":null,"thread":null,"max_tokens":null}"#,
+            r#"{"max_tokens":8192,"metadata":{"stream":true},"cache_control":{"type":"ephemeral"}}"#,
+            r#"{"billing_policy":{"bill_to":"organization"}}"#,
+            r#"{"billing_policy":"user_profile"}"#,
+            r#"{"max_tokens":"0"}"#,
+            "{}",
+            "",
+            "[]",
+        ] {
+            assert_eq!(first(json.as_bytes()), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_members_is_named() {
+        assert_eq!(first(br#"{"thread":{},"speed":"fast"}"#), Some("thread"));
+    }
+}

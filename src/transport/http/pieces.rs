@@ -3,21 +3,36 @@
 //! A body is a row's request with additions. If its pieces were joined, a large body would be in memory twice while it
 //! is sent. So its pieces are sent one after the other. Their length is known, so the request has a `content-length`. A
 //! small body is copied into one piece, which is faster.
+//!
+//! A body that has a source is read while it is sent, and only a few pieces of it are in memory. The reads run on other
+//! threads, because a disk can be slow. If a read fails, the request ends without its last piece.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::task::JoinHandle;
 
-use crate::provider::Body;
+use super::faults::Unreadable;
+use super::upload::Upload;
+use crate::provider::{Body, BodySource, read_piece};
 
 /// A body of this size or more is sent in pieces.
 const LARGE_BYTES: usize = 16 << 10;
 
-/// Returns the body in the form that the client needs.
-pub(super) fn sent(body: Body) -> reqwest::Body {
+/// The size of a piece that is read from a source.
+const PIECE_BYTES: u64 = 128 << 10;
+
+/// Returns the body in the form that the client needs. `upload` is told about the pieces of a source.
+pub(super) fn sent(body: Body, upload: Option<Arc<Upload>>) -> reqwest::Body {
+    if let (Some(source), Some(upload)) = (body.source(), upload) {
+        let (source, end) = (source.clone(), source.len());
+        return reqwest::Body::wrap(Read { source, at: 0, end, reading: None, upload });
+    }
     if body.len() < LARGE_BYTES || body.is_plain() {
         return body.into_bytes().into();
     }
@@ -53,6 +68,53 @@ impl http_body::Body for Pieces {
     }
 }
 
+/// A body that is read from its source, piece by piece.
+struct Read {
+    source: Arc<dyn BodySource>,
+    /// Where the next piece begins.
+    at: u64,
+    /// Where the body ends.
+    end: u64,
+    /// The piece at `at`, while it is read.
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    upload: Arc<Upload>,
+}
+
+impl http_body::Body for Read {
+    type Data = Bytes;
+    type Error = Unreadable;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unreadable>>> {
+        let Self { source, at, end, reading, upload } = &mut *self;
+        let bytes = (*end - *at).min(PIECE_BYTES);
+        if bytes == 0 {
+            return Poll::Ready(None);
+        }
+        let piece = reading.get_or_insert_with(|| {
+            let (source, at) = (source.clone(), *at);
+            tokio::task::spawn_blocking(move || read_piece(&*source, at, bytes as usize))
+        });
+        let piece = ready!(Pin::new(piece).poll(context)).unwrap_or_else(|error| Err(io::Error::other(error)));
+        *reading = None;
+        Poll::Ready(Some(piece.map_err(Unreadable).map(|piece| {
+            *at += bytes;
+            upload.on_piece(at == end);
+            Frame::data(piece)
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.at == self.end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.end - self.at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body::Body as _;
@@ -67,7 +129,7 @@ mod tests {
         let body = Body::plain(bytes.clone()).with(splice);
 
         let whole = body.clone().into_bytes();
-        let mut sent = sent(body);
+        let mut sent = sent(body, None);
 
         assert_eq!(sent.size_hint().exact(), Some(LARGE_BYTES as u64 + 6));
         let pieces = pieces(&mut sent);
@@ -81,8 +143,8 @@ mod tests {
         let small = Body::plain(Bytes::from_static(b"{}")).with(Splice { at: 1, text: Bytes::from_static(b"1") });
         let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
 
-        assert_eq!(pieces(&mut sent(small)), [&b"{1}"[..]]);
-        assert_eq!(pieces(&mut sent(Body::plain(large.clone())))[0].as_ptr(), large.as_ptr());
+        assert_eq!(pieces(&mut sent(small, None)), [&b"{1}"[..]]);
+        assert_eq!(pieces(&mut sent(Body::plain(large.clone()), None))[0].as_ptr(), large.as_ptr());
     }
 
     fn pieces(body: &mut reqwest::Body) -> Vec<Bytes> {

@@ -1,0 +1,140 @@
+//! The time limits of a request whose body is read from a source while it is sent.
+//!
+//! Such a body is large, so sending it may take any time. But it must not stall: each piece must leave within
+//! `idle_timeout` after the piece before it. When the last piece has left, the head must come within `timeout`.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::exchange::after;
+use super::faults::{stalled, timed_out};
+use crate::transport::wire::WireError;
+
+/// How far the client is with sending a body. The client asks for a piece when it has room for it.
+#[derive(Debug, Default)]
+pub(super) struct Upload(Mutex<Stage>);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    /// The client has not asked for a piece yet.
+    #[default]
+    Waiting,
+    /// The client took its latest piece at this time.
+    Sending(Instant),
+    /// The client took the last piece at this time.
+    Sent(Instant),
+}
+
+/// The time limits for a request until the head of its response.
+pub(super) struct Patience<'u> {
+    /// The limit for a request whose body is in memory, and the limit for the start of an upload.
+    pub(super) deadline: Instant,
+    /// The body, if it is read from a source.
+    pub(super) upload: Option<&'u Upload>,
+    pub(super) timeout: Duration,
+    pub(super) idle_timeout: Duration,
+}
+
+impl Upload {
+    /// Call this when the client takes a piece.
+    pub(super) fn on_piece(&self, is_last: bool) {
+        let now = Instant::now();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            if is_last { Stage::Sent(now) } else { Stage::Sending(now) };
+    }
+
+    /// Returns whether the client has taken the last piece. If not, no server can have the whole request.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self.stage(), Stage::Sent(_))
+    }
+
+    fn stage(&self) -> Stage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Patience<'_> {
+    /// Returns when to look at the limits again. No limit can end earlier.
+    pub(super) fn next_look(&self) -> Instant {
+        match self.upload {
+            Some(_) => after(Instant::now(), self.timeout.min(self.idle_timeout)).min(self.limit().0),
+            None => self.deadline,
+        }
+    }
+
+    /// Returns the failure if a limit has ended.
+    pub(super) fn fault(&self) -> Option<WireError> {
+        let (limit, is_stall) = self.limit();
+        if self.upload.is_some() && Instant::now() < limit {
+            return None;
+        }
+        Some(match is_stall {
+            true => stalled(self.idle_timeout),
+            false => timed_out(self.timeout, "no answer began"),
+        })
+    }
+
+    /// Returns the limit of the present stage, and whether it is the limit for a stall.
+    fn limit(&self) -> (Instant, bool) {
+        match self.upload.map_or(Stage::Waiting, Upload::stage) {
+            Stage::Waiting => (self.deadline, false),
+            Stage::Sending(at) => (after(at, self.idle_timeout), true),
+            Stage::Sent(at) => (after(at, self.timeout), false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::WireErrorKind;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_may_take_any_time_if_it_does_not_stall() {
+        let upload = Upload::default();
+        let patience = patience(&upload);
+
+        for piece in 1..=100 {
+            tokio::time::advance(2 * SECOND).await;
+            upload.on_piece(piece == 100);
+            assert!(patience.fault().is_none(), "piece {piece}");
+            assert!(patience.next_look() <= Instant::now() + 3 * SECOND);
+        }
+        tokio::time::advance(9 * SECOND).await;
+        assert!(patience.fault().is_none());
+        tokio::time::advance(SECOND).await;
+        assert_eq!(patience.fault().map(|error| (error.kind, error.maybe_sent)), Some((WireErrorKind::Timeout, true)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_stalls_ends_at_the_idle_timeout() {
+        let upload = Upload::default();
+        let patience = patience(&upload);
+
+        upload.on_piece(false);
+        tokio::time::advance(3 * SECOND).await;
+
+        assert_eq!(patience.fault().map(|error| (error.kind, error.maybe_sent)), Some((WireErrorKind::Idle, false)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_never_begins_is_a_timeout() {
+        let upload = Upload::default();
+        let patience = patience(&upload);
+
+        tokio::time::advance(9 * SECOND).await;
+        assert!(patience.fault().is_none());
+        tokio::time::advance(SECOND).await;
+
+        assert_eq!(patience.fault().map(|error| error.kind), Some(WireErrorKind::Timeout));
+    }
+
+    fn patience(upload: &Upload) -> Patience<'_> {
+        let deadline = Instant::now() + 10 * SECOND;
+        Patience { deadline, upload: Some(upload), timeout: 10 * SECOND, idle_timeout: 3 * SECOND }
+    }
+}
