@@ -49,11 +49,25 @@ proptest! {
     }
 
     #[test]
+    fn any_body_that_creates_a_batch_gets_an_answer_of_the_api(
+        ids in prop::collection::vec(value(), 0..3),
+        params in value(),
+        requests in prop::option::of(value()),
+    ) {
+        let request = |id: &Value| json!({"custom_id": id, "params": params});
+        let requests = requests.unwrap_or_else(|| ids.iter().map(request).collect());
+        let body = json!({ "requests": requests }).to_string();
+
+        is_of_the_api(&ask(&Method::POST, "/v1/messages/batches", None, &GOOD, body.as_bytes()))?;
+    }
+
+    #[test]
     fn any_path_method_and_query_get_an_answer_of_the_api(
         method in prop::sample::select(vec!["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"]),
         path in prop::sample::select(vec![
             "/", "", "/v1", "/v1/", "/v1/models", "/v1/models/", "/v1/models/%00", "/v1/models/claude-x/y", "//v1/messages",
-            "/v1/messages/", "/v1/messages/batches", "/v1/organizations/rate_limits", "/v1/complete", "*",
+            "/v1/messages/", "/v1/messages/batches", "/v1/messages/batches/", "/v1/messages/batches/x/results", "/v1/messages/batches/x/cancel",
+            "/v1/messages/batches//", "/v1/organizations/rate_limits", "/v1/complete", "*",
         ]),
         query in prop::option::of("[a-z_&=%0-9é]{0,40}"),
     ) {
@@ -139,7 +153,8 @@ fn each_wrong_request_has_its_status_and_message() {
         (post(messages, &with(good_body(), "stop_sequences", json!([" "]))), 400, "must contain non-whitespace"),
         (post(counts, &with(count.clone(), "max_tokens", json!(5))), 400, "max_tokens: Extra inputs are not permitted"),
         (post(counts, &with(count.clone(), "model", json!("claude-x"))), 404, "model: claude-x"),
-        (post("/v1/messages/batches", "{}"), 404, "Not found"),
+        (post("/v1/messages/batches", "{}"), 400, "requests: Field required"),
+        (post("/v1/messages/batch", "{}"), 404, "Not found"),
         (ask(&Method::GET, messages, None, &GOOD, b""), 405, "Method Not Allowed"),
         (
             ask(&Method::POST, messages, None, &GOOD[..1], message.as_bytes()),

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -35,7 +35,7 @@ use crate::clock::{Instant, RunClock};
 use crate::provider::ReplyHead;
 
 use super::config::SimConfig;
-use super::model::{Arrival, Model, Request, Step, Unread};
+use super::model::{Arrival, Model, Request, Step, Unread, most_body_bytes};
 use super::transport::{OpenCall, SharedModel, lock};
 
 use bounds::Budget;
@@ -47,6 +47,8 @@ pub use bounds::Bounds;
 
 /// The path at which the statistics can be read.
 const STATS: &str = "/__sim/stats";
+/// The path at which the state of all batches can be read.
+const BATCHES: &str = "/__sim/batches";
 
 /// Memory of a request in flight, in addition to the bytes of its body and its answer.
 const REQUEST_BYTES: usize = 4 << 10;
@@ -188,12 +190,15 @@ async fn answer(
 ) -> Result<Response<Played>, Infallible> {
     let mut open = Open { busy: wire.begin(), share: stage.answers.share() };
     open.share.take(REQUEST_BYTES);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     if let Err(refused) = guard::check(&parts) {
         return Ok(refuse(&refused, &stage, open));
     }
     let held = match stage.answers.has_room() {
-        true => body::read(body, stage.bounds.body, &stage.bodies).await,
+        true => {
+            let most = most_body_bytes(&parts.method, parts.uri.path());
+            body::read(body, most, stage.bounds.body, &stage.bodies).await
+        }
         false => Err(Unread::NoRoom),
     };
     // Other answers may have used up the memory while the body arrived.
@@ -204,6 +209,7 @@ async fn answer(
     {
         return Ok(json(StatusCode::OK, own, &stage, open));
     }
+    name_host(&mut parts);
     let arrival = arrive(&parts, body, &stage);
     drop(held);
     Ok(play(arrival, &stage, open).await)
@@ -213,6 +219,7 @@ async fn answer(
 fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
     match (parts.uri.path(), &parts.method) {
         (STATS, &Method::GET) => Some(text(&lock(&stage.model).stats(stage.clock.now()))),
+        (BATCHES, &Method::GET) => Some(text(&lock(&stage.model).batches_as_json(stage.clock.now()))),
         (RESET, &Method::POST) => {
             lock(&stage.model).reset(stage.clock.now());
             Some(text(&serde_json::json!({ "reset": true })))
@@ -223,6 +230,12 @@ fn own_answer(parts: &Parts, stage: &Stage) -> Option<Vec<u8>> {
 
 fn text(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec_pretty(value).unwrap_or_default()
+}
+
+/// Adds the `Host` header that HTTP/2 does not have.
+fn name_host(parts: &mut Parts) {
+    let Some(host) = parts.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok()) else { return };
+    parts.headers.entry(HOST).or_insert(host);
 }
 
 fn arrive(parts: &Parts, body: Result<&Bytes, Unread>, stage: &Stage) -> Arrival {

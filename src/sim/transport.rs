@@ -57,8 +57,11 @@ impl SimTransport {
             headers.insert("x-api-key", HeaderValue::from_static("sk-ant-simulated"));
         }
         let body = request.body.clone().into_bytes();
-        let request =
-            Request { method: &request.method, path: &request.path, query: None, headers: &headers, body: &body };
+        let (path, query) = match request.path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*request.path, None),
+        };
+        let request = Request { method: &request.method, path, query, headers: &headers, body: &body };
         lock(&self.model).arrive(&request, self.clock.now())
     }
 

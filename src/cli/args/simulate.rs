@@ -7,16 +7,18 @@ mod parse;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueHint};
 
 use self::parse::{
-    acceleration, bursts, change, class_limits, endings, factor, keys, latency, lengths, loopback, other_client,
+    acceleration, batch_time, bursts, change, class_limits, endings, factor, keys, latency, lengths, loopback,
+    other_client,
 };
 use super::parsers;
 use super::values::{self, TIERS};
 use crate::domain::{Dimension, ModelClass, Money, RateLimits, Tier};
-use crate::sim::config::{Acceleration, Bursts, Endings, Keys, Latency, OutputLengths, OutputRule};
+use crate::sim::config::{Acceleration, BatchTime, Bursts, Endings, Keys, Latency, OutputLengths, OutputRule};
 
 pub(crate) use self::parse::{Change, ChangeTo, Other};
 
@@ -80,6 +82,12 @@ pub struct SimLimitArgs {
     /// Token counts per minute [default: the tier's]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub count_tokens_rpm: Option<u32>,
+    /// Calls of the batch endpoints per minute [default: the tier's]
+    #[arg(long, value_name = "N", value_parser = parsers::rate)]
+    pub batch_rpm: Option<u32>,
+    /// Most requests in batches that wait for processing [default: the tier's]
+    #[arg(long, value_name = "N", value_parser = parsers::rate)]
+    pub batch_queue: Option<u32>,
     /// How much of a limit can be used in one burst: minute, a duration such as 1s, or a number; or by limit, such as
     /// requests=1s,output=minute [default: minute]
     #[arg(long, value_name = "BURST", value_parser = bursts)]
@@ -120,6 +128,15 @@ pub struct SimAnswerArgs {
     /// [default: realistic]
     #[arg(long, value_name = "LATENCY", value_parser = latency)]
     pub latency: Option<Latency>,
+    /// Time until a batch ends, such as 5s or 1m..10m; or stuck: it ends when it expires [default: 3s..10s]
+    #[arg(long, value_name = "TIME", value_parser = batch_time)]
+    pub batch_time: Option<BatchTime>,
+    /// Time after which a batch expires [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = parsers::positive_duration)]
+    pub batch_expiry: Option<Duration>,
+    /// Time from the cancellation of a batch to its end [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
+    pub batch_cancel_time: Option<Duration>,
     /// Length of answers: always N tokens, or some of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the defaults)
     #[arg(long, value_name = "N", value_parser = lengths)]
     pub output_tokens: Option<OutputLengths>,

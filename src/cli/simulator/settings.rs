@@ -19,7 +19,10 @@ use crate::sim::presets;
 pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
     let mut config = SimConfig::new(models).with_seed(1);
-    config.count_tokens_rpm = catalog.tier_table(tier).map(|table| table.count_tokens_rpm);
+    let table = catalog.tier_table(tier);
+    config.count_tokens_rpm = table.map(|table| table.count_tokens_rpm);
+    config.batches.rpm = table.map(|table| table.batch_rpm);
+    config.batches.queue = table.map(|table| table.batch_queue);
     let Some(file) = faults else { return Ok(config) };
     Ok(config.with_faults(FaultPlan::parse(&file.text, &file.path.display().to_string())?))
 }
@@ -43,6 +46,9 @@ pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, wor
         config.organizations = Organizations::PerKey;
     }
     let answers = &args.answers;
+    config.batches.time = answers.batch_time.unwrap_or(config.batches.time);
+    config.batches.expiry = answers.batch_expiry.unwrap_or(config.batches.expiry);
+    config.batches.cancel_time = answers.batch_cancel_time.unwrap_or(config.batches.cancel_time);
     config.seed = answers.seed.unwrap_or(config.seed);
     config.latency = answers.latency.unwrap_or(config.latency);
     config.lengths = answers.output_tokens.unwrap_or(config.lengths);
@@ -61,6 +67,8 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     }
     config.models.iter_mut().for_each(|model| model.limits = args.over(model.limits, &model.class));
     config.count_tokens_rpm = args.count_tokens_rpm.or(config.count_tokens_rpm);
+    config.batches.rpm = args.batch_rpm.or(config.batches.rpm);
+    config.batches.queue = args.batch_queue.or(config.batches.queue);
     config.bursts = args.burst.unwrap_or(config.bursts);
     config.output_rule = args.output_rule.unwrap_or(config.output_rule);
     config.refused_uses_request = args.refused_uses_request;

@@ -4,6 +4,7 @@
 //! change values.
 
 mod answers;
+mod batches;
 mod limits;
 mod models;
 
@@ -14,6 +15,7 @@ use crate::domain::{Money, RateLimits};
 use super::faults::FaultPlan;
 
 pub use answers::{Endings, Latency, OutputLengths};
+pub use batches::{BatchConfig, BatchTime};
 pub use limits::{Acceleration, Burst, Bursts, LimitChange, OtherClient, OtherManner, OutputRule};
 pub(crate) use models::{ModelTraits, SimPrice};
 pub use models::{SimModel, UnknownModels};
@@ -29,6 +31,8 @@ pub struct SimConfig {
     pub unknown_models: UnknownModels,
     /// Limit on the requests to `count_tokens` per minute. It is separate from all other limits.
     pub count_tokens_rpm: Option<u32>,
+    /// How it treats message batches.
+    pub batches: BatchConfig,
     /// How much of each limit can be used in one burst.
     pub bursts: Bursts,
     /// How long answers take.
@@ -77,6 +81,7 @@ impl SimConfig {
             models,
             unknown_models: UnknownModels::NotFound,
             count_tokens_rpm: Some(2_000),
+            batches: BatchConfig::default(),
             bursts: Bursts::all(Burst::Minute),
             latency: Latency::REALISTIC,
             network: Duration::ZERO,
@@ -130,6 +135,13 @@ impl SimConfig {
     #[must_use]
     pub fn with_lengths(mut self, lengths: OutputLengths) -> Self {
         self.lengths = lengths;
+        self
+    }
+
+    /// Sets how message batches are treated.
+    #[must_use]
+    pub fn with_batches(mut self, batches: BatchConfig) -> Self {
+        self.batches = batches;
         self
     }
 

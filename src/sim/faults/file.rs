@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::rule::{Draw, Fault, FaultBody, FaultPlan, FaultRule, RetryAfter, StatusFault};
+use super::rule::{BatchCall, Draw, Fault, FaultBody, FaultPlan, FaultRule, RetryAfter, StatusFault};
 use super::values::{Bytes, Part, Status, Texts, Time, value};
 
 /// A fault file that can't be used.
@@ -121,6 +121,10 @@ rule_fields! {
     "share" share: Part,
     "draw" draw: Draw,
     "first_attempts_only" first_attempts_only: bool,
+    "calls" calls: Texts,
+    "within" within: Time,
+    "takes_effect" takes_effect: bool,
+    "custom_id" custom_id: String,
     "contains" contains: Texts,
     "models" models: Texts,
     "arrivals" arrivals: Vec<u64>,
@@ -144,10 +148,13 @@ rule_fields! {
 
 impl RuleFields {
     fn into_rule(mut self) -> Result<FaultRule, String> {
-        Ok(FaultRule {
+        let rule = FaultRule {
             share: self.share.take().map_or(1.0, |Part(share)| share),
             draw: self.draw.take().unwrap_or_default(),
             first_attempts_only: self.first_attempts_only.unwrap_or(false),
+            calls: self.calls.take().unwrap_or_default().0.iter().map(|name| call(name)).collect::<Result<_, _>>()?,
+            within: self.within.take().map(|Time(within)| within),
+            takes_effect: self.takes_effect.unwrap_or(false),
             contains: self.contains.take().unwrap_or_default().0,
             models: self.models.take().unwrap_or_default().0,
             arrivals: self.arrivals.take().unwrap_or_default(),
@@ -155,7 +162,12 @@ impl RuleFields {
             until: self.until.take().map(|Time(until)| until),
             times: self.times,
             fault: self.into_fault()?,
-        })
+        };
+        let is_of_messages = matches!(rule.fault, Fault::ErrorEvent { .. } | Fault::NoStart | Fault::NoEnd);
+        if !rule.calls.is_empty() && (is_of_messages || rule.fault.is_of_cache()) {
+            return Err("field `calls`: this kind is about messages, leave out `calls`".to_owned());
+        }
+        Ok(rule)
     }
 
     fn into_fault(self) -> Result<Fault, String> {
@@ -168,7 +180,10 @@ impl RuleFields {
         let half = at.unwrap_or(0.5);
         Ok(match kind {
             "reset_before" => Fault::ResetBefore { is_billed: self.billed.unwrap_or(false) },
-            "reset_mid" => Fault::ResetMid { at: half },
+            "reset_mid" => match self.bytes {
+                Some(Bytes(bytes)) => Fault::ResetAfter { bytes: usize::try_from(bytes).unwrap_or(usize::MAX) },
+                None => Fault::ResetMid { at: half },
+            },
             "stall" => Fault::Stall { at: (!self.before_head.unwrap_or(false)).then_some(half) },
             "slow_drip" => Fault::SlowDrip {
                 bytes: self.bytes.map_or(64, |Bytes(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
@@ -184,13 +199,21 @@ impl RuleFields {
             "cache_refused" => Fault::CacheRefused,
             "cache_ignored" => Fault::CacheIgnored,
             "cache_evicted" => Fault::CacheEvicted { after: self.after.map_or(Duration::ZERO, |Time(after)| after) },
+            "unlisted" => Fault::Unlisted,
+            "request_errored" => Fault::RequestErrored {
+                kind: self.error_type.unwrap_or_else(|| "api_error".to_owned()),
+                message: self.message,
+            },
+            "request_expired" => Fault::RequestExpired,
+            "result_missing" => Fault::ResultMissing,
+            "result_extra" => Fault::ResultExtra { custom_id: self.custom_id },
             "html" => Fault::Status(self.into_status(502, FaultBody::Html)),
             "empty" => Fault::Status(self.into_status(520, FaultBody::Empty)),
             other => {
                 return Err(format!(
                     "field `kind`: found {other:?}, write reset_before, reset_mid, stall, slow_drip, truncated_json, \
                      error_event, no_message_start, no_message_stop, cache_refused, cache_ignored, cache_evicted, \
-                     html or empty"
+                     unlisted, request_errored, request_expired, result_missing, result_extra, html or empty"
                 ));
             }
         })
@@ -209,6 +232,13 @@ impl RuleFields {
             should_retry: self.should_retry,
         }
     }
+}
+
+fn call(name: &str) -> Result<BatchCall, String> {
+    BatchCall::ALL.into_iter().find(|call| call.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = BatchCall::ALL.iter().map(|call| call.name()).collect();
+        format!("field `calls`: found {name:?}, write some of {}", names.join(", "))
+    })
 }
 
 #[cfg(test)]

@@ -68,5 +68,5 @@ mod file;
 mod rule;
 mod values;
 
-pub use rule::{Draw, Fault, FaultPlan, FaultRule, StatusFault};
-pub(crate) use rule::{FaultBody, RetryAfter};
+pub use rule::{BatchCall, Draw, Fault, FaultPlan, FaultRule, StatusFault};
+pub(crate) use rule::{FaultBody, RetryAfter, Target};

@@ -22,6 +22,14 @@ pub struct FaultRule {
     pub draw: Draw,
     /// Whether only the first attempt of each row is affected.
     pub first_attempts_only: bool,
+    /// Which calls of the batch endpoints are affected. If the list is empty, the rule is about messages, or about the
+    /// requests in a batch.
+    pub calls: Vec<BatchCall>,
+    /// Only batches that are younger than this; `None` for all batches.
+    pub within: Option<Duration>,
+    /// Whether a call of a batch endpoint that gets an error, or whose connection breaks before the head, has its effect
+    /// nevertheless.
+    pub takes_effect: bool,
     /// Only requests whose body contains one of these texts. If the list is empty, all requests.
     pub contains: Vec<String>,
     /// Only requests for these models. If the list is empty, all requests.
@@ -45,12 +53,75 @@ impl FaultRule {
             share: 1.0,
             draw: Draw::Row,
             first_attempts_only: false,
+            calls: Vec::new(),
+            within: None,
+            takes_effect: false,
             contains: Vec::new(),
             models: Vec::new(),
             arrivals: Vec::new(),
             from: Duration::ZERO,
             until: None,
             times: None,
+        }
+    }
+
+    /// Returns whether the rule is about such requests.
+    pub(crate) fn is_about(&self, target: Target) -> bool {
+        match self.fault {
+            Fault::Unlisted => target == Target::Listed,
+            Fault::RequestErrored { .. } | Fault::RequestExpired | Fault::ResultMissing | Fault::ResultExtra { .. } => {
+                target == Target::Batched
+            }
+            _ if self.calls.is_empty() => target == Target::Message,
+            _ => matches!(target, Target::Call(call) if self.calls.contains(&call)),
+        }
+    }
+}
+
+/// What a rule can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A request to the messages endpoint.
+    Message,
+    /// A call of a batch endpoint.
+    Call(BatchCall),
+    /// A batch in a list of batches.
+    Listed,
+    /// A request inside a batch.
+    Batched,
+}
+
+/// A call of a batch endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BatchCall {
+    /// Creates a batch.
+    Create,
+    /// Lists batches.
+    List,
+    /// Retrieves the state of a batch.
+    Retrieve,
+    /// Downloads the results of a batch.
+    Results,
+    /// Cancels a batch.
+    Cancel,
+    /// Deletes a batch.
+    Delete,
+}
+
+impl BatchCall {
+    /// All calls.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Create, Self::List, Self::Retrieve, Self::Results, Self::Cancel, Self::Delete];
+
+    /// Returns the name of the call in fault files and statistics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::List => "list",
+            Self::Retrieve => "retrieve",
+            Self::Results => "results",
+            Self::Cancel => "cancel",
+            Self::Delete => "delete",
         }
     }
 }
@@ -79,6 +150,11 @@ pub enum Fault {
     ResetMid {
         /// The part, from 0 to 1.
         at: f64,
+    },
+    /// The connection breaks after some bytes of the body.
+    ResetAfter {
+        /// The number of these bytes.
+        bytes: usize,
     },
     /// The response stops after a part of the body, or not even the head comes.
     Stall {
@@ -116,6 +192,24 @@ pub enum Fault {
     CacheEvicted {
         /// Only entries that have not been used for this time are gone.
         after: Duration,
+    },
+    /// A batch is missing from the list of batches.
+    Unlisted,
+    /// A request in a batch ends with an error.
+    RequestErrored {
+        /// `error.type`.
+        kind: String,
+        /// `error.message`; `None` for the usual message of the type.
+        message: Option<String>,
+    },
+    /// A request in a batch is never processed, so the batch ends only when it expires.
+    RequestExpired,
+    /// The results of a batch lack the line of a request.
+    ResultMissing,
+    /// The results of a batch contain the line of a request twice.
+    ResultExtra {
+        /// The `custom_id` of the second line; `None` for that of the request.
+        custom_id: Option<String>,
     },
 }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::clock::Instant;
 use crate::domain::Money;
 use crate::sim::config::Organizations;
-use crate::sim::faults::{Fault, StatusFault};
+use crate::sim::faults::{Fault, StatusFault, Target};
 
 use super::answer::{self, Answer};
 use super::cache::{Lookup, Split};
@@ -35,7 +35,9 @@ impl Model {
         }
         let attempts = self.books.attempts(content);
         let is_marked = chance::is_marked(&self.config.faults, body);
-        let facts = RequestFacts { content, body, is_marked, model, arrival: self.arrivals, attempts, now };
+        let (target, age) = (Target::Message, Duration::ZERO);
+        let facts =
+            RequestFacts { target, age, content, body, is_marked, model, arrival: self.arrivals, attempts, now };
         chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
@@ -53,7 +55,7 @@ impl Model {
         Some(stop)
     }
 
-    fn count_fault(&mut self, rule: usize) {
+    pub(super) fn count_fault(&mut self, rule: usize) {
         self.fired[rule] += 1;
         *self.books.faults.entry(rule).or_default() += 1;
         self.line.note(|line| line.fault = Some(rule));
@@ -140,10 +142,7 @@ impl Model {
 
     /// Admits a request, or returns the 429 that refuses it.
     pub(super) fn admit_by_limits(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
-        let spent = || self.spent.get(&account.0).copied().unwrap_or(Money::ZERO);
-        if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
-            return Err(Box::new(spend_cap_reached()));
-        }
+        self.check_spending(account.0)?;
         if self.config.max_concurrent.is_some_and(|most| self.open_of(account.0) >= u64::from(most)) {
             let error = ApiError::new(429, CONCURRENCY);
             return Err(Box::new(Stop::Refused {
@@ -164,6 +163,15 @@ impl Model {
             limits.charge_refused();
         }
         Err(Box::new(refuse(refusal, account)))
+    }
+
+    /// Refuses a request of an organization that has reached the spend cap.
+    pub(super) fn check_spending(&self, organization: u64) -> Result<(), Box<Stop>> {
+        let spent = || self.spent.get(&organization).copied().unwrap_or(Money::ZERO);
+        if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
+            return Err(Box::new(spend_cap_reached()));
+        }
+        Ok(())
     }
 
     /// Returns the number of open requests of an organization.
@@ -200,7 +208,7 @@ impl Model {
         (id, diagnostics): (&str, Option<Option<Miss>>),
     ) -> Arrival {
         let model = &self.config.models[call.model].id;
-        let frame = Frame { id, model, split: call.split, serial: self.serial, diagnostics };
+        let frame = Frame { id, model, split: call.split, service_tier: "standard", serial: self.serial, diagnostics };
         let (mut head_at, mut body) = if call.is_stream {
             (call.begin, delivery::spread(reply::events(answer, frame), call.begin, call.end))
         } else {
@@ -236,7 +244,7 @@ impl Model {
 }
 
 /// Returns what all cache entries of a request depend on: the organization, the model and the speed.
-fn scope(prompt: &Prompt<'_>, model: usize, organization: u64) -> u64 {
+pub(super) fn scope(prompt: &Prompt<'_>, model: usize, organization: u64) -> u64 {
     let speed = prompt.fields.get("speed").map_or("\"standard\"", RawValue::get);
     Hash::new(organization).word(model as u64).bytes(speed.as_bytes()).end()
 }
@@ -251,7 +259,7 @@ const SPEND_CAP: &str = "You have reached your API usage limits: your organizati
                          threshold, set based on your organization's API tier. You will regain access at the start of \
                          the next month at 00:00 UTC.";
 
-fn with_thousands(number: u64) -> String {
+pub(super) fn with_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + 4);
     for (at, digit) in digits.chars().enumerate() {
@@ -288,7 +296,9 @@ fn refuse(refusal: Refusal, account: Account) -> Stop {
             ),
         )
         .with_code("ramp_limit_exceeded"),
-        Reason::Concurrency | Reason::SpendCap | Reason::Injected => ApiError::new(429, errors::usual_message(429)),
+        Reason::Concurrency | Reason::SpendCap | Reason::BatchQueue | Reason::Injected => {
+            ApiError::new(429, errors::usual_message(429))
+        }
     };
     Stop::Refused { error, reason: refusal.reason, retry_after: Some(refusal.retry_after), account: Some(account) }
 }

@@ -3,11 +3,11 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::clock::Instant;
-use crate::domain::MAX_BODY_BYTES;
 use crate::provider::ReplyHead;
 
 use super::call::Phase;
 use super::delivery::Step;
+use super::endpoints::most_body_bytes;
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Ending, Request, Ticket, Unread};
 use super::out::id;
@@ -17,7 +17,7 @@ use super::state::Model;
 impl Model {
     /// Returns what will happen to a request that arrives at `now`.
     pub fn arrive(&mut self, request: &Request<'_>, now: Instant) -> Arrival {
-        if request.body.len() > MAX_BODY_BYTES {
+        if request.body.len() > most_body_bytes(request.method, request.path) {
             return self.arrive_unread(request, Unread::TooLarge, now);
         }
         let request_id = self.receive(request, now);

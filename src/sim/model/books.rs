@@ -61,6 +61,8 @@ pub struct Books {
     pub highest_in_flight: u64,
     /// Highest debt of an output bucket, in tokens.
     pub highest_output_debt: u64,
+    /// What happened to message batches.
+    pub batches: BatchBooks,
     /// The charges by `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
     /// Whether the records of some bodies or ids are missing because there were too many.
@@ -69,6 +71,29 @@ pub struct Books {
     bodies: HashMap<u64, Seen>,
     #[serde(skip)]
     id_bytes: usize,
+}
+
+/// Figures about message batches.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BatchBooks {
+    /// Calls that arrived, by their names: create, list, retrieve, results, cancel and delete.
+    pub calls: BTreeMap<&'static str, u64>,
+    /// Batches that were created.
+    pub created: u64,
+    /// Batches that ended.
+    pub ended: u64,
+    /// Requests in the batches that were created.
+    pub requests: u64,
+    /// Requests that succeeded. Only these are billed.
+    pub succeeded: u64,
+    /// Requests that ended with an error.
+    pub errored: u64,
+    /// Requests that were canceled.
+    pub canceled: u64,
+    /// Requests that expired.
+    pub expired: u64,
+    /// The largest number of requests of one organization that waited for processing at the same time.
+    pub highest_queue: u64,
 }
 
 /// The charges of one id.

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::sim::faults::{Draw, FaultPlan};
+use crate::sim::faults::{Draw, FaultPlan, Target};
 
 use super::hash::Hash;
 
 /// The facts about a request that are compared with the rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts<'a> {
+    /// What it is.
+    pub target: Target,
+    /// The age of its batch; zero for messages and for batches that are created.
+    pub age: Duration,
     /// The hash of its content.
     pub content: u64,
     /// Its body.
@@ -33,11 +37,12 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestF
     let attempt = hash.word(request.content).word(request.arrival).unit();
     let since = request.now.since(Instant::ZERO);
     let mut from = 0.0;
-    for (at, rule) in plan.rules.iter().enumerate() {
+    for (at, rule) in plan.rules.iter().enumerate().filter(|(_, rule)| rule.is_about(request.target)) {
         // Shares do not overlap. So if two rules each have a share of a tenth, a fifth of the requests is affected.
         let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
         from += rule.share;
         let applies = is_drawn
+            && rule.within.is_none_or(|within| request.age < within)
             && since >= rule.from
             && since < rule.until.unwrap_or(Duration::MAX)
             && rule.times.is_none_or(|times| fired[at] < times)
@@ -132,6 +137,8 @@ mod tests {
 
     fn row(content: u64) -> RequestFacts<'static> {
         RequestFacts {
+            target: Target::Message,
+            age: Duration::ZERO,
             content,
             body: b"{}",
             is_marked: false,

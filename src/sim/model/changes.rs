@@ -7,7 +7,7 @@ use crate::domain::{ModelClass, RateLimits};
 use crate::sim::config::OtherManner;
 
 use super::limits::ClassLimits;
-use super::state::{Event, Model, TOKEN_COUNT};
+use super::state::{BATCHES, Event, Model, TOKEN_COUNT};
 
 impl Model {
     pub(super) fn schedule_changes(&mut self) {
@@ -72,7 +72,7 @@ impl Model {
     pub(super) fn classes_of(&self, name: Option<&ModelClass>) -> Vec<usize> {
         let is_meant = |at: &usize| match name {
             Some(name) => self.classes[*at].name == *name,
-            None => *at != TOKEN_COUNT,
+            None => ![TOKEN_COUNT, BATCHES].contains(at),
         };
         (0..self.classes.len()).filter(is_meant).collect()
     }

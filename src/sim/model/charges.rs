@@ -82,14 +82,31 @@ impl Model {
     fn bill(&mut self, ticket: u64) {
         let Some(call) = self.calls.get(&ticket).filter(|call| !call.is_free) else { return };
         let usage = call.usage();
-        let model = &self.config.models[call.model];
-        let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);
-        let money = long.or(model.price).map_or(Money::ZERO, |price| price_of(usage, &price));
-        if self.config.spend_cap.is_some() {
-            *self.spent.entry(call.account.0).or_insert(Money::ZERO) += money;
-        }
+        let (money, organization) = (self.price(call.model, usage), call.account.0);
+        self.spend(organization, money);
+        let Some(call) = self.calls.get(&ticket) else { return };
         self.books.bill(call.body, call.user_id.as_deref(), usage, money);
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
+    }
+
+    /// Returns the price of this usage of a model.
+    fn price(&self, model: usize, usage: Usage) -> Money {
+        let model = &self.config.models[model];
+        let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);
+        long.or(model.price).map_or(Money::ZERO, |price| price_of(usage, &price))
+    }
+
+    /// Returns the price of this usage of a model in a batch: half of the price of all tokens.
+    pub(super) fn batch_price(&self, model: usize, usage: Usage) -> Money {
+        let tokens = self.price(model, Usage { web_searches: 0, ..usage });
+        Money(tokens.0 / 2) + SEARCH_PRICE.times(usage.web_searches)
+    }
+
+    /// Counts money against the spend cap.
+    pub(super) fn spend(&mut self, organization: u64, money: Money) {
+        if self.config.spend_cap.is_some() {
+            *self.spent.entry(organization).or_insert(Money::ZERO) += money;
+        }
     }
 
     /// Drops a call if it is fully charged and nobody waits for it.

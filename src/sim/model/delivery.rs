@@ -50,6 +50,10 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
             let broken = keep_part(&mut steps, *at);
             steps.push(Step::Reset { at: broken });
         }
+        Fault::ResetAfter { bytes } => {
+            let broken = keep_bytes(&mut steps, *bytes);
+            steps.push(Step::Reset { at: broken });
+        }
         Fault::Stall { at: Some(at) } => {
             keep_part(&mut steps, *at);
             steps.push(Step::Stall);
@@ -68,6 +72,12 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
         // With these faults no body is sent.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
+        // These faults are about batches, and the batches apply them themselves.
+        Fault::Unlisted
+        | Fault::RequestErrored { .. }
+        | Fault::RequestExpired
+        | Fault::ResultMissing
+        | Fault::ResultExtra { .. } => {}
     }
     steps
 }
@@ -75,7 +85,13 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
 /// Keeps the first part of the bytes. Returns the time at which the first missing byte would have come.
 fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     let total: usize = steps.iter().map(length).sum();
-    let mut left = ((total as f64 * part) as usize).min(total.saturating_sub(1));
+    keep_bytes(steps, (total as f64 * part) as usize)
+}
+
+/// Keeps this many bytes, but not all. Returns the time at which the first missing byte would have come.
+fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
+    let total: usize = steps.iter().map(length).sum();
+    let mut left = bytes.min(total.saturating_sub(1));
     let mut missing_at = Instant::ZERO;
     let mut kept = 0;
     for step in steps.iter_mut() {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use crate::clock::Instant;
-use crate::domain::ModelClass;
+use crate::domain::{MAX_BODY_BYTES, ModelClass};
 use crate::sim::config::{Keys, Organizations, UnknownModels};
 
+use super::batches;
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Request};
 use super::fields::Fields;
@@ -26,6 +27,9 @@ const HELLO: &str = "/api/hello";
 const PATHS: [&str; 4] = ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/organizations/rate_limits"];
 /// The beginning of the paths of single models.
 const ONE_MODEL: &str = "/v1/models/";
+
+/// The maximum length of the body that creates a batch. Source: API documentation, "Batch processing" (2026-09-20).
+const MAX_BATCH_BYTES: usize = 256 << 20;
 
 /// The beginning of the keys of administrators.
 const ADMIN_KEY: &str = "sk-ant-admin";
@@ -66,6 +70,7 @@ impl Model {
             ("/v1/organizations/rate_limits", &Method::GET) => {
                 Ok(self.data(self.list_limits(request.query, caller)?, request_id, caller))
             }
+            (path, _) if batches::is_path(path) => self.batch_call(request, path, request_id, caller, version),
             (path, &Method::GET) if path.starts_with(ONE_MODEL) => {
                 Ok(self.data(self.one_model(&path[ONE_MODEL.len()..])?, request_id, caller))
             }
@@ -165,8 +170,14 @@ impl Model {
     }
 }
 
+/// Returns the maximum length of a body.
+pub(crate) fn most_body_bytes(method: &Method, path: &str) -> usize {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if *method == Method::POST && path == batches::PATH { MAX_BATCH_BYTES } else { MAX_BODY_BYTES }
+}
+
 fn is_known(path: &str) -> bool {
-    PATHS.contains(&path) || path.starts_with(ONE_MODEL) || path == HELLO
+    PATHS.contains(&path) || path.starts_with(ONE_MODEL) || path == HELLO || batches::is_path(path)
 }
 
 /// Returns the error for a model that is not served.
@@ -174,14 +185,12 @@ pub(super) fn unknown(name: &str) -> ApiError {
     ApiError::new(404, format!("model: {name}"))
 }
 
-fn version(headers: &HeaderMap) -> Result<&str, ApiError> {
+fn version(headers: &HeaderMap) -> Result<&'static str, ApiError> {
     let Some(version) = headers.get("anthropic-version").and_then(|value| value.to_str().ok()) else {
         return Err(ApiError::invalid("anthropic-version: header is required"));
     };
-    if !validate::VERSIONS.contains(&version) {
-        return Err(ApiError::invalid(format!("anthropic-version: \"{version}\" is not a valid version")));
-    }
-    Ok(version)
+    let known = validate::VERSIONS.into_iter().find(|known| *known == version);
+    known.ok_or_else(|| ApiError::invalid(format!("anthropic-version: \"{version}\" is not a valid version")))
 }
 
 /// Refuses values that do not look like a beta. One message lists all such values. The API does the same. The simulator

@@ -17,6 +17,10 @@ pub struct Line {
     pub model: Option<String>,
     /// A hash of the request's content, the same for all attempts of a row.
     pub body: Option<String>,
+    /// The batch that it created, read or changed.
+    pub batch: Option<String>,
+    /// The number of requests in this batch.
+    pub requests: Option<u64>,
     /// `metadata.user_id`.
     pub user_id: Option<String>,
     /// The status of the response; `None` when the connection breaks or no response is sent.

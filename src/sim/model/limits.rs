@@ -29,6 +29,8 @@ pub(crate) enum Reason {
     Concurrency,
     /// The spend cap.
     SpendCap,
+    /// Too many requests in batches.
+    BatchQueue,
     /// An injected fault.
     Injected,
 }
@@ -43,6 +45,7 @@ impl Reason {
             Self::Acceleration => "acceleration",
             Self::Concurrency => "concurrency",
             Self::SpendCap => "spend_cap",
+            Self::BatchQueue => "batch_queue",
             Self::Injected => "ordered",
         }
     }

@@ -10,11 +10,11 @@ use crate::sim::config::{ModelTraits, SimModel};
 use super::endpoints::{Caller, unknown};
 use super::errors::ApiError;
 use super::hash::Hash;
-use super::state::{Model, TOKEN_COUNT};
+use super::state::{BATCHES, Model, TOKEN_COUNT};
 
-/// The number of models on a page if the request does not give a number.
+/// The number of items on a page if the request does not give a number.
 const PAGE: usize = 20;
-/// The maximum number of models on a page.
+/// The maximum number of items on a page.
 const MAX_PAGE: usize = 1000;
 
 impl Model {
@@ -28,14 +28,8 @@ impl Model {
             let at = models.iter().position(|model| *model.id == *id);
             at.map(Some).ok_or_else(|| ApiError::invalid(format!("{name}: {id} is not a model")))
         };
-        let (page, has_more) = match (place("after_id")?, place("before_id")?) {
-            (_, Some(before)) => (&models[before.saturating_sub(limit)..before], before > limit),
-            (after, None) => {
-                let from = after.map_or(0, |at| at + 1);
-                let to = models.len().min(from + limit);
-                (&models[from..to], to < models.len())
-            }
-        };
+        let after = place("after_id")?.map_or(0, |at| at + 1);
+        let (page, has_more) = page(&models, limit, after, place("before_id")?);
         Ok(json!({
             "data": page.iter().map(|model| describe(model)).collect::<Vec<_>>(),
             "has_more": has_more,
@@ -74,26 +68,35 @@ impl Model {
         let members: Vec<&SimModel> = members.map(|(model, _)| model).collect();
         let names = members.iter().flat_map(|model| std::iter::once(&model.id).chain(&model.aliases));
         let names: Vec<&str> = names.map(|name| &**name).collect();
-        let models = if class == TOKEN_COUNT { Value::Null } else { json!(names) };
+        let is_of_models = ![TOKEN_COUNT, BATCHES].contains(&class);
+        let models = if is_of_models { json!(names) } else { Value::Null };
         let counts_cache_reads = members.iter().any(|model| model.counts_cache_reads);
+        let mut limits = limiters(self.classes[class].limits, counts_cache_reads);
+        if let Some(queue) = self.config.batches.queue.filter(|_| class == BATCHES) {
+            limits.push(json!({ "type": "enqueued_batch_requests", "value": queue }));
+        }
         let id = |prefix: &str| format!("{prefix}_01{:016x}", Hash::new(3).bytes(name.as_bytes()).end());
         json!({
             "type": "rate_limit",
             "id": id("rl"),
             "group": { "type": group_type(class), "id": id("rlg"), "display_name": display_name(name) },
             "models": models,
-            "limits": limiters(self.classes[class].limits, counts_cache_reads),
+            "limits": limits,
         })
     }
 }
 
 fn group_type(class: usize) -> &'static str {
-    if class == TOKEN_COUNT { "token_count" } else { "model_group" }
+    match class {
+        TOKEN_COUNT => "token_count",
+        BATCHES => "batch",
+        _ => "model_group",
+    }
 }
 
 /// Returns the display name of a class: `Claude Haiku 4.5` for `haiku-4.5`.
 fn display_name(class: &str) -> String {
-    let mut name = String::from(if class == "token-count" { "" } else { "Claude" });
+    let mut name = String::from(if ["token-count", "batch"].contains(&class) { "" } else { "Claude" });
     for word in class.trim_start_matches("claude-").split('-') {
         let mut letters = word.chars();
         let first = letters.next().map(|first| first.to_ascii_uppercase());
@@ -154,7 +157,18 @@ fn capabilities(traits: &ModelTraits) -> Value {
     })
 }
 
-fn limit(query: Option<&str>) -> Result<usize, ApiError> {
+/// Returns a page of at most `limit` items, and whether there are more in that direction. The page begins with the item
+/// at `from`, or ends before the item at `before`.
+pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
+    if let Some(before) = before {
+        return (&items[before.saturating_sub(limit)..before], before > limit);
+    }
+    let to = items.len().min(from + limit);
+    (&items[from..to], to < items.len())
+}
+
+/// Returns the query parameter `limit`.
+pub(super) fn limit(query: Option<&str>) -> Result<usize, ApiError> {
     let Some(text) = parameter(query, "limit") else { return Ok(PAGE) };
     let limit: usize = text.parse().map_err(|_| ApiError::invalid("limit: Input should be a valid integer"))?;
     match limit {
@@ -165,7 +179,7 @@ fn limit(query: Option<&str>) -> Result<usize, ApiError> {
 }
 
 /// Returns a query parameter, decoded.
-fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+pub(super) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let value = query?.split('&').filter_map(|pair| pair.split_once('=')).find(|(own, _)| *own == name)?.1;
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();

@@ -8,7 +8,7 @@
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` admits a message or refuses it, `cache` says what its prompt reads and writes, and
 //! `diagnostics` says why the prompt was not read from the cache. `answer` and `reply` make the answer, and `charges`
-//! bills the call. `state` holds what all of these modules share. `sized` is for calls without a body.
+//! bills the call. `batches` serves message batches. `state` holds what all of these modules share. `sized` is for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.
@@ -18,6 +18,7 @@
 mod admission;
 mod answer;
 mod arrivals;
+mod batches;
 mod books;
 mod bucket;
 mod cache;
@@ -50,8 +51,11 @@ mod text;
 mod tokens;
 mod validate;
 
-pub use books::Books;
+pub use batches::{BatchRecord, BatchedRequest};
+pub use books::{BatchBooks, Books};
 pub use delivery::Step;
+#[cfg(feature = "sim")]
+pub(crate) use endpoints::most_body_bytes;
 #[cfg(feature = "sim")]
 pub(crate) use exchange::Unread;
 pub use exchange::{Arrival, Ending, Request, Ticket};

@@ -166,7 +166,8 @@ impl Model {
         self.account(account).write_headers(headers, wall);
     }
 
-    fn wall(&self, at: Instant) -> jiff::Timestamp {
+    /// Returns the wall time of an instant.
+    pub(super) fn wall(&self, at: Instant) -> jiff::Timestamp {
         let passed = jiff::SignedDuration::from_nanos(i64::try_from(at.as_nanos()).unwrap_or(i64::MAX));
         self.config.wall_start.saturating_add(passed).unwrap_or(self.config.wall_start)
     }

@@ -29,6 +29,8 @@ pub(super) struct Frame<'a> {
     pub model: &'a str,
     /// The prompt's tokens, split by how the cache handles them.
     pub split: Split,
+    /// `usage.service_tier`.
+    pub service_tier: &'static str,
     /// A number that no other call has. Ids inside the answer are made from this number.
     pub serial: u64,
     /// Why the prompt was not read from the cache, if the request asked for this.
@@ -49,7 +51,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
     out.add(r#"],"stop_reason":""#).add(answer.stop_reason).add(r#"","stop_sequence":"#);
     stop_sequence(&mut out, answer);
     out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#","usage":"#);
-    usage(&mut out, frame.split, answer.output_tokens);
+    usage(&mut out, frame, answer.output_tokens);
     out.0.pop();
     usage_details(&mut out, answer).add("}");
     if let Some(miss) = frame.diagnostics {
@@ -104,7 +106,7 @@ fn start(frame: Frame<'_>) -> Vec<u8> {
     out.add("event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"").add(frame.id);
     out.add(r#"","type":"message","role":"assistant","model":""#).add(frame.model);
     out.add(r#"","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":"#);
-    usage(&mut out, frame.split, 1);
+    usage(&mut out, frame, 1);
     if let Some(miss) = frame.diagnostics {
         diagnostics::write(&mut out, miss);
     }
@@ -266,14 +268,15 @@ fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     out
 }
 
-fn usage(out: &mut Out, split: Split, output_tokens: u64) {
+fn usage(out: &mut Out, frame: Frame<'_>, output_tokens: u64) {
+    let split = frame.split;
     out.add(r#"{"input_tokens":"#).number(split.uncached);
     out.add(r#","cache_creation_input_tokens":"#).number(split.write_5m + split.write_1h);
     out.add(r#","cache_read_input_tokens":"#).number(split.read);
     out.add(r#","cache_creation":{"ephemeral_5m_input_tokens":"#).number(split.write_5m);
     out.add(r#","ephemeral_1h_input_tokens":"#).number(split.write_1h);
     out.add(r#"},"output_tokens":"#).number(output_tokens);
-    out.add(r#","service_tier":"standard","inference_geo":"global"}"#);
+    out.add(r#","service_tier":""#).add(frame.service_tier).add(r#"","inference_geo":"global"}"#);
 }
 
 const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";

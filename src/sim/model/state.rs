@@ -8,6 +8,7 @@ use crate::clock::Instant;
 use crate::domain::{ModelClass, Money, RateLimits};
 use crate::sim::config::SimConfig;
 
+use super::batches::Batches;
 use super::books::Books;
 use super::cache::Cache;
 use super::call::Call;
@@ -24,6 +25,8 @@ const LATECOMERS: u64 = 1;
 const MAX_CALLS: usize = 100_000;
 /// The class of `count_tokens`, which has a limit of its own.
 pub(super) const TOKEN_COUNT: usize = 0;
+/// The class of the batch endpoints, which have a limit of their own.
+pub(super) const BATCHES: usize = 1;
 
 /// A model class and its current limits.
 #[derive(Clone, Debug)]
@@ -41,6 +44,7 @@ pub(super) enum Event {
     OtherStarts(usize),
     OtherStops(usize),
     OtherBurst(usize),
+    Batch(u64),
 }
 
 /// The simulated API.
@@ -58,6 +62,7 @@ pub struct Model {
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) diagnostics: Diagnostics,
+    pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
@@ -72,9 +77,11 @@ impl Model {
     pub fn new(config: SimConfig) -> Self {
         let counting = RateLimits { rpm: config.count_tokens_rpm, ..RateLimits::NONE };
         let token_count = Class { name: ModelClass(Arc::from("token-count")), limits: counting, others_permille: 0 };
+        let calls = RateLimits { rpm: config.batches.rpm, ..RateLimits::NONE };
+        let batches = Class { name: ModelClass(Arc::from("batch")), limits: calls, others_permille: 0 };
         let mut model = Self {
             models: HashMap::new(),
-            classes: vec![token_count],
+            classes: vec![token_count, batches],
             class_of: Vec::new(),
             accounts: HashMap::new(),
             events: BinaryHeap::new(),
@@ -83,6 +90,7 @@ impl Model {
             spent: HashMap::new(),
             cache: Cache::default(),
             diagnostics: Diagnostics::default(),
+            batches: Batches::default(),
             fired: vec![0; config.faults.rules.len()],
             books: Books::default(),
             serial: 0,
@@ -130,11 +138,13 @@ impl Model {
         self.advance(now);
         self.books = Books::default();
         self.calls.clear();
-        self.events.retain(|Reverse((_, _, event))| !matches!(event, Event::Begin(_) | Event::End(_)));
+        self.events
+            .retain(|Reverse((_, _, event))| !matches!(event, Event::Begin(_) | Event::End(_) | Event::Batch(_)));
         self.spent.clear();
         self.accounts.clear();
         self.cache = Cache::default();
         self.diagnostics = Diagnostics::default();
+        self.batches = Batches::default();
         self.fired.fill(0);
         self.arrivals = 0;
         self.books_since = self.now;
@@ -144,12 +154,13 @@ impl Model {
     /// with the same run on a warm cache: one that contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
+        self.batches.cache = other.batches.cache.forever();
     }
 
-    /// Returns true if no call is running, not even a call whose client has left. In that state nothing more will be
-    /// billed.
+    /// Returns true if no batch is open and no call is running, not even a call whose client has left. In that state
+    /// nothing more will be billed.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && !self.batches.has_open()
     }
 
     /// Registers a model of the configuration under all its names.
@@ -198,6 +209,7 @@ impl Model {
             Event::OtherStarts(other) => self.other_steady(other, true, at),
             Event::OtherStops(other) => self.other_steady(other, false, at),
             Event::OtherBurst(other) => self.other_burst(other, at),
+            Event::Batch(number) => self.work_on_batch(number, at),
         }
     }
 

@@ -8,23 +8,22 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
 use super::super::model::Unread;
-use crate::domain::MAX_BODY_BYTES;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body. If there is no room to keep a body, the server still reads the rest and drops it. If the rest were not
+/// Reads a body of at most `most` bytes. If there is no room to keep a body, the server still reads the rest and drops it. If the rest were not
 /// read, the client could not read the answer.
 ///
 /// # Errors The reason why the body could not be read: it is too large, it came too slowly, it broke off, or there was
 /// no room for it.
-pub(super) async fn read<B>(body: B, within: Duration, budget: &Budget) -> Result<Held, Unread>
+pub(super) async fn read<B>(body: B, most: usize, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.is_end_stream() {
         return Ok(Held { bytes: Bytes::new(), _share: None });
     }
-    tokio::time::timeout(within, collect(body, budget)).await.unwrap_or(Err(Unread::Slow))
+    tokio::time::timeout(within, collect(body, most, budget)).await.unwrap_or(Err(Unread::Slow))
 }
 
 /// A body in memory, and its share of the budget.
@@ -35,8 +34,8 @@ pub(super) struct Held {
     _share: Option<Share>,
 }
 
-async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, budget: &Budget) -> Result<Held, Unread> {
-    let mut kept = Kept::new(budget, body.size_hint().lower());
+async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, most: usize, budget: &Budget) -> Result<Held, Unread> {
+    let mut kept = Kept::new(budget, most, body.size_hint().lower());
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         // Trailers are not part of the body.
         if let Ok(bytes) = frame.map_err(|_| Unread::Broken)?.into_data() {
@@ -49,6 +48,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, budget: &Budget) ->
 /// The part of a body that has arrived. Most bodies come in a single piece, which is not copied.
 struct Kept<'a> {
     budget: &'a Budget,
+    most: usize,
     share: Share,
     announced: usize,
     first: Bytes,
@@ -58,11 +58,11 @@ struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    fn new(budget: &'a Budget, announced: u64) -> Self {
+    fn new(budget: &'a Budget, most: usize, announced: u64) -> Self {
         let announced = usize::try_from(announced).unwrap_or(usize::MAX);
-        let failed = (announced > MAX_BODY_BYTES).then_some(Unread::TooLarge);
+        let failed = (announced > most).then_some(Unread::TooLarge);
         let (first, all) = (Bytes::new(), BytesMut::new());
-        Self { budget, share: budget.share(), announced, first, all, total: 0, failed }
+        Self { budget, most, share: budget.share(), announced, first, all, total: 0, failed }
     }
 
     fn add(&mut self, bytes: Bytes) {
@@ -70,7 +70,7 @@ impl<'a> Kept<'a> {
         if self.failed.is_some() {
             return;
         }
-        if self.total > MAX_BODY_BYTES {
+        if self.total > self.most {
             return self.give_up(Unread::TooLarge);
         }
         if !self.budget.has_room() {
@@ -117,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pieces_of_a_body_are_joined() {
-        let held = read(Pieces::new(&[3, 0, 4, 5]), LONG, &Budget::new(100)).await.expect("the body is read");
+        let held = read(Pieces::new(&[3, 0, 4, 5]), MOST, LONG, &Budget::new(100)).await.expect("the body is read");
 
         assert_eq!(&*held.bytes, b"xxxxxxxxxxxx");
     }
@@ -128,9 +128,10 @@ mod tests {
         let mut other = budget.share();
         other.take(6);
 
-        let refused = read(Pieces::new(&[5, 1, 50]), LONG, &budget).await.expect_err("there is room for two bytes");
+        let refused =
+            read(Pieces::new(&[5, 1, 50]), MOST, LONG, &budget).await.expect_err("there is room for two bytes");
         drop(other);
-        let held = read(Pieces::new(&[5, 1]), LONG, &budget).await.expect("there is room again");
+        let held = read(Pieces::new(&[5, 1]), MOST, LONG, &budget).await.expect("there is room again");
 
         assert_eq!((refused, held.bytes.len()), (Unread::NoRoom, 6));
     }
@@ -140,7 +141,7 @@ mod tests {
         let budget = Budget::new(33 << 20);
         let pieces: Vec<usize> = vec![1 << 20; 33];
 
-        let refused = read(Pieces::new(&pieces), LONG, &budget).await.expect_err("the body has 33 MB");
+        let refused = read(Pieces::new(&pieces), MOST, LONG, &budget).await.expect_err("the body has 33 MB");
 
         assert_eq!(refused, Unread::TooLarge);
         assert!(budget.has_room());
@@ -151,11 +152,12 @@ mod tests {
         let mut pieces = Pieces::new(&[3]);
         pieces.is_endless = true;
 
-        let refused = read(pieces, LONG, &Budget::new(100)).await.expect_err("the body never ends");
+        let refused = read(pieces, MOST, LONG, &Budget::new(100)).await.expect_err("the body never ends");
 
         assert_eq!(refused, Unread::Slow);
     }
 
+    const MOST: usize = 32 << 20;
     const LONG: Duration = Duration::from_secs(60);
 
     /// A body that comes in pieces of these lengths.

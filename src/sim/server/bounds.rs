@@ -32,7 +32,7 @@ impl Default for Bounds {
             body: Duration::from_secs(60),
             connections: 10_240,
             head_bytes: 32 << 10,
-            body_bytes: 256 << 20,
+            body_bytes: 512 << 20,
             answer_bytes: 512 << 20,
         }
     }

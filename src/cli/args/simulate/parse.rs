@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::args::parsers;
 use crate::clock::Instant;
 use crate::domain::{ModelClass, RateLimits};
-use crate::sim::config::{Acceleration, Burst, Bursts, Endings, Keys, Latency, OtherManner, OutputLengths};
+use crate::sim::config::{Acceleration, BatchTime, Burst, Bursts, Endings, Keys, Latency, OtherManner, OutputLengths};
 
 /// Another client, as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +178,18 @@ pub(super) fn latency(text: &str) -> Result<Latency, String> {
     Ok(Latency { first_token, jitter: 0.0, tokens_per_second, error: first_token.min(Duration::from_millis(60)) })
 }
 
+/// Parses `TIME`, `TIME..TIME` or `stuck`.
+pub(super) fn batch_time(text: &str) -> Result<BatchTime, String> {
+    const WANTED: &str = "give a time such as 5s, a range such as 1m..10m, or stuck";
+    if text == "stuck" {
+        return Ok(BatchTime::Stuck);
+    }
+    let time = |text: &str| parsers::duration(text.trim()).map_err(|_| WANTED.to_owned());
+    let Some((least, most)) = text.split_once("..") else { return time(text).map(BatchTime::Fixed) };
+    let (least, most) = (time(least)?, time(most)?);
+    if least > most { Err(WANTED.to_owned()) } else { Ok(BatchTime::Between(least, most)) }
+}
+
 /// Parses a number of tokens, or `NAME=NUMBER` pairs separated by commas.
 pub(super) fn lengths(text: &str) -> Result<OutputLengths, String> {
     if !text.contains('=') {
@@ -304,6 +316,16 @@ mod tests {
         for wrong in ["", "at 60s", "60: 0.5", "at 60s: half", "at 60s: tpm=5", "at 60s a b: 1", "at 60s: 0"] {
             assert!(change(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_time_of_batches_is_a_time_a_range_or_stuck() {
+        let [five, ten] = [5, 10].map(Duration::from_secs);
+
+        assert_eq!(batch_time("5s"), Ok(BatchTime::Fixed(five)));
+        assert_eq!(batch_time("5s..10s"), Ok(BatchTime::Between(five, ten)));
+        assert_eq!(batch_time("stuck"), Ok(BatchTime::Stuck));
+        assert!(["", "soon", "5", "10s..5s", "5s..", "..5s"].iter().all(|wrong| batch_time(wrong).is_err()));
     }
 
     #[test]

@@ -1,0 +1,259 @@
+//! The state of one batch.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::Instant;
+use crate::domain::{Money, Usage};
+
+use super::super::cache::Split;
+use super::super::errors::ApiError;
+
+/// How long results are kept, counted from the creation of the batch. Source: API documentation, "Batch processing"
+/// (2026-09-20).
+const KEPT: Duration = Duration::from_secs(29 * 24 * 3600);
+
+/// A batch.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    /// Its id.
+    pub id: String,
+    /// The organization that created it.
+    pub organization: u64,
+    /// The API version of the request that created it.
+    pub version: &'static str,
+    /// The requests.
+    pub rows: Rows,
+    /// The order in which the requests are processed, and the order of their results.
+    pub order: Box<[u32]>,
+    /// How many requests had their turn, in this order.
+    pub done: usize,
+    /// Whether a request was left out when it had its turn. Such requests expire.
+    pub has_left_out: bool,
+    /// How long its requests are processed; `None` if they never are.
+    pub time: Option<Duration>,
+    /// When it was created.
+    pub created: Instant,
+    /// When it expires.
+    pub expires: Instant,
+    /// When it was canceled, and when it ends because of that.
+    pub canceled: Option<(Instant, Instant)>,
+    /// When it ended, and how its requests ended.
+    pub ended: Option<(Instant, Counts)>,
+    /// Whether its results were downloaded.
+    pub is_read: bool,
+    /// When its results were removed to make room.
+    pub cleared: Option<Instant>,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
+    /// The first of the serial numbers from which ids in its results are made.
+    pub serial: u64,
+}
+
+/// The number of serial numbers that each request of a batch has.
+pub(super) const SERIALS: u64 = 8;
+
+impl Batch {
+    /// Returns the number of requests.
+    pub(super) fn len(&self) -> usize {
+        self.rows.rows.len()
+    }
+
+    /// Returns how many requests wait for processing.
+    pub(super) fn waiting(&self) -> u64 {
+        if self.ended.is_some() { 0 } else { (self.len() - self.done) as u64 }
+    }
+
+    /// Returns when the request at `place` of the order is processed.
+    pub(super) fn moment(&self, place: usize) -> Instant {
+        let Some(time) = self.time else { return Instant::NEVER };
+        let nanos = time.as_nanos() * (place as u128 + 1) / self.len().max(1) as u128;
+        self.created + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Returns how many requests have had their turn at `now`.
+    pub(super) fn due(&self, now: Instant) -> usize {
+        let (mut from, mut to) = (self.done, self.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            if self.moment(middle) <= now { from = middle + 1 } else { to = middle }
+        }
+        from
+    }
+
+    /// Returns since when the results are gone.
+    pub(super) fn archived(&self, now: Instant) -> Option<Instant> {
+        let old = self.created + KEPT;
+        self.cleared.or_else(|| (self.ended.is_some() && now >= old).then_some(old))
+    }
+
+    /// Returns the batch as the API shows it. `wall` converts instants to the time of day.
+    pub(super) fn describe(&self, origin: &str, now: Instant, wall: impl Fn(Instant) -> jiff::Timestamp) -> Value {
+        let time = |at: Instant| format!("{:.6}", wall(at));
+        let (archived, ended) = (self.archived(now), self.ended.map(|(at, _)| at));
+        let has_results = ended.is_some() && archived.is_none();
+        let counts =
+            self.ended.map_or(Counts { processing: self.len() as u64, ..Counts::default() }, |(_, counts)| counts);
+        json!({
+            "id": self.id,
+            "type": "message_batch",
+            "processing_status": match (self.ended, self.canceled) {
+                (Some(_), _) => "ended",
+                (None, Some(_)) => "canceling",
+                (None, None) => "in_progress",
+            },
+            "request_counts": {
+                "processing": counts.processing,
+                "succeeded": counts.succeeded,
+                "errored": counts.errored,
+                "canceled": counts.canceled,
+                "expired": counts.expired,
+            },
+            "created_at": time(self.created),
+            "expires_at": time(self.expires),
+            "ended_at": ended.map(time),
+            "cancel_initiated_at": self.canceled.map(|(at, _)| time(at)),
+            "archived_at": archived.map(time),
+            "results_url": has_results.then(|| format!("{origin}{}/{}/results", super::PATH, self.id)),
+        })
+    }
+}
+
+/// How many requests of a batch have which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub processing: u64,
+    pub succeeded: u64,
+    pub errored: u64,
+    pub canceled: u64,
+    pub expired: u64,
+}
+
+/// The requests of a batch. Their ids and bodies are kept in one piece of memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    bytes: Vec<u8>,
+    /// The requests, in the order of the body.
+    pub rows: Vec<Row>,
+}
+
+/// A request of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    at: u32,
+    params_bytes: u32,
+    id_bytes: u8,
+    /// What becomes of its result line.
+    pub line: Line,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What becomes of the result line of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It is written.
+    Once,
+    /// It is missing.
+    Missing,
+    /// It is written a second time, as the rule with this number says.
+    Again(u16),
+}
+
+/// How a request ended.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// It has not ended.
+    Waiting,
+    /// The model answered.
+    Succeeded(Box<Success>),
+    /// It was refused, or the API failed.
+    Errored(Box<ApiError>),
+    /// It was canceled before it was processed.
+    Canceled,
+    /// It expired before it was processed.
+    Expired,
+}
+
+/// An answered request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Success {
+    /// The model.
+    pub model: usize,
+    /// The tokens of the prompt.
+    pub split: Split,
+    /// The usage that the answer reports.
+    pub usage: Usage,
+    /// What was charged.
+    pub billed: Money,
+}
+
+impl Rows {
+    /// Returns no requests, with room for this many bytes and requests.
+    pub(super) fn with_room(bytes: usize, rows: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
+    }
+
+    /// Adds a request. Its id must be valid, so it has at most 64 bytes.
+    pub(super) fn add(&mut self, custom_id: &str, params: &str) {
+        let [at, params_bytes] =
+            [self.bytes.len(), params.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        let id_bytes = u8::try_from(custom_id.len()).unwrap_or(u8::MAX);
+        self.bytes.extend_from_slice(custom_id.as_bytes());
+        self.bytes.extend_from_slice(params.as_bytes());
+        self.rows.push(Row { at, params_bytes, id_bytes, line: Line::Once, end: End::Waiting });
+    }
+
+    /// Returns the bytes of memory that they use.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity() + self.rows.capacity() * size_of::<Row>()
+    }
+
+    /// Returns the id of a request.
+    pub(super) fn custom_id(&self, row: usize) -> &str {
+        let (from, to) = self.id_span(row);
+        std::str::from_utf8(&self.bytes[from..to]).unwrap_or_default()
+    }
+
+    /// Returns the body of a request; empty if the bodies were removed.
+    pub(super) fn params(&self, row: usize) -> &[u8] {
+        let from = self.id_span(row).1;
+        &self.bytes[from..from + self.rows[row].params_bytes as usize]
+    }
+
+    fn id_span(&self, row: usize) -> (usize, usize) {
+        let row = &self.rows[row];
+        (row.at as usize, row.at as usize + usize::from(row.id_bytes))
+    }
+
+    /// Removes the bodies and keeps the ids.
+    pub(super) fn drop_params(&mut self) {
+        let mut ids = Vec::with_capacity(self.rows.len() * 32);
+        for row in 0..self.rows.len() {
+            let at = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            ids.extend_from_slice(self.custom_id(row).as_bytes());
+            (self.rows[row].at, self.rows[row].params_bytes) = (at, 0);
+        }
+        ids.shrink_to_fit();
+        self.bytes = ids;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stay_when_the_bodies_are_removed() {
+        let mut rows = Rows::with_room(0, 0);
+        rows.add("a", r#"{"model":"m"}"#);
+        rows.add("bb", "{}");
+        assert_eq!((rows.custom_id(0), rows.params(1)), ("a", &b"{}"[..]));
+
+        rows.drop_params();
+
+        assert_eq!((rows.custom_id(0), rows.custom_id(1)), ("a", "bb"));
+        assert_eq!((rows.params(0), rows.params(1)), (&b""[..], &b""[..]));
+    }
+}

@@ -1,0 +1,36 @@
+//! Message batches: many requests in one call, which are processed later at half the price.
+//!
+//! `calls` and `listing` serve the endpoints, and `injected` applies faults to them. `create` reads the body that creates
+//! a batch. `ends` moves a batch on as time passes, `work` processes a request, and `results` writes the results. `batch`
+//! is the state of one batch, and `store` keeps all batches. `records` shows tests what happened to each request.
+//!
+//! A batch keeps the requests as bytes, once. The answers are not kept: they are made again, with the same content, at
+//! each download of the results. Source: API documentation, "Batch processing" (2026-09-20), and API reference,
+//! "Message Batches" (Python SDK 2.14.0, 2026-11).
+//!
+//! Invariants:
+//! - The requests of a batch are processed in a random order that depends on the seed, evenly over the time of the
+//!   batch. A request is billed at the moment at which it is processed.
+//! - A batch ends once. After that, its counts and the results of its requests never change.
+
+mod batch;
+mod calls;
+mod create;
+mod ends;
+mod injected;
+mod listing;
+mod records;
+mod results;
+mod store;
+mod work;
+
+pub use records::{BatchRecord, BatchedRequest};
+pub(super) use store::Batches;
+
+/// The path of all batches.
+pub(super) const PATH: &str = "/v1/messages/batches";
+
+/// Returns whether a path belongs to the batch endpoints.
+pub(super) fn is_path(path: &str) -> bool {
+    path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

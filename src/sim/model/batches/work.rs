@@ -1,0 +1,183 @@
+//! Processes one request of a batch: checks it, answers it and charges for it.
+
+use std::borrow::Cow;
+
+use crate::clock::Instant;
+use crate::domain::Usage;
+use crate::sim::faults::{Fault, Target};
+
+use super::super::admission::scope;
+use super::super::answer::{self, Answer};
+use super::super::cache::Lookup;
+use super::super::chance::{self, RequestFacts};
+use super::super::endpoints::unknown;
+use super::super::errors::{self, ApiError};
+use super::super::fields::Fields;
+use super::super::hash::Hash;
+use super::super::state::Model;
+use super::super::validate::{self, Endpoint, Prompt};
+use super::batch::{Batch, End, Line, SERIALS, Success};
+
+/// Fields that a request in a batch can't have. Source: API documentation, "Batch processing" (2026-09-20).
+const REFUSED: [&str; 3] = ["speed", "fallbacks", "thread"];
+
+impl Model {
+    /// Processes the request number `row` of a batch at `now`.
+    pub(super) fn process(&mut self, batch: &mut Batch, row: usize, now: Instant) {
+        let params = batch.rows.params(row);
+        let fields = Fields::read(params);
+        let content = match &fields {
+            Ok(fields) => fields.content_hash(self.config.seed),
+            Err(_) => Hash::new(self.config.seed).bytes(params),
+        };
+        let fault = self.draw_batched(batch, row, fields.as_ref().ok(), content.end(), now);
+        self.books.attempt(content.end());
+        let mut line = Line::Once;
+        let end = match fault {
+            Some((_, Fault::RequestExpired)) => {
+                batch.has_left_out = true;
+                End::Waiting
+            }
+            Some((_, Fault::RequestErrored { kind, message })) => {
+                let status = errors::status_of(&kind);
+                let message = message.unwrap_or_else(|| errors::usual_message(status).to_owned());
+                End::Errored(Box::new(ApiError { kind, ..ApiError::new(status, message) }))
+            }
+            other => {
+                line = match other {
+                    Some((_, Fault::ResultMissing)) => Line::Missing,
+                    Some((rule, Fault::ResultExtra { .. })) => Line::Again(u16::try_from(rule).unwrap_or(u16::MAX)),
+                    _ => Line::Once,
+                };
+                let organization = batch.organization;
+                match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, now)) {
+                    Ok(success) => End::Succeeded(Box::new(success)),
+                    // Whatever is wrong with a request has this type. It is unconfirmed that an unknown model has it
+                    // too.
+                    Err(error) => {
+                        let kind = errors::kind_of(400).to_owned();
+                        End::Errored(Box::new(ApiError { kind, ..error }))
+                    }
+                }
+            }
+        };
+        match &end {
+            End::Succeeded(_) => self.books.batches.succeeded += 1,
+            End::Errored(_) => self.books.batches.errored += 1,
+            End::Waiting | End::Canceled | End::Expired => {}
+        }
+        let row = &mut batch.rows.rows[row];
+        (row.end, row.line) = (end, line);
+    }
+
+    fn draw_batched(
+        &mut self,
+        batch: &Batch,
+        row: usize,
+        fields: Option<&Fields<'_>>,
+        content: u64,
+        now: Instant,
+    ) -> Option<(usize, Fault)> {
+        if self.config.faults.rules.is_empty() {
+            return None;
+        }
+        let name = fields.and_then(|fields| fields.read_as::<Cow<'_, str>>("model", "").ok().flatten());
+        let facts = RequestFacts {
+            target: Target::Batched,
+            age: now.since(batch.created),
+            content,
+            body: batch.rows.params(row),
+            is_marked: false,
+            model: name.as_deref().unwrap_or_default(),
+            arrival: batch.serial + row as u64,
+            attempts: self.books.attempts(content),
+            now,
+        };
+        let rule = chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)?;
+        self.count_fault(rule);
+        Some((rule, self.config.faults.rules[rule].fault.clone()))
+    }
+
+    /// Answers a request and charges for it.
+    fn succeed(
+        &mut self,
+        fields: Fields<'_>,
+        version: &str,
+        content: Hash,
+        organization: u64,
+        now: Instant,
+    ) -> Result<Success, ApiError> {
+        let name = check(&fields)?;
+        let model = self.find_model(&name).ok_or_else(|| unknown(&name))?;
+        let (prompt, answer) = self.answer_batched(fields, model, version, content)?;
+        let lookup = self.look_up_batched(&prompt, model, organization, now);
+        let split = lookup.split;
+        let usage = Usage {
+            input_tokens: split.uncached,
+            cache_write_5m_tokens: split.write_5m,
+            cache_write_1h_tokens: split.write_1h,
+            cache_read_tokens: split.read,
+            output_tokens: answer.output_tokens,
+            web_searches: answer.searches,
+        };
+        // As with messages, a refusal before any output is free.
+        let is_free = answer.stop_reason == "refusal" && answer.output_tokens == 0;
+        let mut billed = crate::domain::Money::ZERO;
+        if !is_free {
+            billed = self.batch_price(model, usage);
+            self.spend(organization, billed);
+            self.books.bill(content.end(), prompt.user_id.as_deref(), usage, billed);
+        }
+        Ok(Success { model, split, usage, billed })
+    }
+
+    /// Returns a valid request and its answer.
+    pub(super) fn answer_batched<'a>(
+        &self,
+        fields: Fields<'a>,
+        model: usize,
+        version: &str,
+        content: Hash,
+    ) -> Result<(Prompt<'a>, Answer), ApiError> {
+        let of = &self.config.models[model];
+        let prompt = validate::read(fields, of, version, Endpoint::Messages, self.config.token_skew)?;
+        if prompt.max_tokens == 0 {
+            return Err(ApiError::invalid("max_tokens: Input should be greater than or equal to 1"));
+        }
+        let answer = answer::to(&prompt, of, &self.config, content);
+        Ok((prompt, answer))
+    }
+
+    /// Returns what a prompt reads from the cache of the batches and writes to it. What it writes can be read as soon as
+    /// its answer has begun.
+    fn look_up_batched(&mut self, prompt: &Prompt<'_>, model: usize, organization: u64, now: Instant) -> Lookup {
+        if prompt.parts.is_empty() {
+            return Lookup::uncached(prompt.tokens);
+        }
+        let scope = scope(prompt, model, organization);
+        self.batches.write_fresh(now);
+        let cache = &mut self.batches.cache;
+        let lookup = cache.look_up(&prompt.parts, scope, self.config.models[model].cache_min_tokens, now);
+        cache.renew(&lookup, now);
+        self.batches.fresh.push_back((now + self.config.latency.first_token, lookup.writes.clone()));
+        self.books.cache_writes += lookup.writes.len() as u64;
+        self.books.cache_reads += u64::from(lookup.split.read > 0);
+        lookup
+    }
+}
+
+/// Refuses what only batches refuse. Returns the model's name.
+fn check<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
+    if let Some(refused) = REFUSED.iter().find(|name| fields.get(name).is_some()) {
+        return Err(ApiError::invalid(format!("{refused}: Extra inputs are not permitted in message batches")));
+    }
+    if fields.read_as::<bool>("stream", "a valid boolean")?.unwrap_or(false) {
+        return Err(ApiError::invalid("stream: Streaming is not supported in message batches"));
+    }
+    validate::model_name(fields, Endpoint::Messages)
+}
+
+/// Returns the serial number of a request in a batch.
+pub(super) fn serial(batch: &Batch, row: usize) -> u64 {
+    batch.serial + row as u64 * SERIALS
+}
