@@ -15,7 +15,7 @@ use claude_batch::cli::config::address::BaseUrlSource;
 use claude_batch::cli::config::credential::{Credential, KeySource, credential};
 use claude_batch::cli::config::world::World;
 use claude_batch::cli::config::{Config, InputArg, OutputArg, folder, inputs};
-use claude_batch::domain::{ErrorClass, Money, PromptCache, RateLimits, Tier};
+use claude_batch::domain::{ErrorClass, LaneChoice, Money, PromptCache, RateLimits, Tier};
 use claude_batch::journal::Owners;
 use claude_batch::report::{ProgressKind, Verbosity};
 use secrecy::ExposeSecret;
@@ -78,6 +78,8 @@ fn a_file_sets_everything_it_names() {
     assert_eq!((config.grace, config.max_cost), (Some(Duration::from_secs(10)), Some(Money::from_dollars(40.0))));
     assert_eq!((config.max_requests, config.max_time), (Some(10_000), Some(Duration::from_secs(28_800))));
     assert_eq!(config.prompt_cache, PromptCache::Hour);
+    assert_eq!((config.lane, config.batch_rows.get(), config.detach), (LaneChoice::Batch, 5_000, true));
+    assert_eq!(config.deadline.map(|at| at.as_second()), Some(6 * 3_600), "the world of this test begins in 1970");
     assert_eq!(config.prices.map(|file| file.text).as_deref(), Some("p"));
     assert_eq!((config.simulate, config.simulate_faults, config.ca_pem), (false, None, Some(b"PEM".to_vec())));
     assert_eq!((config.no_proxy, config.ca_file), (true, Some(place.user_folder().join("ca.pem"))));
@@ -367,6 +369,9 @@ fn messages_about_typing_mistakes_say_what_to_type() {
         (vec!["run", "--tier", "5"], "[possible values: auto, none, 1, 2, 3, 4, start, build, scale]"),
         (vec!["run", "--tpm", "5"], "use --itpm and --otpm"),
         (vec!["run", "--prompt-cache", "2h"], "[possible values: auto, off, 5m, 1h]"),
+        (vec!["run", "--lane", "fast"], "[possible values: online, batch, auto]"),
+        (vec!["run", "--batch-rows", "100001"], "from 1 to 100000"),
+        (vec!["run", "--deadline", "soon"], "'mon 9:00'"),
         (vec!["run", "--teir", "2"], "--tier"),
         (vec!["run", "--timeout", "90"], "add a unit, as in 90s"),
         (vec!["run", "--rpm", "-5"], "from 1"),
@@ -396,6 +401,33 @@ fn short_flags_and_aliases_mean_the_long_ones() {
     assert_eq!((config.source.limit, config.output, config.tier), (Some(3), Some(OutputArg::Stdout), Tier::Scale));
     assert_eq!((config.max_cost, config.verbosity), (Some(Money::from_dollars(2.0)), Verbosity::Verbose));
     assert_eq!(Place::new().run(&["a.jsonl", "-q"]).expect("it is good").verbosity, Verbosity::Quiet);
+}
+
+#[test]
+fn answers_of_batches_need_a_file() {
+    let place = Place::new();
+
+    for args in [&["--lane", "batch"][..], &["a.jsonl", "-o", "-", "--lane", "auto"]] {
+        let message = place.error(args);
+        assert!(message.starts_with("--lane ") && message.ends_with("name the results file with -o"), "{message}");
+    }
+    assert!(place.run(&["--lane", "batch", "-o", "answers.csv"]).is_ok());
+    assert!(place.run(&["a.jsonl", "--lane", "batch"]).is_ok(), "the file is beside the input");
+}
+
+#[test]
+fn the_flags_of_a_lane_are_checked_together() {
+    let place = Place::new();
+
+    assert!(place.error(&["a.jsonl", "--detach"]).starts_with("--detach: with --lane online there are no batches"));
+    assert!(place.run(&["a.jsonl", "--detach", "--lane", "auto"]).expect("it has batches").detach);
+    assert!(place.run(&["a.jsonl", "--deadline", "6h"]).expect("a deadline needs no batches").deadline.is_some());
+    let past = place.error(&["a.jsonl", "--deadline", "1969-12-31T23:00Z"]);
+    assert!(past.contains("is in the past, because it is 1970-01-01 00:00:00 now"), "{past}");
+    place.user_file("deadline = 1970-01-02T00:00:00Z\n");
+    assert_eq!(place.run(&["a.jsonl"]).expect("TOML has dates").deadline.map(|at| at.as_second()), Some(86_400));
+    place.user_file("detach = true\n");
+    assert!(!place.run(&["a.jsonl"]).expect("only runs with batches can be left").detach);
 }
 
 #[test]

@@ -24,8 +24,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 pub use self::deadline::Deadline;
 use self::groups::{
-    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs, ReadArgs,
-    RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs,
+    ReadArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 use self::layered::{Layered, layered};
 
@@ -177,6 +177,8 @@ pub struct ResumeArgs {
     #[command(flatten)]
     speed: SpeedArgs,
     #[command(flatten)]
+    lanes: LaneArgs,
+    #[command(flatten)]
     faults: FaultArgs,
     #[command(flatten)]
     money: MoneyArgs,
@@ -204,6 +206,7 @@ impl ResumeArgs {
         let Self {
             wire,
             speed,
+            lanes,
             faults,
             money,
             reuse,
@@ -219,6 +222,7 @@ impl ResumeArgs {
         Settings {
             wire,
             speed,
+            lanes,
             faults,
             money,
             reuse,
@@ -303,10 +307,6 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", help_heading = "Plan", allow_negative_numbers = true,
         value_parser = parsers::positive_u32)]
     pub count_tokens: Option<u32>,
-    /// When the run has to be done: 6h, 18:00, 'mon 9:00', 2026-12-01 or 2026-12-01T09:00Z
-    #[arg(long, value_name = "TIME", help_heading = "Plan", allow_hyphen_values = true,
-        value_parser = deadline::deadline)]
-    pub deadline: Option<Deadline>,
     /// Print the plan as one JSON object
     #[arg(long, help_heading = "Plan")]
     pub json: bool,
@@ -420,6 +420,9 @@ pub struct Settings {
     /// How fast requests are sent.
     #[command(flatten)]
     pub speed: SpeedArgs,
+    /// Whether requests are sent in batches.
+    #[command(flatten)]
+    pub lanes: LaneArgs,
     /// What happens on faults.
     #[command(flatten)]
     pub faults: FaultArgs,
@@ -457,7 +460,7 @@ pub struct Settings {
 
 layered! {
     Settings {
-        source, request, wire, output, form, speed, faults, money, reuse, prices, rows, simulation, connection, display, storage,
+        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, rows, simulation, connection, display, storage,
         place, key,
     }
 }

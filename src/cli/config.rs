@@ -14,6 +14,7 @@ mod file_layer;
 pub mod folder;
 mod inputs;
 mod key_command;
+mod lanes;
 mod layers;
 pub(super) mod opened;
 mod place;
@@ -24,15 +25,18 @@ mod texts;
 mod typed;
 pub mod world;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
 
 use self::address::BaseUrl;
 use self::credential::KeySource;
 use self::inputs::output_of;
+use self::lanes::Lanes;
 use self::layers::Layers;
 use self::system::system_of;
 use self::texts::{about, named_file, text_of};
@@ -43,7 +47,7 @@ use super::args::values::{
     Concurrency, Field, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
 };
 use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
-use crate::domain::{Money, Params, PromptCache, RateLimits, Tier};
+use crate::domain::{LaneChoice, Money, Params, PromptCache, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
@@ -116,6 +120,14 @@ pub struct Config {
     pub concurrency: Concurrency,
     /// Whether HTTP/2 is used.
     pub http2: bool,
+    /// The lanes that the run may use.
+    pub lane: LaneChoice,
+    /// When the run has to be done.
+    pub deadline: Option<Timestamp>,
+    /// How many rows a batch has at most, from 1 to 100,000.
+    pub batch_rows: NonZeroU32,
+    /// Whether the run ends when its batches are submitted.
+    pub detach: bool,
     /// How often a request is retried at most.
     pub max_retries: u32,
     /// The longest wait for a limit, an overload or a dead endpoint.
@@ -212,6 +224,7 @@ impl Config {
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
+        lanes::check_output(config.lane, config.output.as_ref())?;
         match &config.inputs[..] {
             _ if config.output.is_some() => {}
             [InputArg::Texts(texts)] if texts.root().file_name().is_none() => {
@@ -320,8 +333,22 @@ impl Config {
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
         warnings.extend(warning);
         let Settings {
-            source, request, wire, output, form, speed, faults, money, reuse, prices, rows, simulation, ..
+            source,
+            request,
+            wire,
+            output,
+            form,
+            speed,
+            lanes,
+            faults,
+            money,
+            reuse,
+            prices,
+            rows,
+            simulation,
+            ..
         } = merged;
+        let Lanes { lane, deadline, batch_rows, detach } = Lanes::of(&lanes, &named.lanes, world)?;
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
@@ -340,6 +367,10 @@ impl Config {
             headroom: speed.headroom.unwrap_or_default(),
             concurrency: speed.concurrency.unwrap_or_default(),
             http2: speed.http2.unwrap_or(false),
+            lane,
+            deadline,
+            batch_rows,
+            detach,
             max_retries: faults.max_retries.unwrap_or(MAX_RETRIES),
             retry_for: faults.retry_for.unwrap_or(RETRY_FOR),
             timeout: faults.timeout.unwrap_or(TIMEOUT),

@@ -42,7 +42,7 @@ pub use halt::HaltReason;
 pub use interval::Interval;
 pub use job::{Job, JobId, Origin, Planned};
 pub use key::{Identity, JobKey};
-pub use lane::Lane;
+pub use lane::{Lane, LaneChoice};
 pub use limit_use::LimitUse;
 pub use limits::{LearnedPool, LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use message::{Message, Quality};

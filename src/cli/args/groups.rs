@@ -3,18 +3,20 @@
 //! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower layer turned
 //! on.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueHint};
 
+use super::deadline::{self, Deadline};
 use super::layered::{Layered, layered};
 use super::parsers::{self, RefusedKey};
 use super::values::{
     self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Order, OutputFormat, Param, Refused,
     StreamMode, Text,
 };
-use crate::domain::{Money, PromptCache, Tier};
+use crate::domain::{LaneChoice, Money, PromptCache, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
 
@@ -161,6 +163,25 @@ pub struct SpeedArgs {
     pub http2: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = parsers::refuse_tpm)]
     tpm: Option<Refused>,
+}
+
+/// Whether requests are sent in batches.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Lanes")]
+pub struct LaneArgs {
+    /// Send requests online, in batches (half price, up to 24 hours), or as the deadline allows [default: online]
+    #[arg(long, ignore_case = true, value_parser = values::one_of(&values::LANES))]
+    pub lane: Option<LaneChoice>,
+    /// When the run has to be done: 6h, 18:00, 'mon 9:00', 2026-12-01 or 2026-12-01T09:00Z
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = deadline::deadline)]
+    pub deadline: Option<Deadline>,
+    /// Most rows in one batch [default: 10000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::batch_rows)]
+    pub batch_rows: Option<NonZeroU32>,
+    /// Submit the batches and leave; the same command collects them later
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = parsers::switch)]
+    pub detach: Option<bool>,
 }
 
 /// What happens on faults.
@@ -357,6 +378,7 @@ layered! {
     OutputArgs { output, errors }
     FormArgs { output_format, fields, order, raw_cells, null }
     SpeedArgs { tier, rpm, itpm, otpm, headroom, concurrency, http2, tpm }
+    LaneArgs { lane, deadline, batch_rows, detach }
     FaultArgs { max_retries, retry_for, timeout, idle_timeout, no_retry_ambiguous, halt, grace }
     MoneyArgs { max_cost, max_requests, max_time, prompt_cache, dry_run, yes }
     ReuseArgs { dedupe, reuse, reuse_any_origin }

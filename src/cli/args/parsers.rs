@@ -2,7 +2,7 @@
 //!
 //! A value that a parser accepts needs no further check.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
@@ -45,6 +45,14 @@ pub(crate) fn rate(text: &str) -> Result<u32, String> {
 pub(crate) fn positive_u32(text: &str) -> Result<u32, String> {
     let number = whole(text).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
     number.ok_or_else(|| format!("give a whole number from 1 to {}", u32::MAX))
+}
+
+/// Parses the size of a batch: a number from 1 to 100,000, the largest batch that the API accepts.
+///
+/// Source: API documentation, "Batch processing" (2026-09-20).
+pub(crate) fn batch_rows(text: &str) -> Result<NonZeroU32, String> {
+    let number = whole(text).filter(|number| *number <= 100_000).and_then(|number| u32::try_from(number).ok());
+    number.and_then(NonZeroU32::new).ok_or_else(|| "give a number from 1 to 100000".to_owned())
 }
 
 /// Parses a whole number above zero.
@@ -301,6 +309,14 @@ mod tests {
         assert_eq!(concurrency("64"), Ok(Concurrency::Fixed(NonZeroUsize::new(64).expect("not zero"))));
         assert!(["91", "-1", "nan"].iter().all(|wrong| headroom(wrong).is_err()));
         assert!(["0", "-1", "10001", "many"].iter().all(|wrong| concurrency(wrong).is_err()));
+    }
+
+    #[test]
+    fn a_batch_has_from_1_to_100_000_rows() {
+        let rows = |text| batch_rows(text).ok().map(NonZeroU32::get);
+
+        assert_eq!(["1", "10_000", "100000"].map(rows), [Some(1), Some(10_000), Some(100_000)]);
+        assert_eq!(["0", "100001", "-1", "1k", "", "many"].map(rows), [None; 6]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use crate::domain::{ErrorClass, PromptCache, Tier};
+use crate::domain::{ErrorClass, LaneChoice, PromptCache, Tier};
 use crate::export::RowKind;
 use crate::report::ProgressKind;
 
@@ -115,6 +115,9 @@ pub(crate) const ORDERS: [(&str, Order); Order::ALL.len()] = named!(Order);
 
 /// Names of tiers.
 pub(crate) const TIERS: [(&str, Tier); Tier::ALL.len()] = named!(Tier);
+
+/// Names of the choices of lanes.
+pub(crate) const LANES: [(&str, LaneChoice); LaneChoice::ALL.len()] = named!(LaneChoice);
 
 /// Names of failure classes.
 pub(crate) const CLASSES: [(&str, ErrorClass); ErrorClass::ALL.len()] = named!(ErrorClass);

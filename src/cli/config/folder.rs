@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 20] = [
+pub const FREE: [&str; 21] = [
     "format",
     "id",
     "sheet",
@@ -33,13 +33,15 @@ pub const FREE: [&str; 20] = [
     // `prompt-cache` changes no answer. It can change the cost, but less than the model or the system prompt can.
     "prompt-cache",
     "dedupe",
+    // Like `concurrency`, it can make a run slower, but not more expensive.
+    "batch-rows",
 ];
 
 /// Settings that the file can lower. If the user did not set them, the file can set them.
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 42] = [
+pub const REFUSED: [&str; 45] = [
     "limit",
     "skip",
     "strict",
@@ -54,6 +56,11 @@ pub const REFUSED: [&str; 42] = [
     "errors",
     "raw-cells",
     "http2",
+    // The lane changes what rows cost, and the API stores the rows of a batch for 29 days. A near deadline sends rows
+    // online, which doubles their price. A run that detaches ends without answers.
+    "lane",
+    "deadline",
+    "detach",
     "max-retries",
     "retry-for",
     "timeout",

@@ -4,7 +4,8 @@
 //! table contains settings that shape requests or decide how fast they are sent. It contains no setting that could
 //! redirect requests, authorize something, run a program or spend money, because the folder may come from another
 //! person. Any other setting in a manifest is an error, and the message names it. Such a setting is not ignored,
-//! because somebody must have put it there.
+//! because somebody must have put it there. A lane with batches can only make rows cheaper; a run says at its start that
+//! the API stores them.
 
 use std::path::Path;
 
@@ -45,7 +46,7 @@ const BETA: Recorded = Recorded {
     kind: "a list of texts",
 };
 
-const TABLE: [Recorded; 9] = [
+const TABLE: [Recorded; 11] = [
     Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
     API_VERSION,
     BETA,
@@ -64,6 +65,19 @@ const TABLE: [Recorded; 9] = [
         of: |config| (config.prompt_cache != PromptCache::Auto).then(|| config.prompt_cache.name().into()),
         texts: text,
         kind: TEXT,
+    },
+    // A deadline and `detach` are about one run, so they are not recorded.
+    Recorded {
+        name: "lane",
+        of: |config| config.lane.uses_batches().then(|| config.lane.name().into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "batch-rows",
+        of: |config| config.lane.uses_batches().then(|| config.batch_rows.get().into()),
+        texts: number,
+        kind: NUMBER,
     },
 ];
 
@@ -272,9 +286,12 @@ fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use serde_json::json;
 
     use super::*;
+    use crate::domain::LaneChoice;
 
     fn take(name: &str, value: Value) -> Result<Settings, String> {
         taken_back(&Map::from_iter([(name.to_owned(), value)]), "o.run/manifest.json")
@@ -323,7 +340,7 @@ mod tests {
     #[test]
     fn recorded_settings_are_read_back() {
         let settings = json!({"tier": "2", "api-version": "2023-06-01", "beta": ["a", "b"], "simulate": true, "rpm": 5,
-            "itpm": 4_294_967_295_u64, "otpm": 7, "prompt-cache": "1h"});
+            "itpm": 4_294_967_295_u64, "otpm": 7, "prompt-cache": "1h", "lane": "auto", "batch-rows": 500});
         let Value::Object(settings) = settings else { panic!("it is an object") };
 
         let taken = taken_back(&settings, "m").expect("a run records these");
@@ -332,6 +349,10 @@ mod tests {
         assert_eq!((taken.speed.rpm, taken.speed.itpm, taken.speed.otpm), (Some(5), Some(u32::MAX), Some(7)));
         assert_eq!((taken.simulation.simulate, taken.speed.tier.is_some()), (Some(true), true));
         assert_eq!(taken.money.prompt_cache, Some(PromptCache::Hour));
+        assert_eq!(
+            (taken.lanes.lane, taken.lanes.batch_rows.map(NonZeroU32::get)),
+            (Some(LaneChoice::Auto), Some(500))
+        );
     }
 
     #[test]
@@ -351,6 +372,8 @@ mod tests {
                 vec![json!("a"), json!([1]), json!([["a"]]), json!(["a\n"]), json!(vec!["a"; 101]), json!([long])],
             ),
             ("prompt-cache", vec![json!(true), json!("2h"), json!(""), json!(["5m"])]),
+            ("lane", vec![json!("half"), json!(""), json!(true), json!(["batch"])]),
+            ("batch-rows", vec![json!(0), json!(100_001), json!("5"), json!(1.5)]),
             ("simulate", vec![json!("true"), json!(1), json!([true]), json!(null)]),
             (
                 "rpm",

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use jiff::ZonedDateTime;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -40,6 +41,9 @@ pub struct World {
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
+    /// When the program was called. A deadline such as `6h` counts from this moment, also if the settings are read
+    /// again.
+    pub now: ZonedDateTime,
 }
 
 impl World {
@@ -52,6 +56,7 @@ impl World {
             working_folder: PathBuf::new(),
             stdin_is_terminal: io::stdin().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
+            now: ZonedDateTime::now(),
         }
     }
 

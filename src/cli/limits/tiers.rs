@@ -103,6 +103,11 @@ fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String>
     for table in &chosen.tables {
         lines.extend(wrap(&format!("tier {} ({}; {})", table.tier.name(), table.date, table.source), columns));
         lines.push(format!("  spend limit ${} a month", count(table.monthly_cap_usd.into())));
+        lines.push(format!(
+            "  batches: {} requests per minute, {} rows in the queue",
+            count(table.batch_rpm.into()),
+            count(table.batch_queue.into())
+        ));
         let class = chosen.only.as_ref().map(|only| &only.class);
         lines.extend(rows(table, class).map(|(row, limits)| limits_row(row, limits)));
         if let Some(only) = chosen.only.as_ref().filter(|only| table.row(&only.class).is_none()) {
@@ -172,7 +177,7 @@ mod tests {
 
         let wide: Vec<_> = all.lines().filter(|line| width(line) > 80).collect();
         assert!(wide.is_empty(), "{wide:#?}");
-        assert!(all.contains("haiku-4.5 "), "{all}");
+        assert!(all.contains("haiku-4.5 ") && all.contains("batches: 50 requests per minute, 100,000 rows"), "{all}");
     }
 
     #[test]

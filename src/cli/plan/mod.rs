@@ -22,7 +22,7 @@ pub(super) use self::document::document;
 pub(super) use self::history::{Learned, learn};
 pub(super) use self::phrases::rows_within;
 pub(super) use self::words::{cost_words, time_words, words};
-use super::args::{Deadline, PlanArgs, RunArgs};
+use super::args::{PlanArgs, RunArgs};
 use crate::catalog::Catalog;
 use crate::domain::{Money, PromptCache, Tier};
 use crate::forecast::{Alternative, Forecast};
@@ -35,8 +35,6 @@ pub(super) struct Asked {
     pub(super) history: Vec<PathBuf>,
     /// How many rows the API counts.
     pub(super) count_tokens: usize,
-    /// When the run has to be done.
-    pub(super) deadline: Option<Deadline>,
     /// Whether the plan is printed as JSON.
     pub(super) json: bool,
 }
@@ -52,7 +50,7 @@ impl Asked {
             (history, inputs) = history.into_iter().partition(|path| history::has_answers(path));
         }
         let count_tokens = args.count_tokens.map_or(0, |rows| rows as usize);
-        let asked = Self { history, count_tokens, deadline: args.deadline, json: args.json };
+        let asked = Self { history, count_tokens, json: args.json };
         (RunArgs { inputs, settings: args.settings.clone() }, asked)
     }
 }

@@ -48,10 +48,6 @@ impl NewRun<'_> {
         let Some(asked) = &self.planning else { bail!("a plan was asked for") };
         let Some(survey) = survey else { bail!("the input of a plan is always read") };
         let now = ZonedDateTime::now();
-        let deadline = asked.deadline.and_then(|deadline| deadline.moment(&now));
-        if let Some(past) = deadline.filter(|deadline| *deadline <= now.timestamp()) {
-            bail!("--deadline {past} is in the past; name a later time");
-        }
         let mut learned = Learned::default();
         self.learn_from_results(&mut learned, catalog)?;
         let disk = self.disk();
@@ -120,7 +116,7 @@ impl NewRun<'_> {
             max_requests: self.config.max_requests,
             max_time: self.config.max_time,
             retired: retired(catalog, survey, now.date()),
-            deadline,
+            deadline: self.config.deadline,
             now,
         };
         if let Some(fault) = &counted.fault {

@@ -1,0 +1,133 @@
+//! The settings of the lanes: whether requests are sent online or in batches, and until when.
+
+use std::num::NonZeroU32;
+
+use anyhow::{Result, bail};
+use jiff::{Timestamp, ZonedDateTime};
+
+use super::inputs::OutputArg;
+use super::world::World;
+use crate::cli::args::Deadline;
+use crate::cli::args::groups::LaneArgs;
+use crate::domain::LaneChoice;
+
+/// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
+/// first results. Small batches need more requests. Between 5,000 and 20,000 rows, neither matters.
+const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
+
+/// The settings of the lanes, checked.
+pub(super) struct Lanes {
+    pub(super) lane: LaneChoice,
+    pub(super) deadline: Option<Timestamp>,
+    pub(super) batch_rows: NonZeroU32,
+    pub(super) detach: bool,
+}
+
+impl Lanes {
+    /// Returns the settings of all layers. `named` has those of this call: the flags and the environment.
+    ///
+    /// # Errors
+    /// `--detach` is given for a run without batches, or the deadline is in the past.
+    pub(super) fn of(merged: &LaneArgs, named: &LaneArgs, world: &World) -> Result<Self> {
+        let lane = merged.lane.unwrap_or_default();
+        if named.detach == Some(true) && !lane.uses_batches() {
+            bail!("--detach: with --lane online there are no batches to leave behind; add --lane batch or --lane auto");
+        }
+        Ok(Self {
+            lane,
+            deadline: merged.deadline.map(|deadline| moment(deadline, &world.now)).transpose()?,
+            batch_rows: merged.batch_rows.unwrap_or(BATCH_ROWS),
+            // A file may set it for all runs with batches.
+            detach: lane.uses_batches() && merged.detach.unwrap_or(false),
+        })
+    }
+}
+
+/// Returns the moment of a deadline.
+fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
+    let Some(moment) = deadline.moment(now) else { bail!("--deadline: the calendar does not reach that far") };
+    if moment <= now.timestamp() {
+        let words = |at: Timestamp| now.time_zone().to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        bail!(
+            "--deadline {} is in the past, because it is {} now; name a later time",
+            words(moment),
+            words(now.timestamp())
+        );
+    }
+    Ok(moment)
+}
+
+/// Refuses results on standard output for a run with batches. Batches outlive the program, so their answers may be
+/// collected by a later run, which needs a file to add them to.
+///
+/// # Errors
+/// The message says what to type.
+pub(super) fn check_output(lane: LaneChoice, output: Option<&OutputArg>) -> Result<()> {
+    if lane.uses_batches() && output == Some(&OutputArg::Stdout) {
+        bail!(
+            "--lane {}: batches go on when the program ends, so their answers need a file; name the results file with -o",
+            lane.name()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn world() -> World {
+        let now = "2026-11-26T16:00:00+01:00[+01:00]".parse().expect("it is a time");
+        World { now, ..World::default() }
+    }
+
+    fn lanes(merged: LaneArgs, named: LaneArgs) -> Result<Lanes, String> {
+        Lanes::of(&merged, &named, &world()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_settings_all_rows_go_online() {
+        let lanes = lanes(LaneArgs::default(), LaneArgs::default()).expect("nothing is wrong");
+
+        assert_eq!((lanes.lane, lanes.batch_rows.get(), lanes.detach), (LaneChoice::Online, 10_000, false));
+        assert_eq!(lanes.deadline, None);
+    }
+
+    #[test]
+    fn a_deadline_counts_from_the_start_of_the_program() {
+        let deadline = Some(Deadline::After(Duration::from_secs(3_600)));
+        let lanes = lanes(LaneArgs { deadline, ..LaneArgs::default() }, LaneArgs::default()).expect("it is later");
+
+        assert_eq!(lanes.deadline.map(|at| at.to_string()).as_deref(), Some("2026-11-26T16:00:00Z"));
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_refused_with_both_times() {
+        let at = "2026-11-26T14:59:30Z".parse().expect("it is a time");
+        let deadline = Some(Deadline::At(at));
+
+        let error = lanes(LaneArgs { deadline, ..LaneArgs::default() }, LaneArgs::default()).err();
+
+        assert_eq!(
+            error.as_deref(),
+            Some(
+                "--deadline 2026-11-26 15:59:30 is in the past, because it is 2026-11-26 16:00:00 now; name a later time"
+            )
+        );
+    }
+
+    #[test]
+    fn a_file_can_detach_all_runs_with_batches_but_the_flag_needs_batches() {
+        let detach = LaneArgs { detach: Some(true), ..LaneArgs::default() };
+        let batch = LaneArgs { lane: Some(LaneChoice::Batch), ..detach.clone() };
+
+        let of_file = lanes(detach.clone(), LaneArgs::default()).map(|lanes| lanes.detach);
+        let with_batches = lanes(batch, detach.clone()).map(|lanes| lanes.detach);
+        let error = lanes(detach.clone(), detach).err().unwrap_or_default();
+
+        assert_eq!((of_file, with_batches), (Ok(false), Ok(true)));
+        assert!(error.starts_with("--detach:") && error.contains("--lane batch"), "{error}");
+    }
+}
