@@ -15,7 +15,7 @@
 //! Attempts report to it over one channel.
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
-//! transport, journal, report` < `runner, export, sim` < `forecast` < `cli`. Each layer uses only the layers to its
+//! transport, journal, report` < `batches, runner, export, sim` < `forecast` < `cli`. Each layer uses only the layers to its
 //! left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all
 //! this. It also checks that no files use each other in a circle.
 //!
@@ -87,6 +87,7 @@
 #![warn(unreachable_pub)]
 
 pub mod answer;
+pub mod batches;
 pub mod catalog;
 pub mod classify;
 pub mod cli;

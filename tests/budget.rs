@@ -293,6 +293,7 @@ impl Case {
             ledger: JournalLedger::new(journal, clock),
             commits,
             feed,
+            lane: None,
             equal: None,
             interrupts,
             reporter: Box::new(support::Counts::default()),

@@ -944,6 +944,7 @@ proptest! {
                         _ => "new",
                     };
                     let got = match got {
+                        RowState::Submitted => unreachable!("nothing is in a batch"),
                         RowState::Done => "done",
                         RowState::Failed(_) => "failed",
                         RowState::Changed { .. } => "changed",

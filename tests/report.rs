@@ -129,7 +129,14 @@ fn script() -> Vec<RunEvent> {
         let latency = Duration::from_millis(800);
         events.push(at(
             second,
-            EventBody::Succeeded { model: "m".into(), quality: Quality::Ok, usage, cost, without_cache, latency },
+            EventBody::Succeeded {
+                model: "m".into(),
+                quality: Quality::Ok,
+                usage,
+                cost,
+                without_cache,
+                latency: Some(latency),
+            },
         ));
         let pools = vec![PoolStatus {
             pool: pool("haiku-4.5"),

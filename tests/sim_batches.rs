@@ -573,7 +573,9 @@ async fn the_transport_in_this_process_serves_batches_on_virtual_time() {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         let path = format!("/v1/messages/batches{path}").into();
         let (route, body) = (support::pool_id("sonnet-4.x").into(), Body::plain(body.into()));
-        let mut exchange = transport.send(WireRequest { route, method, path, headers, body, is_stream: false }).await?;
+        let mut exchange = transport
+            .send(WireRequest { route, method, path, headers, body, is_stream: false, transfer: Default::default() })
+            .await?;
         let mut bytes = Vec::new();
         while let Some(piece) = exchange.chunk().await? {
             bytes.extend_from_slice(&piece);

@@ -209,6 +209,7 @@ impl<'a> Run<'a> {
             ledger: JournalLedger::new(journal, clock),
             commits,
             feed: rows,
+            lane: None,
             equal: None,
             interrupts,
             reporter,

@@ -86,9 +86,11 @@ impl From<&HaltReason> for Exit {
             | HaltReason::Account(_)
             | HaltReason::Models(_)
             | HaltReason::RetryAfter { .. } => Self::Account,
-            HaltReason::Tls(_) | HaltReason::Proxy(_) | HaltReason::Redirect { .. } | HaltReason::Endpoint(_) => {
-                Self::Endpoint
-            }
+            HaltReason::Tls(_)
+            | HaltReason::Proxy(_)
+            | HaltReason::Redirect { .. }
+            | HaltReason::Endpoint(_)
+            | HaltReason::Batches(_) => Self::Endpoint,
             HaltReason::AllFail { .. } | HaltReason::Budget(_) => Self::Stopped,
             HaltReason::Disk(_) => Self::Output,
             HaltReason::Signal(signal) => Self::Interrupted(*signal),
@@ -114,7 +116,7 @@ mod tests {
         for (name, code) in codes {
             let expected = match name.split(':').next().unwrap_or_default() {
                 "key" | "forbidden" | "account" | "models" | "retry-after" => 5,
-                "tls" | "proxy" | "redirect" | "endpoint" => 6,
+                "tls" | "proxy" | "redirect" | "endpoint" | "batches" => 6,
                 "rows" | "budget" => 4,
                 "disk" => 7,
                 "INT" => 130,

@@ -84,6 +84,27 @@ pub struct Outage {
     pub next_try: Option<Duration>,
 }
 
+/// The batches of a run that are open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchesStatus {
+    /// How many batches are being processed.
+    pub open: usize,
+    /// How many rows they have.
+    pub rows: u64,
+    /// The age of the oldest.
+    pub oldest: Duration,
+    /// The time until the first of them expires; `None` if that is not known yet.
+    pub expires_in: Option<Duration>,
+    /// Whether one of them is being cancelled.
+    pub is_canceling: bool,
+    /// Whether the reply to a submission is looked for.
+    pub is_unclear: bool,
+    /// How many batches have ended and are being collected.
+    pub collecting: usize,
+    /// The time until the run looks at them again.
+    pub next_look: Option<Duration>,
+}
+
 /// What can happen in a run.
 #[derive(Clone, Debug)]
 pub enum EventBody {
@@ -124,8 +145,8 @@ pub enum EventBody {
         /// What the row would have cost without a prompt cache; `None` if it wrote and read no cached tokens, or if the
         /// model has no price.
         without_cache: Option<Money>,
-        /// The time from the first send to the answer.
-        latency: Duration,
+        /// The time from the first send to the answer; `None` if the answer came in a batch.
+        latency: Option<Duration>,
     },
     /// A row took its answer from another line, and nothing was sent for the row. Its own line is on disk.
     Taken {
@@ -161,6 +182,9 @@ pub enum EventBody {
         /// The state of each pool that has work.
         pools: Vec<PoolStatus>,
     },
+    /// The state of the batches. It is sent at the same interval as `Status`. `None` is sent once, when no batch is open
+    /// any more.
+    Batches(Option<BatchesStatus>),
     /// The state of an outage. While the outage lasts, this event is sent at the same interval as `Status`. `None` is
     /// sent once, when the outage is over.
     Outage(Option<Box<Outage>>),

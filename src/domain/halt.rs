@@ -35,6 +35,8 @@ pub enum HaltReason {
     },
     /// The endpoint can't be reached or answers nothing but faults.
     Endpoint(Failure),
+    /// The API refuses to create batches, or does not have them.
+    Batches(Failure),
     /// So many rows failed that the `--halt` rule stops the run. Depending on the rule, the first ten rows failed in
     /// the same way, or the number or share of failed rows is too large.
     AllFail {
@@ -67,6 +69,7 @@ impl HaltReason {
             | Self::Proxy(failure)
             | Self::Redirect { failure, .. }
             | Self::Endpoint(failure)
+            | Self::Batches(failure)
             | Self::AllFail { failure, .. } => Some(failure),
             Self::RetryAfter { .. } | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => None,
         }
@@ -84,7 +87,7 @@ impl HaltReason {
             | Self::Proxy(_)
             | Self::Redirect { .. }
             | Self::Endpoint(_) => true,
-            Self::AllFail { .. } | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => false,
+            Self::AllFail { .. } | Self::Batches(_) | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => false,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Parameters of a request: a row's own parameters, alone or merged with the parameters from flags. Merging copies no
 //! parameter.
 
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::{write_json_str, write_on_one_line};
@@ -14,6 +18,13 @@ use super::json::{write_json_str, write_on_one_line};
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
 impl Params {
+    /// Reads the members of an object, in their order; `None` for any other text.
+    pub(crate) fn of_object(json: &str) -> Option<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let members = deserializer.deserialize_map(Members).ok()?;
+        deserializer.end().ok().map(|()| members)
+    }
+
     /// Returns the raw JSON text of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.get())
@@ -111,6 +122,24 @@ impl<'p> Merged<'p> {
 impl<'p> From<&'p Params> for Merged<'p> {
     fn from(own: &'p Params) -> Self {
         Self { defaults: &[], own: &own.0 }
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Params;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+        let mut params = Params::default();
+        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            params.0.push((name.into(), value));
+        }
+        Ok(params)
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Reason {
     Memory,
     /// Results wait for the disk.
     Disk,
+    /// All remaining rows are in batches.
+    Batches,
     /// Nothing is left to send. The run waits for the requests in flight.
     Draining,
 }
@@ -49,6 +51,7 @@ impl Reason {
             Self::Input => "input",
             Self::Memory => "memory for rows",
             Self::Disk => "disk",
+            Self::Batches => "batches",
             Self::Draining => "last answers",
         }
     }

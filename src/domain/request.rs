@@ -33,6 +33,11 @@ impl Request {
         Self(json.into())
     }
 
+    /// Returns a request of a JSON object that this program wrote before.
+    pub(crate) fn written(json: Bytes) -> Self {
+        Self(json)
+    }
+
     /// Returns the JSON object.
     pub fn json(&self) -> &Bytes {
         &self.0

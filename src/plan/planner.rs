@@ -239,6 +239,20 @@ impl Planner {
         Ok(Planned { job, ask })
     }
 
+    /// Makes the first request of a job again, from the job's own request. It is for a row that was kept on disk.
+    ///
+    /// # Errors
+    /// The same as for [`Planner::plan`].
+    pub(crate) fn measure_again(&mut self, job: Job) -> Result<Planned, Box<Rejected>> {
+        let own: Params = raw_members(job.request.json());
+        let Job { id, custom_id, key, identity, row, extra, origin, index, .. } = job;
+        let identified = Identified { id, custom_id, key, identity, row, params: own, extra, origin, index };
+        let defaults = std::mem::take(&mut self.defaults);
+        let planned = self.measure(identified);
+        self.defaults = defaults;
+        planned
+    }
+
     /// Returns the key that a row will have. It is for a first pass over the input.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
@@ -315,6 +329,11 @@ fn measured(
         prefixes,
         has_own_marks: estimate.caching != Caching::None,
     })
+}
+
+/// Returns the members of a request that this program wrote.
+fn raw_members(json: &[u8]) -> Params {
+    str::from_utf8(json).ok().and_then(Params::of_object).unwrap_or_default()
 }
 
 /// Betas like `output-300k-2026-03-24` raise the cap of `max_tokens`. Only the API knows how high the cap then is.

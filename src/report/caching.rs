@@ -124,7 +124,7 @@ pub(super) mod tests {
             usage: Usage { cache_read_tokens: read, output_tokens: 5, ..Usage::default() },
             cost: cost.map(Money::from_dollars),
             without_cache: without.map(Money::from_dollars),
-            latency: Duration::ZERO,
+            latency: Some(Duration::ZERO),
         }
     }
 }

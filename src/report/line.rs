@@ -201,6 +201,7 @@ fn short_reason(reason: Reason) -> &'static str {
         Reason::Input => "input",
         Reason::Memory => "memory",
         Reason::Disk => "disk",
+        Reason::Batches => "batches",
         Reason::Draining => "last",
     }
 }
@@ -287,7 +288,7 @@ pub(super) mod tests {
                 usage,
                 cost,
                 without_cache: None,
-                latency: Duration::ZERO,
+                latency: Some(Duration::ZERO),
             };
             stats.fold(&at(1, body));
         }

@@ -77,6 +77,7 @@ impl Notes {
             | EventBody::Failed { .. }
             | EventBody::Status { .. }
             | EventBody::Outage(_)
+            | EventBody::Batches(_)
             | EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }

@@ -69,7 +69,9 @@ impl Stats {
             // The run now waits only for the disk. The outlook shows this only if the wait is long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // In these cases, the pace so far says nothing about the remaining rows.
-            (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining, _) => waiting(standing, idle),
+            (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Batches | Reason::Draining, _) => {
+                waiting(standing, idle)
+            }
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
             // The budget may stop the run before all rows are done, or nothing is known about the time left.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
@@ -165,6 +167,7 @@ fn what(standing: &Standing) -> String {
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
+        Reason::Batches => "batches".to_owned(),
         Reason::Draining => match standing.in_flight as u64 {
             0 => "the disk".to_owned(),
             1 => "the last answer".to_owned(),
@@ -182,7 +185,7 @@ mod tests {
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
     /// Every reason that can slow a run down, with the text that says what the run then waits for.
-    const REASONS: [(Reason, &str); 14] = [
+    const REASONS: [(Reason, &str); 15] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
         (Reason::Limit(Dimension::InputTokens), "the limit on input tokens per minute"),
@@ -196,6 +199,7 @@ mod tests {
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
+        (Reason::Batches, "batches"),
         (Reason::Draining, "the last 3 answers"),
     ];
 
@@ -267,7 +271,7 @@ mod tests {
                     usage,
                     cost,
                     without_cache: None,
-                    latency: Duration::from_secs(30),
+                    latency: Some(Duration::from_secs(30)),
                 },
             )
         };
@@ -341,7 +345,7 @@ mod tests {
                 if let Outlook::Left(left) = outlook {
                     prop_assert!(finished < total);
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
-                    prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Draining | Reason::Budget));
+                    prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Batches | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
                     // While no row finishes, only one thing can delay the end: rows that have to wait from now on.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {

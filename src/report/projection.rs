@@ -324,7 +324,7 @@ mod tests {
             usage: Usage::default(),
             cost: Some(Money::from_dollars(0.1)),
             without_cache: None,
-            latency: Duration::from_secs(1),
+            latency: Some(Duration::from_secs(1)),
         };
         (0..50).for_each(|_| stats.fold(&at(1, dear.clone())));
         finish(&mut stats, 50, |_| 0.001);
@@ -431,7 +431,7 @@ mod tests {
                 usage,
                 cost,
                 without_cache: None,
-                latency,
+                latency: Some(latency),
             };
             stats.fold(&at(row as i64 / 2 + 1, done));
         }

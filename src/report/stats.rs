@@ -14,7 +14,7 @@ use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
 use super::tallies::{FailedRows, RetryCause, TakenRows};
-use crate::domain::{ErrorClass, EventBody, Money, Outage, Quality, RunEvent, RunForecast, Usage};
+use crate::domain::{BatchesStatus, ErrorClass, EventBody, Money, Outage, Quality, RunEvent, RunForecast, Usage};
 
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,8 @@ pub struct Stats {
     pub unpriced: u64,
     /// The last known state of the scheduler.
     pub standing: Option<Standing>,
+    /// The open batches; `None` if there are none.
+    pub batches: Option<BatchesStatus>,
     /// The outage, while one lasts.
     pub outage: Option<Outage>,
     /// What was expected of the run before its first request; `None` on a pipe.
@@ -86,7 +88,7 @@ impl Stats {
                 self.finish_row(*usage, *cost);
                 self.note_pace(event.at, *usage, *cost);
                 self.mix.add(model, cost.unwrap_or(Money::ZERO).dollars());
-                self.pace.note_latency(*latency);
+                latency.iter().for_each(|latency| self.pace.note_latency(*latency));
             }
             EventBody::Taken { from, quality, saved } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
@@ -110,13 +112,14 @@ impl Stats {
                     pools: pools.clone(),
                 });
             }
+            EventBody::Batches(batches) => self.batches = *batches,
             EventBody::Outage(outage) => self.outage = outage.as_deref().cloned(),
             EventBody::Draining { reason, .. } => {
                 self.is_draining = true;
                 self.is_stopping |= reason.is_some();
             }
             EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight } => {
-                self.outage = None;
+                (self.outage, self.batches) = (None, None);
                 self.ending = Some(Ending {
                     pending: *pending,
                     halt: reason.as_deref().cloned(),
@@ -271,7 +274,7 @@ pub(crate) mod tests {
             usage: usage(),
             cost,
             without_cache: None,
-            latency: Duration::ZERO,
+            latency: Some(Duration::ZERO),
         };
         let cost_of = |bodies: &[EventBody]| {
             let mut stats = Stats::default();
@@ -332,7 +335,7 @@ pub(crate) mod tests {
                     usage,
                     cost: None,
                     without_cache: None,
-                    latency: Duration::ZERO,
+                    latency: Some(Duration::ZERO),
                 };
                 (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
             }
@@ -410,7 +413,7 @@ pub(crate) mod tests {
             usage: Usage { output_tokens: 9, ..Usage::default() },
             cost: None,
             without_cache: None,
-            latency: Duration::ZERO,
+            latency: Some(Duration::ZERO),
         }
     }
 
@@ -422,7 +425,7 @@ pub(crate) mod tests {
             usage: usage(),
             cost: Some(Money::from_dollars(0.01)),
             without_cache: None,
-            latency: Duration::ZERO,
+            latency: Some(Duration::ZERO),
         }
     }
 

@@ -279,7 +279,7 @@ mod tests {
             usage,
             cost: None,
             without_cache: None,
-            latency: Duration::ZERO,
+            latency: Some(Duration::ZERO),
         };
         stats.fold(&at(1, succeeded));
         let context = SummaryContext { unpriced_models: vec!["claude-next".to_owned()], ..context() };

@@ -11,14 +11,14 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Passes a row to the scheduler, or keeps it until the answer of an equal row can be copied.
+    /// Passes a row to the batch lane or to the scheduler, or keeps it until the answer of an equal row can be copied.
     pub(super) fn offer(&mut self, planned: Planned) {
         let to_send = match &mut self.equal {
             Some(equal) => equal.admit(planned),
             None => Some(planned),
         };
         if let Some(planned) = to_send {
-            self.scheduler.offer(planned, self.clock.now());
+            self.send_row(planned);
         }
     }
 
@@ -91,7 +91,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 // Either the line belongs to another key with the same half, or it can't be read any more.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
-                        self.scheduler.offer(planned, self.clock.now());
+                        self.send_row(planned);
                     }
                 }
             }
@@ -102,7 +102,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// once.
     fn send_freed(&mut self) {
         while let Some(planned) = self.equal.as_mut().and_then(EqualRows::next_freed) {
-            self.scheduler.offer(planned, self.clock.now());
+            self.send_row(planned);
             self.set_aside();
         }
     }

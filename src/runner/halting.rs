@@ -36,6 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     pub(super) fn abort(&mut self) {
         self.abort_at = None;
         self.attempts.abort();
+        self.lane.iter().for_each(|lane| lane.calls.abort());
     }
 
     /// If the run has been halted, reports the halt once and accepts no more rows.
@@ -65,6 +66,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.has_outage = outage.is_some();
             self.events.show_at(EventBody::Outage(outage), now);
         }
+        self.show_batches(now);
         let status = self.scheduler.status(now);
         self.events.show_at(status, now);
     }

@@ -43,6 +43,9 @@ pub trait Ledger {
     /// Writes the line of a finished row. The row's mark stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
+    /// Writes the line of a row that was in a batch. Such a row has no mark: the log of batches shows that it was sent.
+    fn write_from_batch(&mut self, seq: u64, outcome: &Outcome);
+
     /// Writes the line of a row that is not sent.
     fn write_rejected(&mut self, seq: u64, rejected: &Rejected);
 
@@ -187,6 +190,11 @@ impl Ledger for JournalLedger {
         if let Some(slot) = self.take_slot(ticket) {
             self.unsynced.push_back((seq, slot));
         }
+        self.last_seq = seq;
+        reported_elsewhere(self.journal.append_outcome(outcome, seq));
+    }
+
+    fn write_from_batch(&mut self, seq: u64, outcome: &Outcome) {
         self.last_seq = seq;
         reported_elsewhere(self.journal.append_outcome(outcome, seq));
     }

@@ -40,6 +40,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 while let Some(event) = self.unsynced.pop(seq) {
                     self.events.show_at(event, now);
                 }
+                self.collect_synced();
             }
             Commit::Failed(fault) => {
                 self.is_broken = true;

@@ -6,7 +6,7 @@ use super::attempt::{End, Head, Report};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::clock::Instant;
-use crate::domain::{Ended, EventBody, FailedRow, JobId, Outcome, Verdict};
+use crate::domain::{Ended, EventBody, FailedRow, JobId, Lane, Outcome, Verdict};
 use crate::report::Reporter;
 use crate::scheduler::{Next, Ticket};
 use crate::transport::Transport;
@@ -31,6 +31,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let (is_abort, is_maybe_paid) = (matches!(verdict, Verdict::Aborted), verdict.is_maybe_paid());
         match self.scheduler.on_end(ticket, verdict, now) {
             Next::Finished(outcome) => {
+                self.note_online_end(outcome.job.id, matches!(outcome.ended, Ended::Succeeded(_)));
                 self.write(ticket, &outcome);
                 self.note_end_of_leader(&outcome);
                 self.keep_until_synced(outcome.job, share);
@@ -48,6 +49,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_maybe_paid);
                 self.release(ticket, maybe_paid.then_some(planned.job.id));
+                self.note_online_end(planned.job.id, false);
                 self.keep(*planned);
             }
         }
@@ -72,14 +74,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 }
 
 /// Returns the event of a row that has ended.
-fn event_of(outcome: &Outcome) -> EventBody {
+pub(super) fn event_of(outcome: &Outcome) -> EventBody {
     let (usage, cost) = (outcome.usage(), outcome.cost());
     match &outcome.ended {
         Ended::Succeeded(message) => {
             let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
             let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
             let model = outcome.attempts.last().map_or_else(|| "".into(), |attempt| attempt.model.clone());
-            let (without_cache, latency) = (outcome.without_cache(), last.since(first));
+            let is_online = outcome.attempts.last().is_none_or(|attempt| attempt.lane == Lane::Online);
+            let (without_cache, latency) = (outcome.without_cache(), is_online.then(|| last.since(first)));
             EventBody::Succeeded { model, quality: message.quality, usage, cost, without_cache, latency }
         }
         Ended::Failed { class, failure, is_retryable } => {

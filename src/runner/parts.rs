@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::equal::EqualRows;
 use super::input::Incoming;
+use super::lane_parts::LaneParts;
 use super::ledger::Commit;
 use super::signals::Interrupt;
 use crate::clock::RunClock;
@@ -28,6 +29,9 @@ pub struct Parts<T, L, R> {
     pub commits: mpsc::UnboundedReceiver<Commit>,
     /// The rows. When the channel closes, the input has ended.
     pub feed: mpsc::Receiver<Incoming>,
+    /// Puts rows into batches, and collects the batches of earlier runs; `None` if there is nothing to collect, and
+    /// every row is sent online.
+    pub lane: Option<LaneParts>,
     /// Copies answers for rows with equal requests; `None` if each of these rows is sent.
     pub equal: Option<EqualRows>,
     /// Interrupts.
@@ -65,6 +69,8 @@ pub struct Finish {
     /// Number of attempts of this run that may have been billed and whose answer was not kept. Aborted attempts are
     /// included.
     pub maybe_paid: u64,
+    /// How many batches are open or not collected, and how many rows they have.
+    pub batches: (u64, u64),
     /// An error of the input itself. No rows were read after the error.
     pub input_error: Option<String>,
     /// What response heads showed about the limits of each pool.

@@ -6,6 +6,7 @@ use super::input::{HasBegun, Incoming};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::domain::{ErrorClass, EventBody, FailedRow, Money, Usage};
+use crate::plan::Rejected;
 use crate::report::Reporter;
 use crate::transport::Transport;
 
@@ -13,7 +14,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Returns whether the loop wants rows at this moment.
     pub(super) fn wants_rows(&self) -> bool {
         let has_room = self.equal.as_ref().is_none_or(|equal| !equal.is_full());
-        self.is_input_open && has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
+        let lane_has_room = self.lane.as_ref().is_none_or(|lane| lane.lane.wants_rows());
+        self.is_input_open && has_room && lane_has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
     /// Moves rows from the channel to the scheduler while the loop wants rows. Then copies the answers that can be
@@ -34,10 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match item {
             Some(Incoming::Planned(planned)) => self.offer(planned),
             Some(Incoming::Reused(taken)) => self.write_taken(*taken),
-            Some(Incoming::Rejected(rejected)) => {
-                let seq = self.unsynced.push(unsent(rejected.class, &rejected.custom_id, &rejected.message));
-                self.ledger.write_rejected(seq, &rejected);
-            }
+            Some(Incoming::Rejected(rejected)) => self.write_rejected(&rejected),
             Some(Incoming::Broken(broken)) => {
                 let place = || format!("{}:{}", broken.origin.source, broken.origin.line);
                 let label = broken.custom_id.clone().unwrap_or_else(place);
@@ -45,6 +44,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
+            // The batch lane has the row, and its end is reported like that of any row.
+            Some(Incoming::Submitted) => {}
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message, has_begun)) => {
@@ -58,6 +59,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
             None => self.end_input(),
         }
+    }
+
+    pub(super) fn write_rejected(&mut self, rejected: &Rejected) {
+        let seq = self.unsynced.push(unsent(rejected.class, &rejected.custom_id, &rejected.message));
+        self.ledger.write_rejected(seq, rejected);
     }
 
     fn end_input(&mut self) {

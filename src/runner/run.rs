@@ -1,19 +1,26 @@
 //! The state of a run in progress.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::Attempts;
 use super::equal::EqualRows;
 use super::events::Events;
 use super::parts::Finish;
+use super::run_lane::RunLane;
 use super::unsynced::UnsyncedLines;
 use crate::clock::RunClock;
 use crate::domain::Planned;
+use crate::provider::Provider;
 use crate::scheduler::{Scheduler, Ticket};
 
 /// A run in progress. It contains everything that the loop owns, except its channels.
 pub(super) struct Run<T, L, R> {
     pub(super) attempts: Attempts<T>,
+    pub(super) transport: Arc<T>,
+    pub(super) provider: Arc<dyn Provider>,
+    /// The batch lane; `None` if there is nothing to collect, and every row is sent online.
+    pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
     /// Rows with equal requests; `None` if each of these rows is sent.

@@ -66,6 +66,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
         ledger,
         commits,
         feed,
+        lane: None,
         equal: None,
         interrupts,
         reporter: Stats::default(),
@@ -116,6 +117,10 @@ impl Ledger for Stalled {
     fn keep(&mut self, _ticket: Ticket, _job: JobId) {}
 
     fn write_outcome(&mut self, seq: u64, _ticket: Ticket, _outcome: &Outcome) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    fn write_from_batch(&mut self, seq: u64, _outcome: &Outcome) {
         self.written.store(seq, Ordering::Relaxed);
     }
 

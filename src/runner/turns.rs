@@ -13,8 +13,10 @@ use super::input::Incoming;
 use super::ledger::{Commit, Ledger};
 use super::parts::{Finish, Parts};
 use super::run::Run;
+use super::run_lane::RunLane;
 use super::signals::Interrupt;
 use super::unsynced::UnsyncedLines;
+use crate::batches::Came;
 use crate::clock::Instant;
 use crate::domain::EventBody;
 use crate::report::Reporter;
@@ -31,13 +33,20 @@ struct Channels {
     feed: mpsc::Receiver<Incoming>,
     interrupts: mpsc::Receiver<Interrupt>,
     reports: mpsc::UnboundedReceiver<Report>,
+    came: mpsc::UnboundedReceiver<Came>,
 }
 
 /// Runs the loop. Returns when every line is on disk, and every row has ended or the run is halted.
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
+    let (came_in, came) = mpsc::unbounded_channel();
+    let (transport, provider) = (parts.transport, parts.provider);
+    let lane = parts.lane.map(|lane| RunLane::new(lane, transport.clone(), provider.clone(), parts.clock, came_in));
     let mut run = Run {
-        attempts: Attempts::new(parts.transport, parts.provider, parts.clock, reports_in),
+        attempts: Attempts::new(transport.clone(), provider.clone(), parts.clock, reports_in),
+        transport,
+        provider,
+        lane,
         scheduler: parts.scheduler,
         ledger: parts.ledger,
         equal: parts.equal,
@@ -55,7 +64,9 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         abort_at: None,
         finish: Finish::default(),
     };
-    let mut channels = Channels { commits: parts.commits, feed: parts.feed, interrupts: parts.interrupts, reports };
+    let Parts { commits, feed, interrupts, .. } = parts;
+    let mut channels = Channels { commits, feed, interrupts, reports, came };
+    run.restore_batches();
     run.take_turns(&mut channels).await;
     run.close(channels).await;
     (run.finish, run.ledger, run.events.into_reporter())
@@ -67,17 +78,20 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.take_rows(&mut channels.feed);
-            let until = match self.dispatch() {
-                Some(until) => until,
+            let lane_until = self.serve_lane();
+            let until = match (self.dispatch(), lane_until) {
+                (Some(online), Some(lane)) => online.min(lane),
+                (Some(until), None) | (None, Some(until)) => until,
                 // The disk is slow: answers are copied as soon as enough lines are on disk.
-                None if self.has_rows_to_copy() => Instant::NEVER,
-                None => return,
+                (None, None) if self.has_rows_to_copy() => Instant::NEVER,
+                (None, None) => return,
             };
             let wants_rows = self.wants_rows();
             tokio::select! {
                 biased;
                 Some(interrupt) = channels.interrupts.recv() => self.on_interrupt(interrupt),
                 Some(commit) = channels.commits.recv() => self.on_commit(commit),
+                Some(came) = channels.came.recv() => self.on_came(came),
                 Some(report) = channels.reports.recv() => self.take_reports(report, &mut channels.reports),
                 item = channels.feed.recv(), if wants_rows => self.on_incoming(item),
                 () = sleep_until(self.clock.deadline(until)) => {}
@@ -100,6 +114,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn close(&mut self, mut channels: Channels) {
         self.note_halt();
         self.set_aside();
+        self.stop_lane();
         self.keep_equal_rows();
         while let Ok(item) = channels.feed.try_recv() {
             match item {
@@ -116,6 +131,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.on_commit(commit);
         }
         self.keep_unsynced();
+        self.note_batches();
         self.finish.maybe_paid += self.scheduler.unkept();
         self.finish.maybe_billed = self.scheduler.maybe_billed();
         self.finish.canary_spend = self.scheduler.canary_spend();

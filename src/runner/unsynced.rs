@@ -12,6 +12,8 @@ pub(super) struct UnsyncedLines {
     /// Bytes of the rows that are kept with the lines.
     bytes: usize,
     last_seq: u64,
+    /// The number of the last line that is on disk.
+    synced_seq: u64,
 }
 
 /// The things that the runner keeps for a line until the line is on disk.
@@ -42,10 +44,21 @@ impl UnsyncedLines {
 
     /// Returns the event of the first line if the line is on disk, that is, if its number is not above `seq`.
     pub(super) fn pop(&mut self, seq: u64) -> Option<EventBody> {
+        self.synced_seq = self.synced_seq.max(seq);
         self.lines.front().filter(|line| line.seq <= seq)?;
         let Unsynced { event, job, .. } = self.lines.pop_front()?;
         self.bytes -= job.map_or(0, |job| job.bytes());
         Some(event)
+    }
+
+    /// Returns the number of the last line.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Returns the number of the last line that is on disk.
+    pub(super) fn synced_seq(&self) -> u64 {
+        self.synced_seq
     }
 
     /// Returns whether every line is on disk.

@@ -62,6 +62,11 @@ impl Scheduler {
         PROBES.saturating_sub(ready.filter(|entry| entry.turns == 0).count())
     }
 
+    /// Returns whether rows that do not come from the input can be offered.
+    pub(crate) fn has_room(&self) -> bool {
+        self.halted.is_none() && !self.is_full() && self.waiting() < LOOKAHEAD_OF_MANY_POOLS
+    }
+
     /// Returns whether any row is in the scheduler.
     pub(crate) fn holds_rows(&self) -> bool {
         self.waiting() + self.in_flight() > 0

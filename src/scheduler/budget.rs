@@ -91,6 +91,11 @@ impl Budget {
         Room::Yes
     }
 
+    /// Reserves money for requests that were sent before the run began.
+    pub(super) fn restore(&mut self, most: Money) {
+        self.reserved += most;
+    }
+
     /// Returns the money that is reserved for requests in flight.
     pub(super) fn reserved(&self) -> Money {
         self.reserved

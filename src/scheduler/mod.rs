@@ -44,12 +44,14 @@
 //!   - requests are sent: `poll`, `passing` and `canary`;
 //!   - the first row with a prefix is sent, and the others wait for it: `warm_up`;
 //!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
+//!   - rows go into batches, whose money and failures count too: `batched`;
 //!   - settings change: `steer`;
 //!   - reporters ask for the state of the run: `watch`.
 
 mod ahead;
 mod answers;
 mod backoff;
+mod batched;
 mod budget;
 mod canary;
 mod config;
@@ -78,6 +80,7 @@ mod warmth;
 mod watch;
 
 pub use budget::Budget;
+pub(crate) use budget::Room;
 pub use config::{Config, LimitsOf, RealCost, StreamMode};
 pub use endpoint::{EndpointId, Window};
 pub use halt::HaltRule;

@@ -208,6 +208,7 @@ impl<'c> Session<'c> {
             run: "caching".into(),
             grace: None,
             keep_pending: true,
+            lane: None,
             equal: None,
         };
         let run = drive(parts);

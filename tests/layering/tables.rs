@@ -39,11 +39,12 @@ pub const MODULES: &[Module] = &[
     module("classify", 2, "clock domain catalog provider transport"),
     module("journal", 2, "clock domain catalog source plan sink"),
     module("report", 2, "clock domain catalog"),
+    module("batches", 3, "clock domain catalog plan provider scheduler journal"),
     module(
         "runner",
         3,
         "clock domain catalog source plan sink limiter provider \
-         scheduler transport classify journal report answer",
+         scheduler transport classify journal report answer batches",
     ),
     module("export", 3, "clock domain catalog source plan sink journal"),
     module("sim", 3, "clock domain catalog provider transport"),
@@ -57,7 +58,7 @@ pub const MODULES: &[Module] = &[
         "cli",
         5,
         "clock domain catalog source plan sink limiter provider \
-         scheduler transport classify journal report answer runner export sim forecast",
+         scheduler transport classify journal report answer batches runner export sim forecast",
     ),
 ];
 
@@ -69,6 +70,7 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("sink", "source"),
     ("sink", "plan"),
     ("classify", "transport"),
+    ("runner", "batches"),
 ];
 
 /// The modules of the library that `main.rs` may use.
@@ -98,7 +100,16 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["sim/server.rs", "sim/server/"]),
     ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs", "transport/tunnel.rs"]),
     ("indicatif", &["report/progress/bar.rs"]),
-    ("memchr", &["domain/json/cursor.rs", "domain/json/unescape.rs", "export/lines.rs", "source/splitter.rs"]),
+    (
+        "memchr",
+        &[
+            "batches/lane/results.rs",
+            "domain/json/cursor.rs",
+            "domain/json/unescape.rs",
+            "export/lines.rs",
+            "source/splitter.rs",
+        ],
+    ),
     ("minijinja", &["source/template.rs", "source/template/"]),
     ("parquet", &["source/parquet/", "export/parquet.rs"]),
     ("quick_xml", &["source/excel/archive.rs"]),

@@ -61,6 +61,7 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         ledger: WatchedLedger(ledger, log.clone()),
         commits,
         feed,
+        lane: None,
         equal: None,
         interrupts,
         reporter: Box::new(Watcher(log.clone(), rows as u64)),

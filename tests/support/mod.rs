@@ -215,6 +215,15 @@ impl claude_batch::runner::Ledger for MemLedger {
         self.commit(line);
     }
 
+    fn write_from_batch(&mut self, line: u64, outcome: &claude_batch::domain::Outcome) {
+        let label = outcome.job.custom_id.clone();
+        match &outcome.ended {
+            claude_batch::domain::Ended::Succeeded(_) => self.answered.push(label),
+            claude_batch::domain::Ended::Failed { class, .. } => self.failed.push((label, *class)),
+        }
+        self.commit(line);
+    }
+
     fn write_rejected(&mut self, line: u64, rejected: &claude_batch::plan::Rejected) {
         self.failed.push((rejected.custom_id.clone(), rejected.class));
         self.commit(line);

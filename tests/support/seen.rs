@@ -211,6 +211,10 @@ impl Ledger for WatchedLedger {
         self.0.write_outcome(line, ticket, outcome);
     }
 
+    fn write_from_batch(&mut self, line: u64, outcome: &Outcome) {
+        self.0.write_from_batch(line, outcome);
+    }
+
     fn write_rejected(&mut self, line: u64, rejected: &claude_batch::plan::Rejected) {
         self.0.write_rejected(line, rejected);
     }

@@ -110,6 +110,7 @@ pub fn whole_run_behind(
             ledger,
             commits,
             feed,
+            lane: None,
             equal: None,
             interrupts,
             reporter: Box::new(counts.clone()),

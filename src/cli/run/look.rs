@@ -45,11 +45,10 @@ impl NewRun<'_> {
         &self,
         first: Option<Survey>,
         catalog: &Arc<Catalog>,
-        recovered: &Recovered,
         earlier: &Earlier,
     ) -> Result<Option<Survey>> {
         let survey = match first {
-            Some(first) if recovered.done.is_empty() && recovered.failed.is_empty() => return Ok(Some(first)),
+            Some(first) if !earlier.knows_rows => return Ok(Some(first)),
             // A pipe can be read only once.
             Some(first) if !is_seekable(&self.plan) => return Ok(Some(first)),
             None if !self.is_resuming => return Ok(None),
@@ -79,6 +78,7 @@ impl NewRun<'_> {
         let done = recovered.done.clone();
         Earlier {
             known: Box::new(move |row, identity| done.state(row, identity)),
+            knows_rows: !recovered.done.is_empty() || !recovered.failed.is_empty(),
             reruns_failed: self.config.retry_failed || self.start == Start::Resume,
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(),

@@ -11,6 +11,7 @@ mod early;
 mod failures;
 mod files;
 mod finish;
+mod lane;
 mod look;
 mod new_run;
 mod nothing;
@@ -137,9 +138,10 @@ impl NewRun<'_> {
         let early_key = if self.is_resuming { None } else { self.key()? };
         let asked = self.ask_before_files(first.as_ref(), &catalog)?;
 
-        let Files { opened, recovered, commits, clock } = self.open_files(&catalog)?;
-        let earlier = self.earlier(&recovered);
-        let survey = self.second_look(first, &catalog, &recovered, &earlier)?;
+        let Files { opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
+        let batches = self.open_batches()?;
+        let earlier = self.note_submitted(batches.as_ref(), &mut recovered)?;
+        let survey = self.second_look(first, &catalog, &earlier)?;
         if has_no_rows(survey.as_ref()) && self.start != Start::Resume && self.planning.is_none() {
             return self.end_without_rows();
         }
@@ -147,7 +149,8 @@ impl NewRun<'_> {
         if self.planning.is_some() {
             return self.end_plan(survey.as_ref(), &catalog, &recovered);
         }
-        if let Some(survey) = survey.as_ref().filter(|survey| has_nothing_to_do(survey)) {
+        let has_open = batches.as_ref().is_some_and(|batches| batches.open_batches() > 0);
+        if let Some(survey) = survey.as_ref().filter(|survey| has_nothing_to_do(survey) && !has_open) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }
         let was_asked = asked.is_some();
@@ -162,9 +165,11 @@ impl NewRun<'_> {
             self.ask(forecast.as_ref())?;
         }
         self.check_interrupted()?;
+        let lane = self.lane(batches, &recovered, &catalog, clock);
         let known = (catalog, recovered, survey);
         let forecast = forecast.map(|forecast| forecast.of_run());
-        let ended = self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast }, &known)?;
+        let ended =
+            self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast, lane }, &known)?;
         self.finish(ended, &known)
     }
 }

@@ -70,9 +70,10 @@ impl<'a> NewRun<'a> {
     ) -> Self {
         let has_results =
             || paths.results.as_ref().is_some_and(|path| path.metadata().is_ok_and(|file| file.len() > 0));
+        let has_batches = || paths.results.as_deref().is_some_and(Self::has_batches);
         let is_resuming = match start {
             Start::Resume => true,
-            Start::Continue => has_results() && is_seekable(&plan),
+            Start::Continue => (has_results() || has_batches()) && is_seekable(&plan),
             Start::Fresh => false,
         };
         Self {

@@ -15,7 +15,7 @@ use crate::journal::{Journal, Recovered};
 use crate::plan::Repeats;
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
-use crate::runner::{Commit, Finish, Incoming, JournalLedger, Parts, drive};
+use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, drive};
 use crate::scheduler::Scheduler;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
@@ -31,6 +31,7 @@ pub(super) struct Ready {
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
     pub(super) earlier: Earlier,
     pub(super) forecast: Option<RunForecast>,
+    pub(super) lane: Option<LaneParts>,
 }
 
 /// Values that exist before the loop and are needed after it: the catalog, what earlier runs left, and the survey of
@@ -43,7 +44,7 @@ pub(super) type Ended = (Finish, JournalLedger, Report);
 impl NewRun<'_> {
     /// Runs the loop until every row has ended or the run is stopped.
     pub(super) fn send_rows(&mut self, ready: Ready, known: &Known) -> Result<Ended> {
-        let Ready { key, clock, journal, commits, earlier, forecast } = ready;
+        let Ready { key, clock, journal, commits, earlier, forecast, lane } = ready;
         let (catalog, recovered, survey) = known;
         let window = parts::window(&self.config, self.files_of_request())?;
         let simulator = self.start_simulator(catalog, clock)?;
@@ -68,6 +69,7 @@ impl NewRun<'_> {
             ledger,
             commits,
             feed: rows,
+            lane,
             equal,
             interrupts,
             reporter,

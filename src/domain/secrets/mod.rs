@@ -114,6 +114,7 @@ impl Secrets {
                 | HaltReason::Tls(failure)
                 | HaltReason::Proxy(failure)
                 | HaltReason::Endpoint(failure)
+                | HaltReason::Batches(failure)
                 | HaltReason::AllFail { failure, .. } => self.clean_failure(failure),
                 HaltReason::Redirect { to, failure } => {
                     to.iter_mut().for_each(|to| self.clean(to));

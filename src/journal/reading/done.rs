@@ -19,6 +19,8 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
+    /// The row is in a batch that is not collected yet.
+    Submitted,
     /// The row has failed, with an error of this class. The row is run again only if the user asks for that.
     Failed(ErrorClass),
     /// Another request with this label has an answer.

@@ -111,6 +111,7 @@ impl<'a> Body<'a> {
             | EventBody::Taken { .. }
             | EventBody::Failed { .. }
             | EventBody::Outage(_)
+            | EventBody::Batches(_)
             | EventBody::Status { .. } => return None,
         })
     }

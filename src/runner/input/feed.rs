@@ -221,6 +221,7 @@ impl Feeder<'_> {
                 self.is_repeated(named.row, &named.identity);
                 None
             }
+            RowDecision::Submitted(_) => Some(Incoming::Submitted),
             RowDecision::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                 Some(repeated(planned))
             }
@@ -253,7 +254,7 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
     match state {
         RowState::New => Some(Incoming::Planned(planned)),
-        RowState::Done => None,
+        RowState::Done | RowState::Submitted => None,
         RowState::Failed(_) => earlier.reruns_failed.then_some(Incoming::Planned(planned)),
         RowState::Changed { .. } if earlier.reruns_changed => Some(Incoming::Planned(planned)),
         RowState::Changed { .. } => {

@@ -71,6 +71,7 @@ impl GroupOrder {
             };
             let (Some(row), Some(place)) = (row, place) else { continue };
             let prefixes = match &row {
+                RowDecision::Submitted(_) => continue,
                 RowDecision::Done(_) => {
                     order.done += 1;
                     continue;

@@ -67,6 +67,8 @@ type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 pub struct Earlier {
     /// Returns what earlier runs did with a row.
     pub known: Knowledge,
+    /// Whether `known` knows any row.
+    pub knows_rows: bool,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
     /// Whether rows that have an answer to another request are run again.
@@ -85,6 +87,7 @@ impl Earlier {
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),
+            knows_rows: false,
             reruns_failed: false,
             reruns_changed: false,
             refuse: Box::new(|_| None),

@@ -29,6 +29,8 @@ pub(super) struct Step {
 pub(super) enum RowDecision {
     /// The row is skipped, because an earlier run has finished it. Its cost was not estimated.
     Done(Box<Identified>),
+    /// The row is skipped, because an earlier run put it into a batch that is still open.
+    Submitted(Box<Identified>),
     /// The row can be sent. The [`RowState`] says what earlier runs did with the row.
     Planned(RowPlace, Planned, RowState),
     /// The row is not sent, because it can't succeed.
@@ -82,8 +84,10 @@ pub(super) fn step_of(read: Read, skip: u64, planner: &mut Planner, earlier: &Ea
 fn planned(planner: &mut Planner, row: Row, place: RowPlace, earlier: &Earlier) -> RowDecision {
     let identified = planner.identify(row, JobId(place.index));
     let state = (earlier.known)(identified.row, &identified.identity);
-    if state == RowState::Done {
-        return RowDecision::Done(Box::new(identified));
+    match state {
+        RowState::Done => return RowDecision::Done(Box::new(identified)),
+        RowState::Submitted => return RowDecision::Submitted(Box::new(identified)),
+        RowState::New | RowState::Failed(_) | RowState::Changed { .. } => {}
     }
     match planner.measure(identified) {
         Ok(planned) => RowDecision::Planned(place, planned, state),

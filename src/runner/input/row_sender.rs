@@ -218,6 +218,7 @@ mod tests {
             | Incoming::Rejected(_)
             | Incoming::Broken(_)
             | Incoming::Recognized(_)
+            | Incoming::Submitted
             | Incoming::Failed(..) => {
                 panic!("not among them: {item:?}")
             }

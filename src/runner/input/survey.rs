@@ -40,6 +40,8 @@ pub struct Survey {
     pub(crate) unnamed: u64,
     /// Rows with an answer.
     pub(crate) done: u64,
+    /// Rows in batches that earlier runs left open.
+    pub(crate) submitted: u64,
     /// Rows that failed before and are not run again.
     pub(crate) failed_before: u64,
     /// Rows that have an answer to another request.
@@ -166,6 +168,11 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                     requests.add(named.key);
                 }
             }
+            Some(RowDecision::Submitted(named)) => {
+                survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
+                survey.rows += 1;
+                survey.submitted += 1;
+            }
             Some(RowDecision::Planned(place, planned, state)) => {
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
@@ -224,7 +231,9 @@ fn find_duplicate(
             Err(error) => return Err(error),
         };
         let (identity, label, origin) = match row {
-            Some(RowDecision::Done(named)) => (named.identity, named.custom_id, named.origin),
+            Some(RowDecision::Done(named) | RowDecision::Submitted(named)) => {
+                (named.identity, named.custom_id, named.origin)
+            }
             Some(RowDecision::Planned(_, planned, _)) => {
                 (planned.job.identity, planned.job.custom_id, planned.job.origin)
             }
@@ -271,6 +280,10 @@ impl Survey {
             RowState::New => true,
             RowState::Done => {
                 self.done += 1;
+                false
+            }
+            RowState::Submitted => {
+                self.submitted += 1;
                 false
             }
             RowState::Failed(_) => {

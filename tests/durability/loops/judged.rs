@@ -152,6 +152,7 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
         ledger,
         commits,
         feed,
+        lane: None,
         equal: None,
         interrupts,
         reporter: watch,

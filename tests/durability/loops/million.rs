@@ -168,6 +168,7 @@ fn run(input: &Path, folder: &Path) {
         ledger: JournalLedger::new(journal, clock),
         commits,
         feed: rows,
+        lane: None,
         equal: None,
         interrupts,
         reporter: Box::new(support::Counts::default()),

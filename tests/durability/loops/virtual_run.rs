@@ -95,6 +95,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let wanted = |job: &Job| match (recovered.done.state(job.row, &job.identity), start) {
         (RowState::New, Start::Continue | Start::Fresh) => true,
         (RowState::Failed(_), Start::Resume) => true,
+        (RowState::Submitted, _) => unreachable!("nothing is in a batch"),
         (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => false,
     };
     let of_load = |number| load.kinds.map_or_else(|| row(number), |kinds| equal_row(number, kinds));
@@ -119,6 +120,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,
         feed,
+        lane: None,
         equal: load.kinds.map(|_| EqualRows::new(None, earlier)),
         interrupts,
         reporter: Box::new(support::Counts::default()),
@@ -203,6 +205,10 @@ impl Ledger for Recorder {
         assert!(matches!(outcome.ended, Ended::Succeeded(_) | Ended::Failed { .. }));
         self.labels.insert(line, outcome.job.custom_id.clone());
         self.inside.write_outcome(line, ticket, outcome);
+    }
+    fn write_from_batch(&mut self, line: u64, outcome: &Outcome) {
+        self.labels.insert(line, outcome.job.custom_id.clone());
+        self.inside.write_from_batch(line, outcome);
     }
     fn write_rejected(&mut self, line: u64, rejected: &Rejected) {
         self.inside.write_rejected(line, rejected);

@@ -1,0 +1,435 @@
+//! The files of a chunk: rows that are submitted together as one batch.
+//!
+//! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
+//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row, with what the
+//! row's line in the results needs, and the place of its request in the body. Both are synced before the chunk is
+//! submitted. They are removed when every row has a line.
+//!
+//! Answers come in any order and hours later, perhaps to another process. So rows are read back from these files, one
+//! by one, and never held in memory.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::ItemId;
+use crate::domain::{
+    Ask, Cost, Identity, Interval, Job, JobId, JobKey, Money, Origin, Params, Planned, PoolId, Purpose, Request, RowId,
+    Terms,
+};
+use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
+use crate::provider::BodySource;
+
+/// Bytes that are collected before they are written.
+const BUFFER_BYTES: usize = 256 << 10;
+const HEAD: &[u8] = b"{\"requests\":[";
+const TAIL: &[u8] = b"]}";
+
+/// A row in a chunk.
+#[derive(Clone, Debug)]
+pub(crate) struct ChunkRow {
+    /// The row.
+    pub(crate) job: Job,
+    /// How often it was in a batch before this one.
+    pub(crate) tries: u32,
+    /// The most that its answer can cost.
+    pub(crate) at_most: Money,
+    model: Arc<str>,
+    template: u64,
+    estimated_input: u32,
+}
+
+impl ChunkRow {
+    /// Returns the request that was sent for the row, with the facts that its line and its cost need.
+    pub(crate) fn ask(&self, route: &Arc<PoolId>) -> Ask {
+        let request = self.job.request.clone();
+        let params = str::from_utf8(request.json()).ok().and_then(Params::of_object).unwrap_or_default();
+        Ask {
+            model: self.model.clone(),
+            terms: Terms::of(&params),
+            pool: route.clone(),
+            cost: Cost { requests: 1, input_tokens: self.estimated_input, output_tokens: 0 },
+            input_tokens: Interval::exact(self.estimated_input),
+            expense: None,
+            max_tokens: 0,
+            template: self.template,
+            body_bytes: u32::try_from(request.json().len()).unwrap_or(u32::MAX),
+            purpose: Purpose::First,
+            prefixes: None,
+            has_own_marks: false,
+            request,
+        }
+    }
+}
+
+/// A row, as its line says it.
+#[derive(Serialize, Deserialize)]
+struct RowLine<'a> {
+    #[serde(borrow)]
+    custom_id: Cow<'a, str>,
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurrence: Option<u32>,
+    index: u64,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    line: u64,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    extra: Option<Cow<'a, str>>,
+    /// Where the row's request begins in the body, and its length.
+    at: u64,
+    len: u32,
+    tries: u32,
+    /// In pico-dollars.
+    at_most: u64,
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    template: u64,
+    estimated_input: u32,
+}
+
+/// A file that grows at its end.
+struct Growing {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    end: u64,
+    buffer: Vec<u8>,
+}
+
+impl Growing {
+    fn create(disk: &dyn Disk, path: PathBuf) -> Result<Self, DiskFailure> {
+        disk.remove(&path).map_err(DiskFailure::of("remove", &path))?;
+        let file = disk.open(&path, OpenMode::CreateNew).map_err(DiskFailure::of("create", &path))?;
+        Ok(Self { file, path, end: 0, buffer: Vec::new() })
+    }
+
+    fn len(&self) -> u64 {
+        self.end + self.buffer.len() as u64
+    }
+
+    fn write_if_full(&mut self) -> Result<(), DiskFailure> {
+        if self.buffer.len() >= BUFFER_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), DiskFailure> {
+        self.file.write_at(&self.buffer, self.end).map_err(DiskFailure::of("write", &self.path))?;
+        self.end += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), DiskFailure> {
+        self.write()?;
+        self.file.sync().map_err(DiskFailure::of("sync", &self.path))
+    }
+}
+
+/// A chunk that is being filled.
+pub(crate) struct ChunkWriter {
+    number: u32,
+    nonce: String,
+    body: Growing,
+    rows: Growing,
+    count: u32,
+    at_most: Money,
+}
+
+impl ChunkWriter {
+    /// Creates the files. Files of the same name are left over from a run that died before it submitted them.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn create(disk: &dyn Disk, folder: &Path, number: u32, nonce: &str) -> Result<Self, DiskFailure> {
+        let mut body = Growing::create(disk, body_path(folder, number))?;
+        let rows = Growing::create(disk, rows_path(folder, number))?;
+        body.buffer.extend_from_slice(HEAD);
+        Ok(Self { number, nonce: nonce.to_owned(), body, rows, count: 0, at_most: Money::ZERO })
+    }
+
+    /// Adds a row. `tries` says how often it was in a batch before, and `at_most` is the most that its answer can cost.
+    ///
+    /// # Errors
+    /// The failure of the disk. The chunk can't be used any more then.
+    pub(crate) fn push(&mut self, planned: &Planned, tries: u32, at_most: Money) -> Result<(), DiskFailure> {
+        let Planned { job, ask } = planned;
+        let request = ask.request.json();
+        let id = ItemId { nonce: &self.nonce, chunk: self.number, item: self.count, row: job.row };
+        let lead = if self.count == 0 { "" } else { ",\n" };
+        let head = format!("{lead}{{\"custom_id\":\"{id}\",\"params\":");
+        self.body.buffer.extend_from_slice(head.as_bytes());
+        let at = self.body.len();
+        self.body.buffer.extend_from_slice(request);
+        self.body.buffer.push(b'}');
+        self.body.write_if_full()?;
+        let line = RowLine {
+            custom_id: Cow::Borrowed(&job.custom_id),
+            key: job.key.to_string(),
+            occurrence: match job.identity {
+                Identity::Named => None,
+                Identity::Nth(occurrence) => Some(occurrence),
+            },
+            index: job.index,
+            source: Cow::Borrowed(&job.origin.source),
+            line: job.origin.line,
+            extra: (!job.extra.0.is_empty()).then(|| Cow::Owned(text_of(&job.extra))),
+            at,
+            len: u32::try_from(request.len()).unwrap_or(u32::MAX),
+            tries,
+            at_most: pico(at_most),
+            model: Cow::Borrowed(&ask.model),
+            template: ask.template,
+            estimated_input: ask.cost.input_tokens,
+        };
+        serde_json::to_writer(&mut self.rows.buffer, &line).expect("a row can be written as JSON");
+        self.rows.buffer.push(b'\n');
+        self.rows.write_if_full()?;
+        self.count += 1;
+        self.at_most += at_most;
+        Ok(())
+    }
+
+    /// Returns how many rows were added.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Returns how many bytes the body has with a further request of this length.
+    pub(crate) fn bytes_with(&self, request: usize) -> u64 {
+        // An id has at most 64 characters, and the names around it 30.
+        self.body.len() + (request + 100) as u64
+    }
+
+    /// Returns the most that all rows together can cost.
+    pub(crate) fn at_most(&self) -> Money {
+        self.at_most
+    }
+
+    /// Makes the files durable.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn finish(mut self, disk: &dyn Disk, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
+        self.body.buffer.extend_from_slice(TAIL);
+        self.body.finish()?;
+        self.rows.finish()?;
+        sync_name(disk, &self.rows.path)?;
+        let (number, nonce, body_bytes) = (self.number, self.nonce, self.body.end);
+        drop((self.body.file, self.rows.file));
+        let files = ChunkFiles::open(disk, folder, number, &nonce, self.count)?;
+        debug_assert_eq!(files.body_bytes, body_bytes);
+        Ok(files)
+    }
+}
+
+/// The files of a chunk, open for reading.
+pub(crate) struct ChunkFiles {
+    pub(crate) number: u32,
+    pub(crate) nonce: String,
+    /// How many rows the chunk has.
+    pub(crate) count: u32,
+    /// The bytes of its body.
+    pub(crate) body_bytes: u64,
+    body: Box<dyn DiskFile>,
+    body_path: PathBuf,
+    rows: Box<dyn DiskFile>,
+    rows_path: PathBuf,
+    /// Where each line of the rows begins, and where the last ends.
+    lines: Vec<u64>,
+}
+
+impl std::fmt::Debug for ChunkFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkFiles").field("number", &self.number).field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl ChunkFiles {
+    /// Opens the files of a chunk with `count` rows.
+    ///
+    /// # Errors
+    /// The failure of the disk, also if a file has fewer rows.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        folder: &Path,
+        number: u32,
+        nonce: &str,
+        count: u32,
+    ) -> Result<Arc<Self>, DiskFailure> {
+        let open = |path: &Path| disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path));
+        let (body_path, rows_path) = (body_path(folder, number), rows_path(folder, number));
+        let (body, rows) = (open(&body_path)?, open(&rows_path)?);
+        let lines = line_starts(&*rows).map_err(DiskFailure::of("read", &rows_path))?;
+        let body_bytes = body.size().map_err(DiskFailure::of("read", &body_path))?;
+        if lines.len() != count as usize + 1 {
+            let why = format!("it has {} rows instead of {count}", lines.len().saturating_sub(1));
+            return Err(DiskFailure::of("use", &rows_path)(std::io::Error::other(why)));
+        }
+        let nonce = nonce.to_owned();
+        Ok(Arc::new(Self { number, nonce, count, body_bytes, body, body_path, rows, rows_path, lines }))
+    }
+
+    /// Reads a row. Its job gets the number `id`.
+    ///
+    /// # Errors
+    /// The failure of the disk, also if the line can't be understood.
+    ///
+    /// # Panics
+    /// If the chunk has no such row.
+    pub(crate) fn row(&self, item: u32, id: JobId) -> Result<ChunkRow, DiskFailure> {
+        let (from, to) = (self.lines[item as usize], self.lines[item as usize + 1]);
+        let mut text = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
+        fill(&*self.rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
+        let unreadable =
+            |why: String| DiskFailure::of("use", &self.rows_path)(std::io::Error::other(format!("row {item}: {why}")));
+        let line: RowLine<'_> = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        let key = JobKey::parse(&line.key).ok_or_else(|| unreadable("its key can't be read".to_owned()))?;
+        let identity = line.occurrence.map_or(Identity::Named, Identity::Nth);
+        let mut request = vec![0; line.len as usize];
+        fill(&*self.body, &mut request, line.at).map_err(DiskFailure::of("read", &self.body_path))?;
+        let extra = match &line.extra {
+            Some(text) => Params::of_object(text).ok_or_else(|| unreadable("its fields can't be read".to_owned()))?,
+            None => Params::default(),
+        };
+        let custom_id = line.custom_id.into_owned();
+        let row = RowId::of(&custom_id, key, &identity);
+        let origin = Origin { source: line.source.as_ref().into(), line: line.line };
+        let request = Request::written(request.into());
+        let job = Job { id, custom_id, key, identity, row, request, extra, origin, index: line.index };
+        let (at_most, model) = (Money(line.at_most.into()), line.model.as_ref().into());
+        let (template, estimated_input) = (line.template, line.estimated_input);
+        Ok(ChunkRow { job, tries: line.tries, at_most, model, template, estimated_input })
+    }
+}
+
+/// The body of a chunk, for the request that submits it.
+#[derive(Debug)]
+pub(crate) struct ChunkBody(pub(crate) Arc<ChunkFiles>);
+
+impl BodySource for ChunkBody {
+    fn len(&self) -> u64 {
+        self.0.body_bytes
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.0.body.read_at(buffer, offset)
+    }
+}
+
+/// Removes the files of a chunk.
+///
+/// # Errors
+/// The failure of the disk.
+pub(crate) fn remove_files(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(), DiskFailure> {
+    [body_path(folder, number), rows_path(folder, number), results_path(folder, number)]
+        .iter()
+        .try_for_each(|path| disk.remove(path).map_err(DiskFailure::of("remove", path)))
+}
+
+/// Returns the path of the downloaded results of a chunk.
+pub(crate) fn results_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:06}.results.jsonl"))
+}
+
+fn body_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:06}.body.json"))
+}
+
+fn rows_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:06}.rows.jsonl"))
+}
+
+/// Returns where each line begins, and where the last whole line ends.
+fn line_starts(file: &dyn DiskFile) -> std::io::Result<Vec<u64>> {
+    let (mut starts, mut buffer, mut offset) = (vec![0], vec![0; BUFFER_BYTES], 0);
+    loop {
+        let count = file.read_at(&mut buffer, offset)?;
+        if count == 0 {
+            return Ok(starts);
+        }
+        let ends = buffer[..count].iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        starts.extend(ends.map(|(at, _)| offset + at as u64 + 1));
+        offset += count as u64;
+    }
+}
+
+/// Reads exactly as many bytes as the buffer has.
+pub(super) fn fill(file: &dyn DiskFile, buffer: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let count = file.read_at(rest, offset)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        offset += count as u64;
+        rest = &mut rest[count..];
+    }
+    Ok(())
+}
+
+/// Returns an amount of money in pico-dollars.
+pub(super) fn pico(money: Money) -> u64 {
+    u64::try_from(money.0).unwrap_or(u64::MAX)
+}
+
+fn text_of(params: &Params) -> String {
+    let mut out = Vec::new();
+    params.write_object(&mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::MemDisk;
+
+    fn of_object(json: &str) -> Option<Params> {
+        Params::of_object(json)
+    }
+
+    fn job(number: u64, identity: Identity) -> Job {
+        let params = of_object(&format!(r#"{{"model":"m","max_tokens":{number}}}"#)).expect("an object");
+        let (custom_id, key) = (format!("row \"{number}\" é"), JobKey([number as u8; 16]));
+        let row = RowId::of(&custom_id, key, &identity);
+        let origin = Origin { source: "in.jsonl".into(), line: number + 1 };
+        let (request, extra) = (Request::of(&params), of_object(r#"{"note":[1, 2]}"#).expect("an object"));
+        Job { id: JobId(number), custom_id, key, identity, row, request, extra, origin, index: number }
+    }
+
+    #[test]
+    fn rows_are_read_back_in_any_order_and_the_body_is_what_the_api_expects() {
+        let disk = MemDisk::default();
+        disk.create_folder(Path::new("d")).expect("a folder");
+        let folder = Path::new("d/b");
+        disk.create_folder(folder).expect("a folder");
+        let jobs = [job(1, Identity::Named), job(2, Identity::Nth(3)), job(3, Identity::Named)];
+        let mut writer = ChunkWriter::create(&disk, folder, 7, "nonce123").expect("files");
+
+        for job in &jobs {
+            let mut planned = crate::scheduler::tests::planned("a", 1, 1);
+            planned.ask.request = job.request.clone();
+            planned.job = Box::new(job.clone());
+            writer.push(&planned, 2, Money(5)).expect("the disk works");
+        }
+        assert_eq!((writer.count(), writer.at_most()), (3, Money(15)));
+        let files = writer.finish(&disk, folder).expect("the disk works");
+
+        for item in [2, 0, 1] {
+            let (row, job) = (files.row(item, JobId(9)).expect("a row"), &jobs[item as usize]);
+            assert_eq!((row.tries, row.at_most, row.job.id), (2, Money(5), JobId(9)));
+            assert_eq!((&row.job.custom_id, row.job.key, row.job.row), (&job.custom_id, job.key, job.row));
+            assert_eq!((&row.job.identity, &row.job.origin), (&job.identity, &job.origin));
+            assert_eq!(row.job.request.json(), job.request.json());
+            assert_eq!(text_of(&row.job.extra), text_of(&job.extra));
+        }
+        let mut body = vec![0; files.body_bytes as usize];
+        fill(&*files.body, &mut body, 0).expect("the body");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let requests = body["requests"].as_array().expect("an array");
+        assert_eq!(requests.len(), 3);
+        assert_eq!(requests[1]["params"]["max_tokens"], 2);
+        let id = requests[1]["custom_id"].as_str().expect("text");
+        assert_eq!(ItemId::parse(id).map(|id| (id.chunk, id.item, id.row)), Some((7, 1, jobs[1].row)));
+    }
+}

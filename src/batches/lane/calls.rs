@@ -1,0 +1,102 @@
+//! Decides which call is made next.
+
+use super::super::chunk::{pico, results_path};
+use super::super::log::Record;
+use super::call::Call;
+use super::chunk_state::{Chunk, State};
+use super::state::Lane;
+use crate::clock::Instant;
+use crate::journal::DiskFailure;
+
+impl Lane {
+    /// Returns the next call to be made now. Its end must be passed to [`Lane::on_came`].
+    ///
+    /// # Errors
+    /// The failure of the disk. Nothing must be sent then.
+    pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
+        if self.is_stopped {
+            return Ok(None);
+        }
+        if let Some(call) = self.submission(now)? {
+            return Ok(Some(call));
+        }
+        if let Some(call) = self.cancellation(now)? {
+            return Ok(Some(call));
+        }
+        let due = self.chunks.values_mut().find(|chunk| {
+            matches!(chunk.state, State::Doubtful | State::Ended) && chunk.not_before <= now && chunk.batch.is_some()
+        });
+        if let Some(chunk) = due {
+            let (number, id) = (chunk.number, chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default());
+            if chunk.state == State::Doubtful {
+                chunk.not_before = Instant::NEVER;
+                return Ok(Some(Call::Retrieve { chunk: number, id }));
+            }
+            chunk.state = State::Downloading;
+            let (url, path) = (chunk.results_url.clone(), results_path(&self.folder, number));
+            return Ok(Some(Call::Download { chunk: number, id, url, path }));
+        }
+        Ok(self.look(now))
+    }
+
+    /// Submits the next chunk, if it can be submitted. Its intent is durable first.
+    fn submission(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
+        let is_open_question = |chunk: &Chunk| matches!(chunk.state, State::Posting | State::Unclear(_));
+        if self.submit.not_before > now || self.chunks.values().any(is_open_question) {
+            return Ok(None);
+        }
+        let Some(chunk) = self.chunks.values().find(|chunk| chunk.state == State::Sealed) else { return Ok(None) };
+        let (number, files, at) = (chunk.number, chunk.files.clone(), self.clock.wall(now));
+        self.record(Record::Intent {
+            chunk: number,
+            rows: files.count,
+            bytes: files.body_bytes,
+            nonce: files.nonce.clone(),
+            at_most: pico(self.chunks[&number].reserved),
+            at,
+        })?;
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            (chunk.state, chunk.submitted_at, chunk.opened) = (State::Posting, at, now);
+        }
+        Ok(Some(Call::Create(files)))
+    }
+
+    /// Looks at the open batches, if it is time.
+    fn look(&mut self, now: Instant) -> Option<Call> {
+        if self.is_looking || self.looks.next() > now || !self.watches() {
+            return None;
+        }
+        let open = self.chunks.values().filter(|chunk| chunk.state == State::Open);
+        let wanted = open.filter_map(|chunk| Some(chunk.batch.as_ref()?.id.clone())).collect();
+        let unclear = self.chunks.values().filter(|chunk| matches!(chunk.state, State::Unclear(_)));
+        let since = unclear.map(Chunk::earliest).min();
+        self.is_looking = true;
+        Some(Call::List { wanted, since })
+    }
+
+    /// Returns whether there are batches to look at.
+    pub(super) fn watches(&self) -> bool {
+        self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
+    }
+
+    /// Returns when the lane has something to do, even if nothing happens until then.
+    pub(crate) fn next_at(&self) -> Instant {
+        if self.is_stopped {
+            return Instant::NEVER;
+        }
+        let is_unsure = self.chunks.values().any(|chunk| matches!(chunk.state, State::Posting | State::Unclear(_)));
+        let has_sealed = self.sealed_any() && !is_unsure;
+        let submit = if has_sealed { self.submit.not_before } else { Instant::NEVER };
+        let look = if self.watches() && !self.is_looking { self.looks.next() } else { Instant::NEVER };
+        let waiting = self.chunks.values().filter(|chunk| matches!(chunk.state, State::Doubtful | State::Ended));
+        let chunks = waiting.map(|chunk| chunk.not_before).min().unwrap_or(Instant::NEVER);
+        [submit, look, chunks, self.seal_at(), self.cancel_at(), self.deadline.next_at()]
+            .into_iter()
+            .min()
+            .unwrap_or(Instant::NEVER)
+    }
+
+    fn sealed_any(&self) -> bool {
+        self.chunks.values().any(|chunk| chunk.state == State::Sealed)
+    }
+}

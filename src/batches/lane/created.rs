@@ -1,0 +1,250 @@
+//! What the reply to a submission means, and how an unclear one is resolved.
+
+use std::time::Duration;
+
+use super::super::chunk::pico;
+use super::super::log::{Known, Record};
+use super::again::Why;
+use super::call::{CallFault, Came, CreateEnd};
+use super::chunk_state::State;
+use super::state::{Lane, Submitting};
+use crate::clock::Instant;
+use crate::domain::{HaltReason, Money};
+use crate::journal::DiskFailure;
+use crate::provider::Batch;
+use crate::scheduler::Scheduler;
+
+/// If no batch that could be the submitted one appears in the list for this long, there is none.
+const LOOKED_FOR: Duration = Duration::from_secs(120);
+/// The longest wait before a submission that was refused or did not arrive is tried again.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+impl Lane {
+    /// Handles the end of a call.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn on_came(&mut self, came: Came, scheduler: &mut Scheduler, now: Instant) -> Result<(), DiskFailure> {
+        match came {
+            Came::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
+            Came::Listed(listed) => self.on_listed(listed, scheduler, now),
+            Came::Retrieved(chunk, retrieved) => self.on_retrieved(chunk, retrieved, scheduler, now),
+            Came::Downloaded(chunk, downloaded) => self.on_downloaded(chunk, downloaded, scheduler, now),
+            Came::Canceled(chunk, canceled) => {
+                self.on_canceled(chunk, canceled, scheduler, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_created(
+        &mut self,
+        number: u32,
+        end: CreateEnd,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        match end {
+            CreateEnd::Exists(batch) => {
+                self.submit = Submitting { not_before: now, ..Default::default() };
+                self.adopt(number, &batch, now)?;
+                self.looks.begin_again(now);
+                Ok(())
+            }
+            CreateEnd::Unclear(fault) => {
+                if let Some(chunk) = self.chunks.get_mut(&number) {
+                    chunk.state = State::Unclear(None);
+                }
+                self.warn(format!(
+                    "the reply to a submitted batch did not come ({}); it is looked for in the list of batches, and \
+                     nothing is submitted until this is clear",
+                    fault.failure.message
+                ));
+                self.looks.begin_again(now);
+                Ok(())
+            }
+            CreateEnd::Refused(fault) => self.on_refused(number, fault, scheduler, now),
+        }
+    }
+
+    /// Records the batch of a chunk.
+    fn adopt(&mut self, number: u32, batch: &Batch, now: Instant) -> Result<(), DiskFailure> {
+        let Batch { id, created_at, expires_at, .. } = batch.clone();
+        self.own_ids.insert(id.clone());
+        self.record(Record::Created { chunk: number, id: id.clone(), created_at, expires_at })?;
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            chunk.state = State::Open;
+            chunk.counts = Some(batch.counts);
+            chunk.batch = Some(Known { id, created_at, expires_at });
+            chunk.missing_since = None;
+            if chunk.opened == Instant::ZERO && !chunk.is_restored {
+                chunk.opened = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles a submission that certainly created no batch.
+    fn on_refused(
+        &mut self,
+        number: u32,
+        fault: CallFault,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        self.record(Record::Refused { chunk: number })?;
+        let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
+        chunk.state = State::Sealed;
+        let rows = chunk.files.count;
+        if let Some(reason) = fault.halt {
+            scheduler.halt(*reason);
+            return Ok(());
+        }
+        match fault.failure.status {
+            Some(413) => self.dissolve(number, rows / 2, scheduler),
+            Some(429) => self.on_full_queue(number, rows, fault.retry_after, scheduler, now),
+            Some(404 | 405 | 501) if !self.is_strict() => {
+                self.warn(format!("the endpoint has no batches ({}): all rows are sent online", fault.failure.message));
+                self.deadline.go_online();
+                self.dissolve(number, rows, scheduler);
+            }
+            Some(404 | 405 | 501) => scheduler.halt(HaltReason::Batches(fault.failure)),
+            Some(status) if (400..500).contains(&status) && status != 408 => {
+                scheduler.halt(HaltReason::Batches(fault.failure));
+            }
+            _ => self.on_no_connection(fault, scheduler, now),
+        }
+        Ok(())
+    }
+
+    /// Handles a submission that did not reach the API.
+    fn on_no_connection(&mut self, fault: CallFault, scheduler: &mut Scheduler, now: Instant) {
+        let since = *self.submit.failing_since.get_or_insert(now);
+        if now.since(since) > scheduler.retry_for() {
+            return scheduler.halt(HaltReason::Endpoint(fault.failure));
+        }
+        self.submit.failures += 1;
+        let wait = Duration::from_secs(1 << self.submit.failures.min(6));
+        self.submit.not_before = now + wait.max(fault.retry_after.unwrap_or_default());
+    }
+
+    /// Handles a submission that was refused because of a limit. The limit of calls per minute is told with a short
+    /// wait. Otherwise the queue is full: the run waits until one of its batches ends. If none is open, others use the
+    /// queue, and a smaller chunk may fit.
+    fn on_full_queue(
+        &mut self,
+        number: u32,
+        rows: u32,
+        retry_after: Option<Duration>,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) {
+        self.submit.refusals += 1;
+        let backoff = Duration::from_secs(15 << self.submit.refusals.min(6)).min(LONGEST_WAIT);
+        let is_first = self.submit.refusals == 1 && retry_after.is_some_and(|wait| wait <= Duration::from_secs(60));
+        let wait = if is_first { retry_after.unwrap_or(backoff) } else { backoff.max(retry_after.unwrap_or_default()) };
+        self.submit.not_before = now + wait;
+        let has_open = self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Doubtful));
+        if !is_first && !has_open && rows > 1 {
+            self.dissolve(number, rows.div_ceil(2), scheduler);
+        }
+    }
+
+    /// A batch has ended, so the queue has room again.
+    pub(super) fn on_room_in_queue(&mut self, now: Instant) {
+        if self.submit.refusals > 0 {
+            self.submit.not_before = now;
+        }
+    }
+
+    /// Sends the rows of a chunk that does not exist as a batch again, in chunks of at most `most` rows.
+    fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return };
+        scheduler.settle_in_batch(chunk.reserved, Money::ZERO);
+        chunk.reserved = Money::ZERO;
+        let is_alone = chunk.files.count == 1;
+        let why = if is_alone { Why::TooLarge } else { Why::Dissolved };
+        chunk.reopen = (0..chunk.files.count).map(|item| (item, why)).collect();
+        self.most_rows = most.clamp(1, self.most_rows);
+        self.reopen(number);
+    }
+
+    /// Looks for the batch of each unclear chunk among listed batches.
+    pub(super) fn resolve(
+        &mut self,
+        listed: &[Batch],
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        let unclear: Vec<u32> = self
+            .chunks
+            .values()
+            .filter(|chunk| matches!(chunk.state, State::Unclear(_)))
+            .map(|chunk| chunk.number)
+            .collect();
+        for number in unclear {
+            let chunk = &self.chunks[&number];
+            let earliest = chunk.earliest();
+            let may_be = |batch: &&Batch| {
+                !self.own_ids.contains(&batch.id)
+                    && !chunk.foreign.contains(&batch.id)
+                    && batch.counts.total() == u64::from(chunk.files.count)
+                    && batch.created_at >= earliest
+            };
+            // The first that was created after the submission is the likeliest. Whether it is ours shows at its end.
+            let distance = |batch: &&Batch| batch.created_at.duration_since(chunk.submitted_at).abs();
+            if let Some(found) = listed.iter().filter(may_be).min_by_key(distance).cloned() {
+                self.adopt(number, &found, now)?;
+                self.note(format!("batch {} was found in the list: its reply had been lost", found.id));
+                continue;
+            }
+            let State::Unclear(since) = chunk.state else { continue };
+            let first = since.unwrap_or(now);
+            if let Some(chunk) = self.chunks.get_mut(&number) {
+                chunk.state = State::Unclear(Some(first));
+            }
+            if now.since(first) >= LOOKED_FOR {
+                self.lose(number, "no batch of that size appeared in the list of batches", scheduler)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch of a chunk turned out to belong to somebody else.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn disown(&mut self, number: u32, now: Instant) -> Result<(), DiskFailure> {
+        let Some(id) = self.chunks.get(&number).and_then(|chunk| Some(chunk.batch.as_ref()?.id.clone())) else {
+            return Ok(());
+        };
+        self.record(Record::Foreign { chunk: number, id: id.clone() })?;
+        self.own_ids.remove(&id);
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            (chunk.batch, chunk.merge, chunk.state) = (None, None, State::Unclear(None));
+            chunk.foreign.push(id);
+        }
+        self.looks.begin_again(now);
+        Ok(())
+    }
+
+    /// Gives up the answers of a chunk. Its rows are sent again, and may be billed twice.
+    pub(super) fn lose(&mut self, number: u32, why: &str, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
+        let Some(chunk) = self.chunks.get(&number) else { return Ok(()) };
+        let (rows, money) = (chunk.unseen_count(), chunk.reserved);
+        let name = chunk.batch.as_ref().map_or_else(|| format!("chunk {number}"), |batch| batch.id.clone());
+        self.lost_rows += u64::from(rows);
+        self.warn(format!(
+            "the answers of {name} can't be had: {why}; its rows are sent again, and up to {rows} may be billed twice \
+             ({money} is kept back for them)"
+        ));
+        self.record(Record::Lost { chunk: number, rows, at_most: pico(money) })?;
+        scheduler.settle_lost_in_batch(money);
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            chunk.reserved = Money::ZERO;
+            chunk.reopen = chunk.unseen().map(|item| (item, Why::Lost)).collect();
+        }
+        self.reopen(number);
+        Ok(())
+    }
+}

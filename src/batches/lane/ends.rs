@@ -1,0 +1,82 @@
+//! Rows whose chunk ended without an answer for them. They are sent again, in another batch or online.
+
+use std::collections::VecDeque;
+
+use super::super::chunk::{ChunkRow, remove_files};
+use super::super::log::Record;
+use super::again::{Reopened, Route, Why};
+use super::chunk_state::State;
+use super::state::Lane;
+use crate::domain::LaneChoice;
+use crate::journal::DiskFailure;
+
+impl Lane {
+    /// Begins to send the noted rows of a chunk again. Without such rows, the chunk is done, and its files are removed.
+    pub(super) fn reopen(&mut self, number: u32) {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return };
+        let rows: VecDeque<_> = std::mem::take(&mut chunk.reopen).into();
+        chunk.state = State::Draining;
+        chunk.merge = None;
+        self.reopened.push_back(Reopened { files: chunk.files.clone(), rows });
+        self.remove_drained();
+    }
+
+    /// Removes the files of chunks of which nothing is left to do.
+    fn remove_drained(&mut self) {
+        while let Some(first) = self.reopened.front()
+            && first.rows.is_empty()
+        {
+            let number = first.files.number;
+            self.reopened.pop_front();
+            self.chunks.remove(&number);
+            // Without an entry in the log, files mean nothing, and the next run removes them.
+            let _ = remove_files(&*self.disk, &self.folder, number);
+        }
+    }
+
+    /// Returns the next row that is sent again, and why; `None` if there is none.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn next_reopened(&mut self) -> Result<Option<(ChunkRow, Why)>, DiskFailure> {
+        self.remove_drained();
+        if self.is_stopped {
+            return Ok(None);
+        }
+        let id = self.next_job();
+        let Some(first) = self.reopened.front_mut() else { return Ok(None) };
+        let Some((item, why)) = first.rows.pop_front() else { return Ok(None) };
+        let row = first.files.row(item, id)?;
+        Ok(Some((row, why)))
+    }
+
+    /// Decides how a row is sent again; `None` if it was tried often enough.
+    pub(crate) fn route_of(&self, row: &ChunkRow, why: Why) -> Option<Route> {
+        let tries = match why {
+            Why::Dissolved => row.tries,
+            Why::Fault | Why::Expired | Why::Canceled | Why::Lost | Why::TooLarge => row.tries + 1,
+        };
+        match self.settings.choice {
+            _ if why == Why::TooLarge || self.deadline.is_online_only() => Some(Route::Online),
+            LaneChoice::Online => Some(Route::Online),
+            LaneChoice::Auto if tries >= 2 => Some(Route::Online),
+            LaneChoice::Batch if tries > self.settings.max_retries => None,
+            LaneChoice::Auto | LaneChoice::Batch => Some(Route::Batch(tries)),
+        }
+    }
+
+    /// Handles lines that are on disk. If all lines of a chunk are, it is collected.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn on_synced(&mut self, seq: u64) -> Result<(), DiskFailure> {
+        let is_synced = |state: State| matches!(state, State::Merged(last) if last <= seq);
+        let synced: Vec<u32> =
+            self.chunks.values().filter(|chunk| is_synced(chunk.state)).map(|chunk| chunk.number).collect();
+        for number in synced {
+            self.record(Record::Collected { chunk: number })?;
+            self.reopen(number);
+        }
+        Ok(())
+    }
+}

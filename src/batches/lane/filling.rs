@@ -1,0 +1,216 @@
+//! Rows become chunks.
+
+use std::time::Duration;
+
+use super::super::chunk::ChunkWriter;
+use super::super::log::Record;
+use super::super::shape::Trial;
+use super::chunk_state::{Chunk, State};
+use super::state::{Building, Lane, Waiting};
+use crate::clock::Instant;
+use crate::domain::{JobId, LaneChoice, Money, Planned};
+use crate::journal::DiskFailure;
+use crate::scheduler::{Room, Scheduler};
+
+/// The most rows, and the most bytes, that wait to be added to a chunk.
+const MOST_WAITING: (usize, usize) = (512, 16 << 20);
+/// A chunk whose first row has waited this long is submitted although it is not full. It matters for rows that come
+/// slowly through a pipe.
+const LONGEST_FILL: Duration = Duration::from_secs(300);
+/// The sizes of chunks vary by this many rows, so that a batch can be told by its number of rows.
+const VARIATION: u32 = 16;
+
+impl Lane {
+    /// Accepts a row, or returns it if it is to be sent online. `refused` is the parameter that batches refuse.
+    pub(crate) fn offer(&mut self, planned: Planned, refused: Option<&str>) -> Option<Planned> {
+        if !self.is_used() || self.is_stopped || self.deadline.is_online_only() {
+            return Some(planned);
+        }
+        if self.online_only.remove(&planned.job.id) {
+            return Some(planned);
+        }
+        if let Some(name) = refused {
+            *self.unfit.entry(name.to_owned()).or_default() += 1;
+            return Some(planned);
+        }
+        match self.trials.admit(planned) {
+            Trial::First(planned) => Some(planned),
+            Trial::Waits => None,
+            Trial::Proven(planned) => {
+                self.push(planned, 0);
+                None
+            }
+        }
+    }
+
+    /// Accepts a row that was in a batch before.
+    pub(crate) fn offer_again(&mut self, planned: Planned, tries: u32) {
+        self.push(planned, tries);
+    }
+
+    fn push(&mut self, planned: Planned, tries: u32) {
+        self.rows_bytes += planned.bytes();
+        self.rows.push_back(Waiting { planned, tries });
+    }
+
+    /// Notes that a row that was sent online has ended. If its answer proves its shape, this is recorded.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn on_online_end(&mut self, job: JobId, is_answered: bool) -> Result<(), DiskFailure> {
+        match self.trials.on_end(job, is_answered) {
+            Some(shape) => self.record(Record::Proven { shape }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether the lane can take more rows of the input.
+    pub(crate) fn wants_rows(&self) -> bool {
+        let is_full = self.rows.len() >= MOST_WAITING.0 || self.rows_bytes >= MOST_WAITING.1;
+        !is_full && !self.trials.is_full() && self.used_up.is_none()
+    }
+
+    /// Adds the waiting rows to chunks. Returns rows that must be sent online: the first rows of their shapes.
+    /// `is_at_end` says that no more rows will come until something happens in the lane.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn fill(
+        &mut self,
+        scheduler: &mut Scheduler,
+        is_at_end: bool,
+        now: Instant,
+    ) -> Result<Vec<Planned>, DiskFailure> {
+        let mut online = Vec::new();
+        while let Some(planned) = self.trials.next_freed() {
+            match self.trials.admit(planned) {
+                Trial::First(planned) => online.push(planned),
+                Trial::Waits => {}
+                Trial::Proven(planned) => self.push(planned, 0),
+            }
+        }
+        if self.is_stopped {
+            return Ok(online);
+        }
+        self.is_blocked = false;
+        while let Some(waiting) = self.rows.front() {
+            let bytes = waiting.planned.ask.request.json().len();
+            let most = waiting.planned.ask.expense.map_or(Money::ZERO, |expense| expense.most_in_batch);
+            if let Some(building) = &self.building
+                && building.writer.bytes_with(bytes) > self.settings.batch_bytes
+            {
+                self.seal(now)?;
+            }
+            if self.queued() >= self.settings.queue || self.sealed() > 1 {
+                self.is_blocked = true;
+                break;
+            }
+            match scheduler.reserve_in_batch(most) {
+                Room::Yes => self.add(most, now)?,
+                Room::Later => {
+                    self.is_blocked = true;
+                    break;
+                }
+                Room::Never(why) => {
+                    self.used_up = Some(why);
+                    self.is_blocked = true;
+                    break;
+                }
+            }
+        }
+        self.seal_if_due(is_at_end, now)?;
+        Ok(online)
+    }
+
+    /// Adds the first waiting row, whose cost is reserved, to the chunk.
+    fn add(&mut self, most: Money, now: Instant) -> Result<(), DiskFailure> {
+        let Some(Waiting { planned, tries }) = self.rows.pop_front() else { return Ok(()) };
+        self.rows_bytes -= planned.bytes();
+        let building = match &mut self.building {
+            Some(building) => building,
+            None => {
+                if self.log.is_none() {
+                    let (log, _) = super::super::open::created(&*self.disk, &self.folder)?;
+                    self.log = Some(log);
+                }
+                let number = self.next_chunk;
+                let writer = ChunkWriter::create(&*self.disk, &self.folder, number, &self.settings.nonce)?;
+                self.next_chunk += 1;
+                self.building.insert(Building { writer, since: now })
+            }
+        };
+        building.writer.push(&planned, tries, most)?;
+        if building.writer.count() >= self.rows_of_chunk() {
+            self.seal(now)?;
+        }
+        Ok(())
+    }
+
+    /// Returns how many rows the chunk that is being filled may have.
+    fn rows_of_chunk(&self) -> u32 {
+        let varies = self.most_rows >= 100 * VARIATION;
+        self.most_rows - if varies { self.next_chunk % VARIATION } else { 0 }
+    }
+
+    /// Completes the chunk if its time has come.
+    fn seal_if_due(&mut self, is_at_end: bool, now: Instant) -> Result<(), DiskFailure> {
+        let Some(building) = &self.building else { return Ok(()) };
+        let is_quiet = is_at_end && !self.trials.is_busy() && self.reopened.is_empty() && !self.is_merging();
+        let is_late = now.since(building.since) >= LONGEST_FILL;
+        if is_late || self.is_blocked || (is_quiet && self.rows.is_empty()) { self.seal(now) } else { Ok(()) }
+    }
+
+    /// Completes the chunk that is being filled.
+    fn seal(&mut self, now: Instant) -> Result<(), DiskFailure> {
+        let Some(Building { writer, .. }) = self.building.take() else { return Ok(()) };
+        let reserved = writer.at_most();
+        let files = writer.finish(&*self.disk, &self.folder)?;
+        let chunk = Chunk { reserved, ..Chunk::new(files, State::Sealed, self.clock.wall(now)) };
+        self.chunks.insert(chunk.number, chunk);
+        Ok(())
+    }
+
+    /// Returns when the chunk that is being filled is submitted at the latest.
+    pub(super) fn seal_at(&self) -> Instant {
+        self.building.as_ref().map_or(Instant::NEVER, |building| building.since + LONGEST_FILL)
+    }
+
+    /// Returns how many rows wait in the queue of the API, or will.
+    fn queued(&self) -> u64 {
+        let building = self.building.as_ref().map_or(0, |building| u64::from(building.writer.count()));
+        let chunks = self.chunks.values().filter(|chunk| chunk.is_queued());
+        building + chunks.map(|chunk| u64::from(chunk.files.count)).sum::<u64>()
+    }
+
+    fn sealed(&self) -> usize {
+        self.chunks.values().filter(|chunk| chunk.state == State::Sealed).count()
+    }
+
+    /// Stops the lane: nothing more is submitted. Returns the rows that are in memory, and how many rows are in chunks
+    /// that were not submitted. The money for these is free again.
+    pub(crate) fn stop(&mut self, scheduler: &mut Scheduler) -> (Vec<Planned>, u64) {
+        self.is_stopped = true;
+        let waiting = self.rows.drain(..).map(|waiting| waiting.planned);
+        let kept: Vec<Planned> = waiting.chain(self.trials.take_waiting()).collect();
+        self.rows_bytes = 0;
+        let mut rows: u64 = self.reopened.drain(..).map(|reopened| reopened.left()).sum();
+        if let Some(Building { writer, .. }) = self.building.take() {
+            scheduler.settle_in_batch(writer.at_most(), Money::ZERO);
+            rows += u64::from(writer.count());
+        }
+        let unsent: Vec<u32> =
+            self.chunks.values().filter(|chunk| chunk.state == State::Sealed).map(|chunk| chunk.number).collect();
+        for number in unsent {
+            let Some(chunk) = self.chunks.remove(&number) else { continue };
+            scheduler.settle_in_batch(chunk.reserved, Money::ZERO);
+            rows += u64::from(chunk.files.count);
+        }
+        (kept, rows)
+    }
+
+    /// Returns whether the lane was told to use batches for all rows that they accept, without a deadline or another
+    /// lane to fall back on.
+    pub(super) fn is_strict(&self) -> bool {
+        self.settings.choice == LaneChoice::Batch
+    }
+}

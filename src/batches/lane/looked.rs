@@ -1,0 +1,195 @@
+//! What the state of batches means: who has ended, who is missing, whose results are on disk.
+
+use std::time::Duration;
+
+use super::super::log::Record;
+use super::call::{Call, CallFault};
+use super::chunk_state::State;
+use super::state::Lane;
+use crate::clock::Instant;
+use crate::journal::DiskFailure;
+use crate::provider::{Batch, BatchStatus};
+use crate::scheduler::Scheduler;
+
+/// The API sometimes does not know a batch that exists. Only after this long, a batch counts as deleted.
+///
+/// Source: anthropic-sdk-python#1432 (2026-04-21): 404 for a second after a good create, and between good calls.
+const MAY_BE_MISSING: Duration = Duration::from_secs(600);
+/// The longest wait between two tries of a download.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+impl Lane {
+    pub(super) fn on_listed(
+        &mut self,
+        listed: Result<Vec<Batch>, CallFault>,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        self.is_looking = false;
+        let batches = match listed {
+            Ok(batches) => batches,
+            Err(fault) => {
+                self.looks.on_look(false, fault.retry_after, now);
+                self.halt_with(fault, scheduler);
+                return Ok(());
+            }
+        };
+        self.looks.on_look(true, None, now);
+        self.resolve(&batches, scheduler, now)?;
+        let open: Vec<u32> =
+            self.chunks.values().filter(|chunk| chunk.state == State::Open).map(|chunk| chunk.number).collect();
+        for number in open {
+            let Some(id) = self.id_of(number) else { continue };
+            match batches.iter().find(|batch| batch.id == id) {
+                Some(batch) => self.on_state(number, batch, scheduler, now)?,
+                None => self.on_missing(number, now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles the state of a batch of ours.
+    fn on_state(
+        &mut self,
+        number: u32,
+        batch: &Batch,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
+        chunk.missing_since = None;
+        chunk.counts = Some(batch.counts);
+        chunk.is_canceling |= batch.status == BatchStatus::Canceling;
+        if batch.archived_at.is_some() {
+            return self.lose(number, "its results were removed (archived_at is set)", scheduler);
+        }
+        if batch.status == BatchStatus::Ended {
+            chunk.results_url.clone_from(&batch.results_url);
+            (chunk.state, chunk.not_before, chunk.ended) = (State::Ended, now, now);
+            self.on_room_in_queue(now);
+        } else {
+            chunk.state = State::Open;
+        }
+        Ok(())
+    }
+
+    /// The list does not have a batch of ours. After some minutes, the API is asked for the batch itself.
+    fn on_missing(&mut self, number: u32, now: Instant) {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return };
+        let since = *chunk.missing_since.get_or_insert(now);
+        if now.since(since) >= MAY_BE_MISSING {
+            (chunk.state, chunk.not_before) = (State::Doubtful, now);
+        }
+    }
+
+    pub(super) fn on_retrieved(
+        &mut self,
+        number: u32,
+        retrieved: Result<Batch, CallFault>,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        match retrieved {
+            Ok(batch) => self.on_state(number, &batch, scheduler, now),
+            Err(fault) if fault.failure.status == Some(404) => self.on_gone(number, scheduler),
+            Err(fault) => {
+                if let Some(chunk) = self.chunks.get_mut(&number) {
+                    chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(30));
+                }
+                self.halt_with(fault, scheduler);
+                Ok(())
+            }
+        }
+    }
+
+    /// The API does not know a batch of ours any more.
+    fn on_gone(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
+        self.lose(number, "the API does not know the batch any more; somebody may have deleted it", scheduler)
+    }
+
+    pub(super) fn on_downloaded(
+        &mut self,
+        number: u32,
+        downloaded: Result<(), CallFault>,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
+        let fault = match downloaded {
+            Ok(()) => {
+                (chunk.state, chunk.missing_since) = (State::Saved, None);
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        if let Some(failure) = fault.disk {
+            return Err(failure);
+        }
+        chunk.downloads += 1;
+        chunk.state = State::Ended;
+        let backoff = Duration::from_secs(2 << chunk.downloads.min(6)).min(LONGEST_WAIT);
+        chunk.not_before = now + backoff.max(fault.retry_after.unwrap_or_default());
+        if fault.failure.status == Some(404) {
+            let since = *chunk.missing_since.get_or_insert(now);
+            if now.since(since) >= MAY_BE_MISSING {
+                return self.on_gone(number, scheduler);
+            }
+        }
+        self.halt_with(fault, scheduler);
+        Ok(())
+    }
+
+    fn halt_with(&mut self, fault: CallFault, scheduler: &mut Scheduler) {
+        if let Some(reason) = fault.halt {
+            scheduler.halt(*reason);
+        }
+    }
+
+    pub(super) fn id_of(&self, number: u32) -> Option<String> {
+        Some(self.chunks.get(&number)?.batch.as_ref()?.id.clone())
+    }
+
+    /// Returns the next batch to cancel.
+    pub(super) fn cancellation(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
+        let due = self
+            .chunks
+            .values()
+            .find(|chunk| chunk.is_cancel_due && chunk.state == State::Open && chunk.not_before <= now);
+        let Some(chunk) = due else { return Ok(None) };
+        let number = chunk.number;
+        let Some(id) = self.id_of(number) else { return Ok(None) };
+        self.record(Record::Canceling { chunk: number })?;
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            (chunk.is_cancel_due, chunk.is_canceling) = (false, true);
+        }
+        Ok(Some(Call::Cancel { chunk: number, id }))
+    }
+
+    /// Returns when the next batch is to be cancelled.
+    pub(super) fn cancel_at(&self) -> Instant {
+        let due = self.chunks.values().filter(|chunk| chunk.is_cancel_due && chunk.state == State::Open);
+        due.map(|chunk| chunk.not_before).min().unwrap_or(Instant::NEVER)
+    }
+
+    pub(super) fn on_canceled(
+        &mut self,
+        number: u32,
+        canceled: Result<Batch, CallFault>,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) {
+        match canceled {
+            // It ends soon, and what it left is read then.
+            Ok(_) => self.looks.begin_again(now),
+            Err(fault) => {
+                if let Some(chunk) = self.chunks.get_mut(&number) {
+                    // A batch that has ended can't be cancelled: the next look shows that.
+                    chunk.is_cancel_due = chunk.state == State::Open;
+                    chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(10));
+                }
+                self.looks.hurry(now);
+                self.halt_with(fault, scheduler);
+            }
+        }
+    }
+}

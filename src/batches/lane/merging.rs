@@ -1,0 +1,155 @@
+//! The downloaded results of a batch become the ends of its rows.
+
+use std::time::Duration;
+
+use super::super::chunk::{ChunkRow, results_path};
+use super::super::ids::ItemId;
+use super::again::Why;
+use super::chunk_state::State;
+use super::results::Results;
+use super::state::Lane;
+use crate::clock::Instant;
+use crate::domain::Money;
+use crate::journal::{DiskFailure, OpenMode, RowState};
+use crate::provider::{BatchApi, BatchEnd};
+use crate::scheduler::Scheduler;
+
+/// Results that lack rows are downloaded this often.
+const DOWNLOADS: u32 = 3;
+
+/// A row with its end.
+#[derive(Debug)]
+pub(crate) struct MergedRow {
+    /// The number of the chunk.
+    pub(crate) chunk: u32,
+    /// The number of the row in the chunk.
+    pub(crate) item: u32,
+    /// The row.
+    pub(crate) row: ChunkRow,
+    /// How it ended.
+    pub(crate) end: BatchEnd,
+    /// Whether the row failed before, and its error line is in the log.
+    pub(crate) has_error_line: bool,
+    /// When its chunk was submitted.
+    pub(crate) opened: Instant,
+    /// When the batch was found to have ended.
+    pub(crate) ended: Instant,
+}
+
+impl Lane {
+    /// Returns whether results are being read.
+    pub(crate) fn is_merging(&self) -> bool {
+        self.chunks.values().any(|chunk| matches!(chunk.state, State::Saved | State::Downloading | State::Ended))
+    }
+
+    /// Returns whether there are results that can be read now.
+    pub(crate) fn has_results(&self) -> bool {
+        !self.is_stopped && self.chunks.values().any(|chunk| chunk.state == State::Saved)
+    }
+
+    /// Returns the next row of the downloaded results. Rows that have a line already are left out. `last_seq` is the
+    /// number of the last line that was written so far.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn next_merged(
+        &mut self,
+        api: &dyn BatchApi,
+        scheduler: &mut Scheduler,
+        last_seq: u64,
+        now: Instant,
+    ) -> Result<Option<MergedRow>, DiskFailure> {
+        while let Some(number) =
+            self.chunks.values().find(|chunk| chunk.state == State::Saved).map(|chunk| chunk.number)
+        {
+            let path = results_path(&self.folder, number);
+            let job = self.next_job();
+            let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(None) };
+            let merge = match &mut chunk.merge {
+                Some(merge) => merge,
+                None => chunk.merge.insert(Results::open(
+                    self.disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?,
+                )),
+            };
+            let Some(line) = merge.next_line().map_err(DiskFailure::of("read", &path))? else {
+                self.on_end_of_results(number, scheduler, last_seq, now);
+                continue;
+            };
+            let Ok(read) = api.read_line(&line) else { continue };
+            let Some(id) = ItemId::parse(&read.custom_id).filter(|id| id.nonce == chunk.files.nonce) else {
+                self.disown(number, now)?;
+                continue;
+            };
+            if id.chunk != number || id.item >= chunk.files.count || !chunk.see(id.item) {
+                continue;
+            }
+            let row = chunk.files.row(id.item, job)?;
+            let state = match chunk.is_restored {
+                true => self.done.state(row.job.row, &row.job.identity),
+                false => RowState::New,
+            };
+            if state == RowState::Done {
+                chunk.reserved = chunk.reserved.less(row.at_most);
+                scheduler.settle_in_batch(row.at_most, Money::ZERO);
+                continue;
+            }
+            let has_error_line = matches!(state, RowState::Failed(_));
+            let (opened, ended) = (chunk.opened, chunk.ended);
+            return Ok(Some(MergedRow {
+                chunk: number,
+                item: id.item,
+                row,
+                end: read.end,
+                has_error_line,
+                opened,
+                ended,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Notes that a row has an end, and settles its money.
+    pub(crate) fn settle(&mut self, number: u32, reserved: Money, cost: Money, scheduler: &mut Scheduler) {
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            chunk.reserved = chunk.reserved.less(reserved);
+        }
+        scheduler.settle_in_batch(reserved, cost);
+    }
+
+    /// Notes that a row must be sent again.
+    pub(crate) fn note_again(&mut self, number: u32, item: u32, why: Why) {
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            chunk.reopen.push((item, why));
+        }
+    }
+
+    /// All lines of the results were read.
+    fn on_end_of_results(&mut self, number: u32, scheduler: &mut Scheduler, last_seq: u64, now: Instant) {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return };
+        chunk.merge = None;
+        let missing: Vec<u32> = chunk.unseen().collect();
+        if missing.is_empty() {
+            chunk.state = State::Merged(last_seq);
+            return;
+        }
+        chunk.downloads += 1;
+        if chunk.downloads < DOWNLOADS {
+            (chunk.state, chunk.not_before) = (State::Ended, now + Duration::from_secs(5));
+            return;
+        }
+        let name = chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default();
+        let (rows, money) = (missing.len() as u64, chunk.reserved);
+        for item in missing {
+            chunk.see(item);
+            chunk.reopen.push((item, Why::Lost));
+        }
+        chunk.reserved = Money::ZERO;
+        chunk.state = State::Merged(last_seq);
+        scheduler.settle_lost_in_batch(money);
+        self.lost_rows += rows;
+        self.warn(format!(
+            "the results of {name} lack {rows} of its rows: these rows are sent again, and may be billed twice ({money} \
+             is kept back for them)"
+        ));
+    }
+}

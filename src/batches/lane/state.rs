@@ -1,0 +1,189 @@
+//! The state of the lane.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::chunk::ChunkWriter;
+use super::super::error::BatchesError;
+use super::super::log::{BatchLog, Record};
+use super::super::looks::Looks;
+use super::super::open::Opened;
+use super::super::settings::LaneSettings;
+use super::super::shape::Trials;
+use super::again::Reopened;
+use super::chunk_state::{Chunk, State};
+use super::deadline::Outlook;
+use crate::clock::{Instant, RunClock};
+use crate::domain::{EventBody, JobId, LaneChoice, Money, Planned};
+use crate::journal::{Disk, DiskFailure, DoneSet};
+
+/// The first number of rows that are read from the files of a chunk. Rows of the input have lower numbers.
+const RESTORED_JOBS: u64 = 1 << 62;
+
+/// The batch lane of a run.
+pub struct Lane {
+    pub(super) settings: LaneSettings,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) clock: RunClock,
+    pub(super) log: Option<BatchLog>,
+    /// What earlier runs did with each row.
+    pub(super) done: DoneSet,
+    pub(super) trials: Trials,
+    /// Rows that wait to be added to a chunk.
+    pub(super) rows: VecDeque<Waiting>,
+    pub(super) rows_bytes: usize,
+    pub(super) building: Option<Building>,
+    /// The most rows of the next chunks. It is lowered when the queue has no room for a whole chunk.
+    pub(super) most_rows: u32,
+    /// Whether rows can't be added, because the queue or the budget has no room.
+    pub(super) is_blocked: bool,
+    /// Why no more rows will be added; the run halts with it when all batches have ended.
+    pub(super) used_up: Option<String>,
+    pub(super) next_chunk: u32,
+    pub(super) chunks: BTreeMap<u32, Chunk>,
+    /// Batches of this run, collected ones included.
+    pub(super) own_ids: HashSet<String>,
+    pub(super) reopened: VecDeque<Reopened>,
+    pub(super) next_job: u64,
+    pub(super) looks: Looks,
+    pub(super) is_looking: bool,
+    pub(super) submit: Submitting,
+    /// How many rows batches do not accept, by the parameter that they refuse.
+    pub(super) unfit: BTreeMap<String, u64>,
+    /// Jobs that must be sent online, because batches failed for them.
+    pub(super) online_only: BTreeSet<JobId>,
+    /// How many rows may have been billed although their answers can't be had.
+    pub(super) lost_rows: u64,
+    pub(super) deadline: Outlook,
+    pub(super) events: Vec<EventBody>,
+    /// Whether nothing more is submitted: the run has halted.
+    pub(super) is_stopped: bool,
+}
+
+/// A row that waits to be added to a chunk.
+pub(super) struct Waiting {
+    pub(super) planned: Planned,
+    /// How often it was in a batch.
+    pub(super) tries: u32,
+}
+
+/// A chunk that is being filled.
+pub(super) struct Building {
+    pub(super) writer: ChunkWriter,
+    pub(super) since: Instant,
+}
+
+/// When the next chunk can be submitted.
+#[derive(Debug, Default)]
+pub(super) struct Submitting {
+    /// Not before this moment.
+    pub(super) not_before: Instant,
+    /// Since when no submission has worked.
+    pub(super) failing_since: Option<Instant>,
+    pub(super) failures: u32,
+    /// How many submissions in a row were refused because of a limit.
+    pub(super) refusals: u32,
+}
+
+impl Lane {
+    /// Returns a lane that continues where earlier runs stopped. `done` is what they did with each row.
+    pub fn new(settings: LaneSettings, opened: Opened, done: DoneSet, clock: RunClock) -> Self {
+        let now = clock.now();
+        let Opened { disk, folder, replayed, files, log } = opened;
+        let mut lane = Self {
+            most_rows: settings.batch_rows,
+            deadline: Outlook::default(),
+            settings,
+            disk,
+            folder,
+            clock,
+            log,
+            done,
+            trials: Trials::new(replayed.proven),
+            rows: VecDeque::new(),
+            rows_bytes: 0,
+            building: None,
+            is_blocked: false,
+            used_up: None,
+            next_chunk: replayed.next_chunk,
+            chunks: BTreeMap::new(),
+            own_ids: HashSet::new(),
+            reopened: VecDeque::new(),
+            next_job: RESTORED_JOBS,
+            looks: Looks::new(now),
+            is_looking: false,
+            submit: Submitting::default(),
+            unfit: BTreeMap::new(),
+            online_only: BTreeSet::new(),
+            lost_rows: 0,
+            events: Vec::new(),
+            is_stopped: false,
+        };
+        for (submitted, files) in replayed.open.into_values().zip(files) {
+            lane.own_ids.extend(submitted.batch.iter().map(|batch| batch.id.clone()));
+            let state = if submitted.batch.is_some() { State::Open } else { State::Unclear(None) };
+            let chunk = Chunk {
+                reserved: submitted.at_most,
+                batch: submitted.batch,
+                foreign: submitted.foreign,
+                submitted_at: submitted.at,
+                is_restored: true,
+                is_canceling: submitted.is_canceling,
+                opened: Instant::ZERO,
+                ..Chunk::new(files, state, submitted.at)
+            };
+            lane.chunks.insert(chunk.number, chunk);
+        }
+        lane
+    }
+
+    /// Returns the money that is reserved for the batches of earlier runs.
+    pub(crate) fn restored_money(&self) -> Money {
+        self.chunks.values().fold(Money::ZERO, |sum, chunk| sum + chunk.reserved)
+    }
+
+    /// Returns whether rows may be put into batches.
+    pub(super) fn is_used(&self) -> bool {
+        self.settings.choice != LaneChoice::Online
+    }
+
+    /// Appends a record to the log, which is created with the first record.
+    pub(super) fn record(&mut self, record: Record) -> Result<(), DiskFailure> {
+        match &mut self.log {
+            Some(log) => log.append(record),
+            None => {
+                let opened = BatchLog::open(&*self.disk, &self.folder).map_err(|error| match error {
+                    BatchesError::Disk(failure) => failure,
+                    other => DiskFailure::of("use", &self.folder)(std::io::Error::other(other.to_string())),
+                });
+                self.log.insert(opened?.0).append(record)
+            }
+        }
+    }
+
+    /// Returns the next number for a row that is read from the files of a chunk.
+    pub(super) fn next_job(&mut self) -> JobId {
+        self.next_job += 1;
+        JobId(self.next_job)
+    }
+
+    pub(super) fn warn(&mut self, text: String) {
+        self.events.push(EventBody::Warned(text));
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.events.push(EventBody::Noted(text));
+    }
+
+    /// Removes and returns the events that were collected so far.
+    pub(crate) fn take_events(&mut self) -> Vec<EventBody> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Returns the disk of the lane's files.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+}

@@ -1,0 +1,91 @@
+//! What the lane shows, and when it is done.
+
+use super::chunk_state::{Chunk, State};
+use super::state::Lane;
+use crate::clock::Instant;
+use crate::domain::BatchesStatus;
+
+impl Lane {
+    /// Returns the state of the lane for reporters; `None` if there are no batches.
+    pub(crate) fn status(&self, now: Instant) -> Option<BatchesStatus> {
+        let wall = self.clock.wall(now);
+        let open = || self.chunks.values().filter(|chunk| chunk.is_queued() && chunk.state != State::Sealed);
+        let count = open().count();
+        if count == 0 && !self.is_merging() {
+            return None;
+        }
+        let age = |chunk: &Chunk| wall.duration_since(chunk.submitted_at).unsigned_abs();
+        let expiries = open().filter_map(|chunk| Some(chunk.batch.as_ref()?.expires_at));
+        Some(BatchesStatus {
+            open: count,
+            rows: open().map(|chunk| u64::from(chunk.files.count)).sum(),
+            oldest: open().map(age).max().unwrap_or_default(),
+            expires_in: expiries.min().map(|at| at.duration_since(wall).unsigned_abs()),
+            is_canceling: open().any(|chunk| chunk.is_canceling),
+            is_unclear: open().any(|chunk| matches!(chunk.state, State::Unclear(_))),
+            collecting: self.chunks.values().filter(|chunk| is_collecting(chunk.state)).count(),
+            next_look: self.watches().then(|| self.looks.next().since(now)),
+        })
+    }
+
+    /// Returns how many batches are open or not collected, and how many rows they have.
+    pub(crate) fn left_open(&self) -> (u64, u64) {
+        let left = self.chunks.values().filter(|chunk| !matches!(chunk.state, State::Sealed | State::Draining));
+        left.fold((0, 0), |(batches, rows), chunk| (batches + 1, rows + u64::from(chunk.unseen_count())))
+    }
+
+    /// Returns whether the run must go on because of the lane.
+    pub(crate) fn has_work(&self) -> bool {
+        if self.is_stopped {
+            // Only what can't be left alone: a submission whose reply is on its way.
+            return self.chunks.values().any(|chunk| chunk.state == State::Posting);
+        }
+        let is_submitting = self.building.is_some()
+            || !self.rows.is_empty()
+            || self.trials.is_busy()
+            || !self.reopened.is_empty()
+            || self
+                .chunks
+                .values()
+                .any(|chunk| matches!(chunk.state, State::Sealed | State::Posting | State::Unclear(_)));
+        let is_collecting = self.chunks.values().any(|chunk| is_collecting(chunk.state));
+        let is_waiting = self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Doubtful));
+        let leaves = self.settings.detach && self.was_looked_at();
+        is_submitting || is_collecting || (is_waiting && !leaves)
+    }
+
+    /// Returns whether the state of every open batch is known since this run began.
+    fn was_looked_at(&self) -> bool {
+        self.chunks
+            .values()
+            .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
+    }
+
+    /// If a limit of the user ends the run as soon as no batch is open, returns the limit.
+    pub(crate) fn used_up(&self) -> Option<&str> {
+        let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Sealed) && self.building.is_none();
+        self.used_up.as_deref().filter(|_| is_idle)
+    }
+
+    /// Returns how many rows may have been billed although their answers can't be had.
+    pub(crate) fn lost_rows(&self) -> u64 {
+        self.lost_rows
+    }
+
+    /// Returns how many rows batches do not accept, by the parameter that they refuse.
+    pub(crate) fn unfit(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.unfit.iter().map(|(name, rows)| (name.as_str(), *rows))
+    }
+
+    /// Stops the lane from a disk that has failed: nothing is read or written any more.
+    pub(crate) fn give_up(&mut self) {
+        self.is_stopped = true;
+        self.chunks.values_mut().filter(|chunk| chunk.state == State::Posting).for_each(|chunk| {
+            chunk.state = State::Unclear(None);
+        });
+    }
+}
+
+fn is_collecting(state: State) -> bool {
+    matches!(state, State::Ended | State::Downloading | State::Saved | State::Merged(_))
+}

@@ -1,0 +1,260 @@
+//! The log of batches: which chunks were submitted, and what became of them.
+//!
+//! It is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before the
+//! run continues. So the log is right after any death: a chunk whose intent is in the log may exist as a batch, and a
+//! chunk without an intent does not exist. The log is not a convenience: it holds the ids of batches that are paid for.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::BatchesError;
+use crate::domain::Money;
+use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, folder_of, read_up_to, sync_name};
+
+const NAME: &str = "log.jsonl";
+/// The version of the format.
+const VERSION: u32 = 1;
+/// The most bytes of a log that is read. A run of ten million rows in batches of a hundred rows has 60 MB.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// A change, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Record {
+    /// The chunk is about to be submitted. From now on it may exist.
+    Intent {
+        /// The number of the chunk.
+        chunk: u32,
+        /// How many rows it has.
+        rows: u32,
+        /// The bytes of its body.
+        bytes: u64,
+        /// The nonce in the ids of its rows.
+        nonce: String,
+        /// The most that its answers can cost, in pico-dollars.
+        at_most: u64,
+        /// When it was about to be submitted, by this machine's clock.
+        at: jiff::Timestamp,
+    },
+    /// The chunk exists as a batch with this id.
+    Created {
+        /// The number of the chunk.
+        chunk: u32,
+        /// The id of the batch.
+        id: String,
+        /// When the API created the batch.
+        created_at: jiff::Timestamp,
+        /// When the API gives up rows that it has not sent to the model by then.
+        expires_at: jiff::Timestamp,
+    },
+    /// The chunk was refused, so no batch exists. It may be submitted again: then another intent follows.
+    Refused {
+        /// The number of the chunk.
+        chunk: u32,
+    },
+    /// The batch with this id turned out to belong to somebody else.
+    Foreign {
+        /// The number of the chunk.
+        chunk: u32,
+        /// The id of the batch.
+        id: String,
+    },
+    /// The batch is to be cancelled.
+    Canceling {
+        /// The number of the chunk.
+        chunk: u32,
+    },
+    /// Every row of the chunk has a line, or is sent again in another way.
+    Collected {
+        /// The number of the chunk.
+        chunk: u32,
+    },
+    /// The answers of the chunk can't be had, if there are any: nobody knows its batch, or the batch was deleted. Its
+    /// rows are sent again, and may be billed twice.
+    Lost {
+        /// The number of the chunk.
+        chunk: u32,
+        /// How many of its rows have no line.
+        rows: u32,
+        /// The most that their answers may have cost, in pico-dollars.
+        at_most: u64,
+    },
+    /// A request of this shape was answered online, so batches may contain others.
+    Proven {
+        /// The shape.
+        shape: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<T> {
+    v: u32,
+    #[serde(flatten)]
+    record: T,
+}
+
+/// A chunk that may exist at the API, as the log knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Submitted {
+    pub(crate) chunk: u32,
+    pub(crate) rows: u32,
+    pub(crate) bytes: u64,
+    pub(crate) nonce: String,
+    pub(crate) at_most: Money,
+    /// When it was submitted, by this machine's clock.
+    pub(crate) at: jiff::Timestamp,
+    /// The batch; `None` if it is not known whether there is one.
+    pub(crate) batch: Option<Known>,
+    /// Batches that were taken for this chunk and are not.
+    pub(crate) foreign: Vec<String>,
+    /// Whether it is to be cancelled.
+    pub(crate) is_canceling: bool,
+}
+
+/// A batch whose id is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) id: String,
+    pub(crate) created_at: jiff::Timestamp,
+    pub(crate) expires_at: jiff::Timestamp,
+}
+
+/// What a log says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Replayed {
+    /// The number of the next chunk.
+    pub(crate) next_chunk: u32,
+    /// The chunks that may exist at the API and are not collected.
+    pub(crate) open: BTreeMap<u32, Submitted>,
+    /// How many chunks were collected.
+    pub(crate) collected: u32,
+    /// The shapes of requests that were answered online.
+    pub(crate) proven: HashSet<String>,
+    /// How many rows may have been billed although their answers can't be had.
+    pub(crate) lost_rows: u64,
+    /// The most that these answers may have cost.
+    pub(crate) lost_money: Money,
+}
+
+impl Replayed {
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Intent { chunk, rows, bytes, nonce, at_most, at } => {
+                self.next_chunk = self.next_chunk.max(chunk.saturating_add(1));
+                let at_most = Money(at_most.into());
+                let (batch, foreign, is_canceling) = (None, Vec::new(), false);
+                self.open
+                    .insert(chunk, Submitted { chunk, rows, bytes, nonce, at_most, at, batch, foreign, is_canceling });
+            }
+            Record::Created { chunk, id, created_at, expires_at } => {
+                if let Some(open) = self.open.get_mut(&chunk) {
+                    open.batch = Some(Known { id, created_at, expires_at });
+                }
+            }
+            Record::Foreign { chunk, id } => {
+                if let Some(open) = self.open.get_mut(&chunk) {
+                    open.batch = None;
+                    open.foreign.push(id);
+                }
+            }
+            Record::Canceling { chunk } => {
+                if let Some(open) = self.open.get_mut(&chunk) {
+                    open.is_canceling = true;
+                }
+            }
+            Record::Refused { chunk } => _ = self.open.remove(&chunk),
+            Record::Lost { chunk, rows, at_most } => {
+                self.open.remove(&chunk);
+                self.lost_rows += u64::from(rows);
+                self.lost_money += Money(at_most.into());
+            }
+            Record::Collected { chunk } => {
+                self.collected += u32::from(self.open.remove(&chunk).is_some());
+            }
+            Record::Proven { shape } => _ = self.proven.insert(shape),
+        }
+    }
+}
+
+/// The open log.
+pub(crate) struct BatchLog {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    end: u64,
+}
+
+impl BatchLog {
+    /// Opens the log in a folder, and creates both if they are missing. A line that a death cut off is removed.
+    ///
+    /// # Errors
+    /// [`BatchesError`]
+    pub(crate) fn open(disk: &dyn Disk, folder: &Path) -> Result<(Self, Replayed), BatchesError> {
+        disk.create_folder(folder).map_err(DiskFailure::of("create", folder))?;
+        sync_name(disk, folder)?;
+        let path = folder.join(NAME);
+        let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
+        sync_name(disk, &path)?;
+        let bytes = read_up_to(&*file, MOST_BYTES + 1).map_err(DiskFailure::of("read", &path))?;
+        let (replayed, end) = replay(&bytes, &path)?;
+        if end < bytes.len() as u64 {
+            file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
+        }
+        Ok((Self { file, path, end }, replayed))
+    }
+
+    /// Appends a change, and waits until it is durable.
+    ///
+    /// # Errors
+    /// The failure of the disk. The line may or may not be in the file then.
+    pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
+        let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
+        line.push(b'\n');
+        self.file.write_at(&line, self.end).map_err(DiskFailure::of("write", &self.path))?;
+        self.file.sync().map_err(DiskFailure::of("sync", &self.path))?;
+        self.end += line.len() as u64;
+        Ok(())
+    }
+}
+
+/// Reads the log in a folder, and changes nothing. Returns `None` if there is no log.
+///
+/// # Errors
+/// [`BatchesError`]
+pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Replayed>, BatchesError> {
+    let path = folder.join(NAME);
+    let kind = |path: &Path| disk.kind(path).map_err(DiskFailure::of("look at", path));
+    if kind(folder_of(&path))?.is_none() || kind(&path)?.is_none() {
+        return Ok(None);
+    }
+    let file = disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?;
+    let bytes = read_up_to(&*file, MOST_BYTES + 1).map_err(DiskFailure::of("read", &path))?;
+    replay(&bytes, &path).map(|(replayed, _)| Some(replayed))
+}
+
+/// Reads the lines of a log. Also returns where its last whole line ends.
+fn replay(bytes: &[u8], path: &Path) -> Result<(Replayed, u64), BatchesError> {
+    let damaged = |line: usize, why: String| BatchesError::Damaged { path: path.to_owned(), line: line as u64, why };
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(damaged(0, format!("it is larger than {MOST_BYTES} bytes")));
+    }
+    let mut replayed = Replayed::default();
+    let mut end = 0;
+    for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        // A line without its end was being written when the program died, so nothing depends on it.
+        let Some(text) = line.strip_suffix(b"\n") else { break };
+        let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
+            Ok(line) => line,
+            // After a loss of power, the last line may be damaged in any way.
+            Err(_) if end + line.len() as u64 == bytes.len() as u64 => break,
+            Err(error) => return Err(damaged(at + 1, error.to_string())),
+        };
+        if v > VERSION {
+            return Err(BatchesError::Newer { path: path.to_owned(), version: v });
+        }
+        replayed.apply(record);
+        end += line.len() as u64;
+    }
+    Ok((replayed, end))
+}

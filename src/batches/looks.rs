@@ -1,0 +1,104 @@
+//! When the state of batches is looked at. One call lists all of them, so the cost does not depend on their number.
+//!
+//! After something was submitted, the run looks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds: short
+//! batches end soon, and an unclear reply is cleared up fast. Ten minutes later it looks every minute, and after two
+//! hours every five minutes: most batches end within an hour, and results are read only at the end.
+//!
+//! Source: API documentation, "Batch processing" (2026-09-20), whose examples look every minute.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// The times at which the run looks.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    /// The last change from which the waits are counted.
+    since: Instant,
+    next: Instant,
+    /// How many looks in a row have failed.
+    failed: u32,
+}
+
+impl Looks {
+    /// Begins with a look at once.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { since: now, next: now, failed: 0 }
+    }
+
+    /// Something was submitted, or its reply is unclear.
+    pub(crate) fn begin_again(&mut self, now: Instant) {
+        self.since = now;
+        self.next = now + wait_after(Duration::ZERO);
+    }
+
+    /// Returns when to look next.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// A look has ended. `retry_after` is how long the API wants the next one to wait.
+    pub(crate) fn on_look(&mut self, is_ok: bool, retry_after: Option<Duration>, now: Instant) {
+        self.failed = if is_ok { 0 } else { self.failed.saturating_add(1) };
+        let backoff = match self.failed {
+            0 => Duration::ZERO,
+            failed => Duration::from_secs(2 << failed.min(7)),
+        };
+        let wait = wait_after(now.since(self.since)).max(backoff).max(retry_after.unwrap_or_default());
+        self.next = now + wait;
+    }
+
+    /// Looks at once.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.next = self.next.min(now);
+    }
+}
+
+/// Returns the wait after a look at this time after the last change.
+fn wait_after(age: Duration) -> Duration {
+    let seconds = match age.as_secs_f64() {
+        age if age < 0.9 => 1,
+        age if age < 2.9 => 2,
+        age if age < 6.9 => 4,
+        age if age < 14.9 => 8,
+        age if age < 30.9 => 16,
+        age if age < 600.0 => 30,
+        age if age < 7200.0 => 60,
+        _ => 300,
+    };
+    Duration::from_secs(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_frequent_at_first_and_rare_later() {
+        let mut looks = Looks::new(Instant::ZERO);
+        looks.begin_again(Instant::ZERO);
+        let mut times = Vec::new();
+
+        while looks.next() < Instant::from_secs(86_400) {
+            let now = looks.next();
+            times.push(now.as_secs_f64() as u64);
+            looks.on_look(true, None, now);
+        }
+
+        assert_eq!(times[..6], [1, 3, 7, 15, 31, 61]);
+        let within = |to: u64| times.iter().filter(|at| **at <= to).count();
+        assert!((20..30).contains(&within(600)), "{}", within(600));
+        assert!(times.len() < 500, "{}", times.len());
+    }
+
+    #[test]
+    fn a_failing_look_backs_off_and_obeys_the_api() {
+        let mut looks = Looks::new(Instant::ZERO);
+
+        looks.on_look(false, Some(Duration::from_secs(45)), Instant::ZERO);
+        assert_eq!(looks.next(), Instant::from_secs(45));
+
+        looks.on_look(false, None, Instant::from_secs(45));
+        assert_eq!(looks.next(), Instant::from_secs(75));
+    }
+}

@@ -1,0 +1,46 @@
+//! The batch lane: rows are sent in Message Batches, at half the price.
+//!
+//! A batch is submitted in one call and is done within a day, usually within an hour. Nothing of it can be read before
+//! it has ended. So rows are collected into *chunks*, each chunk is submitted as one batch, and the results of a batch
+//! are merged into the same results file and error log as answers that come online.
+//!
+//! There is no way to tell the API that two submissions are the same. So the lane never submits again what may exist:
+//! - Before a submission, its rows and an intent are made durable in `<results>.batches/` (`chunk`, `log`).
+//! - A reply that is lost is resolved by the list of batches. Until then, nothing else is submitted (`lane`).
+//! - Each row in a batch has an id with a nonce, which proves at the end that the batch is ours (`ids`).
+//!
+//! | file | content |
+//! |---|---|
+//! | `settings.rs` | the settings |
+//! | `ids.rs` | the ids of rows inside a batch |
+//! | `chunk.rs` | the files of a chunk: its rows, and the body that is submitted |
+//! | `log.rs` | the log of what was submitted and what became of it |
+//! | `open.rs` | opens the files, and finds what earlier runs left open |
+//! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
+//! | `looks.rs` | when the state of batches is looked at |
+//! | `lane/` | [`Lane`]: the state machine that brings rows from the loop into batches and back |
+//!
+//! The calls are made by the loop (`runner/batch_calls.rs`). The wire form of batches belongs to the provider.
+//!
+//! Found better than the design: the files are in a folder of their own, and not one file beside the results, because
+//! answers come hours later, perhaps to another process, and their rows must be found again without the input and
+//! without holding them in memory. Deleting this folder while batches are open loses paid answers, so it is not part
+//! of the run folder.
+
+mod chunk;
+mod error;
+mod ids;
+mod lane;
+mod log;
+mod looks;
+mod open;
+mod settings;
+mod shape;
+
+pub(crate) use chunk::ChunkBody;
+pub use error::BatchesError;
+pub use lane::Lane;
+pub(crate) use lane::{Call, CallFault, Came, CreateEnd, MergedRow, Route, Why};
+pub use open::Opened;
+pub(crate) use open::folder_of_batches;
+pub use settings::{BATCH_BYTES, LaneSettings, QUEUE};

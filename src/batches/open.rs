@@ -1,0 +1,121 @@
+//! Opens the files of the batch lane: what earlier runs submitted and did not collect.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::chunk::{ChunkFiles, remove_files};
+use super::error::BatchesError;
+use super::log::{self, BatchLog, Record, Replayed};
+use crate::domain::{JobId, Money, RowId};
+use crate::journal::{Disk, DiskFailure, with_suffix};
+
+/// How many chunks without an intent a run can leave behind when it dies.
+const LEFT_OVER: u32 = 4;
+
+/// The files of the batch lane.
+pub struct Opened {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) replayed: Replayed,
+    /// The files of the open chunks, in the order of their numbers.
+    pub(super) files: Vec<Arc<ChunkFiles>>,
+    pub(super) log: Option<BatchLog>,
+}
+
+/// Returns the folder of batches of a results file.
+pub(crate) fn folder_of_batches(results: &Path) -> PathBuf {
+    with_suffix(results, ".batches")
+}
+
+impl Opened {
+    /// Opens the folder of batches of a results file. If there is none, nothing is created. Files that belong to no
+    /// open chunk are removed. The caller must hold the lock of the results file.
+    ///
+    /// # Errors
+    /// [`BatchesError`]
+    pub fn new(disk: Arc<dyn Disk>, results: &Path) -> Result<Self, BatchesError> {
+        let folder = folder_of_batches(results);
+        if log::read(&*disk, &folder)?.is_none() {
+            let replayed = Replayed::default();
+            return Ok(Self { disk, folder, replayed, files: Vec::new(), log: None });
+        }
+        let (log, replayed) = BatchLog::open(&*disk, &folder)?;
+        let files = files_of(&*disk, &folder, &replayed)?;
+        for number in 0..replayed.next_chunk.saturating_add(LEFT_OVER) {
+            if !replayed.open.contains_key(&number) {
+                remove_files(&*disk, &folder, number)?;
+            }
+        }
+        Ok(Self { disk, folder, replayed, files, log: Some(log) })
+    }
+
+    /// Reads what earlier runs left, and changes nothing. The lane can't be used with it.
+    ///
+    /// # Errors
+    /// [`BatchesError`]
+    pub(crate) fn look(disk: Arc<dyn Disk>, results: &Path) -> Result<Self, BatchesError> {
+        let folder = folder_of_batches(results);
+        let replayed = log::read(&*disk, &folder)?.unwrap_or_default();
+        let files = files_of(&*disk, &folder, &replayed)?;
+        Ok(Self { disk, folder, replayed, files, log: None })
+    }
+
+    /// Gives up the batches of earlier runs: the simulator that had them is gone. Returns how many there were.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn forget(&mut self) -> Result<u64, DiskFailure> {
+        let forgotten = std::mem::take(&mut self.replayed.open);
+        self.files.clear();
+        for (number, chunk) in &forgotten {
+            if let Some(log) = &mut self.log {
+                log.append(Record::Lost { chunk: *number, rows: chunk.rows, at_most: 0 })?;
+            }
+            remove_files(&*self.disk, &self.folder, *number)?;
+        }
+        Ok(forgotten.len() as u64)
+    }
+
+    /// Returns the rows of all open batches. They must not be sent in any other way.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub fn rows(&self) -> Result<HashSet<RowId>, DiskFailure> {
+        let mut rows = HashSet::new();
+        for files in &self.files {
+            for item in 0..files.count {
+                rows.insert(files.row(item, JobId(0))?.job.row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Returns how many batches are open.
+    pub(crate) fn open_batches(&self) -> u64 {
+        self.files.len() as u64
+    }
+
+    /// Returns how many rows may have been billed although their answers can't be had, and the most that they may have
+    /// cost.
+    pub fn lost(&self) -> (u64, Money) {
+        (self.replayed.lost_rows, self.replayed.lost_money)
+    }
+}
+
+/// Opens the files of the open chunks.
+fn files_of(disk: &dyn Disk, folder: &Path, replayed: &Replayed) -> Result<Vec<Arc<ChunkFiles>>, DiskFailure> {
+    let open = replayed.open.values();
+    open.map(|chunk| ChunkFiles::open(disk, folder, chunk.chunk, &chunk.nonce, chunk.rows)).collect()
+}
+
+/// Creates the folder and its log.
+///
+/// # Errors
+/// The failure of the disk, also if there is a log that can't be used.
+pub(super) fn created(disk: &dyn Disk, folder: &Path) -> Result<(BatchLog, Replayed), DiskFailure> {
+    BatchLog::open(disk, folder).map_err(|error| match error {
+        BatchesError::Disk(failure) => failure,
+        other => DiskFailure::of("use", folder)(std::io::Error::other(other.to_string())),
+    })
+}

@@ -1,0 +1,35 @@
+//! The settings of the batch lane.
+
+use crate::clock::Instant;
+use crate::domain::LaneChoice;
+
+/// The settings of the batch lane.
+#[derive(Clone, Debug)]
+pub struct LaneSettings {
+    /// Which rows go into batches.
+    pub choice: LaneChoice,
+    /// The moment by which every row should be answered; `None` without `--deadline`.
+    pub deadline: Option<Instant>,
+    /// The most rows of one batch.
+    pub batch_rows: u32,
+    /// The most bytes of the body of one batch.
+    pub batch_bytes: u64,
+    /// The most rows of all open batches together.
+    pub queue: u64,
+    /// Whether the run ends as soon as everything is submitted.
+    pub detach: bool,
+    /// How often a row is put into a batch again after a fault of the server, or after its batch expired.
+    pub max_retries: u32,
+    /// Random text that is part of the id of each row in a batch: 8 letters and digits. It proves that a batch belongs
+    /// to this run.
+    pub nonce: String,
+    /// Whether the server is the built-in simulator, which forgets its batches when the program ends.
+    pub is_simulated: bool,
+}
+
+/// The largest body of a batch in bytes: 256 MB, minus 5 % as a margin.
+///
+/// Source: API documentation, "Batch processing" (2026-09-20).
+pub const BATCH_BYTES: u64 = 243_200_000;
+/// The number of rows that wait in all batches of an organization, if its tier is not known.
+pub const QUEUE: u64 = 100_000;

@@ -1,0 +1,125 @@
+//! The batch lane of a run: opens its files, and makes its parts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::super::parts::{self, PROVIDER};
+use super::new_run::NewRun;
+use crate::batches::{BATCH_BYTES, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
+use crate::catalog::Catalog;
+use crate::clock::{Instant, RunClock};
+use crate::domain::{LaneChoice, ModelClass, PoolId, RowId, Speed};
+use crate::journal::{RealDisk, Recovered, RowState, Start};
+use crate::report::text::plural;
+use crate::runner::LaneParts;
+use crate::runner::input::Earlier;
+
+impl NewRun<'_> {
+    /// Opens what earlier runs put into batches; `None` if results go to standard output. In a dry run, nothing is
+    /// changed.
+    pub(super) fn open_batches(&self) -> Result<Option<Opened>> {
+        let Some(results) = &self.paths.results else { return Ok(None) };
+        let disk = Arc::new(RealDisk::new(self.config.owners));
+        if self.config.dry_run {
+            return Ok(Some(Opened::look(disk, results)?));
+        }
+        let mut opened = Opened::new(disk, results)?;
+        if opened.open_batches() == 0 {
+            return Ok(Some(opened));
+        }
+        let batches = plural(opened.open_batches(), "batch", "batches");
+        if self.config.simulate {
+            opened.forget()?;
+            self.say(&format!(
+                "{batches} of an earlier simulated run are gone with its simulator: their rows are sent again"
+            ));
+        } else if self.start == Start::Fresh {
+            bail!(
+                "{batches} of an earlier run are open and paid for: the same command without --fresh collects them, and \
+                 claude-batch batches cancel stops them"
+            );
+        } else {
+            self.say(&format!("{batches} of an earlier run are open: they are collected first"));
+        }
+        Ok(Some(opened))
+    }
+
+    /// Makes rows known that are in open batches, and money that earlier batches may have cost.
+    pub(super) fn note_submitted(&self, opened: Option<&Opened>, recovered: &mut Recovered) -> Result<Earlier> {
+        let Some(opened) = opened else { return Ok(self.earlier(recovered)) };
+        let (rows, money) = opened.lost();
+        recovered.totals.maybe_paid += rows;
+        recovered.totals.maybe_spend += money;
+        let earlier = self.earlier(recovered);
+        let rows: HashSet<RowId> = opened.rows()?;
+        if rows.is_empty() {
+            return Ok(earlier);
+        }
+        let Earlier { known, .. } = earlier;
+        let known = Box::new(move |row, identity: &_| match known(row, identity) {
+            // A death in the middle of collecting leaves rows that are done.
+            RowState::Done => RowState::Done,
+            _ if rows.contains(&row) => RowState::Submitted,
+            state => state,
+        });
+        Ok(Earlier { known, knows_rows: true, ..earlier })
+    }
+
+    /// Returns the parts of the batch lane; `None` if no row goes into a batch and none is in one.
+    pub(super) fn lane(
+        &self,
+        opened: Option<Opened>,
+        recovered: &Recovered,
+        catalog: &Arc<Catalog>,
+        clock: RunClock,
+    ) -> Option<LaneParts> {
+        let opened = opened?;
+        let choice = self.config.lane;
+        if choice == LaneChoice::Online && opened.open_batches() == 0 {
+            return None;
+        }
+        let table = catalog.tier_table(self.config.tier);
+        let settings = LaneSettings {
+            choice,
+            deadline: self.deadline(clock),
+            batch_rows: self.config.batch_rows.get(),
+            batch_bytes: BATCH_BYTES,
+            queue: table.map_or(QUEUE, |table| u64::from(table.batch_queue)),
+            detach: self.config.detach,
+            max_retries: self.config.max_retries,
+            nonce: nonce(),
+            is_simulated: self.config.simulate,
+        };
+        let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
+        let route = PoolId {
+            provider: PROVIDER.into(),
+            account: "".into(),
+            class: ModelClass("batches".into()),
+            speed: Speed::Standard,
+        };
+        Some(LaneParts {
+            lane: Lane::new(settings, opened, recovered.done.clone(), clock),
+            replan: Box::new(move |job| planner.measure_again(job)),
+            route: route.into(),
+            leaves_rows: false,
+        })
+    }
+
+    fn deadline(&self, clock: RunClock) -> Option<Instant> {
+        let left = self.config.deadline?.duration_since(clock.wall(clock.now()));
+        Some(clock.now() + left.try_into().unwrap_or_default())
+    }
+
+    /// Returns whether the folder of batches exists.
+    pub(super) fn has_batches(results: &std::path::Path) -> bool {
+        folder_of_batches(results).is_dir()
+    }
+}
+
+/// Returns eight random letters and digits.
+fn nonce() -> String {
+    let mut random = fastrand::Rng::new();
+    std::iter::repeat_with(|| random.alphanumeric().to_ascii_lowercase()).take(8).collect()
+}

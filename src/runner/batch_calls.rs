@@ -1,0 +1,256 @@
+//! The calls of the API for batches: a task for each. The end of each task is reported, whatever happens to it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+
+use crate::batches::{Call, CallFault, Came, ChunkBody, CreateEnd};
+use crate::classify::on_wire;
+use crate::clock::RunClock;
+use crate::domain::{Failure, HaltReason, PoolId, Verdict};
+use crate::journal::{Disk, DiskFailure, OpenMode};
+use crate::provider::{Batch, BatchApi, BatchCall, Provider};
+use crate::transport::{Exchange, Transport, WireError};
+
+/// The most pages that one look reads: a million batches.
+const MOST_PAGES: u32 = 1_000;
+/// The most bytes of the reply to a call. A page of a thousand batches has half a megabyte.
+const MOST_REPLY_BYTES: usize = 16 << 20;
+/// Results are written in pieces of at least this size.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// Makes the calls.
+pub(super) struct BatchCalls<T> {
+    caller: Arc<Caller<T>>,
+    came: UnboundedSender<Came>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// Everything that a call needs.
+struct Caller<T> {
+    transport: Arc<T>,
+    provider: Arc<dyn Provider>,
+    disk: Arc<dyn Disk>,
+    clock: RunClock,
+    /// Identifies the endpoint.
+    route: Arc<PoolId>,
+}
+
+impl<T: Transport> BatchCalls<T> {
+    /// Returns a value that has made no calls yet. The end of each call is sent to `came`.
+    pub(super) fn new(
+        transport: Arc<T>,
+        provider: Arc<dyn Provider>,
+        disk: Arc<dyn Disk>,
+        clock: RunClock,
+        route: Arc<PoolId>,
+        came: UnboundedSender<Came>,
+    ) -> Self {
+        Self { caller: Arc::new(Caller { transport, provider, disk, clock, route }), came, tasks: Vec::new() }
+    }
+
+    /// Makes a call.
+    pub(super) fn start(&mut self, call: Call) {
+        self.tasks.retain(|task| !task.is_finished());
+        let (caller, came) = (self.caller.clone(), self.came.clone());
+        let wanted = call.clone();
+        let task = tokio::spawn(async move { caller.make(call).await });
+        self.tasks.push(task.abort_handle());
+        tokio::spawn(async move {
+            let ended = task.await.unwrap_or_else(|error| {
+                let why =
+                    if error.is_cancelled() { "the call was aborted" } else { "the call failed inside this program" };
+                ended_early(&wanted, why)
+            });
+            // After the run, nobody wants to know.
+            let _ = came.send(ended);
+        });
+    }
+}
+
+impl<T> BatchCalls<T> {
+    /// Aborts all calls. Each still reports its end.
+    pub(super) fn abort(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl<T> Drop for BatchCalls<T> {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// Returns the end of a call whose task ended before it.
+fn ended_early(call: &Call, why: &str) -> Came {
+    let fault =
+        CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }, ..CallFault::default() };
+    match call {
+        Call::Create(files) => Came::Created(files.number, CreateEnd::Unclear(fault)),
+        Call::List { .. } => Came::Listed(Err(fault)),
+        Call::Retrieve { chunk, .. } => Came::Retrieved(*chunk, Err(fault)),
+        Call::Download { chunk, .. } => Came::Downloaded(*chunk, Err(fault)),
+        Call::Cancel { chunk, .. } => Came::Canceled(*chunk, Err(fault)),
+    }
+}
+
+impl<T: Transport> Caller<T> {
+    async fn make(&self, call: Call) -> Came {
+        match call {
+            Call::Create(files) => {
+                let number = files.number;
+                Came::Created(number, self.create(Arc::new(ChunkBody(files))).await)
+            }
+            Call::List { wanted, since } => Came::Listed(self.list(&wanted, since).await),
+            Call::Retrieve { chunk, id } => Came::Retrieved(chunk, self.batch(BatchCall::Retrieve(&id)).await),
+            Call::Cancel { chunk, id } => Came::Canceled(chunk, self.batch(BatchCall::Cancel(&id)).await),
+            Call::Download { chunk, id, url, path } => {
+                Came::Downloaded(chunk, self.download(&id, url.as_deref(), &path).await)
+            }
+        }
+    }
+
+    fn api(&self) -> Result<&dyn BatchApi, CallFault> {
+        self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
+    }
+
+    /// Submits a batch. Only a reply that says so, or a connection that never was, means that no batch exists.
+    async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
+        let sent = match self.send(BatchCall::Create(body)).await {
+            Ok(sent) => sent,
+            Err((fault, false)) => return CreateEnd::Refused(fault),
+            Err((fault, true)) => return CreateEnd::Unclear(fault),
+        };
+        let status = sent.head().status;
+        match (self.read_batch(sent).await, status) {
+            (Ok(batch), _) => CreateEnd::Exists(Box::new(batch)),
+            (Err(fault), 300..400 | 400..=407 | 410..500) => CreateEnd::Refused(fault),
+            (Err(fault), _) => CreateEnd::Unclear(fault),
+        }
+    }
+
+    async fn batch(&self, call: BatchCall<'_>) -> Result<Batch, CallFault> {
+        let sent = self.send(call).await.map_err(|(fault, _)| fault)?;
+        self.read_batch(sent).await
+    }
+
+    async fn read_batch(&self, mut sent: T::Exchange) -> Result<Batch, CallFault> {
+        let body = self.body(&mut sent).await?;
+        self.api()?.read_batch(&body).map_err(|why| fault_of(&why))
+    }
+
+    async fn list(&self, wanted: &[String], since: Option<jiff::Timestamp>) -> Result<Vec<Batch>, CallFault> {
+        let (mut found, mut after): (Vec<Batch>, Option<String>) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let mut sent = self.send(BatchCall::List { after: after.as_deref() }).await.map_err(|(fault, _)| fault)?;
+            let body = self.body(&mut sent).await?;
+            let page = self.api()?.read_page(&body).map_err(|why| fault_of(&why))?;
+            let is_past = page.batches.last().is_none_or(|last| since.is_none_or(|since| last.created_at < since));
+            let is_of_use =
+                |batch: &Batch| wanted.contains(&batch.id) || since.is_some_and(|since| batch.created_at >= since);
+            found.extend(page.batches.into_iter().filter(is_of_use));
+            let has_all = wanted.iter().all(|id| found.iter().any(|batch| batch.id == *id));
+            if !page.has_more || page.last_id.is_none() || (has_all && is_past) {
+                break;
+            }
+            after = page.last_id;
+        }
+        Ok(found)
+    }
+
+    /// Downloads results into a file, which is replaced.
+    async fn download(&self, id: &str, url: Option<&str>, path: &Path) -> Result<(), CallFault> {
+        let call = BatchCall::Results { id, url, base_url: self.transport.base_url() };
+        let mut sent = self.send(call).await.map_err(|(fault, _)| fault)?;
+        if !is_success(&sent) {
+            return self.body(&mut sent).await.map(drop);
+        }
+        let failed = |failure: DiskFailure| CallFault { disk: Some(failure), ..CallFault::default() };
+        self.disk.remove(path).map_err(|error| failed(DiskFailure::of("remove", path)(error)))?;
+        let file = self
+            .disk
+            .open(path, OpenMode::CreateNew)
+            .map_err(|error| failed(DiskFailure::of("create", path)(error)))?;
+        let (mut piece, mut end) = (Vec::new(), 0_u64);
+        loop {
+            let chunk = sent.chunk().await.map_err(|error| self.fault(error))?;
+            piece.extend_from_slice(chunk.as_deref().unwrap_or_default());
+            if piece.len() >= PIECE_BYTES || chunk.is_none() {
+                file.write_at(&piece, end).map_err(|error| failed(DiskFailure::of("write", path)(error)))?;
+                end += piece.len() as u64;
+                piece.clear();
+            }
+            if chunk.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a call. A failure also says whether the call may have reached the server.
+    async fn send(&self, call: BatchCall<'_>) -> Result<T::Exchange, (CallFault, bool)> {
+        let api = self.api().map_err(|fault| (fault, false))?;
+        let request = api.encode(call, &self.route).map_err(|why| (fault_of(&why), false))?;
+        self.transport.send(request).await.map_err(|error| {
+            let maybe_sent = error.maybe_sent;
+            (self.fault(error), maybe_sent)
+        })
+    }
+
+    /// Reads the whole reply to a call.
+    async fn body(&self, sent: &mut T::Exchange) -> Result<Bytes, CallFault> {
+        let mut body = Vec::new();
+        let broken = loop {
+            match sent.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+            if body.len() > MOST_REPLY_BYTES {
+                return Err(fault_of("the reply is too long"));
+            }
+        };
+        if !is_success(sent) {
+            let now = || self.clock.wall(self.clock.now());
+            let (news, mut verdict) = self.api()?.judge_call(sent.head(), &body, &now);
+            self.transport.secrets().clean_verdict(&mut verdict);
+            let mut fault = fault_of_verdict(verdict);
+            fault.retry_after = fault.retry_after.max(news.signals.retry_after);
+            return Err(fault);
+        }
+        match broken {
+            Some(error) => Err(self.fault(error)),
+            None => Ok(body.into()),
+        }
+    }
+
+    fn fault(&self, error: WireError) -> CallFault {
+        let mut verdict = on_wire(error);
+        self.transport.secrets().clean_verdict(&mut verdict);
+        fault_of_verdict(verdict)
+    }
+}
+
+fn is_success(sent: &impl Exchange) -> bool {
+    (200..300).contains(&sent.head().status)
+}
+
+fn fault_of(why: &str) -> CallFault {
+    CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }, ..CallFault::default() }
+}
+
+/// Returns the fault of a call with this verdict.
+fn fault_of_verdict(verdict: Verdict) -> CallFault {
+    let (failure, retry_after, halt) = match verdict {
+        Verdict::Limited { failure, retry_after, .. }
+        | Verdict::Overloaded { failure, retry_after, .. }
+        | Verdict::Transient { failure, retry_after, .. } => (failure, retry_after, None),
+        Verdict::Rejected { failure, .. } | Verdict::NoModel(failure) => (failure, None, None),
+        Verdict::Forbidden(failure) => (failure.clone(), None, Some(HaltReason::Forbidden(failure))),
+        Verdict::Halt(reason) => (reason.failure().cloned().unwrap_or_default(), None, Some(reason)),
+        Verdict::Answered(_) | Verdict::Aborted => (Failure::default(), None, None),
+    };
+    CallFault { failure, retry_after, halt: halt.map(Box::new), disk: None }
+}

@@ -1,0 +1,183 @@
+//! The batch lane in the loop: passes rows and replies to the lane, and makes the calls that it wants.
+
+use super::equal::EqualRows;
+use super::ledger::Ledger;
+use super::run::Run;
+use crate::batches::{Came, Route, Why};
+use crate::clock::Instant;
+use crate::domain::{ErrorClass, EventBody, HaltReason, JobId, Planned, Reason};
+use crate::journal::DiskFailure;
+use crate::report::Reporter;
+use crate::transport::Transport;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Passes a row to the batch lane or to the scheduler.
+    pub(super) fn send_row(&mut self, planned: Planned) {
+        let online = match &mut self.lane {
+            Some(lane) => {
+                let api = self.provider.batches();
+                let refused = api.and_then(|api| api.refused_in_batches(&planned.ask.request));
+                lane.lane.offer(planned, refused)
+            }
+            None => Some(planned),
+        };
+        if let Some(planned) = online {
+            self.scheduler.offer(planned, self.clock.now());
+        }
+    }
+
+    /// Notes that a row that was sent online has ended.
+    pub(super) fn note_online_end(&mut self, job: JobId, is_answered: bool) {
+        if let Some(lane) = &mut self.lane {
+            let noted = lane.lane.on_online_end(job, is_answered);
+            self.check_lane(noted);
+        }
+    }
+
+    /// Handles the end of a call.
+    pub(super) fn on_came(&mut self, came: Came) {
+        let now = self.clock.now();
+        if let Some(lane) = &mut self.lane {
+            let handled = lane.lane.on_came(came, &mut self.scheduler, now);
+            self.check_lane(handled);
+        }
+    }
+
+    /// Does everything that the batch lane can do now. Returns when it has something to do next; `None` if it is done.
+    pub(super) fn serve_lane(&mut self) -> Option<Instant> {
+        self.lane.as_ref()?;
+        let now = self.clock.now();
+        if self.scheduler.halted().is_some() {
+            self.stop_lane();
+        }
+        let is_busy = self.merge_rows(now);
+        let served = self.send_again(now).and_then(|()| self.fill_chunks(now)).and_then(|()| self.make_calls(now));
+        self.check_lane(served);
+        self.show_lane(now);
+        let lane = self.lane.as_ref()?;
+        if let Some(limit) = lane.lane.used_up()
+            && !self.scheduler.holds_rows()
+        {
+            self.scheduler.halt(HaltReason::Budget(limit.to_owned()));
+            return Some(now);
+        }
+        if !self.scheduler.holds_rows() && lane.lane.has_work() && !self.is_input_open {
+            self.scheduler.bind(Reason::Batches, now);
+        }
+        match lane.lane.has_work() {
+            true if is_busy => Some(now),
+            true => Some(lane.lane.next_at()),
+            false => None,
+        }
+    }
+
+    /// Adds waiting rows to chunks.
+    fn fill_chunks(&mut self, now: Instant) -> Result<(), DiskFailure> {
+        let is_stalled = self.equal.as_ref().is_some_and(EqualRows::is_full);
+        let Some(lane) = &mut self.lane else { return Ok(()) };
+        let is_at_end = !self.is_input_open || is_stalled;
+        for planned in lane.lane.fill(&mut self.scheduler, is_at_end, now)? {
+            self.scheduler.offer(planned, now);
+        }
+        Ok(())
+    }
+
+    fn make_calls(&mut self, now: Instant) -> Result<(), DiskFailure> {
+        let Some(lane) = &mut self.lane else { return Ok(()) };
+        while let Some(call) = lane.lane.next_call(now)? {
+            lane.calls.start(call);
+        }
+        Ok(())
+    }
+
+    /// Sends rows again whose batch ended without an answer for them.
+    fn send_again(&mut self, now: Instant) -> Result<(), DiskFailure> {
+        loop {
+            let has_room = self.scheduler.has_room();
+            let Some(lane) = self.lane.as_mut().filter(|lane| lane.lane.wants_rows() && has_room) else {
+                return Ok(());
+            };
+            let Some((row, why)) = lane.lane.next_reopened()? else { return Ok(()) };
+            let route = lane.lane.route_of(&row, why);
+            if lane.leaves_rows {
+                self.finish.pending += 1;
+                continue;
+            }
+            let planned = match (lane.replan)(row.job) {
+                Ok(planned) => planned,
+                Err(rejected) => {
+                    self.write_rejected(&rejected);
+                    continue;
+                }
+            };
+            match route {
+                Some(Route::Batch(tries)) => lane.lane.offer_again(planned, tries),
+                Some(Route::Online) => self.scheduler.offer(planned, now),
+                None => self.give_up_in_batches(planned, class_of(why), now),
+            }
+        }
+    }
+
+    /// Stops the lane after the run has halted. Its rows that are not submitted are pending.
+    pub(super) fn stop_lane(&mut self) {
+        let Some(lane) = self.lane.as_mut().filter(|lane| !lane.is_stopped) else { return };
+        lane.is_stopped = true;
+        let (kept, rows) = lane.lane.stop(&mut self.scheduler);
+        self.finish.pending += rows;
+        kept.into_iter().for_each(|planned| self.keep(planned));
+    }
+
+    /// If the lane could not use its files, halts the run.
+    pub(super) fn check_lane(&mut self, done: Result<(), DiskFailure>) {
+        let Err(failure) = done else { return };
+        self.scheduler.halt(HaltReason::Disk((&failure).into()));
+        if let Some(lane) = &mut self.lane {
+            lane.lane.give_up();
+        }
+    }
+
+    /// Reserves the money for the batches of earlier runs.
+    pub(super) fn restore_batches(&mut self) {
+        if let Some(lane) = &self.lane {
+            self.scheduler.restore_batches(lane.lane.restored_money());
+        }
+    }
+
+    /// Notes at the end of the run which batches are open.
+    pub(super) fn note_batches(&mut self) {
+        self.collect_synced();
+        let Some(lane) = &self.lane else { return };
+        self.finish.batches = lane.lane.left_open();
+        self.finish.maybe_paid += lane.lane.lost_rows();
+    }
+
+    fn show_lane(&mut self, now: Instant) {
+        let Some(lane) = &mut self.lane else { return };
+        for event in lane.lane.take_events() {
+            self.events.show_at(event, now);
+        }
+        let Some(lane) = &mut self.lane else { return };
+        // The ticks of the run show the state; this shows only that there are no batches any more.
+        if lane.is_shown && lane.lane.status(now).is_none() {
+            lane.is_shown = false;
+            self.events.show_at(EventBody::Batches(None), now);
+        }
+    }
+
+    /// Reports the state of the batches, if there are any.
+    pub(super) fn show_batches(&mut self, now: Instant) {
+        let Some(lane) = &mut self.lane else { return };
+        let Some(status) = lane.lane.status(now) else { return };
+        lane.is_shown = true;
+        self.events.show_at(EventBody::Batches(Some(status)), now);
+    }
+}
+
+/// Returns the class with which a row fails that no batch answered.
+fn class_of(why: Why) -> ErrorClass {
+    match why {
+        Why::Expired => ErrorClass::Expired,
+        Why::Canceled => ErrorClass::Canceled,
+        Why::Fault | Why::Lost | Why::Dissolved | Why::TooLarge => ErrorClass::Server,
+    }
+}

@@ -1,0 +1,199 @@
+//! The ends of rows in batches become lines.
+
+use super::ledger::Ledger;
+use super::run::Run;
+use super::run_lane::RunLane;
+use crate::batches::{MergedRow, Why};
+use crate::clock::Instant;
+use crate::domain::{
+    AttemptRecord, Ended, ErrorClass, Failure, Lane, Money, Outcome, Planned, Purpose, Usage, Verdict,
+};
+use crate::provider::BatchEnd;
+use crate::report::Reporter;
+use crate::transport::Transport;
+
+/// The most rows that are handled in one iteration of the loop.
+const ROWS_AT_ONCE: usize = 256;
+
+impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
+    /// Writes lines for rows of batches that have ended. Returns whether more rows are ready.
+    pub(super) fn merge_rows(&mut self, now: Instant) -> bool {
+        for _ in 0..ROWS_AT_ONCE {
+            if self.is_backed_up() || self.is_broken {
+                return false;
+            }
+            let Some(api) = self.provider.batches() else { return false };
+            let Some(lane) = &mut self.lane else { return false };
+            match lane.lane.next_merged(api, &mut self.scheduler, self.unsynced.last_seq(), now) {
+                Ok(Some(merged)) => self.end_merged(merged, now),
+                Ok(None) => {
+                    self.collect_synced();
+                    return false;
+                }
+                Err(failure) => {
+                    self.check_lane(Err(failure));
+                    return false;
+                }
+            }
+        }
+        self.lane.as_ref().is_some_and(|lane| lane.lane.has_results())
+    }
+
+    /// Notes that lines are on disk. Batches whose rows all have lines are collected.
+    pub(super) fn collect_synced(&mut self) {
+        let synced = self.unsynced.synced_seq();
+        if let Some(lane) = &mut self.lane {
+            let collected = lane.lane.on_synced(synced);
+            self.check_lane(collected);
+        }
+    }
+
+    fn end_merged(&mut self, merged: MergedRow, now: Instant) {
+        let Some(api) = self.provider.batches() else { return };
+        let was_answered = matches!(merged.end, BatchEnd::Succeeded(_));
+        let unsent = match merged.end {
+            BatchEnd::Expired => Some(Why::Expired),
+            BatchEnd::Canceled => Some(Why::Canceled),
+            BatchEnd::Succeeded(_) | BatchEnd::Errored(_) => None,
+        };
+        let verdict = api.judge_end(merged.end.clone(), &merged.row.job.request);
+        let Some(mut verdict) = verdict.filter(|_| unsent.is_none()) else {
+            return self.note_again(&merged, unsent.unwrap_or(Why::Fault));
+        };
+        self.transport.secrets().clean_verdict(&mut verdict);
+        match verdict {
+            Verdict::Answered(message) => {
+                self.scheduler.on_answer_in_batch(&message);
+                let usage = message.usage;
+                self.end_row(merged, Ended::Succeeded(message), usage, None);
+            }
+            Verdict::Rejected { class, failure } => self.fail_row(merged, class, failure, false, was_answered),
+            Verdict::NoModel(failure) => {
+                self.fail_row(merged, ErrorClass::InvalidRequest, failure, false, was_answered);
+            }
+            Verdict::Forbidden(failure) => self.fail_row(merged, ErrorClass::Auth, failure, false, was_answered),
+            // The answer is billed, and asking again would be billed too.
+            Verdict::Transient { class, failure, .. } if was_answered => {
+                self.fail_row(merged, class, failure, true, true);
+            }
+            Verdict::Limited { .. } | Verdict::Overloaded { .. } | Verdict::Transient { .. } | Verdict::Aborted => {
+                self.note_again(&merged, Why::Fault);
+            }
+            Verdict::Halt(reason) => {
+                self.note_again(&merged, Why::Fault);
+                self.scheduler.halt(reason);
+            }
+        }
+        let _ = now;
+    }
+
+    fn note_again(&mut self, merged: &MergedRow, why: Why) {
+        if let Some(RunLane { lane, .. }) = &mut self.lane {
+            lane.note_again(merged.chunk, merged.item, why);
+            lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
+        }
+    }
+
+    fn fail_row(
+        &mut self,
+        merged: MergedRow,
+        class: ErrorClass,
+        failure: Failure,
+        is_retryable: bool,
+        is_billed: bool,
+    ) {
+        if merged.has_error_line {
+            // An earlier run wrote the line before it died.
+            if let Some(RunLane { lane, .. }) = &mut self.lane {
+                lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
+            }
+            return;
+        }
+        self.scheduler.on_failure_in_batch(class, &failure);
+        let usage = failure.usage;
+        let unknown = (is_billed && usage == Usage::default()).then_some(merged.row.at_most);
+        self.end_row(merged, Ended::Failed { class, failure, is_retryable }, usage, unknown);
+    }
+
+    /// Writes the line of a row. `unknown` is the most that it cost, if that is not known.
+    fn end_row(&mut self, merged: MergedRow, ended: Ended, usage: Usage, unknown: Option<Money>) {
+        let Some(lane) = &mut self.lane else { return };
+        let MergedRow { chunk, row, opened, ended: ended_at, .. } = merged;
+        let ask = row.ask(&lane.route);
+        let cost = self.scheduler.cost_in_batch(&ask, &usage);
+        lane.lane.settle(
+            chunk,
+            row.at_most,
+            cost.unwrap_or_default() + unknown.unwrap_or_default(),
+            &mut self.scheduler,
+        );
+        let attempt = AttemptRecord {
+            started_at: opened,
+            ended_at,
+            failed: match &ended {
+                Ended::Succeeded(_) => None,
+                Ended::Failed { class, .. } => Some(*class),
+            },
+            maybe_paid: unknown.is_some(),
+            maybe_cost: unknown.unwrap_or_default(),
+            usage,
+            cost,
+            without_cache: is_cached(&usage)
+                .then(|| self.scheduler.cost_in_batch(&ask, &usage.without_cache()))
+                .flatten(),
+            request_id: match &ended {
+                Ended::Succeeded(_) => None,
+                Ended::Failed { failure, .. } => failure.request_id.clone(),
+            },
+            purpose: Purpose::First,
+            lane: Lane::Batch,
+            provider: ask.pool.provider.clone(),
+            model: ask.model.clone(),
+            template: ask.template,
+            estimated_input: ask.cost.input_tokens,
+        };
+        self.finish.maybe_paid += u64::from(unknown.is_some());
+        let outcome = Outcome { job: Box::new(row.job), attempts: vec![attempt], ended };
+        self.write_from_batch(outcome);
+    }
+
+    /// Ends a row that was in batches often enough.
+    pub(super) fn give_up_in_batches(&mut self, planned: Planned, class: ErrorClass, now: Instant) {
+        let failure = Failure {
+            message: "the row was in several batches and none answered it; run it again, or use --lane auto or online"
+                .to_owned(),
+            ..Failure::default()
+        };
+        self.scheduler.on_failure_in_batch(class, &failure);
+        let attempt = AttemptRecord {
+            started_at: now,
+            ended_at: now,
+            failed: Some(class),
+            maybe_paid: false,
+            maybe_cost: Money::ZERO,
+            usage: Usage::default(),
+            cost: Some(Money::ZERO),
+            without_cache: None,
+            request_id: None,
+            purpose: Purpose::First,
+            lane: Lane::Batch,
+            provider: planned.ask.pool.provider.clone(),
+            model: planned.ask.model.clone(),
+            template: planned.ask.template,
+            estimated_input: planned.ask.cost.input_tokens,
+        };
+        let ended = Ended::Failed { class, failure, is_retryable: true };
+        self.write_from_batch(Outcome { job: planned.job, attempts: vec![attempt], ended });
+    }
+
+    fn write_from_batch(&mut self, outcome: Outcome) {
+        let seq = self.unsynced.push(super::outcomes::event_of(&outcome));
+        self.ledger.write_from_batch(seq, &outcome);
+        self.note_end_of_leader(&outcome);
+        self.keep_until_synced(outcome.job, None);
+    }
+}
+
+fn is_cached(usage: &Usage) -> bool {
+    usage.cache_write_5m_tokens + usage.cache_write_1h_tokens + usage.cache_read_tokens > 0
+}

@@ -1,0 +1,40 @@
+//! The state of the batch lane in a run in progress.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::batch_calls::BatchCalls;
+use super::lane_parts::{LaneParts, Replan};
+use crate::batches::{Came, Lane};
+use crate::clock::RunClock;
+use crate::domain::PoolId;
+use crate::provider::Provider;
+use crate::transport::Transport;
+
+/// The batch lane of a run in progress.
+pub(super) struct RunLane<T> {
+    pub(super) lane: Lane,
+    pub(super) calls: BatchCalls<T>,
+    pub(super) replan: Replan,
+    pub(super) route: Arc<PoolId>,
+    pub(super) leaves_rows: bool,
+    pub(super) is_stopped: bool,
+    /// Whether the reporter knows of open batches.
+    pub(super) is_shown: bool,
+}
+
+impl<T: Transport> RunLane<T> {
+    pub(super) fn new(
+        parts: LaneParts,
+        transport: Arc<T>,
+        provider: Arc<dyn Provider>,
+        clock: RunClock,
+        came: UnboundedSender<Came>,
+    ) -> Self {
+        let LaneParts { lane, replan, route, leaves_rows } = parts;
+        let calls = BatchCalls::new(transport, provider, lane.disk().clone(), clock, route.clone(), came);
+        let (is_stopped, is_shown) = (false, false);
+        Self { lane, calls, replan, route, leaves_rows, is_stopped, is_shown }
+    }
+}

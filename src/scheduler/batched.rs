@@ -1,0 +1,55 @@
+//! Rows in batches. The scheduler does not send them, but their money and their failures count with those of the rows
+//! that it sends.
+
+use std::time::Duration;
+
+use crate::domain::{Ask, ErrorClass, Failure, Lane, Message, Money, Terms, Usage};
+
+use super::budget::Room;
+use super::state::Scheduler;
+
+impl Scheduler {
+    /// Reserves the money of a row that is put into a batch, and counts it as a request.
+    pub(crate) fn reserve_in_batch(&mut self, most: Money) -> Room {
+        self.config.budget.reserve(most)
+    }
+
+    /// Reserves the money of batches that an earlier run submitted, even if the budget has no room for it.
+    pub(crate) fn restore_batches(&mut self, most: Money) {
+        self.config.budget.restore(most);
+    }
+
+    /// Settles a row of a batch: `reserved` becomes free, and `cost` is spent.
+    pub(crate) fn settle_in_batch(&mut self, reserved: Money, cost: Money) {
+        self.config.budget.settle(reserved, cost);
+    }
+
+    /// Settles rows of a batch whose answers can't be had. They may have been billed, so `reserved` counts as spent.
+    pub(crate) fn settle_lost_in_batch(&mut self, reserved: Money) {
+        self.config.budget.settle_lost(reserved);
+    }
+
+    /// Returns what an answer in a batch cost; `None` for a model without a price.
+    pub(crate) fn cost_in_batch(&self, ask: &Ask, usage: &Usage) -> Option<Money> {
+        let ask = Ask { terms: Terms { lane: Lane::Batch, ..ask.terms }, ..ask.clone() };
+        (self.config.real_cost)(&ask, usage)
+    }
+
+    /// Notes an answer in a batch.
+    pub(crate) fn on_answer_in_batch(&mut self, message: &Message) {
+        self.halt_watch.on_answer();
+        self.tell_unknown_end(message);
+    }
+
+    /// Notes a row that failed in a batch. The `--halt` rule counts it.
+    pub(crate) fn on_failure_in_batch(&mut self, class: ErrorClass, failure: &Failure) {
+        if let Some(reason) = self.halt_watch.on_failure(class, failure) {
+            self.halt(reason);
+        }
+    }
+
+    /// Returns how long the run waits for an endpoint that does not work.
+    pub(crate) fn retry_for(&self) -> Duration {
+        self.config.retry_for
+    }
+}
