@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::RateLimits;
-use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
+use claude_batch::sim::config::{BatchConfig, BatchTime, Latency, OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
 use claude_batch::sim::server::SimServer;
@@ -159,6 +159,53 @@ async fn models_token_counts_and_limits_are_served() {
 }
 
 #[tokio::test]
+async fn a_batch_is_created_polled_read_and_deleted() {
+    let (server, model) = start(at_once()).await;
+    let params = serde_json::from_str::<Value>(&prompt("Hi", false)).expect("JSON");
+    let body = json!({"requests": [{"custom_id": "a", "params": params}]}).to_string();
+
+    let created = post(&server, "/v1/messages/batches", &body).await.expect("an answer").json();
+    let path = format!("/v1/messages/batches/{}", created["id"].as_str().expect("an id"));
+    let ended = get(&server, &path).await.json();
+    let list = get(&server, "/v1/messages/batches?limit=1&beta=true").await.json();
+    let results = get(&server, &format!("{path}/results")).await;
+    let shown = get(&server, "/__sim/batches").await.json();
+    let deleted = call(&server, "DELETE", &path, "").await.expect("an answer");
+    let gone = get(&server, &path).await;
+
+    assert_eq!(
+        (created["processing_status"].as_str(), ended["processing_status"].as_str()),
+        (Some("in_progress"), Some("ended"))
+    );
+    assert_eq!(ended["results_url"], format!("http://localhost{path}/results"), "the Host header of these tests");
+    assert_eq!((list["data"].as_array().map(Vec::len), list["has_more"].as_bool()), (Some(1), Some(false)));
+    assert_eq!(results.header("content-type"), Some("application/x-jsonl"));
+    assert_eq!(results.header("content-length"), Some(results.body.len().to_string().as_str()));
+    assert_eq!(results.json()["result"]["type"], "succeeded");
+    assert_eq!(
+        (shown[0]["id"].as_str(), shown[0]["requests"][0]["custom_id"].as_str()),
+        (created["id"].as_str(), Some("a"))
+    );
+    assert_eq!((deleted.json()["type"].as_str(), gone.status), (Some("message_batch_deleted"), 404));
+    assert_eq!(lock(&model).books().batches.succeeded, 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_a_batch_behind_and_a_large_batch_is_accepted() {
+    let plan = r#"{"rules":[{"kind":"reset_before","calls":"create","takes_effect":true,"times":1}]}"#;
+    let (server, model) = start(at_once().with_faults(faults(plan))).await;
+    let body = |padding: usize| format!(r#"{{"requests":[{{"custom_id":"a","params":{{}}}}]}}{}"#, " ".repeat(padding));
+
+    let lost = post(&server, "/v1/messages/batches", &body(0)).await.expect_err("no answer comes");
+    let large = post(&server, "/v1/messages/batches", &body(33 << 20)).await.expect("an answer");
+    let too_large = post(&server, "/v1/messages/batches", &body(257 << 20)).await.expect("an answer");
+
+    assert!(lost.received.is_empty());
+    assert_eq!((large.status, too_large.status), (200, 413));
+    assert_eq!(lock(&model).books().batches.created, 2);
+}
+
+#[tokio::test]
 async fn the_statistics_can_be_read_and_reset() {
     let (server, _) = start(config()).await;
     post(&server, "/v1/messages", &prompt("Hi", false)).await.expect("an answer");
@@ -207,6 +254,11 @@ fn config() -> SimConfig {
         .with_limits(RateLimits::new(1_000, 450_000, 90_000))
         .with_latency(Latency::ZERO)
         .with_lengths(OutputLengths::fixed(60))
+}
+
+/// Batches that end at once.
+fn at_once() -> SimConfig {
+    config().with_batches(BatchConfig { time: BatchTime::Fixed(Duration::ZERO), ..BatchConfig::default() })
 }
 
 fn quick() -> Latency {

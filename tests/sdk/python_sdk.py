@@ -138,6 +138,89 @@ class Lists(unittest.TestCase):
             client().messages.count_tokens(model=MODEL, messages=messages, extra_body={"max_tokens": 5})
 
 
+def batch(*texts):
+    return [{"custom_id": f"row-{at}", "params": ask(text)} for at, text in enumerate(texts)]
+
+
+def ended(batch_id):
+    while True:
+        found = client().messages.batches.retrieve(batch_id)
+        if found.processing_status == "ended":
+            return found
+        time.sleep(0.1)
+
+
+def read(batch_id):
+    with client() as own:
+        return list(own.messages.batches.results(batch_id))
+
+
+class Batches(unittest.TestCase):
+    def test_from_creation_to_deletion(self):
+        requests = batch("Capital of France?", "Capital of Italy?")
+        requests.append({"custom_id": "bad", "params": {**ask("Hi"), "model": "claude-x"}})
+
+        created = client().messages.batches.create(requests=requests)
+        done = ended(created.id)
+        results = {result.custom_id: result.result for result in read(created.id)}
+        deleted = client().messages.batches.delete(created.id)
+
+        self.assertEqual((created.type, created.processing_status), ("message_batch", "in_progress"))
+        self.assertEqual((created.request_counts.processing, created.results_url), (3, None))
+        self.assertEqual((done.request_counts.succeeded, done.request_counts.errored), (2, 1))
+        self.assertEqual(done.results_url, f"{URL}/v1/messages/batches/{created.id}/results")
+        self.assertEqual((done.expires_at - done.created_at).total_seconds(), 24 * 3600)
+        self.assertLess(done.created_at, done.ended_at)
+        self.assertEqual(results.keys(), {"row-0", "row-1", "bad"})
+        message = results["row-0"].message
+        self.assertEqual((message.type, message.usage.service_tier), ("message", "batch"))
+        self.assertTrue(message.content[0].text)
+        self.assertEqual((results["bad"].type, results["bad"].error.error.type), ("errored", "invalid_request_error"))
+        self.assertEqual((deleted.id, deleted.type), (created.id, "message_batch_deleted"))
+        with self.assertRaises(anthropic.NotFoundError):
+            client().messages.batches.retrieve(created.id)
+
+    def test_list_page_by_page(self):
+        made = [client().messages.batches.create(requests=batch("Hi")).id for _ in range(5)]
+
+        pages = client().messages.batches.list(limit=2)
+        ids = [own.id for own in pages]
+        whole = client().messages.batches.list(limit=1000)
+        before = [own.id for own in client().messages.batches.list(limit=2, before_id=made[0])]
+
+        self.assertTrue(pages.has_more)
+        self.assertEqual(ids, [own.id for own in whole.data])
+        self.assertEqual(ids[:5], made[::-1])
+        self.assertEqual(set(before), set(made[1:]))
+
+    def test_cancel(self):
+        created = client().messages.batches.create(requests=batch(*map(str, range(1000))))
+
+        canceled = client().messages.batches.cancel(created.id)
+        done = ended(created.id)
+        kinds = [result.result.type for result in read(created.id)]
+
+        self.assertEqual(canceled.processing_status, "canceling")
+        self.assertLess(canceled.created_at, canceled.cancel_initiated_at)
+        self.assertEqual(done.request_counts.canceled, kinds.count("canceled"))
+        self.assertEqual((len(kinds), kinds.count("canceled") > 0), (1000, True))
+
+    def test_errors(self):
+        batches = client(max_retries=0).messages.batches
+        too_long = [{"custom_id": "x" * 65, "params": ask("Hi")}]
+        with self.assertRaisesRegex(anthropic.BadRequestError, "requests.0.custom_id: String should have at most 64"):
+            batches.create(requests=too_long)
+        with self.assertRaises(anthropic.NotFoundError):
+            batches.retrieve("msgbatch_unknown")
+        with self.assertRaises(anthropic.NotFoundError):
+            batches.cancel("msgbatch_unknown")
+        created = batches.create(requests=batch("Hi"))
+        with self.assertRaises(anthropic.AnthropicError):
+            batches.results(created.id)
+        with self.assertRaises(anthropic.BadRequestError):
+            batches.delete(created.id)
+
+
 class Errors(unittest.TestCase):
     def test_each_status_has_its_class(self):
         classes = {

@@ -92,6 +92,85 @@ test("models, page by page", async () => {
   assert.equal((await client().models.retrieve(MODEL)).id, "claude-haiku-4-5-20251001");
 });
 
+const batch = (...texts) => texts.map((text, at) => ({ custom_id: `row-${at}`, params: ask(text) }));
+
+const ended = async (id) => {
+  for (;;) {
+    const found = await client().messages.batches.retrieve(id);
+    if (found.processing_status === "ended") return found;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+};
+
+const resultsOf = async (id) => {
+  const results = new Map();
+  for await (const result of await client().messages.batches.results(id)) {
+    results.set(result.custom_id, result.result);
+  }
+  return results;
+};
+
+test("a batch from its creation to its deletion", async () => {
+  const requests = batch("Capital of France?", "Capital of Italy?");
+  requests.push({ custom_id: "bad", params: ask("Hi", { model: "claude-x" }) });
+
+  const created = await client().messages.batches.create({ requests });
+  const done = await ended(created.id);
+  const results = await resultsOf(created.id);
+  const plain = await client().messages.create(ask("Capital of France?"));
+  const deleted = await client().messages.batches.delete(created.id);
+
+  assert.equal(created.processing_status, "in_progress");
+  assert.deepEqual([created.request_counts.processing, created.results_url], [3, null]);
+  assert.deepEqual([done.request_counts.succeeded, done.request_counts.errored], [2, 1]);
+  assert.deepEqual([...results.keys()].sort(), ["bad", "row-0", "row-1"]);
+  assert.deepEqual(results.get("row-0").message.content, plain.content);
+  assert.equal(results.get("row-0").message.usage.service_tier, "batch");
+  assert.equal(results.get("bad").error.error.type, "invalid_request_error");
+  assert.deepEqual([deleted.id, deleted.type], [created.id, "message_batch_deleted"]);
+  await assert.rejects(client().messages.batches.retrieve(created.id), Anthropic.NotFoundError);
+});
+
+test("batches, page by page", async () => {
+  const made = [];
+  for (let number = 0; number < 5; number += 1) {
+    made.unshift((await client().messages.batches.create({ requests: batch("Hi") })).id);
+  }
+
+  const ids = [];
+  for await (const own of client().messages.batches.list({ limit: 2 })) {
+    ids.push(own.id);
+  }
+  const whole = await client().messages.batches.list({ limit: 1000 });
+
+  assert.deepEqual(ids, whole.data.map((own) => own.id));
+  assert.deepEqual(ids.slice(0, 5), made);
+});
+
+test("a canceled batch", async () => {
+  const created = await client().messages.batches.create({ requests: batch(...Array(1000).fill("Hi")) });
+
+  const canceled = await client().messages.batches.cancel(created.id);
+  const done = await ended(created.id);
+  const kinds = [...(await resultsOf(created.id)).values()].map((result) => result.type);
+
+  assert.equal(canceled.processing_status, "canceling");
+  assert.equal(kinds.length, 1000);
+  assert.ok(done.request_counts.canceled > 0);
+  assert.equal(kinds.filter((kind) => kind === "canceled").length, done.request_counts.canceled);
+});
+
+test("errors of batches", async () => {
+  const batches = client({ maxRetries: 0 }).messages.batches;
+  const tooLong = { requests: [{ custom_id: "x".repeat(65), params: ask("Hi") }] };
+  await assert.rejects(batches.create(tooLong), /requests.0.custom_id: String should have at most 64 characters/);
+  await assert.rejects(batches.create(tooLong), Anthropic.BadRequestError);
+  await assert.rejects(batches.retrieve("msgbatch_unknown"), Anthropic.NotFoundError);
+  const created = await batches.create({ requests: batch("Hi") });
+  await assert.rejects(batches.results(created.id), Anthropic.AnthropicError);
+  await assert.rejects(batches.delete(created.id), Anthropic.BadRequestError);
+});
+
 test("each status has its class", async () => {
   const classes = {
     400: Anthropic.BadRequestError,
