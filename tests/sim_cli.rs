@@ -40,7 +40,9 @@ fn wrong_arguments_give_a_message_and_exit_code_2() {
     let faults = folder.path().join("faults.json");
     std::fs::write(&faults, "{\n \"rules\": [\n  {\"status\": 500, \"share\": 3}\n ]\n}").expect("written");
     let faults = faults.to_str().expect("UTF-8");
-    let cases: [(&[&str], &[&str]); 9] = [
+    let cases: [(&[&str], &[&str]); 11] = [
+        (&["--batch-time", "soon"], &["--batch-time", "1m..10m"]),
+        (&["--batch-expiry", "0s"], &["--batch-expiry"]),
         (&["--port", &port], &["can't listen on 127.0.0.1", "choose another --port"]),
         (&["--faults", faults], &["faults.json, line 3", "share", "must be from 0 to 1"]),
         (&["--faults", "missing.json"], &["--faults: can't read missing.json"]),
@@ -76,6 +78,28 @@ fn every_limit_can_be_set_and_is_enforced() {
     assert_eq!((bad.0, bad.1["error"]["type"].as_str()), (401, Some("authentication_error")));
     assert_eq!(stats["refused"]["requests"], 2);
     simulator.stop("INT");
+}
+
+#[test]
+fn batches_can_be_set_are_shown_and_end() {
+    let flags = ["-v", "--tier", "none", "--batch-time", "0s", "--batch-rpm", "3", "--batch-queue", "2"];
+    let simulator = Simulator::start(&flags);
+    let request = |id: &str| format!(r#"{{"custom_id":"{id}","params":{}}}"#, prompt("Hi"));
+    let batch = |ids: &[&str]| {
+        format!(r#"{{"requests":[{}]}}"#, ids.iter().map(|id| request(id)).collect::<Vec<_>>().join(","))
+    };
+
+    let too_many = simulator.post("/v1/messages/batches", &batch(&["a", "b", "c"]));
+    let created = simulator.post("/v1/messages/batches", &batch(&["a", "b"]));
+    let path = format!("/v1/messages/batches/{}", created.1["id"].as_str().expect("an id"));
+    let polls = [(); 2].map(|()| simulator.call("GET", &path, "k", ""));
+    let (_, end) = simulator.stop("INT");
+
+    assert_eq!((too_many.0, created.0), (429, 200));
+    assert_eq!(polls.each_ref().map(|poll| poll.0), [200, 429]);
+    assert_eq!(polls[0].1["request_counts"]["succeeded"], 2);
+    assert!(end.said.contains(" with 2 requests "), "{}", end.said);
+    assert!(end.said.contains("; 1 batch with 2 requests, of which 2 succeeded"), "{}", end.said);
 }
 
 #[test]

@@ -5,9 +5,6 @@
 //! the run's clock, and `server` runs the model over sockets (feature `sim`). [`config`] holds all settings. [`faults`]
 //! holds the faults that can be injected. [`presets`] holds the models.
 //!
-//! Message Batches are not served: they have an endpoint and limits of their own, and do not count against the limits
-//! of Messages.
-//!
 //! # Modelled rules of the API
 //!
 //! "Docs" means the pages of the API documentation. The dates are the dates of the copies that were read.
@@ -40,6 +37,14 @@
 //! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks for entries at 20 positions, its own included; consecutive tool calls are one position, and so are consecutive results; an entry can be read once the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
 //! | cache entries belong to an organization, a model and a speed; turning citations on or off needs other entries for system and messages; another tool choice, thinking or effort, or the first image, needs other entries for messages | Docs, Prompt caching, 2026-09-29 |
 //! | a request with `diagnostics` is told why its prompt was not read from the cache | API reference, Messages (Python SDK 2.14.0), 2026-11 |
+//! | a batch is `in_progress`, perhaps `canceling`, and then `ended`; its counts add up to its size and are split only at the end; `results_url` is null until then | Docs, Batch processing, 2026-09-20; API reference (Python SDK 2.14.0), 2026-11 |
+//! | a batch has at most 100,000 requests and 256 MB; ids have 1 to 64 letters, digits, `-` and `_`, and are unique; otherwise the whole batch is refused at once | Docs, Batch processing, 2026-09-20; anthropic-sdk-python#984 |
+//! | the `params` of requests are checked when they are processed, so faults show only in the results; `stream`, `speed`, `fallbacks`, `thread` and `max_tokens` 0 are refused there | Docs, Batch processing, 2026-09-20 |
+//! | each request ends as `succeeded`, `errored`, `canceled` or `expired`; only answers are billed, at half the price of all tokens; their `service_tier` is `batch` | Docs, Batch processing and Pricing, 2026-09-20 |
+//! | a batch expires 24 hours after its creation; results can be read for 29 days; only ended batches can be deleted; a canceled batch contains the answers that were finished | Docs, Batch processing, 2026-09-20 |
+//! | batches are listed in pages, the newest first; results come in any order, as `application/x-jsonl`, which the API began to send in 2026-08 | API reference (Python SDK 2.14.0), 2026-11; anthropic-sdk-php#30 |
+//! | all batch endpoints share a limit on requests per minute; another limit counts the requests that wait for processing; batches do not count against the limits of messages | Docs, Rate limits, 2026-08-22 (the catalog) |
+//! | batches and messages do not share prompt caches | anthropics/skills#1475, #1477 and #1601, 2026-07 and 2026-08 |
 //! | models are listed in pages, with lifecycle and capabilities; an administrator's key can list the limits of the organization: all of them, by model or by kind | API reference, 2026-10 |
 //! | each kind of token has its own price, and Haiku 5.5 has higher prices for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
 //!
@@ -63,14 +68,25 @@
 //! | both key headers are present | `x-api-key` counts |
 //! | the order of the checks, if a request is wrong in several ways | path, key, version, betas, injected faults, body, limits |
 //! | a body over 32 MB | the JSON error of the API; an HTML page can be injected instead |
-//! | injected faults | apply to messages only |
+//! | injected faults | apply to messages, except for rules with `calls` and kinds about batches ([`faults`]) |
+//! | how long a batch takes | [`config::BatchTime`]; its requests are processed in a random order, evenly over this time |
+//! | how long a cancellation takes | [`config::BatchConfig::cancel_time`]; requests that were processed before it are answered, all others are canceled |
+//! | which requests count as waiting for processing | those that were not processed, in batches that have not ended |
+//! | the 429 of a full queue | `rate_limit_error`, without rate headers and `retry-after` |
+//! | rate headers of batch endpoints | only those of a 429 |
+//! | the error type of an unknown model in a batch | `invalid_request_error`, as for all other faults of `params` |
+//! | results of a batch that has not ended, a deletion before the end, a cancellation after the end | 400 |
+//! | results that are gone | 404 |
+//! | when a request of a batch can read the cache entries of another | after the usual time to the first token |
 //! | a key without administrator's rights asks for limits | 403 |
 //! | time to answer, length of answers | [`config::Latency`], [`config::OutputLengths`] |
 //!
 //! # Not modelled
 //!
-//! - Endpoints: Message Batches, files, endpoints of betas; limits of workspaces, batches, files, skills and web
-//!   search; pages of limits; CORS.
+//! - Endpoints: files, endpoints of betas; limits of workspaces, files, skills and web search; pages of limits; CORS.
+//! - Batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with a beta, more
+//!   steps of server tools. A busy service, which processes batches more slowly, is not simulated: a long
+//!   [`config::BatchTime`] or the fault `request_expired` takes its place.
 //! - Requests: service tiers, `speed: fast` and `inference_geo` are accepted, but served and priced as standard
 //!   requests.
 //! - Betas: anything that looks like a beta is accepted. The effects of betas, including fallbacks, are missing.

@@ -76,6 +76,9 @@ fn shown(line: &Line) -> String {
     if let (Some(input), Some(output)) = (line.input_tokens, line.output_tokens) {
         add(format!("{} in, {} out", count(input), count(output)));
     }
+    if let (Some(batch), Some(requests)) = (&line.batch, line.requests) {
+        add(format!("{batch} with {}", plural(requests, "request", "requests")));
+    }
     line.reason.iter().for_each(|reason| add(format!("refused: {reason}")));
     line.fault.iter().for_each(|rule| add(format!("fault of rule {}", rule + 1)));
     add(escape(&line.request_id).into_owned());
@@ -87,9 +90,18 @@ pub(crate) fn summary(books: &Books) -> String {
     let listed = |all: Vec<String>| if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) };
     let reasons = books.refused.iter().map(|(reason, number)| format!("{reason} {}", count(*number))).collect();
     let input = books.billed.prompt_tokens();
+    let batches = match books.batches.created {
+        0 => String::new(),
+        created => format!(
+            "; {} with {}, of which {} succeeded",
+            plural(created, "batch", "batches"),
+            plural(books.batches.requests, "request", "requests"),
+            count(books.batches.succeeded)
+        ),
+    };
     format!(
         "{}, {} let in, {} refused with 429{}, {}; billed {}, {} input and {} output tokens, ${:.4}; \
-         at most {} open at once",
+         at most {} open at once{batches}",
         plural(books.requests, "request", "requests"),
         count(books.admitted),
         count(books.refused_total()),
@@ -133,7 +145,10 @@ mod tests {
         books.refused.insert("requests", 3);
 
         let text = summary(&books);
+        (books.batches.created, books.batches.requests, books.batches.succeeded) = (2, 70, 69);
+        let with_batches = summary(&books);
 
+        assert!(with_batches.ends_with("at once; 2 batches with 70 requests, of which 69 succeeded"), "{with_batches}");
         assert!(text.starts_with("1,204 requests, 0 let in, 3 refused with 429 (requests 3), 0 faults;"), "{text}");
     }
 }

@@ -244,6 +244,7 @@ fn call(name: &str) -> Result<BatchCall, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::faults::Target;
 
     #[test]
     fn every_field_of_a_rule_is_read() {
@@ -270,16 +271,26 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_documentation_is_a_fault_file() {
-        let doc: String = include_str!("mod.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```json")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| &line[4..])
-            .collect();
+    fn the_examples_of_the_documentation_are_fault_files() {
+        let doc: String = include_str!("mod.rs").lines().map(|line| line.get(4..).unwrap_or_default()).collect();
+        let examples: Vec<&str> = doc.split("```json").skip(1).filter_map(|rest| rest.split("```").next()).collect();
 
-        assert_eq!(parse(&doc).rules.len(), 6);
+        assert_eq!(examples.iter().map(|example| parse(example).rules.len()).collect::<Vec<_>>(), [6, 6]);
+    }
+
+    #[test]
+    fn a_rule_with_calls_is_about_the_batch_endpoints() {
+        let plan = parse(
+            r#"{"rules": [
+                {"status": 500, "calls": ["create", "cancel"], "takes_effect": true, "within": "5s"},
+                {"kind": "result_extra", "custom_id": "x"}, {"status": 500}
+            ]}"#,
+        );
+
+        let about = |at: usize, target| plan.rules[at].is_about(target);
+        assert!(about(0, Target::Call(BatchCall::Cancel)) && !about(0, Target::Call(BatchCall::List)));
+        assert!(about(1, Target::Batched) && about(2, Target::Message) && !about(0, Target::Message));
+        assert_eq!((plan.rules[0].takes_effect, plan.rules[0].within), (true, Some(Duration::from_secs(5))));
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //! | kind | what the client sees | billed |
 //! |---|---|---|
 //! | `reset_before` | the connection breaks before any byte of the response | only with `"billed": true` |
-//! | `reset_mid` | the connection breaks inside the body, after a part of the body; `at` is this part (0 to 1, default 0.5) | yes |
+//! | `reset_mid` | the connection breaks inside the body, after a part of the body; `at` is this part (0 to 1, default 0.5); or after a number of `bytes` | yes |
 //! | `stall` | the body stops after the part `at` (default 0.5), and nothing more comes; with `"before_head": true`, not even the head comes | yes |
 //! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one piece in each interval `every` (default `1s`) | yes |
 //! | `truncated_json` | the body ends too early, after the part `at`, but without a connection error | yes |
@@ -38,6 +38,39 @@
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
 //! The three kinds about caching apply only to requests with a cache breakpoint.
+//!
+//! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is one or some
+//! of `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds `status`, `html`, `empty`,
+//! `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
+//! - With `"takes_effect": true`, a call that gets an error response or `reset_before` does its work nevertheless: the
+//!   batch exists, but its creator does not learn its id.
+//! - `within` limits a rule to batches that are younger than this time, such as `"30s"`.
+//! - `arrivals` are the numbers of the calls of the same name, from 1. `first_attempts_only` means the first call with
+//!   this batch, or the first creation with this body. `contains` looks into the body of a creation.
+//!
+//! More kinds are about batches, without `calls`:
+//!
+//! | kind | what happens | billed |
+//! |---|---|---|
+//! | `unlisted` | a batch is missing from the list, always or `within` this time after its creation; `arrivals` are the numbers of batches | yes |
+//! | `request_errored` | a request of a batch ends as `errored`, with `type` (default `api_error`) and `message` | no |
+//! | `request_expired` | a request of a batch is never processed, so the batch ends only when it expires | no |
+//! | `result_missing` | the results lack the line of a request | yes |
+//! | `result_extra` | the results contain the line of a request twice; the second one has the `custom_id` of the rule, if the rule has one | yes |
+//!
+//! These rules choose among the requests of batches (`unlisted`: among batches) by `share`, `draw`, `contains`, `models`,
+//! `first_attempts_only` and time. For example:
+//!
+//! ```json
+//! {"rules": [
+//!   {"kind": "reset_before", "calls": "create", "takes_effect": true, "times": 1},
+//!   {"status": 500, "calls": "create", "arrivals": [2, 5]},
+//!   {"status": 404, "calls": ["retrieve", "results"], "within": "10s"},
+//!   {"kind": "unlisted", "within": "30s"},
+//!   {"kind": "request_errored", "type": "overloaded_error", "share": 0.02, "first_attempts_only": true},
+//!   {"kind": "reset_mid", "calls": "results", "bytes": 100000, "times": 1}
+//! ]}
+//! ```
 //!
 //! **For whom**:
 //! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. As long as the shares of all
