@@ -8,13 +8,13 @@ mod exchange;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use claude_batch::domain::{HaltReason, ModelClass, PoolId, RateSignals, Speed, Verdict};
-use claude_batch::provider::{Body, Provider, Reply, ReplyHead, Splice, Transfer, WireRequest};
+use claude_batch::provider::{Body, BodySource, Provider, Reply, ReplyHead, Splice, Transfer, WireRequest};
 use claude_batch::transport::http::{Credential, HttpConfig, HttpTransport};
 use claude_batch::transport::{
     Asked, Authorization, CredentialSource, Exchange as _, Transport, WireError, WireErrorKind, parse_base_url,
@@ -523,6 +523,165 @@ async fn silence_before_the_head_is_not_a_stall() {
     assert_eq!(head.expect("a head"), 200);
 }
 
+// Large transfers.
+
+#[tokio::test]
+async fn a_body_from_a_source_is_sent_in_pieces_with_its_length() {
+    let (url, server) = accept_one(|mut stream| {
+        let (head, body) = read_upload(&mut stream, u64::MAX);
+        whole(&mut stream, "200 OK", "", b"{}").expect("the client reads");
+        (head, body)
+    });
+    let source = Arc::new(Pattern::new(5_000_017));
+
+    send(&transport(config(&url)), upload(&source)).await.expect("an answer");
+
+    let (head, body) = server.join().expect("the server ends");
+    assert!(head.contains("content-length: 5000017\r\n") && !head.contains("transfer-encoding"), "{head}");
+    assert_eq!(body.len(), 5_000_017);
+    assert!(body.iter().enumerate().all(|(at, byte)| *byte == Pattern::byte(at as u64)));
+    let largest = source.largest_read.load(Ordering::Relaxed);
+    assert!((64 << 10..=256 << 10).contains(&largest), "{largest} bytes at a time");
+}
+
+#[tokio::test]
+async fn a_source_that_can_not_be_read_ends_the_request_unsent() {
+    for (is_short, told) in [(false, "the disk is gone"), (true, "it has become shorter")] {
+        let (url, server) = accept_one(|mut stream| read_upload(&mut stream, u64::MAX));
+        let source = Arc::new(Pattern { stops_at: 3_000_000, is_short, ..Pattern::new(5_000_000) });
+
+        let error = transport(config(&url)).send(upload(&source)).await.expect_err("the source fails");
+
+        assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, false), "{error}");
+        assert!(error.message.contains("could not be read") && error.message.contains(told), "{error}");
+        let (head, body) = server.join().expect("the server ends");
+        assert!(head.contains("content-length: 5000000\r\n"), "{head}");
+        assert!(body.len() < 3_000_000, "{} bytes", body.len());
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_the_server_cuts_off_was_not_sent() {
+    let (url, server) = accept_one(|mut stream| read_upload(&mut stream, 100_000));
+    let source = Arc::new(Pattern::new(64 << 20));
+
+    let error = transport(config(&url)).send(upload(&source)).await.expect_err("the server hangs up");
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, false), "{error}");
+    server.join().expect("the server ends");
+}
+
+#[tokio::test]
+async fn a_stalled_upload_is_idle_and_most_of_its_source_was_never_read() {
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (url, server) = accept_one(move |mut stream| {
+        read_upload(&mut stream, 1);
+        let _ = held.recv();
+    });
+    let source = Arc::new(Pattern::new(256 << 20));
+    let mut config = config(&url);
+    config.idle_timeout = SOON;
+
+    let error = transport(config).send(upload(&source)).await.expect_err("the server does not read");
+
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Idle, false), "{error}");
+    let read = source.read_to.load(Ordering::Relaxed);
+    assert!(read < 64 << 20, "{read} bytes were read");
+    drop(hold);
+    server.join().expect("the server ends");
+}
+
+#[tokio::test]
+async fn the_time_limit_of_an_upload_begins_when_it_is_sent() {
+    let (url, _) = accept_one(|mut stream| {
+        read_upload(&mut stream, 1);
+        std::thread::sleep(Duration::from_millis(1_200));
+        read_upload(&mut stream, u64::MAX);
+        whole(&mut stream, "200 OK", "", b"{}").expect("the client reads");
+        until_client_hangs_up(&mut stream)
+    });
+    let source = Arc::new(Pattern::new(64 << 20));
+    let mut config = config(&url);
+    config.timeout = Duration::from_secs(1);
+
+    let (head, _) = body(&transport(config), upload(&source)).await.expect("an answer");
+
+    assert_eq!(head.status, 200);
+}
+
+#[tokio::test]
+async fn an_upload_without_an_answer_is_a_timeout_and_may_have_been_sent() {
+    let (url, _) = accept_one(|mut stream| {
+        read_upload(&mut stream, 1_000_000);
+        until_client_hangs_up(&mut stream)
+    });
+    let mut config = config(&url);
+    config.timeout = SOON;
+
+    let sent = transport(config).send(upload(&Arc::new(Pattern::new(1_000_000)))).await;
+
+    let error = sent.expect_err("no answer");
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Timeout, true), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_an_upload_is_the_answer() {
+    let (url, _) = accept_one(|mut stream| {
+        read_upload(&mut stream, 1);
+        whole(&mut stream, "413 Too Large", "", b"{}").expect("the client reads");
+        let _ = until_client_hangs_up(&mut stream);
+    });
+
+    let (head, _) = body(&transport(config(&url)), upload(&Arc::new(Pattern::new(64 << 20)))).await.expect("an answer");
+
+    assert_eq!(head.status, 413);
+}
+
+#[tokio::test]
+async fn a_bulk_response_may_be_larger_and_take_longer_than_usual_ones() {
+    let server = Server::start(|stream, _| {
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n")?;
+        stream.write_all(&[b'a'; 1_500_000])?;
+        std::thread::sleep(Duration::from_millis(300));
+        stream.write_all(&[b'b'; 1_500_000])
+    });
+    let mut config = server.config();
+    (config.max_response_bytes, config.timeout) = (10_000, SOON);
+    let transport = transport(config);
+
+    let (_, bulk) = body(&transport, bulk()).await.expect("all bytes");
+    let error = body(&transport, request()).await.expect_err("more than allowed");
+
+    assert_eq!((bulk.len(), bulk[1_499_999], bulk[1_500_000]), (3_000_000, b'a', b'b'));
+    assert_eq!(error.kind, WireErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn a_bulk_response_must_not_stall_and_its_head_must_come_in_time() {
+    let stalls = Server::start(|stream, _| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello")?;
+        until_client_hangs_up(stream)
+    });
+    let silent = Server::start(|stream, _| until_client_hangs_up(stream));
+    let (mut impatient, mut hasty) = (stalls.config(), silent.config());
+    (impatient.idle_timeout, hasty.timeout) = (SOON, SOON);
+
+    let stall = body(&transport(impatient), bulk()).await.expect_err("a stall");
+    let silence = body(&transport(hasty), bulk()).await.expect_err("no head");
+
+    assert_eq!((stall.kind, silence.kind), (WireErrorKind::Idle, WireErrorKind::Timeout));
+}
+
+#[tokio::test]
+async fn the_error_of_a_bulk_request_is_as_short_as_any_error() {
+    let server = Server::start(|stream, _| whole(stream, "404 Not Found", "", &[b'a'; 2_000_000]));
+
+    let (head, body) = body(&server.transport(), bulk()).await.expect("an error of the server");
+
+    assert_eq!(head.status, 404);
+    assert!(body.len() < 200_000, "{} bytes", body.len());
+}
+
 // TLS.
 
 #[tokio::test]
@@ -722,6 +881,86 @@ fn hang_up() -> std::io::Result<()> {
 fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
     while stream.read(&mut [0; 64])? > 0 {}
     Ok(())
+}
+
+/// A source whose bytes follow a pattern, so that they need no memory.
+#[derive(Debug)]
+struct Pattern {
+    bytes: u64,
+    /// Reads beyond this place fail.
+    stops_at: u64,
+    /// Whether a read beyond that place finds the end instead of failing.
+    is_short: bool,
+    read_to: AtomicU64,
+    largest_read: AtomicUsize,
+}
+
+impl Pattern {
+    fn new(bytes: u64) -> Self {
+        let (read_to, largest_read) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { bytes, stops_at: bytes, is_short: false, read_to, largest_read }
+    }
+
+    fn byte(at: u64) -> u8 {
+        (at * 31 + at / 65_536) as u8
+    }
+}
+
+impl BodySource for Pattern {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        if offset >= self.stops_at && !self.is_short {
+            return Err(std::io::Error::other("the disk is gone"));
+        }
+        let count = (self.stops_at - offset).min(buffer.len() as u64) as usize;
+        buffer[..count].iter_mut().zip(offset..).for_each(|(byte, at)| *byte = Self::byte(at));
+        self.largest_read.fetch_max(buffer.len(), Ordering::Relaxed);
+        self.read_to.fetch_max(offset + count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+fn upload(source: &Arc<Pattern>) -> WireRequest {
+    WireRequest { body: Body::from_source(source.clone()), ..request() }
+}
+
+fn bulk() -> WireRequest {
+    WireRequest { method: Method::GET, body: Body::default(), transfer: Transfer::Bulk, ..request() }
+}
+
+/// Starts a server for one connection. Returns its URL, and the thread that returns what `script` returns.
+fn accept_one<T: Send + 'static>(
+    script: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (String, std::thread::JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("a bound address"));
+    (url, std::thread::spawn(move || script(listener.accept().expect("a client").0)))
+}
+
+/// Reads a head and at most `most` bytes of the body, or the whole body, as far as it comes. Without a head, only bytes
+/// of the body are read.
+fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
+    let mut bytes = vec![0; 64 << 10];
+    let (mut head, mut body) = (String::new(), Vec::new());
+    let mut left = most;
+    while left > 0 {
+        let room = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let Ok(count @ 1..) = stream.read(&mut bytes[..room]) else { break };
+        body.extend_from_slice(&bytes[..count]);
+        left = left.saturating_sub(count as u64);
+        if head.is_empty()
+            && let Some(end) = body.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            head = String::from_utf8_lossy(&body[..end + 2]).into_owned();
+            body.drain(..end + 4);
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<u64>().ok());
+            left = length.unwrap_or(0).min(most) - body.len() as u64;
+        }
+    }
+    (head, body)
 }
 
 /// Starts a server that made its own certificate. Returns its URL.

@@ -17,16 +17,7 @@ use crate::domain::{Failure, Marked, Message, PoolId, RateSignals, Request, Usag
 
 pub use batches::{Batch, BatchApi, BatchCall, BatchCounts, BatchEnd, BatchLine, BatchPage, BatchStatus};
 pub(crate) use wire::read_piece;
-pub use wire::{Body, BodySource, ReplyHead, Splice, Transfer, WireRequest};
-
-/// The facts in a response head, apart from its status.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct HeadNews {
-    /// What the head says about limits.
-    pub signals: RateSignals,
-    /// The provider's id of the request, for questions to its support.
-    pub request_id: Option<String>,
-}
+pub use wire::{Body, BodySource, HeadNews, ReplyHead, Splice, Transfer, WireRequest};
 
 /// The content of a whole response.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::domain::PoolId;
+use crate::domain::{PoolId, RateSignals};
 
 /// A request as it is sent, with its path relative to the address of its endpoint.
 #[derive(Clone, Debug)]
@@ -209,6 +209,15 @@ impl ReplyHead {
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+}
+
+/// The facts in a response head, apart from its status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeadNews {
+    /// What the head says about limits.
+    pub signals: RateSignals,
+    /// The provider's id of the request, for questions to its support.
+    pub request_id: Option<String>,
 }
 
 #[cfg(test)]
