@@ -279,7 +279,7 @@ pub(super) mod tests {
         redirect: the endpoint sends requests elsewhere
           https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would be sent there too. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
         batches: the API accepts no batch
-          https://api.example accepts no batch ("Not found"). Check what the key and its workspace may do, then run the same command; or use --lane online.
+          https://api.example accepts no batch (404, "Not found"). Check what the key and its workspace may do, then run the same command; or use --lane online.
         endpoint: nothing known: the endpoint fails
           https://api.example fails. Check the network, proxies and --base-url, then run the same command.
         endpoint: 529: the endpoint is overloaded (529)
