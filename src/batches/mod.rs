@@ -17,6 +17,7 @@
 //! | `log.rs` | the log of what was submitted and what became of it |
 //! | `open.rs` | opens the files, and finds what earlier runs left open |
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
+//! | `demand.rs` | how long rows would need online |
 //! | `looks.rs` | when the state of batches is looked at |
 //! | `lane/` | [`Lane`]: the state machine that brings rows from the loop into batches and back |
 //!
@@ -28,6 +29,7 @@
 //! of the run folder.
 
 mod chunk;
+mod demand;
 mod error;
 mod ids;
 mod lane;
@@ -38,6 +40,7 @@ mod settings;
 mod shape;
 
 pub(crate) use chunk::ChunkBody;
+pub use demand::Demand;
 pub use error::BatchesError;
 pub use lane::Lane;
 pub(crate) use lane::{Call, CallFault, Came, CreateEnd, MergedRow, Route, Why};

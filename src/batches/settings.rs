@@ -1,5 +1,6 @@
 //! The settings of the batch lane.
 
+use super::demand::Demand;
 use crate::clock::Instant;
 use crate::domain::LaneChoice;
 
@@ -10,6 +11,8 @@ pub struct LaneSettings {
     pub choice: LaneChoice,
     /// The moment by which every row should be answered; `None` without `--deadline`.
     pub deadline: Option<Instant>,
+    /// What the rows of the input need online, as far as they are known before they are read.
+    pub unread: Demand,
     /// The most rows of one batch.
     pub batch_rows: u32,
     /// The most bytes of the body of one batch.

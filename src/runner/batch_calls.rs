@@ -139,7 +139,7 @@ impl<T: Transport> Caller<T> {
 
     async fn read_batch(&self, mut sent: T::Exchange) -> Result<Batch, CallFault> {
         let body = self.body(&mut sent).await?;
-        self.api()?.read_batch(&body).map_err(|why| fault_of(&why))
+        self.api()?.read_batch(&body).map_err(|why| self.unreadable(why))
     }
 
     async fn list(&self, wanted: &[String], since: Option<jiff::Timestamp>) -> Result<Vec<Batch>, CallFault> {
@@ -147,7 +147,7 @@ impl<T: Transport> Caller<T> {
         for _ in 0..MOST_PAGES {
             let mut sent = self.send(BatchCall::List { after: after.as_deref() }).await.map_err(|(fault, _)| fault)?;
             let body = self.body(&mut sent).await?;
-            let page = self.api()?.read_page(&body).map_err(|why| fault_of(&why))?;
+            let page = self.api()?.read_page(&body).map_err(|why| self.unreadable(why))?;
             let is_past = page.batches.last().is_none_or(|last| since.is_none_or(|since| last.created_at < since));
             let is_of_use =
                 |batch: &Batch| wanted.contains(&batch.id) || since.is_some_and(|since| batch.created_at >= since);
@@ -224,6 +224,12 @@ impl<T: Transport> Caller<T> {
             Some(error) => Err(self.fault(error)),
             None => Ok(body.into()),
         }
+    }
+
+    /// Returns the fault of a reply that can't be read. `why` may quote the server.
+    fn unreadable(&self, mut why: String) -> CallFault {
+        self.transport.secrets().clean(&mut why);
+        fault_of(&why)
     }
 
     fn fault(&self, error: WireError) -> CallFault {

@@ -3,9 +3,10 @@
 use super::equal::EqualRows;
 use super::ledger::Ledger;
 use super::run::Run;
+use super::run_lane::RunLane;
 use crate::batches::{Came, Route, Why};
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, EventBody, HaltReason, JobId, Planned, Reason};
+use crate::domain::{AttemptRecord, ErrorClass, EventBody, HaltReason, JobId, Planned, Reason};
 use crate::journal::DiskFailure;
 use crate::report::Reporter;
 use crate::transport::Transport;
@@ -27,9 +28,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Notes that a row that was sent online has ended.
-    pub(super) fn note_online_end(&mut self, job: JobId, is_answered: bool) {
+    pub(super) fn note_online_end(&mut self, job: JobId, answered: Option<&AttemptRecord>) {
         if let Some(lane) = &mut self.lane {
-            let noted = lane.lane.on_online_end(job, is_answered);
+            answered.iter().for_each(|attempt| lane.lane.learn(attempt.estimated_input, &attempt.usage));
+            let noted = lane.lane.on_online_end(job, answered.is_some());
             self.check_lane(noted);
         }
     }
@@ -49,6 +51,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let now = self.clock.now();
         if self.scheduler.halted().is_some() {
             self.stop_lane();
+        }
+        if let Some(lane) = &mut self.lane {
+            lane.lane.mind_deadline(&mut self.scheduler, now);
         }
         let is_busy = self.merge_rows(now);
         let served = self.send_again(now).and_then(|()| self.fill_chunks(now)).and_then(|()| self.make_calls(now));
@@ -138,8 +143,13 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     /// Reserves the money for the batches of earlier runs.
     pub(super) fn restore_batches(&mut self) {
-        if let Some(lane) = &self.lane {
-            self.scheduler.restore_batches(lane.lane.restored_money());
+        let Some(RunLane { lane, replan, .. }) = &mut self.lane else { return };
+        self.scheduler.restore_batches(lane.restored_money());
+        for number in lane.without_demand() {
+            let first = lane.first_row(number);
+            if let Some(planned) = first.and_then(|row| replan(row.job).ok()) {
+                lane.note_demand(number, &planned.ask);
+            }
         }
     }
 

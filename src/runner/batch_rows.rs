@@ -121,6 +121,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let MergedRow { chunk, row, opened, ended: ended_at, .. } = merged;
         let ask = row.ask(&lane.route);
         let cost = self.scheduler.cost_in_batch(&ask, &usage);
+        if matches!(ended, Ended::Succeeded(_)) {
+            lane.lane.learn(ask.cost.input_tokens, &usage);
+        }
         lane.lane.settle(
             chunk,
             row.at_most,

@@ -31,7 +31,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let (is_abort, is_maybe_paid) = (matches!(verdict, Verdict::Aborted), verdict.is_maybe_paid());
         match self.scheduler.on_end(ticket, verdict, now) {
             Next::Finished(outcome) => {
-                self.note_online_end(outcome.job.id, matches!(outcome.ended, Ended::Succeeded(_)));
+                let answered = matches!(outcome.ended, Ended::Succeeded(_)).then(|| outcome.attempts.last()).flatten();
+                self.note_online_end(outcome.job.id, answered);
                 self.write(ticket, &outcome);
                 self.note_end_of_leader(&outcome);
                 self.keep_until_synced(outcome.job, share);
@@ -49,7 +50,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_maybe_paid);
                 self.release(ticket, maybe_paid.then_some(planned.job.id));
-                self.note_online_end(planned.job.id, false);
+                self.note_online_end(planned.job.id, None);
                 self.keep(*planned);
             }
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Ask, ErrorClass, Failure, Lane, Message, Money, Terms, Usage};
+use crate::domain::{Ask, ErrorClass, Failure, Lane, Message, Money, PoolId, RateLimits, Terms, Usage};
 
 use super::budget::Room;
 use super::state::Scheduler;
@@ -46,6 +46,19 @@ impl Scheduler {
         if let Some(reason) = self.halt_watch.on_failure(class, failure) {
             self.halt(reason);
         }
+    }
+
+    /// Returns the limits of a pool, as far as they are known now.
+    pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
+        match self.index.get(pool) {
+            Some(at) => self.pools[*at].pool.limits(),
+            None => self.config.by_hand.or((self.config.limits_of)(pool)),
+        }
+    }
+
+    /// Returns the requests of the rows that wait or are in flight.
+    pub(crate) fn asks(&self) -> impl Iterator<Item = &Ask> {
+        self.waiting_rows().chain(self.flights.rows()).map(|entry| &entry.planned.ask)
     }
 
     /// Returns how long the run waits for an endpoint that does not work.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::chunk::ChunkFiles;
+use super::super::demand::Demand;
 use super::super::log::Known;
 use super::again::Why;
 use super::results::Results;
@@ -45,6 +46,9 @@ pub(super) struct Chunk {
     pub(super) merge: Option<Results>,
     /// Which rows have ended, a bit for each.
     pub(super) seen: Vec<u64>,
+    /// What its rows need online.
+    pub(super) demand: Demand,
+    pub(super) cancelled_at: Option<Instant>,
     /// Rows that must be sent again.
     pub(super) reopen: Vec<(u32, Why)>,
 }
@@ -96,6 +100,8 @@ impl Chunk {
             not_before: Instant::ZERO,
             downloads: 0,
             merge: None,
+            demand: Demand::default(),
+            cancelled_at: None,
             reopen: Vec::new(),
         }
     }

@@ -158,7 +158,7 @@ impl Lane {
     }
 
     /// Sends the rows of a chunk that does not exist as a batch again, in chunks of at most `most` rows.
-    fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
+    pub(super) fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         scheduler.settle_in_batch(chunk.reserved, Money::ZERO);
         chunk.reserved = Money::ZERO;

@@ -1,14 +1,63 @@
 //! Which rows must go online so that every row is answered by the deadline.
+//!
+//! Batches cost half, so rows stay in batches as long as possible. The last moment to move them is known: it is the
+//! deadline, minus the time that the online limits need for all rows that are left, minus a margin. From this moment on,
+//! the online lane must always have work, and nothing more than that is moved:
+//! - Rows that are not submitted go online first.
+//! - When there are none, the newest batch is cancelled. It is the least likely to end by itself. What it had finished is
+//!   billed at half the price and kept; the other rows go online.
+//! - If batches end by themselves in the meantime, fewer rows are left, and moving may stop again.
+//!
+//! If the online lane can't answer all rows in time, the moment has passed at the start: then both lanes work at once,
+//! which is the fastest way.
 
+use std::time::Duration;
+
+use super::super::chunk::ChunkRow;
+use super::super::demand::{Demand, Lengths};
+use super::chunk_state::{Chunk, State};
+use super::state::Lane;
 use crate::clock::Instant;
+use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
+use crate::scheduler::Scheduler;
+
+/// How often the deadline is looked at.
+const EVERY: Duration = Duration::from_secs(5);
+/// How much longer than the limits need a run takes, as a factor: headroom, retries, a start with a small window.
+const SLOWER: f64 = 1.12;
+/// How long before they are needed rows are moved: a batch ends some time after it was cancelled, and the run sees that
+/// some time later. The last answers also need their time.
+const LEAD: Duration = Duration::from_secs(150);
+/// With a deadline, a chunk has at most as many rows as the online lane can answer in this time. So not many more rows
+/// are moved than must be.
+const CHUNK_TIME: Duration = Duration::from_secs(600);
+/// The fewest rows of a chunk.
+const FEWEST_ROWS: f64 = 20.0;
 
 /// What the lane knows about its deadline.
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
     is_online_only: bool,
+    deadline: Option<Instant>,
+    lengths: Lengths,
+    /// The rows of the input that were not read yet, as far as the survey knows them.
+    unread: Demand,
+    /// Whether rows are being moved.
+    is_moving: bool,
+    /// How many rows that are not submitted may go online now.
+    quota: u64,
+    checked_at: Option<Instant>,
+    /// How long the slowest cancellation took so far.
+    longest_cancel: Duration,
+    is_told: bool,
 }
 
 impl Outlook {
+    /// Returns an outlook for rows that were not read yet.
+    pub(super) fn new(deadline: Option<Instant>, unread: Demand) -> Self {
+        Self { deadline, unread, ..Self::default() }
+    }
+
     /// From now on, no row goes into a batch.
     pub(super) fn go_online(&mut self) {
         self.is_online_only = true;
@@ -19,8 +68,166 @@ impl Outlook {
         self.is_online_only
     }
 
+    /// Notes that a row of the input was read.
+    pub(super) fn on_read(&mut self, ask: &Ask) {
+        if self.deadline.is_some() {
+            self.unread.remove(ask);
+        }
+    }
+
+    /// Returns whether a row that is not submitted goes online. Each call is for one row.
+    pub(super) fn takes_row(&mut self) -> bool {
+        let takes = self.quota > 0;
+        self.quota = self.quota.saturating_sub(1);
+        takes
+    }
+
+    /// Notes how long a cancellation took.
+    pub(super) fn on_cancel(&mut self, took: Duration) {
+        self.longest_cancel = self.longest_cancel.max(took);
+    }
+
+    fn lead(&self) -> Duration {
+        LEAD + self.longest_cancel
+    }
+
     /// Returns when to look at the deadline again.
     pub(super) fn next_at(&self) -> Instant {
-        Instant::NEVER
+        match (self.deadline, self.checked_at) {
+            (Some(_), Some(at)) => at + EVERY,
+            (Some(_), None) => Instant::ZERO,
+            (None, _) => Instant::NEVER,
+        }
+    }
+}
+
+impl Lane {
+    /// Learns from an answer of either lane.
+    pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
+        self.deadline.lengths.learn(estimated_input, usage);
+    }
+
+    /// Looks at the deadline, and moves rows if the time has come.
+    pub(crate) fn mind_deadline(&mut self, scheduler: &mut Scheduler, now: Instant) {
+        let Some(deadline) = self.deadline.deadline else { return };
+        if self.settings.choice != LaneChoice::Auto || self.is_stopped || self.deadline.next_at() > now {
+            return;
+        }
+        self.deadline.checked_at = Some(now);
+        let limits = |pool: &PoolId| scheduler.expected_limits(pool);
+        let time = |demand: &Demand| demand.time(&self.deadline.lengths, &limits).mul_f64(SLOWER);
+        let mut online = Demand::default();
+        scheduler.asks().for_each(|ask| online.add(ask));
+        let (open, unsent) = (self.demand_of_batches(false), self.demand_of_unsent());
+        let mut soon = online.clone();
+        soon.add_share(&self.demand_of_batches(true), 1.0);
+        let mut all = soon.clone();
+        all.add_share(&open, 1.0);
+        all.add_share(&unsent, 1.0);
+        let (need, busy_for, lead) = (time(&all), time(&soon), self.deadline.lead());
+        let left = deadline.since(now);
+        // How many rows the online lane answers in the time of a chunk.
+        let per_second = all.rows() / need.as_secs_f64().max(1e-3);
+        let rows_of_chunk = (per_second * CHUNK_TIME.as_secs_f64()).max(FEWEST_ROWS).min(f64::from(u32::MAX)) as u32;
+        self.most_rows = self.most_rows.min(rows_of_chunk);
+        let was_moving = std::mem::replace(&mut self.deadline.is_moving, need + lead >= left && all.rows() > 0.5);
+        if !self.deadline.is_moving {
+            self.deadline.quota = 0;
+            return;
+        }
+        if !was_moving {
+            self.tell_moving(need > left, all.rows(), left);
+        }
+        let wanted = (per_second * lead.saturating_sub(busy_for).as_secs_f64()).ceil().max(0.0);
+        self.deadline.quota = if busy_for < lead { wanted.max(1.0) as u64 } else { 0 };
+        if busy_for < lead && unsent.rows() < 0.5 {
+            self.cancel_newest();
+        } else if busy_for < lead {
+            self.dissolve_sealed(scheduler);
+        }
+    }
+
+    fn tell_moving(&mut self, is_late: bool, rows: f64, left: Duration) {
+        let minutes = left.as_secs().div_ceil(60);
+        if is_late && !std::mem::replace(&mut self.deadline.is_told, true) {
+            return self.warn(format!(
+                "the deadline in {minutes} min can't be met online alone: {rows:.0} rows are left; both lanes work at \
+                 once, as fast as they can"
+            ));
+        }
+        if !std::mem::replace(&mut self.deadline.is_told, true) {
+            self.note(format!(
+                "the deadline is in {minutes} min, so rows move from batches to the online lane, as few as possible"
+            ));
+        }
+    }
+
+    /// Cancels the newest open batch.
+    fn cancel_newest(&mut self) {
+        let open = |chunk: &&mut Chunk| {
+            chunk.state == State::Open && !chunk.is_canceling && !chunk.is_cancel_due
+        };
+        if let Some(chunk) = self.chunks.values_mut().rev().find(open) {
+            chunk.is_cancel_due = true;
+        }
+    }
+
+    /// Sends the rows of the newest chunk that was not submitted online.
+    fn dissolve_sealed(&mut self, scheduler: &mut Scheduler) {
+        let sealed = self.chunks.values().rev().find(|chunk| chunk.state == State::Sealed);
+        if let Some(number) = sealed.map(|chunk| chunk.number) {
+            let most = self.most_rows;
+            self.dissolve(number, most, scheduler);
+        }
+    }
+
+    /// Returns the rows of batches: of those that are being cancelled or have ended, or of all others.
+    fn demand_of_batches(&self, leaving: bool) -> Demand {
+        let mut sum = Demand::default();
+        for chunk in self.chunks.values() {
+            let leaves = chunk.is_canceling || chunk.is_cancel_due;
+            let is_open = matches!(chunk.state, State::Posting | State::Unclear(_) | State::Open | State::Doubtful);
+            if is_open && leaves == leaving {
+                sum.add_share(&chunk.demand, 1.0);
+            }
+        }
+        sum
+    }
+
+    /// Returns the rows that were not submitted, or must be sent again.
+    fn demand_of_unsent(&self) -> Demand {
+        let mut sum = self.deadline.unread.clone();
+        self.rows.iter().for_each(|waiting| sum.add(&waiting.planned.ask));
+        if let Some(building) = &self.building {
+            sum.add_share(&building.demand, 1.0);
+        }
+        let sealed = self.chunks.values().filter(|chunk| chunk.state == State::Sealed);
+        sealed.for_each(|chunk| sum.add_share(&chunk.demand, 1.0));
+        for reopened in &self.reopened {
+            if let Some(chunk) = self.chunks.get(&reopened.files.number) {
+                sum.add_share(&chunk.demand, reopened.left() as f64 / f64::from(chunk.files.count.max(1)));
+            }
+        }
+        sum
+    }
+
+    /// Notes what the rows of a batch of an earlier run need online. `ask` is the request of one of its rows.
+    pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            let rows = f64::from(chunk.files.count);
+            let (input, max_tokens) = (f64::from(ask.cost.input_tokens), f64::from(ask.max_tokens));
+            chunk.demand.add_rows(&ask.pool, rows, rows * input, rows * max_tokens);
+        }
+    }
+
+    /// Returns the first row of a chunk; `None` if it can't be read.
+    pub(crate) fn first_row(&self, number: u32) -> Option<ChunkRow> {
+        self.chunks.get(&number)?.files.row(0, JobId(0)).ok()
+    }
+
+    /// Returns the batches of earlier runs of which it is not known what they need online.
+    pub(crate) fn without_demand(&self) -> Vec<u32> {
+        let unknown = self.chunks.values().filter(|chunk| chunk.is_restored && self.deadline.deadline.is_some());
+        unknown.map(|chunk| chunk.number).collect()
     }
 }

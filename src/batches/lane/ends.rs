@@ -51,7 +51,7 @@ impl Lane {
     }
 
     /// Decides how a row is sent again; `None` if it was tried often enough.
-    pub(crate) fn route_of(&self, row: &ChunkRow, why: Why) -> Option<Route> {
+    pub(crate) fn route_of(&mut self, row: &ChunkRow, why: Why) -> Option<Route> {
         let tries = match why {
             Why::Dissolved => row.tries,
             Why::Fault | Why::Expired | Why::Canceled | Why::Lost | Why::TooLarge => row.tries + 1,
@@ -59,6 +59,7 @@ impl Lane {
         match self.settings.choice {
             _ if why == Why::TooLarge || self.deadline.is_online_only() => Some(Route::Online),
             LaneChoice::Online => Some(Route::Online),
+            LaneChoice::Auto if why == Why::Canceled || self.deadline.takes_row() => Some(Route::Online),
             LaneChoice::Auto if tries >= 2 => Some(Route::Online),
             LaneChoice::Batch if tries > self.settings.max_retries => None,
             LaneChoice::Auto | LaneChoice::Batch => Some(Route::Batch(tries)),

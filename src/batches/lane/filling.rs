@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::chunk::ChunkWriter;
+use super::super::demand::Demand;
 use super::super::log::Record;
 use super::super::shape::Trial;
 use super::chunk_state::{Chunk, State};
@@ -23,10 +24,8 @@ const VARIATION: u32 = 16;
 impl Lane {
     /// Accepts a row, or returns it if it is to be sent online. `refused` is the parameter that batches refuse.
     pub(crate) fn offer(&mut self, planned: Planned, refused: Option<&str>) -> Option<Planned> {
+        self.deadline.on_read(&planned.ask);
         if !self.is_used() || self.is_stopped || self.deadline.is_online_only() {
-            return Some(planned);
-        }
-        if self.online_only.remove(&planned.job.id) {
             return Some(planned);
         }
         if let Some(name) = refused {
@@ -36,6 +35,7 @@ impl Lane {
         match self.trials.admit(planned) {
             Trial::First(planned) => Some(planned),
             Trial::Waits => None,
+            Trial::Proven(planned) if self.deadline.takes_row() => Some(planned),
             Trial::Proven(planned) => {
                 self.push(planned, 0);
                 None
@@ -136,10 +136,11 @@ impl Lane {
                 let number = self.next_chunk;
                 let writer = ChunkWriter::create(&*self.disk, &self.folder, number, &self.settings.nonce)?;
                 self.next_chunk += 1;
-                self.building.insert(Building { writer, since: now })
+                self.building.insert(Building { writer, since: now, demand: Demand::default() })
             }
         };
         building.writer.push(&planned, tries, most)?;
+        building.demand.add(&planned.ask);
         if building.writer.count() >= self.rows_of_chunk() {
             self.seal(now)?;
         }
@@ -162,10 +163,10 @@ impl Lane {
 
     /// Completes the chunk that is being filled.
     fn seal(&mut self, now: Instant) -> Result<(), DiskFailure> {
-        let Some(Building { writer, .. }) = self.building.take() else { return Ok(()) };
+        let Some(Building { writer, demand, .. }) = self.building.take() else { return Ok(()) };
         let reserved = writer.at_most();
         let files = writer.finish(&*self.disk, &self.folder)?;
-        let chunk = Chunk { reserved, ..Chunk::new(files, State::Sealed, self.clock.wall(now)) };
+        let chunk = Chunk { reserved, demand, ..Chunk::new(files, State::Sealed, self.clock.wall(now)) };
         self.chunks.insert(chunk.number, chunk);
         Ok(())
     }

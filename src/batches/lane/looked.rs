@@ -66,6 +66,9 @@ impl Lane {
         if batch.status == BatchStatus::Ended {
             chunk.results_url.clone_from(&batch.results_url);
             (chunk.state, chunk.not_before, chunk.ended) = (State::Ended, now, now);
+            if let Some(at) = chunk.cancelled_at {
+                self.deadline.on_cancel(now.since(at));
+            }
             self.on_room_in_queue(now);
         } else {
             chunk.state = State::Open;
@@ -160,7 +163,7 @@ impl Lane {
         let Some(id) = self.id_of(number) else { return Ok(None) };
         self.record(Record::Canceling { chunk: number })?;
         if let Some(chunk) = self.chunks.get_mut(&number) {
-            (chunk.is_cancel_due, chunk.is_canceling) = (false, true);
+            (chunk.is_cancel_due, chunk.is_canceling, chunk.cancelled_at) = (false, true, Some(now));
         }
         Ok(Some(Call::Cancel { chunk: number, id }))
     }

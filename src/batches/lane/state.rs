@@ -1,10 +1,11 @@
 //! The state of the lane.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::chunk::ChunkWriter;
+use super::super::demand::Demand;
 use super::super::error::BatchesError;
 use super::super::log::{BatchLog, Record};
 use super::super::looks::Looks;
@@ -52,8 +53,6 @@ pub struct Lane {
     pub(super) submit: Submitting,
     /// How many rows batches do not accept, by the parameter that they refuse.
     pub(super) unfit: BTreeMap<String, u64>,
-    /// Jobs that must be sent online, because batches failed for them.
-    pub(super) online_only: BTreeSet<JobId>,
     /// How many rows may have been billed although their answers can't be had.
     pub(super) lost_rows: u64,
     pub(super) deadline: Outlook,
@@ -73,6 +72,7 @@ pub(super) struct Waiting {
 pub(super) struct Building {
     pub(super) writer: ChunkWriter,
     pub(super) since: Instant,
+    pub(super) demand: Demand,
 }
 
 /// When the next chunk can be submitted.
@@ -94,7 +94,7 @@ impl Lane {
         let Opened { disk, folder, replayed, files, log } = opened;
         let mut lane = Self {
             most_rows: settings.batch_rows,
-            deadline: Outlook::default(),
+            deadline: Outlook::new(settings.deadline, settings.unread.clone()),
             settings,
             disk,
             folder,
@@ -116,7 +116,6 @@ impl Lane {
             is_looking: false,
             submit: Submitting::default(),
             unfit: BTreeMap::new(),
-            online_only: BTreeSet::new(),
             lost_rows: 0,
             events: Vec::new(),
             is_stopped: false,

@@ -7,14 +7,14 @@ use anyhow::{Result, bail};
 
 use super::super::parts::{self, PROVIDER};
 use super::new_run::NewRun;
-use crate::batches::{BATCH_BYTES, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
+use crate::batches::{BATCH_BYTES, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
 use crate::catalog::Catalog;
 use crate::clock::{Instant, RunClock};
 use crate::domain::{LaneChoice, ModelClass, PoolId, RowId, Speed};
 use crate::journal::{RealDisk, Recovered, RowState, Start};
 use crate::report::text::plural;
 use crate::runner::LaneParts;
-use crate::runner::input::Earlier;
+use crate::runner::input::{Earlier, Survey};
 
 impl NewRun<'_> {
     /// Opens what earlier runs put into batches; `None` if results go to standard output. In a dry run, nothing is
@@ -73,6 +73,7 @@ impl NewRun<'_> {
         opened: Option<Opened>,
         recovered: &Recovered,
         catalog: &Arc<Catalog>,
+        survey: Option<&Survey>,
         clock: RunClock,
     ) -> Option<LaneParts> {
         let opened = opened?;
@@ -81,9 +82,15 @@ impl NewRun<'_> {
             return None;
         }
         let table = catalog.tier_table(self.config.tier);
+        let mut unread = Demand::default();
+        for group in survey.iter().flat_map(|survey| survey.load.groups()) {
+            let input = group.input_tokens.likely as f64;
+            unread.add_rows(&group.pool, group.rows as f64, input, group.max_tokens as f64);
+        }
         let settings = LaneSettings {
             choice,
             deadline: self.deadline(clock),
+            unread,
             batch_rows: self.config.batch_rows.get(),
             batch_bytes: BATCH_BYTES,
             queue: table.map_or(QUEUE, |table| u64::from(table.batch_queue)),

@@ -165,7 +165,7 @@ impl NewRun<'_> {
             self.ask(forecast.as_ref())?;
         }
         self.check_interrupted()?;
-        let lane = self.lane(batches, &recovered, &catalog, clock);
+        let lane = self.lane(batches, &recovered, &catalog, survey.as_ref(), clock);
         let known = (catalog, recovered, survey);
         let forecast = forecast.map(|forecast| forecast.of_run());
         let ended =

@@ -1,0 +1,106 @@
+//! How much of the online limits rows would need, and how long that takes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{Ask, PoolId, RateLimits, Usage};
+
+/// How many output tokens an answer is expected to have before any answer has come.
+const FIRST_OUTPUT: f64 = 256.0;
+/// Until this many answers have come, answers are expected to be longer than those that came.
+const ENOUGH: f64 = 30.0;
+/// How much longer.
+const UNSURE: f64 = 1.25;
+
+/// Sums over rows of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sums {
+    rows: f64,
+    /// Estimated input tokens.
+    input: f64,
+    max_tokens: f64,
+}
+
+/// What rows would need of the limits of each pool, if they were sent online.
+#[derive(Clone, Debug, Default)]
+pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
+
+impl Demand {
+    /// Adds a row.
+    pub fn add(&mut self, ask: &Ask) {
+        self.add_rows(&ask.pool, 1.0, f64::from(ask.cost.input_tokens), f64::from(ask.max_tokens));
+    }
+
+    /// Adds rows of a pool: how many, their estimated input tokens, and the sum of their `max_tokens`.
+    pub fn add_rows(&mut self, pool: &Arc<PoolId>, rows: f64, input: f64, max_tokens: f64) {
+        let sums = self.0.entry(pool.clone()).or_default();
+        sums.rows += rows;
+        sums.input += input;
+        sums.max_tokens += max_tokens;
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove(&mut self, ask: &Ask) {
+        if let Some(sums) = self.0.get_mut(&ask.pool) {
+            sums.rows = (sums.rows - 1.0).max(0.0);
+            sums.input = (sums.input - f64::from(ask.cost.input_tokens)).max(0.0);
+            sums.max_tokens = (sums.max_tokens - f64::from(ask.max_tokens)).max(0.0);
+        }
+    }
+
+    /// Adds a share of another demand.
+    pub(crate) fn add_share(&mut self, other: &Self, share: f64) {
+        for (pool, sums) in &other.0 {
+            self.add_rows(pool, sums.rows * share, sums.input * share, sums.max_tokens * share);
+        }
+    }
+
+    /// Returns how many rows there are.
+    pub(crate) fn rows(&self) -> f64 {
+        self.0.values().map(|sums| sums.rows).sum()
+    }
+
+    /// Returns how long the limits need to admit all rows. Pools do not wait for each other.
+    pub(crate) fn time(&self, lengths: &Lengths, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Duration {
+        let minutes = |(pool, sums): (&Arc<PoolId>, &Sums)| {
+            let RateLimits { rpm, itpm, otpm } = limits_of(pool);
+            let [input, output] = lengths.expected(sums);
+            let of = |amount: f64, limit: Option<u32>| limit.map_or(0.0, |limit| amount / f64::from(limit.max(1)));
+            of(sums.rows, rpm).max(of(input, itpm)).max(of(output, otpm))
+        };
+        let longest = self.0.iter().map(minutes).fold(0.0, f64::max);
+        Duration::try_from_secs_f64(longest * 60.0).unwrap_or(Duration::MAX)
+    }
+}
+
+/// What answers so far say about the real lengths of prompts and answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lengths {
+    answers: f64,
+    output: f64,
+    real_input: f64,
+    estimated_input: f64,
+}
+
+impl Lengths {
+    /// Learns from an answer.
+    pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
+        self.answers += 1.0;
+        self.output += usage.output_tokens as f64;
+        self.real_input += usage.prompt_tokens() as f64;
+        self.estimated_input += f64::from(estimated_input);
+    }
+
+    /// Returns the expected input and output tokens.
+    fn expected(&self, sums: &Sums) -> [f64; 2] {
+        let (mean, ratio) = match self.answers {
+            none if none < 1.0 => (FIRST_OUTPUT, 1.0),
+            some => {
+                let unsure = if some < ENOUGH { UNSURE } else { 1.0 };
+                (unsure * self.output / some, unsure * self.real_input / self.estimated_input.max(1.0))
+            }
+        };
+        [sums.input * ratio, (sums.rows * mean).min(sums.max_tokens)]
+    }
+}
