@@ -600,7 +600,7 @@ async fn the_time_limit_of_an_upload_begins_when_it_is_sent() {
         whole(&mut stream, "200 OK", "", b"{}").expect("the client reads");
         until_client_hangs_up(&mut stream)
     });
-    let source = Arc::new(Pattern::new(64 << 20));
+    let source = Arc::new(Pattern::new(24 << 20));
     let mut config = config(&url);
     config.timeout = Duration::from_secs(1);
 
@@ -632,7 +632,7 @@ async fn a_refusal_in_the_middle_of_an_upload_is_the_answer() {
         let _ = until_client_hangs_up(&mut stream);
     });
 
-    let (head, _) = body(&transport(config(&url)), upload(&Arc::new(Pattern::new(64 << 20)))).await.expect("an answer");
+    let (head, _) = body(&transport(config(&url)), upload(&Arc::new(Pattern::new(24 << 20)))).await.expect("an answer");
 
     assert_eq!(head.status, 413);
 }
@@ -680,6 +680,26 @@ async fn the_error_of_a_bulk_request_is_as_short_as_any_error() {
 
     assert_eq!(head.status, 404);
     assert!(body.len() < 200_000, "{} bytes", body.len());
+}
+
+#[cfg(feature = "sim")]
+#[tokio::test]
+async fn a_source_is_sent_over_http2_too() {
+    use claude_batch::sim::{config::SimConfig, presets, server::SimServer};
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let (server, _) = SimServer::serve(SimConfig::new(presets::models()), address).await.expect("a free port");
+    let mut config = config(server.url());
+    config.http2 = true;
+    let (good, bad) = (Pattern::new(5_000_000), Pattern { stops_at: 3_000_000, ..Pattern::new(5_000_000) });
+
+    let (head, answer) = body(&transport(config.clone()), upload(&Arc::new(good))).await.expect("an answer");
+    let error = transport(config).send(upload(&Arc::new(bad))).await.expect_err("the source fails");
+
+    // The body arrived, and is not JSON.
+    assert_eq!(head.status, 400);
+    assert!(String::from_utf8_lossy(&answer).contains("not valid JSON"));
+    assert_eq!((error.kind, error.maybe_sent), (WireErrorKind::Broken, false), "{error}");
+    assert!(error.message.contains("the disk is gone"), "{error}");
 }
 
 // TLS.

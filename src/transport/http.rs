@@ -10,7 +10,7 @@
 //!   answer is ready. With streaming, the head comes early, and after that the server sends pings while the model
 //!   works.
 //!   Large transfers have other limits: `upload.rs` for a body that is read while it is sent, and
-//!   [`Transfer::Bulk`](crate::provider::Transfer::Bulk) for a large response.
+//!   [`Transfer::Bulk`] for a large response.
 //! - If connecting failed, it is certain that nothing was sent. After any later failure, the server may have received
 //!   the request and billed it. But if the last piece of an upload was not sent, no server can have the request.
 //! - The HTTP client does not choose where a connection goes: [`super::proxy_for`] chooses the proxy, and `names.rs`
@@ -185,13 +185,11 @@ impl Transport for HttpTransport {
         let request = self.request(request, upload.clone(), deadline).await?;
         let (timeout, idle_timeout) = (self.timeout, self.idle_timeout);
         let patience = Patience { deadline, upload: upload.as_deref(), timeout, idle_timeout };
-        let mut response = match self.response(request, &patience).await {
-            // Without its last piece, no server can act on the request.
-            Err(error) if upload.as_ref().is_some_and(|upload| !upload.is_sent()) => {
-                return Err(WireError { maybe_sent: false, ..error });
-            }
-            response => response?,
-        };
+        let response = self.response(request, &patience).await;
+        let mut response = response.map_err(|error| match &upload {
+            Some(upload) => upload.failed(error),
+            None => error,
+        })?;
         let is_success = response.status().is_success();
         let status = response.status().as_u16();
         let head = ReplyHead { status, headers: std::mem::take(response.headers_mut()) };

@@ -11,11 +11,6 @@ use crate::transport::proxy::Proxy;
 use crate::transport::tunnel::{TunnelFault, is_wrapping, tunnel_fault};
 use crate::transport::wire::WireError;
 
-/// The source of a body can't be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unreadable(pub(super) std::io::Error);
-
 /// Where requests go, for messages: the server, and the proxy if there is one.
 pub(super) struct Route {
     /// The origin of the server.
@@ -55,10 +50,6 @@ impl Route {
 
     pub(super) fn before_head(&self, error: &reqwest::Error) -> WireError {
         let what = described(error);
-        if let Some(cause) = chain(error).find_map(|cause| cause.downcast_ref::<Unreadable>()) {
-            let message = format!("the body of the request could not be read while it was sent: {cause}");
-            return WireError { kind: WireErrorKind::Broken, maybe_sent: false, message };
-        }
         if !error.is_connect() {
             let message = format!("the connection to {self} broke before an answer began: {what}");
             return WireError { kind: WireErrorKind::Broken, maybe_sent: true, message };
@@ -109,6 +100,11 @@ pub(super) fn not_a_url(path: &str, reason: &str) -> WireError {
 pub(super) fn timed_out(timeout: Duration, what: &str) -> WireError {
     let message = format!("{what} within {timeout:?} (--timeout)");
     WireError { kind: WireErrorKind::Timeout, maybe_sent: true, message }
+}
+
+pub(super) fn unreadable(cause: &str) -> WireError {
+    let message = format!("the body of the request could not be read while it was sent: {cause}");
+    WireError { kind: WireErrorKind::Broken, maybe_sent: false, message }
 }
 
 pub(super) fn stalled(idle_timeout: Duration) -> WireError {

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use super::faults::Unreadable;
 use super::upload::Upload;
 use crate::provider::{Body, BodySource, read_piece};
 
@@ -82,12 +81,9 @@ struct Read {
 
 impl http_body::Body for Read {
     type Data = Bytes;
-    type Error = Unreadable;
+    type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Unreadable>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Self { source, at, end, reading, upload } = &mut *self;
         let bytes = (*end - *at).min(PIECE_BYTES);
         if bytes == 0 {
@@ -99,11 +95,14 @@ impl http_body::Body for Read {
         });
         let piece = ready!(Pin::new(piece).poll(context)).unwrap_or_else(|error| Err(io::Error::other(error)));
         *reading = None;
-        Poll::Ready(Some(piece.map_err(Unreadable).map(|piece| {
-            *at += bytes;
-            upload.on_piece(at == end);
-            Frame::data(piece)
-        })))
+        match &piece {
+            Ok(_) => {
+                *at += bytes;
+                upload.on_piece(at == end);
+            }
+            Err(error) => upload.on_fault(error),
+        }
+        Poll::Ready(Some(piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,18 +3,22 @@
 //! Such a body is large, so sending it may take any time. But it must not stall: each piece must leave within
 //! `idle_timeout` after the piece before it. When the last piece has left, the head must come within `timeout`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::exchange::after;
-use super::faults::{stalled, timed_out};
+use super::faults::{stalled, timed_out, unreadable};
 use crate::transport::wire::WireError;
 
 /// How far the client is with sending a body. The client asks for a piece when it has room for it.
 #[derive(Debug, Default)]
-pub(super) struct Upload(Mutex<Stage>);
+pub(super) struct Upload {
+    stage: Mutex<Stage>,
+    /// Why the source can't be read. It is kept here, because not every client passes it on.
+    unreadable: OnceLock<String>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 enum Stage {
@@ -41,17 +45,28 @@ impl Upload {
     /// Call this when the client takes a piece.
     pub(super) fn on_piece(&self, is_last: bool) {
         let now = Instant::now();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) =
             if is_last { Stage::Sent(now) } else { Stage::Sending(now) };
     }
 
-    /// Returns whether the client has taken the last piece. If not, no server can have the whole request.
-    pub(super) fn is_sent(&self) -> bool {
-        matches!(self.stage(), Stage::Sent(_))
+    /// Call this when the source can't be read.
+    pub(super) fn on_fault(&self, error: &std::io::Error) {
+        let _ = self.unreadable.set(error.to_string());
+    }
+
+    /// Returns the failure of the request as it is reported. `error` is the client's own failure.
+    ///
+    /// If the client did not take the last piece, no server can have the whole request.
+    pub(super) fn failed(&self, error: WireError) -> WireError {
+        match (self.unreadable.get(), self.stage()) {
+            (Some(cause), _) => unreadable(cause),
+            (None, Stage::Sent(_)) => error,
+            (None, Stage::Waiting | Stage::Sending(_)) => WireError { maybe_sent: false, ..error },
+        }
     }
 
     fn stage(&self) -> Stage {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
