@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +190,11 @@ impl ChunkWriter {
         Ok(())
     }
 
+    /// Returns the number of the chunk.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Returns how many rows were added.
     pub(crate) fn count(&self) -> u32 {
         self.count
@@ -210,11 +215,11 @@ impl ChunkWriter {
     ///
     /// # Errors
     /// The failure of the disk.
-    pub(crate) fn finish(mut self, disk: &dyn Disk, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
+    pub(crate) fn finish(mut self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
         self.body.buffer.extend_from_slice(TAIL);
         self.body.finish()?;
         self.rows.finish()?;
-        sync_name(disk, &self.rows.path)?;
+        sync_name(&**disk, &self.rows.path)?;
         let (number, nonce, body_bytes) = (self.number, self.nonce, self.body.end);
         drop((self.body.file, self.rows.file));
         let files = ChunkFiles::open(disk, folder, number, &nonce, self.count)?;
@@ -231,10 +236,11 @@ pub(crate) struct ChunkFiles {
     pub(crate) count: u32,
     /// The bytes of its body.
     pub(crate) body_bytes: u64,
-    body: Box<dyn DiskFile>,
+    disk: Arc<dyn Disk>,
     body_path: PathBuf,
-    rows: Box<dyn DiskFile>,
     rows_path: PathBuf,
+    /// The body and the rows while they are used. There can be thousands of open batches, so their files are closed.
+    open: Mutex<Option<[Arc<dyn DiskFile>; 2]>>,
     /// Where each line of the rows begins, and where the last ends.
     lines: Vec<u64>,
 }
@@ -251,7 +257,7 @@ impl ChunkFiles {
     /// # Errors
     /// The failure of the disk, also if a file has fewer rows.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         folder: &Path,
         number: u32,
         nonce: &str,
@@ -266,8 +272,25 @@ impl ChunkFiles {
             let why = format!("it has {} rows instead of {count}", lines.len().saturating_sub(1));
             return Err(DiskFailure::of("use", &rows_path)(std::io::Error::other(why)));
         }
-        let nonce = nonce.to_owned();
-        Ok(Arc::new(Self { number, nonce, count, body_bytes, body, body_path, rows, rows_path, lines }))
+        let (nonce, disk, open) = (nonce.to_owned(), disk.clone(), Mutex::new(None));
+        Ok(Arc::new(Self { number, nonce, count, body_bytes, disk, body_path, rows_path, open, lines }))
+    }
+
+    /// Closes the files until they are needed again.
+    pub(crate) fn close(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns the body and the rows.
+    fn files(&self) -> Result<[Arc<dyn DiskFile>; 2], DiskFailure> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*open {
+            return Ok(files.clone());
+        }
+        let file = |path: &Path| -> Result<Arc<dyn DiskFile>, DiskFailure> {
+            Ok(self.disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path))?.into())
+        };
+        Ok(open.insert([file(&self.body_path)?, file(&self.rows_path)?]).clone())
     }
 
     /// Reads a row. Its job gets the number `id`.
@@ -278,16 +301,17 @@ impl ChunkFiles {
     /// # Panics
     /// If the chunk has no such row.
     pub(crate) fn row(&self, item: u32, id: JobId) -> Result<ChunkRow, DiskFailure> {
+        let [body, rows] = self.files()?;
         let (from, to) = (self.lines[item as usize], self.lines[item as usize + 1]);
         let mut text = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
-        fill(&*self.rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
+        fill(&*rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
         let unreadable =
             |why: String| DiskFailure::of("use", &self.rows_path)(std::io::Error::other(format!("row {item}: {why}")));
         let line: RowLine<'_> = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
         let key = JobKey::parse(&line.key).ok_or_else(|| unreadable("its key can't be read".to_owned()))?;
         let identity = line.occurrence.map_or(Identity::Named, Identity::Nth);
         let mut request = vec![0; line.len as usize];
-        fill(&*self.body, &mut request, line.at).map_err(DiskFailure::of("read", &self.body_path))?;
+        fill(&*body, &mut request, line.at).map_err(DiskFailure::of("read", &self.body_path))?;
         let extra = match &line.extra {
             Some(text) => Params::of_object(text).ok_or_else(|| unreadable("its fields can't be read".to_owned()))?,
             None => Params::default(),
@@ -313,7 +337,8 @@ impl BodySource for ChunkBody {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        self.0.body.read_at(buffer, offset)
+        let [body, _] = self.0.files().map_err(|failure| std::io::Error::other(failure.to_string()))?;
+        body.read_at(buffer, offset)
     }
 }
 
@@ -399,12 +424,12 @@ mod tests {
 
     #[test]
     fn rows_are_read_back_in_any_order_and_the_body_is_what_the_api_expects() {
-        let disk = MemDisk::default();
+        let disk: Arc<dyn Disk> = Arc::new(MemDisk::default());
         disk.create_folder(Path::new("d")).expect("a folder");
         let folder = Path::new("d/b");
         disk.create_folder(folder).expect("a folder");
         let jobs = [job(1, Identity::Named), job(2, Identity::Nth(3)), job(3, Identity::Named)];
-        let mut writer = ChunkWriter::create(&disk, folder, 7, "nonce123").expect("files");
+        let mut writer = ChunkWriter::create(&*disk, folder, 7, "nonce123").expect("files");
 
         for job in &jobs {
             let mut planned = crate::scheduler::tests::planned("a", 1, 1);
@@ -424,7 +449,8 @@ mod tests {
             assert_eq!(text_of(&row.job.extra), text_of(&job.extra));
         }
         let mut body = vec![0; files.body_bytes as usize];
-        fill(&*files.body, &mut body, 0).expect("the body");
+        let [file, _] = files.files().expect("the files");
+        fill(&*file, &mut body, 0).expect("the body");
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let requests = body["requests"].as_array().expect("an array");
         assert_eq!(requests.len(), 3);

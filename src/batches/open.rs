@@ -41,7 +41,7 @@ impl Opened {
             return Ok(Self { disk, folder, replayed, files: Vec::new(), log: None });
         }
         let (log, replayed) = BatchLog::open(&*disk, &folder)?;
-        let files = files_of(&*disk, &folder, &replayed)?;
+        let files = files_of(&disk, &folder, &replayed)?;
         for number in 0..replayed.next_chunk.saturating_add(LEFT_OVER) {
             if !replayed.open.contains_key(&number) {
                 remove_files(&*disk, &folder, number)?;
@@ -57,7 +57,7 @@ impl Opened {
     pub(crate) fn look(disk: Arc<dyn Disk>, results: &Path) -> Result<Self, BatchesError> {
         let folder = folder_of_batches(results);
         let replayed = log::read(&*disk, &folder)?.unwrap_or_default();
-        let files = files_of(&*disk, &folder, &replayed)?;
+        let files = files_of(&disk, &folder, &replayed)?;
         Ok(Self { disk, folder, replayed, files, log: None })
     }
 
@@ -87,6 +87,7 @@ impl Opened {
             for item in 0..files.count {
                 rows.insert(files.row(item, JobId(0))?.job.row);
             }
+            files.close();
         }
         Ok(rows)
     }
@@ -104,7 +105,7 @@ impl Opened {
 }
 
 /// Opens the files of the open chunks.
-fn files_of(disk: &dyn Disk, folder: &Path, replayed: &Replayed) -> Result<Vec<Arc<ChunkFiles>>, DiskFailure> {
+fn files_of(disk: &Arc<dyn Disk>, folder: &Path, replayed: &Replayed) -> Result<Vec<Arc<ChunkFiles>>, DiskFailure> {
     let open = replayed.open.values();
     open.map(|chunk| ChunkFiles::open(disk, folder, chunk.chunk, &chunk.nonce, chunk.rows)).collect()
 }

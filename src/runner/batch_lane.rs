@@ -66,13 +66,18 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.scheduler.halt(HaltReason::Budget(limit.to_owned()));
             return Some(now);
         }
-        if !self.scheduler.holds_rows() && lane.lane.has_work() && !self.is_input_open {
-            self.scheduler.bind(Reason::Batches, now);
-        }
         match lane.lane.has_work() {
             true if is_busy => Some(now),
             true => Some(lane.lane.next_at()),
             false => None,
+        }
+    }
+
+    /// If all rows that are left are in batches, notes that the run waits for them.
+    pub(super) fn bind_to_batches(&mut self) {
+        let has_work = self.lane.as_ref().is_some_and(|lane| lane.lane.has_work());
+        if has_work && !self.is_input_open && !self.scheduler.holds_rows() {
+            self.scheduler.bind(Reason::Batches, self.clock.now());
         }
     }
 
@@ -158,6 +163,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.collect_synced();
         let Some(lane) = &self.lane else { return };
         self.finish.batches = lane.lane.left_open();
+        self.finish.pending += lane.lane.rows_to_send_again();
         self.finish.maybe_paid += lane.lane.lost_rows();
     }
 

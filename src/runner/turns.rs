@@ -86,6 +86,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 (None, None) if self.has_rows_to_copy() => Instant::NEVER,
                 (None, None) => return,
             };
+            self.bind_to_batches();
             let wants_rows = self.wants_rows();
             tokio::select! {
                 biased;

@@ -8,6 +8,9 @@ use super::state::Lane;
 use crate::clock::Instant;
 use crate::journal::DiskFailure;
 
+/// The results of at most this many batches are on disk at the same time, so that they do not fill it.
+const MOST_SAVED: usize = 4;
+
 impl Lane {
     /// Returns the next call to be made now. Its end must be passed to [`Lane::on_came`].
     ///
@@ -23,9 +26,13 @@ impl Lane {
         if let Some(call) = self.cancellation(now)? {
             return Ok(Some(call));
         }
-        let due = self.chunks.values_mut().find(|chunk| {
-            matches!(chunk.state, State::Doubtful | State::Ended) && chunk.not_before <= now && chunk.batch.is_some()
-        });
+        let has_room = self.saved() < MOST_SAVED;
+        let is_due = |chunk: &&mut Chunk| match chunk.state {
+            State::Doubtful => chunk.not_before <= now,
+            State::Ended => chunk.not_before <= now && has_room,
+            _ => false,
+        };
+        let due = self.chunks.values_mut().find(|chunk| is_due(chunk) && chunk.batch.is_some());
         if let Some(chunk) = due {
             let (number, id) = (chunk.number, chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default());
             if chunk.state == State::Doubtful {
@@ -88,12 +95,21 @@ impl Lane {
         let has_sealed = self.sealed_any() && !is_unsure;
         let submit = if has_sealed { self.submit.not_before } else { Instant::NEVER };
         let look = if self.watches() && !self.is_looking { self.looks.next() } else { Instant::NEVER };
-        let waiting = self.chunks.values().filter(|chunk| matches!(chunk.state, State::Doubtful | State::Ended));
+        let has_room = self.saved() < MOST_SAVED;
+        let waiting = self
+            .chunks
+            .values()
+            .filter(|chunk| chunk.state == State::Doubtful || (chunk.state == State::Ended && has_room));
         let chunks = waiting.map(|chunk| chunk.not_before).min().unwrap_or(Instant::NEVER);
         [submit, look, chunks, self.seal_at(), self.cancel_at(), self.deadline.next_at()]
             .into_iter()
             .min()
             .unwrap_or(Instant::NEVER)
+    }
+
+    /// Returns how many results are on disk, or on their way.
+    fn saved(&self) -> usize {
+        self.chunks.values().filter(|chunk| matches!(chunk.state, State::Downloading | State::Saved)).count()
     }
 
     fn sealed_any(&self) -> bool {

@@ -74,6 +74,7 @@ impl Lane {
         self.record(Record::Created { chunk: number, id: id.clone(), created_at, expires_at })?;
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.state = State::Open;
+            chunk.files.close();
             chunk.counts = Some(batch.counts);
             chunk.batch = Some(Known { id, created_at, expires_at });
             chunk.missing_since = None;

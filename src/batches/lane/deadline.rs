@@ -164,9 +164,7 @@ impl Lane {
 
     /// Cancels the newest open batch.
     fn cancel_newest(&mut self) {
-        let open = |chunk: &&mut Chunk| {
-            chunk.state == State::Open && !chunk.is_canceling && !chunk.is_cancel_due
-        };
+        let open = |chunk: &&mut Chunk| chunk.state == State::Open && !chunk.is_canceling && !chunk.is_cancel_due;
         if let Some(chunk) = self.chunks.values_mut().rev().find(open) {
             chunk.is_cancel_due = true;
         }

@@ -29,9 +29,18 @@ impl Lane {
             let number = first.files.number;
             self.reopened.pop_front();
             self.chunks.remove(&number);
-            // Without an entry in the log, files mean nothing, and the next run removes them.
-            let _ = remove_files(&*self.disk, &self.folder, number);
+            self.remove_files(number);
         }
+    }
+
+    /// Removes the files of a chunk that has no open entry in the log. If they stay, the next run removes them.
+    pub(super) fn remove_files(&self, number: u32) {
+        let _ = remove_files(&*self.disk, &self.folder, number);
+    }
+
+    /// Returns how many rows are still to be sent again.
+    pub(crate) fn rows_to_send_again(&self) -> u64 {
+        self.reopened.iter().map(Reopened::left).sum()
     }
 
     /// Returns the next row that is sent again, and why; `None` if there is none.

@@ -165,7 +165,7 @@ impl Lane {
     fn seal(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let Some(Building { writer, demand, .. }) = self.building.take() else { return Ok(()) };
         let reserved = writer.at_most();
-        let files = writer.finish(&*self.disk, &self.folder)?;
+        let files = writer.finish(&self.disk, &self.folder)?;
         let chunk = Chunk { reserved, demand, ..Chunk::new(files, State::Sealed, self.clock.wall(now)) };
         self.chunks.insert(chunk.number, chunk);
         Ok(())
@@ -198,6 +198,9 @@ impl Lane {
         if let Some(Building { writer, .. }) = self.building.take() {
             scheduler.settle_in_batch(writer.at_most(), Money::ZERO);
             rows += u64::from(writer.count());
+            let number = writer.number();
+            drop(writer);
+            self.remove_files(number);
         }
         let unsent: Vec<u32> =
             self.chunks.values().filter(|chunk| chunk.state == State::Sealed).map(|chunk| chunk.number).collect();
@@ -205,6 +208,7 @@ impl Lane {
             let Some(chunk) = self.chunks.remove(&number) else { continue };
             scheduler.settle_in_batch(chunk.reserved, Money::ZERO);
             rows += u64::from(chunk.files.count);
+            self.remove_files(number);
         }
         (kept, rows)
     }

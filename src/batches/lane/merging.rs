@@ -127,6 +127,7 @@ impl Lane {
     fn on_end_of_results(&mut self, number: u32, scheduler: &mut Scheduler, last_seq: u64, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         chunk.merge = None;
+        chunk.files.close();
         let missing: Vec<u32> = chunk.unseen().collect();
         if missing.is_empty() {
             chunk.state = State::Merged(last_seq);

@@ -31,7 +31,9 @@ impl Lane {
     /// Returns how many batches are open or not collected, and how many rows they have.
     pub(crate) fn left_open(&self) -> (u64, u64) {
         let left = self.chunks.values().filter(|chunk| !matches!(chunk.state, State::Sealed | State::Draining));
-        left.fold((0, 0), |(batches, rows), chunk| (batches + 1, rows + u64::from(chunk.unseen_count())))
+        left.fold((0, 0), |(batches, rows), chunk| {
+            (batches + 1, rows + u64::from(chunk.unseen_count()) + chunk.reopen.len() as u64)
+        })
     }
 
     /// Returns whether the run must go on because of the lane.
