@@ -648,7 +648,7 @@ mod tests {
                     web_searches: random.u64(0..=bound.web_searches),
                 };
                 let lane = [Lane::Online, Lane::Batch][random.usize(0..2)];
-                let terms = Terms { speed, is_us_only: random.bool(), lane };
+                let terms = Terms { speed, is_us_only: random.bool(), lane, ..Terms::default() };
 
                 let (cost, most) = (catalog.cost_on(terms, &model.id, &usage), prices.most(terms, &bound));
 

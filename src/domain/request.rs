@@ -60,6 +60,8 @@ pub struct Terms {
     pub is_us_only: bool,
     /// Whether the request is sent alone or in a batch, where tokens cost half as much.
     pub lane: Lane,
+    /// Whether batches refuse the request, so that it can only be sent online.
+    pub is_online_only: bool,
 }
 
 impl Terms {
@@ -68,7 +70,12 @@ impl Terms {
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };
-        Self { speed, is_us_only: params.get("inference_geo") == Some(r#""us""#), lane: Lane::Online }
+        Self {
+            speed,
+            is_us_only: params.get("inference_geo") == Some(r#""us""#),
+            lane: Lane::Online,
+            is_online_only: is_online_only(params),
+        }
     }
 
     /// Returns the same terms in a batch.
@@ -76,6 +83,17 @@ impl Terms {
     pub fn in_batch(self) -> Self {
         Self { lane: Lane::Batch, ..self }
     }
+}
+
+/// Returns whether batches refuse a request with these parameters. `stream` does not count, because a request in a batch
+/// is sent without it.
+///
+/// Source: API documentation, "Batch processing" (2026-09-20); the official Python client 2.10.0 (`billing_policy`).
+fn is_online_only(params: Merged<'_>) -> bool {
+    let has = |name: &str| params.get(name).is_some_and(|value| value != "null");
+    let has_no_tokens = params.get("max_tokens") == Some("0");
+    let bills_another = params.get("billing_policy").is_some_and(|policy| policy.contains("user_profile"));
+    has_no_tokens || bills_another || ["speed", "fallbacks", "thread"].into_iter().any(has)
 }
 
 #[cfg(test)]
@@ -105,6 +123,29 @@ mod tests {
         params.set("speed", raw(r#""fast""#));
         params.set("inference_geo", raw(r#""us""#));
 
-        assert_eq!(Terms::of(&params), Terms { speed: Speed::Fast, is_us_only: true, lane: Lane::Online });
+        assert_eq!(
+            Terms::of(&params),
+            Terms { speed: Speed::Fast, is_us_only: true, lane: Lane::Online, is_online_only: true }
+        );
+    }
+
+    #[test]
+    fn requests_that_batches_refuse_are_online_only() {
+        let of = |name: &str, json: &str| {
+            let mut params = Params::default();
+            params.set(name, RawValue::from_string(json.to_owned()).expect("valid JSON"));
+            Terms::of(&params).is_online_only
+        };
+
+        let refused = [
+            ("speed", r#""standard""#),
+            ("fallbacks", r#""default""#),
+            ("thread", r#"{"id":"t"}"#),
+            ("max_tokens", "0"),
+            ("billing_policy", r#"{"bill_to":"user_profile"}"#),
+        ];
+        assert!(refused.iter().all(|(name, json)| of(name, json)));
+        let accepted = [("speed", "null"), ("stream", "true"), ("max_tokens", "1"), ("inference_geo", r#""us""#)];
+        assert!(accepted.iter().all(|(name, json)| !of(name, json)));
     }
 }

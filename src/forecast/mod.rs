@@ -20,6 +20,7 @@
 //! | `play` | plays a run on virtual time, with the real scheduler and the simulated API |
 //! | `time` | how long a run takes: which rows are played, and how the time of the other rows is added |
 //! | `options` | changes that would alter the forecast |
+//! | `batches` | what the run costs in batches, and how long it takes |
 //! | `question` | puts these parts together |
 //!
 //! `benches/PLAN.md` shows how accurate forecasts are.
@@ -37,6 +38,7 @@
 //! - Playing fewer rows under proportionally lower limits. Response heads round tokens to thousands, so buckets of a
 //!   few hundred tokens behave differently from the buckets of the real limits.
 
+mod batches;
 mod history;
 mod options;
 mod play;
@@ -47,6 +49,7 @@ mod statistics;
 mod time;
 mod totals;
 
+pub use batches::InBatches;
 pub use history::{History, PastAnswer};
 pub use options::{Alternative, Change, TierLimits};
 pub use question::{Forecast, Question};

@@ -11,7 +11,7 @@ use super::sizes::{Basis, Quantity, Sizes};
 use super::time::Setting;
 use super::totals::{Totals, totals};
 use crate::catalog::{Model, TokenizerFamily};
-use crate::domain::{Interval, Money, PoolId, RateLimits, Tier, Usage};
+use crate::domain::{Interval, Lane, Money, PoolId, RateLimits, Tier, Usage};
 use crate::plan::{Group, Sampled};
 
 /// Replacements are suggested for at most this many of the models that the rows name.
@@ -42,6 +42,8 @@ pub struct Alternative {
 pub enum Change {
     /// Another tier.
     Tier(Tier),
+    /// Another lane.
+    Lane(Lane),
     /// No request gets a cache mark.
     NoCache,
     /// Another model.

@@ -7,7 +7,7 @@ use super::sizes::{Basis, Counts, Sizes, sizes};
 use super::time::{RunTime, Setting, Timing};
 use super::totals::{Totals, totals};
 use crate::catalog::Catalog;
-use crate::domain::RunForecast;
+use crate::domain::{Lane, RunForecast};
 use crate::plan::Load;
 
 /// What a forecast is made from.
@@ -28,6 +28,8 @@ pub struct Question<'a> {
 /// The forecast of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
+    /// The lane of all rows, except for rows that batches refuse.
+    pub lane: Lane,
     /// Tokens and money of all rows.
     pub totals: Totals,
     /// Tokens and money by model, in the order of the names.
@@ -47,6 +49,26 @@ impl<'a> Question<'a> {
     /// Returns the forecast.
     pub fn forecast(&self) -> Forecast {
         let sizes = self.sizes();
+        let (totals, by_model) = self.totals(&sizes);
+        let groups = self.load.groups();
+        let (mut input_basis, mut output_basis) = (BTreeMap::new(), BTreeMap::new());
+        for (group, sizes) in groups.iter().zip(&sizes) {
+            *input_basis.entry(sizes.input.basis).or_default() += group.rows;
+            *output_basis.entry(sizes.output.basis).or_default() += group.rows;
+        }
+        Forecast {
+            lane: Lane::Online,
+            totals,
+            by_model,
+            time: self.timing(&sizes).time(),
+            input_basis,
+            output_basis,
+            truncated_share: self.truncated_share(),
+        }
+    }
+
+    /// Returns the totals of all rows, and those of each model in the order of the names.
+    pub(super) fn totals(&self, sizes: &[Sizes]) -> (Totals, Vec<(String, Totals)>) {
         let groups = self.load.groups();
         let answers = self.history.count();
         let mut by_model: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -55,19 +77,7 @@ impl<'a> Question<'a> {
             let places = places.into_iter().map(|at| (&groups[at], &sizes[at]));
             (model.to_owned(), totals(places, answers))
         };
-        let (mut input_basis, mut output_basis) = (BTreeMap::new(), BTreeMap::new());
-        for (group, sizes) in groups.iter().zip(&sizes) {
-            *input_basis.entry(sizes.input.basis).or_default() += group.rows;
-            *output_basis.entry(sizes.output.basis).or_default() += group.rows;
-        }
-        Forecast {
-            totals: totals(groups.iter().zip(&sizes), answers),
-            by_model: by_model.into_iter().map(of_model).collect(),
-            time: self.timing(&sizes).time(),
-            input_basis,
-            output_basis,
-            truncated_share: self.truncated_share(),
-        }
+        (totals(groups.iter().zip(sizes), answers), by_model.into_iter().map(of_model).collect())
     }
 
     pub(super) fn sizes(&self) -> Vec<Sizes> {
@@ -118,7 +128,7 @@ pub(super) mod tests {
     use jiff::civil::date;
 
     /// Calls `answer` with a question about these rows at tier 2.
-    fn ask<T>(
+    pub(in super::super) fn ask<T>(
         load: &Load,
         history: &History,
         counts: &Counts,
@@ -141,7 +151,7 @@ pub(super) mod tests {
         ask(load, history, counts, 30_000, |question| question.forecast())
     }
 
-    fn prompts(count: usize, rest: &str) -> impl Iterator<Item = String> {
+    pub(in super::super) fn prompts(count: usize, rest: &str) -> impl Iterator<Item = String> {
         (0..count).map(move |number| row(&format!("Say the number {number} in words, please."), rest))
     }
 

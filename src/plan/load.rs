@@ -63,6 +63,8 @@ pub struct Group {
     pub max_tokens: u64,
     /// The highest cost of one paid answer to each row.
     pub most: Money,
+    /// The same if all rows are sent in batches, without marks that the program adds.
+    pub most_in_batch: Money,
     /// The number of rows that have cache marks of their own.
     pub own_marks: u64,
     /// The number of rows that can be marked.
@@ -178,6 +180,7 @@ impl Load {
                 sums.input_cost += expense.input;
                 sums.output_token += expense.output_token;
                 sums.most += expense.most;
+                sums.most_in_batch += expense.most_in_batch;
             }
             None => sums.unpriced += 1,
         }
@@ -228,6 +231,24 @@ impl Load {
             caching: group.caching.map(|_| plain),
             ..group.clone()
         };
+        self.changed(of, |row| *row)
+    }
+
+    /// Returns the load as it is if rows are sent in batches, at half the price and without cache marks that the program
+    /// adds. Rows that batches refuse stay online.
+    pub(crate) fn in_batches(&self) -> Self {
+        let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
+        let in_batch = |group: &Group| Group {
+            terms: group.terms.in_batch(),
+            input_cost: group.input_cost.map(Money::half),
+            output_token: group.output_token.half(),
+            most: group.most_in_batch,
+            // Prompts count as plain input, whatever earlier answers read from a cache. Whether a batch reads what an
+            // earlier request has written is not known.
+            caching: Some(plain),
+            ..group.clone()
+        };
+        let of = |group: &Group| if group.terms.is_online_only { group.clone() } else { in_batch(group) };
         self.changed(of, |row| *row)
     }
 
@@ -358,6 +379,7 @@ impl Group {
             output_token: Money::ZERO,
             max_tokens: 0,
             most: Money::ZERO,
+            most_in_batch: Money::ZERO,
             own_marks: 0,
             markable: 0,
             extra_most: [Money::ZERO; 2],

@@ -200,6 +200,46 @@ fn a_deadline_and_a_budget_are_judged() {
 }
 
 #[test]
+fn a_plan_shows_what_batches_cost() {
+    let folder = Folder::with_rows(600);
+    let args = |rest: &[&'static str]| [&["plan", "prompts.jsonl", "--tier", "1"], rest].concat();
+
+    let online = plan(&folder.run(&args(&["--json"])));
+    let batch = plan(&folder.run(&args(&["--lane", "batch", "--batch-rows", "250", "--json"])));
+    let words = folder.run(&args(&["--lane", "batch"]));
+    let auto = folder.run(&args(&["--lane", "auto", "--deadline", "6h"]));
+
+    let option = online["options"].as_array().and_then(|all| all.iter().find(|own| own["kind"] == "lane"));
+    let option = option.expect("the plan shows the other lane");
+    assert_eq!((&option["change"], &online["lane"]), (&"--lane batch".into(), &"online".into()));
+    assert_eq!(option["cost_usd"], batch["cost_usd"]);
+    let ratio = number(&batch["cost_usd"]["likely"]) / number(&online["cost_usd"]["likely"]);
+    assert!((ratio - 0.5).abs() < 1e-6, "{ratio}");
+    assert_eq!((&batch["batches"]["batches"], &batch["batches"]["queue"]), (&3.into(), &100_000.into()));
+    assert_eq!((&batch["time_s"]["high"], &batch["batches"]["stored_days"]), (&86_400.0.into(), &29.into()));
+    for (said, parts) in [
+        (&words, &["probably within 1 h, at most 24 h", "600 rows at half price, in 1 batch", "for 29 days"][..]),
+        (&auto, &["online alone meets the deadline: all rows can stay in batches until", ": met"]),
+    ] {
+        said.ends_with(0);
+        parts.iter().for_each(|part| assert!(said.out.contains(part), "{part:?} is missing in:\n{}", said.out));
+    }
+}
+
+#[test]
+fn the_first_line_of_a_run_says_that_batches_cost_half_and_whether_the_deadline_is_met() {
+    let folder = Folder::with_rows(600);
+    let run = |rest: &[&'static str]| {
+        folder.run(&[&["run", "prompts.jsonl", "--tier", "1", "--simulate", "--dry-run"], rest].concat())
+    };
+
+    run(&["--lane", "batch"]).ends_with(0).tells(&["(half price in batches; prices of", "probably within 1 h"]);
+    run(&["--deadline", "6h"]).ends_with(0).tells(&["deadline ", ": met, with at least"]);
+    run(&["--deadline", "10s"]).ends_with(0).tells(&["deadline ", ": missed by at least"]);
+    run(&["--deadline", "2020-01-01"]).ends_with(2).tells(&["--deadline 2020-01-01 ", "in the past, because it is 20"]);
+}
+
+#[test]
 fn limits_on_requests_and_time_are_judged() {
     let folder = Folder::with_rows(600);
     let args = |rest: &[&'static str]| [&["plan", "prompts.jsonl", "--tier", "1"], rest].concat();
@@ -338,6 +378,7 @@ fn the_plans_of_all_fixtures_fit_the_schema() {
         ("letters", &["-m", "claude-fable-5-1", "-o", "letters.jsonl"]),
         ("prompts.jsonl", &["-m", "my-model", "--base-url", "http://127.0.0.1:9"]),
         ("prompts.jsonl", &["--simulate", "--count-tokens", "3"]),
+        ("prompts.jsonl", &["--lane", "auto", "--deadline", "6h"]),
     ] {
         let path = fixtures.join(name).display().to_string();
         let said = folder.run(&[&["plan", &path, "--json"], rest].concat());
@@ -347,7 +388,7 @@ fn the_plans_of_all_fixtures_fit_the_schema() {
         assert!(faults.is_empty(), "{name}: {faults:?}");
         planned += 1;
     }
-    assert_eq!(planned, 7);
+    assert_eq!(planned, 8);
     let broken = serde_json::json!({"v": 1, "rows": {}});
     assert!(!schema.is_valid(&broken), "the schema can refuse something");
     assert_eq!(folder.names(), Vec::<String>::new());

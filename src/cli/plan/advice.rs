@@ -97,8 +97,10 @@ fn faster(plan: &Plan<'_>) -> Option<String> {
         let is_cheap = other.cost.map(|cost| cost.likely) <= plan.forecast.totals.cost.map(|cost| cost.likely);
         is_cheap && other.time.likely.as_secs_f64() <= (1.0 - WORTH_IT) * time.as_secs_f64()
     };
-    // The smallest step that helps is better advice than the largest.
-    let helps = plan.alternatives.iter().filter(saves).max_by_key(|other| other.time.likely);
+    // The smallest step that helps is better advice than the largest. How long a batch takes does not depend on what
+    // this run waits for.
+    let is_online = |other: &&Alternative| !matches!(other.change, Change::Lane(_));
+    let helps = plan.alternatives.iter().filter(is_online).filter(saves).max_by_key(|other| other.time.likely);
     let mut text = format!("The run waits for {what} {} of the time", percent(*share));
     if let Some(other) = helps {
         let spans = [other.time.likely, time].map(rough_duration);
@@ -112,7 +114,9 @@ fn cheaper(plan: &Plan<'_>) -> Option<String> {
     let cost = |other: &Alternative| other.cost.map(|cost| cost.likely);
     let saves =
         |other: &&Alternative| cost(other).is_some_and(|cost| cost.dollars() <= (1.0 - WORTH_IT) * likely.dollars());
-    let best = plan.alternatives.iter().filter(saves).min_by_key(|other| cost(other))?;
+    let is_lane = |other: &&Alternative| matches!(other.change, Change::Lane(_));
+    let best =
+        plan.alternatives.iter().filter(|other| !is_lane(other)).filter(saves).min_by_key(|other| cost(other))?;
     let Change::Model { from, to } = &best.change else { return None };
     let only = match plan.forecast.by_model.len() {
         1 => String::new(),

@@ -6,7 +6,7 @@ use super::super::caching::{
     marks_words, model_of, order_words, own_words, real_input, uncertain_words, unmarked_words,
 };
 use super::Plan;
-use crate::domain::{Money, PromptCache};
+use crate::domain::{Lane, Money, PromptCache};
 use crate::forecast::{Alternative, Change};
 use crate::plan::{GroupCaching, Unmarked, UnmarkedReason};
 use crate::report::text::{ListRow, count, rough_duration};
@@ -51,7 +51,9 @@ struct Left {
 /// Returns the JSON form.
 pub(super) fn of(plan: &Plan<'_>) -> Cache {
     let caching = plan.caching;
-    let [write_5m_tokens, write_1h_tokens, read_tokens] = expected(plan);
+    // Batches share no cache with online requests, and a plan counts on none in batches.
+    let is_online = plan.forecast.lane == Lane::Online;
+    let [write_5m_tokens, write_1h_tokens, read_tokens] = if is_online { expected(plan) } else { [0; 3] };
     let left = |left: &Unmarked| Left {
         reason: match left.reason {
             UnmarkedReason::TooShort => "too short",
@@ -79,8 +81,17 @@ pub(super) fn of(plan: &Plan<'_>) -> Cache {
     }
 }
 
-/// Returns the lines of the plan about the cache; no lines if no rows share a prefix.
+/// Returns whether requests get marks that save money online.
+pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
+    plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
+}
+
+/// Returns the lines of the plan about the cache; no lines if no rows share a prefix, or if the rows are sent in
+/// batches, which share no cache with online requests.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
+    if plan.forecast.lane == Lane::Batch {
+        return Vec::new();
+    }
     let caching = plan.caching;
     let mut texts = Vec::new();
     if plan.prompt_cache == PromptCache::Off {

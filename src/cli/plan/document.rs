@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::advice::advice;
+use super::batches::Batches;
 use super::caching::Cache;
 use super::ladder::AS_OF;
 use super::phrases::change_words;
-use super::{Fit, Plan, caching};
+use super::{Fit, Plan, batches, caching};
 use crate::domain::{Interval, Money};
 use crate::forecast::{Alternative, Basis, Change, Totals};
 
@@ -33,6 +34,10 @@ struct Document {
     ends_at: Interval<Timestamp>,
     bound_by: Vec<Bound>,
     cache: Cache,
+    /// The value of `--lane`.
+    lane: &'static str,
+    /// `null` if no row can be sent in a batch.
+    batches: Option<Batches>,
     by_model: Vec<OfModel>,
     basis: BasisOf,
     options: Vec<OptionOf>,
@@ -229,6 +234,8 @@ pub(in crate::cli) fn document(plan: &Plan<'_>) -> serde_json::Result<String> {
             .map(|(reason, share)| Bound { reason: reason.name(), share: *share })
             .collect(),
         cache: caching::of(plan),
+        lane: plan.lane.name(),
+        batches: batches::of(plan),
         by_model: forecast.by_model.iter().map(of_model).collect(),
         basis: BasisOf {
             history: HistoryOf {
@@ -288,6 +295,7 @@ fn source(source: &super::history::Source) -> Source {
 fn option(plan: &Plan<'_>, other: &Alternative) -> OptionOf {
     let (kind, instead_of, step) = match &other.change {
         Change::Tier(tier) => ("tier", None, plan.step(*tier)),
+        Change::Lane(_) => ("lane", None, None),
         Change::NoCache => ("prompt_cache", None, None),
         Change::Model { from, .. } => ("model", Some(from.clone()), None),
         Change::MaxTokens { from, .. } => ("max_tokens", Some(from.to_string()), None),

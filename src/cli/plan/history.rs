@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::catalog::Catalog;
-use crate::domain::{Money, Terms, Usage};
+use crate::domain::{Lane, Money, Terms, Usage};
 use crate::forecast::{History, PastAnswer};
 use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, with_suffix};
 use crate::report::text::{escape, plural};
@@ -92,6 +92,8 @@ struct Meta<'a> {
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
     template: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    lane: Option<Cow<'a, str>>,
     estimated_input: Option<u32>,
     #[serde(default)]
     attempts: u64,
@@ -202,8 +204,11 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));
     let usage = meta.usage;
     let prompt = Usage { input_tokens: usage.prompt_tokens(), ..Usage::default() };
-    let uncached = catalog.cost_on(Terms::default(), &model, &prompt);
-    let whole = catalog.cost_on(Terms::default(), &model, &Usage { output_tokens: usage.output_tokens, ..prompt });
+    // An answer from a batch cost half, and its latency is that of the batch.
+    let is_batch = meta.lane.as_deref() == Some(Lane::Batch.name());
+    let terms = if is_batch { Terms::default().in_batch() } else { Terms::default() };
+    let uncached = catalog.cost_on(terms, &model, &prompt);
+    let whole = catalog.cost_on(terms, &model, &Usage { output_tokens: usage.output_tokens, ..prompt });
     let paid = meta.cost_usd.and_then(|raw| parse_usd(raw.get()));
     Some(Past::Answer(PastAnswer {
         model,
@@ -212,7 +217,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
         usage,
         // A row that was sent more than once may have been paid more than once, so its cost says nothing here.
         price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
-        latency: meta.latency_ms.filter(|_| meta.attempts == 1).map(Duration::from_millis),
+        latency: meta.latency_ms.filter(|_| meta.attempts == 1 && !is_batch).map(Duration::from_millis),
         is_truncated: meta.quality.as_deref() == Some("truncated"),
     }))
 }
@@ -259,6 +264,19 @@ mod tests {
 
         assert_eq!((&*answer.model, answer.template, answer.estimated_input), ("mine", None, None));
         assert_eq!((answer.latency, answer.price_share), (None, None), "it was sent twice");
+    }
+
+    #[test]
+    fn an_answer_from_a_batch_cost_half_and_has_no_latency_of_its_own() {
+        let text = line(
+            r#""model":"claude-haiku-4-5","lane":"batch","attempts":1,"usage":{"input_tokens":1000,"output_tokens":100},"latency_ms":900,"cost_usd":0.00075"#,
+        );
+
+        let catalog = Catalog::builtin();
+        let Some(Past::Answer(answer)) = parse(text.as_bytes(), &catalog) else { panic!("it is an answer") };
+
+        assert!(answer.price_share.is_some_and(|share| (share - 1.0).abs() < 1e-9), "{:?}", answer.price_share);
+        assert_eq!(answer.latency, None);
     }
 
     #[test]

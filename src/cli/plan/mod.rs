@@ -4,6 +4,7 @@
 //! (`cli/run/planning.rs`). Then this module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
+mod batches;
 mod caching;
 mod count;
 mod document;
@@ -12,20 +13,22 @@ mod ladder;
 mod phrases;
 mod words;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{Timestamp, ZonedDateTime};
 
+pub(super) use self::batches::time_words as batch_time_words;
 pub(super) use self::count::{Counted, count};
 pub(super) use self::document::document;
 pub(super) use self::history::{Learned, learn};
 pub(super) use self::phrases::rows_within;
-pub(super) use self::words::{cost_words, time_words, words};
+pub(super) use self::words::{cost_words, deadline_words, time_words, words};
 use super::args::{PlanArgs, RunArgs};
 use crate::catalog::Catalog;
-use crate::domain::{Money, PromptCache, Tier};
-use crate::forecast::{Alternative, Forecast};
+use crate::domain::{LaneChoice, Money, PromptCache, Tier};
+use crate::forecast::{Alternative, Forecast, InBatches};
 use crate::plan::{CachePlan, Load};
 
 /// The settings of `plan` that a run does not have.
@@ -79,7 +82,16 @@ pub(super) struct Plan<'a> {
     /// The names of the inputs.
     pub(super) inputs: String,
     pub(super) rows: Rows,
+    /// The forecast in the chosen lane.
     pub(super) forecast: Forecast,
+    /// The forecast without batches.
+    pub(super) online: Forecast,
+    /// The run in batches; `None` if batches refuse all rows.
+    pub(super) batches: Option<InBatches>,
+    pub(super) lane: LaneChoice,
+    pub(super) batch_rows: NonZeroU32,
+    /// How many rows may be in batches at once; `None` if this is not known.
+    pub(super) batch_queue: Option<u32>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) learned: &'a Learned,
     /// The number of rows whose tokens the API counted.

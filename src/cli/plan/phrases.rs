@@ -1,4 +1,7 @@
-//! Phrases that the advice and the table of a plan share.
+//! Phrases that several parts of a plan share.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::domain::Money;
 use crate::forecast::Change;
@@ -8,6 +11,7 @@ use crate::report::text::escape;
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
+        Change::Lane(lane) => format!("--lane {}", lane.name()),
         Change::NoCache => "--prompt-cache off".to_owned(),
         // Unlike --model, this also changes rows that name their model.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
@@ -22,4 +26,14 @@ pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
         Money::ZERO => rows,
         cost => (rows as f64 * (money.dollars() / cost.dollars()).min(1.0)) as u64,
     }
+}
+
+/// Returns a moment in words. Within a day, the time is enough.
+pub(super) fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (zone.to_datetime(at), zone.to_datetime(now));
+    let format = match at.date() == now.date() {
+        true => "%H:%M",
+        false => "%a %Y-%m-%d %H:%M",
+    };
+    at.strftime(format).to_string()
 }

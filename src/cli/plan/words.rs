@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
 
 use super::advice::advice;
 use super::ladder::{self, AS_OF, step};
-use super::phrases::{change_words, rows_within};
-use super::{Fit, Plan, caching};
-use crate::domain::{Interval, Money, RunForecast, Tier};
+use super::phrases::{change_words, moment, rows_within};
+use super::{Fit, Plan, batches, caching};
+use crate::domain::{Interval, Lane, Money, RunForecast, Tier};
 use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
 
@@ -76,9 +76,13 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.extend(plan.max_cost.map(|most| ListRow::text("", max_cost_words(plan, most))));
     rows.extend(plan.max_requests.map(|most| ListRow::text("", max_requests_words(plan, most))));
     let time = forecast.time.time;
-    rows.push(ListRow::text("time", time_words(time, plan.now.timestamp(), plan.now.time_zone())));
+    let time_text = match forecast.lane {
+        Lane::Online => time_words(time, plan.now.timestamp(), plan.now.time_zone()),
+        Lane::Batch => batches::time_words(time),
+    };
+    rows.push(ListRow::text("time", time_text));
     rows.extend(plan.max_time.map(|most| ListRow::text("", max_time_words(plan, most))));
-    rows.extend(plan.deadline.map(|deadline| ListRow::text("", deadline_words(plan, deadline))));
+    rows.extend(plan.deadline.map(|deadline| ListRow::text("", deadline_words(time, deadline, &plan.now))));
     let bound = forecast.time.bound_by.iter().filter(|(_, share)| *share >= LEAST_SHARE).take(3);
     let bound: Vec<_> = bound.map(|(reason, share)| format!("{} {}", reason.name(), percent(*share))).collect();
     if !bound.is_empty() {
@@ -93,6 +97,7 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
         rows.extend(forecast.by_model.iter().enumerate().take(MODELS).map(of_model));
     }
     rows.extend(caching::rows(plan));
+    rows.extend(batches::rows(plan));
     rows.push(ListRow::text("limits", plan.limits_from.clone()));
     rows.extend(
         basis(plan).into_iter().enumerate().map(|(at, text)| ListRow::text(if at == 0 { "basis" } else { "" }, text)),
@@ -152,16 +157,6 @@ pub(in crate::cli) fn time_words(time: Interval<Duration>, now: Timestamp, zone:
     format!("{span}, until about {}", moment(end, now, zone))
 }
 
-/// Returns a moment in words. Within a day, the time is enough.
-fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
-    let (at, now) = (zone.to_datetime(at), zone.to_datetime(now));
-    let format = match at.date() == now.date() {
-        true => "%H:%M",
-        false => "%a %Y-%m-%d %H:%M",
-    };
-    at.strftime(format).to_string()
-}
-
 /// Returns a deadline in words. Seconds matter if it is near.
 fn deadline_moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     match at.duration_since(now).as_secs() {
@@ -219,11 +214,14 @@ fn max_time_words(plan: &Plan<'_>, most: Duration) -> String {
     }
 }
 
-fn deadline_words(plan: &Plan<'_>, deadline: Timestamp) -> String {
-    let ends = plan.forecast.time.time.map(|span| plan.end_after(span));
+/// Returns whether a run that begins now and takes `time` meets the deadline, in words.
+pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timestamp, now: &ZonedDateTime) -> String {
+    let ends = time.map(|span| now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX));
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
-    let when = deadline_moment(deadline, plan.now.timestamp(), plan.now.time_zone());
+    let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
+        // With --lane auto, rows that would be late are sent online just in time.
+        Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {
             format!("deadline {when}: probably met, with about {} to spare", span(ends.likely, deadline))
@@ -303,7 +301,8 @@ fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
                 other.time.likely.as_secs_f64() < WORTH_PAYING * plan.forecast.time.time.likely.as_secs_f64();
             ladder_words(plan, *tier, is_faster)
         }
-        Change::Model { .. } | Change::NoCache => String::new(),
+        Change::Lane(Lane::Batch) => batches::remark(plan),
+        Change::Lane(Lane::Online) | Change::Model { .. } | Change::NoCache => String::new(),
         Change::MaxTokens { from, .. } => {
             let most = other.at_most.map(|most| format!("at most {}, ", most.rounded_up())).unwrap_or_default();
             format!("{most}instead of {from}")

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use jiff::ZonedDateTime;
 
-use super::super::plan::{cost_words, rows_within, time_words};
+use super::super::plan::{batch_time_words, cost_words, deadline_words, rows_within, time_words};
 use super::super::{caching, columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
-use crate::domain::{Money, PoolId, RateLimits};
+use crate::domain::{Lane, Money, PoolId, RateLimits};
 use crate::forecast::Forecast;
 use crate::journal::Start;
 use crate::report::text::{count, escape, plural};
@@ -61,6 +61,9 @@ impl NewRun<'_> {
         };
         let rows = plural(survey.to_send, "row", "rows");
         self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
+        if let Some(deadline) = self.config.deadline.filter(|_| survey.to_send > 0) {
+            self.say(&deadline_words(forecast.time.time, deadline, &ZonedDateTime::now()));
+        }
         if self.stored.as_ref().is_some_and(|stored| !stored.is_empty()) && survey.reused + survey.done == 0 {
             self.say("note: --reuse: these results have no answer to the request of any row, so all rows are sent");
         }
@@ -82,8 +85,10 @@ impl NewRun<'_> {
             let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
         }
-        let real_input = caching::real_input(&survey.load, forecast);
-        caching::notes(survey, self.prompt_cache(), real_input, catalog).iter().for_each(|text| self.say(text));
+        if forecast.lane == Lane::Online {
+            let real_input = caching::real_input(&survey.load, forecast);
+            caching::notes(survey, self.prompt_cache(), real_input, catalog).iter().for_each(|text| self.say(text));
+        }
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
                 "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \
@@ -199,6 +204,9 @@ fn is_expensive(forecast: &Forecast) -> bool {
 fn forecast_words(forecast: &Forecast, catalog: &Catalog) -> String {
     let now = ZonedDateTime::now();
     let cost = cost_words(&forecast.of_run(), forecast.totals.unpriced);
-    let time = time_words(forecast.time.time, now.timestamp(), now.time_zone());
-    format!("{cost} (prices of {}); {time}", catalog.price_date())
+    let (lane, time) = match forecast.lane {
+        Lane::Online => ("", time_words(forecast.time.time, now.timestamp(), now.time_zone())),
+        Lane::Batch => ("half price in batches; ", batch_time_words(forecast.time.time)),
+    };
+    format!("{cost} ({lane}prices of {}); {time}", catalog.price_date())
 }

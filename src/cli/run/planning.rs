@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use jiff::ZonedDateTime;
+use jiff::{Timestamp, ZonedDateTime};
 
 use super::super::exit::Exit;
 use super::super::plan::{Counted, Learned, Plan, Rows, count, document, learn, words};
@@ -13,8 +13,8 @@ use super::super::{parts, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{LearnedPool, PoolId, RateLimits, Tier};
-use crate::forecast::{Forecast, Question, Setting, known_bursts};
+use crate::domain::{LaneChoice, LearnedPool, PoolId, RateLimits, Tier};
+use crate::forecast::{Forecast, InBatches, Question, Setting, known_bursts};
 use crate::journal::{Disk, RealDisk, Recovered};
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, plural};
@@ -35,7 +35,30 @@ impl NewRun<'_> {
             // An estimate without these answers is only less exact.
             let _ = self.learn_from_results(&mut learned, catalog);
         }
-        self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| question.forecast())
+        self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| {
+            let online = question.forecast();
+            match self.config.lane.uses_batches() {
+                true => {
+                    self.in_lane(&online, question.in_batches(self.batch_queue(catalog)).as_ref(), Timestamp::now())
+                }
+                false => online,
+            }
+        })
+    }
+
+    /// Returns the forecast in the chosen lane.
+    fn in_lane(&self, online: &Forecast, batches: Option<&InBatches>, now: Timestamp) -> Forecast {
+        let left = self.config.deadline.map(|deadline| deadline.duration_since(now).unsigned_abs());
+        match (self.config.lane, batches) {
+            (LaneChoice::Online, _) | (_, None) => online.clone(),
+            (LaneChoice::Batch, Some(batches)) => online.in_batches(batches, None),
+            (LaneChoice::Auto, Some(batches)) => online.in_batches(batches, left),
+        }
+    }
+
+    /// Returns how many rows may be in batches at once; `None` without a tier.
+    fn batch_queue(&self, catalog: &Catalog) -> Option<u32> {
+        catalog.tier_table(self.config.tier).map(|table| table.batch_queue)
     }
 
     /// Ends a run that is only planned: prints the plan.
@@ -67,9 +90,15 @@ impl NewRun<'_> {
         learned.warnings().for_each(|warning| self.say(&warning));
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
-        let (forecast, alternatives) =
+        let batch_queue = self.batch_queue(catalog);
+        let (online, batches, alternatives) =
             self.with_question(survey, catalog, &learned, &counted, ROWS_OF_PLAN, |question| {
-                let forecast = question.forecast();
+                let online = question.forecast();
+                let batches = question.in_batches(batch_queue);
+                if let Some(batches) = batches.as_ref().filter(|_| self.config.lane.uses_batches()) {
+                    let alternatives = question.alternatives_in_batches(&online, batches, now.date());
+                    return (online, Some(batches.clone()), alternatives);
+                }
                 let tiers = self.other_tiers();
                 let pools: Vec<_> = survey.load.groups().iter().map(|group| group.pool.clone()).collect();
                 // If all limits are given by hand, a tier changes nothing.
@@ -85,8 +114,9 @@ impl NewRun<'_> {
                     .map(|(tier, limits)| (*tier, limits as &dyn Fn(&PoolId) -> RateLimits))
                     .filter(|(_, limits)| is_other(limits))
                     .collect();
-                let alternatives = question.alternatives(&forecast, &tiers, now.date());
-                (forecast, alternatives)
+                let mut alternatives = question.alternatives(&online, &tiers, now.date());
+                alternatives.extend(batches.as_ref().map(InBatches::alternative));
+                (online, batches, alternatives)
             });
         let plan = Plan {
             inputs: self.input_names(),
@@ -100,7 +130,12 @@ impl NewRun<'_> {
                 failed_before: survey.failed_before,
                 unusable: survey.unusable,
             },
-            forecast,
+            forecast: self.in_lane(&online, batches.as_ref(), now.timestamp()),
+            online,
+            batches,
+            lane: self.config.lane,
+            batch_rows: self.config.batch_rows,
+            batch_queue,
             alternatives,
             learned: &learned,
             counted: counted.counts.len() as u64,

@@ -1,0 +1,215 @@
+//! Batches in a plan: what they cost and how long they take, which rows can't use them, and whether a cache is cheaper.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::phrases::moment;
+use super::{Fit, Plan, caching};
+use crate::domain::{Interval, Lane, LaneChoice, Money};
+use crate::forecast::InBatches;
+use crate::report::text::{ListRow, count, percent, plural, rough_duration};
+
+/// How many days the API keeps a batch. Source: API documentation, "Batch processing" (2026-09-20).
+const STORED_DAYS: u32 = 29;
+
+/// The batches of a plan, in the JSON form.
+#[derive(Serialize)]
+pub(super) struct Batches {
+    /// Rows that can be sent in batches, and rows that batches refuse.
+    rows: u64,
+    online_rows: u64,
+    /// The number of batches, and how many times they fill the queue.
+    batches: u64,
+    rounds: u64,
+    /// How many rows the queue holds; `null` if this is not known.
+    queue: Option<u32>,
+    /// The likely cost in batches, without a cache; `null` if no row has a price.
+    cost_usd: Option<f64>,
+    /// The likely cost online, with the cache that is planned.
+    online_cost_usd: Option<f64>,
+    time_s: Interval<f64>,
+    /// The hit rates from which a cache in batches saves money; `null` if they are not known.
+    break_even_hit_rate: Option<BreakEven>,
+    stored_days: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<OnlineUntil>,
+}
+
+#[derive(Serialize)]
+struct BreakEven {
+    #[serde(rename = "5m")]
+    minutes: f64,
+    #[serde(rename = "1h")]
+    hour: f64,
+}
+
+/// With `--lane auto`: whether the online lane alone meets the deadline.
+#[derive(Serialize)]
+struct OnlineUntil {
+    online_alone: &'static str,
+    /// Until when all rows can stay in batches; `null` if online alone does not meet the deadline.
+    all_until: Option<Timestamp>,
+    /// The share of the rows that the online lane can answer in time.
+    online_share: f64,
+}
+
+/// Returns the JSON form; `None` if no row can be sent in a batch.
+pub(super) fn of(plan: &Plan<'_>) -> Option<Batches> {
+    let batches = plan.batches.as_ref()?;
+    let round = |rate: f64| (rate * 1e4).round() / 1e4;
+    let dollars = |cost: Option<Interval<Money>>| cost.map(|cost| cost.likely.dollars());
+    Some(Batches {
+        rows: batches.rows,
+        online_rows: batches.online_rows,
+        batches: number_of_batches(plan, batches),
+        rounds: batches.rounds,
+        queue: plan.batch_queue,
+        cost_usd: dollars(batches.totals.cost),
+        online_cost_usd: dollars(plan.online.totals.cost),
+        time_s: batches.time.map(|span| span.as_secs_f64()),
+        break_even_hit_rate: batches
+            .break_even
+            .map(|[minutes, hour]| BreakEven { minutes: round(minutes), hour: round(hour) }),
+        stored_days: STORED_DAYS,
+        deadline: deadline(plan).map(|found| OnlineUntil {
+            online_alone: found.fit.name(),
+            all_until: found.all_until,
+            online_share: round(found.online_share),
+        }),
+    })
+}
+
+/// Returns the lines of the plan about batches.
+pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
+    let is_chosen = plan.lane.uses_batches();
+    let texts = match &plan.batches {
+        Some(batches) => {
+            let chosen = [sizes_words(plan, batches), stored_words()].into_iter().filter(|_| is_chosen);
+            let mut texts: Vec<String> = chosen.collect();
+            texts.extend(deadline_words(plan));
+            texts.extend(refused_words(batches));
+            texts.extend(cache_words(plan, batches));
+            texts
+        }
+        None if is_chosen && plan.rows.to_send > 0 => {
+            vec![format!("none: {REFUSED} in every row, so all rows are sent online")]
+        }
+        None => Vec::new(),
+    };
+    let label = |at: usize| if at == 0 { "batches" } else { "" };
+    texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
+}
+
+const REFUSED: &str = "batches refuse a parameter (speed, fallbacks or max_tokens 0)";
+
+/// Returns the remark about the change to batches.
+pub(super) fn remark(plan: &Plan<'_>) -> String {
+    let longest = plan.batches.as_ref().map(|batches| hours(batches.time.high)).unwrap_or_default();
+    format!("at most {longest}; {}", stored_words())
+}
+
+/// Returns how long a run in batches takes, in words.
+pub(in crate::cli) fn time_words(time: Interval<Duration>) -> String {
+    let [likely, high] = [time.likely, time.high].map(hours);
+    format!("probably within {likely}, at most {high}")
+}
+
+/// Returns a time in words. Whole hours are shown without minutes or days.
+fn hours(span: Duration) -> String {
+    match (span.as_secs() / 3_600, span.as_secs() % 3_600) {
+        (hours @ 1..=96, 0) => format!("{hours} h"),
+        _ => rough_duration(span),
+    }
+}
+
+fn number_of_batches(plan: &Plan<'_>, batches: &InBatches) -> u64 {
+    batches.rows.div_ceil(u64::from(plan.batch_rows.get()))
+}
+
+fn sizes_words(plan: &Plan<'_>, batches: &InBatches) -> String {
+    let number = plural(number_of_batches(plan, batches), "batch", "batches");
+    let rows = plural(batches.rows, "row", "rows");
+    match (batches.rounds, plan.batch_queue) {
+        (2.., Some(queue)) => format!(
+            "{rows} at half price, in {number}; the queue of the tier holds {} rows, so they are sent in {} rounds",
+            count(queue.into()),
+            count(batches.rounds)
+        ),
+        _ => format!("{rows} at half price, in {number}; most batches end within 1 h, all within 24 h"),
+    }
+}
+
+fn stored_words() -> String {
+    format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
+}
+
+fn refused_words(batches: &InBatches) -> Option<String> {
+    (batches.online_rows > 0)
+        .then(|| format!("{} online at the full price: {REFUSED}", plural(batches.online_rows, "row", "rows")))
+}
+
+/// Compares batches without a cache to the online lane with one, and says from which hit rate on a cache in batches
+/// pays. Returns no lines if the rows share no prefix that is worth caching.
+fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
+    if !caching::is_planned(plan) {
+        return Vec::new();
+    }
+    let mut texts = Vec::new();
+    if let (Some(half), Some(online)) = (batches.totals.cost, plan.online.totals.cost) {
+        let [half, online] = [half.likely, online.likely];
+        let cheaper = if online < half { "online with the cache" } else { "batches without a cache" };
+        texts.push(format!("cheaper here: {cheaper} (online about {online}, in batches about {half})"));
+    }
+    texts.extend(batches.break_even.map(|[minutes, hour]| {
+        format!(
+            "a cache in batches pays from a hit rate of {} (5 min) or {} (1 h); none is promised, and batches share no \
+             cache with online requests",
+            percent(minutes),
+            percent(hour)
+        )
+    }));
+    texts
+}
+
+/// Whether the online lane alone meets the deadline.
+struct Deadline {
+    fit: Fit,
+    at: Timestamp,
+    all_until: Option<Timestamp>,
+    online_share: f64,
+}
+
+fn deadline(plan: &Plan<'_>) -> Option<Deadline> {
+    let at = plan.deadline.filter(|_| plan.lane == LaneChoice::Auto && plan.forecast.lane == Lane::Batch)?;
+    let left = at.duration_since(plan.now.timestamp()).unsigned_abs();
+    let time = plan.online.time.time;
+    let all_until = at.checked_sub(time.high).ok().filter(|until| *until > plan.now.timestamp());
+    let online_share = (left.as_secs_f64() / time.likely.as_secs_f64().max(1e-9)).min(1.0);
+    Some(Deadline { fit: Fit::of(time, left), at, all_until, online_share })
+}
+
+fn deadline_words(plan: &Plan<'_>) -> Option<String> {
+    let found = deadline(plan)?;
+    let shown = |at| moment(at, plan.now.timestamp(), plan.now.time_zone());
+    Some(match found.all_until {
+        Some(until) => {
+            let half = found.at.checked_sub(plan.online.time.time.high / 2).unwrap_or(until);
+            format!(
+                "online alone meets the deadline: all rows can stay in batches until {}, half of them until {}",
+                shown(until),
+                shown(half)
+            )
+        }
+        None => {
+            let rest = 1.0 - found.online_share;
+            let [online, rest] = [found.online_share, rest].map(percent);
+            let fit = if found.fit == Fit::No { "misses" } else { "may miss" };
+            format!(
+                "online alone {fit} the deadline: about {online} of the rows fit online, and about {rest} depend on \
+                 batches that end in time"
+            )
+        }
+    })
+}
