@@ -28,12 +28,12 @@ pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
 
 impl Demand {
     /// Adds a row.
-    pub fn add(&mut self, ask: &Ask) {
+    pub(crate) fn add(&mut self, ask: &Ask) {
         self.add_rows(&ask.pool, 1.0, f64::from(ask.cost.input_tokens), f64::from(ask.max_tokens));
     }
 
     /// Adds rows of a pool: how many, their estimated input tokens, and the sum of their `max_tokens`.
-    pub fn add_rows(&mut self, pool: &Arc<PoolId>, rows: f64, input: f64, max_tokens: f64) {
+    pub(crate) fn add_rows(&mut self, pool: &Arc<PoolId>, rows: f64, input: f64, max_tokens: f64) {
         let sums = self.0.entry(pool.clone()).or_default();
         sums.rows += rows;
         sums.input += input;

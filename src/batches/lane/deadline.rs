@@ -14,92 +14,20 @@
 use std::time::Duration;
 
 use super::super::chunk::ChunkRow;
-use super::super::demand::{Demand, Lengths};
+use super::super::demand::Demand;
 use super::chunk_state::{Chunk, State};
 use super::state::Lane;
 use crate::clock::Instant;
 use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
 use crate::scheduler::Scheduler;
 
-/// How often the deadline is looked at.
-const EVERY: Duration = Duration::from_secs(5);
 /// How much longer than the limits need a run takes, as a factor: headroom, retries, a start with a small window.
 const SLOWER: f64 = 1.12;
-/// How long before they are needed rows are moved: a batch ends some time after it was cancelled, and the run sees that
-/// some time later. The last answers also need their time.
-const LEAD: Duration = Duration::from_secs(150);
 /// With a deadline, a chunk has at most as many rows as the online lane can answer in this time. So not many more rows
 /// are moved than must be.
 const CHUNK_TIME: Duration = Duration::from_secs(600);
 /// The fewest rows of a chunk.
 const FEWEST_ROWS: f64 = 20.0;
-
-/// What the lane knows about its deadline.
-#[derive(Debug, Default)]
-pub(super) struct Outlook {
-    is_online_only: bool,
-    deadline: Option<Instant>,
-    lengths: Lengths,
-    /// The rows of the input that were not read yet, as far as the survey knows them.
-    unread: Demand,
-    /// Whether rows are being moved.
-    is_moving: bool,
-    /// How many rows that are not submitted may go online now.
-    quota: u64,
-    checked_at: Option<Instant>,
-    /// How long the slowest cancellation took so far.
-    longest_cancel: Duration,
-    is_told: bool,
-}
-
-impl Outlook {
-    /// Returns an outlook for rows that were not read yet.
-    pub(super) fn new(deadline: Option<Instant>, unread: Demand) -> Self {
-        Self { deadline, unread, ..Self::default() }
-    }
-
-    /// From now on, no row goes into a batch.
-    pub(super) fn go_online(&mut self) {
-        self.is_online_only = true;
-    }
-
-    /// Returns whether no row goes into a batch any more.
-    pub(super) fn is_online_only(&self) -> bool {
-        self.is_online_only
-    }
-
-    /// Notes that a row of the input was read.
-    pub(super) fn on_read(&mut self, ask: &Ask) {
-        if self.deadline.is_some() {
-            self.unread.remove(ask);
-        }
-    }
-
-    /// Returns whether a row that is not submitted goes online. Each call is for one row.
-    pub(super) fn takes_row(&mut self) -> bool {
-        let takes = self.quota > 0;
-        self.quota = self.quota.saturating_sub(1);
-        takes
-    }
-
-    /// Notes how long a cancellation took.
-    pub(super) fn on_cancel(&mut self, took: Duration) {
-        self.longest_cancel = self.longest_cancel.max(took);
-    }
-
-    fn lead(&self) -> Duration {
-        LEAD + self.longest_cancel
-    }
-
-    /// Returns when to look at the deadline again.
-    pub(super) fn next_at(&self) -> Instant {
-        match (self.deadline, self.checked_at) {
-            (Some(_), Some(at)) => at + EVERY,
-            (Some(_), None) => Instant::ZERO,
-            (None, _) => Instant::NEVER,
-        }
-    }
-}
 
 impl Lane {
     /// Learns from an answer of either lane.

@@ -28,6 +28,7 @@ mod ends;
 mod filling;
 mod looked;
 mod merging;
+mod outlook;
 mod results;
 mod state;
 mod status;

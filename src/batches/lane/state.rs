@@ -14,7 +14,7 @@ use super::super::settings::LaneSettings;
 use super::super::shape::Trials;
 use super::again::Reopened;
 use super::chunk_state::{Chunk, State};
-use super::deadline::Outlook;
+use super::outlook::Outlook;
 use crate::clock::{Instant, RunClock};
 use crate::domain::{EventBody, JobId, LaneChoice, Money, Planned};
 use crate::journal::{Disk, DiskFailure, DoneSet};

@@ -31,6 +31,7 @@ impl NewRun<'_> {
         let earlier = Earlier {
             refuse: self.price_guard(),
             stored: self.stored.clone(),
+            in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,
             ..Earlier::none()
         };
@@ -83,6 +84,7 @@ impl NewRun<'_> {
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(),
             stored: self.stored.clone(),
+            in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,
         }
     }

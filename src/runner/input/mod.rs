@@ -78,6 +78,8 @@ pub struct Earlier {
     pub refuse: Refusal,
     /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
     pub stored: Option<Arc<StoredAnswers>>,
+    /// Whether rows go into batches, where they cost less.
+    pub in_batches: bool,
     /// Whether only one of several rows with equal requests is sent.
     pub dedupes: bool,
 }
@@ -92,6 +94,7 @@ impl Earlier {
             reruns_changed: false,
             refuse: Box::new(|_| None),
             stored: None,
+            in_batches: false,
             dedupes: false,
         }
     }

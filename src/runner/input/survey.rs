@@ -304,12 +304,12 @@ impl Survey {
             () if !is_sent => {}
             () if earlier.stored.as_ref().is_some_and(|stored| stored.contains(key)) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
-            () => self.add_to_send(place, planned),
+            () => self.add_to_send(place, planned, earlier.in_batches),
         }
     }
 
     /// Adds a row to be sent.
-    fn add_to_send(&mut self, place: RowPlace, planned: &Planned) {
+    fn add_to_send(&mut self, place: RowPlace, planned: &Planned, in_batches: bool) {
         self.to_send += 1;
         let group = self.load.add(planned);
         if let Some(prefixes) = &planned.ask.prefixes {
@@ -321,8 +321,10 @@ impl Survey {
         sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
         match planned.ask.expense {
             Some(expense) => {
-                sum.most += expense.most;
-                self.cheapest = Some(self.cheapest.map_or(expense.most, |money| money.min(expense.most)));
+                let is_in_batch = in_batches && !planned.ask.terms.is_online_only;
+                let most = if is_in_batch { expense.most_in_batch } else { expense.most };
+                sum.most += most;
+                self.cheapest = Some(self.cheapest.map_or(most, |money| money.min(most)));
             }
             None => sum.unpriced += 1,
         }
