@@ -353,7 +353,7 @@ fn ask(method: &Method, path: &str, query: Option<&str>, headers: &[(&'static st
         .iter()
         .flat_map(|step| match step {
             Step::Bytes { bytes, .. } => bytes.to_vec(),
-            Step::Reset { .. } | Step::Stall => Vec::new(),
+            Step::Part { .. } | Step::Reset { .. } | Step::Stall => Vec::new(),
         })
         .collect();
     let request_id = head.headers.get("request-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();

@@ -145,7 +145,7 @@ fn a_bad_batch_is_refused_as_a_whole_and_a_large_body_is_accepted_only_here() {
     let many = api.raw(Method::POST, "", format!(r#"{{"requests":[{}]}}"#, vec![one; 100_001].join(",")).as_bytes());
     let mut wide = br#"{"requests":[{"custom_id":"a","params":{}}]}"#.to_vec();
     wide.resize(33 << 20, b' ');
-    let (large, message) = (api.raw(Method::POST, "", &wide), api.raw(Method::POST, "/../../messages", &wide));
+    let (large, message) = (api.raw(Method::POST, "", &wide), api.raw(Method::POST, "/v1/messages", &wide));
     wide.resize((256 << 20) + 1, b' ');
     let too_large = api.raw(Method::POST, "", &wide);
 
@@ -203,6 +203,35 @@ fn what_was_not_processed_in_a_day_expires() {
     assert_eq!(counts(&slow.get(&format!("/{slow_id}"))), [0, 2, 0, 0, 2]);
     assert_eq!(stuck.results(&stuck_id)["a"], json!({"type": "expired"}));
     assert_eq!((stuck.model.books().billed_calls, slow.model.books().billed_calls), (0, 2));
+}
+
+#[test]
+fn a_stuck_batch_can_be_canceled() {
+    let mut api = Api::new(with_time(BatchTime::Stuck));
+    let id = text(&api.create(&["a", "b"])["id"]);
+
+    api.wait(HOUR);
+    api.call(Method::POST, &format!("/{id}/cancel"), None);
+    api.wait(Duration::from_secs(30));
+
+    assert_eq!(counts(&api.get(&format!("/{id}"))), [0, 0, 0, 2, 0]);
+    assert_eq!(api.model.books().billed_calls, 0);
+}
+
+#[test]
+fn an_administrator_sees_the_limits_of_batches() {
+    let mut api = Api::new(with(|batches| (batches.rpm, batches.queue) = (Some(50), Some(100_000))));
+    api.key = "sk-ant-admin-k";
+
+    let answer = api.raw(Method::GET, "/v1/organizations/rate_limits?group_type=batch", b"").json();
+
+    let group = &answer["data"][0];
+    assert_eq!((answer["data"].as_array().map(Vec::len), &group["models"]), (Some(1), &Value::Null));
+    assert_eq!(group["group"]["display_name"], "Batch");
+    assert_eq!(
+        group["limits"],
+        json!([{"type": "requests_per_minute", "value": 50}, {"type": "enqueued_batch_requests", "value": 100_000}])
+    );
 }
 
 #[test]
@@ -527,7 +556,7 @@ fn rules_about_messages_do_not_touch_batches_and_the_other_way_round() {
 
     let create = api.call(Method::POST, "", Some(body_of(&["a"]))).status;
     let list = api.call(Method::GET, "", None).status;
-    let message = api.raw(Method::POST, "/../../messages", question("a").to_string().as_bytes()).status;
+    let message = api.raw(Method::POST, "/v1/messages", question("a").to_string().as_bytes()).status;
 
     assert_eq!((create, list, message), (500, 200, 529));
     let wrong = json!({"rules": [{"kind": "cache_refused", "calls": "create"}]}).to_string();
@@ -646,29 +675,39 @@ impl Api {
         self.now = self.now + time;
     }
 
-    /// Sends a call to the batch endpoints.
+    /// Sends a call to the batch endpoints. `path` follows their common path.
     fn call(&mut self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.raw(method, path, body.map(|body| body.to_string()).unwrap_or_default().as_bytes())
     }
 
+    /// Sends a body. A path that begins with `/v1/` is that of another endpoint.
     fn raw(&mut self, method: Method, path: &str, body: &[u8]) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static(self.key));
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let path = match path.strip_prefix("/../../messages") {
-            Some(rest) => format!("/v1/messages{rest}"),
-            None => format!("/v1/messages/batches{path}"),
-        };
+        let path = if path.starts_with("/v1/") { path.to_owned() } else { format!("/v1/messages/batches{path}") };
         let request = Request { method: &method, path: &path, query, headers: &headers, body };
         let mut arrival = self.model.arrive(&request, self.now);
         let is_cut = arrival.body.iter().any(|step| matches!(step, Step::Reset { .. }));
         let mut took = Duration::ZERO;
         let mut bytes = Vec::new();
         for step in &arrival.body {
-            let Step::Bytes { at, bytes: piece } = step else { break };
-            took = at.since(self.now);
-            bytes.extend_from_slice(piece);
+            match step {
+                Step::Bytes { at, bytes: piece } => {
+                    took = at.since(self.now);
+                    bytes.extend_from_slice(piece);
+                }
+                Step::Part { part, .. } => {
+                    let mut next = Some(*part);
+                    while let Some(part) = next {
+                        let (piece, after) = self.model.write_part(part);
+                        bytes.extend_from_slice(&piece);
+                        next = after;
+                    }
+                }
+                Step::Reset { .. } | Step::Stall => break,
+            }
         }
         if is_cut && bytes.is_empty() {
             return Answer { status: 0, headers, body: bytes, is_cut, took };
@@ -686,7 +725,7 @@ impl Api {
 
     /// Sends a message and returns the answer.
     fn message(&mut self, body: &Value) -> Value {
-        let answer = self.raw(Method::POST, "/../../messages", body.to_string().as_bytes());
+        let answer = self.raw(Method::POST, "/v1/messages", body.to_string().as_bytes());
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         answer.json()
     }

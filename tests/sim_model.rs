@@ -885,7 +885,7 @@ fn header(arrival: &Arrival, name: &str) -> String {
 fn bytes(arrival: &Arrival) -> Vec<u8> {
     let of = |step: &Step| match step {
         Step::Bytes { bytes, .. } => bytes.to_vec(),
-        Step::Reset { .. } | Step::Stall => Vec::new(),
+        Step::Part { .. } | Step::Reset { .. } | Step::Stall => Vec::new(),
     };
     arrival.body.iter().flat_map(of).collect()
 }

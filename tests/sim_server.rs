@@ -191,6 +191,24 @@ async fn a_batch_is_created_polled_read_and_deleted() {
 }
 
 #[tokio::test]
+async fn the_results_of_a_large_batch_come_in_parts() {
+    let (server, _) = start(at_once()).await;
+    let params = prompt("Hi", false);
+    let requests: Vec<String> =
+        (0..1_000).map(|number| format!(r#"{{"custom_id":"row-{number}","params":{params}}}"#)).collect();
+
+    let body = format!(r#"{{"requests":[{}]}}"#, requests.join(","));
+    let created = post(&server, "/v1/messages/batches", &body).await.expect("an answer").json();
+    let path = format!("/v1/messages/batches/{}/results", created["id"].as_str().expect("an id"));
+    let results = get(&server, &path).await;
+
+    assert_eq!(results.header("transfer-encoding"), Some("chunked"));
+    let lines: Vec<Value> = results.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let ids: std::collections::BTreeSet<&str> = lines.iter().filter_map(|line| line["custom_id"].as_str()).collect();
+    assert_eq!((lines.len(), ids.len()), (1_000, 1_000));
+}
+
+#[tokio::test]
 async fn a_lost_answer_leaves_a_batch_behind_and_a_large_batch_is_accepted() {
     let plan = r#"{"rules":[{"kind":"reset_before","calls":"create","takes_effect":true,"times":1}]}"#;
     let (server, model) = start(at_once().with_faults(faults(plan))).await;
@@ -198,10 +216,9 @@ async fn a_lost_answer_leaves_a_batch_behind_and_a_large_batch_is_accepted() {
 
     let lost = post(&server, "/v1/messages/batches", &body(0)).await.expect_err("no answer comes");
     let large = post(&server, "/v1/messages/batches", &body(33 << 20)).await.expect("an answer");
-    let too_large = post(&server, "/v1/messages/batches", &body(257 << 20)).await.expect("an answer");
 
     assert!(lost.received.is_empty());
-    assert_eq!((large.status, too_large.status), (200, 413));
+    assert_eq!(large.status, 200);
     assert_eq!(lock(&model).books().batches.created, 2);
 }
 

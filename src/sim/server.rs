@@ -32,10 +32,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Instant, RunClock};
+use crate::domain::MAX_BODY_BYTES;
 use crate::provider::ReplyHead;
 
 use super::config::SimConfig;
-use super::model::{Arrival, Model, Request, Step, Unread, most_body_bytes};
+use super::model::{Arrival, Model, PART_BYTES, Request, Step, Unread, most_body_bytes};
 use super::transport::{OpenCall, SharedModel, lock};
 
 use bounds::Budget;
@@ -103,6 +104,7 @@ impl SimServer {
             model,
             clock,
             bodies: Budget::new(bounds.body_bytes),
+            batches: Budget::new(bounds.batch_bytes),
             answers: Budget::new(bounds.answer_bytes),
             bounds,
         });
@@ -145,6 +147,7 @@ struct Stage {
     clock: RunClock,
     bounds: Bounds,
     bodies: Budget,
+    batches: Budget,
     answers: Budget,
 }
 
@@ -197,7 +200,8 @@ async fn answer(
     let held = match stage.answers.has_room() {
         true => {
             let most = most_body_bytes(&parts.method, parts.uri.path());
-            body::read(body, most, stage.bounds.body, &stage.bodies).await
+            let budget = if most > MAX_BODY_BYTES { &stage.batches } else { &stage.bodies };
+            body::read(body, most, stage.bounds.body, budget).await
         }
         false => Err(Unread::NoRoom),
     };
@@ -270,7 +274,12 @@ async fn play(mut arrival: Arrival, stage: &Stage, mut open: Open) -> Response<P
 }
 
 fn size(step: &Step) -> usize {
-    STEP_BYTES + if let Step::Bytes { bytes, .. } = step { bytes.len() } else { 0 }
+    STEP_BYTES
+        + match step {
+            Step::Bytes { bytes, .. } => bytes.len(),
+            Step::Part { .. } => PART_BYTES,
+            Step::Reset { .. } | Step::Stall => 0,
+        }
 }
 
 fn with_head(head: ReplyHead, body: Played) -> Response<Played> {

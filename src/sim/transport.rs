@@ -14,6 +14,8 @@ use crate::clock::{Instant, RunClock};
 use crate::provider::{ReplyHead, WireRequest};
 use crate::transport::{Exchange, Transport, WireError, WireErrorKind};
 
+#[cfg(feature = "sim")]
+use super::model::ResultsPart;
 use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 
 /// A model that several tasks share.
@@ -117,7 +119,7 @@ impl Exchange for SimExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let at = match self.steps.front() {
-            Some(Step::Bytes { at, .. } | Step::Reset { at }) => *at,
+            Some(Step::Bytes { at, .. } | Step::Part { at, .. } | Step::Reset { at }) => *at,
             Some(Step::Stall) => Instant::NEVER,
             None => {
                 self.end();
@@ -127,6 +129,14 @@ impl Exchange for SimExchange {
         self.transport.wait(at, self.patience).await?;
         match self.steps.pop_front() {
             Some(Step::Bytes { bytes, .. }) => {
+                if self.steps.is_empty() {
+                    self.end();
+                }
+                Ok(Some(bytes))
+            }
+            Some(Step::Part { at, part }) => {
+                let (bytes, next) = lock(&self.transport.model).write_part(part);
+                self.steps.extend(next.map(|part| Step::Part { at, part }));
                 if self.steps.is_empty() {
                     self.end();
                 }
@@ -187,6 +197,12 @@ impl OpenCall {
     /// Returns a call; dropping it means that the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
+    }
+
+    /// Writes a part of the results of a batch.
+    #[cfg(feature = "sim")]
+    pub(super) fn write_part(&self, part: ResultsPart) -> (Bytes, Option<ResultsPart>) {
+        lock(&self.model).write_part(part)
     }
 
     /// Ends the call: everything was sent.

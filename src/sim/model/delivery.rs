@@ -9,6 +9,15 @@ use crate::sim::faults::Fault;
 
 use super::reply::{self, Piece};
 
+/// A place in the results of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResultsPart {
+    /// The number of the batch.
+    pub(super) batch: u64,
+    /// The number of requests whose lines come before this place.
+    pub(super) place: usize,
+}
+
 /// A step of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -18,6 +27,13 @@ pub enum Step {
         at: Instant,
         /// The bytes.
         bytes: Bytes,
+    },
+    /// A part of the results of a batch is sent. [`Model::write_part`](super::Model::write_part) writes it.
+    Part {
+        /// When it is sent.
+        at: Instant,
+        /// Where it begins.
+        part: ResultsPart,
     },
     /// The connection breaks.
     Reset {
@@ -156,7 +172,7 @@ fn drip(steps: Vec<Step>, size: usize, every: Duration) -> Vec<Step> {
 fn length(step: &Step) -> usize {
     match step {
         Step::Bytes { bytes, .. } => bytes.len(),
-        Step::Reset { .. } | Step::Stall => 0,
+        Step::Part { .. } | Step::Reset { .. } | Step::Stall => 0,
     }
 }
 
@@ -216,7 +232,7 @@ mod tests {
             .iter()
             .flat_map(|step| match step {
                 Step::Bytes { bytes, .. } => bytes.to_vec(),
-                Step::Reset { .. } | Step::Stall => Vec::new(),
+                Step::Part { .. } | Step::Reset { .. } | Step::Stall => Vec::new(),
             })
             .collect();
         String::from_utf8(bytes).expect("ASCII")

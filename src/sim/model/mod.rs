@@ -51,9 +51,11 @@ mod text;
 mod tokens;
 mod validate;
 
+#[cfg(feature = "sim")]
+pub(crate) use batches::PART_BYTES;
 pub use batches::{BatchRecord, BatchedRequest};
 pub use books::{BatchBooks, Books};
-pub use delivery::Step;
+pub use delivery::{ResultsPart, Step};
 #[cfg(feature = "sim")]
 pub(crate) use endpoints::most_body_bytes;
 #[cfg(feature = "sim")]

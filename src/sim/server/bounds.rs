@@ -18,6 +18,8 @@ pub struct Bounds {
     pub head_bytes: usize,
     /// All bodies that are being received can have at most this many bytes together.
     pub body_bytes: usize,
+    /// The same for bodies that create batches: a single one can have 256 MB.
+    pub batch_bytes: usize,
     /// All requests and answers in flight can have at most this many bytes together. The bodies of the requests are not
     /// counted.
     pub answer_bytes: usize,
@@ -32,7 +34,8 @@ impl Default for Bounds {
             body: Duration::from_secs(60),
             connections: 10_240,
             head_bytes: 32 << 10,
-            body_bytes: 512 << 20,
+            body_bytes: 256 << 20,
+            batch_bytes: 512 << 20,
             answer_bytes: 512 << 20,
         }
     }

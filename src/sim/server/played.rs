@@ -70,7 +70,7 @@ impl Body for Played {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         let due = match this.steps.front() {
-            Some(Step::Bytes { at, .. }) => *at,
+            Some(Step::Bytes { at, .. } | Step::Part { at, .. }) => *at,
             // The pause begins now, not at the planned time: a busy machine may be late. Without a pause before the
             // reset, the bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
@@ -91,6 +91,14 @@ impl Body for Played {
         }
         match this.steps.pop_front() {
             Some(Step::Bytes { bytes, .. }) => {
+                if this.steps.is_empty() {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Some(Step::Part { at, part }) => {
+                let (bytes, next) = this.call.as_ref().map(|call| call.write_part(part)).unwrap_or_default();
+                this.steps.extend(next.map(|part| Step::Part { at, part }));
                 if this.steps.is_empty() {
                     this.end();
                 }

@@ -205,6 +205,11 @@ impl Rows {
         self.rows.push(Row { at, params_bytes, id_bytes, line: Line::Once, end: End::Waiting });
     }
 
+    /// Gives back memory that is not used.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
     /// Returns the bytes of memory that they use.
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity() + self.rows.capacity() * size_of::<Row>()

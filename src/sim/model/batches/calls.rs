@@ -10,7 +10,7 @@ use crate::provider::ReplyHead;
 use crate::sim::faults::{BatchCall, Fault};
 
 use super::super::admission::with_thousands;
-use super::super::delivery::{self, Step};
+use super::super::delivery::{self, ResultsPart, Step};
 use super::super::endpoints::Caller;
 use super::super::errors::{self, ApiError};
 use super::super::exchange::{Arrival, Request, Ticket};
@@ -23,18 +23,17 @@ use super::batch::{Batch, SERIALS};
 use super::injected::stop;
 use super::{PATH, create};
 
-/// The results are sent in pieces of this many bytes.
-const PIECE_BYTES: usize = 64 << 10;
-
 /// What a call answers.
-struct Reply {
-    body: Vec<u8>,
-    content_type: &'static str,
+enum Reply {
+    /// A JSON object.
+    Json(Bytes),
+    /// The results of a batch.
+    Results(ResultsPart),
 }
 
 impl Reply {
     fn json(value: &Value) -> Self {
-        Self { body: value.to_string().into_bytes(), content_type: "application/json" }
+        Self::Json(value.to_string().into())
     }
 }
 
@@ -168,11 +167,10 @@ impl Model {
         if batch.archived(now).is_some() {
             return Err(ApiError::new(404, format!("The results of batch {batch_id} are no longer available.")).into());
         }
-        let body = self.results_of(batch);
         if let Some(batch) = self.batches.by_number.get_mut(&number) {
             batch.is_read = true;
         }
-        Ok(Reply { body, content_type: "application/x-jsonl" })
+        Ok(Reply::Results(ResultsPart { batch: number, place: 0 }))
     }
 
     fn find(&self, batch_id: &str, caller: Caller) -> Result<u64, ApiError> {
@@ -203,13 +201,12 @@ impl Model {
         let at = self.now + self.config.latency.error;
         *self.books.statuses.entry(200).or_default() += 1;
         let mut headers: HeaderMap = self.base_headers(request_id, caller.organization);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+        let (content_type, body) = match reply {
+            Reply::Json(bytes) => ("application/json", vec![Step::Bytes { at, bytes }]),
+            Reply::Results(part) => ("application/x-jsonl", self.results_steps(part, fault.is_some(), at)),
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let head = Some(ReplyHead { status: 200, headers });
-        let mut rest = Bytes::from(reply.body);
-        let mut body = Vec::with_capacity(rest.len() / PIECE_BYTES + 1);
-        while body.is_empty() || !rest.is_empty() {
-            body.push(Step::Bytes { at, bytes: rest.split_to(rest.len().min(PIECE_BYTES)) });
-        }
         match fault {
             None => Arrival { ticket: Ticket(0), head_at: at, head, body },
             Some(Fault::Stall { at: None }) => {
@@ -217,6 +214,13 @@ impl Model {
             }
             Some(fault) => Arrival { ticket: Ticket(0), head_at: at, head, body: delivery::spoil(body, fault, b"") },
         }
+    }
+
+    /// Returns the steps in which results are sent. The first part is written now. A fault needs all bytes.
+    fn results_steps(&self, part: ResultsPart, needs_all: bool, at: Instant) -> Vec<Step> {
+        let (bytes, rest) = if needs_all { (self.write_rest(part).into(), None) } else { self.write_part(part) };
+        let rest = rest.map(|part| Step::Part { at, part });
+        std::iter::once(Step::Bytes { at, bytes }).chain(rest).collect()
     }
 }
 

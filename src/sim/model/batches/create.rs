@@ -46,6 +46,7 @@ pub(super) fn read(body: &[u8]) -> Result<Rows, ApiError> {
         rows.add(&custom_id, params.get());
         seen.insert(custom_id, at);
     }
+    rows.shrink();
     Ok(rows)
 }
 

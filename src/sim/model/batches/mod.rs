@@ -5,7 +5,7 @@
 //! is the state of one batch, and `store` keeps all batches. `records` shows tests what happened to each request.
 //!
 //! A batch keeps the requests as bytes, once. The answers are not kept: they are made again, with the same content, at
-//! each download of the results. Source: API documentation, "Batch processing" (2026-09-20), and API reference,
+//! each download of the results, part by part. Source: API documentation, "Batch processing" (2026-09-20), and API reference,
 //! "Message Batches" (Python SDK 2.14.0, 2026-11).
 //!
 //! Invariants:
@@ -25,6 +25,8 @@ mod store;
 mod work;
 
 pub use records::{BatchRecord, BatchedRequest};
+#[cfg(feature = "sim")]
+pub(crate) use results::PART_BYTES;
 pub(super) use store::Batches;
 
 /// The path of all batches.

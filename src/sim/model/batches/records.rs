@@ -1,7 +1,5 @@
 //! What happened to each batch and to each of its requests, for tests.
 
-use serde_json::{Value, json};
-
 use crate::clock::Instant;
 use crate::domain::{Money, Usage};
 
@@ -77,7 +75,9 @@ impl Model {
     }
 
     /// Returns the same as JSON, without the bodies.
-    pub(crate) fn batches_as_json(&mut self, now: Instant) -> Value {
+    #[cfg(feature = "sim")]
+    pub(crate) fn batches_as_json(&mut self, now: Instant) -> serde_json::Value {
+        use serde_json::json;
         let seconds = |at: Instant| at.as_secs_f64();
         let request = |request: BatchedRequest<'_>| json!({ "custom_id": request.custom_id, "result": request.result, "billed_usd": request.billed.dollars() });
         let batch = |record: BatchRecord<'_>| {
@@ -90,6 +90,6 @@ impl Model {
                 "requests": record.requests().map(request).collect::<Vec<_>>(),
             })
         };
-        Value::Array(self.batches(now).map(batch).collect())
+        serde_json::Value::Array(self.batches(now).map(batch).collect())
     }
 }

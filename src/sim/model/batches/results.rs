@@ -1,7 +1,10 @@
 //! Writes the results of a batch: one line of JSON for each request.
 
+use bytes::Bytes;
+
 use crate::sim::faults::Fault;
 
+use super::super::delivery::ResultsPart;
 use super::super::fields::Fields;
 use super::super::out::id;
 use super::super::reply::{self, Frame};
@@ -9,29 +12,53 @@ use super::super::state::Model;
 use super::batch::{Batch, End, Line, Success};
 use super::work::serial;
 
+/// A part of the results has about this many bytes.
+pub(crate) const PART_BYTES: usize = 64 << 10;
 /// The usual length of a line, to reserve memory.
-const LINE_BYTES: usize = 1_000;
+const LINE_BYTES: usize = 2_000;
 
 impl Model {
-    /// Returns the results of a batch.
-    pub(super) fn results_of(&self, batch: &Batch) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(batch.len() * LINE_BYTES);
-        for row in batch.order.iter().map(|row| *row as usize) {
-            let custom_id = batch.rows.custom_id(row);
-            match batch.rows.rows[row].line {
-                Line::Missing => {}
-                Line::Once => self.write_line(&mut lines, custom_id, batch, row),
-                Line::Again(rule) => {
-                    self.write_line(&mut lines, custom_id, batch, row);
-                    let other = match &self.config.faults.rules[usize::from(rule)].fault {
-                        Fault::ResultExtra { custom_id } => custom_id.as_deref(),
-                        _ => None,
-                    };
-                    self.write_line(&mut lines, other.unwrap_or(custom_id), batch, row);
-                }
+    /// Writes a part of the results of a batch. Returns where the next part begins; `None` at the end, or if the batch
+    /// was deleted.
+    pub fn write_part(&self, part: ResultsPart) -> (Bytes, Option<ResultsPart>) {
+        let mut lines = Vec::with_capacity(PART_BYTES + LINE_BYTES);
+        let next = self.write_until(part, PART_BYTES, &mut lines);
+        (lines.into(), next)
+    }
+
+    /// Returns the results of a batch, from this place on.
+    pub(super) fn write_rest(&self, part: ResultsPart) -> Vec<u8> {
+        let mut lines = Vec::new();
+        self.write_until(part, usize::MAX, &mut lines);
+        lines
+    }
+
+    /// Writes result lines until there are this many bytes.
+    fn write_until(&self, mut part: ResultsPart, bytes: usize, lines: &mut Vec<u8>) -> Option<ResultsPart> {
+        let batch = self.batches.by_number.get(&part.batch).filter(|batch| batch.cleared.is_none())?;
+        while lines.len() < bytes {
+            let row = *batch.order.get(part.place)? as usize;
+            self.write_lines(lines, batch, row);
+            part.place += 1;
+        }
+        (part.place < batch.len()).then_some(part)
+    }
+
+    /// Writes the line of a request. A fault can make it no line, or two.
+    fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
+        let custom_id = batch.rows.custom_id(row);
+        match batch.rows.rows[row].line {
+            Line::Missing => {}
+            Line::Once => self.write_line(lines, custom_id, batch, row),
+            Line::Again(rule) => {
+                self.write_line(lines, custom_id, batch, row);
+                let other = match &self.config.faults.rules[usize::from(rule)].fault {
+                    Fault::ResultExtra { custom_id } => custom_id.as_deref(),
+                    _ => None,
+                };
+                self.write_line(lines, other.unwrap_or(custom_id), batch, row);
             }
         }
-        lines
     }
 
     fn write_line(&self, lines: &mut Vec<u8>, custom_id: &str, batch: &Batch, row: usize) {
