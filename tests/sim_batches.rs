@@ -16,6 +16,7 @@ use claude_batch::sim::presets;
 use claude_batch::sim::transport::{SimTransport, lock};
 use claude_batch::transport::{Exchange, Transport, WireErrorKind};
 use http::{HeaderMap, HeaderValue, Method};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod support;
@@ -23,6 +24,79 @@ mod support;
 const MODEL: &str = "claude-sonnet-4-6";
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_clients_do_counts_results_and_bills_agree(
+        steps in prop::collection::vec((0_u8..6, 0_usize..6, 1_u64..4_000), 1..40),
+        seed in any::<u64>(),
+        minutes in 0_u64..180,
+    ) {
+        let rules = json!([
+            {"kind": "request_errored", "share": 0.1, "draw": "attempt"},
+            {"kind": "request_expired", "share": 0.02, "draw": "attempt"},
+            {"kind": "reset_before", "calls": "create", "takes_effect": true, "share": 0.2, "draw": "attempt"},
+        ]);
+        let batches = |batches: &mut BatchConfig| {
+            batches.time = BatchTime::Between(Duration::ZERO, Duration::from_secs(60 * minutes));
+            (batches.queue, batches.expiry) = (Some(100), 2 * HOUR);
+        };
+        let mut api = Api::new(with(batches).with_seed(seed).with_faults(plan(&rules)));
+        let mut made = 0;
+        for (step, which, number) in steps {
+            let known: Vec<String> = api.model.batches(api.now).map(|batch| batch.id().to_owned()).collect();
+            let id = known.get(which).cloned().unwrap_or_else(|| "msgbatch_none".to_owned());
+            match step {
+                0 | 1 => {
+                    let ids: Vec<String> = (0..1 + number % 30).map(|row| format!("{made}-{row}")).collect();
+                    made += 1;
+                    api.call(Method::POST, "", Some(body_of(&ids.iter().map(String::as_str).collect::<Vec<_>>())));
+                }
+                2 => {
+                    api.call(Method::POST, &format!("/{id}/cancel"), None);
+                }
+                3 => {
+                    api.call(Method::DELETE, &format!("/{id}"), None);
+                }
+                _ => api.wait(Duration::from_secs(number)),
+            }
+            let waiting: usize = api
+                .model
+                .batches(api.now)
+                .filter(|batch| batch.ended().is_none())
+                .map(|batch| batch.requests().filter(|request| request.result == "processing").count())
+                .sum();
+            prop_assert!(waiting <= 100, "{} wait", waiting);
+        }
+        let open = api.model.batches(api.now).any(|batch| batch.ended().is_none());
+        prop_assert_eq!(api.model.is_idle(), !open);
+        api.wait(3 * HOUR);
+
+        let listed = api.get("?limit=1000")["data"].as_array().cloned().expect("a list");
+        for batch in &listed {
+            prop_assert_eq!(batch["processing_status"].as_str(), Some("ended"));
+            let id = text(&batch["id"]);
+            let results = api.lines(&id);
+            let record = api.model.batches(api.now).find(|record| record.id() == id).expect("a record");
+            let [processing, succeeded, errored, canceled, expired] = counts(batch);
+            prop_assert_eq!(succeeded + errored + canceled + expired, record.requests().len() as u64);
+            prop_assert_eq!((processing, results.len()), (0, record.requests().len()));
+            for request in record.requests() {
+                let line = results.iter().find(|line| line["custom_id"] == request.custom_id).expect("a line");
+                prop_assert_eq!(&line["result"]["type"], request.result);
+                prop_assert_eq!(request.billed.0 > 0, request.result == "succeeded");
+            }
+        }
+        let (stats, batches) = (api.model.stats(api.now).books, api.model.books().batches.clone());
+        let billed = api.model.batches(api.now).flat_map(|batch| batch.requests()).map(|request| request.billed);
+        prop_assert_eq!(billed.fold(Money::ZERO, |sum, own| sum + own), stats.billed_money);
+        prop_assert_eq!((stats.billed_calls, batches.ended), (batches.succeeded, batches.created));
+        let ends = batches.succeeded + batches.errored + batches.canceled + batches.expired;
+        prop_assert_eq!((ends, api.model.is_idle()), (batches.requests, true));
+    }
+}
 
 #[test]
 fn a_batch_is_in_progress_until_its_time_is_over_and_then_has_results() {
@@ -593,8 +667,8 @@ fn a_model_that_is_not_in_the_list_can_be_served() {
 #[tokio::test(start_paused = true)]
 async fn the_transport_in_this_process_serves_batches_on_virtual_time() {
     let clock = RunClock::start();
-    let plan = json!({"rules": [{"kind": "reset_before", "calls": "create", "takes_effect": true, "times": 1}]});
-    let config = config().with_faults(FaultPlan::parse(&plan.to_string(), "f").expect("it is good"));
+    let lost = json!([{"kind": "reset_before", "calls": "create", "takes_effect": true, "times": 1}]);
+    let config = config().with_faults(plan(&lost));
     let model = Arc::new(Mutex::new(Model::new(config)));
     let transport = SimTransport::new(model.clone(), clock);
     let send = async |method: Method, path: &str, body: String| {
@@ -782,8 +856,11 @@ fn faulty(rule: Value) -> Api {
 }
 
 fn faulty_rules(rules: Value) -> Api {
-    let plan = json!({ "rules": rules }).to_string();
-    Api::new(config().with_faults(FaultPlan::parse(&plan, "faults.json").expect("the plan is good")))
+    Api::new(config().with_faults(plan(&rules)))
+}
+
+fn plan(rules: &Value) -> FaultPlan {
+    FaultPlan::parse(&json!({ "rules": rules }).to_string(), "faults.json").expect("the plan is good")
 }
 
 fn question(id: &str) -> Value {

@@ -29,8 +29,8 @@ pub(super) struct Batch {
     pub order: Box<[u32]>,
     /// How many requests had their turn, in this order.
     pub done: usize,
-    /// Whether a request was left out when it had its turn. Such requests expire.
-    pub has_left_out: bool,
+    /// How many requests were left out when they had their turn. Such requests expire.
+    pub left_out: usize,
     /// How long its requests are processed; `None` if they never are.
     pub time: Option<Duration>,
     /// When it was created.
@@ -62,7 +62,7 @@ impl Batch {
 
     /// Returns how many requests wait for processing.
     pub(super) fn waiting(&self) -> u64 {
-        if self.ended.is_some() { 0 } else { (self.len() - self.done) as u64 }
+        if self.ended.is_some() { 0 } else { (self.len() - self.done + self.left_out) as u64 }
     }
 
     /// Returns when the request at `place` of the order is processed.

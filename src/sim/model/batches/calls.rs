@@ -110,7 +110,7 @@ impl Model {
             rows,
             order,
             done: 0,
-            has_left_out: false,
+            left_out: 0,
             time: self.config.batches.time.of_batch(chance.unit()),
             created: now,
             expires: now + self.config.batches.expiry,

@@ -22,7 +22,7 @@ impl Model {
 
     fn go_on(&mut self, number: u64, batch: &mut Batch, now: Instant) {
         self.process_due(batch, now);
-        let is_done = batch.done == batch.len() && !batch.has_left_out;
+        let is_done = batch.done == batch.len() && batch.left_out == 0;
         if is_done || now >= batch.expires {
             return self.end_batch(batch, End::Expired, now);
         }

@@ -35,7 +35,7 @@ impl Model {
         let mut line = Line::Once;
         let end = match fault {
             Some((_, Fault::RequestExpired)) => {
-                batch.has_left_out = true;
+                batch.left_out += 1;
                 End::Waiting
             }
             Some((_, Fault::RequestErrored { kind, message })) => {
