@@ -434,7 +434,7 @@ mod tests {
         for job in &jobs {
             let mut planned = crate::scheduler::tests::planned("a", 1, 1);
             planned.ask.request = job.request.clone();
-            planned.job = Box::new(job.clone());
+            *planned.job = job.clone();
             writer.push(&planned, 2, Money(5)).expect("the disk works");
         }
         assert_eq!((writer.count(), writer.at_most()), (3, Money(15)));

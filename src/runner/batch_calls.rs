@@ -87,7 +87,7 @@ impl<T> Drop for BatchCalls<T> {
 /// Returns the end of a call whose task ended before it.
 fn ended_early(call: &Call, why: &str) -> Came {
     let fault =
-        CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }, ..CallFault::default() };
+        CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }.into(), ..CallFault::default() };
     match call {
         Call::Create(files) => Came::Created(files.number, CreateEnd::Unclear(fault)),
         Call::List { .. } => Came::Listed(Err(fault)),
@@ -168,7 +168,7 @@ impl<T: Transport> Caller<T> {
         if !is_success(&sent) {
             return self.body(&mut sent).await.map(drop);
         }
-        let failed = |failure: DiskFailure| CallFault { disk: Some(failure), ..CallFault::default() };
+        let failed = |failure: DiskFailure| CallFault { disk: Some(failure.into()), ..CallFault::default() };
         self.disk.remove(path).map_err(|error| failed(DiskFailure::of("remove", path)(error)))?;
         let file = self
             .disk
@@ -244,7 +244,7 @@ fn is_success(sent: &impl Exchange) -> bool {
 }
 
 fn fault_of(why: &str) -> CallFault {
-    CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }, ..CallFault::default() }
+    CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }.into(), ..CallFault::default() }
 }
 
 /// Returns the fault of a call with this verdict.
@@ -258,5 +258,5 @@ fn fault_of_verdict(verdict: Verdict) -> CallFault {
         Verdict::Halt(reason) => (reason.failure().cloned().unwrap_or_default(), None, Some(reason)),
         Verdict::Answered(_) | Verdict::Aborted => (Failure::default(), None, None),
     };
-    CallFault { failure, retry_after, halt: halt.map(Box::new), disk: None }
+    CallFault { failure: failure.into(), retry_after, halt: halt.map(Box::new), disk: None }
 }

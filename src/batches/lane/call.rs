@@ -60,11 +60,11 @@ pub(crate) enum CreateEnd {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFault {
     /// The failure.
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     /// How long to wait before the next call.
     pub(crate) retry_after: Option<Duration>,
     /// Why the run has to stop.
     pub(crate) halt: Option<Box<HaltReason>>,
     /// Whether writing to the disk failed.
-    pub(crate) disk: Option<DiskFailure>,
+    pub(crate) disk: Option<Box<DiskFailure>>,
 }

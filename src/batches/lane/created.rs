@@ -109,9 +109,9 @@ impl Lane {
                 self.deadline.go_online();
                 self.dissolve(number, rows, scheduler);
             }
-            Some(404 | 405 | 501) => scheduler.halt(HaltReason::Batches(fault.failure)),
+            Some(404 | 405 | 501) => scheduler.halt(HaltReason::Batches(*fault.failure)),
             Some(status) if (400..500).contains(&status) && status != 408 => {
-                scheduler.halt(HaltReason::Batches(fault.failure));
+                scheduler.halt(HaltReason::Batches(*fault.failure));
             }
             _ => self.on_no_connection(fault, scheduler, now),
         }
@@ -122,7 +122,7 @@ impl Lane {
     fn on_no_connection(&mut self, fault: CallFault, scheduler: &mut Scheduler, now: Instant) {
         let since = *self.submit.failing_since.get_or_insert(now);
         if now.since(since) > scheduler.retry_for() {
-            return scheduler.halt(HaltReason::Endpoint(fault.failure));
+            return scheduler.halt(HaltReason::Endpoint(*fault.failure));
         }
         self.submit.failures += 1;
         let wait = Duration::from_secs(1 << self.submit.failures.min(6));

@@ -126,7 +126,7 @@ impl Lane {
             Err(fault) => fault,
         };
         if let Some(failure) = fault.disk {
-            return Err(failure);
+            return Err(*failure);
         }
         chunk.downloads += 1;
         chunk.state = State::Ended;

@@ -110,9 +110,12 @@ impl<'a> NewRun<'a> {
         if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
     }
 
-    /// Returns the setting for the prompt cache.
+    /// Returns the setting for the prompt cache. Batches and online requests do not share their entries, and in a batch
+    /// nobody knows how many rows will find one. So with batches, only the marks of the rows themselves are sent.
+    ///
+    /// Source: anthropics/skills#1475, #1477 and #1601 (2026-08-17).
     pub(super) fn prompt_cache(&self) -> PromptCache {
-        self.config.prompt_cache
+        if self.config.lane.uses_batches() { PromptCache::Off } else { self.config.prompt_cache }
     }
 
     /// Returns a planner for one reading of the input.
