@@ -139,7 +139,7 @@ pub(crate) struct Replayed {
 }
 
 impl Replayed {
-    fn apply(&mut self, record: Record) {
+    pub(super) fn apply(&mut self, record: Record) {
         match record {
             Record::Intent { chunk, rows, bytes, nonce, at_most, at } => {
                 self.next_chunk = self.next_chunk.max(chunk.saturating_add(1));
@@ -223,23 +223,39 @@ impl BatchLog {
 /// # Errors
 /// [`BatchesError`]
 pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Replayed>, BatchesError> {
+    let mut replayed = Replayed::default();
+    let exists = read_each(disk, folder, |record| replayed.apply(record))?;
+    Ok(exists.then_some(replayed))
+}
+
+/// Reads the log in a folder record by record, and changes nothing. Returns whether there is a log.
+///
+/// # Errors
+/// [`BatchesError`]
+pub(super) fn read_each(disk: &dyn Disk, folder: &Path, each: impl FnMut(Record)) -> Result<bool, BatchesError> {
     let path = folder.join(NAME);
     let kind = |path: &Path| disk.kind(path).map_err(DiskFailure::of("look at", path));
     if kind(folder_of(&path))?.is_none() || kind(&path)?.is_none() {
-        return Ok(None);
+        return Ok(false);
     }
     let file = disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?;
     let bytes = read_up_to(&*file, MOST_BYTES + 1).map_err(DiskFailure::of("read", &path))?;
-    replay(&bytes, &path).map(|(replayed, _)| Some(replayed))
+    records(&bytes, &path, each).map(|_| true)
 }
 
 /// Reads the lines of a log. Also returns where its last whole line ends.
 fn replay(bytes: &[u8], path: &Path) -> Result<(Replayed, u64), BatchesError> {
+    let mut replayed = Replayed::default();
+    let end = records(bytes, path, |record| replayed.apply(record))?;
+    Ok((replayed, end))
+}
+
+/// Passes each record of a log to `each`. Returns where the last whole line ends.
+fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u64, BatchesError> {
     let damaged = |line: usize, why: String| BatchesError::Damaged { path: path.to_owned(), line: line as u64, why };
     if bytes.len() as u64 > MOST_BYTES {
         return Err(damaged(0, format!("it is larger than {MOST_BYTES} bytes")));
     }
-    let mut replayed = Replayed::default();
     let mut end = 0;
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         // A line without its end was being written when the program died, so nothing depends on it.
@@ -253,8 +269,8 @@ fn replay(bytes: &[u8], path: &Path) -> Result<(Replayed, u64), BatchesError> {
         if v > VERSION {
             return Err(BatchesError::Newer { path: path.to_owned(), version: v });
         }
-        replayed.apply(record);
+        each(record);
         end += line.len() as u64;
     }
-    Ok((replayed, end))
+    Ok(end)
 }

@@ -15,6 +15,7 @@
 //! | `ids.rs` | the ids of rows inside a batch |
 //! | `chunk.rs` | the files of a chunk: its rows, and the body that is submitted |
 //! | `log.rs` | the log of what was submitted and what became of it |
+//! | `history.rs` | what the log says about every batch, the collected ones included |
 //! | `open.rs` | opens the files, and finds what earlier runs left open |
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
 //! | `demand.rs` | how long rows would need online |
@@ -31,6 +32,7 @@
 mod chunk;
 mod demand;
 mod error;
+mod history;
 mod ids;
 mod lane;
 mod log;
@@ -42,6 +44,7 @@ mod shape;
 pub(crate) use chunk::ChunkBody;
 pub use demand::Demand;
 pub use error::BatchesError;
+pub(crate) use history::{Chapter, Fate, history};
 pub use lane::Lane;
 pub(crate) use lane::{Call, CallFault, Came, CreateEnd, MergedRow, Route, Why};
 pub use open::Opened;

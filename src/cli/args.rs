@@ -9,11 +9,13 @@
 //! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
 //! the user this. It does not print the value.
 
+mod batches;
 pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
 mod parsers;
+mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
 pub mod values;
@@ -22,12 +24,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub use self::batches::{ApiArgs, BatchesArgs, BatchesVerb, ListArgs, ShowArgs};
 pub use self::deadline::Deadline;
 use self::groups::{
-    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs,
-    ReadArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, PlaceArgs, PriceArgs, ReadArgs,
+    RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
-use self::layered::{Layered, layered};
+pub use self::settings::{RunArgs, Settings};
 
 #[cfg(feature = "sim")]
 pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
@@ -64,6 +67,8 @@ pub enum Command {
     /// Show the limits of each tier, with their dates, or the limits that apply now
     #[command(after_help = LIMITS_HELP)]
     Limits(Box<LimitsArgs>),
+    /// List or show Message Batches
+    Batches(Box<BatchesArgs>),
     /// Show models, their prices and their retirement dates
     Models(Box<ModelsArgs>),
     /// Run a local server that behaves like the API
@@ -146,17 +151,6 @@ GET /__sim/stats shows what it has seen and charged, POST /__sim/reset starts ov
 
 fn run_help() -> String {
     format!("{RUN_EXAMPLES}{TABLE}")
-}
-
-/// Arguments of `run`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct RunArgs {
-    /// Files or folders to read; - or nothing for standard input
-    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
-    pub inputs: Vec<PathBuf>,
-    /// All other settings.
-    #[command(flatten)]
-    pub settings: Settings,
 }
 
 /// Arguments of `resume`. The rows contain their own parameters, so there are no flags for parameters.
@@ -396,72 +390,6 @@ impl ModelsArgs {
     pub(crate) fn settings(&self) -> Settings {
         let Self { prices, place, .. } = self.clone();
         Settings { prices, place, ..Settings::default() }
-    }
-}
-
-/// All settings of one layer: flags, environment, profile or file.
-#[derive(Clone, Debug, Default, Args)]
-pub struct Settings {
-    /// How inputs are read.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Parameters of every request.
-    #[command(flatten)]
-    pub request: RequestArgs,
-    /// How requests are sent.
-    #[command(flatten)]
-    pub wire: WireArgs,
-    /// Where results go.
-    #[command(flatten)]
-    pub output: OutputArgs,
-    /// The form of an output.
-    #[command(flatten)]
-    pub form: FormArgs,
-    /// How fast requests are sent.
-    #[command(flatten)]
-    pub speed: SpeedArgs,
-    /// Whether requests are sent in batches.
-    #[command(flatten)]
-    pub lanes: LaneArgs,
-    /// What happens on faults.
-    #[command(flatten)]
-    pub faults: FaultArgs,
-    /// When to stop.
-    #[command(flatten)]
-    pub money: MoneyArgs,
-    /// Flags that save paying for the same answer again.
-    #[command(flatten)]
-    pub reuse: ReuseArgs,
-    /// What tokens cost.
-    #[command(flatten)]
-    pub prices: PriceArgs,
-    /// Which rows are run again.
-    #[command(flatten)]
-    pub rows: RowsArgs,
-    /// Runs against the simulator.
-    #[command(flatten)]
-    pub simulation: SimulationArgs,
-    /// The server.
-    #[command(flatten)]
-    pub connection: ConnectionArgs,
-    /// What is shown.
-    #[command(flatten)]
-    pub display: DisplayArgs,
-    /// How results are kept.
-    #[command(flatten)]
-    pub storage: StorageArgs,
-    /// Where other settings are.
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// Where the key is.
-    #[command(flatten)]
-    pub key: KeyArgs,
-}
-
-layered! {
-    Settings {
-        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, rows, simulation, connection, display, storage,
-        place, key,
     }
 }
 

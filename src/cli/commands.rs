@@ -11,6 +11,7 @@
 //!   the same rows fail again.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory};
 
@@ -66,12 +67,22 @@ impl Commands {
         shell::ours(args)
     }
 
+    /// Returns the command that does something with the batches of a run. The typed command must be one of `batches`,
+    /// whose verbs have the same flags.
+    pub(crate) fn batches(&self, verb: &str, results: &Path) -> String {
+        let args = ["batches".into(), verb.into(), shell::file(results)];
+        shell::ours(args.into_iter().chain(self.carried()))
+    }
+
     /// Returns the typed flags that `resume` has too, in their long form.
     fn carried(&self) -> Vec<OsString> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
         // The typed command was parsed before, so it is valid.
         let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
-        let Some((_, matches)) = matches.subcommand() else { return Vec::new() };
+        let mut matches = &matches;
+        while let Some((_, inner)) = matches.subcommand() {
+            matches = inner;
+        }
         let resume = ResumeArgs::augment_args(Command::new("resume"));
         resume.get_arguments().flat_map(|arg| typed_again(arg, matches)).collect()
     }

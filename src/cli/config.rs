@@ -280,6 +280,16 @@ impl Config {
         Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
     }
 
+    /// Returns the settings of a command about a run without inputs. `recorded` contains settings of the run. These
+    /// settings override files; flags and the environment override these settings.
+    ///
+    /// # Errors
+    /// The errors of [`Config::of_run`].
+    pub(crate) fn of_recorded(flags: Settings, recorded: Settings, world: &World) -> Result<Self> {
+        let config = Self::of(flags, recorded, |_| Ok(Vec::new()), world)?;
+        Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
+    }
+
     /// Returns the path of the user's own configuration file, which need not exist; `None` without a configuration folder.
     pub(crate) fn own_file(world: &World) -> Option<PathBuf> {
         world.config_folder().map(|folder| folder.join(layers::FILE_NAME))

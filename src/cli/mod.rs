@@ -3,6 +3,8 @@
 //! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
 pub mod args;
+mod batches;
+mod below;
 mod caching;
 mod check;
 mod columns;
@@ -22,6 +24,7 @@ mod results;
 mod reuse;
 mod run;
 mod say;
+mod server;
 mod shell;
 #[cfg(feature = "sim")]
 mod simulator;
@@ -64,6 +67,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Check(args) => check::check(args, &world),
         Command::Plan(args) => run::plan(args, &world),
         Command::Limits(args) => limits::limits(args, &world),
+        Command::Batches(args) => batches::batches(&args.verb, &world),
         Command::Models(args) => models_table::models(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),

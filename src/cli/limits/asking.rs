@@ -10,9 +10,9 @@ use super::super::config::Config;
 use super::super::config::world::World;
 use super::super::exit::Exit;
 use super::super::explain::said;
+use super::super::server::{Response, Server};
 use super::super::{parts, say};
 use super::found::Found;
-use super::server::{Response, Server};
 use crate::catalog::Catalog;
 use crate::domain::{
     Caching, HaltReason, LearnedPool, Params, PoolId, RateLimits, Request, Speed, Terms, UsageBound, Verdict,

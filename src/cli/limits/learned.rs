@@ -7,15 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::super::below::folders_below;
 use super::super::results;
 use super::found::Found;
 use crate::domain::ModelClass;
 use crate::journal::{Disk, LearnedLimits, read_learned_limits, with_suffix};
-
-/// How many files and folders are looked at.
-const MOST_ENTRIES: usize = 20_000;
-/// The depth of the search: how many levels of folders below the first folder are entered.
-const DEEPEST: usize = 4;
 
 /// Returns what one run learned. The user names the run by one of its files.
 ///
@@ -41,7 +37,7 @@ pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
 /// If a class is given, only runs that learned the limits of this class count. `None` if no run has learned anything.
 pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, disk: &dyn Disk) -> Option<Found> {
     let mut latest: Option<(PathBuf, LearnedLimits)> = None;
-    for folder in run_folders(below) {
+    for folder in folders_below(below, "run") {
         let Some(learned) = read_learned_limits(&folder, disk) else { continue };
         if class.is_some_and(|class| learned.pools.iter().all(|pool| pool.class != *class)) {
             continue;
@@ -52,34 +48,6 @@ pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, dis
         }
     }
     latest.map(|(folder, learned)| Found::Run { folder, learned })
-}
-
-/// Returns the run folders below a folder, up to the maximum number and depth. Hidden folders and links are not
-/// entered.
-fn run_folders(below: &Path) -> Vec<PathBuf> {
-    let (mut found, mut looked_at) = (Vec::new(), 0);
-    let mut folders = vec![(below.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-        for entry in std::fs::read_dir(listed).into_iter().flatten().flatten() {
-            looked_at += 1;
-            if looked_at > MOST_ENTRIES {
-                return found;
-            }
-            let name = entry.file_name();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if !is_folder || name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let path = folder.join(&name);
-            match Path::new(&name).extension().is_some_and(|end| end == "run") {
-                true => found.push(path),
-                false if depth < DEEPEST => folders.push((path, depth + 1)),
-                false => {}
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 //! | `learned.rs` | what runs have learned |
 //! | `asking.rs` | the message of one token, and its question |
 //! | `organization.rs` | the list of limits for administrators |
-//! | `server.rs` | the connection to the server, outside of a run |
 //! | `found.rs` | limits that were found, as text and as JSON |
 //! | `save.rs` | a profile with these limits in the user's configuration file |
 
@@ -17,7 +16,6 @@ mod learned;
 mod live;
 mod organization;
 mod save;
-mod server;
 mod tiers;
 
 use anyhow::Result;

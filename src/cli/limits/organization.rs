@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
+use super::super::server::Server;
 use super::asking::{Stopped, failed, judged};
 use super::found::Found;
-use super::server::Server;
 use crate::provider::anthropic::rate_limits::read_limits;
 use crate::report::text::{escape, shorten};
 

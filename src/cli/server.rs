@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 
-use super::super::config::Config;
-use super::super::config::world::World;
-use super::super::run::way::Way;
-use super::super::simulator::Simulator;
-use super::super::{lockdown, parts, say, simulator};
+use super::config::Config;
+use super::config::world::World;
+use super::run::way::Way;
+use super::simulator::Simulator;
+use super::{lockdown, parts, say, simulator};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::provider::anthropic::Anthropic;
@@ -30,27 +30,27 @@ const MOST_BYTES: usize = 4 << 20;
 const SIMULATOR: &str = "simulator";
 
 /// A connection to the server, or to a simulator in this process.
-pub(super) struct Server {
+pub(crate) struct Server {
     /// The origin of the base URL, or `simulator`.
-    pub(super) origin: String,
+    pub(crate) origin: String,
     /// The provider, which makes requests and reads replies.
-    pub(super) provider: Anthropic,
+    pub(crate) provider: Anthropic,
     transport: Arc<HttpTransport>,
     thread: LoopThread,
     _simulator: Option<Simulator>,
 }
 
 /// A whole response. Its secrets are not removed yet.
-pub(super) struct Response {
-    pub(super) head: ReplyHead,
-    pub(super) body: Bytes,
+pub(crate) struct Response {
+    pub(crate) head: ReplyHead,
+    pub(crate) body: Bytes,
 }
 
 /// Returns the origin of answers under these settings, in the form that runs record.
 ///
 /// # Errors
 /// The address of the API can't be read.
-pub(super) fn origin(config: &Config) -> Result<String> {
+pub(crate) fn origin(config: &Config) -> Result<String> {
     match config.simulate {
         true => Ok(SIMULATOR.to_owned()),
         false => Ok(parts::base_url(config)?.origin().to_owned()),
@@ -63,7 +63,7 @@ impl Server {
     ///
     /// # Errors
     /// A setting of the connection can't be used.
-    pub(super) fn open(config: &Config, key: Option<Credential>, catalog: &Catalog, world: &World) -> Result<Self> {
+    pub(crate) fn open(config: &Config, key: Option<Credential>, catalog: &Catalog, world: &World) -> Result<Self> {
         let way = Way::find(config, world)?;
         way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let simulator = match config.simulate {
@@ -100,7 +100,7 @@ impl Server {
     ///
     /// # Errors
     /// The failure on the wire. Secrets are removed from its message.
-    pub(super) fn send(&self, request: WireRequest) -> Result<Response, WireError> {
+    pub(crate) fn send(&self, request: WireRequest) -> Result<Response, WireError> {
         let transport = self.transport.clone();
         let received = self.thread.run(async move { receive(&transport, request).await });
         received.map_err(|mut error| {
@@ -110,12 +110,12 @@ impl Server {
     }
 
     /// Cleans a text that the server sent: removes the secrets of the request.
-    pub(super) fn clean(&self, text: &mut String) {
+    pub(crate) fn clean(&self, text: &mut String) {
         self.transport.secrets().clean(text);
     }
 
     /// Returns the secrets that were sent.
-    pub(super) fn secrets(&self) -> Arc<crate::domain::Secrets> {
+    pub(crate) fn secrets(&self) -> Arc<crate::domain::Secrets> {
         self.transport.secrets()
     }
 }

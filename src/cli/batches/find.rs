@@ -1,0 +1,119 @@
+//! The run that the user names, and the batches in its log.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::batches::{Chapter, folder_of_batches, history};
+use crate::cli::args::Settings;
+use crate::cli::below::folders_below;
+use crate::cli::config::Config;
+use crate::cli::config::recorded::recorded_settings;
+use crate::cli::config::world::World;
+use crate::cli::results::find;
+use crate::cli::{say, server};
+use crate::journal::{Disk, RealDisk, read_manifest, with_suffix};
+use crate::report::text::escape;
+
+/// A run with batches.
+pub(super) struct RunWithBatches {
+    /// The results file.
+    pub(super) results: PathBuf,
+    /// The settings: those that the run recorded, below the flags and the environment.
+    pub(super) config: Config,
+    /// Every batch of the run.
+    pub(super) chapters: Vec<Chapter>,
+    /// The server of the run; `None` if its folder is lost.
+    origin: Option<String>,
+}
+
+impl RunWithBatches {
+    /// Finds the run that the user names. Prints the warnings about the settings.
+    ///
+    /// # Errors
+    /// There is no such run, it has no batches, or its files can't be read.
+    pub(super) fn find(run: &Path, flags: Settings, world: &World) -> Result<Self> {
+        let disk = RealDisk::new(Config::of_settings(flags.clone(), world)?.owners);
+        let results = results_of(run, &disk)?;
+        let folder = with_suffix(&results, ".run");
+        let config = Config::of_recorded(flags, recorded_settings(&folder, &disk)?, world)?;
+        say_settings(&config);
+        let origin = read_manifest(&folder, &disk)?.map(|manifest| manifest.origin);
+        let chapters = history(&disk, &results)?.filter(|chapters| !chapters.is_empty()).with_context(|| {
+            format!(
+                "{}: this run has no batches (looked for {}); batches are made by run --lane batch or --lane auto",
+                results.display(),
+                folder_of_batches(&results).join("log.jsonl").display()
+            )
+        })?;
+        Ok(Self { results, config, chapters, origin })
+    }
+
+    /// Returns why the batches of the run are not at the server in the settings; `None` if they are.
+    ///
+    /// # Errors
+    /// The address of the API can't be read.
+    pub(super) fn is_elsewhere(&self) -> Result<Option<String>> {
+        if self.config.simulate {
+            return Ok(Some("the built-in simulator had them, and it forgets its batches when a run ends".to_owned()));
+        }
+        let ours = server::origin(&self.config)?;
+        Ok(self.origin.as_ref().filter(|theirs| **theirs != ours).map(|theirs| {
+            format!("they are at {}, and the settings name {}: give --base-url", escape(theirs), escape(&ours))
+        }))
+    }
+}
+
+/// Prints the warnings and notes about the settings.
+pub(super) fn say_settings(config: &Config) {
+    config.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
+    config.notes.iter().for_each(|text| say::err(&format!("note: {}", escape(text))));
+}
+
+/// Returns the results file of the run that the user names. It also accepts the folder of batches.
+///
+/// # Errors
+/// There is no such run.
+pub(crate) fn results_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
+    if folder_of_batches(run).is_dir() {
+        return Ok(run.to_owned());
+    }
+    if let Some(results) = results_of_batches(run).filter(|_| run.is_dir()) {
+        return Ok(results);
+    }
+    match find(run, disk)?.results {
+        Some(results) => Ok(results),
+        None => bail!("{}: its results went to standard output, and such a run has no batches", run.display()),
+    }
+}
+
+/// Returns the results file to which a folder of batches belongs.
+fn results_of_batches(folder: &Path) -> Option<PathBuf> {
+    let name = folder.file_name()?.to_str()?.strip_suffix(".batches")?;
+    (!name.is_empty()).then(|| folder.with_file_name(name))
+}
+
+/// Returns the batches of all runs below the working folder, with their results files. Logs that can't be read are left
+/// out: they are the logs of runs that the user did not name.
+pub(super) fn batches_below(world: &World, disk: &dyn Disk) -> Vec<(PathBuf, Chapter)> {
+    let folders = folders_below(&world.working_folder, "batches");
+    let runs = folders.iter().filter_map(|folder| results_of_batches(folder));
+    let read = |results: PathBuf| {
+        let chapters = history(disk, &results).ok().flatten().unwrap_or_default();
+        chapters.into_iter().map(move |chapter| (results.clone(), chapter))
+    };
+    runs.flat_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_batches_names_its_results() {
+        let results = |folder: &str| results_of_batches(Path::new(folder));
+
+        assert_eq!(results("d/o.jsonl.batches"), Some("d/o.jsonl".into()));
+        assert_eq!((results(".batches"), results("o.jsonl")), (None, None));
+    }
+}

@@ -1,0 +1,150 @@
+//! A batch, as the log of its run and the API know it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::batches::{Chapter, Fate};
+use crate::provider::{Batch, BatchCounts, BatchStatus};
+use crate::report::text::count;
+
+/// A batch.
+#[derive(Clone, Debug)]
+pub(super) struct KnownBatch {
+    /// The id; `None` for a submission whose reply was lost.
+    pub(super) id: Option<String>,
+    /// The state.
+    pub(super) state: State,
+    /// How many rows it has.
+    pub(super) rows: u64,
+    /// When it was created, by the clock of the API; without that, when it was submitted.
+    pub(super) created_at: Timestamp,
+    /// When the API gives up rows that it has not begun.
+    pub(super) expires_at: Option<Timestamp>,
+    /// What the API says; `None` if it was not asked or does not list the batch.
+    pub(super) batch: Option<Batch>,
+    /// The run to which the batch belongs; `None` if no run is known.
+    pub(super) owner: Option<Owner>,
+}
+
+/// The run of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    /// The results file of the run.
+    pub(super) results: PathBuf,
+    /// What its log says.
+    pub(super) chapter: Chapter,
+}
+
+/// The state of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    InProgress,
+    Canceling,
+    /// It has ended. If it belongs to a run, its results are not collected.
+    Ended,
+    /// Its results were removed at the API.
+    Archived,
+    /// Its results are in the files of its run.
+    Collected,
+    /// Its run has given up its answers.
+    Lost,
+    /// Its reply was lost, and it is not known whether it exists.
+    Unclear,
+    /// The API does not list it.
+    Missing,
+    /// The API was not asked.
+    Unknown,
+}
+
+impl State {
+    /// Returns the name of the state in tables and documents.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::InProgress => "in progress",
+            Self::Canceling => "canceling",
+            Self::Ended => "ended",
+            Self::Archived => "archived",
+            Self::Collected => "collected",
+            Self::Lost => "lost",
+            Self::Unclear => "unclear",
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Returns the state that the API reports.
+    fn of(batch: &Batch) -> Self {
+        match batch.status {
+            _ if batch.archived_at.is_some() => Self::Archived,
+            BatchStatus::InProgress => Self::InProgress,
+            BatchStatus::Canceling => Self::Canceling,
+            BatchStatus::Ended => Self::Ended,
+        }
+    }
+}
+
+impl KnownBatch {
+    /// Returns a batch of a run. `was_asked` says whether the API was asked, and `batch` is its answer.
+    pub(super) fn of_run(owner: Owner, was_asked: bool, batch: Option<Batch>) -> Self {
+        let submitted = &owner.chapter.submitted;
+        let known = submitted.batch.as_ref();
+        let state = match (owner.chapter.fate, &batch, known) {
+            (Fate::Collected, ..) => State::Collected,
+            (Fate::Lost, ..) => State::Lost,
+            (Fate::Open, Some(batch), _) => State::of(batch),
+            (Fate::Open, None, None) => State::Unclear,
+            (Fate::Open, None, Some(_)) if was_asked => State::Missing,
+            (Fate::Open, None, Some(_)) => State::Unknown,
+        };
+        Self {
+            id: known.map(|known| known.id.clone()),
+            state,
+            rows: u64::from(submitted.rows),
+            created_at: known.map_or(submitted.at, |known| known.created_at),
+            expires_at: known.map(|known| known.expires_at),
+            batch,
+            owner: Some(owner),
+        }
+    }
+
+    /// Returns a batch that the API lists. `owner` is its run, if one is known.
+    pub(super) fn of_workspace(batch: Batch, owner: Option<Owner>) -> Self {
+        if let Some(owner) = owner {
+            return Self::of_run(owner, true, Some(batch));
+        }
+        Self {
+            id: Some(batch.id.clone()),
+            state: State::of(&batch),
+            rows: batch.counts.total(),
+            created_at: batch.created_at,
+            expires_at: Some(batch.expires_at),
+            batch: Some(batch),
+            owner: None,
+        }
+    }
+
+    /// Returns the id, or what identifies the batch without one.
+    pub(super) fn name(&self) -> String {
+        match (&self.id, &self.owner) {
+            (Some(id), _) => id.clone(),
+            (None, Some(owner)) => format!("chunk {}", owner.chapter.submitted.chunk),
+            (None, None) => "no id".to_owned(),
+        }
+    }
+
+    /// Returns whether its run still waits for it.
+    pub(super) fn is_open(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.chapter.fate == Fate::Open)
+    }
+
+    /// Returns how its requests ended, in words; `None` as long as the API does not say.
+    pub(super) fn counts(&self) -> Option<String> {
+        let batch = self.batch.as_ref().filter(|batch| batch.status == BatchStatus::Ended)?;
+        let BatchCounts { processing: _, succeeded, errored, canceled, expired } = batch.counts;
+        let named = [(succeeded, "succeeded"), (errored, "errored"), (canceled, "canceled"), (expired, "expired")];
+        let parts = named.into_iter().filter(|(rows, _)| *rows > 0);
+        let words: Vec<_> = parts.map(|(rows, name)| format!("{} {name}", count(rows))).collect();
+        Some(if words.is_empty() { "no rows".to_owned() } else { words.join(", ") })
+    }
+}

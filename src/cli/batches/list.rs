@@ -1,0 +1,180 @@
+//! The verb `list`: the batches of a run, or those of the workspace.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::document::{About, document};
+use super::find::{RunWithBatches, batches_below, say_settings};
+use super::known::{KnownBatch, Owner, State};
+use super::table::{Runs, lines};
+use super::workspace::{Stopped, Workspace};
+use crate::batches::Fate;
+use crate::cli::args::ListArgs;
+use crate::cli::commands::Commands;
+use crate::cli::config::Config;
+use crate::cli::config::world::World;
+use crate::cli::exit::Exit;
+use crate::cli::say;
+use crate::journal::RealDisk;
+use crate::provider::Batch;
+use crate::report::text::{escape, plural};
+
+/// How many batches of a workspace are listed.
+const LIMIT: u32 = 20;
+
+/// Lists batches.
+pub(super) fn list(args: &ListArgs, world: &World) -> Result<Exit> {
+    match &args.run {
+        Some(run) => of_run(args, run, world),
+        None => of_workspace(args, world),
+    }
+}
+
+fn of_run(args: &ListArgs, run: &Path, world: &World) -> Result<Exit> {
+    let named = RunWithBatches::find(run, args.api.settings(), world)?;
+    let Seen { batches, unknown, exit, origin } = seen(&named, world)?;
+    let (now, unknown) = (Timestamp::now(), unknown.as_deref());
+    if args.json {
+        let about = About { origin: origin.as_deref(), unknown, has_more: false };
+        say::out(&document(&about, &batches, now)?)?;
+        return Ok(exit);
+    }
+    lines(&batches, Runs::Omitted, now).iter().try_for_each(|line| say::out(line))?;
+    if let Some(why) = unknown {
+        say::err(&format!("the state of open batches is unknown: {why}"));
+    }
+    hints(&batches, &named.results).iter().for_each(|hint| say::err(hint));
+    Ok(exit)
+}
+
+fn of_workspace(args: &ListArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_settings(args.api.settings(), world)?;
+    say_settings(&config);
+    let most = args.limit.unwrap_or(LIMIT);
+    let workspace = Workspace::open(&config, world)
+        .context("the batches of a workspace are listed by the API; name a RUN to see what it recorded")?;
+    let (listed, has_more) = match workspace.newest(most as usize) {
+        Ok(found) => found,
+        Err(stopped) => return Ok(say_stopped(&stopped)),
+    };
+    let mut owners = owners(world, &RealDisk::new(config.owners));
+    let batches: Vec<_> = listed
+        .into_iter()
+        .map(|batch| {
+            let owner = owners.remove(&batch.id);
+            KnownBatch::of_workspace(batch, owner)
+        })
+        .collect();
+    let now = Timestamp::now();
+    if args.json {
+        let about = About { origin: Some(workspace.origin()), unknown: None, has_more };
+        say::out(&document(&about, &batches, now)?)?;
+        return Ok(Exit::Done);
+    }
+    if batches.is_empty() {
+        say::err(&format!("this workspace has no batches at {}", escape(workspace.origin())));
+        return Ok(Exit::Done);
+    }
+    lines(&batches, Runs::Named, now).iter().try_for_each(|line| say::out(line))?;
+    if has_more {
+        say::err(&format!("there are older batches: --limit N shows more than {most}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The batches of a run, and what is known about them.
+pub(super) struct Seen {
+    pub(super) batches: Vec<KnownBatch>,
+    /// Why the API was not asked, or did not answer.
+    pub(super) unknown: Option<String>,
+    /// How the program ends.
+    pub(super) exit: Exit,
+    /// The server that was asked.
+    pub(super) origin: Option<String>,
+}
+
+/// Asks the API for the state of the open batches of a run. If it can't be asked, only the log is used.
+pub(super) fn seen(named: &RunWithBatches, world: &World) -> Result<Seen> {
+    let open = named.chapters.iter().filter(|chapter| chapter.fate == Fate::Open);
+    let known: Vec<_> = open.filter_map(|chapter| chapter.submitted.batch.as_ref()).collect();
+    let wanted: Vec<&str> = known.iter().map(|batch| batch.id.as_str()).collect();
+    let oldest = known.iter().map(|batch| batch.created_at).min();
+    let mut seen = Seen { batches: Vec::new(), unknown: None, exit: Exit::Done, origin: None };
+    let mut listed: HashMap<String, Batch> = HashMap::new();
+    if let Some(oldest) = oldest {
+        if let Some(why) = named.is_elsewhere()? {
+            (seen.unknown, seen.exit) = (Some(why), Exit::Usage);
+        } else if !Workspace::has_key(&named.config) {
+            seen.unknown = Some("there is no key, so the API was not asked: set ANTHROPIC_API_KEY".to_owned());
+        } else {
+            let workspace = Workspace::open(&named.config, world)?;
+            seen.origin = Some(workspace.origin().to_owned());
+            match workspace.find(&wanted, oldest) {
+                Ok(found) => listed = found,
+                Err(stopped) => (seen.unknown, seen.exit) = (Some(stopped.message), stopped.exit),
+            }
+        }
+    }
+    let was_asked = seen.unknown.is_none();
+    let chapters = named.chapters.iter().cloned();
+    seen.batches = chapters
+        .map(|chapter| {
+            let batch = chapter.submitted.batch.as_ref().and_then(|known| listed.remove(&known.id));
+            let owner = Owner { results: named.results.clone(), chapter };
+            KnownBatch::of_run(owner, was_asked, batch)
+        })
+        .collect();
+    Ok(seen)
+}
+
+/// Returns the runs below the working folder, by the ids of their batches.
+pub(super) fn owners(world: &World, disk: &RealDisk) -> HashMap<String, Owner> {
+    let found = batches_below(world, disk).into_iter();
+    let with_id = |(results, chapter): (_, crate::batches::Chapter)| {
+        Some((chapter.submitted.batch.as_ref()?.id.clone(), Owner { results, chapter }))
+    };
+    found.filter_map(with_id).collect()
+}
+
+/// Prints why a call did not work. Returns how the program ends.
+pub(super) fn say_stopped(stopped: &Stopped) -> Exit {
+    say::err(&format!("claude-batch: {}", stopped.message));
+    stopped.exit
+}
+
+/// Returns what the user can do.
+fn hints(batches: &[KnownBatch], results: &Path) -> Vec<String> {
+    let number = |wanted: &[State]| batches.iter().filter(|batch| wanted.contains(&batch.state)).count() as u64;
+    let [ended, open, unclear, missing] = [
+        number(&[State::Ended]),
+        number(&[State::InProgress, State::Canceling]),
+        number(&[State::Unclear]),
+        number(&[State::Missing]),
+    ];
+    let collect = Commands::of_process(false).batches("collect", results);
+    let mut hints = Vec::new();
+    if unclear > 0 {
+        let submissions = plural(unclear, "submission is", "submissions are");
+        hints.push(format!(
+            "{submissions} unclear: the reply was lost, and the next run or collect looks for the batch"
+        ));
+    }
+    if missing > 0 {
+        let batches = plural(missing, "batch is", "batches are");
+        hints.push(format!(
+            "{batches} not in the list of the API: it may not list them yet, the key may be one of another workspace, or \
+             somebody deleted them"
+        ));
+    }
+    if ended > 0 {
+        let batches = plural(ended, "batch has ended and is", "batches have ended and are");
+        hints.push(format!("{batches} not collected: {collect}"));
+    }
+    if open > 0 && ended == 0 {
+        hints.push(format!("to wait for the results: {collect} --wait"));
+    }
+    hints
+}

@@ -1,0 +1,36 @@
+//! Finds the folders of runs below a folder.
+
+use std::path::{Path, PathBuf};
+
+/// How many files and folders are looked at.
+const MOST_ENTRIES: usize = 20_000;
+/// The depth of the search: how many levels of folders below the first folder are entered.
+const DEEPEST: usize = 4;
+
+/// Returns the folders below a folder whose names have this extension, up to the maximum number and depth. Hidden
+/// folders and links are not entered.
+pub(super) fn folders_below(below: &Path, extension: &str) -> Vec<PathBuf> {
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    let mut folders = vec![(below.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        for entry in std::fs::read_dir(listed).into_iter().flatten().flatten() {
+            looked_at += 1;
+            if looked_at > MOST_ENTRIES {
+                return found;
+            }
+            let name = entry.file_name();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if !is_folder || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = folder.join(&name);
+            match Path::new(&name).extension().is_some_and(|end| end == extension) {
+                true => found.push(path),
+                false if depth < DEEPEST => folders.push((path, depth + 1)),
+                false => {}
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,147 @@
+//! Tests the command `batches`, with the batches of real runs.
+
+use std::time::Duration;
+
+use claude_batch::sim::config::{BatchConfig, BatchTime};
+use serde_json::Value;
+
+use crate::hostile::{Hostile, response};
+use crate::support::*;
+
+const STUCK: BatchTime = BatchTime::Stuck;
+const AT_ONCE: BatchTime = BatchTime::Fixed(Duration::ZERO);
+
+#[test]
+fn the_batches_of_a_run_are_listed_with_their_states() {
+    let (folder, api) = detached(STUCK);
+
+    let open = folder.run_at(&api, &["batches", "list", "prompts.jsonl"]);
+    let json = document(&folder.run_at(&api, &["batches", "list", "prompts.results.jsonl", "--json"]));
+
+    open.ends_with(0).tells(&["claude-batch batches collect prompts.results.jsonl --wait"]);
+    assert_eq!(open.out.lines().count(), 3, "{}", open.out);
+    assert!(open.out.contains("in progress") && !open.out.contains("counts"), "{}", open.out);
+    assert_eq!((&json["v"], &json["origin"]), (&1.into(), &api.url.as_str().into()));
+    assert_eq!(members(&json, "state"), ["in_progress", "in_progress"]);
+    assert_eq!((members(&json, "rows"), members(&json, "chunk")), (vec![10.into(); 2], vec![0.into(), 1.into()]));
+    assert_eq!(members(&json, "counts"), [Value::Null, Value::Null], "the API hides them until the end");
+    assert_eq!(members(&json, "run"), ["prompts.results.jsonl"; 2]);
+    assert!(members(&json, "reserved_usd").iter().all(|most| most.as_f64().is_some_and(|most| most > 0.0)));
+}
+
+#[test]
+fn ended_batches_have_counts_and_a_command_that_collects_them() {
+    let (folder, api) = detached(AT_ONCE);
+
+    wait_for(&folder, &api, "ended");
+    let ended = folder.run_at(&api, &["batches", "list", "prompts.jsonl"]);
+    let by_folder = folder.run_at(&api, &["batches", "list", "prompts.results.jsonl.batches"]);
+
+    ended.ends_with(0).tells(&["2 batches have ended", "claude-batch batches collect prompts.results.jsonl"]);
+    assert_eq!(ended.out.matches("10 succeeded").count(), 2, "{}", ended.out);
+    by_folder.ends_with(0);
+    assert_eq!(by_folder.out.lines().count(), 3);
+}
+
+#[test]
+fn without_a_key_or_a_server_the_list_has_what_the_log_knows() {
+    let (folder, api) = detached(STUCK);
+    let body = br#"{"type":"error","error":{"type":"permission_error","message":"no sk-ant-canary here"}}"#;
+    let forbidden = Hostile::always(response(403, &[("content-type", "application/json")], body));
+
+    let keyless = folder.run(&["batches", "list", "prompts.jsonl", "--base-url", &api.url]);
+    let elsewhere = folder.run_at(&Api::quick(), &["batches", "list", "prompts.jsonl"]);
+    drop(api);
+    let mut command = folder.command(&["batches", "list", "--base-url", &forbidden.url]);
+    let refused = Said::of(command.env("ANTHROPIC_API_KEY", CANARY).output().expect("it starts"));
+
+    keyless.ends_with(0).tells(&["unknown", "no key"]);
+    elsewhere.ends_with(2).tells(&["unknown", "--base-url"]);
+    for said in [&keyless, &elsewhere] {
+        assert_eq!(said.out.matches("unknown").count(), 2, "{}", said.out);
+    }
+    refused.ends_with(5).tells(&["403", "user:batch"]);
+}
+
+#[test]
+fn the_workspace_has_the_batches_of_all_runs() {
+    let (folder, api) = detached(STUCK);
+    let other = Folder::with_rows(4);
+    other.run_at(&api, &["run", "prompts.jsonl", "--lane", "batch", "--detach"]);
+
+    let all = document(&folder.run_at(&api, &["batches", "list", "--json"]));
+    let one = folder.run_at(&api, &["batches", "list", "--limit", "1"]);
+
+    assert_eq!(members(&all, "rows"), [3, 10, 10], "the newest first");
+    let run = Value::from("prompts.results.jsonl");
+    assert_eq!(members(&all, "run"), [Value::Null, run.clone(), run]);
+    assert_eq!(all["has_more"], false);
+    one.ends_with(0).tells(&["older batches", "--limit"]);
+    assert_eq!(one.out.lines().count(), 2);
+}
+
+#[test]
+fn a_batch_is_shown_with_its_times_and_its_run() {
+    let (folder, api) = detached(STUCK);
+    let listed = document(&folder.run_at(&api, &["batches", "list", "prompts.jsonl", "--json"]));
+    let ids = members(&listed, "id");
+    let id = ids[1].as_str().expect("it has an id");
+
+    let one = folder.run_at(&api, &["batches", "show", id]);
+    let all = folder.run_at(&api, &["batches", "show", "prompts.jsonl"]);
+    let none = folder.run_at(&api, &["batches", "show", "msgbatch_none"]);
+
+    one.ends_with(0);
+    for part in [id, "in progress", "rows", "10", "expires", "prompts.results.jsonl, chunk 1", "at most $", "--wait"] {
+        assert!(one.out.contains(part), "{part}: {}", one.out);
+    }
+    all.ends_with(0);
+    assert_eq!(all.out.matches("msgbatch_").count(), 2, "{}", all.out);
+    none.ends_with(2).tells(&["does not know batch msgbatch_none", "404", "batches list"]);
+}
+
+#[test]
+fn a_run_without_batches_and_a_damaged_log_are_named() {
+    let folder = Folder::with_rows(2);
+    let api = Api::quick();
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+
+    let none = folder.run_at(&api, &["batches", "list", "prompts.jsonl"]);
+    let nothing = folder.run_at(&api, &["batches", "show", "nothing.jsonl"]);
+    folder.write("prompts.results.jsonl.batches/log.jsonl", "{\"v\":1,\"type\":\"new\"}\n{}\n");
+    let damaged = folder.run_at(&api, &["batches", "list", "prompts.jsonl"]);
+
+    none.ends_with(2).tells(&["prompts.results.jsonl: this run has no batches", "--lane batch"]);
+    nothing.ends_with(2).tells(&["nothing.jsonl: no such file"]);
+    damaged.ends_with(2).tells(&["log.jsonl:1", "damaged"]);
+}
+
+/// Returns a folder whose run of 21 rows has left two batches of 10 rows behind, and their API. The first row was sent
+/// online.
+fn detached(time: BatchTime) -> (Folder, Api) {
+    let api = Api::new(quick().with_batches(BatchConfig { time, ..BatchConfig::default() }));
+    let folder = Folder::with_rows(21);
+    folder.run_at(&api, &["run", "prompts.jsonl", "--lane", "batch", "--batch-rows", "10", "--detach"]);
+    (folder, api)
+}
+
+fn document(said: &Said) -> Value {
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", said.out, said.err))
+}
+
+/// Returns a member of each batch of a document.
+fn members(document: &Value, name: &str) -> Vec<Value> {
+    let batches = document["batches"].as_array().expect("it has batches");
+    batches.iter().map(|batch| batch[name].clone()).collect()
+}
+
+/// Waits until all batches of the run are in this state.
+fn wait_for(folder: &Folder, api: &Api, state: &str) {
+    loop {
+        let listed = document(&folder.run_at(api, &["batches", "list", "prompts.jsonl", "--json"]));
+        if members(&listed, "state").iter().all(|own| own == state) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
