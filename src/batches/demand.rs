@@ -28,7 +28,7 @@ pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
 
 impl Demand {
     /// Adds a row.
-    pub(crate) fn add(&mut self, ask: &Ask) {
+    pub fn add(&mut self, ask: &Ask) {
         self.add_rows(&ask.pool, 1.0, f64::from(ask.cost.input_tokens), f64::from(ask.max_tokens));
     }
 

@@ -93,7 +93,7 @@ impl Opened {
     }
 
     /// Returns how many batches are open.
-    pub(crate) fn open_batches(&self) -> u64 {
+    pub fn open_batches(&self) -> u64 {
         self.files.len() as u64
     }
 

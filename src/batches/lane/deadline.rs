@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::super::chunk::ChunkRow;
 use super::super::demand::Demand;
+use super::again::Why;
 use super::chunk_state::{Chunk, State};
 use super::state::Lane;
 use crate::clock::Instant;
@@ -22,10 +23,10 @@ use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
 use crate::scheduler::Scheduler;
 
 /// How much longer than the limits need a run takes, as a factor: headroom, retries, a start with a small window.
-const SLOWER: f64 = 1.12;
-/// With a deadline, a chunk has at most as many rows as the online lane can answer in this time. So not many more rows
-/// are moved than must be.
-const CHUNK_TIME: Duration = Duration::from_secs(600);
+const SLOWER: f64 = 1.05;
+/// With a deadline, a chunk has at most as many rows as the online lane can answer in this share of the whole time, and
+/// never in more than ten minutes. So not many more rows are moved than must be.
+const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The fewest rows of a chunk.
 const FEWEST_ROWS: f64 = 20.0;
 
@@ -46,9 +47,9 @@ impl Lane {
         let time = |demand: &Demand| demand.time(&self.deadline.lengths, &limits).mul_f64(SLOWER);
         let mut online = Demand::default();
         scheduler.asks().for_each(|ask| online.add(ask));
-        let (open, unsent) = (self.demand_of_batches(false), self.demand_of_unsent());
+        let (open, unsent) = (self.demand_of_batches(false, now), self.demand_of_unsent());
         let mut soon = online.clone();
-        soon.add_share(&self.demand_of_batches(true), 1.0);
+        soon.add_share(&self.demand_of_batches(true, now), 1.0);
         let mut all = soon.clone();
         all.add_share(&open, 1.0);
         all.add_share(&unsent, 1.0);
@@ -56,7 +57,9 @@ impl Lane {
         let left = deadline.since(now);
         // How many rows the online lane answers in the time of a chunk.
         let per_second = all.rows() / need.as_secs_f64().max(1e-3);
-        let rows_of_chunk = (per_second * CHUNK_TIME.as_secs_f64()).max(FEWEST_ROWS).min(f64::from(u32::MAX)) as u32;
+        let (share, most) = CHUNK_TIME;
+        let chunk_time = self.deadline.whole_time.mul_f64(share).min(most);
+        let rows_of_chunk = (per_second * chunk_time.as_secs_f64()).max(FEWEST_ROWS).min(f64::from(u32::MAX)) as u32;
         self.most_rows = self.most_rows.min(rows_of_chunk);
         let was_moving = std::mem::replace(&mut self.deadline.is_moving, need + lead >= left && all.rows() > 0.5);
         if !self.deadline.is_moving {
@@ -107,14 +110,24 @@ impl Lane {
         }
     }
 
+    /// Notes how far a batch was that was cancelled.
+    pub(super) fn note_progress(&mut self, number: u32) {
+        let Some(chunk) = self.chunks.get(&number) else { return };
+        let Some(at) = chunk.cancelled_at else { return };
+        let canceled = chunk.reopen.iter().filter(|(_, why)| *why == Why::Canceled).count() as f64;
+        let share = 1.0 - canceled / f64::from(chunk.files.count.max(1));
+        self.deadline.on_progress(share, at.since(chunk.opened));
+    }
+
     /// Returns the rows of batches: of those that are being cancelled or have ended, or of all others.
-    fn demand_of_batches(&self, leaving: bool) -> Demand {
+    fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {
             let leaves = chunk.is_canceling || chunk.is_cancel_due;
             let is_open = matches!(chunk.state, State::Posting | State::Unclear(_) | State::Open | State::Doubtful);
             if is_open && leaves == leaving {
-                sum.add_share(&chunk.demand, 1.0);
+                let age = chunk.cancelled_at.unwrap_or(now).since(chunk.opened);
+                sum.add_share(&chunk.demand, self.deadline.left_of(age));
             }
         }
         sum

@@ -131,6 +131,7 @@ impl Lane {
         let missing: Vec<u32> = chunk.unseen().collect();
         if missing.is_empty() {
             chunk.state = State::Merged(last_seq);
+            self.note_progress(number);
             return;
         }
         chunk.downloads += 1;

@@ -10,12 +10,21 @@ use crate::domain::Ask;
 const EVERY: Duration = Duration::from_secs(5);
 /// How long before they are needed rows are moved: a batch ends some time after it was cancelled, and the run sees that
 /// some time later. The last answers also need their time.
-const LEAD: Duration = Duration::from_secs(150);
+const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
+/// Between these bounds, it is this share of the whole time.
+const SHARE_OF_TIME: f64 = 0.04;
+/// How long a cancellation is expected to take before one was seen.
+const FIRST_CANCEL: Duration = Duration::from_secs(25);
+/// The API does not say how far a batch is. Batches of the same age are expected to be as far as those that were
+/// cancelled, but only this part of it is counted on.
+const TRUSTED: f64 = 0.8;
 /// What the lane knows about its deadline.
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
     pub(super) is_online_only: bool,
     pub(super) deadline: Option<Instant>,
+    /// The time from the start of the run to the deadline.
+    pub(super) whole_time: Duration,
     pub(super) lengths: Lengths,
     /// The rows of the input that were not read yet, as far as the survey knows them.
     pub(super) unread: Demand,
@@ -26,13 +35,16 @@ pub(super) struct Outlook {
     pub(super) checked_at: Option<Instant>,
     /// How long the slowest cancellation took so far.
     pub(super) longest_cancel: Duration,
+    /// What cancelled batches had finished: the shares of their rows, and their ages in seconds, added up.
+    finished: (f64, f64),
     pub(super) is_told: bool,
 }
 
 impl Outlook {
     /// Returns an outlook for rows that were not read yet.
-    pub(super) fn new(deadline: Option<Instant>, unread: Demand) -> Self {
-        Self { deadline, unread, ..Self::default() }
+    pub(super) fn new(deadline: Option<Instant>, unread: Demand, now: Instant) -> Self {
+        let whole_time = deadline.map_or(Duration::ZERO, |deadline| deadline.since(now));
+        Self { deadline, whole_time, unread, ..Self::default() }
     }
 
     /// From now on, no row goes into a batch.
@@ -64,9 +76,22 @@ impl Outlook {
         self.longest_cancel = self.longest_cancel.max(took);
     }
 
+    /// Notes which share of its rows a batch had finished at this age, when it was cancelled.
+    pub(super) fn on_progress(&mut self, share: f64, age: Duration) {
+        self.finished.0 += share;
+        self.finished.1 += age.as_secs_f64();
+    }
+
+    /// Returns which share of the rows of a batch of this age is expected to be left.
+    pub(super) fn left_of(&self, age: Duration) -> f64 {
+        let (shares, ages) = self.finished;
+        1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)
+    }
+
     /// Returns how long before they are needed rows are moved.
     pub(super) fn lead(&self) -> Duration {
-        LEAD + self.longest_cancel
+        let [least, most] = LEAD;
+        self.whole_time.mul_f64(SHARE_OF_TIME).clamp(least, most) + self.longest_cancel.max(FIRST_CANCEL).mul_f64(1.2)
     }
 
     /// Returns when to look at the deadline again.

@@ -94,7 +94,7 @@ impl Lane {
         let Opened { disk, folder, replayed, files, log } = opened;
         let mut lane = Self {
             most_rows: settings.batch_rows,
-            deadline: Outlook::new(settings.deadline, settings.unread.clone()),
+            deadline: Outlook::new(settings.deadline, settings.unread.clone(), now),
             settings,
             disk,
             folder,
