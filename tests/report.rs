@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::domain::{
-    Backoffs, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, LimitUse, ModelClass, Money, PoolId,
-    PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
+    Backoffs, BatchesEnd, BatchesStatus, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, LimitUse,
+    ModelClass, Money, PoolId, PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
 };
 use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
 use proptest::prelude::*;
@@ -36,8 +36,8 @@ fn json_lines_have_one_shape() {
     assert_eq!(kinds.iter().filter(|kind| **kind == "progress").count(), 26);
     assert_eq!((kinds.first(), kinds.last()), (Some(&"started"), Some(&"ended")));
     let last = lines.iter().rfind(|line| line["type"] == "progress").expect("there is one");
-    insta::assert_snapshot!(last, @r#"{"already_done":0,"at":"1970-01-01T00:00:26Z","cache_read_tokens":1200,"cache_saved_usd":0.0024,"cache_write_tokens":0,"copied":0,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"projected_cost_usd":null,"projected_end":null,"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"reused":0,"rows_per_minute":57.692,"run":"r1","saved_usd":0.0,"total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
-    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"cache":{"hit_rate":1.0,"read_tokens":1200,"saved_usd":0.0024,"write_1h_tokens":0,"write_5m_tokens":0},"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"limit_use":[{"input_tokens":{"allowed":null,"counted":2400,"level":null,"share":null},"output_tokens":{"allowed":500,"counted":480,"level":null,"share":0.96},"pool":"haiku-4.5","requests":{"allowed":433,"counted":25,"level":null,"share":0.058}}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
+    insta::assert_snapshot!(last, @r#"{"already_done":0,"answered_in_batches":0,"at":"1970-01-01T00:00:26Z","batches":null,"cache_read_tokens":1200,"cache_saved_usd":0.0024,"cache_write_tokens":0,"copied":0,"cost_usd":0.012,"eta_s":null,"failed":1,"failed_by_class":{"server":1},"in_flight":3,"input_tokens":2400,"maybe_paid":0,"ok":24,"outage":null,"output_tokens":480,"pools":[{"held_s":null,"itpm":450000,"level":[0.83,0.12,0.4],"otpm":90000,"pool":"haiku-4.5","rpm":1000}],"projected_cost_usd":null,"projected_end":null,"reason":"output tokens per minute","refused":0,"retried":{"overloaded":1},"reused":0,"rows_per_minute":57.692,"run":"r1","saved_usd":0.0,"total":40,"truncated":0,"type":"progress","unknown":0,"unpriced":0,"v":1,"waiting_for":null,"window":16}"#);
+    insta::assert_snapshot!(lines[lines.len() - 1], @r#"{"at":"1970-01-01T00:00:26Z","batches":null,"bound_by":[{"reason":"output tokens per minute","share":0.831},{"reason":"concurrency","share":0.169}],"cache":{"hit_rate":1.0,"read_tokens":1200,"saved_usd":0.0024,"write_1h_tokens":0,"write_5m_tokens":0},"elapsed_s":26.0,"failures":[{"class":"server","example":{"message":"Internal\u001b[2J error","row":"r25","status":500},"retryable":true,"rows":1}],"limit_use":[{"input_tokens":{"allowed":null,"counted":2400,"level":null,"share":null},"output_tokens":{"allowed":500,"counted":480,"level":null,"share":0.96},"pool":"haiku-4.5","requests":{"allowed":433,"counted":25,"level":null,"share":0.058}}],"max_in_flight":3,"pending":15,"reason":"interrupted","run":"r1","type":"ended","v":1}"#);
 }
 
 #[test]
@@ -65,6 +65,52 @@ fn a_plain_line_says_once_that_the_run_waits_for_the_last_answers() {
 
     let last = shown.lines().last().expect("there is one");
     assert!(last.contains("for the last 3 answers, 3 of 16 in flight") && !last.contains("bound by"), "{last}");
+}
+
+#[test]
+fn plain_lines_about_batches_come_every_minute_and_then_every_five() {
+    let shown = played(ProgressKind::Plain, Verbosity::Normal, in_batches(4 * 3_600));
+
+    let lines: Vec<_> = shown.lines().collect();
+    assert!((95..=100).contains(&lines.len()), "60 in the first hour and 36 in the others: {}", lines.len());
+    insta::assert_snapshot!([lines[0], lines[11], lines[lines.len() - 1]].join("\n"), @"
+    1 s: 0 of 250 rows done, $0.00, waiting for 1 batch (249 rows), submitted 1 s ago; most end within an hour, it expires in 23 h 59 min
+    11 min 01 s: 0 of 250 rows done, $0.00, waiting for 1 batch (249 rows), submitted 11 min ago; most end within an hour, it expires in 23 h 48 min
+    3 h 59 min: 0 of 250 rows done, $0.00, waiting for 1 batch (249 rows), submitted 3 h 59 min ago; it expires in 20 h 00 min
+    ");
+}
+
+#[test]
+fn json_shows_the_open_batches_and_what_became_of_them() {
+    let mut events = in_batches(10);
+    let end = BatchesEnd { left: 1, left_rows: 249, refused: vec![("speed".to_owned(), 2)] };
+    let (elapsed, reasons, uses) = (Duration::from_secs(11), Vec::new(), Vec::new());
+    let batches = Some(Box::new(end));
+    events
+        .push(at(11, EventBody::Ended { pending: 0, reason: None, reasons, uses, elapsed, max_in_flight: 1, batches }));
+
+    let shown = played(ProgressKind::Json, Verbosity::Normal, events);
+
+    let lines: Vec<serde_json::Value> = shown.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let waits = lines.iter().find(|line| line["batches"]["open"] == 1).expect("there is one");
+    insta::assert_snapshot!(waits["batches"], @r#"{"canceling":false,"collecting":0,"expires_in_s":86399.0,"next_look_s":null,"oldest_s":1.0,"open":1,"reply_lost":false,"rows":249,"trying":false}"#);
+    assert_eq!((&waits["waiting_for"], &waits["eta_s"]), (&"batches".into(), &serde_json::Value::Null));
+    insta::assert_snapshot!(lines[lines.len() - 1]["batches"], @r#"{"answered":0,"left":1,"left_rows":249,"refused":[{"parameter":"speed","rows":2}],"saved_usd":0.0}"#);
+    assert!(lines[lines.len() - 2]["batches"].is_null(), "at the end, no state is current");
+}
+
+/// Returns the events of a run that waits for a batch for so many seconds.
+fn in_batches(seconds: u64) -> Vec<RunEvent> {
+    let mut events = vec![at(0, EventBody::Started { total: Some(250), already_done: 0 })];
+    for second in 0..=seconds {
+        let oldest = Duration::from_secs(second);
+        let expires_in = Some(Duration::from_secs(86_400) - oldest);
+        let status = BatchesStatus { open: 1, rows: 249, oldest, expires_in, ..BatchesStatus::default() };
+        events.push(at(second as i64, EventBody::Batches(Some(status))));
+        let (reason, pools, backoffs) = (Reason::Batches, Vec::new(), Backoffs::default());
+        events.push(at(second as i64, EventBody::Status { in_flight: 0, window: 16, reason, backoffs, pools }));
+    }
+    events
 }
 
 #[test]
@@ -174,6 +220,7 @@ fn script() -> Vec<RunEvent> {
             }],
             elapsed: Duration::from_secs(26),
             max_in_flight: 3,
+            batches: None,
         },
     ));
     events

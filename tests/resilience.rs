@@ -215,7 +215,7 @@ fn check(case: &Case) -> Result<(), String> {
         () if !failed.is_empty() => Exit::SomeFailed,
         () => Exit::Done,
     };
-    let exit = Exit::of_run(whole.finish.halted.as_ref(), whole.ledger.failed.len() as u64);
+    let exit = Exit::of_run(whole.finish.halted.as_ref(), 0, whole.ledger.failed.len() as u64);
     if exit != expected {
         return Err(format!("{exit:?} instead of {expected:?}"));
     }

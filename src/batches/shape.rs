@@ -89,6 +89,11 @@ impl Trials {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }
 
+    /// Returns whether rows wait for an answer to another row.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.in_flight.is_empty() && !self.waiting.is_empty()
+    }
+
     /// Returns whether so many rows wait that no more should be read.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST_WAITING.0 || self.waiting_bytes >= MOST_WAITING.1

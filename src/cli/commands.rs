@@ -5,6 +5,7 @@
 //!
 //! - *Continuing* uses the same command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would be
 //!   renamed and paid for again.
+//! - *Collecting* batches uses the same command without `--detach`, so it waits for them.
 //! - *Retrying* uses `resume` with the log and all typed flags that `resume` has too: server, configuration, key file,
 //!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only` and
 //!   `--simulate-faults` are left out: `--only` selected rows of an earlier log, and `--simulate-faults` would make
@@ -42,15 +43,24 @@ impl Commands {
 
     /// Returns the command that continues the run.
     pub(crate) fn again(&self) -> String {
-        let mut args = shell::without_headers(self.typed.iter().cloned());
-        if self.is_fresh {
-            let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-            let rest = args.split_off(flags);
-            args.retain(|arg| arg != "--fresh" && !arg.as_encoded_bytes().starts_with(b"--fresh="));
-            args.push("--fresh=false".into());
-            args.extend(rest);
+        shell::ours(self.typed_again())
+    }
+
+    /// Returns the command that continues the run and waits for its batches.
+    pub(crate) fn collect(&self) -> String {
+        let (flags, rest) = without(self.typed_again(), "--detach");
+        shell::ours(flags.into_iter().chain(rest))
+    }
+
+    fn typed_again(&self) -> Vec<OsString> {
+        let args = shell::without_headers(self.typed.iter().cloned());
+        if !self.is_fresh {
+            return args;
         }
-        shell::ours(args)
+        let (mut args, rest) = without(args, "--fresh");
+        args.push("--fresh=false".into());
+        args.extend(rest);
+        args
     }
 
     /// Returns the command that runs the failed rows of these files again. `only` limits the command to some failure
@@ -86,6 +96,15 @@ impl Commands {
         let resume = ResumeArgs::augment_args(Command::new("resume"));
         resume.get_arguments().flat_map(|arg| typed_again(arg, matches)).collect()
     }
+}
+
+/// Removes a switch. Returns the other arguments up to `--`, and those from there on, which are not flags.
+fn without(mut args: Vec<OsString>, switch: &str) -> (Vec<OsString>, Vec<OsString>) {
+    let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let rest = args.split_off(flags);
+    let with_value = format!("{switch}=");
+    args.retain(|arg| arg != switch && !arg.as_encoded_bytes().starts_with(with_value.as_bytes()));
+    (args, rest)
 }
 
 /// Returns a flag and its values as arguments of a command; an empty list if the user did not type the flag.
@@ -200,6 +219,15 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 35, "{seen}");
+    }
+
+    #[test]
+    fn collecting_waits_for_the_batches_and_never_starts_over() {
+        let typed = ["run", "--detach", "--fresh", "--lane", "batch", "--detach=true", "-o", "o", "--", "--detach"];
+
+        let collect = commands(&typed, true).collect();
+
+        assert_eq!(collect, "claude-batch run --lane batch -o o --fresh=false -- --detach");
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub const TABLE: &str = "  \
   2              a mistake in the command, the configuration or the input;
                  nothing was sent, unless an input broke off midway
   3              finished, but some rows failed
-  4              stopped by a limit that you set (cost, requests, time, --halt)
+  4              stopped by a limit that you set (cost, requests, time, --halt),
+                 or left batches running (--detach)
   5              stopped by the account (key, credit, spend limit, model, a long
                  retry-after)
   6              the endpoint or the proxy can't be reached, redirects, or no
@@ -40,6 +41,8 @@ pub enum Exit {
     SomeFailed,
     /// Stopped by a rule that the user set: budget, time, halt.
     Stopped,
+    /// Left batches running, because the user asked for it. It has the code of [`Exit::Stopped`].
+    Left,
     /// Stopped because of the account: key, credit, spend cap, model, or a `retry-after` that is longer than
     /// `--retry-for`.
     Account,
@@ -59,7 +62,7 @@ impl Exit {
             Self::Internal => 1,
             Self::Usage => 2,
             Self::SomeFailed => 3,
-            Self::Stopped => 4,
+            Self::Stopped | Self::Left => 4,
             Self::Account => 5,
             Self::Endpoint => 6,
             Self::Output => 7,
@@ -67,11 +70,12 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ends. If something stopped the run, the end depends on the reason. Otherwise it depends on
-    /// whether rows failed, in this run or in earlier runs.
-    pub fn of_run(halt: Option<&HaltReason>, failed: u64) -> Self {
+    /// Returns how a run ends. If something stopped the run, the end depends on the reason. Otherwise it depends on how
+    /// many batches are left open, and on whether rows failed, in this run or in earlier runs.
+    pub fn of_run(halt: Option<&HaltReason>, left: u64, failed: u64) -> Self {
         match halt {
             Some(reason) => Self::from(reason),
+            None if left > 0 => Self::Left,
             None if failed > 0 => Self::SomeFailed,
             None => Self::Done,
         }
@@ -130,9 +134,16 @@ mod tests {
 
     #[test]
     fn the_reason_for_a_stop_has_priority_over_failed_rows() {
-        assert_eq!(Exit::of_run(None, 0), Exit::Done);
-        assert_eq!(Exit::of_run(None, 12), Exit::SomeFailed);
-        assert_eq!(Exit::of_run(Some(&HaltReason::Signal(2)), 12).code(), 130);
+        assert_eq!(Exit::of_run(None, 0, 0), Exit::Done);
+        assert_eq!(Exit::of_run(None, 0, 12), Exit::SomeFailed);
+        assert_eq!(Exit::of_run(Some(&HaltReason::Signal(2)), 0, 12).code(), 130);
+    }
+
+    #[test]
+    fn a_run_that_leaves_batches_has_the_code_of_its_stop_or_4() {
+        assert_eq!((Exit::of_run(None, 2, 12), Exit::of_run(None, 2, 12).code()), (Exit::Left, 4));
+        assert_eq!(Exit::of_run(Some(&HaltReason::Signal(2)), 2, 0).code(), 130);
+        assert_eq!(Exit::of_run(Some(&HaltReason::Budget("--max-cost $1".to_owned())), 2, 0).code(), 4);
     }
 
     #[test]

@@ -103,6 +103,19 @@ pub struct BatchesStatus {
     pub collecting: usize,
     /// The time until the run looks at them again.
     pub next_look: Option<Duration>,
+    /// Whether rows wait for the first answer to a request like theirs. This request is sent online.
+    pub is_trying: bool,
+}
+
+/// What became of the batches of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchesEnd {
+    /// How many batches are open or not collected.
+    pub left: u64,
+    /// How many rows of these batches have no line yet.
+    pub left_rows: u64,
+    /// How many rows were sent online because batches do not accept them, by the parameter that batches refuse.
+    pub refused: Vec<(String, u64)>,
 }
 
 /// What can happen in a run.
@@ -241,5 +254,7 @@ pub enum EventBody {
         elapsed: Duration,
         /// The highest number of requests in flight.
         max_in_flight: usize,
+        /// What became of the batches; `None` in a run without batches.
+        batches: Option<Box<BatchesEnd>>,
     },
 }

@@ -185,7 +185,7 @@ mod tests {
     use super::super::stats::tests::{at, started, succeeded};
     use super::super::use_of_limits::tests::limit_use;
     use super::*;
-    use crate::domain::{ErrorClass, EventBody, LimitKind, Quality, RateLimits};
+    use crate::domain::{BatchesEnd, ErrorClass, EventBody, LimitKind, Quality, RateLimits};
 
     const LIMITS: RateLimits = RateLimits::new(1_000, 30_000, 1_000);
     const OUTPUT: Reason = Reason::Limit(Dimension::OutputTokens);
@@ -306,6 +306,7 @@ mod tests {
             uses: uses.to_vec(),
             elapsed: Duration::from_secs(120),
             max_in_flight: 64,
+            batches: BatchesEnd::default(),
         }
     }
 }

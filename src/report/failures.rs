@@ -177,7 +177,8 @@ mod tests {
         let reason = HaltReason::AllFail { rows: 10, finished: 10, class, failure: Failure::default() };
         let (shares, uses, elapsed) = (Vec::new(), Vec::new(), std::time::Duration::ZERO);
         let reason = Some(Box::new(reason));
-        let ended = EventBody::Ended { pending: 0, reason, reasons: shares, uses, elapsed, max_in_flight: 1 };
+        let ended =
+            EventBody::Ended { pending: 0, reason, reasons: shares, uses, elapsed, max_in_flight: 1, batches: None };
         stats.fold(&at(2, ended));
 
         let log = BTreeMap::from([(class, 10)]);

@@ -12,13 +12,14 @@
 //! | `warning` | something a person should know | `message` |
 //! | `draining` | no more requests are started | `in_flight`, `reason` (null at the end of the input) |
 //! | `note` | a message for people before or after the run: where requests go, the summary, what to do next | `message` |
-//! | `ended` | the last event | `pending`, `reason` (null at the end of the input), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `limit_use` [objects with the members of [`PoolUse`]], `cache` {`read_tokens`, `write_5m_tokens`, `write_1h_tokens`, `hit_rate` (tokens read, divided by tokens read or written), `saved_usd`} (null if no token was written or read), `failures` [objects with the members of [`Failures`]] |
+//! | `ended` | the last event | `pending`, `reason` (null at the end of the input), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `limit_use` [objects with the members of [`PoolUse`]], `cache` {`read_tokens`, `write_5m_tokens`, `write_1h_tokens`, `hit_rate` (tokens read, divided by tokens read or written), `saved_usd`} (null if no token was written or read), `batches` {`answered`, `saved_usd`, `left`, `left_rows`, `refused` [{`parameter`, `rows`}]} (null in a run without batches), `failures` [objects with the members of [`Failures`]] |
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, because people look at these lines too.
 //!
 //! Single rows are not reported: they are in the files. Within a version, members can be added, but the meaning of a
 //! member never changes.
 
+mod batches;
 mod cache;
 mod limit_use;
 mod numbers;

@@ -7,13 +7,14 @@
 
 use anstyle::{AnsiColor, Style};
 
+use super::open_batches;
 use super::outlook::Outlook;
 use super::plain::{projected_cost, rate_words, time_left_range};
 use super::standing::Standing;
 use super::stats::Stats;
 use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
 use super::words::outage_words;
-use crate::domain::{Dimension, PoolStatus, Reason};
+use crate::domain::{BatchesStatus, Dimension, PoolStatus, Reason};
 
 /// Several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +64,11 @@ impl Part {
 pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     let mut block = Block::default();
     block.push_line(rows_line(stats), columns, is_colored);
-    if let Some(standing) = &stats.standing {
+    if let Some(batches) = &stats.batches {
+        block.push("\n");
+        block.push_line(batches_line(stats, batches), columns, is_colored);
+    }
+    if let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) {
         block.push("\n");
         block.push_line(limits_line(stats, standing), columns, is_colored);
     }
@@ -123,10 +128,30 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
     let outlook = stats.outlook();
     if let Some((long, short)) = outlook.words().zip(outlook.short_words()) {
         let part = Part::new(7, long, short);
-        parts.push(if matches!(outlook, Outlook::Waiting { .. }) { part.colored(AnsiColor::Yellow) } else { part });
+        parts.push(match outlook {
+            // A line of its own says what the run waits for.
+            Outlook::Batches(_) => Part::new(7, part.short, "waiting").colored(AnsiColor::Yellow),
+            Outlook::Waiting { .. } => part.colored(AnsiColor::Yellow),
+            Outlook::Unknown | Outlook::Left(_) => part,
+        });
         // If the line is too long, the bar becomes shorter first. Then this part is left out, and only then are other
         // parts shortened.
         parts.extend(time_left_range(stats).map(|range| Part::new(3, format!("({range})"), "").after(" ")));
+        let usual = stats.batches.as_ref().filter(|_| matches!(outlook, Outlook::Batches(_)));
+        let usual = usual.and_then(open_batches::experience);
+        parts.extend(usual.map(|usual| Part::new(3, format!("({usual})"), "").after(" ")));
+    }
+    parts
+}
+
+/// Returns the parts of the line about batches: `25 batches in progress (250,000 rows) · submitted 12 min ago · the
+/// first expires in 23 h 48 min`. If the run does nothing but wait for them, the cost is in this
+/// line too.
+fn batches_line(stats: &Stats, batches: &BatchesStatus) -> Vec<Part> {
+    let pieces = open_batches::pieces(batches).into_iter();
+    let mut parts: Vec<_> = pieces.map(|(rank, long, short)| Part::new(rank, long, short)).collect();
+    if stats.waits_for_batches().is_some() {
+        parts.extend(cost_parts(stats));
     }
     parts
 }
@@ -160,16 +185,22 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
         format!("{}/{} in flight", count(in_flight), count(window)),
         format!("{}/{}", short_count(in_flight), short_count(window)),
     ));
-    parts.push(match stats.known_cost() {
-        Some(cost) if stats.unpriced == 0 => Part::new(7, cost.to_string(), cost.to_string()),
-        Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
-        None => Part::new(7, "cost unknown", "$?"),
-    });
-    // All other parts are shortened before this part is left out. No other part is left out to make room for it.
-    parts.extend(projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" ")));
+    parts.extend(cost_parts(stats));
     // This part is left out before any other part is shortened.
     parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
     parts
+}
+
+/// Returns the cost so far, and what the whole run will cost.
+fn cost_parts(stats: &Stats) -> Vec<Part> {
+    let spent = match stats.known_cost() {
+        Some(cost) if stats.unpriced == 0 => Part::new(7, cost.to_string(), cost.to_string()),
+        Some(cost) => Part::new(7, format!("{cost} + unknown"), format!("{cost}+?")),
+        None => Part::new(7, "cost unknown", "$?"),
+    };
+    // All other parts are shortened before this part is left out. No other part is left out to make room for it.
+    let projected = projected_cost(stats).map(|range| Part::new(9, format!("of {range}"), "").after(" "));
+    [spent].into_iter().chain(projected).collect()
 }
 
 /// Returns the fill level of one bucket. If the line is too long, the bucket that slows the run down is left out last.
@@ -233,6 +264,7 @@ fn total_width(parts: &[Part]) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::caching::tests::cached;
+    use super::super::open_batches::tests::many;
     use super::super::stats::tests::{at, failed, pool, started, succeeded, without_price};
     use super::*;
     use std::time::Duration;
@@ -336,6 +368,56 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_run_that_waits_for_batches_shows_them_instead_of_the_limits() {
+        let stats = waits_for(many());
+
+        insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
+        1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · waiting for batches (most end within an hour)
+        25 batches in progress (250,000 rows) · submitted 12 min ago · the first expires in 23 h 48 min · $0.0100
+
+        1/250,001 ░░░░░░░░ <1% · waiting for batches (most end within an hour)
+        25 batches (250k) · 12 min ago · expires in 23 h 48 min · $0.0100
+
+        1/250,001 ░░░░░░░░ <1% · waiting
+        25 batches (250k) · 12 min ago
+        ");
+    }
+
+    #[test]
+    fn a_run_that_sends_rows_online_too_shows_batches_and_limits() {
+        let mut stats = waits_for(BatchesStatus { collecting: 2, is_unclear: true, is_canceling: true, ..many() });
+        let (reason, pools) = (Reason::Limit(Dimension::Requests), vec![pool("haiku-4.5", [Some(0.1), None, None])]);
+        let backoffs = Backoffs::default();
+        stats.fold(&at(8, EventBody::Status { in_flight: 2, window: 16, reason, backoffs, pools }));
+
+        insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
+        1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 7.5 rows/min · waiting for batches (most end within an hour)
+        25 batches in progress (250,000 rows) · 12 min ago · 2 ended · lost reply · cancelling · expires in 23 h 48 min
+        haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
+
+        1/250,001 ░░░░░░░░ <1% · 7.5 rows/min · waiting for batches
+        25 batches (250k) · 12 min ago · 2 ended · lost reply · cancelling
+        haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
+
+        1/250k ░░░░░░░░ <1% · 7.5/min · waiting
+        25 batches (250k) · 2 ended
+        req 10% · rpm · 2/16 · $0.0100
+        ");
+    }
+
+    /// Returns a run of 250,001 rows of which one was answered online.
+    fn waits_for(batches: BatchesStatus) -> Stats {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(250_001), 0)));
+        stats.fold(&at(1, succeeded(Quality::Ok)));
+        stats.fold(&at(7, EventBody::Batches(Some(batches))));
+        let (reason, pools) = (Reason::Batches, Vec::new());
+        stats
+            .fold(&at(7, EventBody::Status { in_flight: 0, window: 16, reason, backoffs: Backoffs::default(), pools }));
+        stats
+    }
+
+    #[test]
     fn a_pipe_shows_rows_without_a_bar() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(None, 0)));
@@ -349,7 +431,9 @@ pub(super) mod tests {
         let mut down = busy();
         down.fold(&at(121, outage()));
 
-        for stats in [busy(), down] {
+        let mut both = waits_for(BatchesStatus { collecting: 2, is_unclear: true, is_canceling: true, ..many() });
+        both.fold(&at(8, status(vec![pool("haiku-4.5", [Some(0.1), None, None])])));
+        for stats in [busy(), down, both, waits_for(many()), waits_for(BatchesStatus::default())] {
             for columns in 1..200 {
                 for line in lines(&stats, columns, false) {
                     assert!(width(&line) <= columns, "{columns} columns: {line}");

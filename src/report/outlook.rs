@@ -2,15 +2,17 @@
 //!
 //! The time left is shown only as long as rows finish regularly. It includes known delays: limits, holds, the next
 //! retry of failed rows. Between two finished rows, it counts down. When it reaches zero, or when no row has finished
-//! for an unusually long time, the run shows what it waits for instead. So the time left never stays the same.
+//! for an unusually long time, the run shows what it waits for instead. So the time left never stays the same. While
+//! batches are open, no time left is shown.
 
 use std::time::Duration;
 
+use super::open_batches;
 use super::pace::between;
 use super::standing::Standing;
 use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
-use crate::domain::Reason;
+use crate::domain::{BatchesStatus, Reason};
 
 /// If no row has finished for at least this time, the run may say what it waits for.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
@@ -22,6 +24,8 @@ pub(crate) enum Outlook {
     Unknown,
     /// The time left.
     Left(Duration),
+    /// Batches are open. Their rows come all at once, at a time that is not known.
+    Batches(BatchesStatus),
     /// No row finishes, or the remaining rows may differ from the rows so far.
     Waiting {
         /// The reason for the wait, for scripts.
@@ -40,6 +44,7 @@ impl Outlook {
         match self {
             Self::Unknown => None,
             Self::Left(left) => Some(format!("about {} left", rough_duration(*left))),
+            Self::Batches(batches) => Some(format!("waiting for {}", open_batches::words(batches))),
             Self::Waiting { what, .. } => Some(format!("{} for {what}", self.short_words()?)),
         }
     }
@@ -49,6 +54,7 @@ impl Outlook {
         match self {
             Self::Unknown => None,
             Self::Left(left) => Some(rough_duration(*left)),
+            Self::Batches(_) => Some("waiting for batches".to_owned()),
             Self::Waiting { idle, .. } if *idle < Duration::from_secs(1) => Some("waiting".to_owned()),
             Self::Waiting { idle, .. } => Some(format!("waiting {}", duration(*idle))),
         }
@@ -58,6 +64,9 @@ impl Outlook {
 impl Stats {
     /// Returns the outlook of the run.
     pub(crate) fn outlook(&self) -> Outlook {
+        if let Some(batches) = self.batches.filter(|_| self.outage.is_none()) {
+            return Outlook::Batches(batches);
+        }
         if self.ending.is_some() || self.remaining() == Some(0) {
             return Outlook::Unknown;
         }
@@ -84,7 +93,7 @@ impl Stats {
     pub fn eta(&self) -> Option<Duration> {
         match self.outlook() {
             Outlook::Left(left) => Some(left),
-            Outlook::Unknown | Outlook::Waiting { .. } => None,
+            Outlook::Unknown | Outlook::Batches(_) | Outlook::Waiting { .. } => None,
         }
     }
 
@@ -167,7 +176,7 @@ fn what(standing: &Standing) -> String {
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
-        Reason::Batches => "batches".to_owned(),
+        Reason::Batches => "batches to be submitted".to_owned(),
         Reason::Draining => match standing.in_flight as u64 {
             0 => "the disk".to_owned(),
             1 => "the last answer".to_owned(),
@@ -180,7 +189,8 @@ fn what(standing: &Standing) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::stats::tests::{at, pool, started, status, succeeded};
+    use super::super::open_batches::tests::many;
+    use super::super::stats::tests::{at, in_batch, pool, started, status, succeeded};
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
@@ -199,7 +209,7 @@ mod tests {
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
-        (Reason::Batches, "batches"),
+        (Reason::Batches, "batches to be submitted"),
         (Reason::Draining, "the last 3 answers"),
     ];
 
@@ -227,6 +237,34 @@ mod tests {
             let expected = format!("waiting 12 s for {what}");
             assert_eq!(stats.outlook().words(), Some(expected), "{reason:?}");
         }
+    }
+
+    #[test]
+    fn while_batches_are_open_no_end_is_predicted_from_rows_that_came_at_once() {
+        let mut stats = quick_run(500, 1_000);
+        (0..400).for_each(|_| stats.fold(&at(60, in_batch())));
+        let rate = stats.rows_per_minute();
+        for reason in [Reason::Batches, Reason::Draining, Reason::Window, Reason::Limit(Dimension::Requests)] {
+            stats.fold(&at(61, EventBody::Batches(Some(many()))));
+            stats.fold(&at(61, status(reason, Vec::new())));
+
+            assert_eq!(stats.outlook(), Outlook::Batches(many()), "{reason:?}");
+            assert_eq!((stats.eta(), stats.projected_end()), (None, None), "{reason:?}");
+        }
+
+        assert!(rate.is_some_and(|rate| rate < 600.0), "only the rows online have a pace: {rate:?}");
+    }
+
+    #[test]
+    fn when_the_batches_have_ended_the_time_left_is_that_of_the_rows_online() {
+        let mut stats = quick_run(500, 1_000);
+        stats.fold(&at(50, EventBody::Batches(Some(many()))));
+        (0..100).for_each(|_| stats.fold(&at(50, in_batch())));
+        stats.fold(&at(50, EventBody::Batches(None)));
+        stats.fold(&at(50, status(Reason::Window, Vec::new())));
+
+        // 400 rows are left, and ten finish per second.
+        assert_eq!(stats.outlook(), Outlook::Left(Duration::from_secs(40)));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Plain lines, for logs and other output that can't be redrawn: one line after a second, then one every ten seconds.
+//! While a run only waits for batches, which may take a day, there is a line every minute, and after an hour one every
+//! five minutes.
 
 use std::io::Write;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,20 +16,36 @@ use super::view::View;
 use super::words::outage_words;
 use crate::domain::{EventBody, Reason, RunEvent};
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 /// Writes a line every ten seconds, and each note immediately.
 pub(crate) struct Plain {
     writer: Box<dyn Write + Send>,
     notes: Notes,
-    due_at: Option<Timestamp>,
+    /// When the last line was written; before the first line, the time of the first event.
+    shown_at: Option<Timestamp>,
+    is_begun: bool,
 }
 
 impl Plain {
     const FIRST: SignedDuration = SignedDuration::from_secs(1);
     const EVERY: SignedDuration = SignedDuration::from_secs(10);
+    const EVERY_MINUTE: SignedDuration = SignedDuration::from_mins(1);
+    const EVERY_FIVE_MINUTES: SignedDuration = SignedDuration::from_mins(5);
+
+    /// Returns the time between the last line and the next one.
+    fn pause(&self, stats: &Stats) -> SignedDuration {
+        match stats.waits_for_batches() {
+            _ if !self.is_begun => Self::FIRST,
+            None => Self::EVERY,
+            Some(batches) if batches.oldest < HOUR => Self::EVERY_MINUTE,
+            Some(_) => Self::EVERY_FIVE_MINUTES,
+        }
+    }
 
     /// Returns a view that writes to `writer`.
     pub(crate) fn new(verbosity: Verbosity, writer: Box<dyn Write + Send>) -> Self {
-        Self { writer, notes: Notes::new(verbosity), due_at: None }
+        Self { writer, notes: Notes::new(verbosity), shown_at: None, is_begun: false }
     }
 }
 
@@ -35,11 +54,12 @@ impl View for Plain {
         if let Some(note) = self.notes.of(event) {
             let _ = writeln!(self.writer, "{note}");
         }
-        let due_at = *self.due_at.get_or_insert_with(|| later(event.at, Self::FIRST));
+        let shown_at = *self.shown_at.get_or_insert(event.at);
+        let is_due = event.at >= later(shown_at, self.pause(stats));
         // After the end, the summary is printed immediately and contains these numbers.
-        if event.at >= due_at && !matches!(event.body, EventBody::Ended { .. }) {
+        if is_due && !matches!(event.body, EventBody::Ended { .. }) {
             let _ = writeln!(self.writer, "{}", line(stats));
-            self.due_at = Some(later(event.at, Self::EVERY));
+            (self.shown_at, self.is_begun) = (Some(event.at), true);
         }
     }
 
@@ -63,15 +83,19 @@ pub(crate) fn line(stats: &Stats) -> String {
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(format!("{} rows/min", rate_words(rate)));
     }
-    parts.extend(stats.outlook().words().map(|words| match time_left_range(stats) {
+    let outlook = stats.outlook();
+    let words = outlook.words().map(|words| match time_left_range(stats) {
         Some(range) => format!("{words} ({range})"),
         None => words,
-    }));
-    if let Some(standing) = &stats.standing {
+    });
+    // These are several sentences, so they come last.
+    let is_last = matches!(outlook, Outlook::Batches(_));
+    parts.extend(words.clone().filter(|_| !is_last));
+    if let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) {
         parts.extend(match (&stats.outage, standing.reason) {
             (Some(outage), _) => Some(outage_words(outage)),
-            // The outlook says that the run waits for the last answers.
-            (None, Reason::Draining) => None,
+            // The outlook says what the run waits for.
+            (None, Reason::Draining | Reason::Batches) => None,
             (None, reason) => Some(format!("bound by {}", reason.name())),
         });
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
@@ -82,6 +106,7 @@ pub(crate) fn line(stats: &Stats) -> String {
         Some(cost) if stats.unpriced == 0 => format!("{cost}{projected}"),
         Some(cost) => format!("{cost} and the unknown cost of {}", plural(stats.unpriced, "row", "rows")),
     });
+    parts.extend(words.filter(|_| is_last));
     format!("{}: {}", duration(stats.elapsed()), parts.join(", "))
 }
 

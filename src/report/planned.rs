@@ -136,6 +136,14 @@ mod tests {
 
     fn ended(seconds: u64, halt: Option<HaltReason>) -> EventBody {
         let (reason, elapsed) = (halt.map(Box::new), Duration::from_secs(seconds));
-        EventBody::Ended { pending: 0, reason, reasons: Vec::new(), uses: Vec::new(), elapsed, max_in_flight: 1 }
+        EventBody::Ended {
+            pending: 0,
+            reason,
+            reasons: Vec::new(),
+            uses: Vec::new(),
+            elapsed,
+            max_in_flight: 1,
+            batches: None,
+        }
     }
 }

@@ -116,9 +116,14 @@ pub(super) struct RowsSoFar {
 impl RowsSoFar {
     /// Adds a row that finished. `start` is the start of the run.
     pub(super) fn add(&mut self, cost: Option<Money>, start: Timestamp, at: Timestamp) {
-        self.cost.add(cost.unwrap_or(Money::ZERO).dollars());
+        self.add_cost(cost);
         self.seconds.add(between(self.last_at.unwrap_or(start), at).as_secs_f64());
         self.last_at = Some(at);
+    }
+
+    /// Adds a row that finished in a batch: only its cost says something about the rows that are left.
+    pub(super) fn add_cost(&mut self, cost: Option<Money>) {
+        self.cost.add(cost.unwrap_or(Money::ZERO).dollars());
     }
 }
 

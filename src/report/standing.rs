@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Backoffs, HaltReason, LimitUse, PoolStatus, Reason};
+use crate::domain::{Backoffs, BatchesEnd, HaltReason, LimitUse, PoolStatus, Reason};
 
 /// The state of the scheduler at its last status.
 #[derive(Clone, Debug)]
@@ -51,4 +51,6 @@ pub struct Ending {
     pub elapsed: Duration,
     /// The highest number of requests in flight.
     pub max_in_flight: usize,
+    /// What became of the batches.
+    pub batches: BatchesEnd,
 }

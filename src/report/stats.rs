@@ -13,8 +13,10 @@ use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
-use super::tallies::{FailedRows, RetryCause, TakenRows};
-use crate::domain::{BatchesStatus, ErrorClass, EventBody, Money, Outage, Quality, RunEvent, RunForecast, Usage};
+use super::tallies::{BatchRows, FailedRows, RetryCause, TakenRows};
+use crate::domain::{
+    BatchesStatus, ErrorClass, EventBody, Money, Outage, Quality, Reason, RunEvent, RunForecast, Usage,
+};
 
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +63,7 @@ pub struct Stats {
     pub(super) rows_so_far: RowsSoFar,
     pub(super) mix: Mix,
     pub(super) cached_rows: CachedRows,
+    pub(super) batch_rows: BatchRows,
 }
 
 impl Stats {
@@ -86,9 +89,18 @@ impl Stats {
                 self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
-                self.note_pace(event.at, *usage, *cost);
                 self.mix.add(model, cost.unwrap_or(Money::ZERO).dollars());
-                latency.iter().for_each(|latency| self.pace.note_latency(*latency));
+                match latency {
+                    Some(latency) => {
+                        self.note_pace(event.at, *usage, *cost);
+                        self.pace.note_latency(*latency);
+                    }
+                    // All rows of a batch come at once, which says nothing about the rows that are left.
+                    None => {
+                        self.rows_so_far.add_cost(*cost);
+                        self.batch_rows.add(*usage, *cost);
+                    }
+                }
             }
             EventBody::Taken { from, quality, saved } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
@@ -118,7 +130,7 @@ impl Stats {
                 self.is_draining = true;
                 self.is_stopping |= reason.is_some();
             }
-            EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight } => {
+            EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight, batches } => {
                 (self.outage, self.batches) = (None, None);
                 self.ending = Some(Ending {
                     pending: *pending,
@@ -127,6 +139,7 @@ impl Stats {
                     uses: uses.clone(),
                     elapsed: *elapsed,
                     max_in_flight: *max_in_flight,
+                    batches: batches.as_deref().cloned().unwrap_or_default(),
                 });
             }
             EventBody::Held { .. }
@@ -212,10 +225,17 @@ impl Stats {
         }
     }
 
-    /// Returns the recent rate in rows per minute; `None` in the first second and before any row has finished.
+    /// Returns the batches, if the run does nothing but wait for them.
+    pub(crate) fn waits_for_batches(&self) -> Option<&BatchesStatus> {
+        let standing = self.standing.as_ref()?;
+        self.batches.as_ref().filter(|_| standing.reason == Reason::Batches && standing.in_flight == 0)
+    }
+
+    /// Returns the recent rate of the online rows, in rows per minute. `None` in the first second, before any row has
+    /// finished, and while the run only waits for batches.
     pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
-        if between(start, last) < Duration::from_secs(1) {
+        if between(start, last) < Duration::from_secs(1) || self.waits_for_batches().is_some() {
             return None;
         }
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
@@ -427,6 +447,21 @@ pub(crate) mod tests {
             without_cache: None,
             latency: Some(Duration::ZERO),
         }
+    }
+
+    /// Returns the event of an answer in a batch, which cost one cent.
+    pub(crate) fn in_batch() -> EventBody {
+        let EventBody::Succeeded { model, quality, usage, cost, without_cache, .. } = succeeded(Quality::Ok) else {
+            unreachable!()
+        };
+        EventBody::Succeeded { model, quality, usage, cost, without_cache, latency: None }
+    }
+
+    /// Returns the event of the end of a run without a reason.
+    pub(crate) fn ended() -> EventBody {
+        let elapsed = Duration::from_secs(92);
+        let (reasons, uses) = (Vec::new(), Vec::new());
+        EventBody::Ended { pending: 0, reason: None, reasons, uses, elapsed, max_in_flight: 1, batches: None }
     }
 
     /// Returns the event of a failure that has the same usage as an answer.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::advice::advice;
 use super::failures;
+use super::lanes;
 use super::plain::rate_words;
 use super::planned;
 use super::standing::Ending;
@@ -22,6 +23,7 @@ use super::words::halt_words;
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", totals::answered(stats, context))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
+    rows.extend(labelled("lanes", lanes::lines(stats), ListRow::text));
     rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
     if let Some(ending) = &stats.ending {
         rows.extend(pace(stats, ending));
@@ -52,6 +54,7 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
     let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
         Some(halt) => format!("stopped ({})", halt_words(halt)),
         None if pending(stats) > 0 => "ended early".to_owned(),
+        None if let Some(open) = left_words(stats) => format!("left with {open}"),
         None if stats.failed_total() + context.failed_before > 0 => "finished with failures".to_owned(),
         None => "finished".to_owned(),
     };
@@ -68,6 +71,9 @@ fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
     if context.failed_before > 0 {
         lines.push(format!("{} failed in earlier runs and not tried again", count(context.failed_before)));
     }
+    if let Some(open) = left_words(stats) {
+        lines.push(format!("{} in {open}", count(left(stats).1)));
+    }
     let pending = pending(stats);
     if pending > 0 {
         lines.push(format!("{} pending", count(pending)));
@@ -75,9 +81,22 @@ fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
     lines
 }
 
+/// Returns how many rows have no line and are in no open batch.
 fn pending(stats: &Stats) -> u64 {
     let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
-    stats.remaining().unwrap_or(0).max(read)
+    let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
+    unfinished.saturating_sub(left(stats).1).max(read)
+}
+
+/// Returns how many batches are left open or not collected, and how many rows they have.
+fn left(stats: &Stats) -> (u64, u64) {
+    stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
+}
+
+/// Returns the batches that are left in words; `None` if there are none.
+fn left_words(stats: &Stats) -> Option<String> {
+    let (batches, _) = left(stats);
+    (batches > 0).then(|| plural(batches, "open batch", "open batches"))
 }
 
 fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
@@ -149,13 +168,13 @@ fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::stats::tests::{at, failed, failed_with, started, succeeded};
+    use super::super::stats::tests::{at, failed, failed_with, in_batch, started, succeeded};
     use super::super::summary_context::EarlierRuns;
     use super::super::use_of_limits::tests::limit_use;
     use super::*;
     use crate::domain::{
-        Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, Interval, LimitKind, Money, Quality,
-        RateLimits, Reason, RunForecast, Usage,
+        BatchesEnd, Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, Interval, LimitKind, Money,
+        Quality, RateLimits, Reason, RunForecast, Usage,
     };
 
     #[test]
@@ -380,6 +399,69 @@ mod tests {
     }
 
     #[test]
+    fn rows_in_batches_that_are_left_are_neither_failed_nor_pending() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(250), 0)));
+        stats.fold(&at(1, succeeded(Quality::Ok)));
+        stats.fold(&at(2, left(0, 249)));
+        let mut interrupted = stats.clone();
+        interrupted.ending.iter_mut().for_each(|ending| ending.halt = Some(HaltReason::Signal(2)));
+        interrupted.ending.iter_mut().for_each(|ending| ending.batches.left_rows = 200);
+
+        insta::assert_snapshot!(summary(&stats, &context(), 80), @"
+        left with 2 open batches after 1 min 32 s
+        rows      1 answered
+                  249 in 2 open batches
+        speed     0.7 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until
+                  requests per minute limit the run
+        tokens    100 in, 10 out
+        cost      $0.0100 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        ");
+        let shown = summary(&interrupted, &context(), 80);
+        assert!(shown.starts_with("stopped (interrupted) after"), "{shown}");
+        assert!(shown.contains("200 in 2 open batches\n          49 pending\n"), "{shown}");
+    }
+
+    #[test]
+    fn the_summary_says_which_lane_answered_and_what_the_half_price_saved() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(Some(250), 0)));
+        stats.fold(&at(1, succeeded(Quality::Ok)));
+        (0..249).for_each(|_| stats.fold(&at(60, in_batch())));
+        stats.fold(&at(61, ended(0, None)));
+
+        let shown = summary(&stats, &context(), 80);
+
+        assert!(shown.contains("lanes     249 in batches at half price (saved $2.49), 1 online\n"), "{shown}");
+        assert!(shown.contains("speed     163 rows/min"), "all rows count: {shown}");
+    }
+
+    #[test]
+    fn rows_of_a_pipe_that_are_in_open_batches_are_not_pending() {
+        let mut stats = Stats::default();
+        stats.fold(&at(0, started(None, 0)));
+        stats.fold(&at(2, left(3, 40)));
+
+        let shown = summary(&stats, &context(), 80);
+
+        assert!(shown.contains("40 in 2 open batches\n          3 pending\n"), "{shown}");
+    }
+
+    /// Returns the end of a run that left two batches.
+    fn left(pending: u64, left_rows: u64) -> EventBody {
+        let EventBody::Ended { reason, reasons, uses, elapsed, max_in_flight, .. } = ended(0, None) else {
+            unreachable!()
+        };
+        let batches = Some(Box::new(BatchesEnd { left: 2, left_rows, ..BatchesEnd::default() }));
+        EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight, batches }
+    }
+
+    #[test]
     fn a_path_cannot_control_the_terminal() {
         let context = SummaryContext { results: Some("a\x1b[2J\nb".to_owned()), ..context() };
 
@@ -413,7 +495,15 @@ mod tests {
         let reasons = vec![(Reason::Limit(Dimension::OutputTokens), 0.83), (Reason::Window, 0.17)];
         let reason = reason.map(Box::new);
         let uses = vec![limit_use("haiku-4.5", [142, 12_000, 71_000], RateLimits::new(600, 450_000, 50_000), 92)];
-        EventBody::Ended { pending, reason, reasons, uses, elapsed: Duration::from_secs(92), max_in_flight: 64 }
+        EventBody::Ended {
+            pending,
+            reason,
+            reasons,
+            uses,
+            elapsed: Duration::from_secs(92),
+            max_in_flight: 64,
+            batches: None,
+        }
     }
 
     fn context() -> SummaryContext {

@@ -1,7 +1,7 @@
 //! Counts of attempts that were tried again, of rows that failed, and of rows that took their answer from another line.
 
 use super::text::count;
-use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, TakenFrom};
+use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, TakenFrom, Usage};
 
 /// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +99,24 @@ impl TakenRows {
     }
 }
 
+/// The rows that were answered in batches.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BatchRows {
+    /// Their number.
+    pub(super) rows: u64,
+    /// How much more they would have cost online. Rows without a price are left out, and so are rows with web searches,
+    /// because searches cost the same in both lanes.
+    pub(super) saved: Money,
+}
+
+impl BatchRows {
+    /// Adds a row. In a batch, tokens cost half. So a row has saved what it cost.
+    pub(super) fn add(&mut self, usage: Usage, cost: Option<Money>) {
+        self.rows += 1;
+        self.saved += cost.filter(|_| usage.web_searches == 0).unwrap_or(Money::ZERO);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +130,15 @@ mod tests {
         assert_eq!(taken.words().as_deref(), Some("3,000 copied from equal rows; saved about $1.50"));
         taken.add(TakenFrom::EarlierResults, Money::ZERO);
         assert_eq!(taken.words().as_deref(), Some("3,000 copied from equal rows, 1 reused; saved about $1.50"));
+    }
+
+    #[test]
+    fn searches_are_not_cheaper_in_batches() {
+        let mut rows = BatchRows::default();
+
+        rows.add(Usage { web_searches: 1, ..Usage::default() }, Some(Money::from_dollars(1.0)));
+        rows.add(Usage::default(), None);
+
+        assert_eq!((rows.rows, rows.saved), (2, Money::ZERO));
     }
 }

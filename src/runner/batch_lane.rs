@@ -73,11 +73,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If all rows that are left are in batches, notes that the run waits for them.
-    pub(super) fn bind_to_batches(&mut self) {
-        let has_work = self.lane.as_ref().is_some_and(|lane| lane.lane.has_work());
-        if has_work && !self.is_input_open && !self.scheduler.holds_rows() {
-            self.scheduler.bind(Reason::Batches, self.clock.now());
+    /// If the run has nothing left to send online, but rows are in batches, notes that it waits for the batches.
+    pub(super) fn bind_to_batches(&mut self, now: Instant) {
+        if self.lane.as_ref().is_some_and(|lane| lane.lane.has_work()) && !self.is_input_open {
+            self.scheduler.bind(Reason::Batches, now);
         }
     }
 

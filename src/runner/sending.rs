@@ -38,8 +38,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 },
                 // A canary is not a row, so it has no mark.
                 Step::Canary { ticket } => self.attempts.start(ticket, self.scheduler.ask(ticket), None, false, false),
-                Step::Wait { until, .. } => return Some(until),
-                Step::Drained => return None,
+                Step::Wait { until, reason } => {
+                    if reason == Reason::Draining {
+                        self.bind_to_batches(now);
+                    }
+                    return Some(until);
+                }
+                Step::Drained => {
+                    self.bind_to_batches(now);
+                    return None;
+                }
             }
         }
     }

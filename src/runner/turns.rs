@@ -86,7 +86,6 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 (None, None) if self.has_rows_to_copy() => Instant::NEVER,
                 (None, None) => return,
             };
-            self.bind_to_batches();
             let wants_rows = self.wants_rows();
             tokio::select! {
                 biased;
@@ -146,6 +145,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             uses: self.scheduler.limit_uses(now),
             elapsed: now.since(Instant::ZERO),
             max_in_flight: self.scheduler.max_in_flight(),
+            batches: self.lane.as_ref().and_then(|lane| lane.lane.end()).map(Box::new),
         });
     }
 }

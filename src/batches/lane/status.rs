@@ -3,15 +3,16 @@
 use super::chunk_state::{Chunk, State};
 use super::state::Lane;
 use crate::clock::Instant;
-use crate::domain::BatchesStatus;
+use crate::domain::{BatchesEnd, BatchesStatus};
 
 impl Lane {
     /// Returns the state of the lane for reporters; `None` if there are no batches.
     pub(crate) fn status(&self, now: Instant) -> Option<BatchesStatus> {
         let wall = self.clock.wall(now);
         let open = || self.chunks.values().filter(|chunk| chunk.is_queued() && chunk.state != State::Sealed);
-        let count = open().count();
-        if count == 0 && !self.is_merging() {
+        let (count, is_trying) = (open().count(), self.trials.is_awaited());
+        let collecting = self.chunks.values().filter(|chunk| is_collecting(chunk.state)).count();
+        if count == 0 && collecting == 0 && !is_trying {
             return None;
         }
         let age = |chunk: &Chunk| wall.duration_since(chunk.submitted_at).unsigned_abs();
@@ -23,8 +24,9 @@ impl Lane {
             expires_in: expiries.min().map(|at| at.duration_since(wall).unsigned_abs()),
             is_canceling: open().any(|chunk| chunk.is_canceling),
             is_unclear: open().any(|chunk| matches!(chunk.state, State::Unclear(_))),
-            collecting: self.chunks.values().filter(|chunk| is_collecting(chunk.state)).count(),
+            collecting,
             next_look: self.watches().then(|| self.looks.next().since(now)),
+            is_trying,
         })
     }
 
@@ -34,6 +36,13 @@ impl Lane {
         left.fold((0, 0), |(batches, rows), chunk| {
             (batches + 1, rows + u64::from(chunk.unseen_count()) + chunk.reopen.len() as u64)
         })
+    }
+
+    /// Returns what became of the batches; `None` if the run had nothing to do with batches.
+    pub(crate) fn end(&self) -> Option<BatchesEnd> {
+        let (left, left_rows) = self.left_open();
+        let refused = self.unfit().map(|(name, rows)| (name.to_owned(), rows)).collect();
+        Some(BatchesEnd { left, left_rows, refused }).filter(|end| *end != BatchesEnd::default())
     }
 
     /// Returns whether the run must go on because of the lane.

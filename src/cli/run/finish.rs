@@ -28,7 +28,8 @@ impl NewRun<'_> {
         }
         let log = self.close_files(&mut finish, ledger, stats);
         let is_idle = finish.halted.is_none() && finish.input_error.is_none() && stats.finished() == 0;
-        if is_idle && !was_counted {
+        let has_left = finish.batches.0 > 0;
+        if is_idle && !was_counted && !has_left {
             return self.end_without_rows();
         }
         let failed: u64 = log.values().sum();
@@ -43,15 +44,18 @@ impl NewRun<'_> {
         if !matches!(finish.halted, Some(HaltReason::Disk(_))) {
             self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
         }
+        self.say_left_batches(finish.batches);
         Ok(match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,
-            (halted, _) => Exit::of_run(halted.as_ref(), failed),
+            (halted, _) => Exit::of_run(halted.as_ref(), finish.batches.0, failed),
         })
     }
 
-    /// Reports an input error if the run read fewer rows than were counted before the run.
+    /// Reports an input error if the run read fewer rows than were counted before the run. Rows in open batches were
+    /// read, by this run or an earlier one.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
-        let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending));
+        let known = finish.pending + finish.batches.1;
+        let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(known));
         if missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
             finish.input_error = Some(format!(
                 "{} changed while it was read: {} fewer than were counted at the start",

@@ -12,6 +12,7 @@ mod failures;
 mod files;
 mod finish;
 mod lane;
+mod left;
 mod look;
 mod new_run;
 mod nothing;
@@ -86,11 +87,18 @@ pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
     let mut exit = Exit::Done;
     for log in &args.errors {
         let one = resume_one(args, log, world)?;
-        if exit == Exit::Done {
-            exit = one;
-        }
-        if !matches!(one, Exit::Done | Exit::SomeFailed) {
-            return Ok(one);
+        match one {
+            Exit::Done => {}
+            Exit::SomeFailed if exit == Exit::Left => {}
+            // Nothing stopped the run, so the other logs are run too.
+            Exit::SomeFailed | Exit::Left => exit = one,
+            Exit::Internal
+            | Exit::Usage
+            | Exit::Stopped
+            | Exit::Account
+            | Exit::Endpoint
+            | Exit::Output
+            | Exit::Interrupted(_) => return Ok(one),
         }
     }
     Ok(exit)

@@ -84,7 +84,7 @@ impl NewRun<'_> {
             self.say_input_error(damage);
             return Ok(Exit::Usage);
         }
-        Ok(Exit::of_run(None, failed))
+        Ok(Exit::of_run(None, 0, failed))
     }
 
     /// Prints where the failed rows are, and how the user can run them again. Called if this run does not send them.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::batches::{BatchesAtEnd, BatchesNow};
 use super::cache::{Cache, saved};
 use super::limit_use::PoolUse;
 use super::numbers::{dollars, rounded, seconds, whole_second};
-use crate::domain::{ErrorClass, EventBody, Interval, Money, Outage, PoolStatus, Quality, RateLimits};
+use crate::domain::{ErrorClass, EventBody, Interval, Money, Outage, PoolStatus, Quality, RateLimits, Reason};
 use crate::report::failures;
 use crate::report::notes::limit_name;
 use crate::report::outlook::Outlook;
@@ -66,6 +67,7 @@ pub(super) enum Body<'a> {
         bound_by: Vec<Bound>,
         limit_use: Vec<PoolUse>,
         cache: Option<Cache>,
+        batches: Option<BatchesAtEnd>,
         failures: Vec<Failures<'a>>,
     },
 }
@@ -89,7 +91,7 @@ impl<'a> Body<'a> {
             EventBody::Draining { in_flight, reason } => {
                 Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }
             }
-            EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight } => Self::Ended {
+            EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight, batches: _ } => Self::Ended {
                 pending: *pending,
                 reason: reason.as_deref().map(halt_words),
                 elapsed_s: seconds(*elapsed),
@@ -100,6 +102,7 @@ impl<'a> Body<'a> {
                     .collect(),
                 limit_use: uses.iter().map(|used| PoolUse::of(used, *elapsed)).collect(),
                 cache: stats.caching().map(|used| Cache::of(&used)),
+                batches: BatchesAtEnd::of(stats),
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Forecast(_)
@@ -200,9 +203,9 @@ pub(crate) struct Progress {
     retried: BTreeMap<&'static str, u64>,
     /// Retried attempts that may have been billed.
     maybe_paid: u64,
-    /// Recent rate, in rows per minute; null at first.
+    /// Recent rate of the rows sent online, in rows per minute; null at first, and while the run only waits for batches.
     rows_per_minute: Option<f64>,
-    /// Seconds left; null on a pipe, at first, and while the run waits.
+    /// Seconds left; null on a pipe, at first, while the run waits, and while batches are open.
     eta_s: Option<f64>,
     /// What the run waits for, if the remaining time can't be estimated; otherwise null.
     waiting_for: Option<&'static str>,
@@ -237,6 +240,10 @@ pub(crate) struct Progress {
     reason: Option<&'static str>,
     /// The outage; null while the endpoint works.
     outage: Option<OutageNow>,
+    /// The open batches, without those of which all results are collected; null if there are none.
+    batches: Option<BatchesNow>,
+    /// Answered rows whose answer came in a batch. They are also counted in `ok` and the other qualities.
+    answered_in_batches: u64,
     /// The pools with work.
     pools: Vec<Pool>,
 }
@@ -303,6 +310,7 @@ impl Progress {
             eta_s: stats.eta().map(seconds),
             waiting_for: match stats.outlook() {
                 Outlook::Waiting { reason, .. } => Some(reason.name()),
+                Outlook::Batches(_) => Some(Reason::Batches.name()),
                 Outlook::Unknown | Outlook::Left(_) => None,
             },
             input_tokens: stats.usage.limited_input_tokens(),
@@ -318,6 +326,8 @@ impl Progress {
             window: standing.map(|standing| standing.window),
             reason: standing.map(|standing| standing.reason.name()),
             outage: stats.outage.as_ref().map(OutageNow::of),
+            batches: stats.batches.as_ref().map(BatchesNow::of),
+            answered_in_batches: stats.batch_rows.rows,
             pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
         }
     }

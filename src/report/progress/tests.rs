@@ -307,7 +307,15 @@ fn status(in_flight: usize) -> EventBody {
 
 fn ended() -> EventBody {
     let elapsed = Duration::from_secs(4);
-    EventBody::Ended { pending: 0, reason: None, reasons: Vec::new(), uses: Vec::new(), elapsed, max_in_flight: 1 }
+    EventBody::Ended {
+        pending: 0,
+        reason: None,
+        reasons: Vec::new(),
+        uses: Vec::new(),
+        elapsed,
+        max_in_flight: 1,
+        batches: None,
+    }
 }
 
 /// Writes to the emulator instead of standard error.

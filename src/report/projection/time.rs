@@ -78,7 +78,7 @@ impl Stats {
                 planned.map_or(known.interval(), |planned| known.with_plan(planned, self.weight_of_plan()))
             }
             (Outlook::Unknown, Some(planned)) if finished < ROWS => planned,
-            (Outlook::Unknown | Outlook::Waiting { .. }, _) => return None,
+            (Outlook::Unknown | Outlook::Batches(_) | Outlook::Waiting { .. }, _) => return None,
         };
         let span = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).ok();
         Some(Interval { low: span(left.low)?, likely: span(left.likely)?, high: span(left.high)? })

@@ -1,0 +1,7 @@
+#![cfg(feature = "sim")]
+#![allow(dead_code)]
+mod deadline;
+mod seen;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
