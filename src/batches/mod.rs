@@ -47,6 +47,7 @@ pub use error::BatchesError;
 pub(crate) use history::{Chapter, Fate, history};
 pub use lane::Lane;
 pub(crate) use lane::{Call, CallFault, Came, CreateEnd, MergedRow, Route, Why};
+pub(crate) use log::{BatchLog, Record};
 pub use open::Opened;
 pub(crate) use open::folder_of_batches;
 pub use settings::{BATCH_BYTES, LaneSettings, QUEUE};

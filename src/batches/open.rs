@@ -8,7 +8,7 @@ use super::chunk::{ChunkFiles, remove_files};
 use super::error::BatchesError;
 use super::log::{self, BatchLog, Record, Replayed};
 use crate::domain::{JobId, Money, RowId};
-use crate::journal::{Disk, DiskFailure, with_suffix};
+use crate::journal::{Disk, DiskFailure, DoneSet, RowState, with_suffix};
 
 /// How many chunks without an intent a run can leave behind when it dies.
 const LEFT_OVER: u32 = 4;
@@ -88,6 +88,21 @@ impl Opened {
                 rows.insert(files.row(item, JobId(0))?.job.row);
             }
             files.close();
+        }
+        Ok(rows)
+    }
+
+    /// Returns how many rows of open batches have no answer yet. `done` is what earlier runs did with each row.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn rows_without_line(&self, done: &DoneSet) -> Result<u64, DiskFailure> {
+        let mut rows = 0;
+        for files in &self.files {
+            for item in 0..files.count {
+                let job = files.row(item, JobId(0))?.job;
+                rows += u64::from(done.state(job.row, &job.identity) != RowState::Done);
+            }
         }
         Ok(rows)
     }

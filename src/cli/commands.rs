@@ -16,7 +16,7 @@ use std::path::Path;
 
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory};
 
-use super::args::{Cli, ResumeArgs};
+use super::args::{ApiArgs, Cli, ResumeArgs};
 use super::shell;
 use crate::journal::RunPaths;
 
@@ -73,19 +73,31 @@ impl Commands {
         if let Some(only) = only {
             args.extend(["--only".into(), only.into()]);
         }
-        args.extend(self.carried());
+        args.extend(self.carried(&ResumeArgs::augment_args(Command::new("resume"))));
         shell::ours(args)
     }
 
-    /// Returns the command that does something with the batches of a run. The typed command must be one of `batches`,
-    /// whose verbs have the same flags.
+    /// Returns the command that does something with the batches of a run. The typed flags for calls of the API are
+    /// copied.
     pub(crate) fn batches(&self, verb: &str, results: &Path) -> String {
         let args = ["batches".into(), verb.into(), shell::file(results)];
-        shell::ours(args.into_iter().chain(self.carried()))
+        shell::ours(args.into_iter().chain(self.carried_for_calls()))
     }
 
-    /// Returns the typed flags that `resume` has too, in their long form.
-    fn carried(&self) -> Vec<OsString> {
+    /// Returns the command that runs these inputs again with these results. The other flags of the run are not known.
+    pub(crate) fn run_again(&self, inputs: &[String], results: &Path, lane: &str) -> String {
+        let inputs = inputs.iter().map(|input| shell::file(Path::new(input)));
+        let flags = ["-o".into(), shell::file(results), "--lane".into(), lane.into()];
+        shell::ours(["run".into()].into_iter().chain(inputs).chain(flags).chain(self.carried_for_calls()))
+    }
+
+    /// Returns the typed flags that calls of the API need, in their long form.
+    fn carried_for_calls(&self) -> Vec<OsString> {
+        self.carried(&ApiArgs::augment_args(Command::new("batches")))
+    }
+
+    /// Returns the typed flags that `command` has too, in their long form.
+    fn carried(&self, command: &Command) -> Vec<OsString> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
         // The typed command was parsed before, so it is valid.
         let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
@@ -93,8 +105,7 @@ impl Commands {
         while let Some((_, inner)) = matches.subcommand() {
             matches = inner;
         }
-        let resume = ResumeArgs::augment_args(Command::new("resume"));
-        resume.get_arguments().flat_map(|arg| typed_again(arg, matches)).collect()
+        command.get_arguments().flat_map(|arg| typed_again(arg, matches)).collect()
     }
 }
 
@@ -228,6 +239,18 @@ mod tests {
         let collect = commands(&typed, true).collect();
 
         assert_eq!(collect, "claude-batch run --lane batch -o o --fresh=false -- --detach");
+    }
+
+    #[test]
+    fn commands_about_batches_have_the_flags_of_the_connection() {
+        let batches = |typed: &[&str]| commands(typed, false).batches("collect", Path::new("-o.jsonl"));
+        let typed = ["batches", "cancel", "p.jsonl", "b_1", "--yes", "--base-url", "http://127.0.0.1:1"];
+
+        assert_eq!(batches(&typed), "claude-batch batches collect ./-o.jsonl --base-url http://127.0.0.1:1");
+        assert_eq!(
+            commands(&typed[..5], false).run_again(&["a b.jsonl".to_owned()], Path::new("o.jsonl"), "auto"),
+            "claude-batch run 'a b.jsonl' -o o.jsonl --lane auto"
+        );
     }
 
     #[test]

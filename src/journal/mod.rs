@@ -14,6 +14,7 @@
 //! | `writing/` | appends lines and makes them durable |
 //! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which receives lines and slots; how it is opened and closed |
 //! | `recovery.rs` | finds, checks and repairs the files of earlier runs, and adds up the sums of these runs |
+//! | `hold.rs` | the locks of a run, for commands that are no runs |
 //! | `dry_run.rs` | reads the same files for a dry run, without changing anything |
 //! | `stored.rs`, `taken.rs` | an index of the answers in earlier results; the lines of rows that take such an answer |
 //! | `start.rs`, `error.rs`, `charges.rs` | the ways in which a run begins, the errors, the charges of a line |
@@ -64,6 +65,7 @@ mod disk;
 mod dry_run;
 mod error;
 mod files;
+mod hold;
 mod open;
 mod reading;
 mod recovery;
@@ -87,6 +89,7 @@ pub(crate) use error::quoted;
 pub(crate) use files::open_to_append;
 pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, RunPaths, Slot, read_manifest};
 pub(crate) use files::{LearnedLimits, PathRequest, fault_of_name, manifest_path, read_learned_limits};
+pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, RowState, Totals, read_error_log};
 pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};

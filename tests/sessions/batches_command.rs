@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use claude_batch::sim::config::{BatchConfig, BatchTime};
+use claude_batch::sim::faults::FaultPlan;
 use serde_json::Value;
 
 use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 const STUCK: BatchTime = BatchTime::Stuck;
-const AT_ONCE: BatchTime = BatchTime::Fixed(Duration::ZERO);
+/// So long that a run has left before the batches end.
+const SOON: BatchTime = BatchTime::Fixed(Duration::from_secs(2));
 
 #[test]
 fn the_batches_of_a_run_are_listed_with_their_states() {
@@ -31,7 +33,7 @@ fn the_batches_of_a_run_are_listed_with_their_states() {
 
 #[test]
 fn ended_batches_have_counts_and_a_command_that_collects_them() {
-    let (folder, api) = detached(AT_ONCE);
+    let (folder, api) = detached(SOON);
 
     wait_for(&folder, &api, "ended");
     let ended = folder.run_at(&api, &["batches", "list", "prompts.jsonl"]);
@@ -116,10 +118,129 @@ fn a_run_without_batches_and_a_damaged_log_are_named() {
     damaged.ends_with(2).tells(&["log.jsonl:1", "damaged"]);
 }
 
+#[test]
+fn collect_writes_the_results_of_ended_batches_and_sends_nothing() {
+    let (folder, api) = detached(SOON);
+    wait_for(&folder, &api, "ended");
+
+    let collected = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
+    let again = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
+    let run = folder.run_at(&api, &["run", "prompts.jsonl", "--lane", "batch"]);
+
+    collected.ends_with(0).tells(&["collecting 2 batches with 20 rows", "20 answered"]);
+    again.ends_with(0).tells(&["nothing to do", "collected", "prompts.results.jsonl"]);
+    run.ends_with(0).tells(&["nothing to do", "21 rows"]);
+    let results = folder.read("prompts.results.jsonl");
+    assert_each_once(&results, 21);
+    assert_eq!(results.matches(r#""lane":"batch""#).count(), 20);
+    let books = api.books();
+    assert_eq!(books.requests - books.batches.calls.values().sum::<u64>(), 1, "only the first row was sent online");
+    assert_eq!(books.batches.created, 2);
+    let listed = document(&folder.run_at(&api, &["batches", "list", "prompts.jsonl", "--json"]));
+    assert_eq!(members(&listed, "state"), ["collected", "collected"]);
+    assert_eq!(members(&listed, "is_open"), [false, false]);
+}
+
+#[test]
+fn collect_leaves_open_batches_alone_or_waits_for_them() {
+    let (folder, api) = detached(BatchTime::Fixed(Duration::from_secs(4)));
+
+    let early = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
+    let before = folder.read("prompts.results.jsonl");
+    let waited = folder.run_at(&api, &["batches", "collect", "prompts.jsonl", "--wait"]);
+
+    early.ends_with(4).tells(&["nothing was collected", "2 batches with 20 rows have not ended", "--wait"]);
+    assert_eq!(ids(&before), ["r0"]);
+    waited.ends_with(0).tells(&["20 answered"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 21);
+}
+
+#[test]
+fn rows_that_must_be_sent_again_are_left_for_the_next_run() {
+    let faults = r#"{"rules": [
+        {"kind": "request_errored", "type": "overloaded_error", "contains": "number 3.", "times": 1},
+        {"kind": "request_errored", "type": "invalid_request_error", "contains": "number 4.", "times": 1}]}"#;
+    let (folder, api) = detached_from(SOON, faults);
+    wait_for(&folder, &api, "ended");
+
+    let collected = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
+    let failed = ids(&folder.read("prompts.errors.jsonl"));
+    let again = folder.run_at(&api, &["run", "prompts.jsonl", "-o", "prompts.results.jsonl", "--lane", "online"]);
+
+    let command = "claude-batch run prompts.jsonl -o prompts.results.jsonl --lane batch";
+    collected.ends_with(3).tells(&["1 row must be sent again", command]);
+    assert_eq!(failed, ["r4"]);
+    again.ends_with(3).tells(&["1 failed", "(this run: 1)"]);
+    assert_eq!(ids(&folder.read("prompts.results.jsonl")).len(), 20);
+}
+
+#[test]
+fn canceled_batches_keep_what_was_processed() {
+    let (folder, api) = detached(BatchTime::Fixed(Duration::from_secs(3_600)));
+
+    let unasked = folder.run_at(&api, &["batches", "cancel", "prompts.jsonl"]);
+    let unknown = folder.run_at(&api, &["batches", "cancel", "prompts.jsonl", "msgbatch_none", "--yes"]);
+    let canceled = folder.run_at(&api, &["batches", "cancel", "prompts.jsonl", "--yes"]);
+    let again = folder.run_at(&api, &["batches", "cancel", "prompts.jsonl", "--yes"]);
+    wait_for(&folder, &api, "ended");
+    let collected = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
+
+    unasked.ends_with(2).tells(&["2 batches with 20 rows", "--yes"]);
+    unknown.ends_with(2).tells(&["msgbatch_none", "not a batch of prompts.results.jsonl"]);
+    canceled.ends_with(0).tells(&["billed", "claude-batch batches collect prompts.results.jsonl --wait"]);
+    assert_eq!(canceled.err.matches("being canceled").count(), 2, "{}", canceled.err);
+    again.ends_with(0).tells(&["nothing to cancel"]);
+    let log = folder.read("prompts.results.jsonl.batches/log.jsonl");
+    assert_eq!(log.matches(r#""type":"canceling""#).count(), 2, "{log}");
+    collected.ends_with(3).tells(&["20 rows must be sent again"]);
+    assert_eq!((api.books().batches.created, ids(&folder.read("prompts.results.jsonl")).len()), (2, 1));
+}
+
+#[test]
+fn one_batch_can_be_canceled() {
+    let (folder, api) = detached(STUCK);
+    let listed = document(&folder.run_at(&api, &["batches", "list", "prompts.jsonl", "--json"]));
+    let id = members(&listed, "id")[1].as_str().expect("it has an id").to_owned();
+
+    folder.run_at(&api, &["batches", "cancel", "prompts.jsonl", &id, "--yes"]).ends_with(0);
+
+    let listed = document(&folder.run_at(&api, &["batches", "list", "prompts.jsonl", "--json"]));
+    let states = members(&listed, "state");
+    assert_eq!(states[0], "in_progress");
+    assert!(states[1] == "canceling" || states[1] == "ended", "{states:?}");
+}
+
+#[test]
+fn a_run_in_progress_keeps_its_batches() {
+    let (folder, api) = detached(STUCK);
+    let mut run = folder.command_at(&api, &["run", "prompts.jsonl", "--lane", "batch"]).spawn().expect("it starts");
+    while !folder.path("prompts.results.jsonl.run/holder").exists()
+        || folder.read("prompts.results.jsonl.run/holder").trim() != run.id().to_string()
+    {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+
+    let canceled = folder.run_at(&api, &["batches", "cancel", "prompts.jsonl", "--yes"]);
+    let collected = folder.run_at(&api, &["batches", "collect", "prompts.jsonl", "--wait"]);
+
+    run.kill().expect("it can be ended");
+    run.wait().expect("it ends");
+    canceled.ends_with(2).tells(&["is in progress", "Ctrl-C", &run.id().to_string()]);
+    collected.ends_with(2).tells(&["prompts.results.jsonl", &run.id().to_string()]);
+    assert_eq!(api.books().batches.calls.get("cancel"), None);
+}
+
 /// Returns a folder whose run of 21 rows has left two batches of 10 rows behind, and their API. The first row was sent
 /// online.
 fn detached(time: BatchTime) -> (Folder, Api) {
-    let api = Api::new(quick().with_batches(BatchConfig { time, ..BatchConfig::default() }));
+    detached_from(time, r#"{"rules": []}"#)
+}
+
+/// Like [`detached`], with these faults.
+fn detached_from(time: BatchTime, faults: &str) -> (Folder, Api) {
+    let batches = BatchConfig { time, cancel_time: Duration::ZERO, ..BatchConfig::default() };
+    let faults = FaultPlan::parse(faults, "faults").expect("a fault plan");
+    let api = Api::new(quick().with_batches(batches).with_faults(faults));
     let folder = Folder::with_rows(21);
     folder.run_at(&api, &["run", "prompts.jsonl", "--lane", "batch", "--batch-rows", "10", "--detach"]);
     (folder, api)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::groups::{ConnectionArgs, KeyArgs, PlaceArgs, StorageArgs, WireArgs};
+use super::groups::{ConnectionArgs, DisplayArgs, FaultArgs, KeyArgs, PlaceArgs, PriceArgs, StorageArgs, WireArgs};
 use super::parsers;
 use super::settings::Settings;
 
@@ -26,11 +26,19 @@ pub enum BatchesVerb {
     /// Show everything about one batch, or about each batch of a run
     #[command(after_help = SHOW_HELP)]
     Show(Box<ShowArgs>),
+    /// Write the results of batches that have ended; send nothing
+    #[command(after_help = COLLECT_HELP)]
+    Collect(Box<CollectArgs>),
+    /// Cancel the open batches of a run
+    #[command(after_help = CANCEL_HELP)]
+    Cancel(Box<CancelArgs>),
 }
 
 const HELP: &str = "\
 Examples:
   claude-batch batches list prompts.jsonl
+  claude-batch batches collect prompts.jsonl --wait
+  claude-batch batches cancel prompts.jsonl
 
 Batches are made by run --lane batch and --lane auto. RUN is a results file, an
 error log, a run folder, or the input they belong to.";
@@ -48,6 +56,25 @@ const SHOW_HELP: &str = "\
 Examples:
   claude-batch batches show msgbatch_013Zva2CMHLNnXjNJJKqJ2EF
   claude-batch batches show prompts.jsonl";
+
+const COLLECT_HELP: &str = "\
+Examples:
+  claude-batch batches collect prompts.jsonl
+  claude-batch batches collect prompts.jsonl --wait
+
+Results and errors are written as by run. Rows that must be sent again (expired,
+canceled, or failed by a fault of the server) are left for the next run.
+
+Exit codes: 0 everything is collected, 3 rows failed or must be sent again, 4
+batches are still open; others as for run.";
+
+const CANCEL_HELP: &str = "\
+Examples:
+  claude-batch batches cancel prompts.jsonl
+  claude-batch batches cancel prompts.jsonl msgbatch_013Zva2CMHLNnXjNJJKqJ2EF --yes
+
+Rows that were processed by then are billed, and their answers are kept. After
+the batches have ended, collect writes them: claude-batch batches collect RUN";
 
 /// The settings of all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
@@ -98,6 +125,62 @@ pub struct ShowArgs {
     /// Write one JSON document
     #[arg(long)]
     pub json: bool,
+    /// The settings of the calls.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Arguments of `batches collect`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CollectArgs {
+    /// The run whose batches are collected
+    #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
+    pub run: PathBuf,
+    /// Wait until every batch has ended
+    #[arg(long)]
+    pub wait: bool,
+    /// Error log of the run, if it has another name [default: beside the results]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub errors: Option<PathBuf>,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    display: DisplayArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl CollectArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { run: _, wait: _, errors: _, wire, faults, prices, connection, display, storage, place, key } =
+            self.clone();
+        Settings { wire, faults, prices, connection, display, storage, place, key, ..Settings::default() }
+    }
+}
+
+/// Arguments of `batches cancel`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CancelArgs {
+    /// The run whose batches are canceled
+    #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
+    pub run: PathBuf,
+    /// Only these batches of the run [default: all that are open]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Cancel without asking
+    #[arg(long)]
+    pub yes: bool,
     /// The settings of the calls.
     #[command(flatten)]
     pub api: ApiArgs,

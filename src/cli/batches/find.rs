@@ -10,19 +10,23 @@ use crate::cli::below::folders_below;
 use crate::cli::config::Config;
 use crate::cli::config::recorded::recorded_settings;
 use crate::cli::config::world::World;
-use crate::cli::results::find;
+use crate::cli::results::{Files, find};
 use crate::cli::{say, server};
-use crate::journal::{Disk, RealDisk, read_manifest, with_suffix};
+use crate::journal::{Disk, RealDisk, RunPaths, read_manifest, with_suffix};
 use crate::report::text::escape;
 
 /// A run with batches.
-pub(super) struct RunWithBatches {
+pub(crate) struct RunWithBatches {
     /// The results file.
-    pub(super) results: PathBuf,
+    pub(crate) results: PathBuf,
+    /// The error log.
+    pub(crate) errors: PathBuf,
     /// The settings: those that the run recorded, below the flags and the environment.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// Every batch of the run.
-    pub(super) chapters: Vec<Chapter>,
+    pub(crate) chapters: Vec<Chapter>,
+    /// The settings that the run recorded.
+    pub(crate) recorded: Settings,
     /// The server of the run; `None` if its folder is lost.
     origin: Option<String>,
 }
@@ -32,11 +36,12 @@ impl RunWithBatches {
     ///
     /// # Errors
     /// There is no such run, it has no batches, or its files can't be read.
-    pub(super) fn find(run: &Path, flags: Settings, world: &World) -> Result<Self> {
+    pub(crate) fn find(run: &Path, flags: Settings, world: &World) -> Result<Self> {
         let disk = RealDisk::new(Config::of_settings(flags.clone(), world)?.owners);
-        let results = results_of(run, &disk)?;
+        let (results, errors) = files_of(run, &disk)?;
         let folder = with_suffix(&results, ".run");
-        let config = Config::of_recorded(flags, recorded_settings(&folder, &disk)?, world)?;
+        let recorded = recorded_settings(&folder, &disk)?;
+        let config = Config::of_recorded(flags, recorded.clone(), world)?;
         say_settings(&config);
         let origin = read_manifest(&folder, &disk)?.map(|manifest| manifest.origin);
         let chapters = history(&disk, &results)?.filter(|chapters| !chapters.is_empty()).with_context(|| {
@@ -46,14 +51,14 @@ impl RunWithBatches {
                 folder_of_batches(&results).join("log.jsonl").display()
             )
         })?;
-        Ok(Self { results, config, chapters, origin })
+        Ok(Self { results, errors, config, chapters, recorded, origin })
     }
 
     /// Returns why the batches of the run are not at the server in the settings; `None` if they are.
     ///
     /// # Errors
     /// The address of the API can't be read.
-    pub(super) fn is_elsewhere(&self) -> Result<Option<String>> {
+    pub(crate) fn is_elsewhere(&self) -> Result<Option<String>> {
         if self.config.simulate {
             return Ok(Some("the built-in simulator had them, and it forgets its batches when a run ends".to_owned()));
         }
@@ -70,20 +75,26 @@ pub(super) fn say_settings(config: &Config) {
     config.notes.iter().for_each(|text| say::err(&format!("note: {}", escape(text))));
 }
 
-/// Returns the results file of the run that the user names. It also accepts the folder of batches.
+/// Returns the results file and the error log of the run that the user names. The folder of batches names a run too.
 ///
 /// # Errors
 /// There is no such run.
-pub(crate) fn results_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
+pub(crate) fn files_of(run: &Path, disk: &dyn Disk) -> Result<(PathBuf, PathBuf)> {
+    let with_log = |results: PathBuf| {
+        let errors = RunPaths::errors_beside(&results);
+        (results, errors)
+    };
     if folder_of_batches(run).is_dir() {
-        return Ok(run.to_owned());
+        return Ok(with_log(run.to_owned()));
     }
     if let Some(results) = results_of_batches(run).filter(|_| run.is_dir()) {
-        return Ok(results);
+        return Ok(with_log(results));
     }
-    match find(run, disk)?.results {
-        Some(results) => Ok(results),
-        None => bail!("{}: its results went to standard output, and such a run has no batches", run.display()),
+    let Files { results, errors, .. } = find(run, disk)?;
+    match (results, errors) {
+        (Some(results), Some(errors)) => Ok((results, errors)),
+        (Some(results), None) => Ok(with_log(results)),
+        (None, _) => bail!("{}: its results went to standard output, and such a run has no batches", run.display()),
     }
 }
 

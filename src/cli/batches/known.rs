@@ -10,35 +10,35 @@ use crate::report::text::count;
 
 /// A batch.
 #[derive(Clone, Debug)]
-pub(super) struct KnownBatch {
+pub(crate) struct KnownBatch {
     /// The id; `None` for a submission whose reply was lost.
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The state.
-    pub(super) state: State,
+    pub(crate) state: State,
     /// How many rows it has.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
     /// When it was created, by the clock of the API; without that, when it was submitted.
-    pub(super) created_at: Timestamp,
+    pub(crate) created_at: Timestamp,
     /// When the API gives up rows that it has not begun.
-    pub(super) expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
     /// What the API says; `None` if it was not asked or does not list the batch.
-    pub(super) batch: Option<Batch>,
+    pub(crate) batch: Option<Batch>,
     /// The run to which the batch belongs; `None` if no run is known.
-    pub(super) owner: Option<Owner>,
+    pub(crate) owner: Option<Owner>,
 }
 
 /// The run of a batch.
 #[derive(Clone, Debug)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     /// The results file of the run.
-    pub(super) results: PathBuf,
+    pub(crate) results: PathBuf,
     /// What its log says.
-    pub(super) chapter: Chapter,
+    pub(crate) chapter: Chapter,
 }
 
 /// The state of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     InProgress,
     Canceling,
     /// It has ended. If it belongs to a run, its results are not collected.
@@ -59,7 +59,7 @@ pub(super) enum State {
 
 impl State {
     /// Returns the name of the state in tables and documents.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::InProgress => "in progress",
             Self::Canceling => "canceling",
@@ -86,7 +86,7 @@ impl State {
 
 impl KnownBatch {
     /// Returns a batch of a run. `was_asked` says whether the API was asked, and `batch` is its answer.
-    pub(super) fn of_run(owner: Owner, was_asked: bool, batch: Option<Batch>) -> Self {
+    pub(crate) fn of_run(owner: Owner, was_asked: bool, batch: Option<Batch>) -> Self {
         let submitted = &owner.chapter.submitted;
         let known = submitted.batch.as_ref();
         let state = match (owner.chapter.fate, &batch, known) {
@@ -109,7 +109,7 @@ impl KnownBatch {
     }
 
     /// Returns a batch that the API lists. `owner` is its run, if one is known.
-    pub(super) fn of_workspace(batch: Batch, owner: Option<Owner>) -> Self {
+    pub(crate) fn of_workspace(batch: Batch, owner: Option<Owner>) -> Self {
         if let Some(owner) = owner {
             return Self::of_run(owner, true, Some(batch));
         }
@@ -125,7 +125,7 @@ impl KnownBatch {
     }
 
     /// Returns the id, or what identifies the batch without one.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match (&self.id, &self.owner) {
             (Some(id), _) => id.clone(),
             (None, Some(owner)) => format!("chunk {}", owner.chapter.submitted.chunk),
@@ -134,12 +134,12 @@ impl KnownBatch {
     }
 
     /// Returns whether its run still waits for it.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.chapter.fate == Fate::Open)
     }
 
     /// Returns how its requests ended, in words; `None` as long as the API does not say.
-    pub(super) fn counts(&self) -> Option<String> {
+    pub(crate) fn counts(&self) -> Option<String> {
         let batch = self.batch.as_ref().filter(|batch| batch.status == BatchStatus::Ended)?;
         let BatchCounts { processing: _, succeeded, errored, canceled, expired } = batch.counts;
         let named = [(succeeded, "succeeded"), (errored, "errored"), (canceled, "canceled"), (expired, "expired")];

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::document::{About, document};
 use super::find::{RunWithBatches, batches_below, say_settings};
 use super::known::{KnownBatch, Owner, State};
+use super::seen::{Seen, seen};
 use super::table::{Runs, lines};
 use super::workspace::{Stopped, Workspace};
-use crate::batches::Fate;
 use crate::cli::args::ListArgs;
 use crate::cli::commands::Commands;
 use crate::cli::config::Config;
@@ -19,7 +19,6 @@ use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::say;
 use crate::journal::RealDisk;
-use crate::provider::Batch;
 use crate::report::text::{escape, plural};
 
 /// How many batches of a workspace are listed.
@@ -83,51 +82,6 @@ fn of_workspace(args: &ListArgs, world: &World) -> Result<Exit> {
         say::err(&format!("there are older batches: --limit N shows more than {most}"));
     }
     Ok(Exit::Done)
-}
-
-/// The batches of a run, and what is known about them.
-pub(super) struct Seen {
-    pub(super) batches: Vec<KnownBatch>,
-    /// Why the API was not asked, or did not answer.
-    pub(super) unknown: Option<String>,
-    /// How the program ends.
-    pub(super) exit: Exit,
-    /// The server that was asked.
-    pub(super) origin: Option<String>,
-}
-
-/// Asks the API for the state of the open batches of a run. If it can't be asked, only the log is used.
-pub(super) fn seen(named: &RunWithBatches, world: &World) -> Result<Seen> {
-    let open = named.chapters.iter().filter(|chapter| chapter.fate == Fate::Open);
-    let known: Vec<_> = open.filter_map(|chapter| chapter.submitted.batch.as_ref()).collect();
-    let wanted: Vec<&str> = known.iter().map(|batch| batch.id.as_str()).collect();
-    let oldest = known.iter().map(|batch| batch.created_at).min();
-    let mut seen = Seen { batches: Vec::new(), unknown: None, exit: Exit::Done, origin: None };
-    let mut listed: HashMap<String, Batch> = HashMap::new();
-    if let Some(oldest) = oldest {
-        if let Some(why) = named.is_elsewhere()? {
-            (seen.unknown, seen.exit) = (Some(why), Exit::Usage);
-        } else if !Workspace::has_key(&named.config) {
-            seen.unknown = Some("there is no key, so the API was not asked: set ANTHROPIC_API_KEY".to_owned());
-        } else {
-            let workspace = Workspace::open(&named.config, world)?;
-            seen.origin = Some(workspace.origin().to_owned());
-            match workspace.find(&wanted, oldest) {
-                Ok(found) => listed = found,
-                Err(stopped) => (seen.unknown, seen.exit) = (Some(stopped.message), stopped.exit),
-            }
-        }
-    }
-    let was_asked = seen.unknown.is_none();
-    let chapters = named.chapters.iter().cloned();
-    seen.batches = chapters
-        .map(|chapter| {
-            let batch = chapter.submitted.batch.as_ref().and_then(|known| listed.remove(&known.id));
-            let owner = Owner { results: named.results.clone(), chapter };
-            KnownBatch::of_run(owner, was_asked, batch)
-        })
-        .collect();
-    Ok(seen)
 }
 
 /// Returns the runs below the working folder, by the ids of their batches.

@@ -1,18 +1,26 @@
-//! The command `batches`: lists and shows Message Batches.
+//! The command `batches`: lists, shows, collects and cancels Message Batches.
 //!
-//! What a run submitted is in its log of batches ([`crate::batches`]). What became of it is known by the API. //!
+//! What a run submitted is in its log of batches ([`crate::batches`]). What became of it is known by the API.
+//!
 //! | file | content |
 //! |---|---|
 //! | `find.rs` | the run that the user names, and the batches in its log |
 //! | `workspace.rs` | the calls of the API |
 //! | `known.rs` | a batch, as the log and the API know it |
+//! | `seen.rs` | the batches of a run, with their states at the API |
 //! | `list.rs` | the verb `list`; `table.rs` and `document.rs` have its forms |
 //! | `show.rs` | the verb `show` |
+//! | `cancel.rs` | the verb `cancel` |
+//!
+//! The verbs that change something take the lock of the run, so they never interfere with a run in progress. `collect`
+//! writes answers, so it is a run: `cli/run/collect.rs`.
 
+mod cancel;
 mod document;
 mod find;
 mod known;
 mod list;
+mod seen;
 mod show;
 mod table;
 mod workspace;
@@ -22,11 +30,18 @@ use anyhow::Result;
 use super::args::BatchesVerb;
 use super::config::world::World;
 use super::exit::Exit;
+use super::run;
+
+pub(super) use self::find::RunWithBatches;
+pub(super) use self::known::State;
+pub(super) use self::seen::{Seen, seen};
 
 /// Does what the user asks for.
 pub(crate) fn batches(verb: &BatchesVerb, world: &World) -> Result<Exit> {
     match verb {
         BatchesVerb::List(args) => list::list(args, world),
         BatchesVerb::Show(args) => show::show(args, world),
+        BatchesVerb::Collect(args) => run::collect(args, world),
+        BatchesVerb::Cancel(args) => cancel::cancel(args, world),
     }
 }

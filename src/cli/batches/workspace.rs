@@ -96,6 +96,11 @@ impl Workspace {
         self.one(BatchCall::Retrieve(id), id)
     }
 
+    /// Asks the API to cancel a batch.
+    pub(super) fn cancel(&self, id: &str) -> Result<Batch, Stopped> {
+        self.one(BatchCall::Cancel(id), id)
+    }
+
     fn page(&self, after: Option<&str>) -> Result<BatchPage, Stopped> {
         let body = self.call(BatchCall::List { after }, "the list of batches")?.body;
         self.api().read_page(&body).map_err(|why| self.unreadable(why))

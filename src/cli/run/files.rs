@@ -61,7 +61,7 @@ impl NewRun<'_> {
             (Opened::Run(Box::new(journal)), recovered)
         };
         self.note(&recovered.notes);
-        if self.start == Start::Resume {
+        if self.start == Start::Resume && !self.is_collecting {
             self.plan.inputs = vec![Input::File(self.resume_input(&opened)?)];
         }
         Ok(Files { opened, recovered, commits, clock })

@@ -54,8 +54,8 @@ impl NewRun<'_> {
     /// Reports an input error if the run read fewer rows than were counted before the run. Rows in open batches were
     /// read, by this run or an earlier one.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
-        let known = finish.pending + finish.batches.1;
-        let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(known));
+        let (_, in_batches) = finish.batches;
+        let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending + in_batches));
         if missing > 0 && finish.halted.is_none() && finish.input_error.is_none() {
             finish.input_error = Some(format!(
                 "{} changed while it was read: {} fewer than were counted at the start",
@@ -137,7 +137,7 @@ impl NewRun<'_> {
             results: self.paths.results.as_deref().map(shown),
             resume_command: self.resume_command(&failed_in_log, stats),
             failed_in_log,
-            rerun_command: (has_more && !is_pipe).then(|| self.commands.again()),
+            rerun_command: (has_more && !is_pipe && !self.is_collecting).then(|| self.commands.again()),
             errors,
             price_date: Some(catalog.price_date().to_owned()),
             unpriced_models,

@@ -7,6 +7,7 @@
 mod announce;
 mod caps;
 mod check;
+mod collect;
 mod early;
 mod failures;
 mod files;
@@ -45,6 +46,7 @@ use crate::journal::{RunPaths, Start};
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, Survey, is_seekable};
 
+pub(crate) use collect::collect;
 use files::{Files, Opened};
 use new_run::NewRun;
 use output::recorded_output;

@@ -38,6 +38,8 @@ pub(super) struct NewRun<'a> {
     pub(super) projection: Option<Projection>,
     /// The settings of `plan`; `None` for a run.
     pub(super) planning: Option<Asked>,
+    /// Whether the run has no rows, and only collects the batches of earlier runs.
+    pub(super) is_collecting: bool,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
     /// How many entries of the resumed log can't be read as rows.
@@ -88,6 +90,7 @@ impl<'a> NewRun<'a> {
             plan,
             projection: None,
             planning: None,
+            is_collecting: false,
             only: Vec::new(),
             unreadable: 0,
             copy: None,

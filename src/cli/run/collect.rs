@@ -1,0 +1,157 @@
+//! The command `batches collect`: a run without rows. It writes the results of batches that have ended, and sends
+//! nothing.
+//!
+//! The money is spent, so no limit of the user stops it. A row that must be sent again is left for the next run of the
+//! input.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::files::{Files, Opened as OpenedFiles};
+use super::new_run::NewRun;
+use super::output::recorded_output;
+use super::send::Ready;
+use crate::batches::{Fate, Opened};
+use crate::cli::args::CollectArgs;
+use crate::cli::args::values::HaltRule;
+use crate::cli::batches::{RunWithBatches, Seen, State, seen};
+use crate::cli::config::Config;
+use crate::cli::config::world::World;
+use crate::cli::exit::Exit;
+use crate::cli::{parts, say};
+use crate::domain::LaneChoice;
+use crate::journal::{RealDisk, RunPaths, Start, read_manifest, with_suffix};
+use crate::report::text::{escape, plural};
+use crate::runner::LaneParts;
+use crate::runner::input::{InputPlan, Survey};
+
+/// Collects the batches of a run.
+pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
+    let found = RunWithBatches::find(&args.run, args.settings(), world)?;
+    let results = escape(&found.results.display().to_string()).into_owned();
+    if !found.chapters.iter().any(|chapter| chapter.fate == Fate::Open) {
+        say_unless_quiet(
+            args,
+            &format!("nothing to do: the batches of this run are collected; the answers are in {results}"),
+        );
+        return Ok(Exit::Done);
+    }
+    if let Some(why) = found.is_elsewhere()? {
+        bail!("the batches of {results} can't be collected: {why}");
+    }
+    // A key that is refused or a server that can't be reached shows here, before any file is opened.
+    let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
+    if let Some(why) = unknown {
+        let exit = if exit == Exit::Done { Exit::Usage } else { exit };
+        say::err(&format!("claude-batch: nothing was collected: {why}"));
+        return Ok(exit);
+    }
+    let is_open = |state| matches!(state, State::InProgress | State::Canceling);
+    let open: Vec<_> = batches.iter().filter(|batch| batch.is_open()).collect();
+    if !args.wait && open.iter().all(|batch| is_open(batch.state)) {
+        let rows = open.iter().map(|batch| batch.rows).sum();
+        say_unless_quiet(args, &format!("nothing was collected: {}", open_words(open.len() as u64, rows)));
+        return Ok(Exit::Stopped);
+    }
+    let RunWithBatches { results, errors, recorded, .. } = found;
+    let paths = RunPaths::given(Some(results), args.errors.clone().unwrap_or(errors));
+    let config = config(args, &recorded, world)?;
+    let projection = recorded_output(paths.results.as_deref(), &RealDisk::new(config.owners))?;
+    let again = (args.clone(), world.clone());
+    let reread = Box::new(move || self::config(&again.0, &recorded, &again.1));
+    let plan = InputPlan { inputs: Vec::new(), ..parts::input_plan(&config)? };
+    let new = NewRun::new(config, reread, world, parts::run_id(), paths, plan, Start::Resume);
+    NewRun { projection, is_collecting: true, ..new }.collect()
+}
+
+/// Returns the settings of `collect`.
+fn config(args: &CollectArgs, recorded: &crate::cli::args::Settings, world: &World) -> Result<Config> {
+    let config = Config::of_recorded(args.settings(), recorded.clone(), world)?;
+    Ok(Config {
+        detach: !args.wait,
+        deadline: None,
+        halt: HaltRule::Never,
+        max_cost: None,
+        max_requests: None,
+        max_time: None,
+        dedupe: false,
+        reuse: Vec::new(),
+        dry_run: false,
+        fresh: false,
+        ..config
+    })
+}
+
+fn say_unless_quiet(args: &CollectArgs, text: &str) {
+    if args.settings().display.quiet != Some(true) {
+        say::err(text);
+    }
+}
+
+fn open_words(batches: u64, rows: u64) -> String {
+    format!(
+        "{} with {} not ended; --wait waits for them",
+        plural(batches, "batch", "batches"),
+        if rows == 1 { "1 row has".to_owned() } else { format!("{} have", plural(rows, "row", "rows")) }
+    )
+}
+
+impl NewRun<'_> {
+    /// Does the whole run, from checked settings to the exit code.
+    fn collect(mut self) -> Result<Exit> {
+        self.hear_signals()?;
+        let catalog = self.check_settings()?;
+        self.check_output()?;
+        let Files { opened, recovered, commits, clock } = self.open_files(&catalog)?;
+        let OpenedFiles::Run(journal) = opened else { bail!("to collect is no dry run") };
+        let Some(results) = self.paths.results.clone() else { bail!("a run with batches has a results file") };
+        let batches = Opened::new(Arc::new(RealDisk::new(self.config.owners)), &results)?;
+        let rows = batches.rows_without_line(&recovered.done)?;
+        let key = self.key()?;
+        self.check_interrupted()?;
+        self.say(&format!(
+            "{}: collecting {} with {}",
+            self.way.words(&self.origin),
+            plural(batches.open_batches(), "batch", "batches"),
+            plural(rows, "row", "rows")
+        ));
+        let earlier = self.earlier(&recovered);
+        let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
+        let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });
+        let known = (catalog, recovered, Some(Survey { rows, submitted: rows, ..Survey::default() }));
+        let ended =
+            self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast: None, lane }, &known)?;
+        let (halted, left, (open, open_rows)) = (ended.0.halted.is_some(), ended.0.pending, ended.0.batches);
+        let exit = self.finish(ended, &known)?;
+        if halted {
+            return Ok(exit);
+        }
+        if left > 0 {
+            self.say_left(left, &results)?;
+        }
+        if open > 0 {
+            self.say(&format!("left open: {}", open_words(open, open_rows)));
+        }
+        Ok(match exit {
+            Exit::Done | Exit::SomeFailed if open > 0 => Exit::Stopped,
+            Exit::Done if left > 0 => Exit::SomeFailed,
+            exit => exit,
+        })
+    }
+
+    /// Says how many rows the next run has to send again, and how it is started.
+    fn say_left(&self, left: u64, results: &Path) -> Result<()> {
+        let manifest = read_manifest(&with_suffix(results, ".run"), &RealDisk::new(self.config.owners))?;
+        let inputs = manifest.iter().flat_map(|manifest| &manifest.inputs);
+        let inputs: Vec<_> = inputs.map(|input| input.path.clone()).collect();
+        let lane = if self.config.lane == LaneChoice::Online { LaneChoice::Batch } else { self.config.lane };
+        self.say_whole(&format!(
+            "{} must be sent again: run the inputs again with the flags of the first run ({})",
+            plural(left, "row", "rows"),
+            self.commands.run_again(&inputs, results, lane.name())
+        ));
+        Ok(())
+    }
+}
