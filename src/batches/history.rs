@@ -81,6 +81,7 @@ mod tests {
         );
         log += "{\"v\":1,\"type\":\"collected\",\"chunk\":0}\n{\"v\":1,\"type\":\"refused\",\"chunk\":1}\n";
         log += "{\"v\":1,\"type\":\"lost\",\"chunk\":3,\"rows\":2,\"at_most\":7}\n";
+        disk.create_folder(Path::new("o.jsonl.batches")).expect("a folder");
         disk.put("o.jsonl.batches/log.jsonl", log.as_bytes());
 
         let found = history(&disk, Path::new("o.jsonl")).expect("it can be read").expect("there is a log");
