@@ -105,7 +105,12 @@ impl Disk for MemDisk {
     }
 
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>> {
-        Ok(self.state().names.contains_key(path).then_some(FileKind::File))
+        let state = self.state();
+        if state.names.contains_key(path) {
+            return Ok(Some(FileKind::File));
+        }
+        // Folders have no entries of their own. One with a file in it exists for certain.
+        Ok(state.names.keys().any(|name| name.starts_with(path)).then_some(FileKind::Folder))
     }
 
     fn is_folder(&self, _path: &Path) -> io::Result<bool> {

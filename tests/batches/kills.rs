@@ -1,0 +1,198 @@
+//! A run dies at every change that it makes to the disk, and at every call of the batch endpoints. The next runs finish
+//! the rows.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use claude_batch::journal::Start;
+use serde_json::Value;
+
+use crate::judge::{answers, assert_complete, verdict};
+use crate::page::{Seen, Size};
+use crate::seen::Kill;
+use crate::support::ERRORS;
+use crate::world::{Run, World, labels, play, quick, row};
+
+/// Rows of a run. With one row online, there are three batches.
+pub const ROWS: u64 = 60;
+/// One row in ten fails once, one is invalid once, one expires once, and the reply to the second creation of a batch is
+/// lost although the batch exists.
+const FAULTS: &str = r#"{"rules": [
+    {"kind": "request_errored", "contains": "tenth", "first_attempts_only": true},
+    {"kind": "request_errored", "type": "invalid_request_error", "contains": ":13:", "first_attempts_only": true},
+    {"kind": "request_expired", "contains": ":25:", "first_attempts_only": true},
+    {"kind": "reset_before", "calls": "create", "arrivals": [2], "takes_effect": true}
+]}"#;
+
+/// What the deaths have done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deaths {
+    pub deaths: u64,
+    /// Rows that were told as maybe billed twice, and were not.
+    pub told: u64,
+    /// Rows that were billed twice: they were in flight online.
+    pub billed_again: u64,
+}
+
+impl Deaths {
+    fn add(&mut self, other: Self) {
+        self.deaths += other.deaths;
+        self.told += other.told;
+        self.billed_again += other.billed_again;
+    }
+}
+
+fn run() -> Run {
+    Run::of(0..ROWS)
+}
+
+/// Runs until every row is answered, and judges.
+async fn finish(world: &mut World, answers: &BTreeMap<String, Value>, what: &str) -> Deaths {
+    let ended = world.run(&run()).await;
+    assert!(ended.finish().halted.is_none(), "{what}: the next run fails: {ended:?}");
+    if !labels(&world.disk, ERRORS).is_empty() {
+        let resumed = world.run(&Run { start: Start::Resume, ..run() }).await;
+        assert!(resumed.finish().halted.is_none(), "{what}: resume fails: {resumed:?}");
+    }
+    assert_complete(world, &run().rows, answers, what);
+    let found = verdict(world, what);
+    assert!(found.billed_again <= found.died_online, "{what}: rows of batches are billed twice: {found:?}");
+    assert_eq!(found.overlaps, 0, "{what}: rows are submitted twice");
+    Deaths { deaths: 1, told: found.told, billed_again: found.billed_again }
+}
+
+/// One death, and the runs after it. Returns `None` if the run ended before it could die.
+fn die_once(kill: Kill, power: Option<u64>, answers: &BTreeMap<String, Value>) -> Option<Deaths> {
+    play(FAULTS, quick(), async |world| {
+        world.power = power.map(fastrand::Rng::with_seed);
+        let dead = world.run(&Run { kill, ..run() }).await;
+        if dead.finish.is_some() {
+            return None;
+        }
+        Some(finish(world, answers, &format!("{kill:?}, power {power:?}")).await)
+    })
+}
+
+/// Returns how many changes an undisturbed run makes to the disk, and how many calls of batch endpoints.
+pub fn undisturbed() -> (u64, u64) {
+    let answers = answers(&run().rows, row);
+    play(FAULTS, quick(), async |world| {
+        let ended = world.run(&run()).await;
+        let counts = (ended.changes, ended.calls);
+        assert!(ended.finish().halted.is_none(), "{ended:?}");
+        finish(world, &answers, "undisturbed").await;
+        counts
+    })
+}
+
+/// Dies at every `step`-th change of the disk. Of a write, the first `cut` bytes are written. With `power`, the death is
+/// a loss of power, and writes that were not synced are lost in some way.
+pub fn at_changes(step: usize, cut: usize, power: Option<u64>) -> Deaths {
+    let answers = answers(&run().rows, row);
+    let mut all = Deaths::default();
+    for at in (0..).step_by(step) {
+        match die_once(Kill::Change { at, cut }, power.map(|seed| seed + at), &answers) {
+            Some(deaths) => all.add(deaths),
+            None => break,
+        }
+    }
+    all
+}
+
+/// Dies at every `step`-th call of a batch endpoint: before it is sent, before its reply, and inside its reply.
+pub fn at_calls(step: usize) -> Deaths {
+    let answers = answers(&run().rows, row);
+    let mut all = Deaths::default();
+    for kill in [Kill::Before, Kill::Unanswered, Kill::Inside] {
+        for at in (0..).step_by(step) {
+            match die_once(kill(at), None, &answers) {
+                Some(deaths) => all.add(deaths),
+                None => break,
+            }
+        }
+    }
+    all
+}
+
+/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process does not die: it ends its
+/// run as well as it can.
+pub fn faults(step: usize, kind: ErrorKind) -> Deaths {
+    let answers = answers(&run().rows, row);
+    let mut all = Deaths::default();
+    for at in (0..).step_by(step) {
+        let seen = play(FAULTS, quick(), async |world| {
+            world.disk.fail_at(at, kind);
+            let ended = world.run(&Run { kill: Kill::Fault, ..run() }).await;
+            if ended.changes <= at {
+                return None;
+            }
+            Some(finish(world, &answers, &format!("{kind:?} at change {at}")).await)
+        });
+        match seen {
+            Some(deaths) => all.add(deaths),
+            None => break,
+        }
+    }
+    all
+}
+
+/// Dies several times, one death after the other, at random changes and calls, during runs and resumes.
+pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
+    let answers = answers(&run().rows, row);
+    let (changes, calls) = undisturbed();
+    let mut all = Deaths::default();
+    for sequence in 0..sequences {
+        let mut random = fastrand::Rng::with_seed(seed + sequence);
+        let what = format!("seed {}", seed + sequence);
+        play(FAULTS, quick(), async |world| {
+            world.power = random.bool().then(|| random.fork());
+            let mut deaths = 0;
+            for again in 0..random.u64(2..=6) {
+                let start = if again > 0 && random.u8(0..4) == 0 { Start::Resume } else { Start::Continue };
+                // Many deaths are soon after the start, in the middle of recovery.
+                let reach = if random.bool() { 24 } else { changes };
+                let kill = match random.u8(0..5) {
+                    0 => Kill::Before(random.u64(0..calls)),
+                    1 => Kill::Unanswered(random.u64(0..calls)),
+                    2 => Kill::Inside(random.u64(0..calls)),
+                    _ => Kill::Change { at: random.u64(0..reach), cut: random.usize(0..600) },
+                };
+                let ended = world.run(&Run { start, kill, ..run() }).await;
+                deaths += u64::from(ended.finish.is_none());
+            }
+            let ended = finish(world, &answers, &what).await;
+            all.add(Deaths { deaths, ..ended });
+        });
+    }
+    all
+}
+
+/// Returns the lines of this loop for `benches/BATCHES.md`.
+pub fn page(size: Size) -> Vec<Seen> {
+    let mut changes = Deaths::default();
+    for cut in [0, 1, 100, usize::MAX] {
+        changes.add(at_changes(size.pick(29, 1), cut, None));
+    }
+    let power = at_changes(size.pick(29, 1), 300, Some(1));
+    let calls = at_calls(size.pick(9, 1));
+    let failed = faults(size.pick(29, 1), ErrorKind::StorageFull);
+    let rowed = in_a_row(size.pick(5, 300), 100);
+    let goal = "0 rows lost, 0 lines twice, 0 rows submitted twice, every start works";
+    let seen = |deaths: Deaths, what: &str| {
+        let Deaths { deaths, told, billed_again } = deaths;
+        format!(
+            "{deaths} deaths{what}: as promised; {billed_again} rows that were in flight online billed again; {told} rows told as maybe billed twice"
+        )
+    };
+    vec![
+        Seen::new("deaths at every change of the disk", goal, seen(changes, " (writes cut in 4 ways)")),
+        Seen::new("losses of power at every change of the disk", goal, seen(power, "")),
+        Seen::new(
+            "deaths at every call of a batch endpoint: before it, before its reply, inside its reply",
+            goal,
+            seen(calls, ""),
+        ),
+        Seen::new("a full disk at every change of the disk", goal, seen(failed, "")),
+        Seen::new("two to six deaths in a row", goal, seen(rowed, "")),
+    ]
+}

@@ -1,0 +1,62 @@
+//! The batch lane as a whole: no row is lost, and none is submitted or paid twice, whatever happens to the run, to the
+//! API and to the batches.
+//!
+//! Whole runs are played on virtual time against the simulated API, which outlives them ([`world`]). The judge reads the
+//! books of the API and the files ([`judge`]).
+//!
+//! `cargo bench --bench batches -- full` runs the full loops and writes the page `benches/BATCHES.md`.
+#![cfg(feature = "sim")]
+#![allow(dead_code, reason = "the bench and the tests use only some items each")]
+
+mod judge;
+mod kills;
+#[path = "../support/page.rs"]
+mod page;
+mod seen;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use std::io::ErrorKind;
+
+#[test]
+fn an_undisturbed_run_answers_every_row_once() {
+    let (changes, calls) = kills::undisturbed();
+
+    assert!(changes > 100 && calls > 10, "{changes} {calls}");
+}
+
+#[test]
+fn a_death_at_any_change_loses_no_row_and_submits_none_twice() {
+    let deaths = kills::at_changes(17, 100, None);
+
+    assert!(deaths.deaths >= 10, "{deaths:?}");
+}
+
+#[test]
+fn a_loss_of_power_at_any_change_loses_no_row_and_submits_none_twice() {
+    let deaths = kills::at_changes(19, 300, Some(1));
+
+    assert!(deaths.deaths >= 10, "{deaths:?}");
+}
+
+#[test]
+fn a_death_at_any_call_loses_no_row_and_submits_none_twice() {
+    let deaths = kills::at_calls(3);
+
+    assert!(deaths.deaths >= 15, "{deaths:?}");
+}
+
+#[test]
+fn a_disk_that_fails_at_any_change_loses_no_row_and_submits_none_twice() {
+    let deaths = kills::faults(19, ErrorKind::StorageFull);
+
+    assert!(deaths.deaths >= 10, "{deaths:?}");
+}
+
+#[test]
+fn deaths_in_a_row_end_in_a_start_that_works() {
+    let deaths = kills::in_a_row(6, 100);
+
+    assert!(deaths.deaths >= 6, "{deaths:?}");
+}

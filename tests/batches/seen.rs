@@ -1,0 +1,258 @@
+//! What happens between a run and the API. The transport records each request, and can kill the run at any of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use claude_batch::clock::{Instant, RunClock};
+use claude_batch::provider::{ReplyHead, WireRequest};
+use claude_batch::sim::transport::{SimExchange, SimTransport};
+use claude_batch::transport::{Exchange, Transport, WireError};
+use serde_json::Value;
+
+/// When a run dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// Never.
+    Never,
+    /// Never, but the disk can fail.
+    Fault,
+    /// At this change of the disk, counted from the start of the run. Of a write, the first `cut` bytes are written.
+    Change { at: u64, cut: usize },
+    /// Before the call of a batch endpoint with this number is sent.
+    Before(u64),
+    /// After the API has done what this call asks for, and before its reply arrives.
+    Unanswered(u64),
+    /// When half of the reply to this call has arrived.
+    Inside(u64),
+    /// After this time.
+    After(Duration),
+}
+
+/// A kind of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    Message,
+    Create,
+    List,
+    Retrieve,
+    Results,
+    Cancel,
+}
+
+/// What was sent.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub calls: BTreeMap<Call, u64>,
+    /// Rows that were sent online, and when.
+    pub online: Vec<(Instant, String)>,
+    /// Rows that this run sent online.
+    pub online_in_run: BTreeSet<String>,
+    /// Rows that were sent online by a run that died before it wrote a line for them.
+    pub died_online: Vec<String>,
+    /// Whether the run is dead.
+    pub is_dead: bool,
+    /// Calls that are answered with this status and text, without reaching the API, and how many of them.
+    pub refusals: Vec<(Call, u16, &'static str, u64)>,
+    /// How many connections for calls that create batches fail before anything is sent.
+    pub unconnected: u64,
+    /// Replaces texts in the results of batches.
+    pub spoilt_results: Vec<(&'static str, &'static str)>,
+    kill: Option<Kill>,
+    run: u64,
+    of_run: u64,
+}
+
+impl Traffic {
+    /// A run begins.
+    pub fn begin(&mut self, kill: Kill) {
+        (self.kill, self.is_dead, self.of_run) = (Some(kill), false, 0);
+        self.run += 1;
+        self.online_in_run.clear();
+    }
+
+    /// The run has ended or died. What it left running does nothing more.
+    pub fn end(&mut self) {
+        self.is_dead = true;
+    }
+
+    /// Returns how many calls of batch endpoints this run made.
+    pub fn calls_of_run(&self) -> u64 {
+        self.of_run
+    }
+}
+
+/// A transport to the simulated API.
+pub struct Watched {
+    inside: SimTransport,
+    traffic: Arc<Mutex<Traffic>>,
+    clock: RunClock,
+    /// The number of the run.
+    run: u64,
+}
+
+/// A reply of the simulated API.
+pub struct WatchedReply {
+    inside: Option<SimExchange>,
+    head: ReplyHead,
+    traffic: Arc<Mutex<Traffic>>,
+    run: u64,
+    dies_inside: bool,
+    /// A reply that was made up.
+    made_up: Option<Bytes>,
+    is_of_results: bool,
+    rest: Option<Bytes>,
+}
+
+impl Watched {
+    pub fn new(inside: SimTransport, traffic: Arc<Mutex<Traffic>>, clock: RunClock) -> Self {
+        let run = traffic.lock().expect("nobody panics").run;
+        Self { inside, traffic, clock, run }
+    }
+
+    /// Counts a call. Returns when it kills the run.
+    fn count(&self, call: Call, body: &WireRequest) -> (bool, Option<Kill>) {
+        let mut traffic = self.traffic.lock().expect("nobody panics");
+        if traffic.is_dead || traffic.run != self.run {
+            return (true, None);
+        }
+        *traffic.calls.entry(call).or_default() += 1;
+        if call == Call::Message {
+            let json: Value = serde_json::from_slice(&body.body.clone().into_bytes()).unwrap_or_default();
+            let label = json["metadata"]["user_id"].as_str().unwrap_or_default().to_owned();
+            traffic.online_in_run.insert(label.clone());
+            traffic.online.push((self.clock.now(), label));
+            return (false, None);
+        }
+        traffic.of_run += 1;
+        let number = traffic.of_run - 1;
+        let kill = traffic.kill.filter(|kill| match kill {
+            Kill::Before(at) | Kill::Unanswered(at) | Kill::Inside(at) => *at == number,
+            Kill::Never | Kill::Fault | Kill::Change { .. } | Kill::After(_) => false,
+        });
+        (false, kill)
+    }
+
+    fn refusal(&self, call: Call) -> Option<Result<(u16, &'static str), WireError>> {
+        let mut traffic = self.traffic.lock().expect("nobody panics");
+        if call == Call::Create && traffic.unconnected > 0 {
+            traffic.unconnected -= 1;
+            let kind = claude_batch::transport::WireErrorKind::Connect;
+            let message = "connection refused".to_owned();
+            return Some(Err(WireError { kind, maybe_sent: false, message }));
+        }
+        let refusal = traffic.refusals.iter_mut().find(|(of, _, _, left)| *of == call && *left > 0)?;
+        refusal.3 -= 1;
+        Some(Ok((refusal.1, refusal.2)))
+    }
+
+    async fn die(&self) -> WireError {
+        self.traffic.lock().expect("nobody panics").is_dead = true;
+        std::future::pending().await
+    }
+}
+
+fn call_of(request: &WireRequest) -> Call {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let Some(rest) = path.strip_prefix("/v1/messages/batches") else { return Call::Message };
+    match (request.method == http::Method::POST, rest.rsplit('/').next().unwrap_or_default()) {
+        (true, "cancel") => Call::Cancel,
+        (true, _) => Call::Create,
+        (false, "results") => Call::Results,
+        (false, "") => Call::List,
+        (false, _) => Call::Retrieve,
+    }
+}
+
+impl Transport for Watched {
+    type Exchange = WatchedReply;
+
+    async fn send(&self, request: WireRequest) -> Result<WatchedReply, WireError> {
+        let call = call_of(&request);
+        let (is_dead, kill) = self.count(call, &request);
+        if is_dead {
+            std::future::pending::<()>().await;
+        }
+        if let Some(Kill::Before(_)) = kill {
+            return Err(self.die().await);
+        }
+        let reply = |inside: Option<SimExchange>, head, made_up| WatchedReply {
+            inside,
+            head,
+            traffic: self.traffic.clone(),
+            run: self.run,
+            dies_inside: matches!(kill, Some(Kill::Inside(_))),
+            made_up,
+            is_of_results: call == Call::Results,
+            rest: None,
+        };
+        if let Some(refusal) = self.refusal(call) {
+            let (status, text) = refusal?;
+            let body = Bytes::from_static(text.as_bytes());
+            return Ok(reply(None, ReplyHead { status, headers: http::HeaderMap::new() }, Some(body)));
+        }
+        let sent = self.inside.send(request).await;
+        if let Some(Kill::Unanswered(_)) = kill {
+            return Err(self.die().await);
+        }
+        let sent = sent?;
+        let head = ReplyHead { status: sent.head().status, headers: sent.head().headers.clone() };
+        Ok(reply(Some(sent), head, None))
+    }
+}
+
+impl WatchedReply {
+    fn is_dead(&self) -> bool {
+        let traffic = self.traffic.lock().expect("nobody panics");
+        traffic.is_dead || traffic.run != self.run
+    }
+
+    fn spoil(&self, bytes: Bytes) -> Bytes {
+        let traffic = self.traffic.lock().expect("nobody panics");
+        if !self.is_of_results || traffic.spoilt_results.is_empty() {
+            return bytes;
+        }
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        for (from, to) in &traffic.spoilt_results {
+            text = text.replacen(from, to, 1);
+        }
+        text.into()
+    }
+}
+
+impl Exchange for WatchedReply {
+    fn head(&self) -> &ReplyHead {
+        &self.head
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
+        if self.is_dead() {
+            // The server sees that its client is gone.
+            self.inside = None;
+            std::future::pending::<()>().await;
+        }
+        if let Some(rest) = self.rest.take() {
+            if self.dies_inside {
+                self.traffic.lock().expect("nobody panics").is_dead = true;
+                self.inside = None;
+                std::future::pending::<()>().await;
+            }
+            return Ok(Some(rest));
+        }
+        let Some(inside) = &mut self.inside else { return Ok(self.made_up.take()) };
+        let chunk = inside.chunk().await?;
+        let Some(bytes) = chunk.map(|bytes| self.spoil(bytes)) else { return Ok(None) };
+        if self.dies_inside && bytes.len() > 1 {
+            self.rest = Some(bytes.slice(bytes.len() / 2..));
+            return Ok(Some(bytes.slice(..bytes.len() / 2)));
+        }
+        Ok(Some(bytes))
+    }
+
+    async fn drain(&mut self) {
+        if let Some(inside) = &mut self.inside {
+            inside.drain().await;
+        }
+    }
+}
