@@ -8,6 +8,7 @@
 #![cfg(feature = "sim")]
 #![allow(dead_code, reason = "the bench and the tests use only some items each")]
 
+mod faults;
 mod judge;
 mod kills;
 #[path = "../support/page.rs"]
@@ -59,4 +60,109 @@ fn deaths_in_a_row_end_in_a_start_that_works() {
     let deaths = kills::in_a_row(6, 100);
 
     assert!(deaths.deaths >= 6, "{deaths:?}");
+}
+
+#[test]
+fn unclear_creations() {
+    faults::unclear_creations();
+}
+
+#[test]
+fn no_connection() {
+    faults::no_connection();
+}
+
+#[test]
+fn a_list_that_lags() {
+    faults::a_list_that_lags();
+}
+
+#[test]
+fn foreign_batches_of_the_same_size() {
+    faults::foreign_batches_of_the_same_size();
+}
+
+#[test]
+fn a_busy_workspace() {
+    faults::a_busy_workspace(6);
+}
+
+#[test]
+fn a_full_queue() {
+    faults::a_full_queue();
+}
+
+#[test]
+fn few_calls_per_minute() {
+    faults::few_calls_per_minute();
+}
+
+#[test]
+fn too_large() {
+    faults::too_large();
+}
+
+#[test]
+fn batches_that_are_not_found() {
+    faults::batches_that_are_not_found();
+}
+
+#[test]
+fn bad_downloads() {
+    faults::bad_downloads();
+}
+
+#[test]
+fn expired_batches() {
+    faults::expired_batches();
+}
+
+#[test]
+fn a_batch_that_somebody_cancels() {
+    faults::a_batch_that_somebody_cancels();
+}
+
+#[test]
+fn a_batch_that_somebody_deletes() {
+    faults::a_batch_that_somebody_deletes();
+}
+
+#[test]
+fn a_budget_over_several_runs() {
+    faults::a_budget_over_several_runs();
+}
+
+#[test]
+fn a_limit_on_time() {
+    faults::a_limit_on_time();
+}
+
+#[test]
+fn rows_that_all_fail() {
+    faults::rows_that_all_fail();
+}
+
+#[test]
+fn interrupts() {
+    faults::interrupts();
+}
+
+#[test]
+fn a_shape_whose_first_rows_fail() {
+    faults::a_shape_whose_first_rows_fail();
+}
+
+#[test]
+fn rows_that_batches_refuse() {
+    faults::rows_that_batches_refuse();
+}
+
+#[test]
+fn many_shapes() {
+    faults::many_shapes();
+}
+
+#[test]
+fn costs() {
+    faults::costs();
 }

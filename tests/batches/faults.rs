@@ -1,0 +1,449 @@
+//! Single faults: of the API, of others who use it, and of the user. Each function plays one and says what must be true.
+
+use std::time::Duration;
+
+use claude_batch::domain::{ErrorClass, HaltReason, LaneChoice, Money, Planned};
+use claude_batch::journal::Start;
+use claude_batch::scheduler::HaltRule;
+use claude_batch::sim::config::{BatchConfig, BatchTime};
+
+use crate::judge::{
+    Verdict, answers, assert_collected, assert_complete, assert_within, billed, log, submissions, verdict,
+};
+use crate::seen::{Call, Kill};
+use crate::support::{ERRORS, RESULTS};
+use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, label, labels, lines, play, quick, row, shaped};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Batches that take this long.
+fn taking(seconds: u64) -> BatchConfig {
+    BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
+}
+
+/// Runs, then judges: every row has its answer, and nothing was billed twice without a word.
+async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict) {
+    let ended = world.run(run).await;
+    assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");
+    assert_complete(world, &run.rows, &answers(&run.rows, world.row), what);
+    let found = verdict(world, what);
+    (ended, found)
+}
+
+/// Returns how many records of this type the log has.
+fn recorded(world: &World, kind: &str) -> usize {
+    log(world).iter().filter(|record| record["type"] == kind).count()
+}
+
+// ---- a creation whose reply says nothing ----------------------------------------------------------------------------
+
+/// The reply to a creation is lost, or is a fault of the server, and the batch exists or does not. The rows are billed
+/// once, and are told as maybe billed twice only if no batch is found.
+pub fn unclear_creations() {
+    for (rule, is_created) in [
+        (r#""kind":"reset_before","takes_effect":true"#, true),
+        (r#""kind":"reset_before""#, false),
+        (r#""status":500,"takes_effect":true"#, true),
+        (r#""status":500"#, false),
+        (r#""kind":"truncated_json""#, true),
+        (r#""kind":"stall""#, true),
+    ] {
+        let faults = format!(r#"{{"rules":[{{{rule},"calls":"create","arrivals":[1]}}]}}"#);
+        play(&faults, quick(), async |world| {
+            let (ended, found) = run_to_end(world, &Run::of(0..40), rule).await;
+
+            let told = if is_created { 0 } else { 20 };
+            assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, told), "{rule}: {ended:?}");
+            assert!(ended.says("the reply to a submitted batch did not come"), "{rule}: {ended:?}");
+        });
+    }
+}
+
+/// A connection that is refused creates no batch. It is tried again at once, and nothing is told as lost.
+pub fn no_connection() {
+    play(NO_FAULTS, quick(), async |world| {
+        world.traffic().unconnected = 3;
+
+        let (_, found) = run_to_end(world, &Run::of(0..30), "no connection").await;
+
+        assert_eq!((found, recorded(world, "lost")), (Verdict::default(), 0));
+        assert_eq!(world.calls(Call::Create), 5, "two batches, and three tries without a connection");
+    });
+    play(NO_FAULTS, quick(), async |world| {
+        world.traffic().unconnected = u64::MAX;
+
+        let ended = world.run(&Run { retry_for: 5 * MINUTE, ..Run::of(0..30) }).await;
+
+        assert!(matches!(ended.finish().halted, Some(HaltReason::Endpoint(_))), "{ended:?}");
+        world.traffic().unconnected = 0;
+        let (_, found) = run_to_end(world, &Run::of(0..30), "connected again").await;
+        assert_eq!(found, Verdict::default());
+    });
+}
+
+/// A batch whose reply is lost is not in the list for some time. It is found when it is there.
+pub fn a_list_that_lags() {
+    let faults = r#"{"rules":[
+        {"kind":"reset_before","calls":"create","takes_effect":true,"times":1},{"kind":"unlisted","within":"90s"}
+    ]}"#;
+    play(faults, quick(), async |world| {
+        let (_, found) = run_to_end(world, &Run::of(0..40), "a list that lags").await;
+
+        assert_eq!(found, Verdict::default());
+    });
+}
+
+/// Somebody else creates batches of the same size in the same moment. Theirs is disowned when it ends, is never
+/// cancelled, and ours is found; if ours does not exist, it is submitted once more.
+pub fn foreign_batches_of_the_same_size() {
+    for (effect, told) in [("true", 0), ("false", 20)] {
+        let faults = format!(
+            r#"{{"rules":[{{"kind":"reset_before","calls":"create","takes_effect":{effect},"arrivals":[3]}},
+                {{"kind":"unlisted","within":"40s","arrivals":[3]}}]}}"#
+        );
+        play(&faults, quick(), async |world| {
+            let theirs = [world.create_foreign(20), world.create_foreign(20)];
+
+            let (ended, found) = run_to_end(world, &Run::of(0..21), effect).await;
+
+            assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, told), "{effect}: {ended:?}");
+            let foreign: Vec<_> = log(world).into_iter().filter(|record| record["type"] == "foreign").collect();
+            assert!(!foreign.is_empty(), "{effect}: {:?}", log(world));
+            assert!(foreign.iter().all(|record| theirs.contains(&record["id"].as_str().expect("an id").to_owned())));
+            assert_eq!(world.calls(Call::Cancel), 0);
+        });
+    }
+}
+
+/// Others create batches of the same size all the time, and replies are lost again and again, with and without effect.
+pub fn a_busy_workspace(seeds: u64) {
+    for seed in 0..seeds {
+        let faults = format!(
+            r#"{{"seed":{seed},"rules":[
+                {{"kind":"reset_before","calls":"create","takes_effect":true,"share":0.4,"draw":"attempt"}},
+                {{"status":500,"calls":"create","share":0.3,"draw":"attempt"}}
+            ]}}"#
+        );
+        play(&faults, quick(), async |world| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let foreign: Vec<Duration> =
+                (0..random.u64(1..8)).map(|_| Duration::from_secs(random.u64(0..200))).collect();
+            world.foreign(20, &foreign);
+
+            let (_, found) = run_to_end(world, &Run::of(0..81), &format!("seed {seed}")).await;
+
+            assert_eq!((found.billed_again, found.overlaps), (0, 0), "seed {seed}");
+            assert_eq!(world.calls(Call::Cancel), 0);
+        });
+    }
+}
+
+// ---- limits of the API ----------------------------------------------------------------------------------------------
+
+/// The queue has no room for a second batch while ours are open: the run waits for its own, and sends every row once.
+pub fn a_full_queue() {
+    play(NO_FAULTS, BatchConfig { queue: Some(45), ..quick() }, async |world| {
+        let (_, found) = run_to_end(world, &Run::of(0..101), "a full queue").await;
+
+        assert_eq!((found, world.api().books().batches.highest_queue), (Verdict::default(), 40));
+        assert!(submissions(world).values().all(|all| all.len() <= 1));
+    });
+}
+
+/// The limit on calls per minute is reached, also for creations.
+pub fn few_calls_per_minute() {
+    play(NO_FAULTS, BatchConfig { rpm: Some(4), ..quick() }, async |world| {
+        let (_, found) = run_to_end(world, &Run::of(0..61), "few calls").await;
+
+        assert_eq!(found, Verdict::default());
+        assert!(world.api().books().refused_total() > 0);
+    });
+}
+
+/// Bodies that are too large for the API are submitted in smaller parts; a row that is too large alone goes online.
+pub fn too_large() {
+    for refused in [1, 3, 5, 6] {
+        play(NO_FAULTS, quick(), async |world| {
+            world.traffic().refusals.push((Call::Create, 413, TOO_LARGE, refused));
+
+            let (_, found) = run_to_end(world, &Run::of(0..21), "too large").await;
+
+            assert_eq!(found, Verdict::default());
+        });
+    }
+}
+
+const TOO_LARGE: &str =
+    r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#;
+const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
+const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
+
+// ---- faults of batches that exist -----------------------------------------------------------------------------------
+
+/// The API answers 404 for batches that exist, for some time and at random.
+pub fn batches_that_are_not_found() {
+    let faults = r#"{"rules":[
+        {"status":404,"calls":["retrieve","results"],"within":"45s"},
+        {"status":404,"calls":["retrieve","results"],"share":0.4,"draw":"attempt"},
+        {"kind":"unlisted","within":"20s"}
+    ]}"#;
+    play(faults, quick(), async |world| {
+        let (_, found) = run_to_end(world, &Run::of(0..61), "404s").await;
+
+        assert_eq!(found, Verdict::default());
+    });
+}
+
+/// Downloads are slow, break off, are cut without an error, or fail.
+pub fn bad_downloads() {
+    for rule in [
+        r#""kind":"reset_mid","bytes":5000,"times":4"#,
+        r#""kind":"truncated_json","times":2"#,
+        r#""kind":"slow_drip","times":3"#,
+        r#""kind":"stall","times":2"#,
+        r#""status":500,"times":5"#,
+        r#""status":429,"times":3,"retry_after":20"#,
+        r#""kind":"html","times":2"#,
+        r#""kind":"empty","times":2"#,
+    ] {
+        let faults = format!(r#"{{"rules":[{{{rule},"calls":"results"}}]}}"#);
+        play(&faults, quick(), async |world| {
+            let (ended, found) = run_to_end(world, &Run::of(0..41), rule).await;
+
+            assert_eq!(found, Verdict::default(), "{rule}: {ended:?}");
+        });
+    }
+}
+
+/// All batches are stuck until they expire. With the lane `batch`, rows fail after the last try and say so; with the
+/// lane `auto`, they go online after the second.
+pub fn expired_batches() {
+    let stuck = || BatchConfig { time: BatchTime::Stuck, ..quick() };
+    play(NO_FAULTS, stuck(), async |world| {
+        let run = Run { max_retries: 1, ..Run::of(0..21) };
+
+        let ended = world.run(&run).await;
+
+        assert_eq!((ended.failed.len(), &ended.failed[..1]), (20, &[ErrorClass::Expired][..]), "{ended:?}");
+        assert!(submissions(world).values().all(|all| all.len() <= 2));
+        let online = Run { start: Start::Resume, lane: LaneChoice::Online, ..run.clone() };
+        world.run(&online).await;
+        assert_complete(world, &run.rows, &answers(&run.rows, world.row), "resumed online");
+        assert_eq!(verdict(world, "resumed online"), Verdict::default());
+    });
+    play(NO_FAULTS, stuck(), async |world| {
+        let run = Run { lane: LaneChoice::Auto, ..Run::of(0..21) };
+
+        let (_, found) = run_to_end(world, &run, "auto").await;
+
+        assert_eq!((found, world.traffic().online.len()), (Verdict::default(), 21));
+    });
+}
+
+/// Somebody cancels a batch in the middle. What was answered is collected, and the rest is sent again.
+pub fn a_batch_that_somebody_cancels() {
+    play(NO_FAULTS, taking(60), async |world| {
+        let run = Run { detach: true, ..Run::of(0..41) };
+        world.run(&run).await;
+        world.wait(Duration::from_secs(30)).await;
+        let id = submissions(world).values().find_map(|all| Some(all.first()?.batch.clone())).expect("a batch");
+        world.call(http::Method::POST, &format!("/{id}/cancel"), "");
+
+        let (ended, found) = run_to_end(world, &Run::of(0..41), "cancelled").await;
+
+        assert_eq!(found, Verdict::default(), "{ended:?}");
+        let books = world.api().books().batches.clone();
+        assert!(books.canceled > 0 && books.succeeded == 40, "{books:?}");
+    });
+}
+
+/// Somebody deletes a batch that was not collected. Its rows are told as maybe billed twice, and sent again.
+pub fn a_batch_that_somebody_deletes() {
+    play(NO_FAULTS, taking(30), async |world| {
+        world.run(&Run { detach: true, ..Run::of(0..41) }).await;
+        world.wait(MINUTE).await;
+        let id = submissions(world).values().find_map(|all| Some(all.first()?.batch.clone())).expect("a batch");
+        world.call(http::Method::DELETE, &format!("/{id}"), "");
+
+        let (ended, found) = run_to_end(world, &Run::of(0..41), "deleted").await;
+
+        assert_eq!((found.billed_again, found.told), (20, 20), "{ended:?}");
+        assert_eq!(ended.finish().maybe_paid, 20);
+        let again = world.run(&Run::of(0..41)).await;
+        assert!(again.finish().halted.is_none() && again.calls == 0, "{again:?}");
+    });
+}
+
+// ---- limits of the user ---------------------------------------------------------------------------------------------
+
+/// The budget also holds over deaths, lost batches and rows that results lack.
+pub fn a_budget_over_several_runs() {
+    let faults = r#"{"rules":[
+        {"kind":"result_missing","share":0.2,"first_attempts_only":true},
+        {"kind":"reset_before","calls":"create","arrivals":[2]}
+    ]}"#;
+    for seed in 0..12 {
+        play(faults, quick(), async |world| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let most = Money(MOST_IN_BATCH.0 * random.u128(30..80));
+            let run = Run { max_cost: Some(most), ..Run::of(0..61) };
+            for _ in 0..6 {
+                let kill = Kill::Change { at: random.u64(0..250), cut: random.usize(0..500) };
+                world.run(&Run { kill, ..run.clone() }).await;
+                assert_within(world, most, &format!("seed {seed}"));
+            }
+            world.run(&run).await;
+            assert_within(world, most, &format!("seed {seed}"));
+        });
+    }
+}
+
+/// A limit on time ends the run although batches are open. They stay open, and the same command collects them.
+pub fn a_limit_on_time() {
+    play(NO_FAULTS, taking(110), async |world| {
+        let run = Run { max_time: Some(MINUTE), ..Run::of(0..41) };
+
+        let ended = world.run(&run).await;
+
+        assert!(matches!(ended.finish().halted, Some(HaltReason::Budget(_))), "{ended:?}");
+        assert_eq!(ended.finish().batches, (2, 40), "{ended:?}");
+        assert!(world.now().as_secs_f64() < 62.0);
+        let (_, found) = run_to_end(world, &Run::of(0..41), "the next run").await;
+        assert_eq!(found, Verdict::default());
+    });
+}
+
+/// Rows that fail in batches count for the rule that stops a run whose rows fail.
+pub fn rows_that_all_fail() {
+    let faults = r#"{"rules":[{"kind":"request_errored","type":"invalid_request_error","message":"it is wrong"}]}"#;
+    for (rule, is_halted) in [(HaltRule::AllAlike, false), (HaltRule::Failures(5), true)] {
+        play(faults, quick(), async |world| {
+            let run = Run { halt: rule, batch_rows: 10, ..Run::of(0..51) };
+
+            let ended = world.run(&run).await;
+
+            assert_eq!(matches!(ended.finish().halted, Some(HaltReason::AllFail { .. })), is_halted, "{ended:?}");
+            // What was submitted is not paid again.
+            world.run(&Run { halt: HaltRule::Never, ..run.clone() }).await;
+            assert_collected(world, "all fail");
+            assert_eq!(labels(&world.disk, ERRORS).len(), 50);
+            assert_eq!(verdict(world, "all fail"), Verdict::default());
+            assert!(submissions(world).values().all(|all| all.len() == 1), "{:?}", submissions(world));
+        });
+    }
+}
+
+/// Ctrl-C while a batch is being submitted, while batches are open, and while results are read: the run ends soon, and
+/// the same command does the rest.
+pub fn interrupts() {
+    for (millis, again) in [(700, false), (750, false), (900, false), (5_000, false), (700, true), (760, true)] {
+        let faults = r#"{"rules":[{"kind":"slow_drip","calls":"results"}]}"#;
+        play(faults, taking(30), async |world| {
+            let what = format!("after {millis} ms, twice: {again}");
+            let at = Duration::from_millis(millis);
+            let interrupts = if again { vec![at, at + Duration::from_millis(5)] } else { vec![at] };
+            let run = Run { interrupts, ..Run::of(0..61) };
+
+            let ended = world.run(&run).await;
+
+            assert!(matches!(ended.finish().halted, Some(HaltReason::Signal(2))), "{what}: {ended:?}");
+            assert!(world.now().as_secs_f64() < millis as f64 / 1_000.0 + 5.0, "{what}: it ends soon");
+            let (_, found) = run_to_end(world, &Run::of(0..61), &what).await;
+            assert!(found.billed_again <= found.died_online && found.overlaps == 0, "{what}: {found:?}");
+        });
+    }
+    for seconds in 30..36 {
+        play(NO_FAULTS, taking(30), async |world| {
+            let what = format!("after {seconds} s");
+            let run = Run { interrupts: vec![Duration::from_secs(seconds)], ..Run::of(0..301) };
+            let ended = world.run(&Run { batch_rows: 100, ..run }).await;
+            let lined = labels(&world.disk, RESULTS).len() as u64;
+            let finish = ended.finish();
+            if finish.halted.is_some() {
+                assert_eq!(lined + finish.pending + finish.batches.1, 301, "{what}: {finish:?}");
+            }
+            let (_, found) = run_to_end(world, &Run::of(0..301), &what).await;
+            assert_eq!(found, Verdict::default(), "{what}");
+        });
+    }
+}
+
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+/// The first rows of a shape fail online. The next one is tried, and batches begin only after one is answered.
+pub fn a_shape_whose_first_rows_fail() {
+    let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
+    play(faults, quick(), async |world| {
+        let run = Run::of(0..41);
+
+        let ended = world.run(&run).await;
+
+        assert_eq!((ended.failed.len(), world.traffic().online.len()), (3, 4), "{ended:?}");
+        world.run(&Run { start: Start::Resume, ..run.clone() }).await;
+        assert_complete(world, &run.rows, &answers(&run.rows, world.row), "a bad start");
+        assert_eq!(verdict(world, "a bad start"), Verdict::default());
+    });
+    let faults = r#"{"rules":[{"status":400,"message":"no"}]}"#;
+    play(faults, quick(), async |world| {
+        let ended = world.run(&Run::of(0..41)).await;
+
+        assert!(matches!(ended.finish().halted, Some(HaltReason::AllFail { .. })), "{ended:?}");
+        assert_eq!((ended.finish().pending, world.calls(Call::Create)), (31, 0), "{ended:?}");
+    });
+}
+
+/// One row in three has a parameter that batches refuse: these rows go online.
+pub fn rows_that_batches_refuse() {
+    fn speedy(number: u64) -> Planned {
+        let mut planned = row(number);
+        if number % 3 == 1 {
+            crate::support::ask(&mut planned, "stream", "true".to_owned());
+        }
+        planned
+    }
+    play(NO_FAULTS, quick(), async |world| {
+        world.row = speedy;
+
+        let (_, found) = run_to_end(world, &Run::of(0..61), "refused rows").await;
+
+        assert_eq!(found, Verdict::default());
+        assert_eq!(world.traffic().online.len(), 21, "20 rows, and the first of the others");
+    });
+}
+
+/// Rows of many shapes: the first of each goes online, the others into batches together.
+pub fn many_shapes() {
+    fn of_many_shapes(number: u64) -> Planned {
+        let mut planned = row(number);
+        let shape = number % 7;
+        if shape & 1 == 1 {
+            crate::support::ask(&mut planned, "temperature", "0.5".to_owned());
+        }
+        if shape & 2 == 2 {
+            crate::support::ask(&mut planned, "top_k", "5".to_owned());
+        }
+        if shape & 4 == 4 {
+            crate::support::ask(&mut planned, "stop_sequences", r#"["END"]"#.to_owned());
+        }
+        planned
+    }
+    play(NO_FAULTS, quick(), async |world| {
+        world.row = of_many_shapes;
+
+        let (_, found) = run_to_end(world, &Run::of(0..71), "many shapes").await;
+
+        assert_eq!((found, world.traffic().online.len()), (Verdict::default(), 7));
+    });
+}
+
+/// What batches cost is in the lines, at half the price of the online lane.
+pub fn costs() {
+    play(NO_FAULTS, quick(), async |world| {
+        run_to_end(world, &Run::of(0..41), "costs").await;
+
+        let lines = lines(&world.disk, RESULTS);
+        let told: f64 = lines.iter().filter_map(|line| line.pointer("/meta/cost_usd")?.as_f64()).sum();
+        let charged = world.api().books().billed_usd;
+        assert!((told - charged).abs() < 1e-9, "{told} {charged} {}", lines[1]);
+    });
+}
