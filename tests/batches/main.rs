@@ -8,6 +8,7 @@
 #![cfg(feature = "sim")]
 #![allow(dead_code, reason = "the bench and the tests use only some items each")]
 
+mod deadline;
 mod faults;
 mod judge;
 mod kills;
@@ -165,4 +166,19 @@ fn many_shapes() {
 #[test]
 fn costs() {
     faults::costs();
+}
+
+#[test]
+fn every_row_is_answered_by_the_deadline_and_few_rows_more_than_needed_go_online() {
+    for seed in 0..9 {
+        let played = deadline::play_case(seed);
+
+        assert!(played.left >= 0.0, "seed {seed}: {played:?}");
+        assert!(played.cost <= 1.05, "seed {seed}: {played:?}");
+    }
+}
+
+#[test]
+fn a_deadline_that_no_lane_can_meet_is_told_and_both_lanes_work() {
+    deadline::too_early();
 }

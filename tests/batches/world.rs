@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use claude_batch::batches::{Lane, LaneSettings, Opened};
+use claude_batch::batches::{Demand, Lane, LaneSettings, Opened};
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
     EventBody, Expense, Identity, Job, JobKey, LaneChoice, ModelClass, Money, Planned, PoolId, RateLimits, RowId,
@@ -70,6 +70,14 @@ pub struct Run {
     pub kill: Kill,
     /// When Ctrl-C is pressed, counted from the start of the run.
     pub interrupts: Vec<Duration>,
+    /// The time from the start of the run to its deadline.
+    pub deadline: Option<Duration>,
+    /// What the survey of the input found, if there is a deadline.
+    pub unread: Demand,
+    /// The limits of the online lane.
+    pub limits: RateLimits,
+    /// How many requests may be in flight online.
+    pub window: usize,
 }
 
 impl Run {
@@ -92,6 +100,10 @@ impl Run {
             dedupes: false,
             kill: Kill::Never,
             interrupts: Vec::new(),
+            deadline: None,
+            unread: Demand::default(),
+            limits: RateLimits::NONE,
+            window: 16,
         }
     }
 }
@@ -141,11 +153,21 @@ pub struct World {
 
 /// Lets a test play in a world on virtual time.
 pub fn play<T>(faults: &str, batches: BatchConfig, test: impl AsyncFnOnce(&mut World) -> T) -> T {
+    play_under(faults, batches, RateLimits::NONE, test)
+}
+
+/// Lets a test play in a world whose online lane has limits.
+pub fn play_under<T>(
+    faults: &str,
+    batches: BatchConfig,
+    limits: RateLimits,
+    test: impl AsyncFnOnce(&mut World) -> T,
+) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(async {
         let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
         let config = SimConfig::new(presets::models())
-            .with_limits(RateLimits::NONE)
+            .with_limits(limits)
             .with_lengths(OutputLengths::fixed(ANSWER_TOKENS))
             .with_batches(batches)
             .with_faults(faults);
@@ -370,7 +392,8 @@ impl World {
         }
         let settings = LaneSettings {
             choice: run.lane,
-            deadline: None,
+            deadline: run.deadline.map(|after| clock.now() + after),
+            unread: run.unread.clone(),
             batch_rows: run.batch_rows,
             batch_bytes: run.batch_bytes,
             queue: run.queue,
@@ -473,7 +496,7 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
         halt: run.halt,
         retry_for: run.retry_for,
         max_retries: run.max_retries,
-        ..support::config(RateLimits::NONE, Window::fixed(16), 1)
+        ..support::config(run.limits, Window::fixed(run.window), 1)
     }
 }
 

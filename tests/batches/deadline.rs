@@ -1,0 +1,137 @@
+//! `--lane auto --deadline`: rows stay in batches as long as possible, and every row is answered in time.
+
+use std::time::Duration;
+
+use claude_batch::batches::Demand;
+use claude_batch::domain::{LaneChoice, Money, RateLimits};
+use claude_batch::sim::config::{BatchConfig, BatchTime};
+
+use crate::world::{NO_FAULTS, Run, play, play_under, row};
+
+/// A random case. One in three has batches that end long before the deadline, one in three has batches that end around
+/// it, and one in three has batches that never end.
+#[derive(Debug)]
+struct Case {
+    rows: u64,
+    rpm: u32,
+    deadline: Duration,
+    /// How long batches take.
+    time: BatchTime,
+    /// How long a batch takes to end after it was cancelled.
+    cancel: Duration,
+}
+
+/// How a case ended. Money is in prices of a row that is answered online.
+#[derive(Debug)]
+pub struct Played {
+    /// How much of the time was left at the end; negative if the deadline was missed.
+    pub left: f64,
+    /// What it cost, divided by what the cheapest way costs.
+    pub cost: f64,
+    /// How many rows were answered online.
+    pub online: u64,
+}
+
+fn case(seed: u64) -> Case {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let rows = random.u64(400..1_500);
+    let rpm = random.u32(60..400);
+    let online = Duration::from_secs_f64(60.0 * rows as f64 / f64::from(rpm));
+    let deadline = online.mul_f64(1.3 + 3.0 * random.f64()) + Duration::from_secs(480);
+    let time = match seed % 3 {
+        0 => BatchTime::Between(deadline / 20, deadline / 4),
+        1 => BatchTime::Between(deadline / 3, deadline * 2),
+        _ => BatchTime::Stuck,
+    };
+    Case { rows, rpm, deadline, time, cancel: Duration::from_secs(random.u64(1..60)) }
+}
+
+/// Runs a case to its end. Checks that each row is answered, and that nothing is paid twice.
+pub fn play_case(seed: u64) -> Played {
+    let least = cheapest(seed);
+    let Case { rows, rpm, deadline, time, cancel } = case(seed);
+    let limits = RateLimits::new(rpm, 100_000_000, 100_000_000);
+    let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
+    play_under(NO_FAULTS, batches, limits, async |world| {
+        let mut unread = Demand::default();
+        (0..rows).for_each(|number| unread.add(&row(number).ask));
+        let run = Run { deadline: Some(deadline), unread, limits, ..run(LaneChoice::Auto, rows) };
+        let before = world.now();
+
+        let ended = world.run(&run).await;
+
+        let took = world.now().since(before);
+        let model = world.api();
+        let books = model.books();
+        assert_eq!((ended.finish().halted.as_ref(), ended.finish().pending), (None, 0), "seed {seed}");
+        assert_eq!((books.billed_calls, books.billed_again), (rows, 0), "seed {seed}: each row is paid once");
+        let online = books.billed_calls - books.batches.succeeded;
+        let money = (rows + online) as f64 / 2.0;
+        Played { left: deadline.as_secs_f64() - took.as_secs_f64(), cost: money / least, online }
+    })
+}
+
+fn run(lane: LaneChoice, rows: u64) -> Run {
+    Run { lane, batch_rows: 100, window: 200, ..Run::of(0..rows) }
+}
+
+/// Returns what the cheapest way to meet the deadline costs: that of somebody who knows in advance how fast each batch
+/// is, cancels each batch that is too slow at the last possible moment, the slowest first, and has an online lane that
+/// is always at its limit. One row is sent online in any case, to see whether the API accepts it.
+fn cheapest(seed: u64) -> f64 {
+    let Case { rows, rpm, deadline, time, cancel } = case(seed);
+    let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
+    // Of each batch: its rows, and how many of them are answered at the deadline.
+    let answered = play(NO_FAULTS, batches, async |world| {
+        let before = world.now();
+        world.run(&Run { detach: true, ..run(LaneChoice::Batch, rows) }).await;
+        world.wait(deadline - world.now().since(before)).await;
+        let ids: Vec<String> = world.api().batches(world.now()).map(|batch| batch.id().to_owned()).collect();
+        for id in ids {
+            world.call(http::Method::POST, &format!("/{id}/cancel"), "");
+        }
+        let now = world.now();
+        let mut model = world.api();
+        let counted = model.batches(now).map(|batch| {
+            let billed = batch.requests().filter(|request| request.billed > Money::ZERO).count();
+            (batch.requests().count() as f64, billed as f64)
+        });
+        counted.collect::<Vec<_>>()
+    });
+    let mut late: Vec<(f64, f64)> = answered.into_iter().filter(|(rows, done)| done < rows).collect();
+    late.sort_by(|one, other| (other.1 / other.0).total_cmp(&(one.1 / one.0)));
+    let (per_second, cancel) = (f64::from(rpm) / 60.0, cancel.as_secs_f64());
+    let (mut end, mut online) = (deadline.as_secs_f64(), 1.0);
+    for (rows, done) in late {
+        // Rows of the batch are answered evenly, until it is cancelled. They reach the online lane `cancel` later.
+        let slope = done / deadline.as_secs_f64();
+        let begin = (per_second * end - rows - slope * cancel) / (per_second - slope);
+        online += per_second * (end - begin);
+        end = begin;
+    }
+    (rows as f64 + online) / 2.0
+}
+
+/// A deadline that neither lane can meet: the run says so, and ends as fast as it can, in both lanes.
+pub fn too_early() {
+    let limits = RateLimits::new(60, 100_000_000, 100_000_000);
+    let time = BatchTime::Fixed(Duration::from_secs(900));
+    play_under(NO_FAULTS, BatchConfig { time, ..BatchConfig::default() }, limits, async |world| {
+        let mut unread = Demand::default();
+        (0..1_500).for_each(|number| unread.add(&row(number).ask));
+        let deadline = Some(Duration::from_secs(600));
+        let run = Run { deadline, unread, limits, ..run(LaneChoice::Auto, 1_500) };
+        let before = world.now();
+
+        let ended = world.run(&run).await;
+
+        let took = world.now().since(before);
+        let model = world.api();
+        let books = model.books();
+        assert!(ended.says("can't be met"), "{:?}", ended.said);
+        assert_eq!((books.billed_calls, books.billed_again), (1_500, 0));
+        assert!(books.batches.succeeded > 300 && books.billed_calls - books.batches.succeeded > 300);
+        // The online lane alone needs 25 minutes.
+        assert!(took < Duration::from_secs(1_200), "{took:?}");
+    });
+}
