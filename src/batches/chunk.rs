@@ -90,6 +90,16 @@ struct RowLine<'a> {
     estimated_input: u32,
 }
 
+impl RowLine<'_> {
+    /// Returns the row's key and identity; `None` if the key can't be read.
+    fn identity(&self) -> Option<(JobKey, Identity, RowId)> {
+        let key = JobKey::parse(&self.key)?;
+        let identity = self.occurrence.map_or(Identity::Named, Identity::Nth);
+        let row = RowId::of(&self.custom_id, key, &identity);
+        Some((key, identity, row))
+    }
+}
+
 /// A file that grows at its end.
 struct Growing {
     file: Box<dyn DiskFile>,
@@ -293,6 +303,36 @@ impl ChunkFiles {
         Ok(open.insert([file(&self.body_path)?, file(&self.rows_path)?]).clone())
     }
 
+    /// Reads the identities of all rows.
+    ///
+    /// # Errors
+    /// The failure of the disk, also if a line can't be understood.
+    pub(crate) fn identities(&self, mut each: impl FnMut(RowId, &Identity)) -> Result<(), DiskFailure> {
+        let [_, rows] = self.files()?;
+        let mut text = Vec::new();
+        let mut item = 0;
+        while item + 1 < self.lines.len() {
+            // As many lines as fit, but at least one.
+            let from = self.lines[item];
+            let fits = |to: &u64| to - from <= BUFFER_BYTES as u64;
+            let count = self.lines[item + 1..].iter().take_while(|to| fits(to)).count().max(1);
+            text.resize(usize::try_from(self.lines[item + count] - from).unwrap_or(usize::MAX), 0);
+            fill(&*rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
+            for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let line: RowLine<'_> = serde_json::from_slice(line).map_err(|error| self.unreadable(&error))?;
+                let found = line.identity().ok_or_else(|| self.unreadable(&"a key can't be read"));
+                let (_, identity, row) = found?;
+                each(row, &identity);
+            }
+            item += count;
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, why: &dyn std::fmt::Display) -> DiskFailure {
+        DiskFailure::of("use", &self.rows_path)(std::io::Error::other(why.to_string()))
+    }
+
     /// Reads a row. Its job gets the number `id`.
     ///
     /// # Errors
@@ -305,19 +345,16 @@ impl ChunkFiles {
         let (from, to) = (self.lines[item as usize], self.lines[item as usize + 1]);
         let mut text = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
         fill(&*rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
-        let unreadable =
-            |why: String| DiskFailure::of("use", &self.rows_path)(std::io::Error::other(format!("row {item}: {why}")));
-        let line: RowLine<'_> = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
-        let key = JobKey::parse(&line.key).ok_or_else(|| unreadable("its key can't be read".to_owned()))?;
-        let identity = line.occurrence.map_or(Identity::Named, Identity::Nth);
+        let unreadable = |why: &dyn std::fmt::Display| self.unreadable(&format_args!("row {item}: {why}"));
+        let line: RowLine<'_> = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
+        let (key, identity, row) = line.identity().ok_or_else(|| unreadable(&"its key can't be read"))?;
         let mut request = vec![0; line.len as usize];
         fill(&*body, &mut request, line.at).map_err(DiskFailure::of("read", &self.body_path))?;
         let extra = match &line.extra {
-            Some(text) => Params::of_object(text).ok_or_else(|| unreadable("its fields can't be read".to_owned()))?,
+            Some(text) => Params::of_object(text).ok_or_else(|| unreadable(&"its fields can't be read"))?,
             None => Params::default(),
         };
         let custom_id = line.custom_id.into_owned();
-        let row = RowId::of(&custom_id, key, &identity);
         let origin = Origin { source: line.source.as_ref().into(), line: line.line };
         let request = Request::written(request.into());
         let job = Job { id, custom_id, key, identity, row, request, extra, origin, index: line.index };

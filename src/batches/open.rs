@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::chunk::{ChunkFiles, remove_files};
 use super::error::BatchesError;
 use super::log::{self, BatchLog, Record, Replayed};
-use crate::domain::{JobId, Money, RowId};
+use crate::domain::{Money, RowId};
 use crate::journal::{Disk, DiskFailure, DoneSet, RowState, with_suffix};
 
 /// How many chunks without an intent a run can leave behind when it dies.
@@ -84,9 +84,7 @@ impl Opened {
     pub fn rows(&self) -> Result<HashSet<RowId>, DiskFailure> {
         let mut rows = HashSet::new();
         for files in &self.files {
-            for item in 0..files.count {
-                rows.insert(files.row(item, JobId(0))?.job.row);
-            }
+            files.identities(|row, _| _ = rows.insert(row))?;
             files.close();
         }
         Ok(rows)
@@ -99,10 +97,8 @@ impl Opened {
     pub(crate) fn rows_without_line(&self, done: &DoneSet) -> Result<u64, DiskFailure> {
         let mut rows = 0;
         for files in &self.files {
-            for item in 0..files.count {
-                let job = files.row(item, JobId(0))?.job;
-                rows += u64::from(done.state(job.row, &job.identity) != RowState::Done);
-            }
+            files.identities(|row, identity| rows += u64::from(done.state(row, identity) != RowState::Done))?;
+            files.close();
         }
         Ok(rows)
     }

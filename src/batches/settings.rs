@@ -26,8 +26,6 @@ pub struct LaneSettings {
     /// Random text that is part of the id of each row in a batch: 8 letters and digits. It proves that a batch belongs
     /// to this run.
     pub nonce: String,
-    /// Whether the server is the built-in simulator, which forgets its batches when the program ends.
-    pub is_simulated: bool,
 }
 
 /// The largest body of a batch in bytes: 256 MB, minus 5 % as a margin.

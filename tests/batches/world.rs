@@ -400,7 +400,6 @@ impl World {
             detach: run.detach,
             max_retries: run.max_retries,
             nonce: format!("nonce{:03}", self.runs),
-            is_simulated: false,
         };
         let class = ModelClass("batches".into());
         let route = PoolId { provider: "anthropic".into(), account: "".into(), class, speed: Speed::Standard };

@@ -97,7 +97,6 @@ impl NewRun<'_> {
             detach: self.config.detach,
             max_retries: self.config.max_retries,
             nonce: nonce(),
-            is_simulated: self.config.simulate,
         };
         let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
         let route = PoolId {
