@@ -19,6 +19,11 @@ impl Scheduler {
         self.config.budget.restore(most);
     }
 
+    /// Takes back the reservations of rows whose batch was not submitted.
+    pub(crate) fn release_in_batch(&mut self, reserved: Money, rows: u64) {
+        self.config.budget.release(reserved, rows);
+    }
+
     /// Settles a row of a batch: `reserved` becomes free, and `cost` is spent.
     pub(crate) fn settle_in_batch(&mut self, reserved: Money, cost: Money) {
         self.config.budget.settle(reserved, cost);

@@ -96,6 +96,12 @@ impl Budget {
         self.reserved += most;
     }
 
+    /// Takes back reservations of requests that were not sent.
+    pub(super) fn release(&mut self, reserved: Money, requests: u64) {
+        self.reserved = self.reserved.less(reserved);
+        self.requests = self.requests.saturating_sub(requests);
+    }
+
     /// Returns the money that is reserved for requests in flight.
     pub(super) fn reserved(&self) -> Money {
         self.reserved

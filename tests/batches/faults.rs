@@ -8,7 +8,7 @@ use claude_batch::scheduler::HaltRule;
 use claude_batch::sim::config::{BatchConfig, BatchTime};
 
 use crate::judge::{
-    Verdict, answers, assert_collected, assert_complete, assert_within, billed, log, submissions, verdict,
+    Verdict, answers, assert_collected, assert_complete, assert_within, billed, log, open_chunks, submissions, verdict,
 };
 use crate::seen::{Call, Kill};
 use crate::support::{ERRORS, RESULTS};
@@ -276,6 +276,32 @@ pub fn a_batch_that_somebody_deletes() {
 
 // ---- limits of the user ---------------------------------------------------------------------------------------------
 
+/// The budget is smaller than the whole input. Batches shrink to what fits, what is charged never exceeds it, and the
+/// run says why it stops, after everything that was submitted is collected.
+pub fn a_small_budget() {
+    for rows_that_fit in [3_u128, 20, 33, 50] {
+        play(NO_FAULTS, quick(), async |world| {
+            let most = Money(MOST_IN_BATCH.0 * rows_that_fit);
+            let run = Run { max_cost: Some(most), ..Run::of(0..201) };
+
+            let ended = world.run(&run).await;
+
+            let what = format!("{rows_that_fit} rows fit");
+            assert!(matches!(ended.finish().halted, Some(HaltReason::Budget(_))), "{what}: {ended:?}");
+            assert_within(world, most, &what);
+            assert_collected(world, &what);
+            assert_eq!((verdict(world, &what), ended.finish().batches), (Verdict::default(), (0, 0)));
+            let answered = labels(&world.disk, RESULTS).len() as u64;
+            assert_eq!(answered + ended.finish().pending, 201, "{what}: {ended:?}");
+            // Answers cost a third of the most that they can cost.
+            assert!(answered as u128 > 2 * rows_that_fit - 2, "{what}: only {answered} rows were answered");
+            let next = world.run(&Run::of(0..201)).await;
+            assert!(next.finish().halted.is_none());
+            assert_complete(world, &run.rows, &answers(&run.rows, row), &what);
+        });
+    }
+}
+
 /// The budget also holds over deaths, lost batches and rows that results lack.
 pub fn a_budget_over_several_runs() {
     let faults = r#"{"rules":[
@@ -294,6 +320,29 @@ pub fn a_budget_over_several_runs() {
             }
             world.run(&run).await;
             assert_within(world, most, &format!("seed {seed}"));
+        });
+    }
+}
+
+/// A limit on requests counts rows in batches too, and the run ends, also if rows would have to be sent again and if the
+/// API refuses a batch for some time.
+pub fn a_limit_on_requests() {
+    let expiring = r#"{"rules":[{"kind":"request_expired","contains":":5:","first_attempts_only":true}]}"#;
+    for (faults, refusals) in [(NO_FAULTS, 0), (expiring, 0), (NO_FAULTS, 2)] {
+        play(faults, quick(), async |world| {
+            let text = r#"{"type":"error","error":{"type":"rate_limit_error","message":"the queue is full"}}"#;
+            world.traffic().refusals.push((Call::Create, 429, text, refusals));
+            let run = Run { max_requests: Some(31), ..Run::of(0..61) };
+
+            let ended = tokio::time::timeout(60 * MINUTE, world.run(&run)).await.expect("the run ends");
+
+            let what = format!("{faults}, {refusals} refusals");
+            assert!(matches!(ended.finish().halted, Some(HaltReason::Budget(_))), "{what}: {ended:?}");
+            // Files of rows that were to be sent again are removed by the next run.
+            assert!(open_chunks(world).is_empty(), "{what}: {:?}", log(world));
+            let answered = labels(&world.disk, RESULTS).len() as u64;
+            assert_eq!(answered, if faults == NO_FAULTS { 31 } else { 30 }, "{what}: {ended:?}");
+            assert_eq!(answered + ended.finish().pending, 61, "{what}: {ended:?}");
         });
     }
 }

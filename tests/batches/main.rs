@@ -129,8 +129,18 @@ fn a_batch_that_somebody_deletes() {
 }
 
 #[test]
+fn a_small_budget() {
+    faults::a_small_budget();
+}
+
+#[test]
 fn a_budget_over_several_runs() {
     faults::a_budget_over_several_runs();
+}
+
+#[test]
+fn a_limit_on_requests() {
+    faults::a_limit_on_requests();
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl Lane {
     /// Sends the rows of a chunk that does not exist as a batch again, in chunks of at most `most` rows.
     pub(super) fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
-        scheduler.settle_in_batch(chunk.reserved, Money::ZERO);
+        scheduler.release_in_batch(chunk.reserved, chunk.files.count.into());
         chunk.reserved = Money::ZERO;
         let is_alone = chunk.files.count == 1;
         let why = if is_alone { Why::TooLarge } else { Why::Dissolved };

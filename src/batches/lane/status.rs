@@ -72,10 +72,11 @@ impl Lane {
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// If a limit of the user ends the run as soon as no batch is open, returns the limit.
+    /// If a limit of the user ends the run, returns the limit as soon as everything that it allows was submitted and
+    /// collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
-        let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Sealed) && self.building.is_none();
-        self.used_up.as_deref().filter(|_| is_idle)
+        let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
+        self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)
     }
 
     /// Returns how many rows may have been billed although their answers can't be had.
