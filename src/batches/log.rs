@@ -71,8 +71,8 @@ pub(crate) enum Record {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// The answers of the chunk can't be had, if there are any: nobody knows its batch, or the batch was deleted. Its
-    /// rows are sent again, and may be billed twice.
+    /// Answers of the chunk can't be had, if there are any: nobody knows its batch, the batch was deleted, or its results
+    /// lack rows. These rows are sent again, and may be billed twice. All others have lines.
     Lost {
         /// The number of the chunk.
         chunk: u32,

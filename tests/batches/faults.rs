@@ -93,6 +93,30 @@ pub fn a_list_that_lags() {
     });
 }
 
+/// A batch that was collected has the same number of rows as a later one of the same run, whose reply is lost by a death,
+/// and the list shows the later one late. The collected one must not be taken for it.
+pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
+    let faults = r#"{"rules":[
+        {"kind":"unlisted","within":"40s"},
+        {"kind":"request_errored","contains":"row","first_attempts_only":true}
+    ]}"#;
+    let mut tried = 0;
+    for call in 4..20 {
+        play(faults, taking(20), async |world| {
+            world.run(&Run { kill: Kill::Unanswered(call), ..Run::of(0..21) }).await;
+            if world.calls(Call::Create) != 2 || recorded(world, "created") != 1 {
+                return;
+            }
+            tried += 1;
+
+            let (ended, found) = run_to_end(world, &Run::of(0..21), "all rows").await;
+
+            assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 0), "{ended:?} {:?}", log(world));
+        });
+    }
+    assert_eq!(tried, 1);
+}
+
 /// Somebody else creates batches of the same size in the same moment. Theirs is disowned when it ends, is never
 /// cancelled, and ours is found; if ours does not exist, it is submitted once more.
 pub fn foreign_batches_of_the_same_size() {
@@ -215,6 +239,52 @@ pub fn bad_downloads() {
     }
 }
 
+/// Results lack rows that were billed. This is told, the rows are sent again, and their money counts as spent in all
+/// later runs.
+pub fn results_that_lack_rows() {
+    let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
+    play(faults, quick(), async |world| {
+        let (ended, found) = run_to_end(world, &Run::of(0..21), "missing rows").await;
+
+        assert_eq!((found.billed_again, found.told), (2, 2), "{ended:?}");
+        assert_eq!(ended.finish().maybe_paid, 2, "{ended:?}");
+        assert!(ended.says("lack 2 of its rows"), "{ended:?}");
+        let at_most: Vec<_> = log(world).iter().filter_map(|record| record["at_most"].as_u64()).collect();
+        assert!(at_most.contains(&(2 * MOST_IN_BATCH.0 as u64)), "{:?}", log(world));
+    });
+}
+
+/// Results contain lines that nobody asked for: a row twice, and a row of somebody else. They change nothing.
+pub fn extra_results() {
+    let foreign = r#"{"kind":"result_extra","contains":":5:","custom_id":"somebody-else"}"#;
+    let mixed =
+        r#"{"kind":"result_extra","contains":":5:","custom_id":"nonce001-7-1-00000000000000000000000000000000"}"#;
+    for rule in [r#"{"kind":"result_extra","contains":":5:"}"#, foreign, mixed] {
+        play(&format!(r#"{{"rules":[{rule}]}}"#), quick(), async |world| {
+            let (ended, found) = run_to_end(world, &Run::of(0..21), rule).await;
+
+            assert_eq!(found, Verdict::default(), "{rule}: {ended:?}");
+        });
+    }
+}
+
+/// A result has a type that nobody knows. Its row counts as maybe billed, and is sent again.
+pub fn results_of_unknown_types() {
+    play(NO_FAULTS, quick(), async |world| {
+        world.traffic().spoilt_results.push((r#""type":"succeeded""#, r#""type":"transmogrified""#));
+        let run = Run { max_retries: 1, ..Run::of(0..21) };
+
+        let ended = world.run(&run).await;
+
+        let found = verdict(world, "unknown types");
+        assert!(found.told > 0 && ended.says("lack 1 of its rows"), "{found:?} {ended:?}");
+        world.traffic().spoilt_results.clear();
+        world.run(&Run { start: Start::Resume, ..run.clone() }).await;
+        assert_complete(world, &run.rows, &answers(&run.rows, world.row), "unknown types");
+        verdict(world, "unknown types");
+    });
+}
+
 /// All batches are stuck until they expire. With the lane `batch`, rows fail after the last try and say so; with the
 /// lane `auto`, they go online after the second.
 pub fn expired_batches() {
@@ -272,6 +342,30 @@ pub fn a_batch_that_somebody_deletes() {
         let again = world.run(&Run::of(0..41)).await;
         assert!(again.finish().halted.is_none() && again.calls == 0, "{again:?}");
     });
+}
+
+/// A run dies while it collects a batch, and then the batch is deleted. Rows that have lines are not sent again.
+pub fn a_batch_that_is_deleted_after_it_was_collected_in_part(step: usize) {
+    let run = Run::of(0..21);
+    let changes = play(NO_FAULTS, taking(10), async |world| world.run(&run).await.changes);
+    for at in (60..changes).step_by(step) {
+        play(NO_FAULTS, taking(10), async |world| {
+            let what = format!("change {at}");
+            let dead = world.run(&Run { kill: Kill::Change { at, cut: 700 }, ..run.clone() }).await;
+            assert!(dead.finish.is_none(), "{what}");
+            world.wait(MINUTE).await;
+            let before = labels(&world.disk, RESULTS).len();
+            let ids: Vec<_> = submissions(world).values().filter_map(|all| Some(all.first()?.batch.clone())).collect();
+            for id in ids {
+                world.call(http::Method::DELETE, &format!("/{id}"), "");
+            }
+
+            let (ended, found) = run_to_end(world, &run, &what).await;
+
+            let most = run.rows.len() - before;
+            assert!(found.billed_again <= most as u64, "{what}: {before} had lines, {found:?} {ended:?}");
+        });
+    }
 }
 
 // ---- limits of the user ---------------------------------------------------------------------------------------------

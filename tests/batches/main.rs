@@ -79,6 +79,11 @@ fn a_list_that_lags() {
 }
 
 #[test]
+fn a_collected_batch_is_not_taken_for_a_lost_one() {
+    faults::a_collected_batch_is_not_taken_for_a_lost_one();
+}
+
+#[test]
 fn foreign_batches_of_the_same_size() {
     faults::foreign_batches_of_the_same_size();
 }
@@ -114,6 +119,21 @@ fn bad_downloads() {
 }
 
 #[test]
+fn results_that_lack_rows() {
+    faults::results_that_lack_rows();
+}
+
+#[test]
+fn extra_results() {
+    faults::extra_results();
+}
+
+#[test]
+fn results_of_unknown_types() {
+    faults::results_of_unknown_types();
+}
+
+#[test]
 fn expired_batches() {
     faults::expired_batches();
 }
@@ -126,6 +146,11 @@ fn a_batch_that_somebody_cancels() {
 #[test]
 fn a_batch_that_somebody_deletes() {
     faults::a_batch_that_somebody_deletes();
+}
+
+#[test]
+fn a_batch_that_is_deleted_after_it_was_collected_in_part() {
+    faults::a_batch_that_is_deleted_after_it_was_collected_in_part(7);
 }
 
 #[test]

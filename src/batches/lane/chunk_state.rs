@@ -44,6 +44,12 @@ pub(super) struct Chunk {
     /// How many downloads did not work or lacked rows.
     pub(super) downloads: u32,
     pub(super) merge: Option<Results>,
+    /// Whether a line of the results has shown that the batch is this chunk's.
+    pub(super) is_proven: bool,
+    /// Whether the results have lines that are not this chunk's.
+    pub(super) has_foreign_lines: bool,
+    /// How many rows the results lack, and the most that their answers may have cost.
+    pub(super) lacking: (u32, Money),
     /// Which rows have ended, a bit for each.
     pub(super) seen: Vec<u64>,
     /// What its rows need online.
@@ -102,6 +108,9 @@ impl Chunk {
             merge: None,
             demand: Demand::default(),
             cancelled_at: None,
+            is_proven: false,
+            has_foreign_lines: false,
+            lacking: (0, Money::ZERO),
             reopen: Vec::new(),
         }
     }

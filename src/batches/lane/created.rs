@@ -223,6 +223,7 @@ impl Lane {
         self.own_ids.remove(&id);
         if let Some(chunk) = self.chunks.get_mut(&number) {
             (chunk.batch, chunk.merge, chunk.state) = (None, None, State::Unclear(None));
+            (chunk.counts, chunk.results_url, chunk.downloads) = (None, None, 0);
             chunk.foreign.push(id);
         }
         self.looks.begin_again(now);
@@ -231,8 +232,9 @@ impl Lane {
 
     /// Gives up the answers of a chunk. Its rows are sent again, and may be billed twice.
     pub(super) fn lose(&mut self, number: u32, why: &str, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
+        let lost = self.unanswered(number, scheduler)?;
         let Some(chunk) = self.chunks.get(&number) else { return Ok(()) };
-        let (rows, money) = (chunk.unseen_count(), chunk.reserved);
+        let (rows, money) = (lost.len() as u32, chunk.reserved);
         let name = chunk.batch.as_ref().map_or_else(|| format!("chunk {number}"), |batch| batch.id.clone());
         self.lost_rows += u64::from(rows);
         self.warn(format!(
@@ -243,7 +245,7 @@ impl Lane {
         scheduler.settle_lost_in_batch(money);
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.reserved = Money::ZERO;
-            chunk.reopen = chunk.unseen().map(|item| (item, Why::Lost)).collect();
+            chunk.reopen = lost.into_iter().map(|item| (item, Why::Lost)).collect();
         }
         self.reopen(number);
         Ok(())

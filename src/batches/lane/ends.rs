@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::chunk::{ChunkRow, remove_files};
+use super::super::chunk::{ChunkRow, pico, remove_files};
 use super::super::log::Record;
 use super::again::{Reopened, Route, Why};
 use super::chunk_state::State;
@@ -84,7 +84,11 @@ impl Lane {
         let synced: Vec<u32> =
             self.chunks.values().filter(|chunk| is_synced(chunk.state)).map(|chunk| chunk.number).collect();
         for number in synced {
-            self.record(Record::Collected { chunk: number })?;
+            let (rows, money) = self.chunks[&number].lacking;
+            self.record(match rows {
+                0 => Record::Collected { chunk: number },
+                rows => Record::Lost { chunk: number, rows, at_most: pico(money) },
+            })?;
             self.reopen(number);
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::chunk_state::State;
 use super::results::Results;
 use super::state::Lane;
 use crate::clock::Instant;
-use crate::domain::Money;
+use crate::domain::{JobId, Money};
 use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
@@ -72,15 +72,17 @@ impl Lane {
                 )),
             };
             let Some(line) = merge.next_line().map_err(DiskFailure::of("read", &path))? else {
-                self.on_end_of_results(number, scheduler, last_seq, now);
+                self.on_end_of_results(number, scheduler, last_seq, now)?;
                 continue;
             };
             let Ok(read) = api.read_line(&line) else { continue };
-            let Some(id) = ItemId::parse(&read.custom_id).filter(|id| id.nonce == chunk.files.nonce) else {
-                self.disown(number, now)?;
+            let is_own = |id: &ItemId<'_>| id.nonce == chunk.files.nonce && id.chunk == number;
+            let Some(id) = ItemId::parse(&read.custom_id).filter(is_own) else {
+                chunk.has_foreign_lines = true;
                 continue;
             };
-            if id.chunk != number || id.item >= chunk.files.count || !chunk.see(id.item) {
+            chunk.is_proven = true;
+            if id.item >= chunk.files.count || !chunk.see(id.item) {
                 continue;
             }
             let row = chunk.files.row(id.item, job)?;
@@ -123,35 +125,81 @@ impl Lane {
         }
     }
 
-    /// All lines of the results were read.
-    fn on_end_of_results(&mut self, number: u32, scheduler: &mut Scheduler, last_seq: u64, now: Instant) {
-        let Some(chunk) = self.chunks.get_mut(&number) else { return };
+    /// All lines of the results were read. If none of them is the chunk's own, the batch belongs to somebody else.
+    fn on_end_of_results(
+        &mut self,
+        number: u32,
+        scheduler: &mut Scheduler,
+        last_seq: u64,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         chunk.merge = None;
         chunk.files.close();
-        let missing: Vec<u32> = chunk.unseen().collect();
-        if missing.is_empty() {
+        if std::mem::take(&mut chunk.has_foreign_lines) && !chunk.is_proven {
+            return self.disown(number, now);
+        }
+        if chunk.unseen_count() == 0 {
             chunk.state = State::Merged(last_seq);
             self.note_progress(number);
-            return;
+            return Ok(());
         }
         chunk.downloads += 1;
         if chunk.downloads < DOWNLOADS {
             (chunk.state, chunk.not_before) = (State::Ended, now + Duration::from_secs(5));
-            return;
+            return Ok(());
         }
+        self.note_lacking(number, scheduler)?;
+        if let Some(chunk) = self.chunks.get_mut(&number) {
+            chunk.state = State::Merged(last_seq);
+        }
+        Ok(())
+    }
+
+    /// Notes that the results of a chunk lack rows. These rows are sent again.
+    fn note_lacking(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
+        let lacking = self.unanswered(number, scheduler)?;
+        let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         let name = chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default();
-        let (rows, money) = (missing.len() as u64, chunk.reserved);
-        for item in missing {
+        let (rows, money) = (lacking.len() as u32, chunk.reserved);
+        for item in lacking {
             chunk.see(item);
             chunk.reopen.push((item, Why::Lost));
         }
-        chunk.reserved = Money::ZERO;
-        chunk.state = State::Merged(last_seq);
+        (chunk.reserved, chunk.lacking) = (Money::ZERO, (rows, money));
+        if rows == 0 {
+            return Ok(());
+        }
         scheduler.settle_lost_in_batch(money);
-        self.lost_rows += rows;
+        self.lost_rows += u64::from(rows);
         self.warn(format!(
             "the results of {name} lack {rows} of its rows: these rows are sent again, and may be billed twice ({money} \
              is kept back for them)"
         ));
+        Ok(())
+    }
+
+    /// Returns the rows of a chunk that have no answer. A row may have one from an earlier run, which died before it had
+    /// collected the chunk.
+    pub(super) fn unanswered(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<Vec<u32>, DiskFailure> {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(Vec::new()) };
+        let mut unanswered: Vec<u32> = chunk.unseen().collect();
+        if !chunk.is_restored {
+            return Ok(unanswered);
+        }
+        let mut answered = Vec::new();
+        for &item in &unanswered {
+            let row = chunk.files.row(item, JobId(0))?;
+            if self.done.state(row.job.row, &row.job.identity) == RowState::Done {
+                answered.push((item, row.at_most));
+            }
+        }
+        for (item, at_most) in answered {
+            chunk.see(item);
+            chunk.reserved = chunk.reserved.less(at_most);
+            scheduler.settle_in_batch(at_most, Money::ZERO);
+        }
+        unanswered.retain(|item| !chunk.has_seen(*item));
+        Ok(unanswered)
     }
 }
