@@ -18,12 +18,14 @@ pub(crate) struct Looks {
     next: Instant,
     /// How many looks in a row have failed.
     failed: u32,
+    /// Since when no look has worked.
+    failing_since: Option<Instant>,
 }
 
 impl Looks {
     /// Begins with a look at once.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { since: now, next: now, failed: 0 }
+        Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
     /// Something was submitted, or its reply is unclear.
@@ -37,15 +39,20 @@ impl Looks {
         self.next
     }
 
-    /// A look has ended. `retry_after` is how long the API wants the next one to wait.
-    pub(crate) fn on_look(&mut self, is_ok: bool, retry_after: Option<Duration>, now: Instant) {
-        self.failed = if is_ok { 0 } else { self.failed.saturating_add(1) };
-        let backoff = match self.failed {
-            0 => Duration::ZERO,
-            failed => Duration::from_secs(2 << failed.min(7)),
-        };
+    /// A look has worked.
+    pub(crate) fn on_look(&mut self, now: Instant) {
+        (self.failed, self.failing_since) = (0, None);
+        self.next = now + wait_after(now.since(self.since));
+    }
+
+    /// A look has failed. `retry_after` is how long the API wants the next one to wait. Returns for how long no look has
+    /// worked.
+    pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
+        self.failed = self.failed.saturating_add(1);
+        let backoff = Duration::from_secs(2 << self.failed.min(7));
         let wait = wait_after(now.since(self.since)).max(backoff).max(retry_after.unwrap_or_default());
         self.next = now + wait;
+        now.since(*self.failing_since.get_or_insert(now))
     }
 
     /// Looks at once.
@@ -82,7 +89,7 @@ mod tests {
         while looks.next() < Instant::from_secs(86_400) {
             let now = looks.next();
             times.push(now.as_secs_f64() as u64);
-            looks.on_look(true, None, now);
+            looks.on_look(now);
         }
 
         assert_eq!(times[..6], [1, 3, 7, 15, 31, 61]);
@@ -95,10 +102,10 @@ mod tests {
     fn a_failing_look_backs_off_and_obeys_the_api() {
         let mut looks = Looks::new(Instant::ZERO);
 
-        looks.on_look(false, Some(Duration::from_secs(45)), Instant::ZERO);
-        assert_eq!(looks.next(), Instant::from_secs(45));
+        let first = looks.on_failed(Some(Duration::from_secs(45)), Instant::ZERO);
+        assert_eq!((looks.next(), first), (Instant::from_secs(45), Duration::ZERO));
 
-        looks.on_look(false, None, Instant::from_secs(45));
-        assert_eq!(looks.next(), Instant::from_secs(75));
+        let second = looks.on_failed(None, Instant::from_secs(45));
+        assert_eq!((looks.next(), second), (Instant::from_secs(75), Duration::from_secs(45)));
     }
 }

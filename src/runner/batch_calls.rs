@@ -117,7 +117,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. Only a reply that says so, or a connection that never was, means that no batch exists.
+    /// Submits a batch. Only a reply that says so, or a connection that never was, means that no batch exists. A server
+    /// that answers 501 does not have the call.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,
@@ -127,7 +128,7 @@ impl<T: Transport> Caller<T> {
         let status = sent.head().status;
         match (self.read_batch(sent).await, status) {
             (Ok(batch), _) => CreateEnd::Exists(Box::new(batch)),
-            (Err(fault), 300..400 | 400..=407 | 410..500) => CreateEnd::Refused(fault),
+            (Err(fault), 300..=407 | 410..500 | 501) => CreateEnd::Refused(fault),
             (Err(fault), _) => CreateEnd::Unclear(fault),
         }
     }

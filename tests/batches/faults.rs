@@ -202,7 +202,49 @@ const TOO_LARGE: &str =
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
 const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
 
+/// An endpoint without batches: the run says so and stops, or with the lane `auto` sends every row online.
+pub fn an_endpoint_without_batches() {
+    for (status, text) in [(404, NOT_FOUND), (405, NOT_FOUND), (501, NOT_FOUND), (400, INVALID)] {
+        play(NO_FAULTS, quick(), async |world| {
+            world.traffic().refusals.push((Call::Create, status, text, u64::MAX));
+            world.traffic().refusals.push((Call::List, status, text, u64::MAX));
+
+            let ended = world.run(&Run::of(0..41)).await;
+
+            assert!(matches!(ended.finish().halted, Some(HaltReason::Batches(_))), "{status}: {ended:?}");
+            assert_eq!(ended.finish().pending, 40, "{status}: {ended:?}");
+            assert_eq!((verdict(world, "none"), labels(&world.disk, RESULTS).len()), (Verdict::default(), 1));
+            let auto = Run { lane: LaneChoice::Auto, ..Run::of(0..41) };
+            if status != 400 {
+                let (ended, found) = run_to_end(world, &auto, "auto").await;
+                assert!(ended.says("has no batches"), "{status}: {ended:?}");
+                assert_eq!((found, world.traffic().online.len()), (Verdict::default(), 41));
+            }
+        });
+    }
+}
+
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
+
+/// The state of batches can't be read, or their results can't be downloaded, for longer than a run waits for an endpoint:
+/// the run says so and ends. Its batches stay open, and the same command collects them.
+pub fn an_endpoint_that_is_down() {
+    for call in [Call::List, Call::Results] {
+        play(NO_FAULTS, quick(), async |world| {
+            let text = r#"{"type":"error","error":{"type":"api_error","message":"out of order"}}"#;
+            world.traffic().refusals.push((call, 500, text, u64::MAX));
+            let run = Run { retry_for: 5 * MINUTE, ..Run::of(0..41) };
+
+            let ended = world.run(&run).await;
+
+            assert!(matches!(ended.finish().halted, Some(HaltReason::Endpoint(_))), "{call:?}: {ended:?}");
+            assert_eq!(ended.finish().batches, (2, 40), "{call:?}: {ended:?}");
+            world.traffic().refusals.clear();
+            let (_, found) = run_to_end(world, &run, "up again").await;
+            assert_eq!(found, Verdict::default());
+        });
+    }
+}
 
 /// The API answers 404 for batches that exist, for some time and at random.
 pub fn batches_that_are_not_found() {

@@ -109,8 +109,18 @@ fn too_large() {
 }
 
 #[test]
+fn an_endpoint_without_batches() {
+    faults::an_endpoint_without_batches();
+}
+
+#[test]
 fn batches_that_are_not_found() {
     faults::batches_that_are_not_found();
+}
+
+#[test]
+fn an_endpoint_that_is_down() {
+    faults::an_endpoint_that_is_down();
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(super) struct Chunk {
     pub(super) not_before: Instant,
     /// How many downloads did not work or lacked rows.
     pub(super) downloads: u32,
+    /// Since when no download has worked.
+    pub(super) failing_since: Option<Instant>,
     pub(super) merge: Option<Results>,
     /// Whether a line of the results has shown that the batch is this chunk's.
     pub(super) is_proven: bool,
@@ -105,6 +107,7 @@ impl Chunk {
             missing_since: None,
             not_before: Instant::ZERO,
             downloads: 0,
+            failing_since: None,
             merge: None,
             demand: Demand::default(),
             cancelled_at: None,

@@ -7,6 +7,7 @@ use super::call::{Call, CallFault};
 use super::chunk_state::State;
 use super::state::Lane;
 use crate::clock::Instant;
+use crate::domain::HaltReason;
 use crate::journal::DiskFailure;
 use crate::provider::{Batch, BatchStatus};
 use crate::scheduler::Scheduler;
@@ -29,12 +30,16 @@ impl Lane {
         let batches = match listed {
             Ok(batches) => batches,
             Err(fault) => {
-                self.looks.on_look(false, fault.retry_after, now);
-                self.halt_with(fault, scheduler);
+                let failing = self.looks.on_failed(fault.retry_after, now);
+                if failing > scheduler.retry_for() && fault.halt.is_none() {
+                    scheduler.halt(HaltReason::Endpoint(fault.failure));
+                } else {
+                    self.halt_with(fault, scheduler);
+                }
                 return Ok(());
             }
         };
-        self.looks.on_look(true, None, now);
+        self.looks.on_look(now);
         self.resolve(&batches, scheduler, now)?;
         let open: Vec<u32> =
             self.chunks.values().filter(|chunk| chunk.state == State::Open).map(|chunk| chunk.number).collect();
@@ -120,7 +125,7 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         let fault = match downloaded {
             Ok(()) => {
-                (chunk.state, chunk.missing_since) = (State::Saved, None);
+                (chunk.state, chunk.missing_since, chunk.failing_since) = (State::Saved, None, None);
                 return Ok(());
             }
             Err(fault) => fault,
@@ -137,6 +142,11 @@ impl Lane {
             if now.since(since) >= MAY_BE_MISSING {
                 return self.on_gone(number, scheduler);
             }
+        }
+        let failing = self.chunks.get_mut(&number).map(|chunk| now.since(*chunk.failing_since.get_or_insert(now)));
+        if failing.unwrap_or_default() > scheduler.retry_for() && fault.halt.is_none() {
+            scheduler.halt(HaltReason::Endpoint(fault.failure));
+            return Ok(());
         }
         self.halt_with(fault, scheduler);
         Ok(())
