@@ -41,6 +41,7 @@ pub(crate) fn history(disk: &dyn Disk, results: &Path) -> Result<Option<Vec<Chap
             Record::Lost { chunk, .. } => Some((*chunk, Fate::Lost)),
             Record::Intent { .. }
             | Record::Created { .. }
+            | Record::Adopted { .. }
             | Record::Refused { .. }
             | Record::Foreign { .. }
             | Record::Canceling { .. }

@@ -49,6 +49,28 @@ pub(crate) enum Record {
         /// When the API gives up rows that it has not sent to the model by then.
         expires_at: jiff::Timestamp,
     },
+    /// The chunk was made from the results of a batch that had ended. Its results are on disk, and only rows with an
+    /// answer are in it.
+    Adopted {
+        /// The number of the chunk.
+        chunk: u32,
+        /// How many rows it has.
+        rows: u32,
+        /// The bytes of its body.
+        bytes: u64,
+        /// The nonce in the ids of its rows.
+        nonce: String,
+        /// The most that its answers can cost, in pico-dollars.
+        at_most: u64,
+        /// When it was adopted, by this machine's clock.
+        at: jiff::Timestamp,
+        /// The id of the batch.
+        id: String,
+        /// When the API created the batch.
+        created_at: jiff::Timestamp,
+        /// When the API gave up rows that it had not sent to the model.
+        expires_at: jiff::Timestamp,
+    },
     /// The chunk was refused, so no batch exists. It may be submitted again: then another intent follows.
     Refused {
         /// The number of the chunk.
@@ -111,6 +133,8 @@ pub(crate) struct Submitted {
     pub(crate) foreign: Vec<String>,
     /// Whether it is to be cancelled.
     pub(crate) is_canceling: bool,
+    /// Whether its results are on disk and nowhere else: their ids are not those that the API knows.
+    pub(crate) is_adopted: bool,
 }
 
 /// A batch whose id is known.
@@ -144,9 +168,26 @@ impl Replayed {
             Record::Intent { chunk, rows, bytes, nonce, at_most, at } => {
                 self.next_chunk = self.next_chunk.max(chunk.saturating_add(1));
                 let at_most = Money(at_most.into());
-                let (batch, foreign, is_canceling) = (None, Vec::new(), false);
-                self.open
-                    .insert(chunk, Submitted { chunk, rows, bytes, nonce, at_most, at, batch, foreign, is_canceling });
+                let submitted = Submitted {
+                    chunk,
+                    rows,
+                    bytes,
+                    nonce,
+                    at_most,
+                    at,
+                    batch: None,
+                    foreign: Vec::new(),
+                    is_canceling: false,
+                    is_adopted: false,
+                };
+                self.open.insert(chunk, submitted);
+            }
+            Record::Adopted { chunk, rows, bytes, nonce, at_most, at, id, created_at, expires_at } => {
+                self.apply(Record::Intent { chunk, rows, bytes, nonce, at_most, at });
+                self.apply(Record::Created { chunk, id, created_at, expires_at });
+                if let Some(open) = self.open.get_mut(&chunk) {
+                    open.is_adopted = true;
+                }
             }
             Record::Created { chunk, id, created_at, expires_at } => {
                 if let Some(open) = self.open.get_mut(&chunk) {

@@ -17,6 +17,7 @@
 //! | `log.rs` | the log of what was submitted and what became of it |
 //! | `history.rs` | what the log says about every batch, the collected ones included |
 //! | `open.rs` | opens the files, and finds what earlier runs left open |
+//! | `adopt.rs` | takes over the results of a batch that no log knows |
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
 //! | `demand.rs` | how long rows would need online |
 //! | `looks.rs` | when the state of batches is looked at |
@@ -29,6 +30,7 @@
 //! without holding them in memory. Deleting this folder while batches are open loses paid answers, so it is not part
 //! of the run folder.
 
+mod adopt;
 mod chunk;
 mod demand;
 mod error;
@@ -41,6 +43,7 @@ mod open;
 mod settings;
 mod shape;
 
+pub(crate) use adopt::{Adoption, Index};
 pub(crate) use chunk::ChunkBody;
 pub use demand::Demand;
 pub use error::BatchesError;

@@ -103,6 +103,11 @@ impl Opened {
         Ok(rows)
     }
 
+    /// Returns whether a batch is open.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.replayed.open.values().any(|chunk| chunk.batch.as_ref().is_some_and(|batch| batch.id == id))
+    }
+
     /// Returns how many batches are open.
     pub fn open_batches(&self) -> u64 {
         self.files.len() as u64

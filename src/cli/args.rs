@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-pub use self::batches::{ApiArgs, BatchesArgs, BatchesVerb, CancelArgs, CollectArgs, ListArgs, ShowArgs};
+pub use self::batches::{AdoptArgs, ApiArgs, BatchesArgs, BatchesVerb, CancelArgs, CollectArgs, ListArgs, ShowArgs};
 pub use self::deadline::Deadline;
 use self::groups::{
     ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, PlaceArgs, PriceArgs, ReadArgs,
@@ -67,7 +67,7 @@ pub enum Command {
     /// Show the limits of each tier, with their dates, or the limits that apply now
     #[command(after_help = LIMITS_HELP)]
     Limits(Box<LimitsArgs>),
-    /// List, show, collect or cancel Message Batches
+    /// List, show, collect, cancel or adopt Message Batches
     Batches(Box<BatchesArgs>),
     /// Show models, their prices and their retirement dates
     Models(Box<ModelsArgs>),

@@ -2,6 +2,7 @@
 //!
 //! It uses the same address, proxy and key as a run. The rules about where a key can be sent are the same too.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::simulator::Simulator;
 use super::{lockdown, parts, say, simulator};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
+use crate::journal::DiskFile;
 use crate::provider::anthropic::Anthropic;
 use crate::provider::{ReplyHead, WireRequest};
 use crate::report::text::escape;
@@ -26,6 +28,8 @@ use crate::transport::{Exchange, Transport, WireError, parse_base_url};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The largest body that is read.
 const MOST_BYTES: usize = 4 << 20;
+/// A download is written in pieces of at least this size.
+const PIECE_BYTES: usize = 128 << 10;
 /// The name of the simulator, where runs record the origin of their answers.
 const SIMULATOR: &str = "simulator";
 
@@ -109,6 +113,28 @@ impl Server {
         })
     }
 
+    /// Sends a request, and writes the body of a successful response to a file. The returned response has no body then.
+    ///
+    /// # Errors
+    /// The failure on the wire, or, in the result, the failure to write. Secrets are removed from the message.
+    pub(crate) fn download(
+        &self,
+        request: WireRequest,
+        file: Arc<dyn DiskFile>,
+    ) -> Result<io::Result<Response>, WireError> {
+        let transport = self.transport.clone();
+        let received = self.thread.run(async move { save(&transport, request, &*file).await });
+        received.map_err(|mut error| {
+            self.clean(&mut error.message);
+            error
+        })
+    }
+
+    /// Returns the root of the API's paths.
+    pub(crate) fn base_url(&self) -> &str {
+        self.transport.base_url()
+    }
+
     /// Cleans a text that the server sent: removes the secrets of the request.
     pub(crate) fn clean(&self, text: &mut String) {
         self.transport.secrets().clean(text);
@@ -117,6 +143,30 @@ impl Server {
     /// Returns the secrets that were sent.
     pub(crate) fn secrets(&self) -> Arc<crate::domain::Secrets> {
         self.transport.secrets()
+    }
+}
+
+async fn save(
+    transport: &HttpTransport,
+    request: WireRequest,
+    file: &dyn DiskFile,
+) -> Result<io::Result<Response>, WireError> {
+    let mut exchange = transport.send(request).await?;
+    let is_success = (200..300).contains(&exchange.head().status);
+    let (mut body, mut end) = (Vec::new(), 0);
+    loop {
+        let piece = exchange.chunk().await?;
+        body.extend_from_slice(piece.as_deref().unwrap_or_default());
+        if is_success && (body.len() >= PIECE_BYTES || piece.is_none()) {
+            if let Err(error) = file.write_at(&body, end) {
+                return Ok(Err(error));
+            }
+            end += body.len() as u64;
+            body.clear();
+        }
+        if piece.is_none() {
+            return Ok(Ok(Response { head: exchange.head().clone(), body: body.into() }));
+        }
     }
 }
 

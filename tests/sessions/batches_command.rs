@@ -1,5 +1,7 @@
 //! Tests the command `batches`, with the batches of real runs.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use claude_batch::sim::config::{BatchConfig, BatchTime};
@@ -228,6 +230,81 @@ fn a_run_in_progress_keeps_its_batches() {
     canceled.ends_with(2).tells(&["is in progress", "Ctrl-C", &run.id().to_string()]);
     collected.ends_with(2).tells(&["prompts.results.jsonl", &run.id().to_string()]);
     assert_eq!(api.books().batches.calls.get("cancel"), None);
+}
+
+#[test]
+fn a_batch_whose_record_was_lost_is_adopted() {
+    let (folder, api) = detached(SOON);
+    let listed = document(&folder.run_at(&api, &["batches", "list", "prompts.jsonl", "--json"]));
+    let ids_of_batches = members(&listed, "id");
+    let [first, second] = [0, 1].map(|at| ids_of_batches[at].as_str().expect("it has an id"));
+    let early = folder.run_at(&api, &["batches", "adopt", first, "prompts.jsonl"]);
+    wait_for(&folder, &api, "ended");
+    let known = folder.run_at(&api, &["batches", "adopt", first, "prompts.jsonl"]);
+    std::fs::remove_dir_all(folder.path("prompts.results.jsonl.batches")).expect("it is there");
+
+    let adopted = folder.run_at(&api, &["batches", "adopt", first, "prompts.jsonl"]);
+    let again = folder.run_at(&api, &["batches", "adopt", first, "prompts.jsonl"]);
+    folder.write("other.jsonl", "{\"custom_id\":\"x\",\"prompt\":\"a\"}\n");
+    let other = folder.run_at(&api, &["batches", "adopt", second, "other.jsonl"]);
+    let second = folder.run_at(&api, &["batches", "adopt", second, "prompts.jsonl"]);
+    let run = folder.run_at(&api, &["run", "prompts.jsonl", "--lane", "batch"]);
+
+    early.ends_with(4).tells(&["has not ended", "within an hour", "again"]);
+    known.ends_with(2).tells(&["is an open batch of prompts.results.jsonl", "collect"]);
+    adopted.ends_with(0).tells(&["10 answers are taken", "10 answered"]);
+    again.ends_with(0).tells(&["0 answers are taken", "10 rows have an answer already"]);
+    other.ends_with(2).tells(&["10 answers belong to no row of the input"]);
+    second.ends_with(0).tells(&["10 answers are taken"]);
+    run.ends_with(0).tells(&["nothing to do"]);
+    let results = folder.read("prompts.results.jsonl");
+    assert_each_once(&results, 21);
+    assert_eq!((results.matches(r#""lane":"batch""#).count(), api.books().batches.created), (20, 2));
+    let spent: f64 = results.lines().filter_map(cost_of).sum();
+    assert!((spent - api.books().billed_usd).abs() < 1e-9, "{spent} {}", api.books().billed_usd);
+}
+
+#[test]
+fn a_batch_of_another_program_is_adopted_by_the_names_of_rows() {
+    let api = Api::new(
+        quick().with_batches(BatchConfig { time: BatchTime::Fixed(Duration::ZERO), ..BatchConfig::default() }),
+    );
+    let folder = Folder::with_rows(3);
+    let request = |id: &str| {
+        format!(
+            r#"{{"custom_id":"{id}","params":{{"model":"claude-haiku-4-5","max_tokens":9,"messages":[{{"role":"user","content":"a"}}]}}}}"#
+        )
+    };
+    let body = format!(r#"{{"requests":[{},{}]}}"#, request("r1"), request("nobody"));
+    let id = create(&api, &body);
+
+    let adopted = folder.run_at(&api, &["batches", "adopt", &id, "prompts.jsonl"]);
+
+    adopted.ends_with(0).tells(&["1 answer is taken", "1 answer belongs to no row"]);
+    assert_eq!(ids(&folder.read("prompts.results.jsonl")), ["r1"]);
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 3);
+}
+
+/// Returns what a line says that its row cost, in dollars.
+fn cost_of(line: &str) -> Option<f64> {
+    serde_json::from_str::<Value>(line).expect("it is JSON")["meta"]["cost_usd"].as_f64()
+}
+
+/// Creates a batch as another program would. Returns its id.
+fn create(api: &Api, body: &str) -> String {
+    let host = api.url.strip_prefix("http://").expect("it is on this machine");
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    let head = format!(
+        "POST /v1/messages/batches HTTP/1.1\r\nhost: {host}\r\nx-api-key: {CANARY}\r\nanthropic-version: 2023-06-01\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("it reads");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("it answers");
+    let at = reply.find("msgbatch_").unwrap_or_else(|| panic!("{reply}"));
+    reply[at..].chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '_').collect()
 }
 
 /// Returns a folder whose run of 21 rows has left two batches of 10 rows behind, and their API. The first row was sent

@@ -15,6 +15,9 @@ use crate::provider::BatchCounts;
 /// The clocks of this machine and of the API differ by at most this.
 const SKEW: Duration = Duration::from_secs(600);
 
+/// Results that lack rows are downloaded this often.
+pub(super) const DOWNLOADS: u32 = 3;
+
 /// A chunk that is complete.
 pub(super) struct Chunk {
     pub(super) number: u32,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::chunk::{ChunkRow, results_path};
 use super::super::ids::ItemId;
 use super::again::Why;
-use super::chunk_state::State;
+use super::chunk_state::{DOWNLOADS, State};
 use super::results::Results;
 use super::state::Lane;
 use crate::clock::Instant;
@@ -13,9 +13,6 @@ use crate::domain::{JobId, Money};
 use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
-
-/// Results that lack rows are downloaded this often.
-const DOWNLOADS: u32 = 3;
 
 /// A row with its end.
 #[derive(Debug)]

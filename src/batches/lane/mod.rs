@@ -36,4 +36,5 @@ mod status;
 pub(crate) use again::{Route, Why};
 pub(crate) use call::{Call, CallFault, Came, CreateEnd};
 pub(crate) use merging::MergedRow;
+pub(super) use results::Results;
 pub use state::Lane;

@@ -13,7 +13,7 @@ use super::super::open::Opened;
 use super::super::settings::LaneSettings;
 use super::super::shape::Trials;
 use super::again::Reopened;
-use super::chunk_state::{Chunk, State};
+use super::chunk_state::{Chunk, DOWNLOADS, State};
 use super::outlook::Outlook;
 use crate::clock::{Instant, RunClock};
 use crate::domain::{EventBody, JobId, LaneChoice, Money, Planned};
@@ -122,7 +122,11 @@ impl Lane {
         };
         for (submitted, files) in replayed.open.into_values().zip(files) {
             lane.own_ids.extend(submitted.batch.iter().map(|batch| batch.id.clone()));
-            let state = if submitted.batch.is_some() { State::Open } else { State::Unclear(None) };
+            let state = match submitted.batch {
+                Some(_) if submitted.is_adopted => State::Saved,
+                Some(_) => State::Open,
+                None => State::Unclear(None),
+            };
             let chunk = Chunk {
                 reserved: submitted.at_most,
                 batch: submitted.batch,
@@ -130,6 +134,8 @@ impl Lane {
                 submitted_at: submitted.at,
                 is_restored: true,
                 is_canceling: submitted.is_canceling,
+                // The results of an adopted batch can't be downloaded again, because their ids were changed.
+                downloads: if submitted.is_adopted { DOWNLOADS } else { 0 },
                 opened: Instant::ZERO,
                 ..Chunk::new(files, state, submitted.at)
             };

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::groups::{ConnectionArgs, DisplayArgs, FaultArgs, KeyArgs, PlaceArgs, PriceArgs, StorageArgs, WireArgs};
 use super::parsers;
-use super::settings::Settings;
+use super::settings::{RunArgs, Settings};
 
 /// Arguments of `batches`.
 #[derive(Clone, Debug, Args)]
@@ -29,6 +29,9 @@ pub enum BatchesVerb {
     /// Write the results of batches that have ended; send nothing
     #[command(after_help = COLLECT_HELP)]
     Collect(Box<CollectArgs>),
+    /// Take the results of a batch whose record was lost, as answers to the rows of the inputs
+    #[command(after_help = ADOPT_HELP)]
+    Adopt(Box<AdoptArgs>),
     /// Cancel the open batches of a run
     #[command(after_help = CANCEL_HELP)]
     Cancel(Box<CancelArgs>),
@@ -75,6 +78,15 @@ Examples:
 
 Rows that were processed by then are billed, and their answers are kept. After
 the batches have ended, collect writes them: claude-batch batches collect RUN";
+
+const ADOPT_HELP: &str = "\
+Examples:
+  claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl
+  claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl -o out.jsonl
+
+The inputs and the settings must be those with which the rows were sent. A result
+belongs to the row whose identity is in its custom_id, or, if another program made
+the batch, to the row with this custom_id. Rows that have an answer are left alone.";
 
 /// The settings of all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
@@ -184,4 +196,15 @@ pub struct CancelArgs {
     /// The settings of the calls.
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// Arguments of `batches adopt`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AdoptArgs {
+    /// The id of the batch
+    #[arg(value_name = "ID")]
+    pub batch: String,
+    /// The run, as it would be started.
+    #[command(flatten)]
+    pub run: RunArgs,
 }

@@ -1,4 +1,4 @@
-//! The command `batches`: lists, shows, collects and cancels Message Batches.
+//! The command `batches`: lists, shows, collects, cancels and adopts Message Batches.
 //!
 //! What a run submitted is in its log of batches ([`crate::batches`]). What became of it is known by the API.
 //!
@@ -13,7 +13,7 @@
 //! | `cancel.rs` | the verb `cancel` |
 //!
 //! The verbs that change something take the lock of the run, so they never interfere with a run in progress. `collect`
-//! writes answers, so it is a run: `cli/run/collect.rs`.
+//! and `adopt` write answers, so they are runs: `cli/run/collect.rs`, `cli/run/adopt.rs`.
 
 mod cancel;
 mod document;
@@ -35,6 +35,7 @@ use super::run;
 pub(super) use self::find::RunWithBatches;
 pub(super) use self::known::State;
 pub(super) use self::seen::{Seen, seen};
+pub(super) use self::workspace::{Stopped, Workspace};
 
 /// Does what the user asks for.
 pub(crate) fn batches(verb: &BatchesVerb, world: &World) -> Result<Exit> {
@@ -42,6 +43,7 @@ pub(crate) fn batches(verb: &BatchesVerb, world: &World) -> Result<Exit> {
         BatchesVerb::List(args) => list::list(args, world),
         BatchesVerb::Show(args) => show::show(args, world),
         BatchesVerb::Collect(args) => run::collect(args, world),
+        BatchesVerb::Adopt(args) => run::adopt(args, world),
         BatchesVerb::Cancel(args) => cancel::cancel(args, world),
     }
 }

@@ -1,6 +1,7 @@
 //! The calls of the API for batches, outside of a run.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -15,6 +16,7 @@ use crate::cli::parts::{self, PROVIDER};
 use crate::cli::say;
 use crate::cli::server::{Response, Server};
 use crate::domain::{HaltReason, ModelClass, PoolId, Speed, Verdict};
+use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
 use crate::report::text::escape;
 use crate::transport::WireError;
@@ -23,21 +25,21 @@ use crate::transport::WireError;
 const MOST_PAGES: usize = 1_000;
 
 /// The batches of the workspace of a key.
-pub(super) struct Workspace {
+pub(crate) struct Workspace {
     server: Server,
     route: Arc<PoolId>,
 }
 
 /// A call that was refused or failed: what happened and what to do, and how the program ends.
 #[derive(Debug)]
-pub(super) struct Stopped {
-    pub(super) message: String,
-    pub(super) exit: Exit,
+pub(crate) struct Stopped {
+    pub(crate) message: String,
+    pub(crate) exit: Exit,
 }
 
 impl Workspace {
     /// Returns whether there is a key.
-    pub(super) fn has_key(config: &Config) -> bool {
+    pub(crate) fn has_key(config: &Config) -> bool {
         config.key != KeySource::Missing
     }
 
@@ -45,7 +47,7 @@ impl Workspace {
     ///
     /// # Errors
     /// The key or a setting of the connection can't be used.
-    pub(super) fn open(config: &Config, world: &World) -> Result<Self> {
+    pub(crate) fn open(config: &Config, world: &World) -> Result<Self> {
         let (key, warnings) = parts::key(config, world)?;
         warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let catalog = parts::catalog(config)?;
@@ -55,12 +57,12 @@ impl Workspace {
     }
 
     /// Returns the origin of the server.
-    pub(super) fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.server.origin
     }
 
     /// Returns the newest batches, and whether there are more.
-    pub(super) fn newest(&self, most: usize) -> Result<(Vec<Batch>, bool), Stopped> {
+    pub(crate) fn newest(&self, most: usize) -> Result<(Vec<Batch>, bool), Stopped> {
         let (mut found, mut after): (Vec<Batch>, Option<String>) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
             let page = self.page(after.as_deref())?;
@@ -76,7 +78,7 @@ impl Workspace {
     }
 
     /// Returns those of the wanted batches that the API lists. `oldest` is when the first of them was created.
-    pub(super) fn find(&self, wanted: &[&str], oldest: Timestamp) -> Result<HashMap<String, Batch>, Stopped> {
+    pub(crate) fn find(&self, wanted: &[&str], oldest: Timestamp) -> Result<HashMap<String, Batch>, Stopped> {
         let (mut found, mut after): (HashMap<String, Batch>, Option<String>) = (HashMap::new(), None);
         for _ in 0..MOST_PAGES {
             let page = self.page(after.as_deref())?;
@@ -92,13 +94,34 @@ impl Workspace {
     }
 
     /// Returns the state of a batch.
-    pub(super) fn retrieve(&self, id: &str) -> Result<Batch, Stopped> {
+    pub(crate) fn retrieve(&self, id: &str) -> Result<Batch, Stopped> {
         self.one(BatchCall::Retrieve(id), id)
     }
 
     /// Asks the API to cancel a batch.
-    pub(super) fn cancel(&self, id: &str) -> Result<Batch, Stopped> {
+    pub(crate) fn cancel(&self, id: &str) -> Result<Batch, Stopped> {
         self.one(BatchCall::Cancel(id), id)
+    }
+
+    /// Downloads the results of a batch into a file, which is replaced.
+    ///
+    /// # Errors
+    /// The failure of the disk. `Err` in the result: the call did not work.
+    pub(crate) fn download(&self, batch: &Batch, disk: &dyn Disk, path: &Path) -> Result<Result<(), Stopped>> {
+        disk.remove(path).map_err(DiskFailure::of("remove", path))?;
+        let file: Arc<dyn DiskFile> =
+            disk.open(path, OpenMode::CreateNew).map_err(DiskFailure::of("create", path))?.into();
+        let (id, url) = (batch.id.as_str(), batch.results_url.as_deref());
+        let call = BatchCall::Results { id, url, base_url: self.server.base_url() };
+        let request = match self.api().encode(call, &self.route) {
+            Ok(request) => request,
+            Err(why) => return Ok(Err(usage(escape(&why).into_owned()))),
+        };
+        Ok(match self.server.download(request, file) {
+            Ok(Ok(response)) => self.checked(response, &format!("the results of batch {id}")).map(drop),
+            Ok(Err(error)) => return Err(DiskFailure::of("write", path)(error).into()),
+            Err(error) => Err(failed(&error, &self.server.origin)),
+        })
     }
 
     fn page(&self, after: Option<&str>) -> Result<BatchPage, Stopped> {
@@ -111,7 +134,8 @@ impl Workspace {
         self.api().read_batch(&body).map_err(|why| self.unreadable(why))
     }
 
-    fn api(&self) -> &dyn BatchApi {
+    /// Returns what reads answers.
+    pub(crate) fn api(&self) -> &dyn BatchApi {
         &self.server.provider
     }
 
@@ -119,6 +143,11 @@ impl Workspace {
     fn call(&self, call: BatchCall<'_>, what: &str) -> Result<Response, Stopped> {
         let request = self.api().encode(call, &self.route).map_err(|why| usage(escape(&why).into_owned()))?;
         let response = self.server.send(request).map_err(|error| failed(&error, &self.server.origin))?;
+        self.checked(response, what)
+    }
+
+    /// Returns a response if the call worked.
+    fn checked(&self, response: Response, what: &str) -> Result<Response, Stopped> {
         if (200..300).contains(&response.head.status) {
             return Ok(response);
         }

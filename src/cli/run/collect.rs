@@ -14,8 +14,8 @@ use super::new_run::NewRun;
 use super::output::recorded_output;
 use super::send::Ready;
 use crate::batches::{Fate, Opened};
-use crate::cli::args::CollectArgs;
 use crate::cli::args::values::HaltRule;
+use crate::cli::args::{CollectArgs, Settings};
 use crate::cli::batches::{RunWithBatches, Seen, State, seen};
 use crate::cli::config::Config;
 use crate::cli::config::world::World;
@@ -67,10 +67,14 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
 }
 
 /// Returns the settings of `collect`.
-fn config(args: &CollectArgs, recorded: &crate::cli::args::Settings, world: &World) -> Result<Config> {
+fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Config> {
     let config = Config::of_recorded(args.settings(), recorded.clone(), world)?;
-    Ok(Config {
-        detach: !args.wait,
+    Ok(Config { detach: !args.wait, ..without_limits(config) })
+}
+
+/// Returns settings for a run that sends nothing: no limit of the user stops it.
+pub(super) fn without_limits(config: Config) -> Config {
+    Config {
         deadline: None,
         halt: HaltRule::Never,
         max_cost: None,
@@ -81,7 +85,7 @@ fn config(args: &CollectArgs, recorded: &crate::cli::args::Settings, world: &Wor
         dry_run: false,
         fresh: false,
         ..config
-    })
+    }
 }
 
 fn say_unless_quiet(args: &CollectArgs, text: &str) {
@@ -104,7 +108,7 @@ impl NewRun<'_> {
         self.hear_signals()?;
         let catalog = self.check_settings()?;
         self.check_output()?;
-        let Files { opened, recovered, commits, clock } = self.open_files(&catalog)?;
+        let Files { opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
         let OpenedFiles::Run(journal) = opened else { bail!("to collect is no dry run") };
         let Some(results) = self.paths.results.clone() else { bail!("a run with batches has a results file") };
         let batches = Opened::new(Arc::new(RealDisk::new(self.config.owners)), &results)?;
@@ -117,7 +121,7 @@ impl NewRun<'_> {
             plural(batches.open_batches(), "batch", "batches"),
             plural(rows, "row", "rows")
         ));
-        let earlier = self.earlier(&recovered);
+        let earlier = self.note_submitted(Some(&batches), &mut recovered)?;
         let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
         let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });
         let known = (catalog, recovered, Some(Survey { rows, submitted: rows, ..Survey::default() }));

@@ -125,7 +125,7 @@ impl NewRun<'_> {
 }
 
 /// Returns eight random letters and digits.
-fn nonce() -> String {
+pub(super) fn nonce() -> String {
     let mut random = fastrand::Rng::new();
     std::iter::repeat_with(|| random.alphanumeric().to_ascii_lowercase()).take(8).collect()
 }

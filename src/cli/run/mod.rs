@@ -4,6 +4,7 @@
 //! order matters: first, everything that can be wrong with the command line is checked. Then the input is read. Files
 //! are created and the key is fetched only after that. Only the loop sends requests ([`crate::runner`]).
 
+mod adopt;
 mod announce;
 mod caps;
 mod check;
@@ -46,6 +47,7 @@ use crate::journal::{RunPaths, Start};
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, Survey, is_seekable};
 
+pub(crate) use adopt::adopt;
 pub(crate) use collect::collect;
 use files::{Files, Opened};
 use new_run::NewRun;

@@ -38,7 +38,7 @@ pub(super) struct NewRun<'a> {
     pub(super) projection: Option<Projection>,
     /// The settings of `plan`; `None` for a run.
     pub(super) planning: Option<Asked>,
-    /// Whether the run has no rows, and only collects the batches of earlier runs.
+    /// Whether the run sends nothing, and only writes the results of batches.
     pub(super) is_collecting: bool,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
@@ -110,7 +110,11 @@ impl<'a> NewRun<'a> {
     /// Returns how much of the input the run has read. `is_whole` says whether it was read to the end.
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
-        if is_whole && is_all && self.start != Start::Resume { InputRead::Whole } else { InputRead::Part }
+        if is_whole && is_all && self.start != Start::Resume && !self.is_collecting {
+            InputRead::Whole
+        } else {
+            InputRead::Part
+        }
     }
 
     /// Returns the setting for the prompt cache. Batches and online requests do not share their entries, and in a batch
