@@ -107,7 +107,8 @@ impl Forecast {
             rows: self.totals.rows,
             cost: self.totals.cost,
             at_most: self.totals.at_most,
-            time: (self.totals.rows > 0).then_some(self.time.time),
+            // How long batches take is not known: the API only promises a day.
+            time: (self.totals.rows > 0 && self.lane == Lane::Online).then_some(self.time.time),
         }
     }
 }

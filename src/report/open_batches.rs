@@ -84,9 +84,7 @@ pub(super) fn pieces(batches: &BatchesStatus) -> Vec<Piece> {
     if batches.is_canceling {
         add(8, "being cancelled".to_owned(), "cancelling".to_owned());
     }
-    if batches.open > 0
-        && let Some(span) = batches.expires_in
-    {
+    if let Some(span) = batches.expires_in.filter(|_| batches.open > 0) {
         let span = rough_duration(span);
         let which = if batches.open == 1 { "" } else { "the first " };
         add(5, format!("{which}expires in {span}"), format!("expires in {span}"));

@@ -242,6 +242,7 @@ mod tests {
     #[test]
     fn while_batches_are_open_no_end_is_predicted_from_rows_that_came_at_once() {
         let mut stats = quick_run(500, 1_000);
+        stats.fold(&at(50, status(Reason::Window, Vec::new())));
         (0..400).for_each(|_| stats.fold(&at(60, in_batch())));
         let rate = stats.rows_per_minute();
         for reason in [Reason::Batches, Reason::Draining, Reason::Window, Reason::Limit(Dimension::Requests)] {

@@ -232,10 +232,12 @@ impl Stats {
     }
 
     /// Returns the recent rate of the online rows, in rows per minute. `None` in the first second, before any row has
-    /// finished, and while the run only waits for batches.
+    /// finished, and while a run with batches sends nothing online.
     pub(crate) fn rows_per_minute(&self) -> Option<f64> {
         let (start, last) = (self.started_at?, self.last_at?);
-        if between(start, last) < Duration::from_secs(1) || self.waits_for_batches().is_some() {
+        let in_flight = self.standing.as_ref().map_or(0, |standing| standing.in_flight);
+        let had_batches = self.batches.is_some() || self.batch_rows.rows > 0;
+        if between(start, last) < Duration::from_secs(1) || (had_batches && in_flight == 0) {
             return None;
         }
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
