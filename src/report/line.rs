@@ -392,15 +392,15 @@ pub(super) mod tests {
 
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
         1/250,001 ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 7.5 rows/min · waiting for batches (most end within an hour)
-        25 batches in progress (250,000 rows) · 12 min ago · 2 ended · lost reply · cancelling · expires in 23 h 48 min
+        25 batches in progress (250,000 rows) · 12 min ago · collecting 2 · lost reply · cancelling · expires in 23 h 48 min
         haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
 
         1/250,001 ░░░░░░░░ <1% · 7.5 rows/min · waiting for batches
-        25 batches (250k) · 12 min ago · 2 ended · lost reply · cancelling
+        25 batches (250k) · 12 min ago · collecting 2 · lost reply · cancelling
         haiku-4.5 · req ▂ 10% · requests per minute · 2/16 in flight · $0.0100
 
         1/250k ░░░░░░░░ <1% · 7.5/min · waiting
-        25 batches (250k) · 2 ended
+        25 batches (250k) · collecting 2
         req 10% · rpm · 2/16 · $0.0100
         ");
     }

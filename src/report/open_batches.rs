@@ -75,8 +75,8 @@ pub(super) fn pieces(batches: &BatchesStatus) -> Vec<Piece> {
         add(7, format!("submitted {age} ago"), format!("{age} ago"));
     }
     if batches.collecting > 0 {
-        let collecting = count(batches.collecting as u64);
-        add(8, format!("collecting {collecting}"), format!("{collecting} ended"));
+        let (ended, short) = (batches.collecting as u64, count(batches.collecting as u64));
+        add(8, format!("collecting {}", plural(ended, "batch", "batches")), format!("collecting {short}"));
     }
     if batches.is_unclear {
         add(8, "looking for a lost reply".to_owned(), "lost reply".to_owned());

@@ -112,6 +112,10 @@ impl Stats {
     /// early, and while it waits for its last answers, because these are often the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
+        // Nothing is expected of batches that an earlier run submitted.
+        if self.batches.is_some() && self.remaining() > Some(left) {
+            return None;
+        }
         if left == 0 {
             return self.known_cost().map(Interval::exact);
         }

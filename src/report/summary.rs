@@ -102,8 +102,12 @@ fn left_words(stats: &Stats) -> Option<String> {
 fn pace(stats: &Stats, ending: &Ending) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if let Some(rate) = stats.mean_rows_per_minute() {
-        let most = ending.max_in_flight as u64;
-        rows.push(ListRow::text("speed", format!("{} rows/min, at most {} in flight", rate_words(rate), count(most))));
+        let most = match ending.max_in_flight as u64 {
+            // Only batches of earlier runs were collected.
+            0 => String::new(),
+            most => format!(", at most {} in flight", count(most)),
+        };
+        rows.push(ListRow::text("speed", format!("{} rows/min{most}", rate_words(rate))));
     }
     // After a run of less than a second, no reason is shown, because the user could do nothing about it.
     let bound = ending.reasons.iter().filter(|(_, share)| *share >= 0.01).take(3).collect::<Vec<_>>();

@@ -128,7 +128,7 @@ impl<T: Transport> Caller<T> {
         let status = sent.head().status;
         match (self.read_batch(sent).await, status) {
             (Ok(batch), _) => CreateEnd::Exists(Box::new(batch)),
-            (Err(fault), 300..=407 | 410..500 | 501) => CreateEnd::Refused(fault),
+            (Err(fault), 300..=407 | 410..=499 | 501) => CreateEnd::Refused(fault),
             (Err(fault), _) => CreateEnd::Unclear(fault),
         }
     }

@@ -6,6 +6,7 @@
 #![cfg(feature = "sim")]
 
 mod account;
+mod batches;
 mod batches_command;
 #[cfg(unix)]
 mod commands;

@@ -32,7 +32,7 @@ impl Lane {
             Err(fault) => {
                 let failing = self.looks.on_failed(fault.retry_after, now);
                 if failing > scheduler.retry_for() && fault.halt.is_none() {
-                    scheduler.halt(HaltReason::Endpoint(fault.failure));
+                    scheduler.halt(HaltReason::Endpoint(*fault.failure));
                 } else {
                     self.halt_with(fault, scheduler);
                 }
@@ -145,7 +145,7 @@ impl Lane {
         }
         let failing = self.chunks.get_mut(&number).map(|chunk| now.since(*chunk.failing_since.get_or_insert(now)));
         if failing.unwrap_or_default() > scheduler.retry_for() && fault.halt.is_none() {
-            scheduler.halt(HaltReason::Endpoint(fault.failure));
+            scheduler.halt(HaltReason::Endpoint(*fault.failure));
             return Ok(());
         }
         self.halt_with(fault, scheduler);

@@ -29,19 +29,21 @@ impl NewRun<'_> {
         if opened.open_batches() == 0 {
             return Ok(Some(opened));
         }
-        let batches = plural(opened.open_batches(), "batch", "batches");
+        let open = opened.open_batches();
+        let batches = plural(open, "batch", "batches");
+        let (are, them) = if open == 1 { ("is", "it") } else { ("are", "them") };
         if self.config.simulate {
             opened.forget()?;
             self.say(&format!(
-                "{batches} of an earlier simulated run are gone with its simulator: their rows are sent again"
+                "{batches} of an earlier simulated run {are} gone with its simulator: the rows are sent again"
             ));
         } else if self.start == Start::Fresh {
             bail!(
-                "{batches} of an earlier run are open and paid for: the same command without --fresh collects them, and \
-                 claude-batch batches cancel stops them"
+                "{batches} of an earlier run {are} open and paid for: the same command without --fresh collects {them}, \
+                 and claude-batch batches cancel stops {them}"
             );
         } else {
-            self.say(&format!("{batches} of an earlier run are open: they are collected first"));
+            self.say(&format!("{batches} of an earlier run {are} open: this run collects {them} too"));
         }
         Ok(Some(opened))
     }

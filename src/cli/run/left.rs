@@ -17,7 +17,7 @@ impl NewRun<'_> {
         let of_results = |verb: &str| shell::ours(["batches".into(), verb.into(), shell::file(results)]);
         // Without its rows, the same command would not do.
         let collect = match self.config.inputs.contains(&InputArg::Stdin) {
-            true => of_results("collect"),
+            true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),
         };
         self.tell_whole(&format!("  to collect the answers: {}", escape(&collect)));

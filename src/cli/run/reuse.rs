@@ -60,6 +60,7 @@ impl NewRun<'_> {
     pub(super) fn not_sent_words(survey: &Survey) -> String {
         let parts = [
             (survey.done, "done by earlier runs"),
+            (survey.submitted, "in open batches"),
             (survey.reused, "reused"),
             (survey.copied, "copied from equal rows"),
         ];

@@ -1,0 +1,107 @@
+//! What a run in batches tells its user.
+
+use std::time::Duration;
+
+use claude_batch::sim::config::{BatchConfig, BatchTime};
+
+use crate::support::*;
+
+const RUN: [&str; 6] = ["run", "prompts.jsonl", "--lane", "batch", "--tier", "2"];
+
+/// Returns a folder with this many rows, and an API whose batches take this long.
+fn ready(rows: usize, time: Duration) -> (Folder, Api) {
+    let time = BatchTime::Fixed(time);
+    let api = Api::new(quick().with_batches(BatchConfig { time, ..BatchConfig::default() }));
+    (Folder::with_rows(rows), api)
+}
+
+#[test]
+fn a_run_in_batches_waits_for_them_and_says_what_the_half_price_saved() {
+    let (folder, api) = ready(40, Duration::from_millis(100));
+
+    let said = folder.run_at(&api, &[&RUN[..], &["--batch-rows", "20", "--progress", "plain"]].concat());
+
+    said.ends_with(0).tells(&[
+        "half price in batches",
+        "waiting for 2 batches (39 rows), the oldest submitted 1 s ago; most end within an hour, the first expires in",
+        "rows      40 answered\nlanes     39 in batches at half price (saved $",
+        "), 1 online\n",
+        "bound by  batches",
+    ]);
+    assert!(!said.err.contains("disk") && !said.err.contains("left"), "{}", said.err);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 40);
+    assert_eq!(folder.read("prompts.results.jsonl").matches(r#""lane":"batch""#).count(), 39);
+}
+
+#[test]
+fn batches_that_are_left_are_the_last_thing_that_is_said_and_the_printed_command_collects_them() {
+    let (folder, api) = ready(30, Duration::from_millis(1_500));
+
+    let left = folder.run_at(&api, &[&RUN[..], &["--detach"]].concat());
+
+    left.ends_with(4).tells(&["left with 1 open batch after", " 1 answered\n", " 29 in 1 open batch\n"]);
+    let last: Vec<_> = left.err.lines().rev().take(3).collect();
+    assert_eq!(
+        last,
+        [
+            "  to stop the batches:    claude-batch batches cancel prompts.results.jsonl",
+            "  to collect the answers: claude-batch run prompts.jsonl --lane batch --tier 2",
+            "claude-batch: 1 batch with 29 rows keeps running without this program, and its answers are billed",
+        ]
+    );
+    assert!(!left.err.contains("pending") && !left.err.contains("changed"), "{}", left.err);
+
+    let collected = folder.run_at(&api, &RUN);
+
+    collected.ends_with(0).tells(&["1 batch of an earlier run", "29 in batches at half price (saved $"]);
+    assert!(!collected.err.contains("keeps running"), "{}", collected.err);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 30);
+}
+
+#[test]
+fn batches_of_a_simulated_run_end_with_it_and_even_a_quiet_run_says_so() {
+    let folder = Folder::with_rows(30);
+
+    let left = folder.run(&[&RUN[..], &["--simulate", "--detach", "-q"]].concat());
+
+    left.ends_with(4);
+    assert_eq!(
+        left.err,
+        "claude-batch: 1 batch with 29 rows ends with the simulator; the same command sends its rows again\n"
+    );
+}
+
+#[test]
+fn rows_of_a_pipe_that_are_in_batches_are_not_reported_as_no_rows() {
+    let (folder, api) = ready(0, Duration::from_secs(3_600));
+    let args = ["run", "-", "--lane", "batch", "--detach", "-o", "out.jsonl", "--tier", "2"];
+
+    let left = feed(folder.command_at(&api, &args), &rows(20));
+
+    left.ends_with(4).tells(&[
+        "19 in 1 open batch",
+        "to collect the answers: claude-batch batches collect out.jsonl --wait\n",
+        "to stop the batches:    claude-batch batches cancel out.jsonl\n",
+    ]);
+    assert!(!left.err.contains("nothing to do") && !left.err.contains("pipe the same rows"), "{}", left.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_its_batches_and_keeps_its_exit_code() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (folder, api) = ready(30, Duration::from_secs(3_600));
+    let child = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    let log = folder.path("prompts.results.jsonl.batches/log.jsonl");
+    while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("msgbatch_")) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
+    kill_process(pid, Signal::INT).expect("it runs");
+
+    let said = finish(child);
+
+    said.ends_with(130).tells(&["stopped (interrupted)", "29 in 1 open batch", "1 batch with 29 rows keeps running"]);
+    assert!(said.err.ends_with("claude-batch batches cancel prompts.results.jsonl\n"), "{}", said.err);
+}
