@@ -8,11 +8,11 @@ use claude_batch::scheduler::HaltRule;
 use claude_batch::sim::config::{BatchConfig, BatchTime};
 
 use crate::judge::{
-    Verdict, answers, assert_collected, assert_complete, assert_within, billed, log, open_chunks, submissions, verdict,
+    Verdict, answers, assert_collected, assert_complete, assert_within, log, open_chunks, submissions, verdict,
 };
 use crate::seen::{Call, Kill};
 use crate::support::{ERRORS, RESULTS};
-use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, label, labels, lines, play, quick, row, shaped};
+use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, labels, lines, play, quick, row};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -430,7 +430,7 @@ impl World {
 
     /// Lets somebody else create a batch with so many requests after each of these times.
     pub fn foreign(&self, rows: usize, after: &[Duration]) {
-        for after in after.to_vec() {
+        for after in after.iter().copied() {
             let (model, clock) = (self.model.clone(), self.clock);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
