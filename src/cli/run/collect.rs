@@ -127,7 +127,7 @@ impl NewRun<'_> {
         let known = (catalog, recovered, Some(Survey { rows, submitted: rows, ..Survey::default() }));
         let ended =
             self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast: None, lane }, &known)?;
-        let (halted, left, (open, open_rows)) = (ended.0.halted.is_some(), ended.0.pending, ended.0.batches);
+        let (halted, left) = (ended.0.halted.is_some(), ended.0.pending);
         let exit = self.finish(ended, &known)?;
         if halted {
             return Ok(exit);
@@ -135,14 +135,7 @@ impl NewRun<'_> {
         if left > 0 {
             self.say_left(left, &results)?;
         }
-        if open > 0 {
-            self.say(&format!("left open: {}", open_words(open, open_rows)));
-        }
-        Ok(match exit {
-            Exit::Done | Exit::SomeFailed if open > 0 => Exit::Stopped,
-            Exit::Done if left > 0 => Exit::SomeFailed,
-            exit => exit,
-        })
+        Ok(if exit == Exit::Done && left > 0 { Exit::SomeFailed } else { exit })
     }
 
     /// Says how many rows the next run has to send again, and how it is started.

@@ -1,7 +1,6 @@
 //! Batches that are open when a run ends: what becomes of them, and the commands that collect and stop them.
 
 use super::super::config::InputArg;
-use super::super::shell;
 use super::new_run::NewRun;
 use crate::report::text::{escape, plural};
 
@@ -14,9 +13,9 @@ impl NewRun<'_> {
         if self.config.simulate {
             return;
         }
-        let of_results = |verb: &str| shell::ours(["batches".into(), verb.into(), shell::file(results)]);
+        let of_results = |verb: &str| self.commands.batches(verb, results);
         // Without its rows, the same command would not do.
-        let collect = match self.config.inputs.contains(&InputArg::Stdin) {
+        let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),
         };
