@@ -139,6 +139,25 @@ pub fn foreign_batches_of_the_same_size() {
     }
 }
 
+/// Two batches of the same size are unclear at once: somebody else's batch was taken for the first, which does not exist,
+/// and the reply to the second is lost. What the list shows belongs to the second.
+pub fn two_unclear_batches() {
+    let faults = r#"{"rules":[
+        {"kind":"reset_before","calls":"create","arrivals":[2]},
+        {"kind":"reset_before","calls":"create","arrivals":[3],"takes_effect":true},
+        {"kind":"unlisted","within":"60s","arrivals":[2]}
+    ]}"#;
+    play(faults, taking(30), async |world| {
+        world.create_foreign(20);
+
+        let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
+
+        assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
+        // Only the foreign batch was taken for one of ours, once for each.
+        assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
+    });
+}
+
 /// Others create batches of the same size all the time, and replies are lost again and again, with and without effect.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
@@ -171,6 +190,21 @@ pub fn a_full_queue() {
 
         assert_eq!((found, world.api().books().batches.highest_queue), (Verdict::default(), 40));
         assert!(submissions(world).values().all(|all| all.len() <= 1));
+    });
+}
+
+/// Others fill the queue. Smaller batches are tried until one fits, and larger ones as soon as there is room again.
+pub fn a_queue_that_others_fill() {
+    let slow = BatchConfig { queue: Some(45), expiry: 20 * MINUTE, ..taking(600) };
+    play(NO_FAULTS, slow, async |world| {
+        world.create_foreign(40);
+
+        let (_, found) = run_to_end(world, &Run::of(0..81), "others fill the queue").await;
+
+        assert_eq!(found, Verdict::default());
+        let now = world.now();
+        let sizes: Vec<usize> = world.api().batches(now).map(|batch| batch.requests().len()).collect();
+        assert!(sizes[1] < 20 && sizes[2..].contains(&20), "small batches first, then whole ones: {sizes:?}");
     });
 }
 

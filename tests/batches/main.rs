@@ -99,6 +99,11 @@ fn a_full_queue() {
 }
 
 #[test]
+fn a_queue_that_others_fill() {
+    faults::a_queue_that_others_fill();
+}
+
+#[test]
 fn few_calls_per_minute() {
     faults::few_calls_per_minute();
 }
@@ -121,6 +126,11 @@ fn batches_that_are_not_found() {
 #[test]
 fn an_endpoint_that_is_down() {
     faults::an_endpoint_that_is_down();
+}
+
+#[test]
+fn two_unclear_batches() {
+    faults::two_unclear_batches();
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What the reply to a submission means, and how an unclear one is resolved.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::super::chunk::pico;
 use super::super::log::{Known, Record};
 use super::again::Why;
 use super::call::{CallFault, Came, CreateEnd};
-use super::chunk_state::State;
+use super::chunk_state::{Chunk, State};
 use super::state::{Lane, Submitting};
 use crate::clock::Instant;
 use crate::domain::{HaltReason, Money};
@@ -47,6 +48,8 @@ impl Lane {
         match end {
             CreateEnd::Exists(batch) => {
                 self.submit = Submitting { not_before: now, ..Default::default() };
+                // The queue has room again, so batches grow to their usual size.
+                self.most_rows = self.most_rows.saturating_mul(2).min(self.settings.batch_rows);
                 self.adopt(number, &batch, now)?;
                 self.looks.begin_again(now);
                 Ok(())
@@ -102,7 +105,11 @@ impl Lane {
             return Ok(());
         }
         match fault.failure.status {
-            Some(413) => self.dissolve(number, rows / 2, scheduler),
+            Some(413) => {
+                // Bodies of this size stay too large.
+                self.settings.batch_rows = (rows / 2).clamp(1, self.settings.batch_rows);
+                self.dissolve(number, rows / 2, scheduler);
+            }
             Some(429) => self.on_full_queue(number, rows, fault.retry_after, scheduler, now),
             Some(404 | 405 | 501) if !self.is_strict() => {
                 self.warn(format!("the endpoint has no batches ({}): all rows are sent online", fault.failure.message));
@@ -183,22 +190,14 @@ impl Lane {
             .filter(|chunk| matches!(chunk.state, State::Unclear(_)))
             .map(|chunk| chunk.number)
             .collect();
+        let found = self.likely_batches(&unclear, listed);
         for number in unclear {
-            let chunk = &self.chunks[&number];
-            let earliest = chunk.earliest();
-            let may_be = |batch: &&Batch| {
-                !self.own_ids.contains(&batch.id)
-                    && !chunk.foreign.contains(&batch.id)
-                    && batch.counts.total() == u64::from(chunk.files.count)
-                    && batch.created_at >= earliest
-            };
-            // The first that was created after the submission is the likeliest. Whether it is ours shows at its end.
-            let distance = |batch: &&Batch| batch.created_at.duration_since(chunk.submitted_at).abs();
-            if let Some(found) = listed.iter().filter(may_be).min_by_key(distance).cloned() {
-                self.adopt(number, &found, now)?;
+            if let Some(found) = found.get(&number) {
+                self.adopt(number, found, now)?;
                 self.note(format!("batch {} was found in the list: its reply had been lost", found.id));
                 continue;
             }
+            let Some(chunk) = self.chunks.get(&number) else { continue };
             let State::Unclear(since) = chunk.state else { continue };
             let first = since.unwrap_or(now);
             if let Some(chunk) = self.chunks.get_mut(&number) {
@@ -209,6 +208,32 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Returns the likeliest batch of each unclear chunk. Likely are batches with as many rows that were created at about
+    /// the time of the submission. Of several chunks and batches, those belong together whose times are the nearest.
+    /// Whether a batch is the chunk's shows at its end.
+    fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
+        let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
+        let may_be = |chunk: &Chunk, batch: &Batch| {
+            !self.own_ids.contains(&batch.id)
+                && !chunk.foreign.contains(&batch.id)
+                && batch.archived_at.is_none()
+                && batch.counts.total() == u64::from(chunk.files.count)
+                && batch.created_at >= chunk.earliest()
+        };
+        let mut pairs: Vec<_> = chunks()
+            .flat_map(|chunk| listed.iter().map(move |batch| (chunk, batch)))
+            .filter(|(chunk, batch)| may_be(chunk, batch))
+            .collect();
+        pairs.sort_by_key(|(chunk, batch)| batch.created_at.duration_since(chunk.submitted_at).abs());
+        let (mut found, mut taken) = (BTreeMap::new(), HashSet::new());
+        for (chunk, batch) in pairs {
+            if !found.contains_key(&chunk.number) && taken.insert(&batch.id) {
+                found.insert(chunk.number, batch.clone());
+            }
+        }
+        found
     }
 
     /// The batch of a chunk turned out to belong to somebody else.
@@ -235,6 +260,11 @@ impl Lane {
         let lost = self.unanswered(number, scheduler)?;
         let Some(chunk) = self.chunks.get(&number) else { return Ok(()) };
         let (rows, money) = (lost.len() as u32, chunk.reserved);
+        if rows == 0 {
+            self.record(Record::Collected { chunk: number })?;
+            self.reopen(number);
+            return Ok(());
+        }
         let name = chunk.batch.as_ref().map_or_else(|| format!("chunk {number}"), |batch| batch.id.clone());
         self.lost_rows += u64::from(rows);
         self.warn(format!(
