@@ -44,6 +44,7 @@ pub(crate) fn history(disk: &dyn Disk, results: &Path) -> Result<Option<Vec<Chap
             | Record::Adopted { .. }
             | Record::Refused { .. }
             | Record::Foreign { .. }
+            | Record::Workspace { .. }
             | Record::Canceling { .. }
             | Record::Proven { .. } => None,
         };

@@ -103,6 +103,11 @@ pub(crate) enum Record {
         /// The most that their answers may have cost, in pico-dollars.
         at_most: u64,
     },
+    /// The key belongs to this organization and workspace. A key of another one does not see the batches.
+    Workspace {
+        /// The name that the API gives it.
+        name: String,
+    },
     /// A request of this shape was answered online, so batches may contain others.
     Proven {
         /// The shape.
@@ -154,6 +159,8 @@ pub(crate) struct Replayed {
     pub(crate) open: BTreeMap<u32, Submitted>,
     /// How many chunks were collected.
     pub(crate) collected: u32,
+    /// The organization and workspace of the batches; `None` if the API did not say.
+    pub(crate) workspace: Option<String>,
     /// The shapes of requests that were answered online.
     pub(crate) proven: HashSet<String>,
     /// How many rows may have been billed although their answers can't be had.
@@ -214,6 +221,7 @@ impl Replayed {
             Record::Collected { chunk } => {
                 self.collected += u32::from(self.open.remove(&chunk).is_some());
             }
+            Record::Workspace { name } => self.workspace = Some(name),
             Record::Proven { shape } => _ = self.proven.insert(shape),
         }
     }

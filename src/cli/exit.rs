@@ -89,6 +89,7 @@ impl From<&HaltReason> for Exit {
             | HaltReason::Forbidden(_)
             | HaltReason::Account(_)
             | HaltReason::Models(_)
+            | HaltReason::OtherWorkspace
             | HaltReason::RetryAfter { .. } => Self::Account,
             HaltReason::Tls(_)
             | HaltReason::Proxy(_)
@@ -119,7 +120,7 @@ mod tests {
 
         for (name, code) in codes {
             let expected = match name.split(':').next().unwrap_or_default() {
-                "key" | "forbidden" | "account" | "models" | "retry-after" => 5,
+                "key" | "forbidden" | "account" | "models" | "workspace" | "retry-after" => 5,
                 "tls" | "proxy" | "redirect" | "endpoint" | "batches" => 6,
                 "rows" | "budget" => 4,
                 "disk" => 7,

@@ -81,6 +81,10 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
         HaltReason::Proxy(failure) => proxy(failure, place),
         HaltReason::Redirect { to, failure } => redirect(to.as_deref(), failure, place),
         HaltReason::Endpoint(failure) => endpoint(failure, place),
+        HaltReason::OtherWorkspace => format!(
+            "The open batches belong to another organization or workspace than this key, which can't see them. Nothing was \
+             sent. Use the key that submitted them, then {next}."
+        ),
         HaltReason::Batches(failure) => format!(
             "{} accepts no batch{}. Check what the key and its workspace may do, then {next}; or use --lane online.",
             place.server,
@@ -278,6 +282,8 @@ pub(super) mod tests {
           The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not pass requests on ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
         redirect: the endpoint sends requests elsewhere
           https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would be sent there too. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
+        workspace: the open batches belong to another workspace
+          The open batches belong to another organization or workspace than this key, which can't see them. Nothing was sent. Use the key that submitted them, then run the same command.
         batches: the API accepts no batch
           https://api.example accepts no batch (404, "Not found"). Check what the key and its workspace may do, then run the same command; or use --lane online.
         endpoint: nothing known: the endpoint fails
@@ -385,6 +391,7 @@ pub(super) mod tests {
             ("tls", HaltReason::Tls(wire(WireErrorKind::Tls))),
             ("proxy", HaltReason::Proxy(wire(WireErrorKind::ProxyAuth))),
             ("redirect", HaltReason::Redirect { to: Some("/sso\u{1b}".to_owned()), failure: failure(302, "") }),
+            ("workspace", HaltReason::OtherWorkspace),
             ("batches", HaltReason::Batches(failure(404, "Not found"))),
             ("endpoint: nothing known", HaltReason::Endpoint(Failure::default())),
             ("endpoint: 529", HaltReason::Endpoint(failure(529, "Overloaded"))),

@@ -37,6 +37,8 @@ pub enum HaltReason {
     Endpoint(Failure),
     /// The API refuses to create batches, or does not have them.
     Batches(Failure),
+    /// The open batches belong to another organization or workspace than the key.
+    OtherWorkspace,
     /// So many rows failed that the `--halt` rule stops the run. Depending on the rule, the first ten rows failed in
     /// the same way, or the number or share of failed rows is too large.
     AllFail {
@@ -71,7 +73,7 @@ impl HaltReason {
             | Self::Endpoint(failure)
             | Self::Batches(failure)
             | Self::AllFail { failure, .. } => Some(failure),
-            Self::RetryAfter { .. } | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => None,
+            Self::RetryAfter { .. } | Self::OtherWorkspace | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => None,
         }
     }
 
@@ -87,7 +89,12 @@ impl HaltReason {
             | Self::Proxy(_)
             | Self::Redirect { .. }
             | Self::Endpoint(_) => true,
-            Self::AllFail { .. } | Self::Batches(_) | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => false,
+            Self::AllFail { .. }
+            | Self::Batches(_)
+            | Self::OtherWorkspace
+            | Self::Disk(_)
+            | Self::Signal(_)
+            | Self::Budget(_) => false,
         }
     }
 }

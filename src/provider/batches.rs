@@ -173,6 +173,12 @@ pub trait BatchApi: Send + Sync {
     /// answer 404 for some minutes although the batch exists. Its failure has the status 404.
     fn judge_call(&self, head: &ReplyHead, body: &[u8], now: &dyn Fn() -> Timestamp) -> (HeadNews, Verdict);
 
+    /// Returns the organization and the workspace to which the key belongs, as the head of an answer names them; `None`
+    /// if it does not. A key of another workspace does not see these batches.
+    fn workspace(&self, _head: &ReplyHead) -> Option<String> {
+        None
+    }
+
     /// Returns the name of the first member of a request that can't be used in batches; `None` if there is none.
     fn refused_in_batches(&self, request: &Request) -> Option<&'static str>;
 }

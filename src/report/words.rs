@@ -19,6 +19,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         HaltReason::Proxy(_) => wire_words(WireErrorKind::ProxyAuth).into(),
         HaltReason::Redirect { .. } => "the endpoint sends requests elsewhere".into(),
         HaltReason::Endpoint(failure) => fault_words(failure),
+        HaltReason::OtherWorkspace => "the open batches belong to another workspace".into(),
         HaltReason::Batches(_) => "the API accepts no batch".into(),
         HaltReason::AllFail { rows, finished, .. } if rows == finished => "every row fails".into(),
         HaltReason::AllFail { .. } => "too many rows failed".into(),

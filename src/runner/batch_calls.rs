@@ -1,7 +1,7 @@
 //! The calls of the API for batches: a task for each. The end of each task is reported, whatever happens to it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
@@ -22,10 +22,13 @@ const MOST_REPLY_BYTES: usize = 16 << 20;
 /// Results are written in pieces of at least this size.
 const PIECE_BYTES: usize = 128 << 10;
 
+/// The end of a call, and the workspace of the key, if a reply named it.
+pub(super) type Reported = (Came, Option<String>);
+
 /// Makes the calls.
 pub(super) struct BatchCalls<T> {
     caller: Arc<Caller<T>>,
-    came: UnboundedSender<Came>,
+    came: UnboundedSender<Reported>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -37,6 +40,8 @@ struct Caller<T> {
     clock: RunClock,
     /// Identifies the endpoint.
     route: Arc<PoolId>,
+    /// The workspace that the last reply named.
+    workspace: Mutex<Option<String>>,
 }
 
 impl<T: Transport> BatchCalls<T> {
@@ -47,9 +52,14 @@ impl<T: Transport> BatchCalls<T> {
         disk: Arc<dyn Disk>,
         clock: RunClock,
         route: Arc<PoolId>,
-        came: UnboundedSender<Came>,
+        came: UnboundedSender<Reported>,
     ) -> Self {
-        Self { caller: Arc::new(Caller { transport, provider, disk, clock, route }), came, tasks: Vec::new() }
+        let workspace = Mutex::default();
+        Self {
+            caller: Arc::new(Caller { transport, provider, disk, clock, route, workspace }),
+            came,
+            tasks: Vec::new(),
+        }
     }
 
     /// Makes a call.
@@ -57,7 +67,8 @@ impl<T: Transport> BatchCalls<T> {
         self.tasks.retain(|task| !task.is_finished());
         let (caller, came) = (self.caller.clone(), self.came.clone());
         let wanted = call.clone();
-        let task = tokio::spawn(async move { caller.make(call).await });
+        let asking = caller.clone();
+        let task = tokio::spawn(async move { asking.make(call).await });
         self.tasks.push(task.abort_handle());
         tokio::spawn(async move {
             let ended = task.await.unwrap_or_else(|error| {
@@ -66,7 +77,8 @@ impl<T: Transport> BatchCalls<T> {
                 ended_early(&wanted, why)
             });
             // After the run, nobody wants to know.
-            let _ = came.send(ended);
+            let workspace = caller.workspace.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let _ = came.send((ended, workspace));
         });
     }
 }
@@ -194,10 +206,14 @@ impl<T: Transport> Caller<T> {
     async fn send(&self, call: BatchCall<'_>) -> Result<T::Exchange, (CallFault, bool)> {
         let api = self.api().map_err(|fault| (fault, false))?;
         let request = api.encode(call, &self.route).map_err(|why| (fault_of(&why), false))?;
-        self.transport.send(request).await.map_err(|error| {
+        let sent = self.transport.send(request).await.map_err(|error| {
             let maybe_sent = error.maybe_sent;
             (self.fault(error), maybe_sent)
-        })
+        })?;
+        if let Some(name) = api.workspace(sent.head()) {
+            *self.workspace.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+        }
+        Ok(sent)
     }
 
     /// Reads the whole reply to a call.

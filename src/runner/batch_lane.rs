@@ -1,10 +1,11 @@
 //! The batch lane in the loop: passes rows and replies to the lane, and makes the calls that it wants.
 
+use super::batch_calls::Reported;
 use super::equal::EqualRows;
 use super::ledger::Ledger;
 use super::run::Run;
 use super::run_lane::RunLane;
-use crate::batches::{Came, Route, Why};
+use crate::batches::{Route, Why};
 use crate::clock::Instant;
 use crate::domain::{AttemptRecord, ErrorClass, EventBody, HaltReason, JobId, Planned, Reason};
 use crate::journal::DiskFailure;
@@ -37,10 +38,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Handles the end of a call.
-    pub(super) fn on_came(&mut self, came: Came) {
+    pub(super) fn on_came(&mut self, (came, workspace): Reported) {
         let now = self.clock.now();
         if let Some(lane) = &mut self.lane {
-            let handled = lane.lane.on_came(came, &mut self.scheduler, now);
+            let compared = workspace.map_or(Ok(()), |name| lane.lane.on_workspace(name, &mut self.scheduler));
+            let handled = compared.and_then(|()| lane.lane.on_came(came, &mut self.scheduler, now));
             self.check_lane(handled);
         }
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::batch_calls::BatchCalls;
+use super::batch_calls::{BatchCalls, Reported};
 use super::lane_parts::{LaneParts, Replan};
-use crate::batches::{Came, Lane};
+use crate::batches::Lane;
 use crate::clock::RunClock;
 use crate::domain::PoolId;
 use crate::provider::Provider;
@@ -30,7 +30,7 @@ impl<T: Transport> RunLane<T> {
         transport: Arc<T>,
         provider: Arc<dyn Provider>,
         clock: RunClock,
-        came: UnboundedSender<Came>,
+        came: UnboundedSender<Reported>,
     ) -> Self {
         let LaneParts { lane, replan, route, leaves_rows } = parts;
         let calls = BatchCalls::new(transport, provider, lane.disk().clone(), clock, route.clone(), came);

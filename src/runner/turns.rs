@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::attempt::Report;
 use super::attempts::Attempts;
+use super::batch_calls::Reported;
 use super::events::Events;
 use super::input::Incoming;
 use super::ledger::{Commit, Ledger};
@@ -16,7 +17,6 @@ use super::run::Run;
 use super::run_lane::RunLane;
 use super::signals::Interrupt;
 use super::unsynced::UnsyncedLines;
-use crate::batches::Came;
 use crate::clock::Instant;
 use crate::domain::EventBody;
 use crate::report::Reporter;
@@ -33,7 +33,7 @@ struct Channels {
     feed: mpsc::Receiver<Incoming>,
     interrupts: mpsc::Receiver<Interrupt>,
     reports: mpsc::UnboundedReceiver<Report>,
-    came: mpsc::UnboundedReceiver<Came>,
+    came: mpsc::UnboundedReceiver<Reported>,
 }
 
 /// Runs the loop. Returns when every line is on disk, and every row has ended or the run is halted.

@@ -38,6 +38,26 @@ impl Lane {
         }
     }
 
+    /// Compares the workspace of a reply with that of the batches. With a key of another workspace, all batches would
+    /// seem to be gone, and their rows would be paid for again.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn on_workspace(&mut self, name: String, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
+        match &self.workspace {
+            Some(ours) if *ours == name => Ok(()),
+            Some(_) if self.chunks.values().any(|chunk| chunk.state != State::Sealed) => {
+                scheduler.halt(HaltReason::OtherWorkspace);
+                Ok(())
+            }
+            Some(_) | None => {
+                self.record(Record::Workspace { name: name.clone() })?;
+                self.workspace = Some(name);
+                Ok(())
+            }
+        }
+    }
+
     fn on_created(
         &mut self,
         number: u32,

@@ -29,6 +29,8 @@ pub struct Lane {
     pub(super) folder: PathBuf,
     pub(super) clock: RunClock,
     pub(super) log: Option<BatchLog>,
+    /// The organization and workspace of the batches, as far as the API says.
+    pub(super) workspace: Option<String>,
     /// What earlier runs did with each row.
     pub(super) done: DoneSet,
     pub(super) trials: Trials,
@@ -100,6 +102,7 @@ impl Lane {
             folder,
             clock,
             log,
+            workspace: replayed.workspace,
             done,
             trials: Trials::new(replayed.proven),
             rows: VecDeque::new(),

@@ -121,7 +121,7 @@ impl Secrets {
                     self.clean_failure(failure);
                 }
                 HaltReason::Disk(WriteFault { message, .. }) | HaltReason::Budget(message) => self.clean(message),
-                HaltReason::RetryAfter { .. } | HaltReason::Signal(_) => {}
+                HaltReason::RetryAfter { .. } | HaltReason::OtherWorkspace | HaltReason::Signal(_) => {}
             },
             Verdict::Aborted => {}
         }

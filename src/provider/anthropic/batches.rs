@@ -101,6 +101,12 @@ impl BatchApi for Anthropic {
         (news, verdict)
     }
 
+    fn workspace(&self, head: &ReplyHead) -> Option<String> {
+        let value = |name| head.headers.get(name)?.to_str().ok();
+        let both = (value("anthropic-organization-id")?, value("anthropic-workspace-id").unwrap_or_default());
+        Some(shortened(&format!("{}/{}", both.0, both.1)).into_owned())
+    }
+
     fn refused_in_batches(&self, request: &Request) -> Option<&'static str> {
         not_in_batches::first(request.json())
     }
