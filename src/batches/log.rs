@@ -48,6 +48,10 @@ pub(crate) enum Record {
         created_at: jiff::Timestamp,
         /// When the API gives up rows that it has not sent to the model by then.
         expires_at: jiff::Timestamp,
+        /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
+        /// results prove that it is the chunk's, so it is never cancelled.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_found: bool,
     },
     /// The chunk was made from the results of a batch that had ended. Its results are on disk, and only rows with an
     /// answer are in it.
@@ -148,6 +152,8 @@ pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) created_at: jiff::Timestamp,
     pub(crate) expires_at: jiff::Timestamp,
+    /// Whether it was found in the list, and is not proven to be this run's.
+    pub(crate) is_found: bool,
 }
 
 /// What a log says.
@@ -191,14 +197,14 @@ impl Replayed {
             }
             Record::Adopted { chunk, rows, bytes, nonce, at_most, at, id, created_at, expires_at } => {
                 self.apply(Record::Intent { chunk, rows, bytes, nonce, at_most, at });
-                self.apply(Record::Created { chunk, id, created_at, expires_at });
+                self.apply(Record::Created { chunk, id, created_at, expires_at, is_found: false });
                 if let Some(open) = self.open.get_mut(&chunk) {
                     open.is_adopted = true;
                 }
             }
-            Record::Created { chunk, id, created_at, expires_at } => {
+            Record::Created { chunk, id, created_at, expires_at, is_found } => {
                 if let Some(open) = self.open.get_mut(&chunk) {
-                    open.batch = Some(Known { id, created_at, expires_at });
+                    open.batch = Some(Known { id, created_at, expires_at, is_found });
                 }
             }
             Record::Foreign { chunk, id } => {

@@ -70,7 +70,7 @@ impl Lane {
                 self.submit = Submitting { not_before: now, ..Default::default() };
                 // The queue has room again, so batches grow to their usual size.
                 self.most_rows = self.most_rows.saturating_mul(2).min(self.settings.batch_rows);
-                self.adopt(number, &batch, now)?;
+                self.adopt(number, &batch, false, now)?;
                 self.looks.begin_again(now);
                 Ok(())
             }
@@ -90,16 +90,16 @@ impl Lane {
         }
     }
 
-    /// Records the batch of a chunk.
-    fn adopt(&mut self, number: u32, batch: &Batch, now: Instant) -> Result<(), DiskFailure> {
+    /// Records the batch of a chunk. `is_found` says that it was found in the list.
+    fn adopt(&mut self, number: u32, batch: &Batch, is_found: bool, now: Instant) -> Result<(), DiskFailure> {
         let Batch { id, created_at, expires_at, .. } = batch.clone();
         self.own_ids.insert(id.clone());
-        self.record(Record::Created { chunk: number, id: id.clone(), created_at, expires_at })?;
+        self.record(Record::Created { chunk: number, id: id.clone(), created_at, expires_at, is_found })?;
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.state = State::Open;
             chunk.files.close();
             chunk.counts = Some(batch.counts);
-            chunk.batch = Some(Known { id, created_at, expires_at });
+            chunk.batch = Some(Known { id, created_at, expires_at, is_found });
             chunk.missing_since = None;
             if chunk.opened == Instant::ZERO && !chunk.is_restored {
                 chunk.opened = now;
@@ -213,7 +213,7 @@ impl Lane {
         let found = self.likely_batches(&unclear, listed);
         for number in unclear {
             if let Some(found) = found.get(&number) {
-                self.adopt(number, found, now)?;
+                self.adopt(number, found, true, now)?;
                 self.note(format!("batch {} was found in the list: its reply had been lost", found.id));
                 continue;
             }

@@ -93,10 +93,13 @@ impl Lane {
         }
     }
 
-    /// Cancels the newest open batch.
+    /// Cancels the newest open batch that is certainly this run's.
     fn cancel_newest(&mut self) {
-        let open = |chunk: &&mut Chunk| chunk.state == State::Open && !chunk.is_canceling && !chunk.is_cancel_due;
-        if let Some(chunk) = self.chunks.values_mut().rev().find(open) {
+        let is_due = |chunk: &&mut Chunk| {
+            let is_ours = chunk.batch.as_ref().is_some_and(|batch| !batch.is_found);
+            chunk.state == State::Open && is_ours && !chunk.is_canceling && !chunk.is_cancel_due
+        };
+        if let Some(chunk) = self.chunks.values_mut().rev().find(is_due) {
             chunk.is_cancel_due = true;
         }
     }

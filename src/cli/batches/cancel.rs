@@ -40,9 +40,17 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     let is_named =
         |batch: &&KnownBatch| args.ids.is_empty() || batch.id.as_ref().is_some_and(|id| args.ids.contains(id));
     let open: Vec<_> = batches.iter().filter(|batch| batch.is_open()).filter(is_named).collect();
-    let due: Vec<_> =
-        open.iter().copied().filter(|batch| matches!(batch.state, State::InProgress | State::Missing)).collect();
+    let is_running = |batch: &&KnownBatch| matches!(batch.state, State::InProgress | State::Missing);
+    let (due, unproven): (Vec<_>, Vec<_>) =
+        open.iter().copied().filter(is_running).partition(|batch| !is_unproven(batch));
     say_others(&open);
+    if !unproven.is_empty() {
+        say::err(&format!(
+            "{} not canceled: the reply to the submission was lost, and only the results prove that it is not the batch \
+             of another program",
+            plural(unproven.len() as u64, "batch is", "batches are")
+        ));
+    }
     let collect = Commands::of_process(false).batches("collect", &found.results);
     if open.is_empty() {
         say::err("nothing to cancel: the batches of this run are collected");
@@ -59,6 +67,12 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
          them: {collect} --wait"
     ));
     Ok(exit)
+}
+
+/// Returns whether the batch was only found in the list of batches, and may belong to another program.
+fn is_unproven(batch: &KnownBatch) -> bool {
+    let submitted = batch.owner.as_ref().and_then(|owner| owner.chapter.submitted.batch.as_ref());
+    submitted.is_some_and(|known| known.is_found)
 }
 
 /// Refuses ids that are not those of open batches of the run.
