@@ -14,6 +14,7 @@ mod judge;
 mod kills;
 #[path = "../support/page.rs"]
 mod page;
+mod random;
 mod seen;
 #[path = "../support/mod.rs"]
 mod support;
@@ -236,4 +237,18 @@ fn every_row_is_answered_by_the_deadline_and_few_rows_more_than_needed_go_online
 #[test]
 fn a_deadline_that_no_lane_can_meet_is_told_and_both_lanes_work() {
     deadline::too_early();
+}
+
+#[test]
+fn random_sequences_of_commands_lose_no_row_and_bill_none_twice_without_a_word() {
+    let done = random::sequences(0..100);
+
+    assert!(done.deaths > 50 && done.batches > 250, "{done:?}");
+}
+
+#[test]
+fn other_random_sequences_of_commands_lose_no_row_and_bill_none_twice_without_a_word() {
+    let done = random::sequences(100..200);
+
+    assert!(done.deaths > 50 && done.batches > 250, "{done:?}");
 }
