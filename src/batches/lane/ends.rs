@@ -35,7 +35,9 @@ impl Lane {
 
     /// Removes the files of a chunk that has no open entry in the log. If they stay, the next run removes them.
     pub(super) fn remove_files(&self, number: u32) {
-        let _ = remove_files(&*self.disk, &self.folder, number);
+        if !self.is_broken {
+            let _ = remove_files(&*self.disk, &self.folder, number);
+        }
     }
 
     /// Returns how many rows are still to be sent again.

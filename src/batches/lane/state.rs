@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::super::chunk::ChunkWriter;
 use super::super::demand::Demand;
-use super::super::error::BatchesError;
 use super::super::log::{BatchLog, Record};
 use super::super::looks::Looks;
-use super::super::open::Opened;
+use super::super::open::{Opened, created};
 use super::super::settings::LaneSettings;
 use super::super::shape::Trials;
 use super::again::Reopened;
@@ -59,6 +58,8 @@ pub struct Lane {
     pub(super) lost_rows: u64,
     pub(super) deadline: Outlook,
     pub(super) events: Vec<EventBody>,
+    /// Whether a record could not be written.
+    pub(super) is_broken: bool,
     /// Whether nothing more is submitted: the run has halted.
     pub(super) is_stopped: bool,
 }
@@ -121,6 +122,7 @@ impl Lane {
             unfit: BTreeMap::new(),
             lost_rows: 0,
             events: Vec::new(),
+            is_broken: false,
             is_stopped: false,
         };
         for (submitted, files) in replayed.open.into_values().zip(files) {
@@ -159,16 +161,14 @@ impl Lane {
 
     /// Appends a record to the log, which is created with the first record.
     pub(super) fn record(&mut self, record: Record) -> Result<(), DiskFailure> {
-        match &mut self.log {
-            Some(log) => log.append(record),
-            None => {
-                let opened = BatchLog::open(&*self.disk, &self.folder).map_err(|error| match error {
-                    BatchesError::Disk(failure) => failure,
-                    other => DiskFailure::of("use", &self.folder)(std::io::Error::other(other.to_string())),
-                });
-                self.log.insert(opened?.0).append(record)
-            }
-        }
+        let log = match &mut self.log {
+            Some(log) => log,
+            None => self.log.insert(created(&*self.disk, &self.folder)?.0),
+        };
+        let appended = log.append(record);
+        // The line may be in the file or not. So from now on, no files of a chunk may be removed.
+        self.is_broken |= appended.is_err();
+        appended
     }
 
     /// Returns the next number for a row that is read from the files of a chunk.
