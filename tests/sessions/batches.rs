@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claude_batch::sim::config::{BatchConfig, BatchTime};
+use claude_batch::sim::config::{BatchConfig, BatchTime, Organizations};
 
 use crate::support::*;
 
@@ -104,4 +104,23 @@ fn an_interrupted_run_leaves_its_batches_and_keeps_its_exit_code() {
 
     said.ends_with(130).tells(&["stopped (interrupted)", "29 in 1 open batch", "1 batch with 29 rows keeps running"]);
     assert!(said.err.ends_with("claude-batch batches cancel prompts.results.jsonl\n"), "{}", said.err);
+}
+
+#[test]
+fn with_a_key_of_another_workspace_open_batches_are_not_taken_for_deleted() {
+    let time = BatchTime::Fixed(Duration::from_millis(1_500));
+    let mut config = quick().with_batches(BatchConfig { time, ..BatchConfig::default() });
+    config.organizations = Organizations::PerKey;
+    let (folder, api) = (Folder::with_rows(30), Api::new(config));
+    folder.run_at(&api, &[&RUN[..], &["--detach"]].concat()).ends_with(4);
+
+    let mut other = folder.command_at(&api, &RUN);
+    other.env("ANTHROPIC_API_KEY", "sk-ant-api03-of-another-workspace");
+    let refused = finish(other.spawn().expect("it starts"));
+
+    refused.ends_with(5).tells(&["belong to another organization or workspace than this key"]);
+    assert_eq!(api.books().batches.created, 1, "nothing is submitted again");
+
+    folder.run_at(&api, &RUN).ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 30);
 }
