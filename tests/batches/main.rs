@@ -14,6 +14,7 @@ mod judge;
 mod kills;
 #[path = "../support/page.rs"]
 mod page;
+mod program;
 mod random;
 mod seen;
 #[path = "../support/mod.rs"]
@@ -251,4 +252,12 @@ fn other_random_sequences_of_commands_lose_no_row_and_bill_none_twice_without_a_
     let done = random::sequences(100..200);
 
     assert!(done.deaths > 50 && done.batches > 250, "{done:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_real_program_survives_a_kill_between_the_creation_of_a_batch_and_the_note_of_its_id() {
+    let played = program::play(program::Scale::SHORT);
+
+    assert!(played.batches >= 8 && played.errored > 100, "{played:?}");
 }

@@ -1,0 +1,50 @@
+//! Runs the loops of `tests/batches` in full, and makes the page `benches/BATCHES.md` from their results.
+//!
+//! `cargo bench --bench batches` runs a part of each loop. With `-- full`, every loop runs in full, and its results are
+//! written into the page. If names of loops follow (`-- full kills`), only those loops run, and the lines of the others
+//! stay as they are.
+
+#![allow(dead_code, reason = "shared with tests that use all of it")]
+
+#[path = "../../tests/batches/judge.rs"]
+mod judge;
+#[path = "../../tests/batches/kills.rs"]
+mod kills;
+#[path = "../../tests/support/page.rs"]
+mod page;
+#[path = "../../tests/batches/program.rs"]
+mod program;
+#[path = "../../tests/batches/random.rs"]
+mod random;
+#[path = "../../tests/batches/seen.rs"]
+mod seen;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "../../tests/batches/world.rs"]
+mod world;
+
+use std::process::ExitCode;
+
+use page::{Loop, Page};
+
+const PAGE: Page = Page { file: "benches/BATCHES.md", beginning: BEGINNING, loops: LOOPS, ending: String::new };
+
+const LOOPS: &[Loop] = &[("kills", kills::page), ("random", random::page), ("program", program::page)];
+
+fn main() -> ExitCode {
+    PAGE.make()
+}
+
+const BEGINNING: &str = "\
+# The batch lane: what was tried and what was seen
+
+Made by `cargo bench --bench batches -- full`, which runs every loop in full and writes this page. With names of loops
+after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its lines say
+so. `cargo test` runs a part of each loop.
+
+The first two loops play whole runs on virtual time against the simulated API, which outlives the runs, on a disk in
+memory. The last one starts the real program and the simulator. Everything is judged by the books of the API and by the
+files. *Told* are rows whose answers can't be had, and of which the run says that they may be billed twice: nobody knows
+whether a batch with them exists. A death before the creation of a batch is such a case.
+
+";
