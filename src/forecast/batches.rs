@@ -107,7 +107,8 @@ impl Forecast {
     /// Returns this forecast of an online run as that of a run in batches.
     ///
     /// `left` is the time to the deadline, if rows that would be late are sent online. Then the run may cost as much as
-    /// an online run. If an online run meets the deadline, this run meets it too.
+    /// an online run. If an online run probably meets the deadline, this
+    /// run probably meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {
@@ -118,8 +119,9 @@ impl Forecast {
             });
             totals.at_most =
                 totals.at_most.zip(self.totals.at_most).map(|(own, online): (Money, Money)| own.max(online));
-            if self.time.time.high <= left {
-                time = Interval { low: time.low, likely: time.likely.min(left), high: left };
+            let online = self.time.time;
+            if online.likely <= left {
+                time = Interval { low: time.low, likely: time.likely.min(left), high: online.high.max(left) };
             }
         }
         // A batch is not paid twice if the program is killed: its id is on the disk.

@@ -82,9 +82,9 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         Reason::Budget => "a higher --max-cost: rows waited for money that was reserved for other rows".to_owned(),
         Reason::Input => "a source that gives rows more quickly".to_owned(),
         Reason::Memory => "shorter rows: the rows in flight use all the memory for rows (64 MB)".to_owned(),
-        Reason::Batches => "--lane online, which costs twice as much: the rows were in batches".to_owned(),
         Reason::Disk => "a quicker disk for the results".to_owned(),
-        Reason::Draining => return None,
+        // Who chose half the price also chose to wait for it.
+        Reason::Batches | Reason::Draining => return None,
     })
 }
 

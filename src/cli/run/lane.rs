@@ -10,7 +10,7 @@ use super::new_run::NewRun;
 use crate::batches::{BATCH_BYTES, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
 use crate::catalog::Catalog;
 use crate::clock::{Instant, RunClock};
-use crate::domain::{LaneChoice, ModelClass, PoolId, RowId, Speed};
+use crate::domain::{LaneChoice, ModelClass, PoolId, PromptCache, RowId, Speed};
 use crate::journal::{RealDisk, Recovered, RowState, Start};
 use crate::report::text::plural;
 use crate::runner::LaneParts;
@@ -115,6 +115,18 @@ impl NewRun<'_> {
         })
     }
 
+    /// Says that a setting for the prompt cache has no effect on rows in batches.
+    pub(super) fn note_cache(&self) {
+        let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
+        if is_asked && self.config.lane.uses_batches() {
+            self.say(&format!(
+                "note: --prompt-cache {} adds no marks in a run with batches, since nobody knows how many rows of a batch \
+                 would find a prefix in the cache; marks of the rows themselves are sent",
+                self.config.prompt_cache.name()
+            ));
+        }
+    }
+
     fn deadline(&self, clock: RunClock) -> Option<Instant> {
         let left = self.config.deadline?.duration_since(clock.wall(clock.now()));
         Some(clock.now() + left.try_into().unwrap_or_default())
@@ -130,4 +142,37 @@ impl NewRun<'_> {
 pub(super) fn nonce() -> String {
     let mut random = fastrand::Rng::new();
     std::iter::repeat_with(|| random.alphanumeric().to_ascii_lowercase()).take(8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::{Params, Request, Terms};
+    use crate::provider::Provider;
+    use crate::provider::anthropic::Anthropic;
+
+    #[test]
+    fn the_plan_and_the_provider_agree_on_the_rows_that_batches_refuse() {
+        let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("a provider");
+        let api = provider.batches().expect("the API has batches");
+        for member in [
+            r#""temperature":1"#,
+            r#""speed":"fast""#,
+            r#""speed":"standard""#,
+            r#""speed":null"#,
+            r#""fallbacks":"default""#,
+            r#""fallbacks":null"#,
+            r#""thread":{"id":"t"}"#,
+            r#""max_tokens":0"#,
+            r#""max_tokens":1"#,
+            r#""billing_policy":{"bill_to":"user_profile"}"#,
+            r#""billing_policy":{"bill_to":"organization"}"#,
+            r#""metadata":{"speed":"fast"}"#,
+        ] {
+            let params = Params::of_object(&format!("{{{member}}}")).expect("an object");
+
+            let refused = api.refused_in_batches(&Request::of(&params));
+
+            assert_eq!(Terms::of(&params).is_online_only, refused.is_some(), "{member}: {refused:?}");
+        }
+    }
 }

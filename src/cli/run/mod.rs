@@ -137,6 +137,7 @@ impl NewRun<'_> {
     fn go(mut self) -> Result<Exit> {
         self.hear_signals()?;
         self.say_settings();
+        self.note_cache();
         self.watch_templates()?;
         let catalog = self.check_settings()?;
         self.check_output()?;
