@@ -20,9 +20,22 @@ pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 impl Params {
     /// Reads the members of an object, in their order; `None` for any other text.
     pub(crate) fn of_object(json: &str) -> Option<Self> {
+        Self::of_object_if(json, |_, _| Ok(())).ok()
+    }
+
+    /// Reads the members of an object, in their order, without parsing their values. `check` sees the members before
+    /// each member, and its name. What it returns as an error ends the reading.
+    ///
+    /// # Errors
+    /// The text is not an object, or `check` refuses a member.
+    pub(crate) fn of_object_if(
+        json: &str,
+        check: impl FnMut(&Self, &str) -> Result<(), String>,
+    ) -> Result<Self, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let members = deserializer.deserialize_map(Members).ok()?;
-        deserializer.end().ok().map(|()| members)
+        let members = deserializer.deserialize_map(Members(check))?;
+        deserializer.end()?;
+        Ok(members)
     }
 
     /// Returns the raw JSON text of a parameter.
@@ -125,18 +138,20 @@ impl<'p> From<&'p Params> for Merged<'p> {
     }
 }
 
-struct Members;
+/// Reads the members of an object, and checks each of them.
+struct Members<F>(F);
 
-impl<'de> Visitor<'de> for Members {
+impl<'de, F: FnMut(&Params, &str) -> Result<(), String>> Visitor<'de> for Members<F> {
     type Value = Params;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Params, A::Error> {
         let mut params = Params::default();
         while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            (self.0)(&params, &name).map_err(serde::de::Error::custom)?;
             params.0.push((name.into(), value));
         }
         Ok(params)

@@ -1,9 +1,5 @@
 //! JSON objects as ordered members with raw values. The code that folds streams uses them.
 
-use std::fmt;
-
-use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::domain::Params;
@@ -18,10 +14,11 @@ pub(super) const MOST_MEMBERS: usize = 256;
 /// # Errors When the text is not an object, has two members with the same name (readers differ on which of the two
 /// counts), or has more than 256 members.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let members = deserializer.deserialize_map(Members)?;
-    deserializer.end()?;
-    Ok(members)
+    Params::of_object_if(json, |members, name| match () {
+        () if members.0.len() == MOST_MEMBERS => Err("an object of a stream has more than 256 members".to_owned()),
+        () if members.get(name).is_some() => Err(format!("an object names {name:?} twice")),
+        () => Ok(()),
+    })
 }
 
 /// Returns the object's text.
@@ -62,30 +59,6 @@ pub(super) fn inside_quotes(json: &str) -> Option<&str> {
 /// When it is not JSON.
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, serde_json::Error> {
     RawValue::from_string(json)
-}
-
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Params;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
-        let mut members = Params::default();
-        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-            if members.0.len() == MOST_MEMBERS {
-                return Err(serde::de::Error::custom("an object of a stream has more than 256 members"));
-            }
-            if members.get(&name).is_some() {
-                return Err(serde::de::Error::custom(format_args!("an object names {name:?} twice")));
-            }
-            members.0.push((name.into(), value));
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]
