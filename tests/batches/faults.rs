@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use claude_batch::domain::{ErrorClass, HaltReason, LaneChoice, Money, Planned};
+use claude_batch::domain::{ErrorClass, HaltReason, Identity, Job, JobKey, LaneChoice, Money, Planned, RowId};
 use claude_batch::journal::Start;
 use claude_batch::scheduler::HaltRule;
 use claude_batch::sim::config::{BatchConfig, BatchTime};
 
 use crate::judge::{
-    Verdict, answers, assert_collected, assert_complete, assert_within, log, open_chunks, submissions, verdict,
+    Verdict, answers, assert_collected, assert_complete, assert_within, billed, log, open_chunks, submissions, verdict,
 };
 use crate::seen::{Call, Kill};
 use crate::support::{ERRORS, RESULTS};
-use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, labels, lines, play, quick, row};
+use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, label, labels, lines, play, quick, row, shaped};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -653,6 +653,45 @@ pub fn many_shapes() {
 
         assert_eq!((found, world.traffic().online.len()), (Verdict::default(), 7));
     });
+}
+
+/// Only one of several rows with equal requests is sent in a batch. The others copy its answer, also in a run that would
+/// leave once everything is submitted.
+pub fn equal_rows() {
+    fn of_twenty(number: u64) -> Planned {
+        let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));
+        (planned.ask.request, planned.job.request) = (like.ask.request, like.job.request);
+        let digest = u128::from(number % 20 + 1).wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979);
+        planned.job.key = JobKey(digest.to_be_bytes());
+        planned.job.identity = match number.is_multiple_of(2) {
+            true => Identity::Named,
+            false => Identity::Nth((number / 20) as u32),
+        };
+        let Job { custom_id, key, identity, .. } = &*planned.job;
+        planned.job.row = RowId::of(custom_id, *key, identity);
+        planned
+    }
+    for detach in [false, true] {
+        play(NO_FAULTS, quick(), async |world| {
+            world.row = of_twenty;
+            let run = Run { dedupes: true, batch_rows: 7, ..Run::of(0..100) };
+            if detach {
+                world.run(&Run { detach, ..run.clone() }).await;
+            }
+
+            let ended = world.run(&run).await;
+
+            let what = format!("detach {detach}");
+            assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");
+            let mut done = labels(&world.disk, RESULTS);
+            done.sort_unstable();
+            let mut expected: Vec<_> = run.rows.iter().map(|&row| label(row)).collect();
+            expected.sort_unstable();
+            assert_eq!(done, expected, "{what}");
+            let billed: u64 = billed(world).values().sum();
+            assert_eq!(billed, 20, "{what}: equal rows are billed again");
+        });
+    }
 }
 
 /// What batches cost is in the lines, at half the price of the online lane.

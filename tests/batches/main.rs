@@ -221,6 +221,11 @@ fn many_shapes() {
 }
 
 #[test]
+fn equal_rows() {
+    faults::equal_rows();
+}
+
+#[test]
 fn costs() {
     faults::costs();
 }

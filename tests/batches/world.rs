@@ -278,10 +278,11 @@ impl World {
         ended
     }
 
-    /// Notes the rows that were sent online by a run that died or aborted them, and that have no line. They may be sent
+    /// Notes the rows that were sent online by a run that died or aborted them, and that have no answer. They may be sent
     /// again.
     fn note_death(&mut self) {
-        let written = self.written();
+        // A row that has failed may have an error line from before.
+        let written: BTreeSet<String> = labels(&self.disk, RESULTS).into_iter().collect();
         let mut traffic = self.traffic.lock().expect("nobody panics");
         let sent = std::mem::take(&mut traffic.online_in_run);
         traffic.died_online.extend(sent.into_iter().filter(|label| !written.contains(label)));
@@ -415,12 +416,6 @@ impl World {
             route: route.into(),
             leaves_rows: false,
         })
-    }
-
-    /// Returns the labels that have a line in one of the files, complete or not.
-    fn written(&self) -> BTreeSet<String> {
-        let paths = [RESULTS, support::ERRORS];
-        paths.into_iter().flat_map(|path| labels(&self.disk, path)).collect()
     }
 
     /// Calls the API as somebody else does who has the same key.
