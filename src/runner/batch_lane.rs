@@ -86,6 +86,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn fill_chunks(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let is_stalled = self.equal.as_ref().is_some_and(EqualRows::is_full);
         let Some(lane) = &mut self.lane else { return Ok(()) };
+        if !self.is_input_open {
+            lane.lane.on_input_end();
+        }
         let is_at_end = !self.is_input_open || is_stalled;
         for planned in lane.lane.fill(&mut self.scheduler, is_at_end, now)? {
             self.scheduler.offer(planned, now);

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use claude_batch::batches::Demand;
+use claude_batch::clock::Instant;
 use claude_batch::domain::{LaneChoice, Money, RateLimits};
 use claude_batch::sim::config::{BatchConfig, BatchTime};
 
+use crate::judge::log;
+use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
 /// A random case. One in three has batches that end long before the deadline, one in three has batches that end around
@@ -133,5 +136,53 @@ pub fn too_early() {
         assert!(books.batches.succeeded > 300 && books.billed_calls - books.batches.succeeded > 300);
         // The online lane alone needs 25 minutes.
         assert!(took < Duration::from_secs(1_200), "{took:?}");
+    });
+}
+
+/// A run dies when it has noted that a batch is to be cancelled, and before it has asked the API for that. The next run
+/// cancels the batch in time.
+pub fn a_death_before_a_cancellation() {
+    let batches =
+        || BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
+    let deadline = Duration::from_secs(900);
+    let of = |kill, left, rows| {
+        let mut unread = Demand::default();
+        (0..rows).for_each(|number| unread.add(&row(number).ask));
+        Run { deadline: Some(left), unread, kill, lane: LaneChoice::Auto, batch_rows: 100, ..Run::of(0..41) }
+    };
+    let mut tried = 0;
+    for call in 0..40 {
+        play(NO_FAULTS, batches(), async |world| {
+            let dead = world.run(&of(Kill::Before(call), deadline, 41)).await;
+            let is_noted = log(world).last().is_some_and(|record| record["type"] == "canceling");
+            if dead.finish.is_some() || !is_noted {
+                return;
+            }
+            tried += 1;
+
+            let took = world.now().since(Instant::ZERO);
+            let ended = world.run(&of(Kill::Never, deadline - took, 0)).await;
+
+            assert!(ended.finish().halted.is_none(), "{ended:?}");
+            assert!(world.now().since(Instant::ZERO) < deadline, "the deadline is missed: {ended:?}");
+        });
+    }
+    assert!(tried > 0);
+}
+
+/// The survey counts rows that are never sent, because they copy the answers of others. They do not keep batches from
+/// being cancelled in time.
+pub fn rows_that_are_never_sent() {
+    let batches = BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
+    play(NO_FAULTS, batches, async |world| {
+        let mut unread = Demand::default();
+        (0..100).for_each(|number| unread.add(&row(number).ask));
+        let deadline = Duration::from_secs(900);
+        let run = Run { deadline: Some(deadline), unread, lane: LaneChoice::Auto, batch_rows: 100, ..Run::of(0..41) };
+
+        let ended = world.run(&run).await;
+
+        assert!(ended.finish().halted.is_none(), "{ended:?}");
+        assert!(world.now().since(Instant::ZERO) < deadline, "the deadline is missed: {ended:?}");
     });
 }

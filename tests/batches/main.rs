@@ -266,3 +266,13 @@ fn the_real_program_survives_a_kill_between_the_creation_of_a_batch_and_the_note
 
     assert!(played.batches >= 8 && played.errored > 100, "{played:?}");
 }
+
+#[test]
+fn a_death_before_a_cancellation_does_not_keep_a_batch() {
+    deadline::a_death_before_a_cancellation();
+}
+
+#[test]
+fn rows_that_are_never_sent_do_not_keep_a_batch() {
+    deadline::rows_that_are_never_sent();
+}

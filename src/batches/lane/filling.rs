@@ -64,6 +64,11 @@ impl Lane {
         }
     }
 
+    /// Notes that no more rows will be read. Some rows that the survey counts are never sent, because they copy answers.
+    pub(crate) fn on_input_end(&mut self) {
+        self.deadline.unread = Demand::default();
+    }
+
     /// Returns whether the lane can take more rows of the input.
     pub(crate) fn wants_rows(&self) -> bool {
         let is_full = self.rows.len() >= MOST_WAITING.0 || self.rows_bytes >= MOST_WAITING.1;

@@ -64,7 +64,8 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         chunk.missing_since = None;
         chunk.counts = Some(batch.counts);
-        chunk.is_canceling |= batch.status == BatchStatus::Canceling;
+        // The log may say that it is to be cancelled although a run died, or failed, before it asked the API for that.
+        chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
         if batch.archived_at.is_some() {
             return self.lose(number, "its results were removed (archived_at is set)", scheduler);
         }
