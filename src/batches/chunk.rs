@@ -22,6 +22,8 @@ use crate::domain::{
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
 use crate::provider::BodySource;
 
+/// The longest line of rows, and the longest request. A request has at most 32 MB.
+const MOST_LINE_BYTES: u64 = 64 << 20;
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 const HEAD: &[u8] = b"{\"requests\":[";
@@ -276,8 +278,13 @@ impl ChunkFiles {
         let open = |path: &Path| disk.open(path, OpenMode::Read).map_err(DiskFailure::of("open", path));
         let (body_path, rows_path) = (body_path(folder, number), rows_path(folder, number));
         let (body, rows) = (open(&body_path)?, open(&rows_path)?);
-        let lines = line_starts(&*rows).map_err(DiskFailure::of("read", &rows_path))?;
+        let lines = line_starts(&*rows, count).map_err(DiskFailure::of("read", &rows_path))?;
         let body_bytes = body.size().map_err(DiskFailure::of("read", &body_path))?;
+        let is_long = |line: &[u64]| line[1] - line[0] > MOST_LINE_BYTES;
+        if count == 0 || lines.windows(2).any(is_long) {
+            let why = std::io::Error::other("a chunk without rows, or with a row that is too long");
+            return Err(DiskFailure::of("use", &rows_path)(why));
+        }
         if lines.len() != count as usize + 1 {
             let why = format!("it has {} rows instead of {count}", lines.len().saturating_sub(1));
             return Err(DiskFailure::of("use", &rows_path)(std::io::Error::other(why)));
@@ -348,6 +355,9 @@ impl ChunkFiles {
         let unreadable = |why: &dyn std::fmt::Display| self.unreadable(&format_args!("row {item}: {why}"));
         let line: RowLine<'_> = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
         let (key, identity, row) = line.identity().ok_or_else(|| unreadable(&"its key can't be read"))?;
+        if u64::from(line.len) > MOST_LINE_BYTES {
+            return Err(unreadable(&"its request is too long"));
+        }
         let mut request = vec![0; line.len as usize];
         fill(&*body, &mut request, line.at).map_err(DiskFailure::of("read", &self.body_path))?;
         let extra = match &line.extra {
@@ -402,12 +412,14 @@ fn rows_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:06}.rows.jsonl"))
 }
 
-/// Returns where each line begins, and where the last whole line ends.
-fn line_starts(file: &dyn DiskFile) -> std::io::Result<Vec<u64>> {
+/// Returns where each line begins, and where the last whole line ends. A file of `count` rows is read to its end.
+fn line_starts(file: &dyn DiskFile, count: u32) -> std::io::Result<Vec<u64>> {
+    // One more is enough to see that there are too many.
+    let most = count as usize + 2;
     let (mut starts, mut buffer, mut offset) = (vec![0], vec![0; BUFFER_BYTES], 0);
     loop {
         let count = file.read_at(&mut buffer, offset)?;
-        if count == 0 {
+        if count == 0 || starts.len() >= most {
             return Ok(starts);
         }
         let ends = buffer[..count].iter().enumerate().filter(|(_, byte)| **byte == b'\n');

@@ -4,7 +4,7 @@
 //! run continues. So the log is right after any death: a chunk whose intent is in the log may exist as a batch, and a
 //! chunk without an intent does not exist. The log is not a convenience: it holds the ids of batches that are paid for.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub(crate) enum Record {
         at_most: u64,
         /// When it was about to be submitted, by this machine's clock.
         at: jiff::Timestamp,
+        /// The server's origin, or `simulator`.
+        #[serde(default)]
+        origin: String,
     },
     /// The chunk exists as a batch with this id.
     Created {
@@ -136,6 +139,8 @@ pub(crate) struct Submitted {
     pub(crate) at_most: Money,
     /// When it was submitted, by this machine's clock.
     pub(crate) at: jiff::Timestamp,
+    /// The server's origin, or `simulator`; empty if the log does not say.
+    pub(crate) origin: String,
     /// The batch; `None` if it is not known whether there is one.
     pub(crate) batch: Option<Known>,
     /// Batches that were taken for this chunk and are not.
@@ -161,6 +166,8 @@ pub(crate) struct Known {
 pub(crate) struct Replayed {
     /// The number of the next chunk.
     pub(crate) next_chunk: u32,
+    /// The numbers of all chunks so far.
+    pub(crate) numbers: BTreeSet<u32>,
     /// The chunks that may exist at the API and are not collected.
     pub(crate) open: BTreeMap<u32, Submitted>,
     /// How many chunks were collected.
@@ -178,7 +185,8 @@ pub(crate) struct Replayed {
 impl Replayed {
     pub(super) fn apply(&mut self, record: Record) {
         match record {
-            Record::Intent { chunk, rows, bytes, nonce, at_most, at } => {
+            Record::Intent { chunk, rows, bytes, nonce, at_most, at, origin } => {
+                self.numbers.insert(chunk);
                 self.next_chunk = self.next_chunk.max(chunk.saturating_add(1));
                 let at_most = Money(at_most.into());
                 let submitted = Submitted {
@@ -188,6 +196,7 @@ impl Replayed {
                     nonce,
                     at_most,
                     at,
+                    origin,
                     batch: None,
                     foreign: Vec::new(),
                     is_canceling: false,
@@ -196,7 +205,7 @@ impl Replayed {
                 self.open.insert(chunk, submitted);
             }
             Record::Adopted { chunk, rows, bytes, nonce, at_most, at, id, created_at, expires_at } => {
-                self.apply(Record::Intent { chunk, rows, bytes, nonce, at_most, at });
+                self.apply(Record::Intent { chunk, rows, bytes, nonce, at_most, at, origin: String::new() });
                 self.apply(Record::Created { chunk, id, created_at, expires_at, is_found: false });
                 if let Some(open) = self.open.get_mut(&chunk) {
                     open.is_adopted = true;
@@ -298,6 +307,10 @@ pub(super) fn read_each(disk: &dyn Disk, folder: &Path, each: impl FnMut(Record)
     records(&bytes, &path, each).map(|_| true)
 }
 
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
 /// Reads the lines of a log. Also returns where its last whole line ends.
 fn replay(bytes: &[u8], path: &Path) -> Result<(Replayed, u64), BatchesError> {
     let mut replayed = Replayed::default();
@@ -317,8 +330,9 @@ fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u6
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
             Ok(line) => line,
-            // After a loss of power, the last line may be damaged in any way.
-            Err(_) if end + line.len() as u64 == bytes.len() as u64 => break,
+            // After a loss of power, the last line may be damaged in any way. But JSON of another form is the record of
+            // a later version.
+            Err(_) if end + line.len() as u64 == bytes.len() as u64 && !is_json(text) => break,
             Err(error) => return Err(damaged(at + 1, error.to_string())),
         };
         if v > VERSION {

@@ -1,13 +1,13 @@
 //! Opens the files of the batch lane: what earlier runs submitted and did not collect.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chunk::{ChunkFiles, remove_files};
 use super::error::BatchesError;
 use super::log::{self, BatchLog, Record, Replayed};
-use crate::domain::{Money, RowId};
+use crate::domain::{Identity, Money, RowId};
 use crate::journal::{Disk, DiskFailure, DoneSet, RowState, with_suffix};
 
 /// How many chunks without an intent a run can leave behind when it dies.
@@ -42,10 +42,10 @@ impl Opened {
         }
         let (log, replayed) = BatchLog::open(&*disk, &folder)?;
         let files = files_of(&disk, &folder, &replayed)?;
-        for number in 0..replayed.next_chunk.saturating_add(LEFT_OVER) {
-            if !replayed.open.contains_key(&number) {
-                remove_files(&*disk, &folder, number)?;
-            }
+        let next = replayed.next_chunk;
+        let left_over = (next..next.saturating_add(LEFT_OVER)).chain(replayed.numbers.iter().copied());
+        for number in left_over.filter(|number| !replayed.open.contains_key(number)) {
+            remove_files(&*disk, &folder, number)?;
         }
         Ok(Self { disk, folder, replayed, files, log: Some(log) })
     }
@@ -82,12 +82,30 @@ impl Opened {
     /// # Errors
     /// The failure of the disk.
     pub fn rows(&self) -> Result<HashSet<RowId>, DiskFailure> {
-        let mut rows = HashSet::new();
+        Ok(self.rows_and_names()?.0)
+    }
+
+    /// Returns the rows of all open batches, and the rows with a name of their own by the hash of it.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn rows_and_names(&self) -> Result<(HashSet<RowId>, HashMap<u64, RowId>), DiskFailure> {
+        let (mut rows, mut names) = (HashSet::new(), HashMap::new());
         for files in &self.files {
-            files.identities(|row, _| _ = rows.insert(row))?;
+            files.identities(|row, identity| {
+                rows.insert(row);
+                if *identity == Identity::Named {
+                    names.insert(row.label, row);
+                }
+            })?;
             files.close();
         }
-        Ok(rows)
+        Ok((rows, names))
+    }
+
+    /// Returns the servers that have open batches: their origins, or `simulator`.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = &str> {
+        self.replayed.open.values().map(|chunk| chunk.origin.as_str())
     }
 
     /// Returns how many rows of open batches have no answer yet. `done` is what earlier runs did with each row.

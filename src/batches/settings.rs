@@ -26,6 +26,8 @@ pub struct LaneSettings {
     /// Random text that is part of the id of each row in a batch: 8 letters and digits. It proves that a batch belongs
     /// to this run.
     pub nonce: String,
+    /// The server's origin, or `simulator`.
+    pub origin: String,
 }
 
 /// The largest body of a batch in bytes: 256 MB, minus 5 % as a margin.

@@ -1,5 +1,6 @@
 //! The calls of the API for batches: a task for each. The end of each task is reported, whatever happens to it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +18,8 @@ use crate::transport::{Exchange, Transport, WireError};
 
 /// The most pages that one look reads: a million batches.
 const MOST_PAGES: u32 = 1_000;
+/// The most batches that one look keeps.
+const MOST_FOUND: usize = 200_000;
 /// The most bytes of the reply to a call. A page of a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
 /// Results are written in pieces of at least this size.
@@ -164,7 +167,11 @@ impl<T: Transport> Caller<T> {
             let is_past = page.batches.last().is_none_or(|last| since.is_none_or(|since| last.created_at < since));
             let is_of_use =
                 |batch: &Batch| wanted.contains(&batch.id) || since.is_some_and(|since| batch.created_at >= since);
-            found.extend(page.batches.into_iter().filter(is_of_use));
+            let known: HashSet<String> = found.iter().map(|batch| batch.id.clone()).collect();
+            found.extend(page.batches.into_iter().filter(is_of_use).filter(|batch| !known.contains(&batch.id)));
+            if found.len() > MOST_FOUND {
+                return Err(fault_of("the list of batches is too long"));
+            }
             let has_all = wanted.iter().all(|id| found.iter().any(|batch| batch.id == *id));
             if !page.has_more || page.last_id.is_none() || (has_all && is_past) {
                 break;

@@ -25,7 +25,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             let Some(api) = self.provider.batches() else { return false };
             let Some(lane) = &mut self.lane else { return false };
             match lane.lane.next_merged(api, &mut self.scheduler, self.unsynced.last_seq(), now) {
-                Ok(Some(merged)) => self.end_merged(merged, now),
+                Ok(Some(merged)) => self.end_merged(merged),
                 Ok(None) => {
                     self.collect_synced();
                     return false;
@@ -48,7 +48,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    fn end_merged(&mut self, merged: MergedRow, now: Instant) {
+    fn end_merged(&mut self, merged: MergedRow) {
         let Some(api) = self.provider.batches() else { return };
         let was_answered = matches!(merged.end, BatchEnd::Succeeded(_));
         let unsent = match merged.end {
@@ -79,12 +79,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Verdict::Limited { .. } | Verdict::Overloaded { .. } | Verdict::Transient { .. } | Verdict::Aborted => {
                 self.note_again(&merged, Why::Fault);
             }
-            Verdict::Halt(reason) => {
-                self.note_again(&merged, Why::Fault);
-                self.scheduler.halt(reason);
-            }
+            // It says how the account was when the batch was processed. How it is now shows when the row is sent again.
+            Verdict::Halt(_) => self.note_again(&merged, Why::Fault),
         }
-        let _ = now;
     }
 
     fn note_again(&mut self, merged: &MergedRow, why: Why) {
@@ -102,13 +99,6 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         is_retryable: bool,
         is_billed: bool,
     ) {
-        if merged.has_error_line {
-            // An earlier run wrote the line before it died.
-            if let Some(RunLane { lane, .. }) = &mut self.lane {
-                lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
-            }
-            return;
-        }
         self.scheduler.on_failure_in_batch(class, &failure);
         let usage = failure.usage;
         let unknown = (is_billed && usage == Usage::default()).then_some(merged.row.at_most);

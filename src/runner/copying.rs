@@ -31,10 +31,11 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not wait for them: they are pending.
+    /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, and if
+    /// batches are left open, the run does not wait for them: they are pending.
     pub(super) fn has_rows_to_copy(&self) -> bool {
-        self.scheduler.halted().is_none() && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
+        let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
+        self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
     /// If other rows wait for this row, handles its end. Its line was just written.

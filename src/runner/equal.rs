@@ -70,6 +70,13 @@ impl EqualRows {
         }
     }
 
+    /// Notes that a row with this key was sent by an earlier run, in a batch that is still open. It leads.
+    pub(super) fn note_leader(&mut self, key: JobKey) {
+        if self.repeats.as_ref().is_none_or(|repeats| repeats.contains(key)) && self.place_of(key).is_none() {
+            self.leaders.entry(key).or_default();
+        }
+    }
+
     /// Makes a row the leader of its key and returns it, or parks it if there is a leader.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;

@@ -372,7 +372,7 @@ impl World {
         let decide = |planned: Planned| match (known(&planned.job), run.start) {
             (RowState::New, Start::Continue | Start::Fresh) => Some(Incoming::Planned(planned)),
             (RowState::Failed(_), Start::Resume) => Some(Incoming::Planned(planned)),
-            (RowState::Submitted, _) => Some(Incoming::Submitted),
+            (RowState::Submitted, _) => Some(Incoming::Submitted(planned.job.key)),
             (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => None,
         };
         let rows: Vec<Incoming> = run.rows.iter().map(|&number| (self.row)(number)).filter_map(decide).collect();
@@ -400,6 +400,7 @@ impl World {
             queue: run.queue,
             detach: run.detach,
             max_retries: run.max_retries,
+            origin: "https://api.example.invalid".to_owned(),
             nonce: format!("nonce{:03}", self.runs),
         };
         let class = ModelClass("batches".into());

@@ -61,6 +61,7 @@ impl Lane {
             nonce: files.nonce.clone(),
             at_most: pico(self.chunks[&number].reserved),
             at,
+            origin: self.settings.origin.clone(),
         })?;
         if let Some(chunk) = self.chunks.get_mut(&number) {
             (chunk.state, chunk.submitted_at, chunk.opened) = (State::Posting, at, now);

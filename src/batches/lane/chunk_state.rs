@@ -14,6 +14,8 @@ use crate::provider::BatchCounts;
 
 /// The clocks of this machine and of the API differ by at most this.
 const SKEW: Duration = Duration::from_secs(600);
+/// If a clock is wrong by more, the batch is looked for in this time.
+const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
 /// Results that lack rows are downloaded this often.
 pub(super) const DOWNLOADS: u32 = 3;
@@ -44,15 +46,23 @@ pub(super) struct Chunk {
     pub(super) missing_since: Option<Instant>,
     /// The chunk's next call is not made before this moment.
     pub(super) not_before: Instant,
-    /// How many downloads did not work or lacked rows.
+    /// How many downloads did not work.
     pub(super) downloads: u32,
     /// Since when no download has worked.
     pub(super) failing_since: Option<Instant>,
+    /// How many whole downloads lacked rows, and since when.
+    pub(super) incomplete: u32,
+    pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
+    /// Whether its batch is looked for among all batches of the last day. It is not among those that were created at
+    /// about the time of its submission, but a clock may be wrong.
+    pub(super) is_wide: bool,
     /// Whether a line of the results has shown that the batch is this chunk's.
     pub(super) is_proven: bool,
     /// Whether the results have lines that are not this chunk's.
     pub(super) has_foreign_lines: bool,
+    /// Whether the results have lines that can't be read.
+    pub(super) has_unreadable_lines: bool,
     /// How many rows the results lack, and the most that their answers may have cost.
     pub(super) lacking: (u32, Money),
     /// Which rows have ended, a bit for each.
@@ -111,11 +121,15 @@ impl Chunk {
             not_before: Instant::ZERO,
             downloads: 0,
             failing_since: None,
+            incomplete: 0,
+            incomplete_since: None,
             merge: None,
             demand: Demand::default(),
             cancelled_at: None,
+            is_wide: false,
             is_proven: false,
             has_foreign_lines: false,
+            has_unreadable_lines: false,
             lacking: (0, Money::ZERO),
             reopen: Vec::new(),
         }
@@ -123,7 +137,8 @@ impl Chunk {
 
     /// Returns the moment before which the chunk's batch can't have been created, by the clock of the API.
     pub(super) fn earliest(&self) -> jiff::Timestamp {
-        self.submitted_at.saturating_sub(SKEW).unwrap_or(self.submitted_at)
+        let skew = if self.is_wide { A_DAY } else { SKEW };
+        self.submitted_at.saturating_sub(skew).unwrap_or(self.submitted_at)
     }
 
     /// Returns whether rows of the chunk wait in the queue of the API.

@@ -223,7 +223,13 @@ impl Lane {
             if let Some(chunk) = self.chunks.get_mut(&number) {
                 chunk.state = State::Unclear(Some(first));
             }
-            if now.since(first) >= LOOKED_FOR {
+            if now.since(first) < LOOKED_FOR {
+                continue;
+            }
+            if let Some(chunk) = self.chunks.get_mut(&number).filter(|chunk| !chunk.is_wide) {
+                chunk.is_wide = true;
+                self.looks.hurry(now);
+            } else {
                 self.lose(number, "no batch of that size appeared in the list of batches", scheduler)?;
             }
         }
@@ -295,7 +301,7 @@ impl Lane {
         scheduler.settle_lost_in_batch(money);
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.reserved = Money::ZERO;
-            chunk.reopen = lost.into_iter().map(|item| (item, Why::Lost)).collect();
+            chunk.reopen.extend(lost.into_iter().map(|item| (item, Why::Lost)));
         }
         self.reopen(number);
         Ok(())

@@ -140,7 +140,7 @@ impl Lane {
                 }
                 let number = self.next_chunk;
                 let writer = ChunkWriter::create(&*self.disk, &self.folder, number, &self.settings.nonce)?;
-                self.next_chunk += 1;
+                self.next_chunk = number.saturating_add(1);
                 self.building.insert(Building { writer, since: now, demand: Demand::default() })
             }
         };

@@ -62,7 +62,7 @@ impl Lane {
         now: Instant,
     ) -> Result<(), DiskFailure> {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
-        chunk.missing_since = None;
+        (chunk.missing_since, chunk.failing_since) = (None, None);
         chunk.counts = Some(batch.counts);
         // The log may say that it is to be cancelled although a run died, or failed, before it asked the API for that.
         chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
@@ -102,10 +102,14 @@ impl Lane {
             Ok(batch) => self.on_state(number, &batch, scheduler, now),
             Err(fault) if fault.failure.status == Some(404) => self.on_gone(number, scheduler),
             Err(fault) => {
-                if let Some(chunk) = self.chunks.get_mut(&number) {
-                    chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(30));
+                let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
+                chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(30));
+                let failing = now.since(*chunk.failing_since.get_or_insert(now));
+                if failing > scheduler.retry_for() && fault.halt.is_none() {
+                    scheduler.halt(HaltReason::Endpoint(*fault.failure));
+                } else {
+                    self.halt_with(fault, scheduler);
                 }
-                self.halt_with(fault, scheduler);
                 Ok(())
             }
         }
@@ -126,7 +130,7 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         let fault = match downloaded {
             Ok(()) => {
-                (chunk.state, chunk.missing_since, chunk.failing_since) = (State::Saved, None, None);
+                (chunk.state, chunk.missing_since) = (State::Saved, None);
                 return Ok(());
             }
             Err(fault) => fault,

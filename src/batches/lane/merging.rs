@@ -9,10 +9,13 @@ use super::chunk_state::{DOWNLOADS, State};
 use super::results::Results;
 use super::state::Lane;
 use crate::clock::Instant;
-use crate::domain::{JobId, Money};
+use crate::domain::{Failure, HaltReason, JobId, Money};
 use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
+
+/// Results that lack rows are downloaded again for this long. After that, their rows are sent again.
+const MAY_BE_INCOMPLETE: Duration = Duration::from_secs(600);
 
 /// A row with its end.
 #[derive(Debug)]
@@ -25,8 +28,6 @@ pub(crate) struct MergedRow {
     pub(crate) row: ChunkRow,
     /// How it ended.
     pub(crate) end: BatchEnd,
-    /// Whether the row failed before, and its error line is in the log.
-    pub(crate) has_error_line: bool,
     /// When its chunk was submitted.
     pub(crate) opened: Instant,
     /// When the batch was found to have ended.
@@ -72,7 +73,10 @@ impl Lane {
                 self.on_end_of_results(number, scheduler, last_seq, now)?;
                 continue;
             };
-            let Ok(read) = api.read_line(&line) else { continue };
+            let Ok(read) = api.read_line(&line) else {
+                chunk.has_unreadable_lines = true;
+                continue;
+            };
             let is_own = |id: &ItemId<'_>| id.nonce == chunk.files.nonce && id.chunk == number;
             let Some(id) = ItemId::parse(&read.custom_id).filter(is_own) else {
                 chunk.has_foreign_lines = true;
@@ -92,17 +96,8 @@ impl Lane {
                 scheduler.settle_in_batch(row.at_most, Money::ZERO);
                 continue;
             }
-            let has_error_line = matches!(state, RowState::Failed(_));
             let (opened, ended) = (chunk.opened, chunk.ended);
-            return Ok(Some(MergedRow {
-                chunk: number,
-                item: id.item,
-                row,
-                end: read.end,
-                has_error_line,
-                opened,
-                ended,
-            }));
+            return Ok(Some(MergedRow { chunk: number, item: id.item, row, end: read.end, opened, ended }));
         }
         Ok(None)
     }
@@ -133,17 +128,29 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         chunk.merge = None;
         chunk.files.close();
-        if std::mem::take(&mut chunk.has_foreign_lines) && !chunk.is_proven {
-            return self.disown(number, now);
+        let has_foreign_lines = std::mem::take(&mut chunk.has_foreign_lines);
+        let has_unreadable_lines = std::mem::take(&mut chunk.has_unreadable_lines);
+        let is_found = chunk.batch.as_ref().is_some_and(|batch| batch.is_found);
+        match chunk.is_proven {
+            true => {}
+            // If the API itself named the batch, it is this chunk's, whatever its results are.
+            false if has_foreign_lines && is_found => return self.disown(number, now),
+            false if has_unreadable_lines => {
+                self.on_bad_results(number, scheduler, now);
+                return Ok(());
+            }
+            false => {}
         }
         if chunk.unseen_count() == 0 {
             chunk.state = State::Merged(last_seq);
             self.note_progress(number);
             return Ok(());
         }
-        chunk.downloads += 1;
-        if chunk.downloads < DOWNLOADS {
-            (chunk.state, chunk.not_before) = (State::Ended, now + Duration::from_secs(5));
+        chunk.incomplete += 1;
+        let since = *chunk.incomplete_since.get_or_insert(now);
+        if chunk.incomplete < DOWNLOADS || now.since(since) < MAY_BE_INCOMPLETE {
+            let wait = Duration::from_secs(5 << (2 * chunk.incomplete.min(3)));
+            (chunk.state, chunk.not_before) = (State::Ended, now + wait);
             return Ok(());
         }
         self.note_lacking(number, scheduler)?;
@@ -151,6 +158,21 @@ impl Lane {
             chunk.state = State::Merged(last_seq);
         }
         Ok(())
+    }
+
+    /// What was downloaded is not the results of the batch: a gateway may have answered with a page of its own. The
+    /// download is tried again, and no row is given up.
+    fn on_bad_results(&mut self, number: u32, scheduler: &mut Scheduler, now: Instant) {
+        let Some(chunk) = self.chunks.get_mut(&number) else { return };
+        chunk.downloads += 1;
+        let wait = Duration::from_secs(2 << chunk.downloads.min(6));
+        (chunk.state, chunk.not_before) = (State::Ended, now + wait);
+        let failing = now.since(*chunk.failing_since.get_or_insert(now));
+        if failing > scheduler.retry_for() {
+            let name = chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default();
+            let message = format!("what it sends as the results of {name} has no line of this batch");
+            scheduler.halt(HaltReason::Endpoint(Failure { status: Some(200), message, ..Failure::default() }));
+        }
     }
 
     /// Notes that the results of a chunk lack rows. These rows are sent again.

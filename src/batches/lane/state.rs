@@ -97,7 +97,11 @@ impl Lane {
         let Opened { disk, folder, replayed, files, log } = opened;
         let mut lane = Self {
             most_rows: settings.batch_rows,
-            deadline: Outlook::new(settings.deadline, settings.unread.clone(), now),
+            deadline: Outlook::new(
+                settings.deadline.filter(|_| settings.choice == LaneChoice::Auto),
+                settings.unread.clone(),
+                now,
+            ),
             settings,
             disk,
             folder,

@@ -96,7 +96,7 @@ impl NewRun<'_> {
         }
         let earlier = self.note_submitted(Some(&batches), &mut recovered)?;
         let survey = self.second_look(first, &catalog, &earlier)?;
-        self.accept_survey(survey.as_ref(), &catalog, &recovered)?;
+        self.accept_survey(survey.as_ref(), &catalog, &recovered, false)?;
         let repeats = survey.map(|survey| survey.repeats).unwrap_or_default();
         let path = with_suffix(&results, ".run").join("adopted.jsonl");
         if let Err(stopped) = workspace.download(&batch, &*disk, &path)? {
@@ -168,7 +168,7 @@ impl NewRun<'_> {
                     | Incoming::Rejected(_)
                     | Incoming::Broken(_)
                     | Incoming::Skipped(_)
-                    | Incoming::Submitted
+                    | Incoming::Submitted(_)
                     | Incoming::Recognized(_)
                     | Incoming::Warning(_) => {}
                 }

@@ -1,6 +1,5 @@
 //! The batch lane of a run: opens its files, and makes its parts.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -10,9 +9,9 @@ use super::new_run::NewRun;
 use crate::batches::{BATCH_BYTES, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
 use crate::catalog::Catalog;
 use crate::clock::{Instant, RunClock};
-use crate::domain::{LaneChoice, ModelClass, PoolId, PromptCache, RowId, Speed};
+use crate::domain::{Identity, LaneChoice, ModelClass, PoolId, PromptCache, RowId, Speed};
 use crate::journal::{RealDisk, Recovered, RowState, Start};
-use crate::report::text::plural;
+use crate::report::text::{escape, plural};
 use crate::runner::LaneParts;
 use crate::runner::input::{Earlier, Survey};
 
@@ -29,6 +28,7 @@ impl NewRun<'_> {
         if opened.open_batches() == 0 {
             return Ok(Some(opened));
         }
+        self.check_batches(&opened)?;
         let open = opened.open_batches();
         let batches = plural(open, "batch", "batches");
         let (are, them) = if open == 1 { ("is", "it") } else { ("are", "them") };
@@ -37,36 +37,67 @@ impl NewRun<'_> {
             self.say(&format!(
                 "{batches} of an earlier simulated run {are} gone with its simulator: the rows are sent again"
             ));
-        } else if self.start == Start::Fresh {
-            bail!(
-                "{batches} of an earlier run {are} open and paid for: the same command without --fresh collects {them}, \
-                 and claude-batch batches cancel stops {them}"
-            );
         } else {
             self.say(&format!("{batches} of an earlier run {are} open: this run collects {them} too"));
         }
         Ok(Some(opened))
     }
 
+    /// Refuses a run that would give up open batches, before any file is changed: one that starts over, and one with
+    /// another server.
+    pub(super) fn look_at_batches(&self) -> Result<()> {
+        let Some(results) = &self.paths.results else { return Ok(()) };
+        self.check_batches(&Opened::look(Arc::new(RealDisk::new(self.config.owners)), results)?)
+    }
+
+    fn check_batches(&self, opened: &Opened) -> Result<()> {
+        let open = opened.open_batches();
+        let batches = plural(open, "batch", "batches");
+        let (are, them) = if open == 1 { ("is", "it") } else { ("are", "them") };
+        if open == 0 {
+            return Ok(());
+        }
+        if let Some(theirs) = opened.origins().find(|theirs| !theirs.is_empty() && *theirs != self.origin) {
+            bail!(
+                "{batches} of an earlier run {are} open at {}, and this run sends to {}: collect {them} there first, or \
+                 name another results file with -o",
+                escape(theirs),
+                escape(&self.origin)
+            );
+        }
+        if self.start == Start::Fresh && !self.config.simulate {
+            bail!(
+                "{batches} of an earlier run {are} open and paid for: the same command without --fresh collects {them}, \
+                 and claude-batch batches cancel stops {them}"
+            );
+        }
+        Ok(())
+    }
+
     /// Makes rows known that are in open batches, and money that earlier batches may have cost.
+    ///
+    /// A named row whose request has changed since it was submitted is not sent: its old answer is still to come.
     pub(super) fn note_submitted(&self, opened: Option<&Opened>, recovered: &mut Recovered) -> Result<Earlier> {
         let Some(opened) = opened else { return Ok(self.earlier(recovered)) };
         let (rows, money) = opened.lost();
         recovered.totals.maybe_paid += rows;
         recovered.totals.maybe_spend += money;
         let earlier = self.earlier(recovered);
-        let rows: HashSet<RowId> = opened.rows()?;
+        let (rows, names) = opened.rows_and_names()?;
         if rows.is_empty() {
             return Ok(earlier);
         }
         let Earlier { known, .. } = earlier;
-        let known = Box::new(move |row, identity: &_| match known(row, identity) {
+        let known = Box::new(move |row: RowId, identity: &Identity| match known(row, identity) {
             // A death in the middle of collecting leaves rows that are done.
             RowState::Done => RowState::Done,
             _ if rows.contains(&row) => RowState::Submitted,
-            state => state,
+            state => match names.get(&row.label).filter(|_| *identity == Identity::Named) {
+                Some(old) => RowState::Changed { old_key: old.key_part() },
+                None => state,
+            },
         });
-        Ok(Earlier { known, knows_rows: true, ..earlier })
+        Ok(Earlier { known, knows_rows: true, reruns_changed: false, ..earlier })
     }
 
     /// Returns the parts of the batch lane; `None` if no row goes into a batch and none is in one.
@@ -99,6 +130,7 @@ impl NewRun<'_> {
             detach: self.config.detach,
             max_retries: self.config.max_retries,
             nonce: nonce(),
+            origin: self.origin.clone(),
         };
         let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
         let route = PoolId {

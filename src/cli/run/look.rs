@@ -65,9 +65,10 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
         catalog: &Arc<Catalog>,
         recovered: &Recovered,
+        has_open_batches: bool,
     ) -> Result<()> {
         let Some(survey) = survey else { return Ok(()) };
-        self.refuse_changed(survey, recovered)?;
+        self.refuse_changed(survey, recovered, has_open_batches)?;
         self.warn(&survey.warnings);
         let catalog = catalog.as_ref();
         models::notes(&self.config, catalog, survey).iter().for_each(|text| self.say(text));

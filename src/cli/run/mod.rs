@@ -151,6 +151,7 @@ impl NewRun<'_> {
         let early_key = if self.is_resuming { None } else { self.key()? };
         let asked = self.ask_before_files(first.as_ref(), &catalog)?;
 
+        self.look_at_batches()?;
         let Files { opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
         let batches = self.open_batches()?;
         let earlier = self.note_submitted(batches.as_ref(), &mut recovered)?;
@@ -158,11 +159,11 @@ impl NewRun<'_> {
         if has_no_rows(survey.as_ref()) && self.start != Start::Resume && self.planning.is_none() {
             return self.end_without_rows();
         }
-        self.accept_survey(survey.as_ref(), &catalog, &recovered)?;
+        let has_open = batches.as_ref().is_some_and(|batches| batches.open_batches() > 0);
+        self.accept_survey(survey.as_ref(), &catalog, &recovered, has_open)?;
         if self.planning.is_some() {
             return self.end_plan(survey.as_ref(), &catalog, &recovered);
         }
-        let has_open = batches.as_ref().is_some_and(|batches| batches.open_batches() > 0);
         if let Some(survey) = survey.as_ref().filter(|survey| has_nothing_to_do(survey) && !has_open) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
         }

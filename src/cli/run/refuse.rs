@@ -72,12 +72,20 @@ impl NewRun<'_> {
         })
     }
 
-    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
+    pub(super) fn refuse_changed(&self, survey: &Survey, recovered: &Recovered, has_open_batches: bool) -> Result<()> {
         let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
+        if survey.changed > 0 && self.config.rerun_changed && has_open_batches {
+            bail!(
+                "{} while batches are open that have an old request of theirs or of other rows: collect the batches first \
+                 (claude-batch batches collect {results} --wait), then run this command again",
+                plural(survey.changed, "row has changed", "rows have changed")
+            );
+        }
         if survey.changed > 0 && !self.config.rerun_changed {
             let first = survey.first_changed.as_deref().unwrap_or_default();
+            let from = if has_open_batches { " (or will have one from an open batch)" } else { "" };
             bail!(
-                "{} an answer in {results} to another request, the first is {first}: --rerun-changed runs them again, \
+                "{} an answer in {results} to another request{from}, the first is {first}: --rerun-changed runs them again, \
                  --fresh starts over (the old results are kept), -o names another file",
                 match survey.changed {
                     1 => "1 row has".to_owned(),

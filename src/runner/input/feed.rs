@@ -221,7 +221,7 @@ impl Feeder<'_> {
                 self.is_repeated(named.row, &named.identity);
                 None
             }
-            RowDecision::Submitted(_) => Some(Incoming::Submitted),
+            RowDecision::Submitted(named) => Some(Incoming::Submitted(named.key)),
             RowDecision::Planned(_, planned, _) if self.is_repeated(planned.job.row, &planned.job.identity) => {
                 Some(repeated(planned))
             }

@@ -1,6 +1,6 @@
 //! The items that the input passes to the loop.
 
-use crate::domain::{Planned, Taken};
+use crate::domain::{JobKey, Planned, Taken};
 use crate::plan::Rejected;
 use crate::source::BrokenRow;
 
@@ -18,8 +18,8 @@ pub enum Incoming {
     Broken(Box<BrokenRow>),
     /// The number of rows that were skipped because an earlier run has finished them.
     Skipped(u64),
-    /// A row that is in a batch of an earlier run. The batch lane ends it.
-    Submitted,
+    /// A row that is in a batch of an earlier run, with its key. The batch lane ends it.
+    Submitted(JobKey),
     /// The name of a stream, and the format that the program recognized in it.
     Recognized(String),
     /// A warning for the user.
@@ -46,7 +46,7 @@ impl Incoming {
             Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
             Self::Broken(broken) => broken.raw.len(),
             Self::Recognized(text) | Self::Warning(text) | Self::Failed(text, _) => text.len(),
-            Self::Skipped(_) | Self::Submitted => 0,
+            Self::Skipped(_) | Self::Submitted(_) => 0,
         }
     }
 }

@@ -218,7 +218,7 @@ mod tests {
             | Incoming::Rejected(_)
             | Incoming::Broken(_)
             | Incoming::Recognized(_)
-            | Incoming::Submitted
+            | Incoming::Submitted(_)
             | Incoming::Failed(..) => {
                 panic!("not among them: {item:?}")
             }

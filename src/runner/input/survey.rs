@@ -172,6 +172,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
                 survey.rows += 1;
                 survey.submitted += 1;
+                if earlier.dedupes {
+                    requests.add(named.key);
+                }
             }
             Some(RowDecision::Planned(place, planned, state)) => {
                 let job = &planned.job;
