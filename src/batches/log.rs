@@ -265,6 +265,11 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
+        // The last line may have been written by a run that died before it was synced. Files are removed because of what
+        // is read here, so it must not be lost after that.
+        if end > 0 {
+            file.sync().map_err(DiskFailure::of("sync", &path))?;
+        }
         Ok((Self { file, path, end }, replayed))
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use claude_batch::journal::Start;
 use serde_json::Value;
@@ -136,6 +137,30 @@ pub fn faults(step: usize, kind: ErrorKind) -> Deaths {
     all
 }
 
+/// Dies at every `step`-th change of the disk, so that the last write is not synced. The next run starts on this disk,
+/// and soon loses its power.
+pub fn before_a_loss_of_power(step: usize) -> Deaths {
+    let answers = answers(&run().rows, row);
+    let mut all = Deaths::default();
+    for at in (0..).step_by(step) {
+        let seen = play(FAULTS, quick(), async |world| {
+            let dead = world.run(&Run { kill: Kill::Change { at, cut: usize::MAX }, ..run() }).await;
+            if dead.finish.is_some() {
+                return None;
+            }
+            world.power = Some(fastrand::Rng::with_seed(at));
+            world.run(&Run { kill: Kill::After(Duration::from_millis(100)), ..run() }).await;
+            world.power = None;
+            Some(finish(world, &answers, &format!("death at change {at}, then a loss of power")).await)
+        });
+        match seen {
+            Some(deaths) => all.add(Deaths { deaths: 2, ..deaths }),
+            None => break,
+        }
+    }
+    all
+}
+
 /// Dies several times, one death after the other, at random changes and calls, during runs and resumes.
 pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
     let answers = answers(&run().rows, row);
@@ -174,6 +199,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         changes.add(at_changes(size.pick(29, 1), cut, None));
     }
     let power = at_changes(size.pick(29, 1), 300, Some(1));
+    let both = before_a_loss_of_power(size.pick(29, 1));
     let calls = at_calls(size.pick(9, 1));
     let failed = faults(size.pick(29, 1), ErrorKind::StorageFull);
     let rowed = in_a_row(size.pick(5, 300), 100);
@@ -187,6 +213,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new("deaths at every change of the disk", goal, seen(changes, " (writes cut in 4 ways)")),
         Seen::new("losses of power at every change of the disk", goal, seen(power, "")),
+        Seen::new("deaths at every change of the disk, then a loss of power in the next run", goal, seen(both, "")),
         Seen::new(
             "deaths at every call of a batch endpoint: before it, before its reply, inside its reply",
             goal,

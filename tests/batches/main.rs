@@ -45,6 +45,13 @@ fn a_loss_of_power_at_any_change_loses_no_row_and_submits_none_twice() {
 }
 
 #[test]
+fn a_death_and_then_a_loss_of_power_end_in_a_start_that_works() {
+    let deaths = kills::before_a_loss_of_power(13);
+
+    assert!(deaths.deaths >= 20, "{deaths:?}");
+}
+
+#[test]
 fn a_death_at_any_call_loses_no_row_and_submits_none_twice() {
     let deaths = kills::at_calls(3);
 
