@@ -124,3 +124,54 @@ fn with_a_key_of_another_workspace_open_batches_are_not_taken_for_deleted() {
     folder.run_at(&api, &RUN).ends_with(0);
     assert_each_once(&folder.read("prompts.results.jsonl"), 30);
 }
+
+#[test]
+fn a_run_that_would_give_up_open_batches_is_refused_before_it_changes_a_file() {
+    let (folder, api) = ready(30, Duration::from_millis(1_500));
+    folder.run_at(&api, &[&RUN[..], &["--detach"]].concat()).ends_with(4);
+    let before = folder.read("prompts.results.jsonl");
+
+    let fresh = folder.run_at(&api, &[&RUN[..], &["--fresh"]].concat());
+    let simulated = ["-o", "prompts.results.jsonl", "--simulate", "--fresh"];
+    let simulated = folder.run_at(&api, &[&RUN[..], &simulated].concat());
+
+    fresh.ends_with(2).tells(&["1 batch of an earlier run is open and paid for", "without --fresh collects it"]);
+    simulated.ends_with(2).tells(&["1 batch of an earlier run is open at http://", "collect it there first"]);
+    assert_eq!(folder.read("prompts.results.jsonl"), before, "the answers are still there");
+    folder.run_at(&api, &RUN).ends_with(0);
+    assert_eq!(api.books().batches.created, 1);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 30);
+}
+
+#[test]
+fn a_row_that_changes_while_its_batch_is_open_is_not_sent_until_the_batch_is_collected() {
+    let (folder, api) = ready(10, Duration::from_millis(1_500));
+    folder.run_at(&api, &[&RUN[..], &["--detach"]].concat()).ends_with(4);
+    let changed = rows(10).replace("Say the number 7.", "Say the number seven.");
+    std::fs::write(folder.path("prompts.jsonl"), changed).expect("the input can be written");
+
+    let asked = folder.run_at(&api, &RUN);
+    let forced = folder.run_at(&api, &[&RUN[..], &["--rerun-changed"]].concat());
+
+    asked.ends_with(2).tells(&["1 row has an answer in", "(or will have one from an open batch), the first is \"r7\""]);
+    forced.ends_with(2).tells(&["collect the batches first"]);
+    folder.run_at(&api, &["batches", "collect", "prompts.results.jsonl", "--wait"]).ends_with(0);
+    folder.run_at(&api, &[&RUN[..], &["--rerun-changed"]].concat()).ends_with(0);
+    assert_eq!(api.books().billed_calls, 11, "only the changed row is paid for again");
+}
+
+#[test]
+fn equal_rows_wait_for_the_answer_of_a_row_in_a_batch_of_an_earlier_run() {
+    let (folder, api) = ready(0, Duration::from_millis(1_500));
+    let equal: String = rows(6).replace("Say the number 5.", "Say the number 4.");
+    std::fs::write(folder.path("prompts.jsonl"), equal).expect("the input can be written");
+    let dedupe = [&RUN[..], &["--dedupe"]].concat();
+
+    let left = folder.run_at(&api, &[&dedupe[..], &["--detach"]].concat());
+    let collected = folder.run_at(&api, &dedupe);
+
+    left.ends_with(4);
+    collected.ends_with(0);
+    assert_eq!(api.books().billed_calls, 5, "one of the two equal rows is sent");
+    assert_each_once(&folder.read("prompts.results.jsonl"), 6);
+}
