@@ -264,7 +264,7 @@ impl World {
         tokio::task::yield_now().await;
         ended.calls = self.traffic().calls_of_run();
         ended.changes = self.disk.changes() - before;
-        if !is_dead && ended.finish.as_ref().is_some_and(|finish| finish.maybe_billed + finish.aborted > 0) {
+        if !is_dead && ended.finish.as_ref().is_some_and(|finish| finish.maybe_billed + finish.maybe_paid > 0) {
             self.note_death();
         }
         if is_dead {
