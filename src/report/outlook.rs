@@ -176,7 +176,7 @@ fn what(standing: &Standing) -> String {
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
-        Reason::Batches => "batches to be submitted".to_owned(),
+        Reason::Batches => "batches".to_owned(),
         Reason::Draining => match standing.in_flight as u64 {
             0 => "the disk".to_owned(),
             1 => "the last answer".to_owned(),
@@ -209,7 +209,7 @@ mod tests {
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
-        (Reason::Batches, "batches to be submitted"),
+        (Reason::Batches, "batches"),
         (Reason::Draining, "the last 3 answers"),
     ];
 

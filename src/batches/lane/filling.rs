@@ -114,6 +114,7 @@ impl Lane {
                 Room::Yes => self.add(most, now)?,
                 Room::Later => {
                     self.is_blocked = true;
+                    self.tell_budget();
                     break;
                 }
                 Room::Never(why) => {
@@ -125,6 +126,17 @@ impl Lane {
         }
         self.seal_if_due(is_at_end, now)?;
         Ok(online)
+    }
+
+    /// Says once that the budget has no room for more rows until batches end.
+    fn tell_budget(&mut self) {
+        if !std::mem::replace(&mut self.is_budget_told, true) {
+            self.note(
+                "--max-cost has no room for more rows: the highest cost of each row is kept back until its batch has ended, \
+                 and then the next batch is submitted. A lower --max-tokens or a higher --max-cost makes batches larger"
+                    .to_owned(),
+            );
+        }
     }
 
     /// Adds the first waiting row, whose cost is reserved, to the chunk.

@@ -31,6 +31,12 @@ impl Lane {
             Ok(batches) => batches,
             Err(fault) => {
                 let failing = self.looks.on_failed(fault.retry_after, now);
+                if failing.is_zero() && fault.halt.is_none() {
+                    self.warn(format!(
+                        "the state of the batches can't be seen ({}); the run keeps trying",
+                        fault.failure.message
+                    ));
+                }
                 if failing > scheduler.retry_for() && fault.halt.is_none() {
                     scheduler.halt(HaltReason::Endpoint(*fault.failure));
                 } else {

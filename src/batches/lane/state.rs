@@ -58,6 +58,8 @@ pub struct Lane {
     pub(super) lost_rows: u64,
     pub(super) deadline: Outlook,
     pub(super) events: Vec<EventBody>,
+    /// Whether the user was told that the budget limits the size of batches.
+    pub(super) is_budget_told: bool,
     /// Whether a record could not be written.
     pub(super) is_broken: bool,
     /// Whether nothing more is submitted: the run has halted.
@@ -126,6 +128,7 @@ impl Lane {
             unfit: BTreeMap::new(),
             lost_rows: 0,
             events: Vec::new(),
+            is_budget_told: false,
             is_broken: false,
             is_stopped: false,
         };

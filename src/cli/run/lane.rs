@@ -1,5 +1,6 @@
 //! The batch lane of a run: opens its files, and makes its parts.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -38,7 +39,12 @@ impl NewRun<'_> {
                 "{batches} of an earlier simulated run {are} gone with its simulator: the rows are sent again"
             ));
         } else {
-            self.say(&format!("{batches} of an earlier run {are} open: this run collects {them} too"));
+            let which = match (self.config.detach, open) {
+                (false, _) => them.to_owned(),
+                (true, 1) => "it if it has ended".to_owned(),
+                (true, _) => "those that have ended".to_owned(),
+            };
+            self.say(&format!("{batches} of an earlier run {are} open: this run collects {which}"));
         }
         Ok(Some(opened))
     }
@@ -68,7 +74,8 @@ impl NewRun<'_> {
         if self.start == Start::Fresh && !self.config.simulate {
             bail!(
                 "{batches} of an earlier run {are} open and paid for: the same command without --fresh collects {them}, \
-                 and claude-batch batches cancel stops {them}"
+                 and {} stops {them}",
+                self.commands.batches("cancel", self.paths.results.as_deref().unwrap_or(Path::new("-")))
             );
         }
         Ok(())
@@ -165,7 +172,7 @@ impl NewRun<'_> {
     }
 
     /// Returns whether the folder of batches exists.
-    pub(super) fn has_batches(results: &std::path::Path) -> bool {
+    pub(super) fn has_batches(results: &Path) -> bool {
         folder_of_batches(results).is_dir()
     }
 }
