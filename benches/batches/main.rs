@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "shared with tests that use all of it")]
 
+#[path = "../../tests/batches/deadline.rs"]
+mod deadline;
 #[path = "../../tests/batches/judge.rs"]
 mod judge;
 #[path = "../../tests/batches/kills.rs"]
@@ -29,7 +31,8 @@ use page::{Loop, Page};
 
 const PAGE: Page = Page { file: "benches/BATCHES.md", beginning: BEGINNING, loops: LOOPS, ending: String::new };
 
-const LOOPS: &[Loop] = &[("kills", kills::page), ("random", random::page), ("program", program::page)];
+const LOOPS: &[Loop] =
+    &[("kills", kills::page), ("random", random::page), ("deadline", deadline::page), ("program", program::page)];
 
 fn main() -> ExitCode {
     PAGE.make()
@@ -42,7 +45,7 @@ Made by `cargo bench --bench batches -- full`, which runs every loop in full and
 after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its lines say
 so. `cargo test` runs a part of each loop.
 
-The first two loops play whole runs on virtual time against the simulated API, which outlives the runs, on a disk in
+The first three loops play whole runs on virtual time against the simulated API, which outlives the runs, on a disk in
 memory. The last one starts the real program and the simulator. Everything is judged by the books of the API and by the
 files. *Told* are rows whose answers can't be had, and of which the run says that they may be billed twice: nobody knows
 whether a batch with them exists. A death before the creation of a batch is such a case.

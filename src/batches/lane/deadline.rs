@@ -60,7 +60,7 @@ impl Lane {
         let (share, most) = CHUNK_TIME;
         let chunk_time = self.deadline.whole_time.mul_f64(share).min(most);
         let rows_of_chunk = (per_second * chunk_time.as_secs_f64()).max(FEWEST_ROWS).min(f64::from(u32::MAX)) as u32;
-        self.most_rows = self.most_rows.min(rows_of_chunk);
+        self.deadline.most_rows = Some(rows_of_chunk);
         let was_moving = std::mem::replace(&mut self.deadline.is_moving, need + lead >= left && all.rows() > 0.5);
         if !self.deadline.is_moving {
             self.deadline.quota = 0;

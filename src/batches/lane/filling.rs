@@ -166,8 +166,9 @@ impl Lane {
 
     /// Returns how many rows the chunk that is being filled may have.
     fn rows_of_chunk(&self) -> u32 {
-        let varies = self.most_rows >= 100 * VARIATION;
-        self.most_rows - if varies { self.next_chunk % VARIATION } else { 0 }
+        let most = self.most_rows.min(self.deadline.most_rows.unwrap_or(u32::MAX));
+        let varies = most >= 100 * VARIATION;
+        most - if varies { self.next_chunk % VARIATION } else { 0 }
     }
 
     /// Completes the chunk if its time has come.

@@ -26,6 +26,8 @@ pub(super) struct Outlook {
     /// The time from the start of the run to the deadline.
     pub(super) whole_time: Duration,
     pub(super) lengths: Lengths,
+    /// The most rows of a chunk, if there is a deadline.
+    pub(super) most_rows: Option<u32>,
     /// The rows of the input that were not read yet, as far as the survey knows them.
     pub(super) unread: Demand,
     /// Whether rows are being moved.
