@@ -27,7 +27,7 @@ pub struct Submission {
 pub struct Verdict {
     /// How often a row was charged again.
     pub billed_again: u64,
-    /// How often a row was sent, online or in a batch, while another batch with it was open or had answered it.
+    /// Rows that were sent, online or in a batch, while another batch with them was open or had answered them.
     pub overlaps: u64,
     /// Rows that the log tells as maybe billed twice.
     pub told: u64,
@@ -98,11 +98,11 @@ pub fn verdict(world: &World, what: &str) -> Verdict {
         let overlaps_at = |one: &Submission, at: Instant| {
             one.created < at && (is_open(one, at) || one.result == "succeeded") && !one.is_deleted
         };
-        for (at, next) in all.iter().enumerate().skip(1) {
-            overlaps += u64::from(all[..at].iter().any(|before| overlaps_at(before, next.created)));
-        }
-        let online = traffic.online.iter().filter(|(_, sent)| sent == name);
-        overlaps += online.filter(|(at, _)| all.iter().any(|before| overlaps_at(before, *at))).count() as u64;
+        let mut later = all.iter().enumerate().skip(1);
+        let is_submitted_twice = later.any(|(at, next)| all[..at].iter().any(|one| overlaps_at(one, next.created)));
+        let mut online = traffic.online.iter().filter(|(_, sent)| sent == name);
+        let is_sent_online = online.any(|(at, _)| all.iter().any(|one| overlaps_at(one, *at)));
+        overlaps += u64::from(is_submitted_twice || is_sent_online);
     }
     let found = Verdict { billed_again, overlaps, told, died_online };
     assert!(billed_again <= told + died_online, "{what}: rows are billed twice and nobody says so: {found:?}");
