@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::super::parts::{self, PROVIDER};
 use super::new_run::NewRun;
-use crate::batches::{BATCH_BYTES, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
+use crate::batches::{BATCH_BYTES, BatchesError, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
 use crate::catalog::Catalog;
 use crate::clock::{Instant, RunClock};
 use crate::domain::{Identity, LaneChoice, ModelClass, PoolId, PromptCache, RowId, Speed};
@@ -53,7 +53,12 @@ impl NewRun<'_> {
     /// another server.
     pub(super) fn look_at_batches(&self) -> Result<()> {
         let Some(results) = &self.paths.results else { return Ok(()) };
-        self.check_batches(&Opened::look(Arc::new(RealDisk::new(self.config.owners)), results)?)
+        match Opened::look(Arc::new(RealDisk::new(self.config.owners)), results) {
+            Ok(opened) => self.check_batches(&opened),
+            // If the disk fails, the run finds out when it opens its files.
+            Err(BatchesError::Disk(_)) if self.start != Start::Fresh => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn check_batches(&self, opened: &Opened) -> Result<()> {
