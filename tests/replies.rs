@@ -39,7 +39,7 @@ fn shown(reply: &Reply) -> String {
             format!("error in_stream={is_in_stream} after={retry_after:?} {failure:?}")
         }
         Reply::Broken { failure } => format!("broken {failure:?}"),
-        Reply::Unfinished { failure } => format!("unfinished {failure:?}"),
+        Reply::Unfinished { failure, .. } => format!("unfinished {failure:?}"),
     }
 }
 
@@ -281,7 +281,7 @@ fn incomplete_streams_are_broken_and_say_why() {
 fn a_stream_that_pauses_is_not_finished() {
     let reply = Exchange::load("stream_pause_turn").decode();
 
-    let Reply::Unfinished { failure } = reply else { panic!("the answer counts as finished: {reply:?}") };
+    let Reply::Unfinished { failure, .. } = reply else { panic!("the answer counts as finished: {reply:?}") };
     assert_eq!((failure.usage.output_tokens, failure.stream), (15, None));
 }
 

@@ -182,6 +182,7 @@ fn script() -> Vec<RunEvent> {
                 cost,
                 without_cache,
                 latency: Some(latency),
+                mended: None,
             },
         ));
         let pools = vec![PoolStatus {

@@ -370,7 +370,7 @@ fn random_policy(asks_more: bool, reroutes: bool) -> Policy {
             let Planned { ask, .. } = routed(job.id.0, account);
             Then::Ask(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
         }
-        Came::Answer(_) | Came::Failure { .. } | Came::Halt(_) => Then::Keep,
+        Came::Answer(_) | Came::Pause(_) | Came::Failure { .. } | Came::Halt(_) => Then::Keep,
     })
 }
 

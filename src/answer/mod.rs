@@ -8,6 +8,10 @@
 //! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
 //! about a retry after a limit or a fault: the same request is sent again.
 
+mod rules;
+
+pub use rules::{Expected, OnInvalid, OnRefusal, OnTruncate};
+
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 
 /// The result of a request for a row.
@@ -15,6 +19,8 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 pub enum Came<'a> {
     /// A whole answer.
     Answer(&'a Message),
+    /// An answer that the API paused: it has to be continued.
+    Pause(&'a Message),
     /// A failure. If the same request were sent again, it would fail again.
     Failure {
         /// The class of the failure.

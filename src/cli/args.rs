@@ -27,8 +27,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 pub use self::batches::{AdoptArgs, ApiArgs, BatchesArgs, BatchesVerb, CancelArgs, CollectArgs, ListArgs, ShowArgs};
 pub use self::deadline::Deadline;
 use self::groups::{
-    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, PlaceArgs, PriceArgs, ReadArgs,
-    RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, PlaceArgs, PriceArgs,
+    ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 pub use self::settings::{RunArgs, Settings};
 
@@ -181,6 +181,8 @@ pub struct ResumeArgs {
     #[command(flatten)]
     prices: PriceArgs,
     #[command(flatten)]
+    answers: AnswerArgs,
+    #[command(flatten)]
     simulation: SimulationArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -205,6 +207,7 @@ impl ResumeArgs {
             money,
             reuse,
             prices,
+            answers,
             simulation,
             connection,
             display,
@@ -221,6 +224,7 @@ impl ResumeArgs {
             money,
             reuse,
             prices,
+            answers,
             simulation,
             connection,
             display,

@@ -9,6 +9,7 @@
 //! settings it contains.
 
 pub mod address;
+mod answers;
 pub mod credential;
 mod file_layer;
 pub mod folder;
@@ -47,11 +48,12 @@ use super::args::values::{
     Concurrency, Field, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
 };
 use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
-use crate::domain::{LaneChoice, Money, Params, PromptCache, RateLimits, Tier};
+use crate::domain::{LaneChoice, Money, Params, PromptCache, Quality, RateLimits, Tier};
 use crate::journal::Owners;
 use crate::plan::{Dialect, ModelMap, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
+pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
 pub(crate) use self::texts::TextFile;
 
@@ -164,6 +166,10 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
+    /// What answers must be, and what happens if they are not.
+    pub answers: AnswerConfig,
+    /// The kinds of answers that rows are asked for again.
+    pub rerun: Vec<Quality>,
     /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
     /// Whether failed rows are tried again.
@@ -354,6 +360,7 @@ impl Config {
             money,
             reuse,
             prices,
+            answers,
             rows,
             simulation,
             ..
@@ -399,6 +406,8 @@ impl Config {
             prices: named_file("--prices", prices.prices, world)?,
             dry_run: money.dry_run.unwrap_or(false),
             yes: money.yes.unwrap_or(false),
+            answers: AnswerConfig::of(answers, &named.answers, world)?,
+            rerun: rows.rerun,
             fresh,
             retry_failed: !fresh && rows.retry_failed.unwrap_or(false),
             rerun_changed: !fresh && rows.rerun_changed.unwrap_or(false),

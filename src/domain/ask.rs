@@ -39,6 +39,8 @@ pub struct Ask {
     pub body_bytes: u32,
     /// Why the request is sent.
     pub purpose: Purpose,
+    /// How the schema for the answer is put into the request; `None` without a schema.
+    pub rung: Option<Rung>,
     /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
     /// Whether the row has cache marks of its own (`cache_control`).
@@ -63,19 +65,79 @@ impl Ask {
 }
 
 /// Why a request is sent for a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// The row's own request. A retry after a fault or a limit uses the same ask, not a new one.
     #[default]
     First,
     /// The policy did not accept an answer, and the model is told why.
     Repair,
+    /// The policy did not accept an answer, and the same request is sent once more.
+    Again,
     /// An answer was truncated, and the same request is sent with a larger `max_tokens`.
     MoreRoom,
     /// An answer was truncated, and the model is asked to continue.
     Continue,
-    /// The row's own request again, on another route.
+    /// The API paused an answer, and is asked to continue it.
+    Unpause,
+    /// The row's own request again, on another route or to another model.
     Fallback,
     /// A canary: it belongs to no row, and shows whether the endpoint works.
     Canary,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 8] = [
+        Self::First,
+        Self::Repair,
+        Self::Again,
+        Self::MoreRoom,
+        Self::Continue,
+        Self::Unpause,
+        Self::Fallback,
+        Self::Canary,
+    ];
+
+    /// Returns the name that files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Repair => "repair",
+            Self::Again => "again",
+            Self::MoreRoom => "more_room",
+            Self::Continue => "continue",
+            Self::Unpause => "unpause",
+            Self::Fallback => "fallback",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+/// How a schema for the answer is put into a request. The first rung that the model supports is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rung {
+    /// Structured output: the API makes the model follow the schema.
+    Format,
+    /// A tool that the model must call, with `strict`: the API makes the input of the call follow the schema.
+    StrictTool,
+    /// A tool that the model must call. Its input may break the schema.
+    Tool,
+    /// A text that asks for JSON of this schema.
+    Instruction,
+}
+
+impl Rung {
+    /// Every rung, the best first.
+    pub const ALL: [Self; 4] = [Self::Format, Self::StrictTool, Self::Tool, Self::Instruction];
+
+    /// Returns the name that files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::StrictTool => "strict_tool",
+            Self::Tool => "tool",
+            Self::Instruction => "instruction",
+        }
+    }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Dimension, ErrorClass, Failure, HaltReason, LimitKind, LimitUse, Money, PoolId, Quality, RateLimits, Reason,
-    RunForecast, TakenFrom, Usage, shortened,
+    Dimension, ErrorClass, Failure, HaltReason, LimitKind, LimitUse, Money, PoolId, Purpose, Quality, RateLimits,
+    Reason, RunForecast, TakenFrom, Usage, shortened,
 };
 
 /// Version of the format of events.
@@ -160,6 +160,8 @@ pub enum EventBody {
         without_cache: Option<Money>,
         /// The time from the first send to the answer; `None` if the answer came in a batch.
         latency: Option<Duration>,
+        /// The purpose of the last request, if the first answer was not accepted; `None` for all other rows.
+        mended: Option<Purpose>,
     },
     /// A row took its answer from another line, and nothing was sent for the row. Its own line is on disk.
     Taken {

@@ -1,5 +1,7 @@
 //! What is known about a failed attempt.
 
+use bytes::Bytes;
+
 use super::{Usage, WireErrorKind};
 
 /// What was wrong with a stream that came after a 200 head.
@@ -32,6 +34,8 @@ pub struct Failure {
     pub usage: Usage,
     /// What was wrong with the stream, if the stream caused the failure.
     pub stream: Option<StreamFault>,
+    /// The answer, if one came and was not accepted: the API's message, as in [`super::Message::json`].
+    pub answer: Option<Bytes>,
 }
 
 /// Kinds of 429.

@@ -24,7 +24,7 @@ impl Quality {
     pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Unknown];
 
     /// Returns the name that files use.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Truncated => "truncated",

@@ -32,7 +32,7 @@ mod taken;
 mod verdict;
 
 pub use alike::{Alike, Group};
-pub use ask::{Ask, Purpose};
+pub use ask::{Ask, Purpose, Rung};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
 pub use error_class::ErrorClass;
 pub use event::{Backoffs, BatchesEnd, BatchesStatus, EventBody, FailedRow, Outage, PoolStatus, RunEvent};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ErrorClass, Failure, Job, Lane, Message, Money, Purpose, Usage};
+use super::{ErrorClass, Failure, Job, Lane, Message, Money, Purpose, Quality, Rung, Usage};
 use crate::clock::Instant;
 
 /// One attempt, as recorded in the outcome of a job.
@@ -30,6 +30,12 @@ pub struct AttemptRecord {
     pub request_id: Option<String>,
     /// Why the request was sent.
     pub purpose: Purpose,
+    /// How the schema for the answer was put into the request; `None` without a schema.
+    pub rung: Option<Rung>,
+    /// How many output tokens the answer could have at most.
+    pub max_tokens: u32,
+    /// How good the answer was, before any rule for answers was applied; `None` without an answer.
+    pub quality: Option<Quality>,
     /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
     /// The provider that the request was sent to.
@@ -141,6 +147,9 @@ mod tests {
             without_cache: without_cache.map(Money),
             request_id: None,
             purpose: Purpose::First,
+            rung: None,
+            max_tokens: 5,
+            quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),
             model: "m".into(),

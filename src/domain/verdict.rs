@@ -9,6 +9,14 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 pub enum Verdict {
     /// The request was answered.
     Answered(Message),
+    /// The API paused the answer. The same request would be paused again; a request that continues the answer may
+    /// complete it. If none is sent, the row fails.
+    Paused {
+        /// The answer so far.
+        message: Message,
+        /// The failure.
+        failure: Failure,
+    },
     /// The API refused the request because of a limit. The attempt does not use up a try of the row.
     Limited {
         /// The kind of limit.
@@ -72,14 +80,14 @@ impl Verdict {
             }
             Self::Halt(reason) => reason.failure().is_some_and(|failure| failure.status == Some(200)),
             Self::Aborted => true,
-            Self::Answered(_) => false,
+            Self::Answered(_) | Self::Paused { .. } => false,
         }
     }
 
     /// Returns the usage that the response of the attempt reported.
     pub fn usage(&self) -> Usage {
         match self {
-            Self::Answered(message) => message.usage,
+            Self::Answered(message) | Self::Paused { message, .. } => message.usage,
             Self::Limited { failure, .. }
             | Self::Overloaded { failure, .. }
             | Self::Transient { failure, .. }

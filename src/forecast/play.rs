@@ -282,6 +282,7 @@ fn blank() -> Planned {
             template: 0,
             body_bytes: 0,
             purpose: Purpose::First,
+            rung: None,
             prefixes: None,
             has_own_marks: false,
         },

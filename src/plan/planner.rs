@@ -21,15 +21,14 @@ use super::pricing::Pricing;
 use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Model};
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
-    PoolId, Prefixes, Purpose, Request, RowId, Terms,
+    PoolId, Prefixes, Purpose, Request, RowId, Rung, Terms,
 };
 use crate::source::Row;
 
 /// Turns rows into jobs, in input order.
-#[derive(Debug)]
 pub struct Planner {
     /// The parameters from flags and defaults, in the order in which they are sent.
     defaults: Params,
@@ -46,6 +45,21 @@ pub struct Planner {
     /// For each key that occurred more than once, the number of its occurrences after the first.
     again: HashMap<u64, u32>,
     prefixes: PrefixFinder,
+    /// What is changed in the request of each row before it is sent.
+    shaping: Option<Shaping>,
+}
+
+/// Changes the request that is sent for a row. The row keeps its own request and its key. Returns `None` if nothing is
+/// changed. The model is the one that the row names, if the catalog knows it.
+pub(crate) type Shaping = Arc<dyn Fn(Option<&Model>, Merged<'_>) -> Option<Shaped> + Send + Sync>;
+
+/// A request that was changed before it is sent.
+#[derive(Debug)]
+pub(crate) struct Shaped {
+    /// The parameters that are sent.
+    pub params: Params,
+    /// How the schema for the answer was put into them; `None` without a schema.
+    pub rung: Option<Rung>,
 }
 
 /// The result of measuring a row that has no fault.
@@ -127,7 +141,15 @@ impl Planner {
             seen: Seen::default(),
             again: HashMap::new(),
             prefixes: PrefixFinder::default(),
+            shaping: None,
         }
+    }
+
+    /// Makes the planner change the request of each row before it is sent.
+    #[expect(dead_code, reason = "schemas for answers use it")]
+    pub(crate) fn with_shaping(mut self, shaping: Option<Shaping>) -> Self {
+        self.shaping = shaping;
+        self
     }
 
     /// Makes the planner find all prefixes of each row that may be cached. Used for the survey of the input.
@@ -202,26 +224,62 @@ impl Planner {
     pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
         let Identified { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = identified;
         own.0.retain(|(name, _)| &**name != "stream");
-        let params = Merged::new(&self.defaults, &own);
+        let defaults = std::mem::take(&mut self.defaults);
+        let params = Merged::new(&defaults, &own);
         let request = Request::of(params);
+        let ask = self.ask_of_row(params, &request);
+        self.defaults = defaults;
+        match ask {
+            Ok(ask) => {
+                let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
+                Ok(Planned { job, ask })
+            }
+            Err(Fault { class, message }) => {
+                let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
+                Err(Box::new(rejected))
+            }
+        }
+    }
+
+    /// Returns the first request that is sent for a row. Without a [`Shaping`], it is the row's own request.
+    fn ask_of_row(&mut self, params: Merged<'_>, request: &Request) -> Result<Ask, Fault> {
+        let shaped = match &self.shaping {
+            Some(shape) => {
+                let known = self.models.meant(params)?;
+                shape(known.model.as_ref(), params)
+            }
+            None => None,
+        };
+        match shaped {
+            Some(Shaped { params, rung }) => {
+                let ask = self.ask_of((&params).into(), Request::of(&params), Purpose::First)?;
+                Ok(Ask { rung, ..ask })
+            }
+            None => self.ask_of(params, request.clone(), Purpose::First),
+        }
+    }
+
+    /// Returns the request with these parameters, which is sent for `purpose`.
+    ///
+    /// # Errors
+    /// A message: the request can't work.
+    #[expect(dead_code, reason = "the policy for answers uses it")]
+    pub(crate) fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
+        let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
+        Ok(Ask { rung, ..ask })
+    }
+
+    fn ask_of(&mut self, params: Merged<'_>, request: Request, purpose: Purpose) -> Result<Ask, Fault> {
         let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
-        let measured =
-            match measured(params, body_bytes, may_exceed, &mut self.models, &mut self.templates, &mut self.prefixes) {
-                Ok(measured) => measured,
-                Err(Fault { class, message }) => {
-                    let rejected = Rejected { custom_id, origin, index, key, identity, request, extra, class, message };
-                    return Err(Box::new(rejected));
-                }
-            };
+        let Self { models, templates, prefixes, .. } = self;
+        let measured = measured(params, body_bytes, may_exceed, models, templates, prefixes)?;
         let Measured { model, terms, pool, input_tokens, expense, max_tokens, template, prefixes, has_own_marks } =
             measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens: input_tokens.likely, output_tokens: max_tokens };
-        let purpose = Purpose::First;
-        let shared = request.clone();
-        let ask = Ask {
-            request: shared,
+        Ok(Ask {
+            request,
             model,
             terms,
             pool,
@@ -232,11 +290,10 @@ impl Planner {
             template,
             body_bytes,
             purpose,
+            rung: None,
             prefixes,
             has_own_marks,
-        };
-        let job = Box::new(Job { id, custom_id, key, identity, row, request, extra, origin, index });
-        Ok(Planned { job, ask })
+        })
     }
 
     /// Makes the first request of a job again, from the job's own request. It is for a row that was kept on disk.

@@ -43,6 +43,8 @@ pub enum Reply {
     /// A complete response whose answer is not finished: the model has paused. The same request would end in the same
     /// way.
     Unfinished {
+        /// The answer so far.
+        message: Message,
         /// What the user can do about it.
         failure: Failure,
     },

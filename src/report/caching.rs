@@ -125,6 +125,7 @@ pub(super) mod tests {
             cost: cost.map(Money::from_dollars),
             without_cache: without.map(Money::from_dollars),
             latency: Some(Duration::ZERO),
+            mended: None,
         }
     }
 }

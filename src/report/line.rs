@@ -321,6 +321,7 @@ pub(super) mod tests {
                 cost,
                 without_cache: None,
                 latency: Some(Duration::ZERO),
+                mended: None,
             };
             stats.fold(&at(1, body));
         }

@@ -311,6 +311,7 @@ mod tests {
                     cost,
                     without_cache: None,
                     latency: Some(Duration::from_secs(30)),
+                    mended: None,
                 },
             )
         };

@@ -329,6 +329,7 @@ mod tests {
             cost: Some(Money::from_dollars(0.1)),
             without_cache: None,
             latency: Some(Duration::from_secs(1)),
+            mended: None,
         };
         (0..50).for_each(|_| stats.fold(&at(1, dear.clone())));
         finish(&mut stats, 50, |_| 0.001);
@@ -436,6 +437,7 @@ mod tests {
                 cost,
                 without_cache: None,
                 latency: Some(latency),
+                mended: None,
             };
             stats.fold(&at(row as i64 / 2 + 1, done));
         }

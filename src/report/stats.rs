@@ -85,7 +85,7 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency } => {
+            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, .. } => {
                 self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
@@ -297,6 +297,7 @@ pub(crate) mod tests {
             cost,
             without_cache: None,
             latency: Some(Duration::ZERO),
+            mended: None,
         };
         let cost_of = |bodies: &[EventBody]| {
             let mut stats = Stats::default();
@@ -358,6 +359,7 @@ pub(crate) mod tests {
                     cost: None,
                     without_cache: None,
                     latency: Some(Duration::ZERO),
+                    mended: None,
                 };
                 (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
             }
@@ -436,6 +438,7 @@ pub(crate) mod tests {
             cost: None,
             without_cache: None,
             latency: Some(Duration::ZERO),
+            mended: None,
         }
     }
 
@@ -448,6 +451,7 @@ pub(crate) mod tests {
             cost: Some(Money::from_dollars(0.01)),
             without_cache: None,
             latency: Some(Duration::ZERO),
+            mended: None,
         }
     }
 
@@ -456,7 +460,7 @@ pub(crate) mod tests {
         let EventBody::Succeeded { model, quality, usage, cost, without_cache, .. } = succeeded(Quality::Ok) else {
             unreachable!()
         };
-        EventBody::Succeeded { model, quality, usage, cost, without_cache, latency: None }
+        EventBody::Succeeded { model, quality, usage, cost, without_cache, latency: None, mended: None }
     }
 
     /// Returns the event of the end of a run without a reason.

@@ -303,6 +303,7 @@ mod tests {
             cost: None,
             without_cache: None,
             latency: Some(Duration::ZERO),
+            mended: None,
         };
         stats.fold(&at(1, succeeded));
         let context = SummaryContext { unpriced_models: vec!["claude-next".to_owned()], ..context() };

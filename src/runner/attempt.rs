@@ -154,7 +154,7 @@ async fn wait_for_memory<E: Exchange>(
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,
-        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure } => failure.usage,
+        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure, .. } => failure.usage,
     };
     if let Verdict::Transient { failure, .. } | Verdict::Rejected { failure, .. } = &mut verdict {
         failure.usage = known;

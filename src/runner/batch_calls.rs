@@ -277,7 +277,9 @@ fn fault_of_verdict(verdict: Verdict) -> CallFault {
         Verdict::Limited { failure, retry_after, .. }
         | Verdict::Overloaded { failure, retry_after, .. }
         | Verdict::Transient { failure, retry_after, .. } => (failure, retry_after, None),
-        Verdict::Rejected { failure, .. } | Verdict::NoModel(failure) => (failure, None, None),
+        Verdict::Rejected { failure, .. } | Verdict::Paused { failure, .. } | Verdict::NoModel(failure) => {
+            (failure, None, None)
+        }
         Verdict::Forbidden(failure) => (failure.clone(), None, Some(HaltReason::Forbidden(failure))),
         Verdict::Halt(reason) => (reason.failure().cloned().unwrap_or_default(), None, Some(reason)),
         Verdict::Answered(_) | Verdict::Aborted => (Failure::default(), None, None),

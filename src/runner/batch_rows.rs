@@ -5,9 +5,7 @@ use super::run::Run;
 use super::run_lane::RunLane;
 use crate::batches::{MergedRow, Why};
 use crate::clock::Instant;
-use crate::domain::{
-    AttemptRecord, Ended, ErrorClass, Failure, Lane, Money, Outcome, Planned, Purpose, Usage, Verdict,
-};
+use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Lane, Money, Outcome, Planned, Usage, Verdict};
 use crate::provider::BatchEnd;
 use crate::report::Reporter;
 use crate::transport::Transport;
@@ -67,6 +65,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 let usage = message.usage;
                 self.end_row(merged, Ended::Succeeded(message), usage, None);
             }
+            Verdict::Paused { failure, .. } => {
+                self.fail_row(merged, ErrorClass::InvalidOutput, failure, false, was_answered);
+            }
             Verdict::Rejected { class, failure } => self.fail_row(merged, class, failure, false, was_answered),
             Verdict::NoModel(failure) => {
                 self.fail_row(merged, ErrorClass::InvalidRequest, failure, false, was_answered);
@@ -120,30 +121,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             cost.unwrap_or_default() + unknown.unwrap_or_default(),
             &mut self.scheduler,
         );
+        let without_cache =
+            if is_cached(&usage) { self.scheduler.cost_in_batch(&ask, &usage.without_cache()) } else { None };
         let attempt = AttemptRecord {
             started_at: opened,
-            ended_at,
-            failed: match &ended {
-                Ended::Succeeded(_) => None,
-                Ended::Failed { class, .. } => Some(*class),
-            },
             maybe_paid: unknown.is_some(),
             maybe_cost: unknown.unwrap_or_default(),
             usage,
             cost,
-            without_cache: is_cached(&usage)
-                .then(|| self.scheduler.cost_in_batch(&ask, &usage.without_cache()))
-                .flatten(),
-            request_id: match &ended {
-                Ended::Succeeded(_) => None,
-                Ended::Failed { failure, .. } => failure.request_id.clone(),
-            },
-            purpose: Purpose::First,
-            lane: Lane::Batch,
-            provider: ask.pool.provider.clone(),
-            model: ask.model.clone(),
-            template: ask.template,
-            estimated_input: ask.cost.input_tokens,
+            without_cache,
+            ..in_batch(&ask, &ended, ended_at)
         };
         self.finish.maybe_paid += u64::from(unknown.is_some());
         let outcome = Outcome { job: Box::new(row.job), attempts: vec![attempt], ended };
@@ -158,24 +145,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             ..Failure::default()
         };
         self.scheduler.on_failure_in_batch(class, &failure);
-        let attempt = AttemptRecord {
-            started_at: now,
-            ended_at: now,
-            failed: Some(class),
-            maybe_paid: false,
-            maybe_cost: Money::ZERO,
-            usage: Usage::default(),
-            cost: Some(Money::ZERO),
-            without_cache: None,
-            request_id: None,
-            purpose: Purpose::First,
-            lane: Lane::Batch,
-            provider: planned.ask.pool.provider.clone(),
-            model: planned.ask.model.clone(),
-            template: planned.ask.template,
-            estimated_input: planned.ask.cost.input_tokens,
-        };
         let ended = Ended::Failed { class, failure, is_retryable: true };
+        let attempt = in_batch(&planned.ask, &ended, now);
         self.write_from_batch(Outcome { job: planned.job, attempts: vec![attempt], ended });
     }
 
@@ -184,6 +155,34 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.write_from_batch(seq, &outcome);
         self.note_end_of_leader(&outcome);
         self.keep_until_synced(outcome.job, None);
+    }
+}
+
+/// Returns the record of an attempt in a batch that ended at `now` and cost nothing.
+fn in_batch(ask: &Ask, ended: &Ended, now: Instant) -> AttemptRecord {
+    let (failed, quality, request_id) = match ended {
+        Ended::Succeeded(message) => (None, Some(message.quality), None),
+        Ended::Failed { class, failure, .. } => (Some(*class), None, failure.request_id.clone()),
+    };
+    AttemptRecord {
+        started_at: now,
+        ended_at: now,
+        failed,
+        maybe_paid: false,
+        maybe_cost: Money::ZERO,
+        usage: Usage::default(),
+        cost: Some(Money::ZERO),
+        without_cache: None,
+        request_id,
+        purpose: ask.purpose,
+        rung: ask.rung,
+        max_tokens: ask.max_tokens,
+        quality,
+        lane: Lane::Batch,
+        provider: ask.pool.provider.clone(),
+        model: ask.model.clone(),
+        template: ask.template,
+        estimated_input: ask.cost.input_tokens,
     }
 }
 

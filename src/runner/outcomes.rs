@@ -6,7 +6,7 @@ use super::attempt::{End, Head, Report};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::clock::Instant;
-use crate::domain::{Ended, EventBody, FailedRow, JobId, Lane, Outcome, Verdict};
+use crate::domain::{Ended, EventBody, FailedRow, JobId, Lane, Outcome, Purpose, Verdict};
 use crate::report::Reporter;
 use crate::scheduler::{Next, Ticket};
 use crate::transport::Transport;
@@ -84,7 +84,9 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let model = outcome.attempts.last().map_or_else(|| "".into(), |attempt| attempt.model.clone());
             let is_online = outcome.attempts.last().is_none_or(|attempt| attempt.lane == Lane::Online);
             let (without_cache, latency) = (outcome.without_cache(), is_online.then(|| last.since(first)));
-            EventBody::Succeeded { model, quality: message.quality, usage, cost, without_cache, latency }
+            let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
+            let mended = purpose.filter(|purpose| *purpose != Purpose::First);
+            EventBody::Succeeded { model, quality: message.quality, usage, cost, without_cache, latency, mended }
         }
         Ended::Failed { class, failure, is_retryable } => {
             let label = &outcome.job.custom_id;

@@ -32,6 +32,16 @@ impl Scheduler {
         }
     }
 
+    /// Handles an answer that the API paused. The row fails, unless a policy sends a request that continues the answer.
+    pub(super) fn on_pause(&mut self, entry: Entry, message: &Message, failure: Failure, end: &End) -> Next {
+        self.on_works(entry.at_fault.is_some(), end);
+        match self.then(&entry, Came::Pause(message)) {
+            Then::Keep => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
+            Then::Ask(ask) => self.more(entry, *ask, end),
+        }
+    }
+
     /// Notes that the endpoint processed a request, whatever the result. `had_failed` says whether the row had met a
     /// fault before.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {

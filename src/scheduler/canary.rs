@@ -95,7 +95,7 @@ impl Scheduler {
         let canary = &mut self.endpoints[end.endpoint].canary;
         canary.is_rows_turn = true;
         match verdict {
-            Verdict::Answered(_) => self.on_canary_answer(end),
+            Verdict::Answered(_) | Verdict::Paused { .. } => self.on_canary_answer(end),
             Verdict::Limited { kind, retry_after, .. } => {
                 self.on_reply(end);
                 self.hold(kind, retry_after.map(|wait| wait.min(self.config.retry_for)), end);

@@ -128,6 +128,7 @@ impl Scheduler {
     fn on_verdict(&mut self, entry: Entry, verdict: Verdict, end: &End) -> Next {
         match verdict {
             Verdict::Answered(message) => self.on_answer(entry, message, end),
+            Verdict::Paused { message, failure } => self.on_pause(entry, &message, failure, end),
             Verdict::Limited { kind, retry_after, failure } => self.on_limit(entry, kind, retry_after, failure, end),
             Verdict::Overloaded { retry_after, maybe_paid, failure } => {
                 if self.endpoints[end.endpoint].window.on_overload(end.sent_at, end.now) {
@@ -163,7 +164,7 @@ impl Scheduler {
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
-        Verdict::Answered(message) => Cost {
+        Verdict::Answered(message) | Verdict::Paused { message, .. } => Cost {
             requests: reserved.requests,
             input_tokens: small(message.usage.limited_input_tokens()),
             output_tokens: small(message.usage.output_tokens),
@@ -179,7 +180,7 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
 /// Returns how much an attempt uses of the budget. For an answered attempt, this is its cost.
 fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
-        Verdict::Answered(_) => cost.unwrap_or(Money::ZERO),
+        Verdict::Answered(_) | Verdict::Paused { .. } => cost.unwrap_or(Money::ZERO),
         _ => Money::ZERO,
     }
 }
@@ -202,7 +203,7 @@ fn remember(
     ended_at: Instant,
 ) {
     let (failed, request_id, usage) = match verdict {
-        Verdict::Answered(message) => (None, None, message.usage),
+        Verdict::Answered(message) | Verdict::Paused { message, .. } => (None, None, message.usage),
         Verdict::Limited { failure, .. } => of(ErrorClass::RateLimit, failure),
         Verdict::Overloaded { failure, .. } => of(ErrorClass::Overloaded, failure),
         Verdict::Transient { class, failure, .. } | Verdict::Rejected { class, failure } => of(*class, failure),
@@ -210,14 +211,24 @@ fn remember(
         Verdict::NoModel(failure) => of(ErrorClass::InvalidRequest, failure),
         Verdict::Halt(_) | Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
     };
+    let quality = match verdict {
+        Verdict::Answered(message) | Verdict::Paused { message, .. } => Some(message.quality),
+        Verdict::Limited { .. }
+        | Verdict::Overloaded { .. }
+        | Verdict::Transient { .. }
+        | Verdict::Rejected { .. }
+        | Verdict::Forbidden(_)
+        | Verdict::NoModel(_)
+        | Verdict::Halt(_)
+        | Verdict::Aborted => None,
+    };
     let maybe_paid = verdict.is_maybe_paid();
     let request_id = request_id.or_else(|| head?.request_id.take());
     let replaced = if entry.attempts.len() >= REMEMBERED { entry.attempts.pop() } else { None };
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
     // Nearly every row has only one attempt. Without this call, the list would begin with room for four attempts.
     entry.attempts.reserve_exact(1);
-    let Ask { purpose, model, pool, template, cost: Cost { input_tokens: estimated_input, .. }, .. } =
-        &entry.planned.ask;
+    let Ask { purpose, rung, max_tokens, model, pool, template, .. } = &entry.planned.ask;
     let mut record = AttemptRecord {
         started_at,
         ended_at,
@@ -229,11 +240,14 @@ fn remember(
         without_cache,
         request_id,
         purpose: *purpose,
+        rung: *rung,
+        max_tokens: *max_tokens,
+        quality,
         lane: Lane::Online,
         provider: pool.provider.clone(),
         model: model.clone(),
         template: *template,
-        estimated_input: *estimated_input,
+        estimated_input: entry.planned.ask.cost.input_tokens,
     };
     if let Some(replaced) = replaced {
         record.take_over(&replaced);

@@ -82,8 +82,8 @@ pub fn replies() -> Vec<Row> {
         ),
         ("a stream that ends in [DONE]", recorded("stream_ends_in_done"), "transient invalid_output maybe paid"),
         ("another API's stream", recorded("stream_chat_completion"), "transient invalid_output maybe paid"),
-        ("an answer that paused", recorded("unfinished_pause_turn"), "rejected invalid_output maybe paid"),
-        ("a stream that paused", recorded("stream_pause_turn"), "rejected invalid_output maybe paid"),
+        ("an answer that paused", recorded("unfinished_pause_turn"), "paused"),
+        ("a stream that paused", recorded("stream_pause_turn"), "paused"),
         ("an empty 200", recorded("broken_empty"), "transient invalid_output maybe paid"),
         ("a page with a 200", recorded("broken_html"), "transient invalid_output maybe paid"),
         ("a cut 200", recorded("broken_cut"), "transient invalid_output maybe paid"),
@@ -282,6 +282,7 @@ fn shown(verdict: &Verdict) -> String {
     let paid = if verdict.is_maybe_paid() { " maybe paid" } else { "" };
     match verdict {
         Verdict::Answered(message) => format!("answered {}", message.quality.name()),
+        Verdict::Paused { .. } => format!("paused{paid}"),
         Verdict::Limited { kind, retry_after, .. } => {
             let kind = match kind {
                 LimitKind::Rate => "rate",

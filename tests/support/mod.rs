@@ -75,6 +75,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             template: 0,
             body_bytes: 4 * input_tokens,
             purpose: Purpose::First,
+            rung: None,
             prefixes: None,
             has_own_marks: false,
         },

@@ -16,7 +16,8 @@ use super::values::{
     self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Order, OutputFormat, Param, Refused,
     StreamMode, Text,
 };
-use crate::domain::{LaneChoice, Money, PromptCache, Tier};
+use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
+use crate::domain::{LaneChoice, Money, PromptCache, Quality, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
 
@@ -264,6 +265,33 @@ pub struct PriceArgs {
     pub prices: Option<PathBuf>,
 }
 
+/// What an answer must be, and what happens if it is not.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Answers")]
+pub struct AnswerArgs {
+    /// JSON schema that each answer must match
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = parsers::schema, conflicts_with = "expect")]
+    pub schema: Option<Text>,
+    /// What each answer must be: json
+    #[arg(long, value_name = "KIND", ignore_case = true, value_parser = values::one_of(&values::EXPECTED))]
+    pub expect: Option<Expected>,
+    /// Expression over text, json, row and usage that must be true for each answer; repeatable
+    #[arg(long, value_name = "EXPR")]
+    pub require: Vec<String>,
+    /// After an answer that is not as required: ask for a correction, ask again, fail the row, or keep it [default: repair with --schema and --expect, else fail]
+    #[arg(long, value_name = "WHAT", ignore_case = true, value_parser = values::one_of(&values::ON_INVALID))]
+    pub on_invalid: Option<OnInvalid>,
+    /// After a truncated answer: keep it, fail the row, grow[=MAX] (ask again for a longer answer), or continue it [default: keep, or fail with --schema, --expect or --require]
+    #[arg(long, value_name = "WHAT", ignore_case = true, value_parser = parsers::on_truncate)]
+    pub on_truncate: Option<OnTruncate>,
+    /// After a refusal: keep it, fail the row, or ask another model with model=NAME [default: keep, or fail with --schema, --expect or --require]
+    #[arg(long, value_name = "WHAT", value_parser = parsers::on_refusal)]
+    pub on_refusal: Option<OnRefusal>,
+    /// Most additional requests for a row after its first answer [default: 2]
+    #[arg(long, value_name = "N")]
+    pub max_follow_ups: Option<u32>,
+}
+
 /// Which rows are run again.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
@@ -280,6 +308,10 @@ pub struct RowsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub rerun_changed: Option<bool>,
+    /// Ask again for answers of these kinds, with the flags typed now: truncated, refused
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::RERUN),
+        conflicts_with = "fresh")]
+    pub rerun: Vec<Quality>,
 }
 
 /// Runs against the simulator.
@@ -383,7 +415,8 @@ layered! {
     MoneyArgs { max_cost, max_requests, max_time, prompt_cache, dry_run, yes }
     ReuseArgs { dedupe, reuse, reuse_any_origin }
     PriceArgs { prices }
-    RowsArgs { fresh, retry_failed, rerun_changed }
+    AnswerArgs { schema, expect, require, on_invalid, on_truncate, on_refusal, max_follow_ups }
+    RowsArgs { fresh, retry_failed, rerun_changed, rerun }
     SimulationArgs { simulate, simulate_faults }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::blocks::{DEEPEST_PARAM, system_param};
 use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refused, Text};
+use crate::answer::{OnRefusal, OnTruncate};
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
 
@@ -113,6 +114,42 @@ pub(crate) fn concurrency(text: &str) -> Result<Concurrency, String> {
     let number = whole(text).filter(|number| *number <= 10_000).and_then(|number| usize::try_from(number).ok());
     let fixed = number.and_then(NonZeroUsize::new).map(Concurrency::Fixed);
     fixed.ok_or_else(|| "give auto or a number from 1 to 10000".to_owned())
+}
+
+/// Parses a schema: the name of a file, or the text of the schema, which begins with a brace.
+pub(crate) fn schema(text: &str) -> Result<Text, String> {
+    match text.trim_start() {
+        "" => Err("name the file of the schema".to_owned()),
+        own if own.starts_with('{') => Ok(Text::Given(text.to_owned())),
+        _ => Ok(Text::File(text.strip_prefix('@').unwrap_or(text).into())),
+    }
+}
+
+/// Parses `keep`, `fail`, `grow`, `grow=N` or `continue`.
+pub(crate) fn on_truncate(text: &str) -> Result<OnTruncate, String> {
+    let wanted = "give keep, fail, grow, grow=N (output tokens) or continue";
+    match text.to_ascii_lowercase().as_str() {
+        "keep" => Ok(OnTruncate::Keep),
+        "fail" => Ok(OnTruncate::Fail),
+        "grow" => Ok(OnTruncate::Grow { max_tokens: None }),
+        "continue" => Ok(OnTruncate::Continue),
+        other => {
+            let most = other.strip_prefix("grow=").and_then(|most| positive_u32(most).ok());
+            most.map(|most| OnTruncate::Grow { max_tokens: Some(most) }).ok_or_else(|| wanted.to_owned())
+        }
+    }
+}
+
+/// Parses `keep`, `fail` or `model=NAME`.
+pub(crate) fn on_refusal(text: &str) -> Result<OnRefusal, String> {
+    match text.split_once('=') {
+        None if text.eq_ignore_ascii_case("keep") => Ok(OnRefusal::Keep),
+        None if text.eq_ignore_ascii_case("fail") => Ok(OnRefusal::Fail),
+        Some((kind, name)) if kind.eq_ignore_ascii_case("model") && !name.trim().is_empty() => {
+            Ok(OnRefusal::Model(name.trim().to_owned()))
+        }
+        Some(_) | None => Err("give keep, fail or model=NAME, such as model=claude-opus-5".to_owned()),
+    }
 }
 
 /// Parses `first-ten`, `never`, `fail=N` or `fail=PCT%`.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::groups::{
-    ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs, PriceArgs,
-    RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs,
+    PriceArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
 };
 use super::layered::{Layered, layered};
 
@@ -57,6 +57,9 @@ pub struct Settings {
     /// What tokens cost.
     #[command(flatten)]
     pub prices: PriceArgs,
+    /// What an answer must be, and what happens if it is not.
+    #[command(flatten)]
+    pub answers: AnswerArgs,
     /// Which rows are run again.
     #[command(flatten)]
     pub rows: RowsArgs,
@@ -82,7 +85,7 @@ pub struct Settings {
 
 layered! {
     Settings {
-        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, rows, simulation, connection, display, storage,
+        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, answers, rows, simulation, connection, display, storage,
         place, key,
     }
 }

@@ -7,7 +7,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use crate::domain::{ErrorClass, LaneChoice, PromptCache, Tier};
+use crate::answer::{Expected, OnInvalid};
+use crate::domain::{ErrorClass, LaneChoice, PromptCache, Quality, Tier};
 use crate::export::RowKind;
 use crate::report::ProgressKind;
 
@@ -124,6 +125,16 @@ pub(crate) const CLASSES: [(&str, ErrorClass); ErrorClass::ALL.len()] = named!(E
 
 /// Names of the settings of the prompt cache.
 pub(crate) const PROMPT_CACHES: [(&str, PromptCache); PromptCache::ALL.len()] = named!(PromptCache);
+
+/// Names of what an answer must be.
+pub(crate) const EXPECTED: [(&str, Expected); 1] = [("json", Expected::Json)];
+
+/// Names of what happens after an answer that is not as required.
+pub(crate) const ON_INVALID: [(&str, OnInvalid); OnInvalid::ALL.len()] = named!(OnInvalid);
+
+/// Names of the kinds of answers that can be asked for again.
+pub(crate) const RERUN: [(&str, Quality); 2] =
+    [(Quality::Truncated.name(), Quality::Truncated), (Quality::Refused.name(), Quality::Refused)];
 
 /// Names of stream modes.
 pub(crate) const STREAMS: [(&str, StreamMode); 3] =

@@ -217,7 +217,7 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str, status: u16) -> Stopp
         Verdict::Rejected { failure, .. } | Verdict::NoModel(failure) => {
             (format!("{server} refused the call for {what}{}", said(failure)), Exit::Endpoint)
         }
-        Verdict::Answered(_) | Verdict::Aborted => {
+        Verdict::Answered(_) | Verdict::Paused { .. } | Verdict::Aborted => {
             (format!("{server} does not answer as the API does: check --base-url"), Exit::Endpoint)
         }
     };

@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 21] = [
+pub const FREE: [&str; 23] = [
     "format",
     "id",
     "sheet",
@@ -35,13 +35,16 @@ pub const FREE: [&str; 21] = [
     "dedupe",
     // Like `concurrency`, it can make a run slower, but not more expensive.
     "batch-rows",
+    // They make rows fail, but send nothing more.
+    "expect",
+    "require",
 ];
 
 /// Settings that the file can lower. If the user did not set them, the file can set them.
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 45] = [
+pub const REFUSED: [&str; 51] = [
     "limit",
     "skip",
     "strict",
@@ -74,6 +77,14 @@ pub const REFUSED: [&str; 45] = [
     "reuse",
     "reuse-any-origin",
     "prices",
+    // It names a file, which may be anywhere.
+    "schema",
+    // These settings can send more requests, or ask other models.
+    "on-invalid",
+    "on-truncate",
+    "on-refusal",
+    "max-follow-ups",
+    "rerun",
     "fresh",
     "retry-failed",
     "rerun-changed",

@@ -5,7 +5,8 @@
 //! redirect requests, authorize something, run a program or spend money, because the folder may come from another
 //! person. Any other setting in a manifest is an error, and the message names it. Such a setting is not ignored,
 //! because somebody must have put it there. A lane with batches can only make rows cheaper; a run says at its start that
-//! the API stores them.
+//! the API stores them. The rules for answers can send more requests for a row, but only a few. The rows of a log can
+//! cost more than these requests.
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::reader::Reader;
+use crate::answer::Expected;
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{ResumeArgs, Settings};
 use crate::domain::PromptCache;
@@ -46,7 +48,7 @@ const BETA: Recorded = Recorded {
     kind: "a list of texts",
 };
 
-const TABLE: [Recorded; 11] = [
+const TABLE: [Recorded; 18] = [
     Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
     API_VERSION,
     BETA,
@@ -76,6 +78,48 @@ const TABLE: [Recorded; 11] = [
     Recorded {
         name: "batch-rows",
         of: |config| config.lane.uses_batches().then(|| config.batch_rows.get().into()),
+        texts: number,
+        kind: NUMBER,
+    },
+    Recorded {
+        name: "schema",
+        of: |config| config.answers.schema.clone().map(Value::from),
+        texts: long_text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "expect",
+        of: |config| config.answers.expect.map(|Expected::Json| "json".into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "require",
+        of: |config| Some(config.answers.require.clone()).filter(|list| !list.is_empty()).map(Value::from),
+        texts: long_list,
+        kind: "a list of texts",
+    },
+    Recorded {
+        name: "on-invalid",
+        of: |config| config.answers.is_checked().then(|| config.answers.on_invalid.name().into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "on-truncate",
+        of: |config| Some(config.answers.on_truncate.typed().into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "on-refusal",
+        of: |config| Some(config.answers.on_refusal.typed().into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "max-follow-ups",
+        of: |config| Some(config.answers.max_follow_ups.into()),
         texts: number,
         kind: NUMBER,
     },

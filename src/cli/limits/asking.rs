@@ -161,7 +161,7 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
             format!("{server} refused the request{}: check --base-url, --api-version and --beta", said(failure)),
             Exit::Endpoint,
         ),
-        Verdict::Answered(_) | Verdict::Aborted => {
+        Verdict::Answered(_) | Verdict::Paused { .. } | Verdict::Aborted => {
             (format!("{server} does not answer as the API does: check --base-url"), Exit::Endpoint)
         }
     };

@@ -183,7 +183,7 @@ async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: 
     let mut decoder = provider.decoder(&head);
     decoder.push(&body);
     let message = match decoder.finish(&head, request) {
-        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure } => failure.message,
+        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure, .. } => failure.message,
         Reply::Message(_) => String::new(),
     };
     let fault = format!("status {}: {}", head.status, shorten(&message, LONGEST_FAULT));

@@ -100,6 +100,11 @@ impl Secrets {
     pub(crate) fn clean_verdict(&self, verdict: &mut Verdict) {
         match verdict {
             Verdict::Answered(message) => self.clean_message(message),
+            Verdict::Paused { message, failure } => {
+                self.clean_message(message);
+                failure.answer = Some(message.json.clone());
+                self.clean_failure(failure);
+            }
             Verdict::Limited { failure, .. }
             | Verdict::Overloaded { failure, .. }
             | Verdict::Transient { failure, .. }
@@ -128,7 +133,7 @@ impl Secrets {
     }
 
     fn clean_failure(&self, failure: &mut Failure) {
-        let Failure { status: _, wire: _, kind, code, message, request_id, usage: _, stream: _ } = failure;
+        let Failure { status: _, wire: _, kind, code, message, request_id, usage: _, stream: _, answer: _ } = failure;
         self.clean(message);
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }

@@ -44,7 +44,7 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
         Reply::Broken { failure } => {
             Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
         }
-        Reply::Unfinished { failure } => Verdict::Rejected { class: ErrorClass::InvalidOutput, failure },
+        Reply::Unfinished { message, failure } => Verdict::Paused { message, failure },
         Reply::Error { failure, is_in_stream, retry_after } => {
             let waits = signals.retry_after.max(retry_after);
             if is_in_stream || head.is_success() {

@@ -16,7 +16,7 @@ use super::scan::Scanned;
 use super::shape::{Refused, Shape, first_not_offered};
 use super::{scan, text};
 use crate::domain::json::{Traits, lone_surrogate, put_on_one_line};
-use crate::domain::{Failure, Message, Request, StreamFault, Usage};
+use crate::domain::{Failure, Message, Quality, Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
 /// The message about an answer that ended with `pause_turn`.
@@ -105,14 +105,17 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     }
     let usage = shape.usage().unwrap_or_default();
     match shape.judge(json, asked) {
-        Ok(quality) => {
-            let content = shape.content.map_or(0..0, |content| place(content.get(), json));
-            Reply::Message(Message { usage, quality, json: body, content })
-        }
+        Ok(quality) => Reply::Message(Message { usage, quality, content: content_of(&shape, json), json: body }),
         Err(Refused::Broken(why)) => broken(head, why, usage),
-        Err(Refused::Paused) => {
-            Reply::Unfinished { failure: Failure { message: PAUSED.to_owned(), usage, ..failure_of(head) } }
-        }
+        Err(Refused::Paused) => Reply::Unfinished {
+            message: Message {
+                usage,
+                quality: Quality::Unknown,
+                content: content_of(&shape, json),
+                json: body.clone(),
+            },
+            failure: Failure { message: PAUSED.to_owned(), usage, answer: Some(body), ..failure_of(head) },
+        },
     }
 }
 
@@ -125,6 +128,11 @@ fn scanned(body: &Bytes, traits: Traits, asked: &Request) -> Option<Message> {
     }
     let are_offered = first_not_offered(&calls, asked).is_none();
     are_offered.then(|| Message { usage, quality, json: body.clone(), content })
+}
+
+/// Returns the position of a message's content in the text of the message.
+fn content_of(shape: &Shape<'_>, json: &str) -> Range<usize> {
+    shape.content.map_or(0..0, |content| place(content.get(), json))
 }
 
 /// Returns the position of `part` in `whole`; `part` must be a slice of `whole`.
@@ -205,8 +213,6 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
-    use crate::domain::Quality;
-
     const WHOLE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
 
     fn decode(status: u16, body: &[u8]) -> Reply {
@@ -365,7 +371,7 @@ mod tests {
     fn the_failure_of_a_paused_answer_says_what_to_do_and_has_the_usage() {
         let reply = decode(200, WHOLE.replace("end_turn", "pause_turn").as_bytes());
 
-        let Reply::Unfinished { failure } = reply else { panic!("the answer counts as finished: {reply:?}") };
+        let Reply::Unfinished { failure, .. } = reply else { panic!("the answer counts as finished: {reply:?}") };
         assert!(failure.message.contains("pause_turn") && failure.message.contains("max_uses"), "{failure:?}");
         assert_eq!((failure.status, failure.usage.output_tokens), (Some(200), 2));
         assert_eq!(failure.request_id.as_deref(), Some("req_1"));

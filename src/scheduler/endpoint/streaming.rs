@@ -30,7 +30,7 @@ impl Streaming {
     /// verdict, returns a message for people.
     pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
-            Verdict::Answered(_) => {
+            Verdict::Answered(_) | Verdict::Paused { .. } => {
                 self.has_worked = true;
                 return None;
             }

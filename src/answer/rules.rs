@@ -1,0 +1,89 @@
+//! The rules for answers, as the user set them.
+
+/// What an answer must be, if there is no schema for it (`--expect`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Any JSON.
+    Json,
+}
+
+/// What happens after an answer that does not match its schema, is not JSON, or does not meet a condition
+/// (`--on-invalid`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInvalid {
+    /// The model is told what is wrong, and asked for a corrected answer.
+    Repair,
+    /// The same request is sent again.
+    Retry,
+    /// The row fails.
+    Fail,
+    /// The answer is kept.
+    Keep,
+}
+
+impl OnInvalid {
+    /// Every choice.
+    pub const ALL: [Self; 4] = [Self::Repair, Self::Retry, Self::Fail, Self::Keep];
+
+    /// Returns the name as it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Repair => "repair",
+            Self::Retry => "retry",
+            Self::Fail => "fail",
+            Self::Keep => "keep",
+        }
+    }
+}
+
+/// What happens after a truncated answer (`--on-truncate`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTruncate {
+    /// The answer is kept.
+    Keep,
+    /// The row fails.
+    Fail,
+    /// The same request is sent with a larger `max_tokens`.
+    Grow {
+        /// The new `max_tokens`. Without it, `max_tokens` is four times as large as before. It is never above the
+        /// highest value that the model accepts.
+        max_tokens: Option<u32>,
+    },
+    /// The model is asked to continue the answer. If the model can't do that, the answer grows.
+    Continue,
+}
+
+impl OnTruncate {
+    /// Returns the choice as it is typed.
+    pub(crate) fn typed(self) -> String {
+        match self {
+            Self::Keep => "keep".to_owned(),
+            Self::Fail => "fail".to_owned(),
+            Self::Grow { max_tokens: None } => "grow".to_owned(),
+            Self::Grow { max_tokens: Some(most) } => format!("grow={most}"),
+            Self::Continue => "continue".to_owned(),
+        }
+    }
+}
+
+/// What happens after a refusal (`--on-refusal`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// The refusal is kept as the answer.
+    Keep,
+    /// The row fails.
+    Fail,
+    /// Another model is asked once.
+    Model(String),
+}
+
+impl OnRefusal {
+    /// Returns the choice as it is typed.
+    pub(crate) fn typed(&self) -> String {
+        match self {
+            Self::Keep => "keep".to_owned(),
+            Self::Fail => "fail".to_owned(),
+            Self::Model(name) => format!("model={name}"),
+        }
+    }
+}

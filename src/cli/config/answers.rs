@@ -1,0 +1,65 @@
+//! The rules for answers: what an answer must be, and what happens if it is not.
+
+use anyhow::{Result, bail};
+
+use super::texts::text_of;
+use super::world::World;
+use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
+use crate::cli::args::groups::AnswerArgs;
+
+/// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
+const MAX_FOLLOW_UPS: u32 = 2;
+
+/// The rules for answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerConfig {
+    /// The text of the schema that each answer must match.
+    pub schema: Option<String>,
+    /// What each answer must be, without a schema.
+    pub expect: Option<Expected>,
+    /// Expressions that must be true for each answer.
+    pub require: Vec<String>,
+    /// What happens after an answer that is not as required.
+    pub on_invalid: OnInvalid,
+    /// What happens after a truncated answer.
+    pub on_truncate: OnTruncate,
+    /// What happens after a refusal.
+    pub on_refusal: OnRefusal,
+    /// How many more requests a row may have after its first answer.
+    pub max_follow_ups: u32,
+}
+
+impl AnswerConfig {
+    /// Returns whether answers have to be as required.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.schema.is_some() || self.expect.is_some() || !self.require.is_empty()
+    }
+
+    /// Returns the rules of all layers. `named` has those of this call: the flags and the environment.
+    ///
+    /// # Errors
+    /// The schema can't be read, or `--on-invalid` is given although nothing is required.
+    pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
+        let schema = text_of("schema", merged.schema, world)?;
+        let has_form = schema.is_some() || merged.expect.is_some();
+        let is_checked = has_form || !merged.require.is_empty();
+        if named.on_invalid.is_some() && !is_checked {
+            bail!(
+                "--on-invalid: no answer can be invalid; say what answers must be with --schema, --expect or --require"
+            );
+        }
+        let default_invalid = if has_form { OnInvalid::Repair } else { OnInvalid::Fail };
+        // An answer that is cut off or refused is not what was required, so it does not count as an answer.
+        let (truncated, refused) =
+            if is_checked { (OnTruncate::Fail, OnRefusal::Fail) } else { (OnTruncate::Keep, OnRefusal::Keep) };
+        Ok(Self {
+            schema,
+            expect: merged.expect,
+            require: merged.require,
+            on_invalid: merged.on_invalid.unwrap_or(default_invalid),
+            on_truncate: merged.on_truncate.unwrap_or(truncated),
+            on_refusal: merged.on_refusal.unwrap_or(refused),
+            max_follow_ups: merged.max_follow_ups.unwrap_or(MAX_FOLLOW_UPS),
+        })
+    }
+}
