@@ -393,7 +393,9 @@ fn nested_answers(size: Size) -> Seen {
                             let read = serde_json::from_str::<Value>(&line);
                             assert!(read.is_ok(), "seed {seed}, {depth} deep: {:?}", read.err());
                         }
-                        Reply::Error { failure, .. } | Reply::Broken { failure } | Reply::Unfinished { failure } => {
+                        Reply::Error { failure, .. }
+                        | Reply::Broken { failure }
+                        | Reply::Unfinished { failure, .. } => {
                             assert!(depth > 100, "seed {seed}, {depth} deep is kept: {failure:?}");
                             assert!(failure.message.len() < 5_000);
                         }
