@@ -47,6 +47,18 @@ pub enum Then {
     },
     /// Send this request next for the row, over the route that the request names.
     Ask(Box<Ask>),
+    /// Keep this answer, which was made from several answers.
+    Answer(Box<Message>),
+    /// The answer is not accepted, and another request may get a better one. Record the answer with this class and
+    /// failure, and send the request.
+    FollowUp {
+        /// The request.
+        ask: Box<Ask>,
+        /// The class with which the row would fail now.
+        class: ErrorClass,
+        /// The failure that the row would get now. It contains the answer.
+        failure: Box<Failure>,
+    },
 }
 
 /// Decides what to do next. The last argument lists the attempts for the row in this run, oldest first, including the

@@ -290,6 +290,7 @@ impl Planner {
             template,
             body_bytes,
             purpose,
+            base: None,
             rung: None,
             prefixes,
             has_own_marks,

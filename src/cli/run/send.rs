@@ -70,6 +70,7 @@ impl NewRun<'_> {
             commits,
             feed: rows,
             lane,
+            unfinished: recovered.unfinished.clone(),
             equal,
             interrupts,
             reporter,
