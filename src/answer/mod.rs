@@ -8,8 +8,16 @@
 //! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
 //! about a retry after a limit or a fault: the same request is sent again.
 
+mod follow_up;
+mod join;
+mod policy;
 mod rules;
+mod rung;
+pub mod schema;
+mod seen;
 
+pub(crate) use policy::shaped;
+pub use policy::{Answer, Condition, Form, Measure, Rules, policy};
 pub use rules::{Expected, OnInvalid, OnRefusal, OnTruncate};
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
