@@ -199,6 +199,17 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_in_an_error_line_says_nothing_about_the_row() {
+        let line = r#"{"custom_id":"a","params":{},"message":{"type":"message","error":{"class":"auth"},"raw":"x"},"error":{"class":"truncated","key":"k1:00000000000000000000000000000001","schema":"format","steps":[{"purpose":"first","class":"auth","usage":{"output_tokens":3}}],"cost_usd":0.5}}"#;
+
+        let Parsed::Record(record) = parse_error(line.as_bytes()) else { panic!("it is a record") };
+
+        assert!(record.is_row && !record.is_broken);
+        assert_eq!((record.class, record.charges.usage), (ErrorClass::Truncated, Usage::default()));
+        assert_eq!(record.charges.spend, Money::from_dollars(0.5));
+    }
+
+    #[test]
     fn a_row_with_a_member_named_raw_is_not_a_broken_row() {
         let line = r#"{"custom_id":"a","params":{},"raw":[1],"error":{"class":"server","key":"k1:00000000000000000000000000000001"}}"#;
 
