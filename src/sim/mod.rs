@@ -108,6 +108,7 @@ pub mod config;
 pub mod faults;
 pub mod model;
 pub mod presets;
+pub mod rules;
 #[cfg(feature = "sim")]
 pub mod server;
 pub mod transport;
