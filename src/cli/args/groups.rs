@@ -293,6 +293,9 @@ pub struct SimulationArgs {
     /// Faults to inject, for that server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_faults: Option<PathBuf>,
+    /// Scripted answers, for that server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub simulate_answers: Option<PathBuf>,
 }
 
 /// The server.
@@ -384,7 +387,7 @@ layered! {
     ReuseArgs { dedupe, reuse, reuse_any_origin }
     PriceArgs { prices }
     RowsArgs { fresh, retry_failed, rerun_changed }
-    SimulationArgs { simulate, simulate_faults }
+    SimulationArgs { simulate, simulate_faults, simulate_answers }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }
     StorageArgs { fsync, trust_owner }

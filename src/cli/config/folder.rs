@@ -41,7 +41,7 @@ pub const FREE: [&str; 21] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 45] = [
+pub const REFUSED: [&str; 46] = [
     "limit",
     "skip",
     "strict",
@@ -79,6 +79,7 @@ pub const REFUSED: [&str; 45] = [
     "rerun-changed",
     "simulate",
     "simulate-faults",
+    "simulate-answers",
     "base-url",
     "allow-http",
     "no-proxy",
