@@ -127,7 +127,7 @@ impl<'a> NewRun<'a> {
 
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
-        let planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
+        let planner = self.with_overrides(parts::planner(&self.config.request, &self.config.dialect, catalog));
         // The survey counts the rows of each model.
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
