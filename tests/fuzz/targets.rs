@@ -134,6 +134,7 @@ fn options(disk: &MemDisk) -> JournalOptions {
         price_date: None,
         manifest: Manifest { origin: "o".to_owned(), ..Manifest::default() },
         start: Start::Continue,
+        rerun: Vec::new(),
         fsync: Fsync::Group,
         threading: Threading::Inline,
         stdout: None,

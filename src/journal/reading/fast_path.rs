@@ -26,7 +26,11 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
     if at.count()? != u64::from(LINE_VERSION) {
         return None;
     }
-    skip_text(&mut at, b",\"run\":")?;
+    at.literal(b",\"run\":")?;
+    let run = match null(&mut at) {
+        Some(()) => None,
+        None => Some(Cow::Borrowed(text(&mut at)?)),
+    };
     at.literal(b",\"index\":")?;
     at.count()?;
     at.literal(b",\"key\":")?;
@@ -79,6 +83,7 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         label: Cow::Borrowed(custom_id),
         row: row(custom_id, key, occurrence),
         quality,
+        run,
         ended_at,
         charges,
     })

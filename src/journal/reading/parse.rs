@@ -34,6 +34,8 @@ struct ResultPart<'a> {
 struct Meta<'a> {
     v: u32,
     #[serde(borrow)]
+    run: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     key: Cow<'a, str>,
     occurrence: Option<u32>,
     #[serde(borrow)]
@@ -110,6 +112,7 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
         row: row(&custom_id, JobKey::parse(&meta.key), meta.occurrence),
         label: custom_id,
         quality: quality(meta.quality.as_deref()),
+        run: meta.run,
         ended_at: meta.ended_at,
         charges: Charges {
             usage: meta.usage,
