@@ -36,6 +36,8 @@ mod fields;
 mod finding;
 mod graph;
 mod keywords;
+mod request;
+mod rung;
 mod text;
 
 use std::sync::Arc;
@@ -46,6 +48,7 @@ use serde_json::Value;
 
 pub use error::SchemaError;
 pub use finding::Finding;
+pub use rung::Rung;
 
 use adapted::Strict;
 use check::Checker;
