@@ -16,7 +16,7 @@ const INSTRUCTION: &str = "Answer with one JSON value that fits this JSON schema
 impl Rung {
     /// Returns the parameters of a request together with the schema. The request's own values are kept: the other
     /// members of its `output_config`, a format of its own, and its system prompt.
-    pub(crate) fn apply(self, schema: &Schema, params: Merged<'_>) -> Params {
+    pub fn apply(self, schema: &Schema, params: Merged<'_>) -> Params {
         let own = params.iter().map(|(name, json)| (name.into(), raw_value(json.to_owned())));
         let mut params = Params(own.collect());
         let strict = schema.0.strict.as_ref().map(|strict| &*strict.json);

@@ -48,7 +48,7 @@ impl Rung {
     /// a Messages API know a tool that must be called.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
-    pub(crate) fn of(schema: &Schema, model: Option<&Model>, params: Merged<'_>) -> Self {
+    pub fn of(schema: &Schema, model: Option<&Model>, params: Merged<'_>) -> Self {
         if has_own_format(params) {
             return Self::Format;
         }
@@ -71,7 +71,7 @@ impl Rung {
     /// Returns the JSON text of an answer that was asked for by this means: the input of the tool, or the text of the
     /// answer. A model that was only instructed may write the JSON in a code block with other text around it. `message`
     /// is the message of the API. `None` if the answer has no such part, for example because the model refused.
-    pub(crate) fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
+    pub fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
         let message: Content<'_> = serde_json::from_slice(message).ok()?;
         match self {
             Self::Format => text(&message),
