@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{
     BinOp, BinOpKind, Call, CallArg, Compare, CompareOp, CompareOpKind, Const, Expr, Filter, GetAttr, GetItem, IfExpr,
-    List, Map, Slice, Spanned, Test, Tuple, UnaryOp, UnaryOpKind, Var,
+    List, Map, Slice, Spanned, Test, Tuple, UnaryOp, Var,
 };
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
@@ -199,13 +199,7 @@ impl<'a> Checked<'a> {
                 let expr = self.used(&own.expr);
                 Expr::Slice(Spanned::new(Slice { expr, start, stop, step }, span))
             }
-            Expr::UnaryOp(own) => {
-                let op = match own.op {
-                    UnaryOpKind::Not => UnaryOpKind::Not,
-                    UnaryOpKind::Neg => UnaryOpKind::Neg,
-                };
-                Expr::UnaryOp(Spanned::new(UnaryOp { op, expr: self.used(&own.expr) }, span))
-            }
+            Expr::UnaryOp(own) => Expr::UnaryOp(Spanned::new(UnaryOp { op: own.op, expr: self.used(&own.expr) }, span)),
             Expr::BinOp(own) => self.binary(own, span),
             Expr::Compare(own) => self.chain(own, span),
             Expr::IfExpr(own) => {
