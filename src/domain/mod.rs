@@ -47,6 +47,7 @@ pub use limit_use::LimitUse;
 pub use limits::{LearnedPool, LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
 pub use message::{Message, Quality};
 pub use outcome::{AttemptRecord, Ended, Outcome};
+pub(crate) use outcome::{cost_of, usage_of, without_cache_of};
 pub use params::{Merged, Params};
 pub use prefix::{Level, MarkPlace, Marked, Marks, PrefixId, Prefixes, PromptCache};
 pub use reason::Reason;

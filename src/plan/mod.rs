@@ -47,6 +47,7 @@ pub(crate) use load::tests as load_tests;
 pub use load::{Group, Load, Sampled};
 pub use model_map::ModelMap;
 pub use planner::{Identified, Planner};
+pub(crate) use planner::{Shaped, Shaping};
 pub(crate) use prefix::{Before, StreamCensus};
 pub use prefix::{CachePlan, GroupCaching, PrefixCensus, Unmarked, UnmarkedReason};
 pub(crate) use prefix::{CacheRates, CacheSetting};

@@ -21,7 +21,7 @@ use super::pricing::Pricing;
 use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
-use crate::catalog::{Catalog, Model};
+use crate::catalog::Catalog;
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
     PoolId, Prefixes, Purpose, Request, RowId, Rung, Terms,
@@ -49,9 +49,8 @@ pub struct Planner {
     shaping: Option<Shaping>,
 }
 
-/// Changes the request that is sent for a row. The row keeps its own request and its key. Returns `None` if nothing is
-/// changed. The model is the one that the row names, if the catalog knows it.
-pub(crate) type Shaping = Arc<dyn Fn(Option<&Model>, Merged<'_>) -> Option<Shaped> + Send + Sync>;
+/// Changes the request that is sent for a row. The row keeps its own request and its key.
+pub(crate) type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
 /// A request that was changed before it is sent.
 #[derive(Debug)]
@@ -146,7 +145,6 @@ impl Planner {
     }
 
     /// Makes the planner change the request of each row before it is sent.
-    #[expect(dead_code, reason = "schemas for answers use it")]
     pub(crate) fn with_shaping(mut self, shaping: Option<Shaping>) -> Self {
         self.shaping = shaping;
         self
@@ -243,15 +241,9 @@ impl Planner {
 
     /// Returns the first request that is sent for a row. Without a [`Shaping`], it is the row's own request.
     fn ask_of_row(&mut self, params: Merged<'_>, request: &Request) -> Result<Ask, Fault> {
-        let shaped = match &self.shaping {
+        match &self.shaping {
             Some(shape) => {
-                let known = self.models.meant(params)?;
-                shape(known.model.as_ref(), params)
-            }
-            None => None,
-        };
-        match shaped {
-            Some(Shaped { params, rung }) => {
+                let Shaped { params, rung } = shape(params);
                 let ask = self.ask_of((&params).into(), Request::of(&params), Purpose::First)?;
                 Ok(Ask { rung, ..ask })
             }
@@ -263,7 +255,6 @@ impl Planner {
     ///
     /// # Errors
     /// A message: the request can't work.
-    #[expect(dead_code, reason = "the policy for answers uses it")]
     pub(crate) fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
         Ok(Ask { rung, ..ask })
@@ -290,6 +281,7 @@ impl Planner {
             template,
             body_bytes,
             purpose,
+            base: None,
             rung: None,
             prefixes,
             has_own_marks,

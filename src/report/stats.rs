@@ -102,6 +102,7 @@ impl Stats {
                     }
                 }
             }
+            EventBody::Mending { purpose: _, usage, cost } => self.finish_row(*usage, *cost),
             EventBody::Taken { from, quality, saved } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.taken.add(*from, *saved);

@@ -2,17 +2,18 @@
 //! are an exception.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};
+use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Purpose, Request, Usage};
 use crate::plan::Rejected;
 use crate::source::{BrokenRow, KEPT_BYTES};
 
 use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
+use super::steps;
 
 /// Names that have a meaning of their own in an error line. No extra member may have one of these names.
-const RESERVED: [&str; 10] =
-    ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
+const RESERVED: [&str; 11] =
+    ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages", "message"];
 
 /// How a row failed.
 pub(super) struct Fault<'a> {
@@ -27,10 +28,22 @@ pub(super) struct Fault<'a> {
 /// Appends the error line of a job: its label, its merged parameters, its extra members, and `error`.
 ///
 /// A later run identifies the row by `error.key`. If the row has no name, the later run also uses `error.occurrence`.
-pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
+///
+/// If an answer came and was not accepted, the line has the answer in `message`. If the row got several answers,
+/// `error.steps` lists them. `next` is the purpose of the request that is sent next, if the row is not finished.
+pub(super) fn error_line(
+    outcome: &Outcome,
+    fault: Fault<'_>,
+    next: Option<Purpose>,
+    context: &RecordContext,
+    out: &mut Vec<u8>,
+) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
     extra_members(&mut line, &job.extra);
+    if let Some(answer) = &fault.failure.answer {
+        line.json(name!("message"), answer);
+    }
     let mut error = Object::new(line.member(name!("error")));
     members_of_failure(&mut error, &fault);
     error.number(name!("attempts"), outcome.attempts.len() as u64);
@@ -52,6 +65,15 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
     if outcome.usage() != Usage::default() {
         error.usage(name!("usage"), &outcome.usage());
         error.money(name!("cost_usd"), outcome.cost());
+    }
+    if next.is_some() || steps::answered(&outcome.attempts).nth(1).is_some() {
+        steps::write_steps(&outcome.attempts, error.member(name!("steps")));
+    }
+    if let Some(rung) = outcome.attempts.last().and_then(|attempt| attempt.rung) {
+        error.plain(name!("schema"), rung.name());
+    }
+    if let Some(purpose) = next {
+        error.plain(name!("next"), purpose.name());
     }
     members_of_run(&mut error, context);
     error.end();
@@ -296,6 +318,7 @@ mod tests {
             purpose: Purpose::First,
             rung: None,
             max_tokens: 5,
+            is_recorded: false,
             quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),

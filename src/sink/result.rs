@@ -5,6 +5,7 @@ use crate::domain::{Identity, Job, Lane, Message, Money, Outcome, Taken, TakenFr
 
 use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
+use super::steps;
 
 /// Bytes that a line usually needs in addition to its message. They are reserved in one step, so the line is not moved
 /// while it grows.
@@ -85,6 +86,12 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
     meta.text(name!("request_id"), last.and_then(|attempt| attempt.request_id.as_deref()));
     meta.time(name!("started_at"), first.map(|attempt| context.clock.wall(attempt.started_at)));
     meta.time(name!("ended_at"), last.map(|attempt| context.clock.wall(attempt.ended_at)));
+    if let Some(rung) = last.and_then(|attempt| attempt.rung) {
+        meta.plain(name!("schema"), rung.name());
+    }
+    if outcome.attempts.len() > 1 && steps::answered(&outcome.attempts).nth(1).is_some() {
+        steps::write_steps(&outcome.attempts, meta.member(name!("steps")));
+    }
 }
 
 fn members_of_row(meta: &mut Object<'_>, job: &Job, context: &RecordContext) {

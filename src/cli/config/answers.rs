@@ -1,20 +1,22 @@
 //! The rules for answers: what an answer must be, and what happens if it is not.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::texts::text_of;
 use super::world::World;
+use crate::answer::schema::Schema;
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::cli::args::groups::AnswerArgs;
+use crate::cli::args::values::Text;
 
 /// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
 const MAX_FOLLOW_UPS: u32 = 2;
 
 /// The rules for answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AnswerConfig {
-    /// The text of the schema that each answer must match.
-    pub schema: Option<String>,
+    /// The schema that each answer must match.
+    pub schema: Option<Schema>,
     /// What each answer must be, without a schema.
     pub expect: Option<Expected>,
     /// Expressions that must be true for each answer.
@@ -40,7 +42,7 @@ impl AnswerConfig {
     /// # Errors
     /// The schema can't be read, or `--on-invalid` is given although nothing is required.
     pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
-        let schema = text_of("schema", merged.schema, world)?;
+        let schema = schema_of(merged.schema, world)?;
         let has_form = schema.is_some() || merged.expect.is_some();
         let is_checked = has_form || !merged.require.is_empty();
         if named.on_invalid.is_some() && !is_checked {
@@ -62,4 +64,14 @@ impl AnswerConfig {
             max_follow_ups: merged.max_follow_ups.unwrap_or(MAX_FOLLOW_UPS),
         })
     }
+}
+
+/// Reads the schema that a flag names.
+fn schema_of(given: Option<Text>, world: &World) -> Result<Option<Schema>> {
+    let name = match &given {
+        Some(Text::File(path) | Text::Inside { path, .. }) => format!("--schema {}", path.display()),
+        Some(Text::Given(_)) | None => "--schema".to_owned(),
+    };
+    let text = text_of("schema", given, world)?;
+    text.map(|text| Schema::parse(&text).context(name)).transpose()
 }

@@ -83,7 +83,7 @@ const TABLE: [Recorded; 18] = [
     },
     Recorded {
         name: "schema",
-        of: |config| config.answers.schema.clone().map(Value::from),
+        of: |config| config.answers.schema.as_ref().map(|schema| schema.text().into()),
         texts: long_text,
         kind: TEXT,
     },

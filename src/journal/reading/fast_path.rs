@@ -195,6 +195,7 @@ mod tests {
             purpose: Purpose::First,
             rung: None,
             max_tokens: 5,
+            is_recorded: false,
             quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),

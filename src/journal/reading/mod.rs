@@ -8,7 +8,8 @@
 //! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
-//! `stored.rs` reads the answer of a line, for a row that takes it. `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! `stored.rs` reads the answer of a line, for a row that takes it. `unfinished.rs` reads the answer of a row that is not
+//! finished. `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
 
@@ -24,6 +25,7 @@ mod record;
 mod scan;
 mod stored;
 mod totals;
+mod unfinished;
 mod unresolved;
 
 pub(crate) use contents::{Contents, check_owner};
@@ -37,4 +39,5 @@ pub(crate) use record::{Parsed, ResultRecord};
 pub(crate) use scan::{Scan, Tail, check_first_line, scan};
 pub(crate) use stored::{parse_stored, read_line};
 pub use totals::Totals;
+pub use unfinished::UnfinishedRow;
 pub(crate) use unresolved::{EntryKind, Unresolved};

@@ -92,6 +92,7 @@ struct ErrorPart<'a> {
     usage: Option<Usage>,
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
+    next: Option<IgnoredAny>,
 }
 
 /// Parses a result line.
@@ -141,6 +142,7 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
         label: custom_id.map_or_else(place, Cow::into_owned),
         is_broken,
         is_unsent: key.is_none(),
+        is_unfinished: error.next.is_some(),
         is_row,
         run: error.run.unwrap_or_default().into_owned(),
         results: error.results.map(Cow::into_owned),

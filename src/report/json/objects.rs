@@ -110,6 +110,7 @@ impl<'a> Body<'a> {
             | EventBody::Skipped
             | EventBody::Sent
             | EventBody::Retried { .. }
+            | EventBody::Mending { .. }
             | EventBody::Succeeded { .. }
             | EventBody::Taken { .. }
             | EventBody::Failed { .. }

@@ -169,6 +169,7 @@ fn run(input: &Path, folder: &Path) {
         commits,
         feed: rows,
         lane: None,
+        unfinished: Default::default(),
         equal: None,
         interrupts,
         reporter: Box::new(support::Counts::default()),
