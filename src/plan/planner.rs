@@ -26,7 +26,7 @@ use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
     PoolId, Prefixes, Purpose, Request, RowId, Rung, Terms,
 };
-use crate::source::Row;
+use crate::source::{Condition, Row};
 
 /// Turns rows into jobs, in input order.
 pub struct Planner {
@@ -47,6 +47,8 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// What is changed in the request of each row before it is sent.
     shaping: Option<Shaping>,
+    /// The conditions that each answer must meet.
+    conditions: Vec<Condition>,
 }
 
 /// Changes the request that is sent for a row. The row keeps its own request and its key.
@@ -141,12 +143,19 @@ impl Planner {
             again: HashMap::new(),
             prefixes: PrefixFinder::default(),
             shaping: None,
+            conditions: Vec::new(),
         }
     }
 
     /// Makes the planner change the request of each row before it is sent.
     pub(crate) fn with_shaping(mut self, shaping: Option<Shaping>) -> Self {
         self.shaping = shaping;
+        self
+    }
+
+    /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
+    pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        self.conditions = conditions;
         self
     }
 
@@ -196,6 +205,7 @@ impl Planner {
     /// - Its body is above 32 MB.
     /// - Its prompt is certainly longer than the model's context window.
     /// - It has more than four cache marks, or a mark for an hour after a mark for five minutes.
+    /// - It lacks a column that a condition on its answer needs.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
@@ -225,7 +235,7 @@ impl Planner {
         let defaults = std::mem::take(&mut self.defaults);
         let params = Merged::new(&defaults, &own);
         let request = Request::of(params);
-        let ask = self.ask_of_row(params, &request);
+        let ask = checks::columns(&self.conditions, &extra).and_then(|()| self.ask_of_row(params, &request));
         self.defaults = defaults;
         match ask {
             Ok(ask) => {
@@ -689,6 +699,22 @@ mod tests {
         assert_ne!(plain, mark(r#""max_tokens":5,"#, "Hi"));
         assert_ne!(plain, mark(r#""system":"x","#, "Hi"));
         assert_ne!(plain, mark(r#""model":"claude-opus-5","#, "Hi"));
+    }
+
+    #[test]
+    fn a_row_without_a_column_that_a_condition_needs_is_rejected() {
+        let condition = |text| vec![Condition::parse(text).expect("a good condition")];
+
+        let found = |text| planner().with_conditions(condition(text)).plan(row(HI), JobId(0)).map(drop);
+
+        assert!(found("row.note == 'kept' and row.id != ''").is_ok());
+        let rejected = found("json.score > row.nte").expect_err("there is no such column");
+        assert_eq!(
+            rejected.message,
+            "the row keeps no column \"nte\", which --require 'json.score > row.nte' needs (it keeps: note; did you \
+             mean note?)"
+        );
+        assert_eq!(rejected.class, ErrorClass::InvalidInput);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) use self::names::{found_list, nearest, nearest_names};
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
 pub use self::template::{Condition, ConditionError, Facts, Template, TemplateError};
-pub(crate) use self::template::{Placeholder, placeholders};
+pub(crate) use self::template::{Placeholder, placeholders, row_of};
 pub use self::texts::Texts;
 pub(crate) use self::texts::{Expanded, expand};
 

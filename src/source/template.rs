@@ -52,6 +52,7 @@ use self::uses::ROW;
 use crate::domain::json::string_value;
 use crate::domain::shortened;
 
+pub(crate) use self::condition::row_of;
 pub use self::condition::{Condition, ConditionError, Facts};
 pub use self::error::TemplateError;
 pub(crate) use self::uses::{Placeholder, placeholders};

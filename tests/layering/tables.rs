@@ -33,7 +33,7 @@ pub const MODULES: &[Module] = &[
     module("sink", 1, "clock domain catalog source plan"),
     module("limiter", 1, "clock domain catalog"),
     module("provider", 1, "clock domain catalog"),
-    module("answer", 1, "clock domain catalog source"),
+    module("answer", 1, "clock domain catalog"),
     module("scheduler", 2, "clock domain catalog plan limiter provider answer"),
     module("transport", 2, "clock domain catalog provider"),
     module("classify", 2, "clock domain catalog provider transport"),
@@ -69,7 +69,6 @@ pub const SAME_LAYER: &[(&str, &str)] = &[
     ("plan", "source"),
     ("sink", "source"),
     ("sink", "plan"),
-    ("answer", "source"),
     ("classify", "transport"),
     ("runner", "batches"),
 ];

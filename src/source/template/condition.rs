@@ -4,7 +4,7 @@
 //! names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
-//! - `row`: the members of the row that are kept with it and not sent (see [`Facts::row`]).
+//! - `row`: what is kept with the row and not sent, and its label ([`row_of`]).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
 //! - `stop_reason` and `model`.
 //!
@@ -16,7 +16,7 @@
 mod checked;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,13 +25,14 @@ use minijinja::machinery::{CodeGenerator, Instructions, Span, eval, make_string_
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
-use self::checked::{Checked, Names, add_checks};
+use self::checked::{Checked, Missing, Names, add_checks};
 use super::super::names::{nearest, short};
-use super::error::{FUEL, TemplateError, told};
+use super::error::{FUEL, TemplateError, syntax, told};
 use super::filters::check_names;
 use super::shape::{self, Within};
 use super::{engine, on_a_deep_stack, uses};
-use crate::domain::{Usage, shortened};
+use crate::domain::json::string_value;
+use crate::domain::{Job, Params, Usage, shortened};
 
 /// The longest expression, in bytes.
 const MAX_BYTES: usize = 64 << 10;
@@ -66,8 +67,8 @@ struct Inner {
     code: Instructions<'static>,
     /// The names that the condition uses.
     names: Vec<&'static str>,
-    /// The columns that it names through `row`.
-    row_columns: Vec<String>,
+    /// The columns that every row must have.
+    columns: Vec<String>,
 }
 
 /// What a condition can see.
@@ -78,13 +79,8 @@ pub struct Facts<'a> {
     /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses it
     /// ([`Condition::uses_json`]).
     pub json: Option<&'a str>,
-    /// One JSON object with the members that are kept with the row: those of [`crate::domain::Job::extra`]. It is read
-    /// only if the condition uses it ([`Condition::uses_row`]).
-    ///
-    /// With a template, these are all columns of a table, but not the label. For a JSON row they are all members that
-    /// are not request fields, and not the label. Without a template, the columns and members that become part of the
-    /// request are missing too, such as `prompt`. A row that is a whole text or a line of plain text has none. Cells of
-    /// CSV files are texts.
+    /// One JSON object with what is kept with the row, as [`row_of`] makes it. It is read only if the condition uses it
+    /// ([`Condition::uses_row`]).
     pub row: &'a str,
     /// The usage of the answer.
     pub usage: Usage,
@@ -92,6 +88,24 @@ pub struct Facts<'a> {
     pub stop_reason: Option<&'a str>,
     /// The model.
     pub model: &'a str,
+}
+
+/// The names of the label in `row`.
+const LABEL: [&str; 2] = ["id", "custom_id"];
+
+/// Returns what a condition sees of a row, as a JSON object: the members of [`Job::extra`], and the label as `id` and
+/// `custom_id`.
+///
+/// `extra` has what is kept with the row and not sent. With a template, these are all columns of a table except the
+/// label. For a JSON row they are all members except the label and those that are request fields, such as `max_tokens`.
+/// Without a template, the columns and members that become the request are missing too, such as `prompt`. A line of
+/// plain text and a text file have only their label. Cells of CSV files are texts.
+pub(crate) fn row_of(job: &Job) -> String {
+    let mut row = job.extra.clone();
+    LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));
+    let mut json = Vec::new();
+    row.write_object(&mut json);
+    String::from_utf8_lossy(&json).into_owned()
 }
 
 /// What is wrong with a condition.
@@ -136,43 +150,38 @@ impl Condition {
             |error: TemplateError| ConditionError { column: fault_column(expression), ..wrong(words(error)) };
         shape::check_tokens(expression, Within::Expression, &config).map_err(of_fault)?;
         let parsed: &'static str = Box::leak(Box::from(expression));
-        let mut unknown = None;
-        let (code, names) = on_a_deep_stack(|| match compiled(parsed) {
-            Ok((code, found)) => {
-                unknown = unknown_name(&found);
-                let names = NAMES.into_iter().filter(|name| found.variables.iter().any(|(own, _)| own == name));
-                Ok((code, names.collect()))
-            }
-            Err(error) => Err(super::error::syntax(&error)),
-        })
-        .map_err(of_fault)?;
-        if let Some((span, message)) = unknown {
+        let compile = || compiled(parsed).map_err(|error| syntax(&error));
+        let (code, found) = on_a_deep_stack(compile).map_err(of_fault)?;
+        if let Some((span, message)) = unknown_name(&found) {
             return Err(ConditionError { column: column(expression, span.start_offset as usize), ..wrong(message) });
         }
         let uses = uses::of(expression, Within::Expression, &config).map_err(|error| wrong(words(error)))?;
         check_names(&environment, &uses).map_err(|error| at_its_name(expression, &error))?;
-        let row_columns = uses.row_columns.into_iter().collect();
-        Ok(Self { inner: Arc::new(Inner { expression: parsed, environment, code, names, row_columns }) })
+        let names = NAMES.into_iter().filter(|name| found.variables.iter().any(|(own, _)| own == name)).collect();
+        let columns = needed_columns(&found);
+        Ok(Self { inner: Arc::new(Inner { expression: parsed, environment, code, names, columns }) })
     }
 
     /// Returns the expression as it was written, without blanks around it.
-    pub fn expression(&self) -> &str {
+    pub(crate) fn expression(&self) -> &str {
         self.inner.expression
     }
 
     /// Returns whether [`Facts::json`] is read.
-    pub fn uses_json(&self) -> bool {
+    pub(crate) fn uses_json(&self) -> bool {
         self.inner.names.contains(&"json")
     }
 
     /// Returns whether [`Facts::row`] is read.
-    pub fn uses_row(&self) -> bool {
+    pub(crate) fn uses_row(&self) -> bool {
         self.inner.names.contains(&"row")
     }
 
-    /// Returns the columns that the condition names through `row`, such as `a` in `row.a`, sorted.
-    pub fn row_columns(&self) -> impl Iterator<Item = &str> {
-        self.inner.row_columns.iter().map(String::as_str)
+    /// Returns the first column that the condition needs and a row does not have. A column that the condition tests
+    /// with `is defined` or replaces with `default` is not needed.
+    pub(crate) fn missing_column(&self, extra: &Params) -> Option<&str> {
+        let has = |column: &str| LABEL.contains(&column) || extra.get(column).is_some();
+        self.inner.columns.iter().map(String::as_str).find(|column| !has(column))
     }
 
     /// Returns whether the condition holds for an answer.
@@ -243,6 +252,13 @@ fn unknown_name(names: &Names<'_>) -> Option<(Span, String)> {
     let members = members_of(Usage::default()).map(|(name, _)| name);
     let unknown = names.of_usage.iter().find(|(name, _)| !members.contains(name))?;
     Some(of_list(unknown, &members, "members of usage are"))
+}
+
+/// Returns the columns that every row must have. A column that is also tested may be missing.
+fn needed_columns(names: &Names<'_>) -> Vec<String> {
+    let is_tested = |column: &String| names.of_row.contains(&(column.clone(), Missing::IsTolerated));
+    let needed: BTreeSet<&String> = names.of_row.iter().map(|(column, _)| column).collect();
+    needed.into_iter().filter(|column| !is_tested(column)).cloned().collect()
 }
 
 /// Returns the error about a filter or a test that does not exist, with its place.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{
     BinOp, BinOpKind, Call, CallArg, Compare, CompareOp, CompareOpKind, Const, Expr, Filter, GetAttr, GetItem, IfExpr,
-    List, Map, Slice, Spanned, Test, Tuple, UnaryOp, Var,
+    List, Map, Slice, Spanned, Test, Tuple, UnaryOp, UnaryOpKind, Var,
 };
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
@@ -116,6 +116,8 @@ pub(super) struct Names<'a> {
     pub variables: Vec<(&'a str, Span)>,
     /// The members of `usage`, with their places.
     pub of_usage: Vec<(&'a str, Span)>,
+    /// The columns that are named through `row`.
+    pub of_row: Vec<(String, Missing)>,
 }
 
 /// Makes strict conditions.
@@ -158,13 +160,20 @@ impl<'a> Checked<'a> {
                 Expr::Var(Spanned::new(Var { id: var.id }, span))
             }
             Expr::GetAttr(own) => {
-                if matches!(&own.expr, Expr::Var(var) if var.id == "usage") {
-                    self.names.of_usage.push((own.name, span));
+                match variable(&own.expr) {
+                    Some("usage") => self.names.of_usage.push((own.name, span)),
+                    Some("row") => self.names.of_row.push((own.name.to_owned(), missing)),
+                    Some(_) | None => {}
                 }
                 let expr = self.outer(&own.expr, missing);
                 Expr::GetAttr(Spanned::new(GetAttr { expr, name: own.name }, span))
             }
             Expr::GetItem(own) => {
+                if let (Some("row"), Expr::Const(column)) = (variable(&own.expr), &own.subscript_expr)
+                    && let Some(column) = column.value.as_str()
+                {
+                    self.names.of_row.push((column.to_owned(), missing));
+                }
                 let subscript_expr = self.used(&own.subscript_expr);
                 let expr = self.outer(&own.expr, missing);
                 Expr::GetItem(Spanned::new(GetItem { expr, subscript_expr }, span))
@@ -199,7 +208,11 @@ impl<'a> Checked<'a> {
                 let expr = self.used(&own.expr);
                 Expr::Slice(Spanned::new(Slice { expr, start, stop, step }, span))
             }
-            Expr::UnaryOp(own) => Expr::UnaryOp(Spanned::new(UnaryOp { op: own.op, expr: self.used(&own.expr) }, span)),
+            Expr::UnaryOp(own) => {
+                let is_not = matches!(own.op, UnaryOpKind::Not);
+                let op = if is_not { UnaryOpKind::Not } else { UnaryOpKind::Neg };
+                Expr::UnaryOp(Spanned::new(UnaryOp { op, expr: self.used(&own.expr) }, span))
+            }
             Expr::BinOp(own) => self.binary(own, span),
             Expr::Compare(own) => self.chain(own, span),
             Expr::IfExpr(own) => {
@@ -290,10 +303,20 @@ fn start(mut path: &Expr<'_>) -> usize {
     }
 }
 
+/// Returns the name of a variable.
+fn variable<'a>(expr: &Expr<'a>) -> Option<&'a str> {
+    match expr {
+        Expr::Var(var) => Some(var.id),
+        _ => None,
+    }
+}
+
 /// What happens if a part of a path is missing.
-#[derive(Clone, Copy)]
-enum Missing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// The condition can't be evaluated.
     IsAnError,
+    /// The condition finds out that it is missing.
     IsTolerated,
 }
 
