@@ -72,6 +72,7 @@
 //! | something that a plan knows or shows | what is estimated: `forecast/sizes.rs` and `forecast/time.rs`; a change that is worth knowing: `forecast/options.rs` | as text `cli/plan/words.rs`, as JSON `cli/plan/document.rs` and `fixtures/schemas/plan.schema.json`, as advice `cli/plan/advice.rs` |
 //! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
 //! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
+//! | something that conditions on answers can see | `Facts` and `NAMES` (`source/template/condition.rs`) | |
 //! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a verb of `batches` | its arguments in `cli/args/batches.rs`, and a file in `cli/batches/` | an arm in `cli/batches/mod.rs`; a call outside of a run: `cli/batches/workspace.rs` |

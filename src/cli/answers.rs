@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::config::AnswerConfig;
-use crate::answer::{Form, Measure, Policy, Rules, policy, shaped};
+use crate::answer::{self, Form, Measure, Policy, Rules, policy, shaped};
 use crate::catalog::Catalog;
+use crate::domain::shortened;
 use crate::plan::{Planner, Shaped, Shaping};
+use crate::source::{Condition, Facts, row_of};
 
 /// Returns what is changed in the request of each row before it is sent: the schema for its answer is added.
 pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Shaping> {
@@ -26,7 +28,7 @@ pub(crate) fn policy_of(config: &AnswerConfig, catalog: &Arc<Catalog>, mut plann
     };
     let rules = Rules {
         form,
-        conditions: Vec::new(),
+        conditions: config.require.iter().cloned().map(rule).collect(),
         on_invalid: config.on_invalid,
         on_truncate: config.on_truncate,
         on_refusal: config.on_refusal.clone(),
@@ -34,4 +36,25 @@ pub(crate) fn policy_of(config: &AnswerConfig, catalog: &Arc<Catalog>, mut plann
     };
     let measure: Measure = Box::new(move |params, rung, purpose| planner.ask_for(params, rung, purpose));
     policy(rules, catalog.clone(), measure)
+}
+
+/// Returns a condition of the user as a rule of the policy.
+fn rule(condition: Condition) -> answer::Condition {
+    Box::new(move |answer| {
+        let row = if condition.uses_row() { row_of(answer.job) } else { String::new() };
+        let facts = Facts {
+            text: answer.text,
+            json: condition.uses_json().then_some(answer.json),
+            row: &row,
+            usage: answer.usage,
+            stop_reason: answer.stop_reason,
+            model: answer.model,
+        };
+        let expression = shortened(condition.expression());
+        match condition.holds(&facts) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("`{expression}` is not true")),
+            Err(words) => Err(format!("`{expression}` is not true: {words}")),
+        }
+    })
 }

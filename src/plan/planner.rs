@@ -27,7 +27,7 @@ use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
     PoolId, Prefixes, Purpose, Request, RowId, Rung, Terms,
 };
-use crate::source::Row;
+use crate::source::{Condition, Row};
 
 /// Turns rows into jobs, in input order.
 pub struct Planner {
@@ -50,6 +50,8 @@ pub struct Planner {
     shaping: Option<Shaping>,
     /// Parameters that replace those of rows in their requests, and the rows that get them.
     overrides: (Overrides, Overridden),
+    /// The conditions that each answer must meet.
+    conditions: Vec<Condition>,
 }
 
 /// Changes the request that is sent for a row. The row keeps its own request and its key.
@@ -145,6 +147,7 @@ impl Planner {
             prefixes: PrefixFinder::default(),
             shaping: None,
             overrides: Default::default(),
+            conditions: Vec::new(),
         }
     }
 
@@ -157,6 +160,12 @@ impl Planner {
     /// Makes the planner replace parameters in the requests of these rows. It does this before a [`Shaping`] changes them.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
+        self
+    }
+
+    /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
+    pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        self.conditions = conditions;
         self
     }
 
@@ -206,6 +215,7 @@ impl Planner {
     /// - Its body is above 32 MB.
     /// - Its prompt is certainly longer than the model's context window.
     /// - It has more than four cache marks, or a mark for an hour after a mark for five minutes.
+    /// - It lacks a column that a condition on its answer needs.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
@@ -251,10 +261,12 @@ impl Planner {
         let defaults = std::mem::take(&mut self.defaults);
         let params = Merged::new(&defaults, &own);
         let request = Request::of(params);
-        let ask = match is_overridden && !self.overrides.0.is_empty() {
-            true => self.overridden_ask(params),
-            false => self.ask_of_row(params, &request),
-        };
+        let ask = checks::columns(&self.conditions, &extra).and_then(|()| {
+            match is_overridden && !self.overrides.0.is_empty() {
+                true => self.overridden_ask(params),
+                false => self.ask_of_row(params, &request),
+            }
+        });
         self.defaults = defaults;
         match ask {
             Ok(ask) => {
@@ -727,6 +739,22 @@ mod tests {
         assert_ne!(plain, mark(r#""max_tokens":5,"#, "Hi"));
         assert_ne!(plain, mark(r#""system":"x","#, "Hi"));
         assert_ne!(plain, mark(r#""model":"claude-opus-5","#, "Hi"));
+    }
+
+    #[test]
+    fn a_row_without_a_column_that_a_condition_needs_is_rejected() {
+        let condition = |text| vec![Condition::parse(text).expect("a good condition")];
+
+        let found = |text| planner().with_conditions(condition(text)).plan(row(HI), JobId(0)).map(drop);
+
+        assert!(found("row.note == 'kept' and row.id != ''").is_ok());
+        let rejected = found("json.score > row.nte").expect_err("there is no such column");
+        assert_eq!(
+            rejected.message,
+            "the row keeps no column \"nte\", which --require 'json.score > row.nte' needs (it keeps: note; did you \
+             mean note?)"
+        );
+        assert_eq!(rejected.class, ErrorClass::InvalidInput);
     }
 
     #[test]

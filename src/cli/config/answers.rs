@@ -8,6 +8,7 @@ use crate::answer::schema::Schema;
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::cli::args::groups::AnswerArgs;
 use crate::cli::args::values::Text;
+use crate::source::Condition;
 
 /// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
 const MAX_FOLLOW_UPS: u32 = 2;
@@ -19,8 +20,8 @@ pub struct AnswerConfig {
     pub schema: Option<Schema>,
     /// What each answer must be, without a schema.
     pub expect: Option<Expected>,
-    /// Expressions that must be true for each answer.
-    pub require: Vec<String>,
+    /// Conditions that each answer must meet.
+    pub require: Vec<Condition>,
     /// What happens after an answer that is not as required.
     pub on_invalid: OnInvalid,
     /// What happens after a truncated answer.
@@ -40,7 +41,7 @@ impl AnswerConfig {
     /// Returns the rules of all layers. `named` has those of this call: the flags and the environment.
     ///
     /// # Errors
-    /// The schema can't be read, or `--on-invalid` is given although nothing is required.
+    /// The schema can't be read, a condition is wrong, or `--on-invalid` is given although nothing is required.
     pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
         let schema = schema_of(merged.schema, world)?;
         let has_form = schema.is_some() || merged.expect.is_some();
@@ -57,13 +58,17 @@ impl AnswerConfig {
         Ok(Self {
             schema,
             expect: merged.expect,
-            require: merged.require,
+            require: conditions(&merged.require)?,
             on_invalid: merged.on_invalid.unwrap_or(default_invalid),
             on_truncate: merged.on_truncate.unwrap_or(truncated),
             on_refusal: merged.on_refusal.unwrap_or(refused),
             max_follow_ups: merged.max_follow_ups.unwrap_or(MAX_FOLLOW_UPS),
         })
     }
+}
+
+fn conditions(expressions: &[String]) -> Result<Vec<Condition>> {
+    expressions.iter().map(|expression| Condition::parse(expression).context("--require")).collect()
 }
 
 /// Reads the schema that a flag names.
