@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::ids::ItemId;
 use crate::domain::{
     Ask, Cost, Identity, Interval, Job, JobId, JobKey, Money, Origin, Params, Planned, PoolId, Purpose, Request, RowId,
-    Terms,
+    Rung, Terms,
 };
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
 use crate::provider::BodySource;
@@ -38,6 +39,10 @@ pub(crate) struct ChunkRow {
     pub(crate) tries: u32,
     /// The most that its answer can cost.
     pub(crate) at_most: Money,
+    /// The request that was submitted.
+    sent: Request,
+    rung: Option<Rung>,
+    max_tokens: u32,
     model: Arc<str>,
     template: u64,
     estimated_input: u32,
@@ -46,7 +51,7 @@ pub(crate) struct ChunkRow {
 impl ChunkRow {
     /// Returns the request that was sent for the row, with the facts that its line and its cost need.
     pub(crate) fn ask(&self, route: &Arc<PoolId>) -> Ask {
-        let request = self.job.request.clone();
+        let request = self.sent.clone();
         let params = str::from_utf8(request.json()).ok().and_then(Params::of_object).unwrap_or_default();
         Ask {
             model: self.model.clone(),
@@ -55,12 +60,12 @@ impl ChunkRow {
             cost: Cost { requests: 1, input_tokens: self.estimated_input, output_tokens: 0 },
             input_tokens: Interval::exact(self.estimated_input),
             expense: None,
-            max_tokens: 0,
+            max_tokens: self.max_tokens,
             template: self.template,
             body_bytes: u32::try_from(request.json().len()).unwrap_or(u32::MAX),
             purpose: Purpose::First,
             base: None,
-            rung: None,
+            rung: self.rung,
             prefixes: None,
             has_own_marks: false,
             request,
@@ -92,6 +97,14 @@ struct RowLine<'a> {
     model: Cow<'a, str>,
     template: u64,
     estimated_input: u32,
+    /// 0 in a line of an earlier version.
+    #[serde(default)]
+    max_tokens: u32,
+    /// The row's own request, if another one was submitted for it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    own: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    rung: Option<Cow<'a, str>>,
 }
 
 impl RowLine<'_> {
@@ -177,6 +190,8 @@ impl ChunkWriter {
         self.body.buffer.extend_from_slice(request);
         self.body.buffer.push(b'}');
         self.body.write_if_full()?;
+        let own = job.request.json();
+        let own = if own == request { None } else { serde_json::from_slice(own).ok() };
         let line = RowLine {
             custom_id: Cow::Borrowed(&job.custom_id),
             key: job.key.to_string(),
@@ -195,6 +210,9 @@ impl ChunkWriter {
             model: Cow::Borrowed(&ask.model),
             template: ask.template,
             estimated_input: ask.cost.input_tokens,
+            max_tokens: ask.max_tokens,
+            own,
+            rung: ask.rung.map(|rung| Cow::Borrowed(rung.name())),
         };
         serde_json::to_writer(&mut self.rows.buffer, &line).expect("a row can be written as JSON");
         self.rows.buffer.push(b'\n');
@@ -368,11 +386,14 @@ impl ChunkFiles {
         };
         let custom_id = line.custom_id.into_owned();
         let origin = Origin { source: line.source.as_ref().into(), line: line.line };
-        let request = Request::written(request.into());
+        let sent = Request::written(request.into());
+        let own = line.own.map(|own| Request::written(own.get().to_owned().into()));
+        let request = own.unwrap_or_else(|| sent.clone());
         let job = Job { id, custom_id, key, identity, row, request, extra, origin, index: line.index };
         let (at_most, model) = (Money(line.at_most.into()), line.model.as_ref().into());
-        let (template, estimated_input) = (line.template, line.estimated_input);
-        Ok(ChunkRow { job, tries: line.tries, at_most, model, template, estimated_input })
+        let (template, estimated_input, max_tokens) = (line.template, line.estimated_input, line.max_tokens);
+        let rung = line.rung.as_deref().and_then(Rung::parse);
+        Ok(ChunkRow { job, tries: line.tries, at_most, sent, rung, max_tokens, model, template, estimated_input })
     }
 }
 

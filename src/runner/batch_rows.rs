@@ -5,9 +5,12 @@ use super::run::Run;
 use super::run_lane::RunLane;
 use crate::batches::{MergedRow, Why};
 use crate::clock::Instant;
-use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Lane, Money, Outcome, Planned, Usage, Verdict};
+use crate::domain::{
+    Ask, AttemptRecord, Ended, ErrorClass, Failure, Lane, Message, Money, Outcome, Planned, Quality, Usage, Verdict,
+};
 use crate::provider::BatchEnd;
 use crate::report::Reporter;
+use crate::scheduler::AnsweredRow;
 use crate::transport::Transport;
 
 /// The most rows that are handled in one iteration of the loop.
@@ -60,14 +63,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         };
         self.transport.secrets().clean_verdict(&mut verdict);
         match verdict {
-            Verdict::Answered(message) => {
-                self.scheduler.on_answer_in_batch(&message);
-                let usage = message.usage;
-                self.end_row(merged, Ended::Succeeded(message), usage, None);
-            }
-            Verdict::Paused { failure, .. } => {
-                self.fail_row(merged, ErrorClass::InvalidOutput, failure, false, was_answered);
-            }
+            Verdict::Answered(message) => self.end_answered(merged, message, None),
+            Verdict::Paused { message, failure } => self.end_answered(merged, message, Some(failure)),
             Verdict::Rejected { class, failure } => self.fail_row(merged, class, failure, false, was_answered),
             Verdict::NoModel(failure) => {
                 self.fail_row(merged, ErrorClass::InvalidRequest, failure, false, was_answered);
@@ -103,38 +100,60 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.scheduler.on_failure_in_batch(class, &failure);
         let usage = failure.usage;
         let unknown = (is_billed && usage == Usage::default()).then_some(merged.row.at_most);
-        self.end_row(merged, Ended::Failed { class, failure, is_retryable }, usage, unknown);
+        self.end_failed(merged, Ended::Failed { class, failure, is_retryable }, usage, unknown);
     }
 
-    /// Writes the line of a row. `unknown` is the most that it cost, if that is not known.
-    fn end_row(&mut self, merged: MergedRow, ended: Ended, usage: Usage, unknown: Option<Money>) {
+    /// Handles the answer to a row. It is kept, or the row fails, or another request is sent for it, online.
+    fn end_answered(&mut self, merged: MergedRow, message: Message, paused: Option<Failure>) {
         let Some(lane) = &mut self.lane else { return };
-        let MergedRow { chunk, row, opened, ended: ended_at, .. } = merged;
-        let ask = row.ask(&lane.route);
-        let cost = self.scheduler.cost_in_batch(&ask, &usage);
-        if matches!(ended, Ended::Succeeded(_)) {
-            lane.lane.learn(ask.cost.input_tokens, &usage);
+        let usage = message.usage;
+        let ask = merged.row.ask(&lane.route);
+        if let Some(unfinished) = self.unfinished.remove(&merged.row.job.row) {
+            // An earlier run has recorded this answer and its cost, and perhaps later answers.
+            lane.lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
+            return self.finish_row(Planned { job: Box::new(merged.row.job), ask }, unfinished);
         }
-        lane.lane.settle(
-            chunk,
-            row.at_most,
-            cost.unwrap_or_default() + unknown.unwrap_or_default(),
-            &mut self.scheduler,
-        );
+        lane.lane.learn(ask.cost.input_tokens, &usage);
+        let record = Answered { failed: None, quality: Some(message.quality), request_id: None };
+        let attempt = self.settle_row(&merged, &ask, record, usage, None);
+        let planned = Planned { job: Box::new(merged.row.job), ask };
+        self.offer_answered(AnsweredRow { planned, attempts: vec![attempt], message, paused }, merged.ended);
+    }
+
+    /// Writes the line of a failed row. `unknown` is the most that it cost, if that is not known.
+    fn end_failed(&mut self, merged: MergedRow, ended: Ended, usage: Usage, unknown: Option<Money>) {
+        let Some(lane) = &self.lane else { return };
+        let ask = merged.row.ask(&lane.route);
+        let attempt = self.settle_row(&merged, &ask, Answered::of(&ended), usage, unknown);
+        self.finish.maybe_paid += u64::from(unknown.is_some());
+        self.write_unsent(Outcome { job: Box::new(merged.row.job), attempts: vec![attempt], ended });
+    }
+
+    /// Settles the money of a row whose request in a batch has ended. Returns the record of that request.
+    fn settle_row(
+        &mut self,
+        merged: &MergedRow,
+        ask: &Ask,
+        record: Answered,
+        usage: Usage,
+        unknown: Option<Money>,
+    ) -> AttemptRecord {
+        let cost = self.scheduler.cost_in_batch(ask, &usage);
+        let spent = cost.unwrap_or_default() + unknown.unwrap_or_default();
+        if let Some(lane) = &mut self.lane {
+            lane.lane.settle(merged.chunk, merged.row.at_most, spent, &mut self.scheduler);
+        }
         let without_cache =
-            if is_cached(&usage) { self.scheduler.cost_in_batch(&ask, &usage.without_cache()) } else { None };
-        let attempt = AttemptRecord {
-            started_at: opened,
+            if is_cached(&usage) { self.scheduler.cost_in_batch(ask, &usage.without_cache()) } else { None };
+        AttemptRecord {
+            started_at: merged.opened,
             maybe_paid: unknown.is_some(),
             maybe_cost: unknown.unwrap_or_default(),
             usage,
             cost,
             without_cache,
-            ..in_batch(&ask, &ended, ended_at)
-        };
-        self.finish.maybe_paid += u64::from(unknown.is_some());
-        let outcome = Outcome { job: Box::new(row.job), attempts: vec![attempt], ended };
-        self.write_unsent(outcome);
+            ..in_batch(ask, record, merged.ended)
+        }
     }
 
     /// Ends a row that was in batches often enough.
@@ -146,7 +165,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         };
         self.scheduler.on_failure_in_batch(class, &failure);
         let ended = Ended::Failed { class, failure, is_retryable: true };
-        let attempt = in_batch(&planned.ask, &ended, now);
+        let attempt = in_batch(&planned.ask, Answered::of(&ended), now);
         self.write_unsent(Outcome { job: planned.job, attempts: vec![attempt], ended });
     }
 
@@ -159,12 +178,27 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
+/// What the end of a request in a batch says.
+struct Answered {
+    failed: Option<ErrorClass>,
+    quality: Option<Quality>,
+    request_id: Option<String>,
+}
+
+impl Answered {
+    fn of(ended: &Ended) -> Self {
+        match ended {
+            Ended::Succeeded(message) => Self { failed: None, quality: Some(message.quality), request_id: None },
+            Ended::Failed { class, failure, .. } => {
+                Self { failed: Some(*class), quality: None, request_id: failure.request_id.clone() }
+            }
+        }
+    }
+}
+
 /// Returns the record of an attempt in a batch that ended at `now` and cost nothing.
-fn in_batch(ask: &Ask, ended: &Ended, now: Instant) -> AttemptRecord {
-    let (failed, quality, request_id) = match ended {
-        Ended::Succeeded(message) => (None, Some(message.quality), None),
-        Ended::Failed { class, failure, .. } => (Some(*class), None, failure.request_id.clone()),
-    };
+fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
+    let Answered { failed, quality, request_id } = record;
     AttemptRecord {
         started_at: now,
         ended_at: now,

@@ -85,7 +85,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Accepts a row whose last answer is already known.
-    fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) {
+    pub(super) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),
             Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),

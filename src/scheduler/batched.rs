@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Ask, ErrorClass, Failure, Lane, Message, Money, PoolId, RateLimits, Terms, Usage};
+use crate::domain::{Ask, ErrorClass, Failure, Lane, Money, PoolId, RateLimits, Terms, Usage};
 
 use super::budget::Room;
 use super::state::Scheduler;
@@ -38,12 +38,6 @@ impl Scheduler {
     pub(crate) fn cost_in_batch(&self, ask: &Ask, usage: &Usage) -> Option<Money> {
         let ask = Ask { terms: Terms { lane: Lane::Batch, ..ask.terms }, ..ask.clone() };
         (self.config.real_cost)(&ask, usage)
-    }
-
-    /// Notes an answer in a batch.
-    pub(crate) fn on_answer_in_batch(&mut self, message: &Message) {
-        self.halt_watch.on_answer();
-        self.tell_unknown_end(message);
     }
 
     /// Notes a row that failed in a batch. The `--halt` rule counts it.
