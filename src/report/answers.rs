@@ -120,7 +120,7 @@ impl Answers {
 pub(super) mod tests {
     use super::super::stats::tests::{at, failed, started, succeeded};
     use super::*;
-    use crate::domain::EventBody;
+    use crate::domain::{EventBody, FailedRow, Money, Usage};
 
     /// Returns the event of a row that was answered by another request with this purpose.
     pub(crate) fn mended(by: Purpose) -> EventBody {
@@ -130,6 +130,12 @@ pub(super) mod tests {
             }
             other => other,
         }
+    }
+
+    /// Returns the event of a row that failed because its answer was not accepted.
+    fn not_accepted(class: ErrorClass, message: &str) -> EventBody {
+        let row = FailedRow { max_tokens: 64, ..FailedRow::new("r9", Some(200), message, false) };
+        EventBody::Failed { class, row: Box::new(row), usage: Usage::default(), cost: Some(Money::ZERO) }
     }
 
     /// Returns a run with answers of all kinds.
@@ -143,9 +149,9 @@ pub(super) mod tests {
         add(12, mended(Purpose::MoreRoom));
         add(1, succeeded(Quality::Truncated));
         add(1, succeeded(Quality::Refused));
-        add(2, failed(ErrorClass::Truncated));
-        add(1, failed(ErrorClass::Refused));
-        add(4, failed(ErrorClass::InvalidOutput));
+        add(2, not_accepted(ErrorClass::Truncated, "the answer ended at max_tokens"));
+        add(1, not_accepted(ErrorClass::Refused, "the model refused to answer"));
+        add(4, not_accepted(ErrorClass::InvalidOutput, "the answer is not JSON"));
         add(1, failed(ErrorClass::Server));
         stats
     }

@@ -44,6 +44,8 @@ pub struct FailedRows {
     pub rows: u64,
     /// How many of these rows could succeed in another run without a change.
     pub retryable: u64,
+    /// The highest `max_tokens` of their last requests; 0 if none of them was sent.
+    pub max_tokens: u32,
     /// Their faults. Each fault has a count and the first row that failed with it.
     pub faults: Alike<FailedRow>,
 }
@@ -53,6 +55,7 @@ impl FailedRows {
     pub(crate) fn add(&mut self, row: &FailedRow) {
         self.rows += 1;
         self.retryable += u64::from(row.is_retryable);
+        self.max_tokens = self.max_tokens.max(row.max_tokens);
         self.faults.add(&row.message, || row.clone());
     }
 
