@@ -57,6 +57,7 @@
 //! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its ending |
 //! | an ending of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in README.md |
 //! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the same steps as for `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/wire.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names the places in between |
+//! | a member of the steps of a row | `write_step` (`sink/steps.rs`), for both kinds of lines | |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
 //! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
@@ -77,6 +78,7 @@
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a verb of `batches` | its arguments in `cli/args/batches.rs`, and a file in `cli/batches/` | an arm in `cli/batches/mod.rs`; a call outside of a run: `cli/batches/workspace.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |
+//! | a way to mend an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
 //! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it |
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
 //! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |

@@ -255,7 +255,7 @@ pub struct ResultsArgs {
     pub output: Option<PathBuf>,
     #[command(flatten)]
     form: FormArgs,
-    /// Only these rows: ok, truncated, refused, failed [default: all; for JSON lines without --fields: all but failed]
+    /// Only these rows: ok, truncated, refused, invalid (failed with invalid_output), failed [default: all; for JSON lines without --fields: all but failed]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::KINDS))]
     pub include: Vec<RowKind>,
     /// Input of the run, if it is not found without this flag; repeatable

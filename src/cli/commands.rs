@@ -21,6 +21,7 @@ use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory};
 
 use super::args::{ApiArgs, Cli, ResumeArgs, RunArgs};
 use super::shell;
+use crate::domain::ErrorClass;
 use crate::journal::RunPaths;
 
 /// Flags of `resume` that are not copied from the typed command. `-o` is set from the paths of the files instead.
@@ -131,6 +132,15 @@ impl Commands {
     /// Returns the command that runs the failed rows of these files again. `only` limits the command to some failure
     /// classes; it is the value for `--only`.
     pub(crate) fn resume(&self, paths: &RunPaths, only: Option<&str>) -> String {
+        self.resume_with(paths, only, None)
+    }
+
+    /// Returns the command that asks again for the truncated answers of these files, with room for this many tokens.
+    pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> String {
+        self.resume_with(paths, Some(ErrorClass::Truncated.name()), Some(max_tokens))
+    }
+
+    fn resume_with(&self, paths: &RunPaths, only: Option<&str>, max_tokens: Option<u32>) -> String {
         let mut args = vec!["resume".into(), shell::file(&paths.errors)];
         if let Some(results) = paths.results.as_deref().filter(|_| !paths.log_finds_results()) {
             args.extend(["-o".into(), shell::file(results)]);
@@ -138,7 +148,15 @@ impl Commands {
         if let Some(only) = only {
             args.extend(["--only".into(), only.into()]);
         }
-        args.extend(self.carried(&ResumeArgs::augment_args(Command::new("resume"))));
+        let mut carried = self.carried(&ResumeArgs::augment_args(Command::new("resume")));
+        if let Some(max_tokens) = max_tokens {
+            args.extend(["--max-tokens".into(), max_tokens.to_string().into()]);
+            // The typed value was too small.
+            if let Some(at) = carried.iter().position(|arg| arg == "--max-tokens") {
+                carried.drain(at..carried.len().min(at + 2));
+            }
+        }
+        args.extend(carried);
         shell::ours(args)
     }
 
@@ -248,6 +266,22 @@ mod tests {
         assert_eq!(args(Some("d/o.jsonl"), "e.jsonl"), "claude-batch resume e.jsonl -o d/o.jsonl");
         assert_eq!(args(Some("-o.jsonl"), "d/-e.jsonl"), "claude-batch resume d/-e.jsonl -o ./-o.jsonl");
         assert_eq!(args(Some("nul.jsonl"), "-e.jsonl"), "claude-batch resume ./-e.jsonl -o nul.jsonl");
+    }
+
+    #[test]
+    fn truncated_answers_are_asked_for_again_with_one_max_tokens() {
+        let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
+        let of = |typed: &[&str]| commands(typed, false).resume_longer(&paths, 4_096);
+
+        for typed in
+            [&["run", "p.jsonl", "--tier", "2", "--max-tokens", "9"][..], &["resume", "e.jsonl", "--tier", "2"]]
+        {
+            assert_eq!(
+                of(typed),
+                "claude-batch resume o.errors.jsonl --only truncated --max-tokens 4096 --tier 2",
+                "{typed:?}"
+            );
+        }
     }
 
     #[test]

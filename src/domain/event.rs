@@ -51,12 +51,15 @@ pub struct FailedRow {
     pub message: String,
     /// Whether the unchanged row can succeed in another run.
     pub is_retryable: bool,
+    /// How many output tokens the answer to its last request could have at most; 0 if the row was not sent.
+    pub max_tokens: u32,
 }
 
 impl FailedRow {
-    /// Returns a row with its label and message shortened.
+    /// Returns a row that was not sent, with its label and message shortened.
     pub fn new(label: &str, status: Option<u16>, message: &str, is_retryable: bool) -> Self {
-        Self { label: shortened(label).into_owned(), status, message: shortened(message).into_owned(), is_retryable }
+        let (label, message) = (shortened(label).into_owned(), shortened(message).into_owned());
+        Self { label, status, message, is_retryable, max_tokens: 0 }
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) enum Of {
     Input(String),
     /// The quality of the answer; `failed` for a failed row.
     Quality,
+    /// How many requests for the row were answered.
+    Steps,
+    /// The purpose of the last request, if the row has several answers.
+    Mended,
     /// A path in the line of the row. If only one kind of line has the field, the other path is `None`.
     Line {
         /// The path in the line of an answer.
@@ -45,9 +49,9 @@ pub(crate) type Path = Vec<String>;
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
 /// the path in the line of a failure, and the kind of the values. If a kind of line has no
 /// such member, its path is empty.
-const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
+const SHORT: [(&str, &str, &str, ColumnKind); 19] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
-    ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),
+    ("stop_reason", "result.message.stop_reason", "message.stop_reason", ColumnKind::Text),
     ("usage.input_tokens", "meta.usage.input_tokens", "error.usage.input_tokens", ColumnKind::Integer),
     ("usage.output_tokens", "meta.usage.output_tokens", "error.usage.output_tokens", ColumnKind::Integer),
     ("usage.cache_read_tokens", "meta.usage.cache_read_tokens", "error.usage.cache_read_tokens", ColumnKind::Integer),
@@ -67,6 +71,7 @@ const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("cost_usd", "meta.cost_usd", "error.cost_usd", ColumnKind::Float),
     ("latency_ms", "meta.latency_ms", "", ColumnKind::Integer),
     ("attempts", "meta.attempts", "error.attempts", ColumnKind::Integer),
+    ("schema", "meta.schema", "error.schema", ColumnKind::Text),
     ("request_id", "meta.request_id", "error.request_id", ColumnKind::Text),
     ("started_at", "meta.started_at", "error.first_at", ColumnKind::Text),
     ("ended_at", "meta.ended_at", "error.last_at", ColumnKind::Text),
@@ -77,7 +82,7 @@ const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
 ];
 
 /// The members of `error` in the line of a failure.
-const OF_ERROR: [&str; 16] = [
+const OF_ERROR: [&str; 18] = [
     "class",
     "message",
     "status",
@@ -94,10 +99,12 @@ const OF_ERROR: [&str; 16] = [
     "column",
     "byte_offset",
     "maybe_paid",
+    "schema",
+    "steps",
 ];
 
 /// Names of fields that have no path.
-const ALONE: [&str; 5] = ["id", "custom_id", "text", "json", "quality"];
+const ALONE: [&str; 7] = ["id", "custom_id", "text", "json", "quality", "steps", "mended"];
 
 /// The prefixes of paths that lead into a line or into the input.
 const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
@@ -145,6 +152,7 @@ impl Field {
         let short = SHORT.iter().find(|(name, ..)| *name == self.name);
         let kind = match (&self.of, short) {
             (Of::Line { .. }, Some((.., kind))) => *kind,
+            (Of::Steps, _) => ColumnKind::Integer,
             _ => ColumnKind::Text,
         };
         Column { name: self.name.clone(), kind }
@@ -164,15 +172,18 @@ impl Of {
             ("id" | "custom_id", None) => Some(Self::Id),
             ("text", None) => Some(Self::Text),
             ("quality", None) => Some(Self::Quality),
+            ("steps", None) => Some(Self::Steps),
+            ("mended", None) => Some(Self::Mended),
             ("json", rest) => Some(Self::Json(rest.and_then(path).unwrap_or_default())),
             ("input", Some(column)) => Some(Self::Input(column.to_owned())),
             ("message", Some(rest)) => {
-                Some(Self::Line { answer: path(&format!("result.message.{rest}")), failure: None })
+                Some(Self::Line { answer: path(&format!("result.message.{rest}")), failure: path(name) })
             }
             ("meta", Some(_)) => Some(Self::Line { answer: path(name), failure: None }),
             ("params", Some(_)) => Some(Self::Line { answer: None, failure: path(name) }),
             ("error", Some(rest)) => {
-                let is_known = OF_ERROR.contains(&rest) || rest.starts_with("usage.");
+                let is_object = ["usage.", "steps."].iter().any(|object| rest.starts_with(object));
+                let is_known = OF_ERROR.contains(&rest) || is_object;
                 is_known.then(|| Self::Line { answer: None, failure: path(name) })
             }
             _ => None,
@@ -213,7 +224,10 @@ mod tests {
         assert_eq!(of("json.a.0"), Of::Json(vec!["a".to_owned(), "0".to_owned()]));
         assert_eq!(of("input.made.in"), Of::Input("made.in".to_owned()));
         assert_eq!(of("cost_usd"), line("meta.cost_usd", "error.cost_usd"));
-        assert_eq!(of("message.id"), line("result.message.id", ""));
+        assert_eq!(of("message.id"), line("result.message.id", "message.id"));
+        assert_eq!(of("schema"), line("meta.schema", "error.schema"));
+        assert_eq!(of("error.steps.0.purpose"), line("", "error.steps.0.purpose"));
+        assert_eq!((of("steps"), of("mended")), (Of::Steps, Of::Mended));
         assert_eq!(of("error"), line("", "error.message"));
         assert_eq!(of("error.class"), line("", "error.class"));
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::ExportError;
-use crate::domain::Quality;
+use crate::domain::{ErrorClass, Quality};
 use crate::journal::{Disk, DiskFailure, DiskFile, KnownBy, OpenMode, Read, read_lines};
 use crate::sink::Log;
 
@@ -19,7 +19,9 @@ pub(crate) struct Include {
     pub(crate) truncated: bool,
     /// Rows whose answer is a refusal.
     pub(crate) refused: bool,
-    /// Rows that failed.
+    /// Rows that failed because their answer can't be used.
+    pub(crate) invalid: bool,
+    /// Rows that failed for any reason.
     pub(crate) failed: bool,
 }
 
@@ -32,13 +34,15 @@ pub enum RowKind {
     Truncated,
     /// The answer of the row is a refusal.
     Refused,
-    /// The row failed.
+    /// The row failed because its answer can't be used.
+    Invalid,
+    /// The row failed for any reason.
     Failed,
 }
 
 impl RowKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Truncated, Self::Refused, Self::Invalid, Self::Failed];
 
     /// Returns the name as it is typed on the command line.
     pub const fn name(self) -> &'static str {
@@ -46,6 +50,7 @@ impl RowKind {
             Self::Ok => "ok",
             Self::Truncated => "truncated",
             Self::Refused => "refused",
+            Self::Invalid => "invalid",
             Self::Failed => "failed",
         }
     }
@@ -59,17 +64,18 @@ impl Include {
             ok: has(RowKind::Ok),
             truncated: has(RowKind::Truncated),
             refused: has(RowKind::Refused),
+            invalid: has(RowKind::Invalid),
             failed: has(RowKind::Failed),
         }
     }
 
     /// All rows.
-    pub(crate) const ALL: Self = Self { ok: true, truncated: true, refused: true, failed: true };
+    pub(crate) const ALL: Self = Self { ok: true, truncated: true, refused: true, invalid: true, failed: true };
     /// All rows with an answer.
-    pub(crate) const ANSWERED: Self = Self { failed: false, ..Self::ALL };
+    pub(crate) const ANSWERED: Self = Self { invalid: false, failed: false, ..Self::ALL };
 }
 
-/// Where a line is: 1 bit for the file, 2 bits for the quality of an answer, and the offset of the first byte. Places
+/// Where a line is: 1 bit for the file, 2 bits for the quality of an answer or the kind of a failure, and the offset of the first byte. Places
 /// in the error log come before places in the results file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
@@ -88,8 +94,9 @@ impl Place {
         Self(IS_ANSWER | (quality << QUALITY_AT) | (offset & OFFSET))
     }
 
-    fn failure(offset: u64) -> Self {
-        Self(offset & OFFSET)
+    fn failure(offset: u64, class: Option<ErrorClass>) -> Self {
+        let is_invalid = class == Some(ErrorClass::InvalidOutput);
+        Self((u64::from(is_invalid) << QUALITY_AT) | (offset & OFFSET))
     }
 
     /// Returns which file the line is in.
@@ -116,6 +123,7 @@ impl Place {
     /// Returns whether the row is wanted.
     pub(crate) fn is_in(self, include: Include) -> bool {
         match (self.log(), (self.0 >> QUALITY_AT) & 3) {
+            (Log::Errors, 1) => include.failed || include.invalid,
             (Log::Errors, _) => include.failed,
             (Log::Results, 1) => include.truncated,
             (Log::Results, 2) => include.refused,
@@ -191,7 +199,7 @@ impl Index {
         let mut entries = Vec::new();
         if let (Some(file), Some(path)) = (files.of(Log::Errors), errors) {
             let take = |lines: Vec<Read>| {
-                entries.extend(lines.into_iter().map(|line| (line.label, Place::failure(line.offset))));
+                entries.extend(lines.into_iter().map(|line| (line.label, Place::failure(line.offset, line.class))));
             };
             read_lines(file, path, Log::Errors, known_by, take)?;
         }
@@ -307,11 +315,11 @@ mod tests {
     fn the_latest_answer_is_used_rather_than_a_failure() {
         let answer = |offset| Place::answer(offset, Quality::Ok);
         let entries = vec![
-            (7, Place::failure(50)),
-            (7, Place::failure(90)),
+            (7, Place::failure(50, None)),
+            (7, Place::failure(90, None)),
             (8, Place::answer(9, Quality::Refused)),
             (8, answer(10)),
-            (9, Place::failure(100)),
+            (9, Place::failure(100, None)),
             (9, answer(0)),
         ];
 
@@ -319,10 +327,10 @@ mod tests {
 
         assert_eq!(
             (index.find(7), index.find(8), index.find(9)),
-            (Some(Place::failure(90)), Some(answer(10)), Some(answer(0)))
+            (Some(Place::failure(90, None)), Some(answer(10)), Some(answer(0)))
         );
         assert_eq!((index.find(7), index.find(1), index.rest()), (None, None, 0));
-        assert_eq!(index.into_places(Include::ALL), [answer(0), answer(10), Place::failure(90)]);
+        assert_eq!(index.into_places(Include::ALL), [answer(0), answer(10), Place::failure(90, None)]);
     }
 
     #[test]
@@ -332,7 +340,7 @@ mod tests {
         for size in [0, 1, 2, 3, 100, 5_000] {
             for is_spread in [true, false] {
                 let mut label = || if is_spread { random.u64(..) } else { random.u64(..20_000) };
-                let mut entries: Vec<_> = (0..size).map(|_| (label(), Place::failure(0))).collect();
+                let mut entries: Vec<_> = (0..size).map(|_| (label(), Place::failure(0, None))).collect();
                 entries.sort_unstable();
                 entries.dedup_by_key(|(label, _)| *label);
 
@@ -353,9 +361,10 @@ mod tests {
         let qualities = [Quality::Ok, Quality::Truncated, Quality::Refused, Quality::Unknown];
         let entries = || {
             let answers = qualities.iter().zip(0..).map(|(quality, at)| (at, Place::answer(at, *quality)));
-            Index::of(answers.chain([(9, Place::failure(0))]).collect())
+            let invalid = Place::failure(70, Some(ErrorClass::InvalidOutput));
+            Index::of(answers.chain([(9, Place::failure(0, None)), (8, invalid)]).collect())
         };
-        let none = Include { ok: false, truncated: false, refused: false, failed: false };
+        let none = Include { ok: false, truncated: false, refused: false, invalid: false, failed: false };
         let offsets = |include| -> Vec<(Log, u64)> {
             let places = entries().into_places(include).into_iter();
             places.map(|place| (place.log(), Place::at(place.in_order()).offset())).collect()
@@ -364,7 +373,11 @@ mod tests {
 
         assert_eq!(offsets(Include { ok: true, ..none }), [(answer, 0), (answer, 3)]);
         assert_eq!(offsets(Include { truncated: true, ..none }), [(answer, 1)]);
-        assert_eq!(offsets(Include { refused: true, failed: true, ..none }), [(answer, 2), (failure, 0)]);
+        assert_eq!(
+            offsets(Include { refused: true, failed: true, ..none }),
+            [(answer, 2), (failure, 0), (failure, 70)]
+        );
+        assert_eq!(offsets(Include { invalid: true, ..none }), [(failure, 70)]);
         assert_eq!(offsets(Include::ANSWERED).len(), 4);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Line<'a> {
     custom_id: &'a [u8],
     /// Whether this is the line of an answer.
     is_answer: bool,
-    /// The message that the API sent, if it is needed.
+    /// The message that the API sent, if it is needed. For a failed row, an answer that was not accepted.
     message: &'a [u8],
     /// The text blocks of the answer, in order. They are JSON strings with their quotes.
     texts: Vec<&'a [u8]>,
@@ -80,6 +80,7 @@ impl<'a> Line<'a> {
                 }
                 b"meta" => found.meta = at.value(DEEPEST)?,
                 b"params" => found.params = at.value(DEEPEST)?,
+                b"message" => found.message = at.value(DEEPEST)?,
                 b"error" => found.error = at.value(DEEPEST)?,
                 _ => at.skip_value(DEEPEST)?,
             }
@@ -143,13 +144,37 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
-    /// Returns the value at a path that begins with a member of the line. The path of a message begins with
-    /// `result.message`.
+    /// Returns how many requests for the row were answered. For a failed row, this is known only if there were several.
+    pub(crate) fn steps(&self) -> Value<'a> {
+        let count = match self.list_of_steps() {
+            Some(steps) => length(steps),
+            None if !self.is_answer => return Value::Missing,
+            // The answer was taken from another line.
+            None if member(self.meta, "attempts") == Some(b"0") => 0,
+            None => 1,
+        };
+        Value::Json(count.to_string().into())
+    }
+
+    /// Returns the purpose of the last request that was answered, if the row has several answers.
+    pub(crate) fn mended(&self) -> Value<'a> {
+        let last = self.list_of_steps().and_then(|steps| element(steps, length(steps).checked_sub(1)?));
+        last.and_then(|step| member(step, "purpose")).map_or(Value::Missing, value)
+    }
+
+    fn list_of_steps(&self) -> Option<&'a [u8]> {
+        member(if self.is_answer { self.meta } else { self.error }, "steps")
+            .filter(|steps| steps.first() == Some(&b'['))
+    }
+
+    /// Returns the value at a path that begins with a member of the line. The path of the message of an answer begins
+    /// with `result.message`.
     pub(crate) fn at(&self, path: &Path) -> Value<'a> {
         let (from, rest) = match path.split_first() {
             Some((first, rest)) if first == "meta" => (self.meta, rest),
             Some((first, rest)) if first == "params" => (self.params, rest),
             Some((first, rest)) if first == "error" => (self.error, rest),
+            Some((first, rest)) if first == "message" => (self.message, rest),
             Some((first, rest)) if first == "result" => (self.message, rest.get(1..).unwrap_or_default()),
             _ => return Value::Missing,
         };
@@ -203,6 +228,16 @@ fn is_escaped(own: &[u8], name: &str) -> bool {
     unescaped(&quoted).is_some_and(|own| own == name)
 }
 
+/// Returns the number of elements of an array.
+fn length(array: &[u8]) -> usize {
+    let mut length = 0;
+    let _ = Cursor::new(array).array(|at| {
+        length += 1;
+        at.skip_value(DEEPEST)
+    });
+    length
+}
+
 fn element(array: &[u8], wanted: usize) -> Option<&[u8]> {
     let (mut found, mut number) = (None, 0);
     Cursor::new(array).array(|at| {
@@ -241,6 +276,26 @@ mod tests {
         assert_eq!(line(FAILURE).text(), None);
         let empty = r#"{"custom_id":"a","result":{"message":{"content":[]}},"meta":{}}"#;
         assert_eq!(line(empty).text(), None);
+    }
+
+    #[test]
+    fn the_answers_of_a_row_are_counted_and_the_last_one_says_how_it_was_mended() {
+        let steps = r#""steps":[{"purpose":"first"},{"purpose":"repair"},{"purpose":"more_room"}]"#;
+        let several = ANSWER.replace(r#""v":1"#, &format!(r#""v":1,{steps}"#));
+        let taken = ANSWER.replace(r#""v":1"#, r#""v":1,"attempts":0"#);
+        let failed = FAILURE.replace(r#""error":{"#, &format!(r#""message":{{"id":"msg_9"}},"error":{{{steps},"#));
+        fn told(text: &str) -> (Value<'_>, Value<'_>) {
+            (line(text).steps(), line(text).mended())
+        }
+        let number = |text: &'static str| Value::Json(text.into());
+
+        assert_eq!(told(&several), (number("3"), text("more_room")));
+        assert_eq!(told(ANSWER), (number("1"), Value::Missing));
+        assert_eq!(told(&taken), (number("0"), Value::Missing));
+        assert_eq!(told(&failed), (number("3"), text("more_room")));
+        assert_eq!(told(FAILURE), (Value::Missing, Value::Missing));
+        assert_eq!(line(&failed).at(&path("message.id")), text("msg_9"));
+        assert!(line(&failed).text().is_none() && !line(&failed).is_answer());
     }
 
     #[test]

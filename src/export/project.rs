@@ -379,7 +379,7 @@ fn needed(fields: &[Field]) -> Needed {
     let mut needed = Needed::default();
     for field in fields {
         match &field.of {
-            Of::Quality => needed.meta = true,
+            Of::Quality | Of::Steps | Of::Mended => needed.meta = true,
             Of::Line { answer, .. } => {
                 needed.message |= is_in(answer, "result");
                 needed.meta |= is_in(answer, "meta");
@@ -397,6 +397,8 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
         Of::Text => line.text().map_or(Value::Missing, Value::Text),
         Of::Json(path) => line.text().map_or(Value::Missing, |text| json_value(&text, path)),
         Of::Input(_) => Value::Missing,
+        Of::Steps => line.steps(),
+        Of::Mended => line.mended(),
         Of::Quality if line.is_answer() => line.at(&["meta".to_owned(), "quality".to_owned()].into()),
         Of::Quality => Value::Text("failed".into()),
         Of::Line { answer, failure } => {

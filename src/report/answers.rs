@@ -1,67 +1,13 @@
-//! What answers are like: how many were mended by another request, and how many are not as wanted.
+//! What answers are like: how many are as wanted, and how many are truncated, refused or invalid.
 //!
 //! A truncated or refused answer can be kept, and then its row is answered. Or it is not accepted, and then its row
 //! failed. During a run, both are counted together, because people look at these counts to see whether the prompt works.
 //! The summary counts them separately, as the files do.
 
-use std::collections::BTreeMap;
-
 use super::stats::Stats;
+use super::tallies::MendedRows;
 use super::text::count;
-use crate::domain::{ErrorClass, Purpose, Quality};
-
-/// The rows whose first answer was not accepted and that have an answer from another request, by the purpose of this
-/// request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MendedRows(BTreeMap<Purpose, u64>);
-
-impl MendedRows {
-    /// Counts a row.
-    pub(super) fn add(&mut self, purpose: Purpose) {
-        *self.0.entry(purpose).or_default() += 1;
-    }
-
-    /// Returns the number of rows.
-    pub(crate) fn rows(&self) -> u64 {
-        self.0.values().sum()
-    }
-
-    /// Returns the number of rows for each purpose, with its name for scripts.
-    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
-        self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
-    }
-
-    /// Returns the counts as text, such as `31 repaired, 12 grown`; `None` if there is no such row.
-    pub(crate) fn words(&self) -> Option<String> {
-        let parts: Vec<_> =
-            self.0.iter().map(|(purpose, rows)| format!("{} {}", count(*rows), words(*purpose))).collect();
-        (!parts.is_empty()).then(|| parts.join(", "))
-    }
-}
-
-/// Returns the name for scripts.
-fn name(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Repair => "repaired",
-        Purpose::Again => "retried",
-        Purpose::MoreRoom => "grown",
-        Purpose::Continue => "continued",
-        Purpose::Unpause => "unpaused",
-        Purpose::Fallback => "another_model",
-        Purpose::First | Purpose::Canary => purpose.name(),
-    }
-}
-
-/// Returns the words for people.
-fn words(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Unpause => "continued after a pause",
-        Purpose::Fallback => "by another model",
-        Purpose::First | Purpose::Repair | Purpose::Again | Purpose::MoreRoom | Purpose::Continue | Purpose::Canary => {
-            name(purpose)
-        }
-    }
-}
+use crate::domain::{ErrorClass, Quality};
 
 /// The rows that this run finished, by what their answer is like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +66,7 @@ impl Answers {
 pub(super) mod tests {
     use super::super::stats::tests::{at, failed, started, succeeded};
     use super::*;
-    use crate::domain::EventBody;
+    use crate::domain::{EventBody, FailedRow, Money, Purpose, Usage};
 
     /// Returns the event of a row that was answered by another request with this purpose.
     pub(crate) fn mended(by: Purpose) -> EventBody {
@@ -130,6 +76,12 @@ pub(super) mod tests {
             }
             other => other,
         }
+    }
+
+    /// Returns the event of a row that failed because its answer was not accepted.
+    fn not_accepted(class: ErrorClass, message: &str) -> EventBody {
+        let row = FailedRow { max_tokens: 64, ..FailedRow::new("r9", Some(200), message, false) };
+        EventBody::Failed { class, row: Box::new(row), usage: Usage::default(), cost: Some(Money::ZERO) }
     }
 
     /// Returns a run with answers of all kinds.
@@ -143,9 +95,9 @@ pub(super) mod tests {
         add(12, mended(Purpose::MoreRoom));
         add(1, succeeded(Quality::Truncated));
         add(1, succeeded(Quality::Refused));
-        add(2, failed(ErrorClass::Truncated));
-        add(1, failed(ErrorClass::Refused));
-        add(4, failed(ErrorClass::InvalidOutput));
+        add(2, not_accepted(ErrorClass::Truncated, "the answer ended at max_tokens"));
+        add(1, not_accepted(ErrorClass::Refused, "the model refused to answer"));
+        add(4, not_accepted(ErrorClass::InvalidOutput, "the answer is not JSON"));
         add(1, failed(ErrorClass::Server));
         stats
     }
@@ -171,19 +123,5 @@ pub(super) mod tests {
         let answers = Answers::of(&stats);
 
         assert_eq!((answers.not_ok_words(), answers.ok_words(&stats.mended)), (None, None));
-    }
-
-    #[test]
-    fn every_way_to_mend_an_answer_has_a_name_and_words() {
-        let mut rows = MendedRows::default();
-        let purposes = Purpose::ALL.into_iter().filter(|purpose| !matches!(purpose, Purpose::First | Purpose::Canary));
-        purposes.for_each(|purpose| rows.add(purpose));
-
-        assert_eq!(
-            rows.words().as_deref(),
-            Some("1 repaired, 1 retried, 1 grown, 1 continued, 1 continued after a pause, 1 by another model")
-        );
-        let names: Vec<_> = rows.by_name().into_keys().collect();
-        assert_eq!(names, ["another_model", "continued", "grown", "repaired", "retried", "unpaused"]);
     }
 }

@@ -77,6 +77,21 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
+/// Returns the class of answers that are most worth asking for again with other settings: truncated answers can get more
+/// room, and answers that can't be used may be better the next time. The class with more rows in the log is chosen.
+/// `None` if there are no such rows. A refusal is not worth it, because the model would most likely refuse again.
+pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
+    let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
+    let classes = [ErrorClass::InvalidOutput, ErrorClass::Truncated].into_iter().filter(|class| rows(class) > 0);
+    classes.max_by_key(rows)
+}
+
+/// Returns the highest `max_tokens` of the rows of this run whose answer was truncated and not kept; `None` if there are
+/// none.
+pub(crate) fn longest_truncated(stats: &Stats) -> Option<u32> {
+    stats.failed.get(&ErrorClass::Truncated).map(|failed| failed.max_tokens).filter(|tokens| *tokens > 0)
+}
+
 /// Some rows of an error log can't succeed unchanged. Returns what to change in these rows. There is a line for each
 /// class, the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
@@ -97,9 +112,17 @@ fn change(class: ErrorClass) -> &'static str {
         ErrorClass::Auth => {
             "give the key the permissions that these rows need, then run the input again with --retry-failed"
         }
-        ErrorClass::Refused => "change the prompt or the model of these rows in the input, then run it again",
-        ErrorClass::Truncated => "raise max_tokens of these rows in the input, then run it again",
-        ErrorClass::InvalidOutput => "ask for less in these rows of the input, then run it again",
+        ErrorClass::Refused => {
+            "the model refused to answer; change the prompts, or resume these rows with --only refused and -m MODEL"
+        }
+        ErrorClass::Truncated => {
+            "the answers are cut off; resume these rows with --only truncated and a larger --max-tokens, or shorten the \
+             prompts"
+        }
+        ErrorClass::InvalidOutput => {
+            "the answers can't be used, and the error log says why; change the prompts or what answers must be, or resume \
+             these rows with --only invalid_output"
+        }
         ErrorClass::RateLimit
         | ErrorClass::Overloaded
         | ErrorClass::Server
@@ -222,6 +245,31 @@ mod tests {
         assert_eq!(worth_retrying(&log(1), &stats), []);
         assert_eq!(worth_retrying(&log(2), &stats), [ErrorClass::InvalidOutput]);
         assert_eq!(to_change(&log(2), &stats), ["too_large: shorten these rows in the input, then run it again"]);
+    }
+
+    #[test]
+    fn the_larger_class_of_answers_is_worth_asking_for_again_and_refusals_are_not() {
+        use ErrorClass::{InvalidOutput, Refused, Truncated};
+        let log = |truncated, invalid| BTreeMap::from([(Truncated, truncated), (InvalidOutput, invalid), (Refused, 9)]);
+
+        assert_eq!(
+            [log(3, 2), log(2, 3), log(2, 2)].map(|log| worth_asking_again(&log)),
+            [Some(Truncated), Some(InvalidOutput), Some(Truncated)]
+        );
+        assert_eq!(worth_asking_again(&log(0, 0)), None);
+    }
+
+    #[test]
+    fn the_room_of_truncated_answers_is_the_largest_of_this_run() {
+        let mut stats = stats([(ErrorClass::Server, "broken", true)]);
+        assert_eq!(longest_truncated(&stats), None);
+        for max_tokens in [64, 1_024, 300] {
+            let row = Box::new(FailedRow { max_tokens, ..FailedRow::new("r0", Some(200), "cut off", false) });
+            let class = ErrorClass::Truncated;
+            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None }));
+        }
+
+        assert_eq!(longest_truncated(&stats), Some(1_024));
     }
 
     proptest! {

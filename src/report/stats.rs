@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::answers::MendedRows;
 use super::cached_rows::CachedRows;
 use super::mix::Mix;
 use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
-use super::tallies::{BatchRows, FailedRows, RetryCause, TakenRows};
+use super::tallies::{BatchRows, FailedRows, MendedRows, RetryCause, TakenRows};
 use crate::domain::{
     BatchesStatus, ErrorClass, EventBody, Money, Outage, Quality, Reason, RunEvent, RunForecast, Usage,
 };

@@ -177,6 +177,7 @@ fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::answers::tests::answers_of_all_kinds;
     use super::super::stats::tests::{at, failed, failed_with, in_batch, started, succeeded};
     use super::super::summary_context::EarlierRuns;
     use super::super::use_of_limits::tests::limit_use;
@@ -405,6 +406,50 @@ mod tests {
         errors    p.errors.jsonl
         change    invalid_request: the API will refuse these rows again; correct them in
                   the input, then run it again
+        "#);
+    }
+
+    #[test]
+    fn answers_that_are_not_as_wanted_are_told_apart_with_what_to_do_about_them() {
+        let mut stats = answers_of_all_kinds();
+        stats.total = Some(950);
+        stats.fold(&at(93, ended(0, None)));
+        let failed_in_log = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
+        let command = "claude-batch resume p.errors.jsonl --only server";
+        let context = SummaryContext {
+            errors: Some("p.errors.jsonl".to_owned()),
+            resume_command: Some(command.to_owned()),
+            failed_in_log,
+            ..context()
+        };
+
+        insta::assert_snapshot!(summary(&stats, &context, 80), @r#"
+        finished with failures after 1 min 32 s
+        rows      942 answered (940 ok, 1 truncated, 1 refused)
+                  43 of them needed another request (31 repaired, 12 grown)
+                  8 failed (4 invalid_output, 2 truncated, 1 server, 1 refused)
+        why       invalid_output: row r9, 200, "the answer is not JSON"
+                  truncated: row r9, 200, "the answer ended at max_tokens"
+                  server: row r7, 500, "it went wrong"
+                  refused: row r9, 200, "the model refused to answer"
+        speed     620 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until
+                  requests per minute limit the run
+        tokens    94,300 in, 9,430 out
+        cost      $9.42 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        errors    p.errors.jsonl
+        retry     claude-batch resume p.errors.jsonl --only server
+        change    invalid_output: the answers can't be used, and the error log says why;
+                  change the prompts or what answers must be, or resume these rows with
+                  --only invalid_output
+                  truncated: the answers are cut off; resume these rows with --only
+                  truncated and a larger --max-tokens, or shorten the prompts
+                  refused: the model refused to answer; change the prompts, or resume
+                  these rows with --only refused and -m MODEL
         "#);
     }
 

@@ -1,7 +1,10 @@
-//! Counts of attempts that were tried again, of rows that failed, and of rows that took their answer from another line.
+//! Counts of attempts that were tried again, of rows that failed, of rows whose answer was mended, and of rows that took
+//! their answer from another line.
+
+use std::collections::BTreeMap;
 
 use super::text::count;
-use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, TakenFrom, Usage};
+use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, Purpose, TakenFrom, Usage};
 
 /// Why an attempt is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +47,8 @@ pub struct FailedRows {
     pub rows: u64,
     /// How many of these rows could succeed in another run without a change.
     pub retryable: u64,
+    /// The highest `max_tokens` of their last requests; 0 if none of them was sent.
+    pub max_tokens: u32,
     /// Their faults. Each fault has a count and the first row that failed with it.
     pub faults: Alike<FailedRow>,
 }
@@ -53,12 +58,66 @@ impl FailedRows {
     pub(crate) fn add(&mut self, row: &FailedRow) {
         self.rows += 1;
         self.retryable += u64::from(row.is_retryable);
+        self.max_tokens = self.max_tokens.max(row.max_tokens);
         self.faults.add(&row.message, || row.clone());
     }
 
     /// Returns the first of these rows.
     pub(crate) fn example(&self) -> Option<&FailedRow> {
         self.faults.first()
+    }
+}
+
+/// The rows whose first answer was not accepted and that have an answer from another request, by the purpose of this
+/// request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MendedRows(BTreeMap<Purpose, u64>);
+
+impl MendedRows {
+    /// Counts a row.
+    pub(crate) fn add(&mut self, purpose: Purpose) {
+        *self.0.entry(purpose).or_default() += 1;
+    }
+
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// Returns the number of rows for each purpose, with its name for scripts.
+    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
+        self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
+    }
+
+    /// Returns the counts as text, such as `31 repaired, 12 grown`; `None` if there is no such row.
+    pub(crate) fn words(&self) -> Option<String> {
+        let parts: Vec<_> =
+            self.0.iter().map(|(purpose, rows)| format!("{} {}", count(*rows), words(*purpose))).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+/// Returns the name for scripts.
+fn name(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Repair => "repaired",
+        Purpose::Again => "retried",
+        Purpose::MoreRoom => "grown",
+        Purpose::Continue => "continued",
+        Purpose::Unpause => "unpaused",
+        Purpose::Fallback => "another_model",
+        Purpose::First | Purpose::Canary => purpose.name(),
+    }
+}
+
+/// Returns the words for people.
+fn words(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Unpause => "continued after a pause",
+        Purpose::Fallback => "by another model",
+        Purpose::First | Purpose::Repair | Purpose::Again | Purpose::MoreRoom | Purpose::Continue | Purpose::Canary => {
+            name(purpose)
+        }
     }
 }
 
@@ -130,6 +189,20 @@ mod tests {
         assert_eq!(taken.words().as_deref(), Some("3,000 copied from equal rows; saved about $1.50"));
         taken.add(TakenFrom::EarlierResults, Money::ZERO);
         assert_eq!(taken.words().as_deref(), Some("3,000 copied from equal rows, 1 reused; saved about $1.50"));
+    }
+
+    #[test]
+    fn every_way_to_mend_an_answer_has_a_name_and_words() {
+        let mut rows = MendedRows::default();
+        let purposes = Purpose::ALL.into_iter().filter(|purpose| !matches!(purpose, Purpose::First | Purpose::Canary));
+        purposes.for_each(|purpose| rows.add(purpose));
+
+        assert_eq!(
+            rows.words().as_deref(),
+            Some("1 repaired, 1 retried, 1 grown, 1 continued, 1 continued after a pause, 1 by another model")
+        );
+        let names: Vec<_> = rows.by_name().into_keys().collect();
+        assert_eq!(names, ["another_model", "continued", "grown", "repaired", "retried", "unpaused"]);
     }
 
     #[test]

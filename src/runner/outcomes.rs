@@ -120,7 +120,9 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
         }
         Ended::Failed { class, failure, is_retryable } => {
             let label = &outcome.job.custom_id;
+            let max_tokens = outcome.attempts.last().map_or(0, |attempt| attempt.max_tokens);
             let row = FailedRow::new(label, failure.status, &failure.message, *is_retryable);
+            let row = FailedRow { max_tokens, ..row };
             EventBody::Failed { class: *class, row: Box::new(row), usage, cost }
         }
     }

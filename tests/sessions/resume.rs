@@ -53,6 +53,36 @@ fn resume_runs_only_the_given_classes_and_keeps_rows_that_still_fail_in_the_log(
 }
 
 #[test]
+fn an_entry_with_an_answer_that_was_not_accepted_is_a_row_for_resume_and_for_run() {
+    let folder = Folder::new();
+    let entry = |id: &str, class: &str| {
+        let params = r#"{"model":"claude-haiku-4-5","max_tokens":40,"messages":[{"role":"user","content":"This is"}]}"#;
+        let answer = r#"{"id":"msg_old","type":"message","role":"assistant","content":[{"type":"text","text":"no"}]}"#;
+        format!(
+            "{{\"custom_id\":\"{id}\",\"params\":{params},\"_message\":\"own\",\"message\":{answer},\"error\":{{\"class\":\
+             \"{class}\",\"status\":200,\"message\":\"cut off\",\"results\":\"out.jsonl\"}}}}\n"
+        )
+    };
+    folder.write("out.errors.jsonl", &[entry("a", "truncated"), entry("b", "invalid_output")].concat());
+    folder.write("copy.jsonl", &folder.read("out.errors.jsonl"));
+    let api = Api::with_faults(r#"{"rules": [{"status": 400, "share": 1.0, "times": 2}]}"#);
+
+    let failed = folder.run_at(&api, &["run", "copy.jsonl"]);
+    let resumed = folder.run_at(&api, &["resume", "out.errors.jsonl", "--only", "truncated"]);
+
+    failed.ends_with(3).tells(&["2 failed"]);
+    resumed.ends_with(3).tells(&["1 answered"]);
+    assert!(!resumed.err.contains("warning"), "{}", resumed.err);
+    let again = folder.read("copy.errors.jsonl");
+    assert!(again.contains(r#""_message":"own""#) && !again.contains("msg_old"), "{again}");
+    assert_eq!(
+        (ids(&folder.read("out.jsonl")), ids(&folder.read("out.errors.jsonl"))),
+        (vec!["a".into()], vec!["b".into()])
+    );
+    assert!(folder.read("out.errors.jsonl").contains("msg_old"), "the entry that is left is whole");
+}
+
+#[test]
 fn every_line_has_the_position_of_its_row_in_the_input_also_after_resume() {
     let folder = Folder::new();
     let row = |id: usize| format!("{{\"id\":\"r{id}\",\"prompt\":\"This is number {id}.\",\"max_tokens\":40}}\n");

@@ -33,13 +33,14 @@ impl NewRun<'_> {
             return self.end_without_rows();
         }
         let failed: u64 = log.values().sum();
+        let resume = self.resume_command(&log, stats);
         let context = self.summary_context(&finish, log, stats, known);
         self.say(summary(stats, &context, terminal_width().unwrap_or(80)).trim_end());
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
             self.say("the rows came from standard input: pipe the same rows into the command that resumes the run");
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
-        self.explain_stop(&finish, context.resume_command);
+        self.explain_stop(&finish, resume);
         let (catalog, _, survey) = known;
         if !matches!(finish.halted, Some(HaltReason::Disk(_))) {
             self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
@@ -135,7 +136,7 @@ impl NewRun<'_> {
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
-            resume_command: self.resume_command(&failed_in_log, stats),
+            resume_command: self.command_for_failures(&failed_in_log, stats, survey.as_ref(), catalog),
             longer_command: survey.as_ref().and_then(|survey| self.longer_command(survey, catalog)),
             failed_in_log,
             rerun_command: (has_more && !is_pipe && !self.is_collecting).then(|| self.commands.again()),

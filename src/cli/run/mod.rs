@@ -6,6 +6,7 @@
 
 mod adopt;
 mod announce;
+mod answers;
 mod caps;
 mod check;
 mod collect;

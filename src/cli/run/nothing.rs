@@ -76,7 +76,10 @@ impl NewRun<'_> {
                 "{} in {errors} could not be read and can't be run again: correct the input and run it again",
                 plural(self.unreadable, "row", "rows")
             )),
-            Start::Continue | Start::Fresh if failed > 0 => self.say_what_to_do(&log, &errors),
+            Start::Continue | Start::Fresh if failed > 0 => {
+                let again = self.command_for_failures(&log, &Stats::default(), Some(survey), catalog);
+                self.say_what_to_do(&log, &errors, again);
+            }
             _ => {}
         }
         self.say_failures_if_quiet(&log, &Stats::default());
@@ -89,12 +92,11 @@ impl NewRun<'_> {
     }
 
     /// Prints where the failed rows are, and how the user can run them again. Called if this run does not send them.
-    fn say_what_to_do(&self, log: &FailedInLog, errors: &str) {
-        let none = Stats::default();
-        match self.resume_command(log, &none) {
+    fn say_what_to_do(&self, log: &FailedInLog, errors: &str, again: Option<String>) {
+        match again {
             Some(again) => self.say_whole(&format!("the failures are in {errors}; to try them again: {again}")),
             None => self.say(&format!("the failures are in {errors}")),
         }
-        failures::to_change(log, &none).iter().for_each(|text| self.say(text));
+        failures::to_change(log, &Stats::default()).iter().for_each(|text| self.say(text));
     }
 }

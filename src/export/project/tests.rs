@@ -120,7 +120,7 @@ fn without_the_input_rows_have_their_label() {
 fn only_the_kinds_of_rows_that_are_asked_for_are_written() {
     let place = usual();
     let input = place.input("t.csv", TABLE);
-    let failed = Include { ok: false, truncated: false, refused: false, failed: true };
+    let failed = Include { ok: false, truncated: false, refused: false, invalid: false, failed: true };
     let names = ["input.subject", "quality", "error.class", "usage.output_tokens", "model"];
 
     let (table, _) = place

@@ -7,7 +7,7 @@ use super::lines::Line;
 use super::parse::{parse_error, parse_result};
 use super::record::Parsed;
 use super::scan::scan;
-use crate::domain::{Quality, RowId};
+use crate::domain::{ErrorClass, Quality, RowId};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, Reader};
 use crate::journal::error::JournalError;
 use crate::sink::Log;
@@ -20,6 +20,8 @@ pub(crate) struct Read {
     pub(crate) label: u64,
     /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
+    /// The class of a failure; `None` for an answer.
+    pub(crate) class: Option<ErrorClass>,
     /// Offset of its first byte.
     pub(crate) offset: u64,
 }
@@ -75,17 +77,22 @@ pub(crate) fn read_lines(
     take: impl FnMut(Vec<Read>),
 ) -> Result<(), JournalError> {
     let read = |line: &Line<'_>, lines: &mut Vec<Read>| -> Parsed<()> {
-        let mut add = |label: Option<&str>, row: RowId, quality| {
+        let mut add = |label: Option<&str>, row: RowId, quality, class| {
             let label = label.map_or(row, |label| RowId::named(label, None)).label;
-            lines.push(Read { label, quality, offset: line.offset });
+            lines.push(Read { label, quality, class, offset: line.offset });
         };
         let by_label = known_by == KnownBy::Label;
         match log {
             Log::Results => parse_result(line.bytes).handed_to(|record| {
-                add(by_label.then_some(&record.label), record.row, record.quality);
+                add(by_label.then_some(&record.label), record.row, record.quality, None);
             }),
             Log::Errors => parse_error(line.bytes).handed_to(|record| {
-                add((by_label || record.is_broken).then_some(&record.label), record.row, Quality::Ok);
+                add(
+                    (by_label || record.is_broken).then_some(&record.label),
+                    record.row,
+                    Quality::Ok,
+                    Some(record.class),
+                );
             }),
         }
     };

@@ -1,0 +1,50 @@
+//! The command that asks again for answers that were not accepted.
+
+use super::failures::FailedInLog;
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::domain::ErrorClass;
+use crate::report::{Stats, failures};
+use crate::runner::input::Survey;
+
+/// How many times as many tokens a truncated answer should get.
+const MORE: u32 = 4;
+/// How many tokens a truncated answer should get if nothing is known about its request: [`MORE`] times the `max_tokens`
+/// of requests for which the user gave none.
+const USUAL: u32 = 4_096;
+
+impl NewRun<'_> {
+    /// Returns the command that is most worth typing because of failed rows; `None` if no command helps.
+    ///
+    /// Rows that may succeed unchanged come first. If there are none, the command asks again for the truncated answers,
+    /// with room for longer ones, or for the answers that can't be used, whichever are more.
+    pub(super) fn command_for_failures(
+        &self,
+        log: &FailedInLog,
+        stats: &Stats,
+        survey: Option<&Survey>,
+        catalog: &Catalog,
+    ) -> Option<String> {
+        // A row that was asked again has its old answer, so `resume` does not ask again for it.
+        let again = failures::worth_asking_again(log).filter(|_| self.config.rerun.is_empty());
+        self.resume_command(log, stats).or_else(|| match again? {
+            ErrorClass::Truncated => {
+                let tokens = self.longer(stats, survey, catalog)?;
+                Some(self.commands.resume_longer(&self.paths, tokens))
+            }
+            class => Some(self.commands.resume(&self.paths, Some(class.name()))),
+        })
+    }
+
+    /// Returns how many tokens truncated answers should get: four times as many as before, but not more than all models
+    /// of the run accept. `None` if that is not more than before.
+    fn longer(&self, stats: &Stats, survey: Option<&Survey>, catalog: &Catalog) -> Option<u32> {
+        let before = failures::longest_truncated(stats).or(self.config.request.max_tokens);
+        let names = survey.into_iter().flat_map(|survey| survey.models.keys().map(|name| &**name));
+        let names = names.chain(self.config.request.model.as_deref());
+        let accepted = names.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
+        let wanted = before.map_or(USUAL, |before| before.saturating_mul(MORE));
+        let tokens = wanted.min(accepted.unwrap_or(u32::MAX));
+        (tokens > before.unwrap_or(0)).then_some(tokens)
+    }
+}
