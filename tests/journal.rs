@@ -944,7 +944,7 @@ proptest! {
                         _ => "new",
                     };
                     let got = match got {
-                        RowState::Submitted => unreachable!("nothing is in a batch"),
+                        RowState::Submitted | RowState::Rerun(_) => unreachable!("nothing is in a batch or run again"),
                         RowState::Done => "done",
                         RowState::Failed(_) => "failed",
                         RowState::Changed { .. } => "changed",
@@ -1041,6 +1041,7 @@ fn options(disk: &MemDisk, run: &str) -> JournalOptions {
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
         start: Start::Continue,
+        rerun: Vec::new(),
         fsync: Fsync::Group,
         threading: Threading::Inline,
         stdout: None,

@@ -241,6 +241,7 @@ impl<'a> Run<'a> {
             price_date: Some(catalog.price_date().into()),
             manifest: Manifest { origin: self.origin.to_owned(), shape: dialect, ..Manifest::default() },
             start: Start::Fresh,
+            rerun: Vec::new(),
             fsync: Fsync::Group,
             threading: Threading::Thread,
             stdout: (!self.is_kept).then(|| Box::new(io::sink()) as Box<dyn io::Write + Send>),

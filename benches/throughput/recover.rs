@@ -93,6 +93,7 @@ pub fn recover(folder: &Path) -> io::Result<Seen> {
         price_date: None,
         manifest: Manifest::default(),
         start: Start::Continue,
+        rerun: Vec::new(),
         fsync: Fsync::Group,
         threading: Threading::Thread,
         stdout: None,

@@ -27,8 +27,9 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 pub use self::batches::{AdoptArgs, ApiArgs, BatchesArgs, BatchesVerb, CancelArgs, CollectArgs, ListArgs, ShowArgs};
 pub use self::deadline::Deadline;
 use self::groups::{
-    AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, PlaceArgs, PriceArgs,
-    ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OverrideArgs,
+    PlaceArgs, PriceArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs,
+    WireArgs,
 };
 pub use self::settings::{RunArgs, Settings};
 
@@ -97,6 +98,7 @@ const RESUME_HELP: &str = "\
 Examples:
   claude-batch resume prompts.errors.jsonl
   claude-batch resume prompts.errors.jsonl --only timeout,network
+  claude-batch resume prompts.errors.jsonl --only truncated --max-tokens 4096
   claude-batch resume logs/fails.jsonl -o prompts.results.jsonl
 
 A log names its results file, which must lie beside it. For a log that lies
@@ -153,7 +155,7 @@ fn run_help() -> String {
     format!("{RUN_EXAMPLES}{TABLE}")
 }
 
-/// Arguments of `resume`. The rows contain their own parameters, so there are no flags for parameters.
+/// Arguments of `resume`. The rows contain their own parameters, which flags can replace.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ResumeArgs {
     /// Error logs of earlier runs
@@ -166,6 +168,8 @@ pub struct ResumeArgs {
     /// Only rows that failed with these classes
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = values::one_of(&values::CLASSES))]
     pub only: Vec<ErrorClass>,
+    #[command(flatten)]
+    overrides: OverrideArgs,
     #[command(flatten)]
     wire: WireArgs,
     #[command(flatten)]
@@ -200,6 +204,7 @@ impl ResumeArgs {
     /// Returns the flags as settings.
     pub(crate) fn settings(&self) -> Settings {
         let Self {
+            overrides,
             wire,
             speed,
             lanes,
@@ -216,7 +221,10 @@ impl ResumeArgs {
             key,
             ..
         } = self.clone();
+        let OverrideArgs { model, system, max_tokens } = overrides;
+        let request = RequestArgs { model, system, max_tokens, ..RequestArgs::default() };
         Settings {
+            request,
             wire,
             speed,
             lanes,

@@ -7,21 +7,51 @@
 //!   renamed and paid for again.
 //! - *Collecting* batches uses the same command without `--detach`, so it waits for them.
 //! - *Retrying* uses `resume` with the log and all typed flags that `resume` has too: server, configuration, key file,
-//!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only` and
-//!   `--simulate-faults` are left out: `--only` selected rows of an earlier log, and `--simulate-faults` would make
-//!   the same rows fail again.
+//!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only`,
+//!   `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of an earlier log, and the other
+//!   two would make the same rows fail again. Flags that replace parameters of rows are copied from a typed `resume`. From a typed `run`
+//!   they are not: the rows of a log contain their parameters.
+//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags, but without those
+//!   that the run folder records: how the rows are read, and their parameters.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ArgMatches, Args, Command, CommandFactory};
 
-use super::args::{ApiArgs, Cli, ResumeArgs};
+use super::args::{ApiArgs, Cli, ResumeArgs, RunArgs};
 use super::shell;
 use crate::journal::RunPaths;
 
 /// Flags of `resume` that are not copied from the typed command. `-o` is set from the paths of the files instead.
-const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
+const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-answers"];
+
+/// Flags of `resume` that replace parameters of rows.
+const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
+
+/// Typed flags of `run` that are not part of the command that asks again for truncated answers. Those of the first line
+/// are recorded in the run folder, and those of the second are about one run.
+const NOT_IN_RERUN: [&str; 19] = [
+    "format",
+    "id",
+    "template",
+    "map-model",
+    "max-tokens",
+    "param",
+    "api-version",
+    "beta",
+    "model",
+    "system",
+    "fresh",
+    "rerun",
+    "rerun-changed",
+    "retry-failed",
+    "dry-run",
+    "detach",
+    "deadline",
+    "max-requests",
+    "max-time",
+];
 
 /// The typed command, from which other commands are made.
 #[derive(Clone, Debug)]
@@ -44,6 +74,41 @@ impl Commands {
     /// Returns the command that continues the run.
     pub(crate) fn again(&self) -> String {
         shell::ours(self.typed_again())
+    }
+
+    /// Returns the command that continues the run and tries failed rows again, too.
+    pub(crate) fn again_with_failed(&self) -> String {
+        let (mut flags, rest) = without(self.typed_again(), "--retry-failed");
+        flags.push("--retry-failed".into());
+        shell::ours(flags.into_iter().chain(rest))
+    }
+
+    /// Returns the command that asks again for the truncated answers of a run, with this many tokens; `None` if its input
+    /// is not a file.
+    pub(crate) fn longer(&self, max_tokens: u32) -> Option<String> {
+        let matches = self.matches()?;
+        let (_, typed) = matches.subcommand().filter(|(name, _)| *name == "run")?;
+        let is_typed = |id: &str| typed.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+        let inputs: Vec<_> = typed.get_many::<PathBuf>("inputs")?.collect();
+        if inputs.iter().any(|input| input.as_os_str() == "-") {
+            return None;
+        }
+        let mut args: Vec<OsString> = vec!["run".into()];
+        args.extend(inputs.into_iter().map(|input| shell::file(input)));
+        args.extend(["--rerun".into(), "truncated".into(), "--max-tokens".into(), max_tokens.to_string().into()]);
+        if self.is_fresh && !is_typed("fresh") {
+            args.push("--fresh=false".into());
+        }
+        // In a run with --rerun, these flags replace the parameters of the rows, and the run folder does not record them.
+        let replaces = |long: &str| is_typed("rerun") && ["model", "system"].contains(&long);
+        let run = RunArgs::augment_args(Command::new("run"));
+        let is_kept = |long: &str| replaces(long) || !NOT_IN_RERUN.contains(&long);
+        args.extend(
+            run.get_arguments()
+                .filter(|arg| arg.get_long().is_some_and(is_kept))
+                .flat_map(|arg| typed_again(arg, typed)),
+        );
+        Some(shell::ours(args))
     }
 
     /// Returns the command that continues the run and waits for its batches.
@@ -98,14 +163,23 @@ impl Commands {
 
     /// Returns the typed flags that `command` has too, in their long form.
     fn carried(&self, command: &Command) -> Vec<OsString> {
-        let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
-        // The typed command was parsed before, so it is valid.
-        let Ok(matches) = Cli::command().try_get_matches_from(typed) else { return Vec::new() };
+        let Some(matches) = self.matches() else { return Vec::new() };
+        let is_resume = matches.subcommand_name() == Some("resume");
         let mut matches = &matches;
         while let Some((_, inner)) = matches.subcommand() {
             matches = inner;
         }
-        command.get_arguments().flat_map(|arg| typed_again(arg, matches)).collect()
+        let is_carried = |arg: &&clap::Arg| {
+            let is_in = |names: &[&str]| arg.get_long().is_some_and(|long| names.contains(&long));
+            !is_in(&NOT_CARRIED) && (is_resume || !is_in(&OVERRIDES))
+        };
+        command.get_arguments().filter(is_carried).flat_map(|arg| typed_again(arg, matches)).collect()
+    }
+
+    /// Returns the typed command as it was parsed. It was parsed before, so it is valid.
+    fn matches(&self) -> Option<ArgMatches> {
+        let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
+        Cli::command().try_get_matches_from(typed).ok()
     }
 }
 
@@ -122,7 +196,7 @@ fn without(mut args: Vec<OsString>, switch: &str) -> (Vec<OsString>, Vec<OsStrin
 fn typed_again(arg: &clap::Arg, matches: &ArgMatches) -> Vec<OsString> {
     let id = arg.get_id().as_str();
     let is_typed = || matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
-    let Some(long) = arg.get_long().filter(|long| !NOT_CARRIED.contains(long)) else { return Vec::new() };
+    let Some(long) = arg.get_long() else { return Vec::new() };
     if !matches.try_contains_id(id).unwrap_or(false) || !is_typed() {
         return Vec::new();
     }
@@ -151,8 +225,6 @@ fn with_value(flag: &str, arg: &clap::Arg, value: OsString) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn commands(typed: &[&str], is_fresh: bool) -> Commands {
@@ -186,6 +258,7 @@ mod tests {
             (&["run", "--base-url", "http://127.0.0.1:1", "p.jsonl"], " --base-url http://127.0.0.1:1"),
             (&["run", "--base-url=http://127.0.0.1:1", "p.jsonl"], " --base-url http://127.0.0.1:1"),
             (&["run", "p.jsonl", "--simulate", "--simulate-faults", "f.json"], " --simulate"),
+            (&["run", "p.jsonl", "--simulate", "--simulate-answers", "a.json"], " --simulate"),
             (&["run", "p.jsonl", "--simulate=false"], " --simulate=false"),
             (&["run", "p.jsonl", "-vvc4"], " --concurrency 4 --verbose --verbose"),
             (&["run", "p.jsonl", "--budget", "3", "--tier", "2"], " --tier 2 --max-cost 3"),
@@ -226,10 +299,45 @@ mod tests {
             let made = resume(&good.iter().map(String::as_str).collect::<Vec<_>>());
 
             let is_carried = made.contains(&format!(" --{long}"));
-            assert_eq!(is_carried, !NOT_CARRIED.contains(&long), "{good:?}: {made}");
+            let is_left_out = NOT_CARRIED.contains(&long) || OVERRIDES.contains(&long);
+            assert_eq!(is_carried, !is_left_out, "{good:?}: {made}");
             seen += 1;
         }
         assert!(seen > 35, "{seen}");
+    }
+
+    #[test]
+    fn flags_that_replace_parameters_are_copied_from_resume_only() {
+        let typed = ["resume", "a.jsonl", "--only", "truncated", "--max-tokens", "99", "-m", "m"];
+
+        assert_eq!(resume(&typed), "claude-batch resume o.errors.jsonl --model m --max-tokens 99");
+    }
+
+    #[test]
+    fn asking_again_needs_only_the_flags_that_no_folder_records() {
+        for (typed, expected) in [
+            (
+                &["run", "a b.csv", "-t", "{{x}}", "--id", "n", "-m", "m", "--tier", "2"][..],
+                "'a b.csv' --rerun truncated --max-tokens 64 --tier 2",
+            ),
+            (
+                &["run", "-o", "o.csv", "p.csv", "--fresh", "-n", "5"],
+                "p.csv --rerun truncated --max-tokens 64 --limit 5 --output o.csv",
+            ),
+            (
+                &["run", "p.csv", "--rerun", "truncated,refused", "--max-tokens", "16", "-m", "m", "--retry-failed"],
+                "p.csv --rerun truncated --max-tokens 64 --model m",
+            ),
+        ] {
+            assert_eq!(commands(typed, false).longer(64), Some(format!("claude-batch run {expected}")), "{typed:?}");
+        }
+        assert_eq!(
+            commands(&["run", "p.csv"], true).longer(9).as_deref(),
+            Some("claude-batch run p.csv --rerun truncated --max-tokens 9 --fresh=false")
+        );
+        for typed in [&["run", "-"][..], &["run"], &["resume", "e.jsonl"]] {
+            assert_eq!(commands(typed, false).longer(64), None, "{typed:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) mod opened;
 mod place;
 mod reader;
 pub(crate) mod recorded;
+mod rerun;
 mod system;
 mod texts;
 mod typed;
@@ -40,7 +41,7 @@ use self::inputs::output_of;
 use self::lanes::Lanes;
 use self::layers::Layers;
 use self::system::system_of;
-use self::texts::{about, named_file, text_of};
+use self::texts::{about, text_of};
 use self::world::World;
 use super::args::groups::{ConnectionArgs, FormArgs, RequestArgs, SimulationArgs, SourceArgs, WireArgs};
 use super::args::layered::Layered;
@@ -55,7 +56,7 @@ use crate::report::{ProgressKind, Verbosity};
 
 pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
-pub(crate) use self::texts::TextFile;
+pub(crate) use self::texts::{TextFile, named_file};
 
 /// How rows are read.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +101,9 @@ pub struct Config {
     pub source: SourceConfig,
     /// Parameters of every request.
     pub request: RequestDefaults,
+    /// Parameters of this call that replace those of rows: with `--rerun`, of the rows that are run again; with `resume`,
+    /// of all rows. The keys of the rows do not change.
+    pub overrides: RequestDefaults,
     /// API version and betas.
     pub dialect: Dialect,
     /// Further headers.
@@ -180,6 +184,8 @@ pub struct Config {
     pub simulate: bool,
     /// The faults of the simulator.
     pub simulate_faults: Option<TextFile>,
+    /// The scripted answers of the simulator.
+    pub simulate_answers: Option<TextFile>,
     /// The server; `None` for the API.
     pub base_url: Option<BaseUrl>,
     /// Whether `http://` to other machines is allowed.
@@ -228,8 +234,13 @@ impl Config {
     /// # Errors
     /// The message names the flag, the variable, or the file and line; what was found; and what to do.
     pub fn of_run(args: &RunArgs, world: &World) -> Result<Self> {
+        Self::of_run_with(args, Settings::default(), world)
+    }
+
+    /// Returns the settings of `run`. `recorded` contains settings of an earlier run, which override files.
+    fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
-        let config = Self::of(args.settings.clone(), Settings::default(), inputs, world)?;
+        let config = Self::of(args.settings.clone(), recorded, inputs, world)?;
         lanes::check_output(config.lane, config.output.as_ref())?;
         match &config.inputs[..] {
             _ if config.output.is_some() => {}
@@ -266,8 +277,15 @@ impl Config {
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?;
+        let overrides = rerun::overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
         // The rows of a log are complete requests. Settings for new rows must not change them.
-        Ok(Self { source: SourceConfig::default(), request: RequestDefaults::default(), ..config })
+        Ok(Self {
+            source: SourceConfig::default(),
+            request: RequestDefaults::default(),
+            overrides,
+            rerun: Vec::new(),
+            ..config
+        })
     }
 
     /// Returns the settings of `check`.
@@ -343,7 +361,8 @@ impl Config {
         inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
         world: &World,
     ) -> Result<Self> {
-        let Layers { named, merged, mut warnings, notes, has_own_max_cost } = Layers::read(flags, recorded, world)?;
+        let Layers { named, merged, lower: _, mut warnings, notes, has_own_max_cost } =
+            Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
         let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
@@ -369,10 +388,14 @@ impl Config {
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
+        if fresh && !named.rows.rerun.is_empty() {
+            bail!("--rerun asks again for earlier answers, and --fresh sets them aside: leave one of them out");
+        }
         let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
             source: source_config(source, world)?,
             request: request_defaults(request, world)?,
+            overrides: RequestDefaults::default(),
             dialect: dialect(&wire),
             headers: wire.header.into_iter().map(|header| (header.name, header.value)).collect(),
             stream: wire.stream.unwrap_or_default(),
@@ -407,12 +430,13 @@ impl Config {
             dry_run: money.dry_run.unwrap_or(false),
             yes: money.yes.unwrap_or(false),
             answers: AnswerConfig::of(answers, &named.answers, world)?,
-            rerun: rows.rerun,
+            rerun: if fresh { Vec::new() } else { rows.rerun },
             fresh,
             retry_failed: !fresh && rows.retry_failed.unwrap_or(false),
             rerun_changed: !fresh && rows.rerun_changed.unwrap_or(false),
             simulate,
-            simulate_faults: faults_file(simulation, simulate, world)?,
+            simulate_faults: simulated_file("--simulate-faults", simulation.simulate_faults, simulate, world)?,
+            simulate_answers: simulated_file("--simulate-answers", simulation.simulate_answers, simulate, world)?,
             base_url,
             allow_http: allow_http.unwrap_or(false),
             no_proxy: no_proxy.unwrap_or(false),
@@ -433,16 +457,18 @@ impl Config {
 }
 
 fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
-    let SimulationArgs { simulate: _, simulate_faults } = &named.simulation;
-    match (simulate, simulate_faults, &named.connection.base_url) {
-        (false, Some(_), _) => bail!("--simulate-faults needs --simulate"),
-        (true, _, Some(_)) => bail!("--simulate runs against its own server; leave out --base-url"),
+    let SimulationArgs { simulate: _, simulate_faults, simulate_answers } = &named.simulation;
+    match (simulate, &named.connection.base_url) {
+        (false, _) if simulate_faults.is_some() => bail!("--simulate-faults needs --simulate"),
+        (false, _) if simulate_answers.is_some() => bail!("--simulate-answers needs --simulate"),
+        (true, Some(_)) => bail!("--simulate runs against its own server; leave out --base-url"),
         _ => Ok(()),
     }
 }
 
-fn faults_file(simulation: SimulationArgs, simulate: bool, world: &World) -> Result<Option<TextFile>> {
-    named_file("--simulate-faults", simulation.simulate_faults.filter(|_| simulate), world)
+/// Reads a file for the simulator. Without the simulator, the file is not needed.
+fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
+    named_file(flag, path.filter(|_| simulate), world)
 }
 
 fn source_config(source: SourceArgs, world: &World) -> Result<SourceConfig> {

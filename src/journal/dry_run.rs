@@ -13,7 +13,7 @@ use super::reading::Unresolved;
 use super::recovery::{Existing, Recovered, Recovery};
 use super::rewriting::copy_rows;
 use super::start::Start;
-use crate::domain::ErrorClass;
+use crate::domain::{ErrorClass, Quality};
 
 /// The files that a run would open.
 pub(crate) struct Inspected {
@@ -24,7 +24,7 @@ pub(crate) struct Inspected {
 
 impl Journal {
     /// Reads the files that a run would open, without locking or changing them. `inputs` and `origin` are those of the
-    /// run.
+    /// run, and so are `start` and `rerun`.
     ///
     /// # Errors
     /// The errors of [`Journal::open`], except errors that occur only while files are written.
@@ -34,8 +34,9 @@ impl Journal {
         inputs: &[PathBuf],
         origin: &str,
         start: Start,
+        rerun: &[Quality],
     ) -> Result<(Inspected, Recovered), JournalError> {
-        let mut recovery = Recovery::new(&*disk, paths, "", Access::ReadOnly);
+        let mut recovery = Recovery::new(&*disk, paths, "", Access::ReadOnly).with_rerun(rerun);
         let mut existing = recovery.find(inputs, origin, start)?;
         if start == Start::Fresh {
             existing.outputs = Default::default();
@@ -132,7 +133,7 @@ mod tests {
     }
 
     fn inspect(disk: &MemDisk, results: &str, start: Start) -> Result<(Inspected, Recovered), JournalError> {
-        Journal::inspect(Arc::new(disk.clone()), &paths(results), &["in".into()], "here", start)
+        Journal::inspect(Arc::new(disk.clone()), &paths(results), &["in".into()], "here", start, &[])
     }
 
     fn open(disk: &MemDisk, results: &str, start: Start) -> Result<(Journal, Recovered), JournalError> {
@@ -154,6 +155,7 @@ mod tests {
             price_date: None,
             manifest: Manifest { origin: origin.to_owned(), ..Manifest::default() },
             start,
+            rerun: Vec::new(),
             fsync: Fsync::Off,
             threading: Threading::Inline,
             stdout: None,

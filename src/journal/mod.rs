@@ -91,7 +91,7 @@ pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, 
 pub(crate) use files::{LearnedLimits, PathRequest, fault_of_name, manifest_path, read_learned_limits};
 pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;
-pub use reading::{DoneSet, ErrorLog, RowState, Totals, UnfinishedRow, read_error_log};
+pub use reading::{DoneSet, ErrorLog, Reruns, RowState, Totals, UnfinishedRow, read_error_log};
 pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub use recovery::Recovered;
 pub use start::Start;

@@ -14,6 +14,7 @@ use super::rewriting::compact;
 use super::start::Start;
 use super::writing::{Fsync, OnCommit, Target, Targets, Threading, Writer};
 use crate::clock::RunClock;
+use crate::domain::Quality;
 use crate::sink::RecordContext;
 
 /// The settings for opening a journal.
@@ -34,6 +35,8 @@ pub struct JournalOptions {
     pub manifest: Manifest,
     /// How the run begins.
     pub start: Start,
+    /// Rows whose latest answer has one of these qualities are to be run again: [`Recovered::reruns`].
+    pub rerun: Vec<Quality>,
     /// When lines are synced.
     pub fsync: Fsync,
     /// Which thread writes and syncs.
@@ -51,9 +54,9 @@ impl Journal {
     /// Any [`JournalError`] except `NeedsOutput`. Files of other programs are unchanged. Files of earlier runs are
     /// unchanged or repaired.
     pub fn open(options: JournalOptions, on_commit: OnCommit) -> Result<(Self, Recovered), JournalError> {
-        let JournalOptions { disk, paths, inputs, run, start, .. } = options;
+        let JournalOptions { disk, paths, inputs, run, start, rerun, .. } = options;
         let folder = paths.folder();
-        let mut recovery = Recovery::new(&*disk, &paths, &run, Access::Write);
+        let mut recovery = Recovery::new(&*disk, &paths, &run, Access::Write).with_rerun(&rerun);
         let mut existing = recovery.find(&inputs, &options.manifest.origin, start)?;
         if start == Start::Fresh {
             recovery.set_aside(std::mem::take(&mut existing.outputs))?;

@@ -11,18 +11,20 @@ use super::files::{
     slots,
 };
 use super::reading::{
-    Contents, DoneSet, Scan, Totals, UnfinishedRow, Unresolved, check_first_line, check_owner, parse_error,
-    parse_result,
+    Contents, DoneSet, RerunRows, Reruns, Scan, Totals, UnfinishedRow, Unresolved, check_first_line, check_owner,
+    parse_error, parse_result,
 };
 use super::rewriting::{Superseded, repair};
 use super::start::Start;
-use crate::domain::{ErrorClass, Money, RowId};
+use crate::domain::{ErrorClass, Money, Quality, RowId};
 
 /// What earlier runs left.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// What earlier runs did with each row.
     pub done: DoneSet,
+    /// Answered rows that are to be run again, because of the quality of their answer.
+    pub reruns: Reruns,
     /// Sums over all runs that wrote to the results.
     pub totals: Totals,
     /// Failures that still count, by class.
@@ -46,6 +48,8 @@ pub(crate) struct Recovery<'a> {
     paths: &'a RunPaths,
     run: &'a str,
     access: Access,
+    /// The qualities of answers whose rows are to be run again.
+    rerun: &'a [Quality],
     pub(crate) recovered: Recovered,
 }
 
@@ -61,7 +65,12 @@ pub(super) struct Existing {
 
 impl<'a> Recovery<'a> {
     pub(crate) fn new(disk: &'a dyn Disk, paths: &'a RunPaths, run: &'a str, access: Access) -> Self {
-        Self { disk, paths, run, access, recovered: Recovered::default() }
+        Self { disk, paths, run, access, rerun: &[], recovered: Recovered::default() }
+    }
+
+    /// Looks for rows with answers of these qualities, which are to be run again.
+    pub(crate) fn with_rerun(self, rerun: &'a [Quality]) -> Self {
+        Self { rerun, ..self }
     }
 
     /// Finds and locks the existing files, and refuses files that must not be used. Changes no file.
@@ -197,17 +206,22 @@ impl<'a> Recovery<'a> {
         self.recovered.failed = contents.unresolved.by_class();
         let (done, repeated) = DoneSet::new(contents.answered, contents.unresolved.keys_and_classes());
         self.recovered.done = done.clone();
+        self.recovered.reruns = contents.reruns.finish();
         (contents.unresolved, Superseded::new(done, repeated))
     }
 
     fn read_both(&self, existing: &Existing, start: Start) -> Result<Contents, JournalError> {
         let Existing { is_known, outputs, unclosed, .. } = existing;
-        let mut contents = Contents { in_flight: unclosed.rows.iter().copied().collect(), ..Contents::default() };
+        let mut contents = Contents {
+            in_flight: unclosed.rows.iter().copied().collect(),
+            reruns: RerunRows::new(self.rerun),
+            ..Contents::default()
+        };
         if let Some(Output { file, .. }) = &outputs.errors {
             contents.read_errors(&**file, self.paths, *is_known, &unclosed.run, start)?;
         }
         if let Some(Output { path, file }) = &outputs.results {
-            contents.read_results(&**file, path, *is_known)?;
+            contents.read_results(&**file, path, *is_known, &unclosed.run)?;
         }
         let unfinished = contents.unresolved.remove_answered();
         contents.totals.add(unfinished);

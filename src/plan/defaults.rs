@@ -13,21 +13,29 @@ pub(super) fn in_order(defaults: RequestDefaults, catalog: &Catalog) -> Params {
     let RequestDefaults { model, system, max_tokens, params, model_map: _ } = defaults;
     let model = model.or_else(|| params.get("model").is_none().then(|| catalog.default_model().to_owned()));
     let max_tokens = max_tokens.or_else(|| params.get("max_tokens").is_none().then_some(DEFAULT_MAX_TOKENS));
+    let mut ordered =
+        named(&RequestDefaults { model, system, max_tokens, params: params.clone(), ..Default::default() });
+    for (name, value) in &params.0 {
+        if &**name != "stream" {
+            ordered.set_default(name, value);
+        }
+    }
+    ordered
+}
+
+/// Returns the model, max_tokens and system of these defaults, as far as they are set.
+pub(super) fn named(defaults: &RequestDefaults) -> Params {
+    let RequestDefaults { model, system, max_tokens, params, model_map: _ } = defaults;
     let named = [
-        ("model", model.map(|model| string_value(&model))),
+        ("model", model.as_deref().map(string_value)),
         ("max_tokens", max_tokens.map(|tokens| raw_value(tokens.to_string()))),
-        ("system", system.map(|system| string_value(&system))),
+        ("system", system.as_deref().map(string_value)),
     ];
     let mut ordered = Params::default();
     for (name, value) in named {
         let by_param = || params.get(name).map(|value| raw_value(value.to_owned()));
         if let Some(value) = value.or_else(by_param) {
             ordered.set(name, value);
-        }
-    }
-    for (name, value) in &params.0 {
-        if &**name != "stream" {
-            ordered.set_default(name, value);
         }
     }
     ordered

@@ -16,6 +16,7 @@ use super::marks;
 use super::model_map::ModelMap;
 use super::models::Models;
 use super::notice::Notice;
+use super::overrides::{Overridden, Overrides};
 use super::prefix::{CachePlan, PrefixFinder, wants_parts};
 use super::pricing::Pricing;
 use super::seen::Seen;
@@ -49,6 +50,8 @@ pub struct Planner {
     shaping: Option<Shaping>,
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
+    /// Parameters that replace those of rows in their requests, and the rows that get them.
+    overrides: (Overrides, Overridden),
 }
 
 /// Changes the request that is sent for a row. The row keeps its own request and its key.
@@ -144,6 +147,7 @@ impl Planner {
             prefixes: PrefixFinder::default(),
             shaping: None,
             conditions: Vec::new(),
+            overrides: Default::default(),
         }
     }
 
@@ -156,6 +160,12 @@ impl Planner {
     /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
     pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
         self.conditions = conditions;
+        self
+    }
+
+    /// Makes the planner replace parameters in the requests of these rows. It does this before a [`Shaping`] changes them.
+    pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
+        self.overrides = (overrides, of);
         self
     }
 
@@ -230,12 +240,32 @@ impl Planner {
     /// # Errors
     /// The same as for [`Planner::plan`].
     pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
+        let is_overridden = self.overrides.1 == Overridden::All;
+        self.measure_with(identified, is_overridden)
+    }
+
+    /// Makes the job of a row that has an answer and is run again because of it. Its request is only sent online: results
+    /// of batches are recognized by their rows, and this row has an answer already.
+    ///
+    /// # Errors
+    /// The same as for [`Planner::plan`].
+    pub(crate) fn measure_rerun(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
+        let mut planned = self.measure_with(identified, true)?;
+        planned.ask.terms.is_online_only = true;
+        Ok(planned)
+    }
+
+    fn measure_with(&mut self, identified: Identified, is_overridden: bool) -> Result<Planned, Box<Rejected>> {
         let Identified { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = identified;
         own.0.retain(|(name, _)| &**name != "stream");
         let defaults = std::mem::take(&mut self.defaults);
         let params = Merged::new(&defaults, &own);
         let request = Request::of(params);
-        let ask = checks::columns(&self.conditions, &extra).and_then(|()| self.ask_of_row(params, &request));
+        let ask = match is_overridden && !self.overrides.0.is_empty() {
+            true => self.overridden_ask(params),
+            false => self.ask_of_row(params, &request),
+        };
+        let ask = checks::columns(&self.conditions, &extra).and(ask);
         self.defaults = defaults;
         match ask {
             Ok(ask) => {
@@ -247,6 +277,15 @@ impl Planner {
                 Err(Box::new(rejected))
             }
         }
+    }
+
+    /// Returns the first request of a row whose parameters are replaced. It is only sent online: the files of a batch
+    /// have one request for each row, which is the row's own.
+    fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
+        let replaced = self.overrides.0.over(params);
+        let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;
+        ask.terms.is_online_only = true;
+        Ok(ask)
     }
 
     /// Returns the first request that is sent for a row. Without a [`Shaping`], it is the row's own request.

@@ -17,6 +17,7 @@ use super::text::{ListRow, count, duration, escape, list, percent, plural, wrap}
 use super::totals;
 use super::use_of_limits;
 use super::words::halt_words;
+use crate::domain::Quality;
 
 /// Returns the summary in lines of at most `columns`. Only paths and commands can be longer, because they are not
 /// broken.
@@ -64,6 +65,9 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
 
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
     let mut lines: Vec<String> = stats.taken.words().into_iter().collect();
+    if let Some(words) = stats.mended.words() {
+        lines.push(format!("{} of them needed another request ({words})", count(stats.mended.rows())));
+    }
     if stats.failed_total() > 0 {
         let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
         lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));
@@ -154,6 +158,7 @@ fn files(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     };
     add("results", &context.results, true);
     add("errors", &context.errors, true);
+    add("rerun", &context.longer_command, stats.succeeded_as(Quality::Truncated) > 0);
     add("continue", &context.rerun_command, pending(stats) > 0);
     // If a run from a pipe was stopped, its rows are run again from the error log.
     let is_pipe = context.results.is_none() && pending(stats) > 0;
@@ -178,7 +183,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         BatchesEnd, Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, Interval, LimitKind, Money,
-        Quality, RateLimits, Reason, RunForecast, Usage,
+        RateLimits, Reason, RunForecast, Usage,
     };
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct SummaryContext {
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
     /// The command that runs failed rows again, if some of them may succeed unchanged.
     pub resume_command: Option<String>,
+    /// The command that asks again for truncated answers, with room for longer ones.
+    pub longer_command: Option<String>,
     /// The command that continues with pending rows.
     pub rerun_command: Option<String>,
     /// The date of the prices, from the catalog.

@@ -18,8 +18,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let online = match &mut self.lane {
             Some(lane) => {
                 let api = self.provider.batches();
-                let refused = api.and_then(|api| api.refused_in_batches(&planned.ask.request));
-                lane.lane.offer(planned, refused)
+                match api.and_then(|api| api.refused_in_batches(&planned.ask.request)) {
+                    // The row is run again, or its parameters were replaced.
+                    None if planned.ask.terms.is_online_only => {
+                        lane.lane.pass_by(&planned.ask);
+                        Some(planned)
+                    }
+                    refused => lane.lane.offer(planned, refused),
+                }
             }
             None => Some(planned),
         };

@@ -27,6 +27,18 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
+    /// Passes on a row that has an answer and is run again. Of equal rows that are run again, one is sent too, and the
+    /// others copy its answer.
+    pub(super) fn offer_rerun(&mut self, planned: Planned) {
+        let to_send = match &mut self.equal {
+            Some(equal) => equal.admit_rerun(planned),
+            None => Some(planned),
+        };
+        if let Some(planned) = to_send {
+            self.send_row(planned);
+        }
+    }
+
     /// Copies the answers that can be copied, and sends rows that have become leaders: the next row with the same
     /// request must be sent, because the last one got no answer.
     pub(super) fn serve_equal_rows(&mut self) {

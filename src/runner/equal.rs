@@ -70,6 +70,19 @@ impl EqualRows {
         }
     }
 
+    /// Accepts a row that has an answer and is run again because of it. It copies only an answer of this run. Returns the
+    /// row if it must be sent.
+    pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
+        match self.places.get(half(planned.job.key)) {
+            Some(place) => {
+                self.count_in(&planned);
+                self.due.push_back((planned, place));
+                None
+            }
+            None => self.lead_or_park(planned),
+        }
+    }
+
     /// Notes that a row with this key was sent by an earlier run, in a batch that is still open. It leads.
     pub(super) fn note_leader(&mut self, key: JobKey) {
         if self.repeats.as_ref().is_none_or(|repeats| repeats.contains(key)) && self.place_of(key).is_none() {

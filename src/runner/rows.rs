@@ -35,6 +35,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     pub(super) fn on_incoming(&mut self, item: Option<Incoming>) {
         match item {
             Some(Incoming::Planned(planned)) => self.offer(planned),
+            Some(Incoming::Rerun(planned)) => self.offer_rerun(planned),
             Some(Incoming::Reused(taken)) => self.write_taken(*taken),
             Some(Incoming::Rejected(rejected)) => self.write_rejected(&rejected),
             Some(Incoming::Broken(broken)) => {

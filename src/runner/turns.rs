@@ -119,7 +119,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.keep_equal_rows();
         while let Ok(item) = channels.feed.try_recv() {
             match item {
-                Incoming::Planned(planned) => self.keep(planned),
+                Incoming::Planned(planned) | Incoming::Rerun(planned) => self.keep(planned),
                 item => self.on_incoming(Some(item)),
             }
         }

@@ -374,6 +374,7 @@ impl World {
             (RowState::New, Start::Continue | Start::Fresh) => Some(Incoming::Planned(planned)),
             (RowState::Failed(_), Start::Resume) => Some(Incoming::Planned(planned)),
             (RowState::Submitted, _) => Some(Incoming::Submitted(planned.job.key)),
+            (RowState::Rerun(_), _) => unreachable!("no row is run again because of its answer"),
             (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => None,
         };
         let rows: Vec<Incoming> = run.rows.iter().map(|&number| (self.row)(number)).filter_map(decide).collect();

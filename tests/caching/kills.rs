@@ -78,6 +78,7 @@ fn run(session: &Session<'_>, disk: &MemDisk, name: &str, killed_after: Option<D
     let (on_commit, commits) = commits();
     let options = JournalOptions {
         start: Start::Continue,
+        rerun: Vec::new(),
         clock: session.clock,
         threading: Threading::Inline,
         fsync: Fsync::Group,

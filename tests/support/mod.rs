@@ -94,6 +94,7 @@ pub fn journal_options(disk: &MemDisk, run: &str) -> JournalOptions {
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
         start: Start::Continue,
+        rerun: Vec::new(),
         fsync: Fsync::Group,
         threading: Threading::Inline,
         stdout: None,

@@ -9,7 +9,7 @@ use super::super::shape::Trial;
 use super::chunk_state::{Chunk, State};
 use super::state::{Building, Lane, Waiting};
 use crate::clock::Instant;
-use crate::domain::{JobId, LaneChoice, Money, Planned};
+use crate::domain::{Ask, JobId, LaneChoice, Money, Planned};
 use crate::journal::DiskFailure;
 use crate::scheduler::{Room, Scheduler};
 
@@ -41,6 +41,11 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// Notes a row that is sent online although batches would accept it.
+    pub(crate) fn pass_by(&mut self, ask: &Ask) {
+        self.deadline.on_read(ask);
     }
 
     /// Accepts a row that was in a batch before.

@@ -82,6 +82,21 @@ pub struct RequestArgs {
     pub param: Vec<Param>,
 }
 
+/// Parameters of this call that replace those of the rows.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Request (these win over a row's own parameters)")]
+pub(crate) struct OverrideArgs {
+    /// Model [default: as in the row]
+    #[arg(short, long)]
+    pub model: Option<String>,
+    /// System prompt, or @FILE; a .json file may hold a list of content blocks [default: as in the row]
+    #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
+    pub system: Option<Text>,
+    /// Longest answer, in tokens [default: as in the row]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u32)]
+    pub max_tokens: Option<u32>,
+}
+
 /// How requests are sent.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Request (a row's own parameters win)")]
@@ -308,9 +323,8 @@ pub struct RowsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub rerun_changed: Option<bool>,
-    /// Ask again for answers of these kinds, with the flags typed now: truncated, refused
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::RERUN),
-        conflicts_with = "fresh")]
+    /// Ask again for answers of these kinds: truncated, refused; --max-tokens, -m and -s then win over the row's own
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::RERUN))]
     pub rerun: Vec<Quality>,
 }
 
@@ -325,6 +339,9 @@ pub struct SimulationArgs {
     /// Faults to inject, for that server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_faults: Option<PathBuf>,
+    /// Scripted answers, for that server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub simulate_answers: Option<PathBuf>,
 }
 
 /// The server.
@@ -417,7 +434,7 @@ layered! {
     PriceArgs { prices }
     AnswerArgs { schema, expect, require, on_invalid, on_truncate, on_refusal, max_follow_ups }
     RowsArgs { fresh, retry_failed, rerun_changed, rerun }
-    SimulationArgs { simulate, simulate_faults }
+    SimulationArgs { simulate, simulate_faults, simulate_answers }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }
     StorageArgs { fsync, trust_owner }

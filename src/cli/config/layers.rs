@@ -12,7 +12,7 @@ use super::folder;
 use super::reader::Reader;
 use super::world::World;
 use crate::cli::args::Settings;
-use crate::cli::args::groups::MoneyArgs;
+use crate::cli::args::groups::{MoneyArgs, RequestArgs};
 use crate::cli::args::layered::Layered;
 
 /// Name of a configuration file.
@@ -25,6 +25,8 @@ pub(crate) struct Layers {
     pub named: Settings,
     /// The settings of all layers.
     pub merged: Settings,
+    /// The parameters of requests that the layers below this call set.
+    pub lower: RequestArgs,
     /// Warnings to print.
     pub warnings: Vec<String>,
     /// Notes about the settings of a file in the working folder.
@@ -53,13 +55,15 @@ impl Layers {
         let chosen = named.place.profile.as_deref();
         let caps = folder_caps(chosen, &mut files);
         let profile = profile(chosen, &files)?;
-        let own = named.clone().over(recorded).over(profile);
+        let upper = named.clone().over(recorded);
         let set = files.iter().find(|file| file.trust == Trust::Folder).and_then(|file| file.set(chosen));
-        let mut merged = files.into_iter().fold(own, |upper, file| upper.over(file.plain.settings));
+        let lower = files.into_iter().fold(profile, |upper, file| upper.over(file.plain.settings));
+        let lower_request = lower.request.clone();
+        let mut merged = upper.over(lower);
         let has_own_max_cost = merged.money.max_cost.is_some();
         let idle = folder::lower(&mut merged.money, &caps);
         let notes = set.map(|set| [vec![set], idle].concat().join("; "));
-        Ok(Self { named, merged, warnings, notes: notes.into_iter().collect(), has_own_max_cost })
+        Ok(Self { named, merged, lower: lower_request, warnings, notes: notes.into_iter().collect(), has_own_max_cost })
     }
 }
 

@@ -164,7 +164,8 @@ impl NewRun<'_> {
                 match item {
                     Incoming::Planned(planned) => adoption.take(&planned, &index, workspace.api())?,
                     Incoming::Failed(why, _) => bail!("{why}"),
-                    Incoming::Reused(_)
+                    Incoming::Rerun(_)
+                    | Incoming::Reused(_)
                     | Incoming::Rejected(_)
                     | Incoming::Broken(_)
                     | Incoming::Skipped(_)

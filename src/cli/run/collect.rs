@@ -82,6 +82,7 @@ pub(super) fn without_limits(config: Config) -> Config {
         max_time: None,
         dedupe: false,
         reuse: Vec::new(),
+        rerun: Vec::new(),
         dry_run: false,
         fresh: false,
         ..config

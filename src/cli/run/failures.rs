@@ -17,7 +17,11 @@ impl NewRun<'_> {
         let is_all = log.iter().filter(|(_, rows)| **rows > 0).count() == classes.len();
         let only = classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(",");
         let only = (!is_all).then_some(only.as_str());
-        (!classes.is_empty()).then(|| self.commands.resume(&self.paths, only))
+        (!classes.is_empty()).then(|| match self.config.rerun.is_empty() {
+            true => self.commands.resume(&self.paths, only),
+            // A row that was asked again has its old answer, so it is no failed row. The same command asks it again.
+            false => self.commands.again_with_failed(),
+        })
     }
 
     /// With `--quiet`, prints one line about the failed rows, because the exit code alone would not explain the

@@ -41,7 +41,8 @@ impl NewRun<'_> {
         let (on_commit, commits) = commits();
         let (disk, inputs) = (Arc::new(RealDisk::new(self.config.owners)), parts::input_files(&self.config));
         let (opened, recovered) = if self.config.dry_run {
-            let (inspected, recovered) = Journal::inspect(disk, &self.paths, &inputs, &self.origin, self.start)?;
+            let (inspected, recovered) =
+                Journal::inspect(disk, &self.paths, &inputs, &self.origin, self.start, &self.config.rerun)?;
             (Opened::DryRun(Box::new(inspected)), recovered)
         } else {
             let options = JournalOptions {
@@ -53,6 +54,7 @@ impl NewRun<'_> {
                 price_date: Some(catalog.price_date().into()),
                 manifest: parts::manifest(&self.config, &self.origin, self.projection.as_ref()),
                 start: self.start,
+                rerun: self.config.rerun.clone(),
                 fsync: self.config.fsync,
                 threading: Threading::Thread,
                 stdout: self.paths.results.is_none().then(say::results),

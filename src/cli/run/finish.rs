@@ -136,6 +136,7 @@ impl NewRun<'_> {
         SummaryContext {
             results: self.paths.results.as_deref().map(shown),
             resume_command: self.resume_command(&failed_in_log, stats),
+            longer_command: survey.as_ref().and_then(|survey| self.longer_command(survey, catalog)),
             failed_in_log,
             rerun_command: (has_more && !is_pipe && !self.is_collecting).then(|| self.commands.again()),
             errors,

@@ -102,7 +102,7 @@ impl NewRun<'_> {
         let Earlier { known, .. } = earlier;
         let known = Box::new(move |row: RowId, identity: &Identity| match known(row, identity) {
             // A death in the middle of collecting leaves rows that are done.
-            RowState::Done => RowState::Done,
+            state @ (RowState::Done | RowState::Rerun(_)) => state,
             _ if rows.contains(&row) => RowState::Submitted,
             state => match names.get(&row.label).filter(|_| *identity == Identity::Named) {
                 Some(old) => RowState::Changed { old_key: old.key_part() },

@@ -8,7 +8,7 @@ use super::super::models;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{PoolId, PromptCache};
-use crate::journal::{Recovered, Start};
+use crate::journal::{Recovered, RowState, Start};
 use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
@@ -67,8 +67,13 @@ impl NewRun<'_> {
         recovered: &Recovered,
         has_open_batches: bool,
     ) -> Result<()> {
-        let Some(survey) = survey else { return Ok(()) };
+        let Some(survey) = survey else {
+            self.say_reruns(None);
+            return Ok(());
+        };
         self.refuse_changed(survey, recovered, has_open_batches)?;
+        self.refuse_unrecognized(survey, recovered)?;
+        self.say_reruns(Some(survey));
         self.warn(&survey.warnings);
         let catalog = catalog.as_ref();
         models::notes(&self.config, catalog, survey).iter().for_each(|text| self.say(text));
@@ -77,9 +82,12 @@ impl NewRun<'_> {
 
     /// Returns the rows that earlier runs recorded.
     pub(super) fn earlier(&self, recovered: &Recovered) -> Earlier {
-        let done = recovered.done.clone();
+        let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
         Earlier {
-            known: Box::new(move |row, identity| done.state(row, identity)),
+            known: Box::new(move |row, identity| match done.state(row, identity) {
+                RowState::Done => reruns.quality(row).map_or(RowState::Done, RowState::Rerun),
+                state => state,
+            }),
             knows_rows: !recovered.done.is_empty() || !recovered.failed.is_empty(),
             reruns_failed: self.config.retry_failed || self.start == Start::Resume,
             reruns_changed: self.config.rerun_changed,

@@ -21,6 +21,7 @@ mod nothing;
 mod output;
 mod planning;
 mod refuse;
+mod rerun;
 mod resume;
 mod reuse;
 mod send;
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &RunArgs, world: &World) -> Result<Exit> {
     let plan = parts::input_plan(&config)?;
     let projection = Projection::of_run(&config, parts::default_results(&config), is_seekable(&plan))?;
     let paths = parts::paths(&config, projection.as_ref(), &name)?;
+    let (config, plan) = with_earlier_rows(config, plan, args, &paths, world)?;
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let again = (args.clone(), world.clone());
     let reread = Box::new(move || Config::of_run(&again.0, &again.1));
@@ -79,10 +81,28 @@ pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
     let plan = InputPlan { requests: asked.count_tokens, ..parts::input_plan(&config)? };
     let projection = Projection::of_run(&config, parts::default_results(&config), is_seekable(&plan))?;
     let paths = parts::paths(&config, projection.as_ref(), &name)?;
+    let (config, plan) = with_earlier_rows(config, plan, &args, &paths, world)?;
     let start = if config.fresh { Start::Fresh } else { Start::Continue };
     let reread = Box::new(|| anyhow::bail!("a plan does not read its settings again"));
     let new = NewRun::new(config, reread, world, name, paths, plan, start);
     NewRun { projection, planning: Some(asked), ..new }.go()
+}
+
+/// With `--rerun`, returns the settings with which the rows of the earlier run are recognized, and how the inputs are read
+/// then. Otherwise, returns both unchanged.
+fn with_earlier_rows(
+    config: Config,
+    plan: InputPlan,
+    args: &RunArgs,
+    paths: &RunPaths,
+    world: &World,
+) -> Result<(Config, InputPlan)> {
+    if config.rerun.is_empty() {
+        return Ok((config, plan));
+    }
+    let of_rerun = Config { dry_run: config.dry_run, ..rerun::config(&config, args, paths, world)? };
+    let plan = InputPlan { requests: plan.requests, ..parts::input_plan(&of_rerun)? };
+    Ok((of_rerun, plan))
 }
 
 /// Runs the failed rows of each error log again, one log after the other.

@@ -131,6 +131,7 @@ impl<'a> NewRun<'a> {
         let planner = parts::planner(&self.config.request, &self.config.dialect, catalog)
             .with_shaping(answers::shaping(&self.config.answers, catalog))
             .with_conditions(self.config.answers.require.clone());
+        let planner = self.with_overrides(planner);
         // The survey counts the rows of each model.
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }

@@ -93,7 +93,7 @@ impl NewRun<'_> {
         if !self.config.simulate {
             return Ok(None);
         }
-        let config = simulator::config(catalog, self.config.tier, self.config.simulate_faults.as_ref())?;
+        let config = simulator::config(catalog, &self.config)?;
         Simulator::start(config, clock).map(Some)
     }
 

@@ -8,12 +8,13 @@ use super::done::AnsweredRows;
 use super::lines::{Line, Lines, line_number};
 use super::parse::{parse_error, parse_result};
 use super::record::{ErrorRecord, Parsed};
+use super::reruns::RerunRows;
 use super::scan::{Scan, scan};
 use super::stored::read_line;
 use super::totals::Totals;
 use super::unfinished::{UnfinishedRow, unfinished_row};
 use super::unresolved::Unresolved;
-use crate::domain::{Money, RowId};
+use crate::domain::{Money, Quality, RowId};
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 use crate::journal::files::{RunPaths, slots};
@@ -28,6 +29,8 @@ pub(crate) struct Contents {
     pub(crate) results: Option<Scan>,
     /// Rows with an answer.
     pub(crate) answered: AnsweredRows,
+    /// Answered rows that are to be run again.
+    pub(crate) reruns: RerunRows,
     /// Failures that still count.
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
@@ -78,18 +81,25 @@ impl Contents {
         file: &dyn DiskFile,
         path: &Path,
         is_known: bool,
+        unclosed_run: &str,
     ) -> Result<(), JournalError> {
         let size = file.size().map_err(DiskFailure::of("look at", path))?;
-        let Self { unresolved, in_flight, totals, answered, .. } = self;
+        let Self { unresolved, in_flight, totals, answered, reruns, .. } = self;
+        let keeps_qualities = reruns.is_used();
         let read = |line: &Line<'_>, block: &mut Answers| {
             parse_result(line.bytes).handed_to(|record| {
                 block.end = line.end();
                 block.rows.push(record.row);
+                if keeps_qualities {
+                    block.qualities.push(record.quality);
+                }
                 block.totals.add_result(record.quality, record.charges);
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                if in_flight.contains_key(&record.row) {
+                // A row that is run again has an older answer, which is not the one that was in flight.
+                let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
+                if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);
                 }
             })
@@ -102,6 +112,7 @@ impl Contents {
             answered.expect(
                 u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
             );
+            block.rows.iter().zip(block.qualities).for_each(|(row, quality)| reruns.note(*row, quality));
             block.rows.into_iter().for_each(|row| answered.push(row));
             *totals += block.totals;
             with_entry.extend(block.with_entry);
@@ -179,6 +190,8 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
+    /// The qualities of these answers. They are kept only if rows may be run again because of them.
+    qualities: Vec<Quality>,
     totals: Totals,
     /// Rows that have an entry in the error log, and the time of their answer.
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,

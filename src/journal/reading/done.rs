@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::blocks::threads;
-use crate::domain::{ErrorClass, Identity, KeyPart, RowId};
+use crate::domain::{ErrorClass, Identity, KeyPart, Quality, RowId};
 
 /// What earlier runs did with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
+    /// The row has an answer of this quality, and is run again because of it. Until there is a newer answer, this one
+    /// stays.
+    Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,
     /// The row has failed, with an error of this class. The row is run again only if the user asks for that.
@@ -131,7 +134,7 @@ impl DoneSet {
         (Self { answered: parts.into(), len, failed: Arc::new(failed) }, repeated)
     }
 
-    /// Returns what earlier runs did with a row.
+    /// Returns what earlier runs did with a row. An answered row is [`RowState::Done`], whatever its answer is.
     pub fn state(&self, row: RowId, identity: &Identity) -> RowState {
         let old = self.find(row.label);
         if old == Some(row) {

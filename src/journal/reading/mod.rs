@@ -8,8 +8,9 @@
 //! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
-//! `stored.rs` reads the answer of a line, for a row that takes it. `unfinished.rs` reads the answer of a row that is not
-//! finished. `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! `reruns.rs` collects the answered rows that `--rerun` runs again. `stored.rs` reads the answer of a line, for a row
+//! that takes it. `unfinished.rs` reads the answer of a row that is not finished. `error_log.rs` reads an error log for
+//! `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
 
@@ -22,6 +23,7 @@ mod lines;
 mod parse;
 mod places;
 mod record;
+mod reruns;
 mod scan;
 mod stored;
 mod totals;
@@ -36,6 +38,8 @@ pub(crate) use lines::{Line, Lines};
 pub(crate) use parse::{parse_error, parse_result};
 pub(crate) use places::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub(crate) use record::{Parsed, ResultRecord};
+pub(crate) use reruns::RerunRows;
+pub use reruns::Reruns;
 pub(crate) use scan::{Scan, Tail, check_first_line, scan};
 pub(crate) use stored::{parse_stored, read_line};
 pub use totals::Totals;

@@ -34,6 +34,8 @@ struct ResultPart<'a> {
 struct Meta<'a> {
     v: u32,
     #[serde(borrow)]
+    run: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     key: Cow<'a, str>,
     occurrence: Option<u32>,
     #[serde(borrow)]
@@ -110,6 +112,7 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
         row: row(&custom_id, JobKey::parse(&meta.key), meta.occurrence),
         label: custom_id,
         quality: quality(meta.quality.as_deref()),
+        run: meta.run,
         ended_at: meta.ended_at,
         charges: Charges {
             usage: meta.usage,
@@ -196,6 +199,17 @@ mod tests {
         let Parsed::Record(record) = parse_result(line.as_bytes()) else { panic!("it is a record") };
 
         assert_eq!(record.row, RowId::named("a", None));
+    }
+
+    #[test]
+    fn the_answer_in_an_error_line_says_nothing_about_the_row() {
+        let line = r#"{"custom_id":"a","params":{},"message":{"type":"message","error":{"class":"auth"},"raw":"x"},"error":{"class":"truncated","key":"k1:00000000000000000000000000000001","schema":"format","steps":[{"purpose":"first","class":"auth","usage":{"output_tokens":3}}],"cost_usd":0.5}}"#;
+
+        let Parsed::Record(record) = parse_error(line.as_bytes()) else { panic!("it is a record") };
+
+        assert!(record.is_row && !record.is_broken);
+        assert_eq!((record.class, record.charges.usage), (ErrorClass::Truncated, Usage::default()));
+        assert_eq!(record.charges.spend, Money::from_dollars(0.5));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct ResultRecord<'a> {
     pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,
+    /// Id of the run that wrote the line; `None` if the line does not say it.
+    pub(crate) run: Option<Cow<'a, str>>,
     /// When the answer came, as text.
     pub(crate) ended_at: Option<Cow<'a, str>>,
     pub(crate) charges: Charges,

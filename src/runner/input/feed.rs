@@ -177,7 +177,7 @@ impl Feeder<'_> {
     fn turn(&mut self, planned_rows: &mut PlannedRows<Reading>) -> Result<Turn, SourceError> {
         while let Some(step) = planned_rows.next(self.planner, self.earlier)? {
             for item in self.items_of(step) {
-                let ends_turn = matches!(item, Incoming::Planned(_));
+                let ends_turn = matches!(item, Incoming::Planned(_) | Incoming::Rerun(_));
                 match (self.pass(item), ends_turn) {
                     (false, _) => return Ok(Turn::LoopGone),
                     (true, true) => return Ok(Turn::Sent),
@@ -254,6 +254,7 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
     match state {
         RowState::New => Some(Incoming::Planned(planned)),
+        RowState::Rerun(_) => Some(Incoming::Rerun(planned)),
         RowState::Done | RowState::Submitted => None,
         RowState::Failed(_) => earlier.reruns_failed.then_some(Incoming::Planned(planned)),
         RowState::Changed { .. } if earlier.reruns_changed => Some(Incoming::Planned(planned)),

@@ -10,6 +10,8 @@ use crate::source::BrokenRow;
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
+    /// A row that has an answer and is run again because of it. No earlier answer is copied for it.
+    Rerun(Planned),
     /// A row that takes its answer from earlier results.
     Reused(Box<Taken>),
     /// A row that is not sent, because it can't succeed or must not be sent.
@@ -41,7 +43,7 @@ impl Incoming {
     /// Returns how many bytes of text the item contains.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Planned(planned) => planned.bytes(),
+            Self::Planned(planned) | Self::Rerun(planned) => planned.bytes(),
             Self::Reused(taken) => taken.bytes(),
             Self::Rejected(rejected) => rejected.request.json().len() + rejected.extra.bytes(),
             Self::Broken(broken) => broken.raw.len(),

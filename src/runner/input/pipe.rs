@@ -63,7 +63,7 @@ impl Window {
         self.bytes += item.bytes();
         let now = u32::try_from(self.begun.elapsed().as_secs()).unwrap_or(u32::MAX);
         let prefixes = match &item {
-            Incoming::Planned(planned) => planned.ask.prefixes.as_ref(),
+            Incoming::Planned(planned) | Incoming::Rerun(planned) => planned.ask.prefixes.as_ref(),
             _ => None,
         };
         let before = prefixes.map(|prefixes| self.census.add(prefixes, now));
@@ -80,7 +80,7 @@ impl Window {
         }
         let Item { incoming: mut item, before, .. } = self.items.pop_front()?;
         self.bytes -= item.bytes();
-        if let (Incoming::Planned(planned), Some(before)) = (&mut item, before) {
+        if let (Incoming::Planned(planned) | Incoming::Rerun(planned), Some(before)) = (&mut item, before) {
             decide(planned, &before, &mut self.census);
         }
         Some(item)

@@ -87,9 +87,13 @@ fn planned(planner: &mut Planner, row: Row, place: RowPlace, earlier: &Earlier) 
     match state {
         RowState::Done => return RowDecision::Done(Box::new(identified)),
         RowState::Submitted => return RowDecision::Submitted(Box::new(identified)),
-        RowState::New | RowState::Failed(_) | RowState::Changed { .. } => {}
+        RowState::New | RowState::Rerun(_) | RowState::Failed(_) | RowState::Changed { .. } => {}
     }
-    match planner.measure(identified) {
+    let planned = match matches!(state, RowState::Rerun(_)) {
+        true => planner.measure_rerun(identified),
+        false => planner.measure(identified),
+    };
+    match planned {
         Ok(planned) => RowDecision::Planned(place, planned, state),
         Err(rejected) => RowDecision::Rejected(rejected),
     }

@@ -212,6 +212,7 @@ mod tests {
     fn copy(item: &Incoming) -> Incoming {
         match item {
             Incoming::Planned(planned) => Incoming::Planned(planned.clone()),
+            Incoming::Rerun(planned) => Incoming::Rerun(planned.clone()),
             Incoming::Skipped(rows) => Incoming::Skipped(*rows),
             Incoming::Warning(text) => Incoming::Warning(text.clone()),
             Incoming::Reused(_)

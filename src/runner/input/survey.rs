@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, PoolId, RateLimits, quoted};
+use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, PoolId, Quality, RateLimits, quoted};
 use crate::journal::RowState;
 use crate::plan::{
     CachePlan, DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, RequestCensus,
@@ -40,6 +40,8 @@ pub struct Survey {
     pub(crate) unnamed: u64,
     /// Rows with an answer.
     pub(crate) done: u64,
+    /// Rows that are run again because of their answers, by the quality of the answer. They are among the rows to be sent.
+    pub(crate) rerun: BTreeMap<Quality, u64>,
     /// Rows in batches that earlier runs left open.
     pub(crate) submitted: u64,
     /// Rows that failed before and are not run again.
@@ -90,6 +92,8 @@ pub(crate) struct ModelSum {
     pub(crate) rows: u64,
     /// Estimated input tokens.
     pub(crate) input_tokens: u64,
+    /// The largest `max_tokens` of a row.
+    pub(crate) max_tokens: u32,
     /// The highest cost of all rows together, with one paid answer for each row. Rows without a price are not included.
     pub(crate) most: Money,
     /// Rows without a price.
@@ -281,6 +285,10 @@ impl Survey {
         self.rows += 1;
         let is_sent = match state {
             RowState::New => true,
+            RowState::Rerun(quality) => {
+                *self.rerun.entry(quality).or_default() += 1;
+                true
+            }
             RowState::Done => {
                 self.done += 1;
                 false
@@ -305,6 +313,11 @@ impl Survey {
         let key = planned.job.key;
         match () {
             () if !is_sent => {}
+            // The answers that exist are not what the user wants.
+            () if matches!(state, RowState::Rerun(_)) => {
+                requests.add(key);
+                self.add_to_send(place, planned, earlier.in_batches);
+            }
             () if earlier.stored.as_ref().is_some_and(|stored| stored.contains(key)) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
             () => self.add_to_send(place, planned, earlier.in_batches),
@@ -322,6 +335,7 @@ impl Survey {
         let sum = self.models.entry(planned.ask.model.clone()).or_default();
         sum.rows += 1;
         sum.input_tokens += u64::from(planned.ask.cost.input_tokens);
+        sum.max_tokens = sum.max_tokens.max(planned.ask.max_tokens);
         match planned.ask.expense {
             Some(expense) => {
                 let is_in_batch = in_batches && !planned.ask.terms.is_online_only;

@@ -146,6 +146,7 @@ fn run(input: &Path, folder: &Path) {
         price_date: None,
         manifest: Manifest { origin: "https://api.example.invalid".to_owned(), ..Manifest::default() },
         start: Start::Continue,
+        rerun: Vec::new(),
         fsync: Fsync::Group,
         threading: Threading::Thread,
         stdout: None,

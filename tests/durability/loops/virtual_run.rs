@@ -96,7 +96,9 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         (RowState::New, Start::Continue | Start::Fresh) => true,
         (RowState::Failed(_), Start::Resume) => true,
         (RowState::Submitted, _) => unreachable!("nothing is in a batch"),
-        (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Changed { .. }, _) => false,
+        (RowState::New | RowState::Failed(_) | RowState::Done | RowState::Rerun(_) | RowState::Changed { .. }, _) => {
+            false
+        }
     };
     let of_load = |number| load.kinds.map_or_else(|| row(number), |kinds| equal_row(number, kinds));
     let rows: Vec<Planned> = (0..load.rows).map(of_load).filter(|planned| wanted(&planned.job)).collect();

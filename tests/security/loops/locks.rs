@@ -361,6 +361,7 @@ fn options(log: &Path, run: &str) -> JournalOptions {
         price_date: None,
         manifest: Manifest::default(),
         start: Start::Continue,
+        rerun: Vec::new(),
         fsync: Fsync::Off,
         threading: Threading::Inline,
         stdout: Some(Box::new(std::io::sink())),

@@ -1,0 +1,65 @@
+//! Answered rows that are to be run again because of the quality of their answer (`--rerun`).
+//!
+//! Most runs rerun nothing, and then nothing is kept. With `--rerun`, only rows of the wanted qualities are kept, so the
+//! set of done rows stays as small as without it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::{Quality, RowId};
+
+/// The rows whose latest answer has one of the wanted qualities.
+#[derive(Clone, Debug, Default)]
+pub struct Reruns {
+    rows: Arc<HashMap<RowId, Quality>>,
+}
+
+impl Reruns {
+    /// Returns the quality of a row's latest answer, if the row is to be run again.
+    pub fn quality(&self, row: RowId) -> Option<Quality> {
+        self.rows.get(&row).copied()
+    }
+
+    /// Returns how many rows are to be run again.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns whether no row is to be run again.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// Collects these rows while the results are read.
+#[derive(Debug, Default)]
+pub(crate) struct RerunRows {
+    wanted: Vec<Quality>,
+    rows: HashMap<RowId, Quality>,
+}
+
+impl RerunRows {
+    /// Begins without rows. Rows with answers of the `wanted` qualities are to be run again.
+    pub(crate) fn new(wanted: &[Quality]) -> Self {
+        Self { wanted: wanted.to_owned(), rows: HashMap::new() }
+    }
+
+    /// Returns whether rows of any quality are wanted.
+    pub(super) fn is_used(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Notes an answer. Call this in the order of the lines, because the latest answer of a row counts.
+    pub(super) fn note(&mut self, row: RowId, quality: Quality) {
+        if self.wanted.contains(&quality) {
+            self.rows.insert(row, quality);
+        } else {
+            self.rows.remove(&row);
+        }
+    }
+
+    /// Returns the rows.
+    pub(crate) fn finish(self) -> Reruns {
+        Reruns { rows: Arc::new(self.rows) }
+    }
+}
