@@ -45,7 +45,7 @@ pub use key::{Identity, JobKey};
 pub use lane::{Lane, LaneChoice};
 pub use limit_use::LimitUse;
 pub use limits::{LearnedPool, LimitSignal, ModelClass, PoolId, RateLimits, RateSignals, Speed, Tier};
-pub use message::{Message, Quality};
+pub use message::{ANSWER_TOOL, Message, Quality};
 pub use outcome::{AttemptRecord, Ended, Outcome};
 pub(crate) use outcome::{cost_of, usage_of, without_cache_of};
 pub use params::{Merged, Params};

@@ -24,7 +24,7 @@ pub(crate) enum Of {
     Id,
     /// The text of the answer.
     Text,
-    /// A path in the text of the answer, which is JSON.
+    /// A path in the answer, which is JSON.
     Json(Path),
     /// A column of the input. For a JSON row, a path in the line of the input.
     Input(String),
@@ -47,7 +47,7 @@ pub(crate) type Path = Vec<String>;
 /// such member, its path is empty.
 const SHORT: [(&str, &str, &str, ColumnKind); 18] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
-    ("stop_reason", "result.message.stop_reason", "", ColumnKind::Text),
+    ("stop_reason", "result.message.stop_reason", "message.stop_reason", ColumnKind::Text),
     ("usage.input_tokens", "meta.usage.input_tokens", "error.usage.input_tokens", ColumnKind::Integer),
     ("usage.output_tokens", "meta.usage.output_tokens", "error.usage.output_tokens", ColumnKind::Integer),
     ("usage.cache_read_tokens", "meta.usage.cache_read_tokens", "error.usage.cache_read_tokens", ColumnKind::Integer),
@@ -140,6 +140,13 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
+    /// Returns the field of a member of answers that are JSON. The name of its column is that of the member, or else the
+    /// name of the field (`json.MEMBER`) if another column has that name.
+    pub(crate) fn of_json(member: &str, is_taken: bool) -> Self {
+        let name = if is_taken { format!("json.{member}") } else { member.to_owned() };
+        Self { name, of: Of::Json(vec![member.to_owned()]) }
+    }
+
     /// Returns the column that shows this field.
     pub(crate) fn column(&self) -> Column {
         let short = SHORT.iter().find(|(name, ..)| *name == self.name);
@@ -166,9 +173,8 @@ impl Of {
             ("quality", None) => Some(Self::Quality),
             ("json", rest) => Some(Self::Json(rest.and_then(path).unwrap_or_default())),
             ("input", Some(column)) => Some(Self::Input(column.to_owned())),
-            ("message", Some(rest)) => {
-                Some(Self::Line { answer: path(&format!("result.message.{rest}")), failure: None })
-            }
+            // An answer that was not accepted is in the line of the failure.
+            ("message", Some(_)) => Some(Self::Line { answer: path(&format!("result.{name}")), failure: path(name) }),
             ("meta", Some(_)) => Some(Self::Line { answer: path(name), failure: None }),
             ("params", Some(_)) => Some(Self::Line { answer: None, failure: path(name) }),
             ("error", Some(rest)) => {
@@ -213,7 +219,7 @@ mod tests {
         assert_eq!(of("json.a.0"), Of::Json(vec!["a".to_owned(), "0".to_owned()]));
         assert_eq!(of("input.made.in"), Of::Input("made.in".to_owned()));
         assert_eq!(of("cost_usd"), line("meta.cost_usd", "error.cost_usd"));
-        assert_eq!(of("message.id"), line("result.message.id", ""));
+        assert_eq!(of("message.id"), line("result.message.id", "message.id"));
         assert_eq!(of("error"), line("", "error.message"));
         assert_eq!(of("error.class"), line("", "error.class"));
     }
