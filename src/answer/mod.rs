@@ -12,7 +12,6 @@ mod follow_up;
 mod join;
 mod policy;
 mod rules;
-mod rung;
 pub mod schema;
 mod seen;
 

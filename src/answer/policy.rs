@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::follow_up;
 use super::join;
-use super::rung::{answer_json, apply, rung_of};
 use super::schema::{Schema, expect_json};
 use super::seen::{Cut, Seen};
 use super::{Came, OnInvalid, OnRefusal, OnTruncate, Policy, Then};
@@ -161,7 +160,8 @@ impl Look<'_> {
     /// Returns what is wrong with a whole answer; `None` if it is accepted.
     fn finding(&self, message: &Message, seen: &Seen<'_>) -> Option<String> {
         let rules = &self.judge.rules;
-        let json = answer_json(self.last.rung, message).unwrap_or(Cow::Borrowed(""));
+        // Without a schema, JSON is looked for as if it had been asked for in words.
+        let json = self.last.rung.unwrap_or(Rung::Instruction).answer_json(&message.json).unwrap_or(Cow::Borrowed(""));
         let found = match &rules.form {
             Form::Any => Ok(()),
             Form::Json => expect_json(&json),
@@ -215,7 +215,7 @@ impl Look<'_> {
     fn continue_or_grow(&self, message: &Message, seen: &Seen<'_>, cut: Cut) -> Then {
         let can_continue = cut == Cut::MaxTokens
             && self.last.rung.is_none()
-            && self.model().is_some_and(allows_prefill)
+            && self.model().is_some_and(|model| model.allows_prefill)
             && follow_up::kept_text(seen).is_some()
             && self.base().is_some_and(|params| is_open_to_prefill(&params));
         if !can_continue {
@@ -313,12 +313,8 @@ impl Look<'_> {
 /// Puts a schema into a request, in the best way that the model of the request supports.
 pub(crate) fn shaped(schema: &Schema, catalog: &Catalog, params: Merged<'_>) -> (Params, Rung) {
     let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
-    let rung = rung_of(name.and_then(|name| catalog.model(&name)), params);
-    (apply(rung, schema, params), rung)
-}
-
-fn allows_prefill(_model: &Model) -> bool {
-    false
+    let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), params);
+    (rung.apply(schema, params), rung)
 }
 
 /// Returns whether the last message may be one of the assistant, which the model continues: not with thinking, not with

@@ -48,10 +48,10 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// What is changed in the request of each row before it is sent.
     shaping: Option<Shaping>,
-    /// The conditions that each answer must meet.
-    conditions: Vec<Condition>,
     /// Parameters that replace those of rows in their requests, and the rows that get them.
     overrides: (Overrides, Overridden),
+    /// The conditions that each answer must meet.
+    conditions: Vec<Condition>,
 }
 
 /// Changes the request that is sent for a row. The row keeps its own request and its key.
@@ -146,8 +146,8 @@ impl Planner {
             again: HashMap::new(),
             prefixes: PrefixFinder::default(),
             shaping: None,
-            conditions: Vec::new(),
             overrides: Default::default(),
+            conditions: Vec::new(),
         }
     }
 
@@ -157,15 +157,15 @@ impl Planner {
         self
     }
 
-    /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
-    pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
-        self.conditions = conditions;
-        self
-    }
-
     /// Makes the planner replace parameters in the requests of these rows. It does this before a [`Shaping`] changes them.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
+        self
+    }
+
+    /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
+    pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        self.conditions = conditions;
         self
     }
 
@@ -261,11 +261,12 @@ impl Planner {
         let defaults = std::mem::take(&mut self.defaults);
         let params = Merged::new(&defaults, &own);
         let request = Request::of(params);
-        let ask = match is_overridden && !self.overrides.0.is_empty() {
-            true => self.overridden_ask(params),
-            false => self.ask_of_row(params, &request),
-        };
-        let ask = checks::columns(&self.conditions, &extra).and(ask);
+        let ask = checks::columns(&self.conditions, &extra).and_then(|()| {
+            match is_overridden && !self.overrides.0.is_empty() {
+                true => self.overridden_ask(params),
+                false => self.ask_of_row(params, &request),
+            }
+        });
         self.defaults = defaults;
         match ask {
             Ok(ask) => {

@@ -27,12 +27,18 @@ const LONGEST_LISTED: usize = 256 << 10;
 /// one part of the answer.
 const MOST_REPEATS: u64 = 1_000;
 
+/// The levels of the answer times the subschemas that apply because of each other, at most. Both are calls inside of each
+/// other. Chosen: this many take about a megabyte of the stack in a build without optimization.
+const MOST_CALLS: u64 = 1_500;
+
 /// A compiled schema.
 #[derive(Debug)]
 pub(super) struct Checker {
     validator: Validator,
     /// See [`Graph::repeats`].
     repeats: u32,
+    /// How deep an answer may be nested.
+    deepest: u64,
 }
 
 impl Checker {
@@ -40,19 +46,23 @@ impl Checker {
     pub(super) fn new(schema: &Value, graph: &Graph) -> Result<Self, SchemaError> {
         let options = options(PatternOptions::regex().size_limit(PATTERN_BYTES)).with_keyword("pattern", pattern);
         let validator = options.build(schema).map_err(|error| refused(schema, &error))?;
-        Ok(Self { validator, repeats: graph.repeats() })
+        Ok(Self { validator, repeats: graph.repeats(), deepest: MOST_CALLS / graph.depth })
     }
 
     /// Checks an answer.
     pub(super) fn check(&self, json: &str) -> Result<(), Finding> {
         let answer: Value = serde_json::from_str(json).map_err(|error| Finding::not_json(&error))?;
+        let depth = depth(&answer);
+        if u64::from(depth) > self.deepest {
+            return Err(Finding::too_deep(self.deepest, ""));
+        }
         if self.validator.is_valid(&answer) {
             return Ok(());
         }
         if json.len() > LONGEST_LISTED {
             return Err(Finding::unlisted(&format!("it has {} bytes", json.len())));
         }
-        if u64::from(self.repeats).saturating_pow(depth(&answer)) > MOST_REPEATS {
+        if u64::from(self.repeats).saturating_pow(depth) > MOST_REPEATS {
             return Err(Finding::unlisted(
                 "it is nested deeply and the schema contains itself in several alternatives",
             ));

@@ -35,9 +35,14 @@ impl Finding {
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         let words = error.to_string();
         match words.strip_prefix("recursion limit exceeded") {
-            Some(place) => Self(format!("it is nested more than 127 levels deep{place}")),
+            Some(place) => Self::too_deep(127, place),
             None => Self(format!("it is not JSON: {words}")),
         }
+    }
+
+    /// The answer has more than so many levels.
+    pub(super) fn too_deep(levels: u64, place: &str) -> Self {
+        Self(format!("it is nested more than {levels} levels deep{place}"))
     }
 
     /// The answer doesn't fit, and the violations can't be listed for this reason.
@@ -68,24 +73,24 @@ fn line(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns what is wrong with a value. If it fits no alternative, the first violation of the alternative with the fewest
-/// violations is added.
+/// violations is added, or of the alternative inside of that one, and so on.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
-    let closest = match violation.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            context.iter().min_by_key(|violations| violations.len()).and_then(|violations| violations.first())
-        }
-        _ => None,
-    };
-    match closest {
-        Some(first) => {
-            format!(
-                "{said}; closest alternative: {}: {}",
-                shown_place(first.instance_path().as_str()),
-                self::said(first)
-            )
+    match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {
+        Some(last) => {
+            let place = shown_place(last.instance_path().as_str());
+            format!("{said}; closest alternative: {place}: {}", self::said(last))
         }
         None => said,
+    }
+}
+
+fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
+    match violation.kind() {
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            context.iter().min_by_key(|violations| violations.len())?.first()
+        }
+        _ => None,
     }
 }
 

@@ -15,12 +15,18 @@ use crate::domain::quoted;
 /// At most this many subschemas may apply to one value. Chosen: a check of this size takes some milliseconds.
 const WIDEST: u64 = 10_000;
 
+/// At most this many subschemas may apply to one value because of each other: a reference to an `allOf` with a
+/// reference and so on. Chosen: schemas that people write need less than ten.
+const DEEPEST: u64 = 64;
+
 /// At most this many steps are taken to find how often a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
 /// The subschemas, each with the subschemas that it applies.
 pub(super) struct Graph {
     nodes: Vec<Node>,
+    /// How many subschemas apply to one value because of each other, at most.
+    pub(super) depth: u64,
 }
 
 #[derive(Default)]
@@ -38,22 +44,25 @@ impl Graph {
     /// # Errors
     /// [`SchemaError::Remote`], [`SchemaError::Missing`] and [`SchemaError::TooWide`].
     pub(super) fn new(schema: &Value) -> Result<Self, SchemaError> {
-        let graph = Builder::new(schema).build()?;
-        graph.check_width()?;
+        let mut graph = Builder::new(schema).build()?;
+        graph.depth = graph.check_width()?;
         Ok(graph)
     }
 
-    /// Checks how many subschemas apply to one value.
-    fn check_width(&self) -> Result<(), SchemaError> {
-        let mut widths = vec![0_u64; self.nodes.len()];
+    /// Checks how many subschemas apply to one value. Returns how many apply because of each other, at most.
+    fn check_width(&self) -> Result<u64, SchemaError> {
+        let mut sizes = vec![(0_u64, 0_u64); self.nodes.len()];
         for at in self.inner_first() {
-            let width = self.nodes[at].same.iter().fold(1_u64, |sum, &next| sum.saturating_add(widths[next]));
-            if width > WIDEST {
-                return Err(SchemaError::TooWide { place: shown_place(&self.nodes[at].pointer), limit: WIDEST });
+            let inner = || self.nodes[at].same.iter().map(|&next| sizes[next]);
+            let width = inner().fold(1_u64, |sum, (width, _)| sum.saturating_add(width));
+            let depth = inner().map(|(_, depth)| depth + 1).max().unwrap_or_default();
+            let limit = if width > WIDEST { WIDEST } else { DEEPEST };
+            if width > WIDEST || depth > DEEPEST {
+                return Err(SchemaError::TooWide { place: shown_place(&self.nodes[at].pointer), limit });
             }
-            widths[at] = width;
+            sizes[at] = (width, depth);
         }
-        Ok(())
+        Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
     /// Returns all nodes in an order in which those that apply to the same value come before the one that applies them,
@@ -94,6 +103,12 @@ impl Graph {
         }
         let anywhere = counts.remove(&Reach::Inner).unwrap_or_default();
         anywhere + counts.into_values().max().unwrap_or_default()
+    }
+
+    /// Returns the pointer of a schema that contains itself.
+    pub(super) fn circle(&self) -> Option<&str> {
+        let at = self.circles().iter().position(Option::is_some)?;
+        Some(&self.nodes[at].pointer)
     }
 
     /// Returns for each node the number of the circle that it is part of.
@@ -162,7 +177,7 @@ struct Builder<'s> {
 
 impl<'s> Builder<'s> {
     fn new(root: &'s Value) -> Self {
-        let graph = Graph { nodes: Vec::new() };
+        let graph = Graph { nodes: Vec::new(), depth: 1 };
         let (by_pointer, anchors) = (BTreeMap::new(), HashMap::new());
         let mut builder = Self { root, graph, by_pointer, open: Vec::new(), anchors, references: Vec::new() };
         builder.node(String::new(), root, "");

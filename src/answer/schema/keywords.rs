@@ -82,3 +82,47 @@ fn form(keyword: &str) -> Option<(Form, Reach)> {
 
 /// The keywords that refer to another schema, which then applies to the same value.
 pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+
+/// Formats that the API keeps to. Source: the official Python client 2.14.0, `lib/_parse/_transform.py` (2026-11-24).
+pub(super) const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+
+/// The other formats for which answers are checked.
+pub(super) const OTHER_FORMATS: [&str; 7] =
+    ["iri", "iri-reference", "json-pointer", "regex", "relative-json-pointer", "uri-reference", "uri-template"];
+
+/// What says nothing about an answer and is not sent to the API.
+pub(super) const LEFT_OUT: [&str; 9] =
+    ["$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment", "deprecated"];
+
+/// What tells the model something but does not constrain an answer.
+pub(super) const REMARKS: [&str; 6] =
+    ["default", "examples", "readOnly", "writeOnly", "contentEncoding", "contentMediaType"];
+
+/// Returns whether a keyword constrains answers.
+pub(super) fn is_constraint(keyword: &str) -> bool {
+    const OTHERS: [&str; 21] = [
+        "const",
+        "dependentRequired",
+        "enum",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "format",
+        "maxContains",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minContains",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
+        "multipleOf",
+        "pattern",
+        "required",
+        "type",
+        "uniqueItems",
+    ];
+    form(keyword).is_some() || REFERENCES.contains(&keyword) || OTHERS.contains(&keyword)
+}
