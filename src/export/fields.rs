@@ -24,7 +24,7 @@ pub(crate) enum Of {
     Id,
     /// The text of the answer.
     Text,
-    /// A path in the text of the answer, which is JSON.
+    /// A path in the answer, which is JSON.
     Json(Path),
     /// A column of the input. For a JSON row, a path in the line of the input.
     Input(String),
@@ -147,6 +147,13 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
+    /// Returns the field of a member of answers that are JSON. The name of its column is that of the member, or else the
+    /// name of the field (`json.MEMBER`) if another column has that name.
+    pub(crate) fn of_json(member: &str, is_taken: bool) -> Self {
+        let name = if is_taken { format!("json.{member}") } else { member.to_owned() };
+        Self { name, of: Of::Json(vec![member.to_owned()]) }
+    }
+
     /// Returns the column that shows this field.
     pub(crate) fn column(&self) -> Column {
         let short = SHORT.iter().find(|(name, ..)| *name == self.name);
@@ -176,9 +183,8 @@ impl Of {
             ("mended", None) => Some(Self::Mended),
             ("json", rest) => Some(Self::Json(rest.and_then(path).unwrap_or_default())),
             ("input", Some(column)) => Some(Self::Input(column.to_owned())),
-            ("message", Some(rest)) => {
-                Some(Self::Line { answer: path(&format!("result.message.{rest}")), failure: path(name) })
-            }
+            // An answer that was not accepted is in the line of the failure.
+            ("message", Some(_)) => Some(Self::Line { answer: path(&format!("result.{name}")), failure: path(name) }),
             ("meta", Some(_)) => Some(Self::Line { answer: path(name), failure: None }),
             ("params", Some(_)) => Some(Self::Line { answer: None, failure: path(name) }),
             ("error", Some(rest)) => {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::Value;
 use super::fields::Path;
-use crate::domain::json::{Cursor, DEEPEST, unescaped};
+use crate::domain::ANSWER_TOOL;
+use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 
 /// Which members of a line are needed. The others are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,12 +33,16 @@ pub(crate) struct Line<'a> {
     message: &'a [u8],
     /// The text blocks of the answer, in order. They are JSON strings with their quotes.
     texts: Vec<&'a [u8]>,
+    /// The input of the tool call that is the answer; empty if there is no such call.
+    input: &'a [u8],
     /// The member `meta`, which this program wrote, if it is needed.
     meta: &'a [u8],
     /// The request of a failed row; empty for an answer.
     params: &'a [u8],
     /// The error of a failed row; empty for an answer.
     error: &'a [u8],
+    /// The message of an answer that was not accepted; empty for all other lines.
+    refused: &'a [u8],
 }
 
 impl<'a> Line<'a> {
@@ -80,8 +85,8 @@ impl<'a> Line<'a> {
                 }
                 b"meta" => found.meta = at.value(DEEPEST)?,
                 b"params" => found.params = at.value(DEEPEST)?,
-                b"message" => found.message = at.value(DEEPEST)?,
                 b"error" => found.error = at.value(DEEPEST)?,
+                b"message" => found.refused = at.value(DEEPEST)?,
                 _ => at.skip_value(DEEPEST)?,
             }
             Some(())
@@ -99,20 +104,26 @@ impl<'a> Line<'a> {
                 if at.peek()? != b'{' {
                     return at.skip_value(DEEPEST);
                 }
-                let (mut is_text, mut found) = (false, None);
+                let (mut is_text, mut is_tool, mut is_answer) = (false, false, false);
+                let (mut found, mut input) = (None, None);
                 at.object(|at, name| {
                     let value = match at.peek()? {
                         b'"' => at.checked_string()?,
                         _ => at.value(DEEPEST)?,
                     };
                     match name {
-                        b"type" => is_text = value == b"\"text\"",
+                        b"type" => (is_text, is_tool) = (value == b"\"text\"", value == b"\"tool_use\""),
                         b"text" => found = Some(value),
+                        b"name" => is_answer = inside_quotes(value) == Some(ANSWER_TOOL.as_bytes()),
+                        b"input" => input = Some(value),
                         _ => {}
                     }
                     Some(())
                 })?;
                 self.texts.extend(found.filter(|_| is_text));
+                if let Some(input) = input.filter(|_| is_tool && is_answer && self.input.is_empty()) {
+                    self.input = input;
+                }
                 Some(())
             }),
             _ => at.skip_value(DEEPEST),
@@ -174,19 +185,30 @@ impl<'a> Line<'a> {
             Some((first, rest)) if first == "meta" => (self.meta, rest),
             Some((first, rest)) if first == "params" => (self.params, rest),
             Some((first, rest)) if first == "error" => (self.error, rest),
-            Some((first, rest)) if first == "message" => (self.message, rest),
+            Some((first, rest)) if first == "message" => (self.refused, rest),
             Some((first, rest)) if first == "result" => (self.message, rest.get(1..).unwrap_or_default()),
             _ => return Value::Missing,
         };
         within(from, rest).map_or(Value::Missing, value)
     }
 
-    /// Returns the text of the answer: its text blocks, one after another; `None` for a failure.
+    /// Returns the text of the answer: its text blocks, one after another. Without a text block it is the input of the
+    /// tool call that is the answer, as it was sent. `None` for a failure.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         let mut blocks = self.texts.iter().filter_map(|block| unescaped(block));
-        let mut text = blocks.next()?;
+        let Some(mut text) = blocks.next() else { return self.input() };
         blocks.for_each(|block| text.to_mut().push_str(&block));
         Some(text)
+    }
+
+    /// Returns the text in which the answer is JSON. If an answer has a tool call for it, this is the input of the call,
+    /// even if there is also a text.
+    pub(crate) fn json(&self) -> Option<Cow<'a, str>> {
+        self.input().or_else(|| self.text())
+    }
+
+    fn input(&self) -> Option<Cow<'a, str>> {
+        (!self.input.is_empty()).then(|| String::from_utf8_lossy(self.input))
     }
 }
 
@@ -296,6 +318,27 @@ mod tests {
         assert_eq!(told(FAILURE), (Value::Missing, Value::Missing));
         assert_eq!(line(&failed).at(&path("message.id")), text("msg_9"));
         assert!(line(&failed).text().is_none() && !line(&failed).is_answer());
+    }
+
+    #[test]
+    fn the_input_of_the_tool_that_takes_the_answer_is_the_answer() {
+        let of = |blocks: &str| {
+            format!(r#"{{"custom_id":"a","result":{{"message":{{"content":[{blocks}]}}}},"meta":{{}}}}"#)
+        };
+        let call = r#"{"input":{"a": [1]},"type":"tool_use","id":"t","name":"structured_answer"}"#;
+        let other = r#"{"type":"tool_use","id":"t","name":"search","input":{"q":"x"}}"#;
+        let said = r#"{"type":"text","text":"Here it is."}"#;
+        let [alone, both, others] = [of(call), of(&format!("{said},{other},{call}")), of(other)];
+
+        assert_eq!(
+            (line(&alone).text().as_deref(), line(&alone).json().as_deref()),
+            (Some("{\"a\": [1]}"), Some("{\"a\": [1]}"))
+        );
+        assert_eq!(
+            (line(&both).text().as_deref(), line(&both).json().as_deref()),
+            (Some("Here it is."), Some("{\"a\": [1]}"))
+        );
+        assert_eq!((line(&others).text(), line(&others).json()), (None, None));
     }
 
     #[test]

@@ -15,7 +15,6 @@ use super::output::Output;
 use super::sorter::Sorter;
 use super::text::Text;
 use super::{Column, TableWriter, Value};
-use crate::domain::json::first_byte;
 use crate::journal::{Disk, KnownBy};
 use crate::source::found_list;
 
@@ -68,6 +67,9 @@ pub(crate) struct Run {
     pub(crate) errors: Option<PathBuf>,
     /// The input, if it is known.
     pub(crate) input: Option<RunInput>,
+    /// The members that answers have by the schema of the run; empty without a schema. In a table with default fields,
+    /// each of them is a column.
+    pub(crate) json_fields: Vec<String>,
 }
 
 /// The counts of a finished projection.
@@ -183,7 +185,8 @@ pub(crate) fn project(
 }
 
 /// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
-/// inputs have no columns, it has the label instead of them.
+/// inputs have no columns, it has the label instead of them. If the members of answers are known, they replace the text.
+/// If they are known for some runs only, the table has both.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -203,13 +206,28 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     let mut fields: Vec<Field> = columns.iter().map(|column| Field::of_input(column)).collect();
     // If the input of a run is not known, only the label distinguishes the rows of the run.
     if fields.is_empty() || runs.iter().any(|run| run.input.is_none()) {
-        fields.insert(0, own(&free_name("id", &columns), Of::Id));
+        let label = free_name("id", &columns);
+        fields.insert(0, own(&label, Of::Id));
+        columns.push(label);
+    }
+    // The columns of the input keep their names, so the names of our columns are changed if needed.
+    let mut members: Vec<&String> = Vec::new();
+    for member in runs.iter().flat_map(|run| &run.json_fields) {
+        if members.contains(&member) {
+            continue;
+        }
+        members.push(member);
+        let Field { name, of } = Field::of_json(member, columns.contains(member));
+        fields.push(own(&free_name(&name, &columns), of));
+        columns.push(fields[fields.len() - 1].name.clone());
+    }
+    if runs.iter().any(|run| run.json_fields.is_empty()) {
+        let text = free_name("text", &columns);
+        fields.push(own(&text, Of::Text));
+        columns.push(text);
     }
     let error = Field::parse("error").map_or(Of::Text, |field| field.of);
-    for (name, of) in [("text", Of::Text), ("error", error)] {
-        // The columns of the input keep their names, so the name of our column is changed if needed.
-        fields.push(own(&free_name(name, &columns), of));
-    }
+    fields.push(own(&free_name("error", &columns), error));
     Ok(fields)
 }
 
@@ -232,6 +250,8 @@ struct RowWriter<'f> {
     wanted: Vec<String>,
     /// The members of a line that are needed for the fields.
     needed: Needed,
+    /// Whether a field is a value in an answer that is JSON.
+    reads_json: bool,
     kind: Kind,
     rows: u64,
 }
@@ -258,7 +278,8 @@ impl<'f> RowWriter<'f> {
             Of::Input(column) => Some(column.clone()),
             _ => None,
         });
-        Ok(Self { fields, wanted: wanted.collect(), needed: needed(fields), kind, rows: 0 })
+        let reads_json = fields.iter().any(|field| matches!(field.of, Of::Json(_)));
+        Ok(Self { fields, wanted: wanted.collect(), needed: needed(fields), reads_json, kind, rows: 0 })
     }
 
     /// Writes the rows of a run whose input is not needed or not known.
@@ -354,11 +375,14 @@ impl<'f> RowWriter<'f> {
         } else {
             line = Line::parse(lines.at(place).map_err(read_error)?, self.needed);
         }
+        let answer = if self.reads_json { line.json() } else { None };
+        let json = answer.as_deref().and_then(json_of);
         let mut cells = Vec::with_capacity(self.fields.len());
         for field in self.fields {
-            cells.push(match field.of {
+            cells.push(match &field.of {
                 Of::Input(_) => input.next().unwrap_or(Value::Missing),
-                _ => cell(&field.of, &line),
+                Of::Json(path) => json.map_or(Value::Missing, |json| json_value(json, path)),
+                of => cell(of, &line),
             });
         }
         table.row(&cells).map_err(ExportError::Output)
@@ -395,8 +419,8 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     match of {
         Of::Id => line.id(),
         Of::Text => line.text().map_or(Value::Missing, Value::Text),
-        Of::Json(path) => line.text().map_or(Value::Missing, |text| json_value(&text, path)),
-        Of::Input(_) => Value::Missing,
+        // The input and the JSON of the answer are read once for all fields.
+        Of::Json(_) | Of::Input(_) => Value::Missing,
         Of::Steps => line.steps(),
         Of::Mended => line.mended(),
         Of::Quality if line.is_answer() => line.at(&["meta".to_owned(), "quality".to_owned()].into()),
@@ -408,23 +432,37 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     }
 }
 
-/// Returns the value at a path in a JSON text. Models often put white space and the marks of a code block around JSON,
-/// so these are ignored.
-fn json_value(text: &str, path: &[String]) -> Value<'static> {
-    let json = unfenced(text.trim()).as_bytes();
-    if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() || first_byte(json).is_none() {
-        return Value::Missing;
-    }
-    match within(json, path).map(value) {
-        Some(Value::Text(text)) => Value::Text(text.into_owned().into()),
-        Some(Value::Json(json)) => Value::Json(json.into_owned().into()),
-        Some(Value::Missing) | None => Value::Missing,
+/// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space and the marks of a code
+/// block around JSON, so these are ignored if they are around the whole answer.
+fn json_of(answer: &str) -> Option<&[u8]> {
+    let json = unfenced(answer.trim()).as_bytes();
+    serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)
+}
+
+/// Returns the value at a path in JSON. Arrays and objects have no white space.
+fn json_value<'a>(json: &'a [u8], path: &[String]) -> Value<'a> {
+    match within(json, path).map_or(Value::Missing, value) {
+        Value::Json(json) if json.starts_with(['{', '[']) => Value::Json(compact(&json).into()),
+        value => value,
     }
 }
 
+/// Removes the white space outside of strings.
+fn compact(json: &str) -> String {
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    let is_kept = |c: &char| {
+        is_in_string ^= *c == '"' && !is_escaped;
+        is_escaped = is_in_string && *c == '\\' && !is_escaped;
+        is_in_string || !c.is_ascii_whitespace()
+    };
+    json.chars().filter(is_kept).collect()
+}
+
+/// Returns what is inside the marks of a code block, if the whole text is one.
 fn unfenced(text: &str) -> &str {
     let Some(inside) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
-    inside.strip_prefix("json").unwrap_or(inside).trim()
+    let language = inside.get(..4).filter(|start| start.eq_ignore_ascii_case("json"));
+    language.map_or(inside, |_| &inside[4..]).trim()
 }
 
 /// Writes cells as bytes, for the sorter.

@@ -6,8 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::find::Files;
+use crate::answer::schema::Schema;
 use crate::catalog::Catalog;
 use crate::cli::args::ResultsArgs;
 use crate::cli::config::recorded::rows_taken_back;
@@ -66,7 +68,16 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
         [] => None,
         inputs => Some(run_input(inputs, &config, has_settings)?),
     };
-    Ok((Run { results, errors, input }, notes))
+    let json_fields = manifest.as_ref().map(members_of_answers).unwrap_or_default();
+    Ok((Run { results, errors, input, json_fields }, notes))
+}
+
+/// Returns the members that answers have by the schema that a run recorded. A schema that can't be read is ignored,
+/// because here it only names columns.
+fn members_of_answers(manifest: &Manifest) -> Vec<String> {
+    let text = manifest.settings.get("schema").and_then(Value::as_str);
+    let schema = text.and_then(|text| Schema::parse(text).ok());
+    schema.map(|schema| schema.fields().to_vec()).unwrap_or_default()
 }
 
 /// Returns the first input file that differs from the file that the run read.

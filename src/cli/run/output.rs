@@ -101,7 +101,13 @@ impl NewRun<'_> {
             options: self.plan.options.clone(),
             planner: Some(Box::new(planner)),
         };
-        Run { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), input: Some(input) }
+        let schema = self.config.answers.schema.as_ref();
+        Run {
+            results: self.paths.results.clone(),
+            errors: Some(self.paths.errors.clone()),
+            input: Some(input),
+            json_fields: schema.map(|schema| schema.fields().to_vec()).unwrap_or_default(),
+        }
     }
 
     /// Returns the run whose failed rows were run again. The run folder of that run records the input.

@@ -51,9 +51,19 @@ impl Place {
     }
 
     fn made(&self, input: Option<&Path>, change: impl FnOnce(&mut Request)) -> Result<(String, Made), ExportError> {
+        self.made_with(&[], input, change)
+    }
+
+    /// Makes the output of a run whose answers have these members.
+    fn made_with(
+        &self,
+        members: &[&str],
+        input: Option<&Path>,
+        change: impl FnOnce(&mut Request),
+    ) -> Result<(String, Made), ExportError> {
         let options = Options::default();
         let input = input.map(|path| RunInput { inputs: vec![Input::File(path.to_owned())], options, planner: None });
-        let run = Run { results: Some("r".into()), errors: Some("e".into()), input };
+        let run = Run { results: Some("r".into()), errors: Some("e".into()), input, json_fields: names_of(members) };
         let mut request = Request {
             form: Form::plain(OutputFormat::Csv),
             fields: None,
@@ -199,7 +209,7 @@ fn members_of_json_rows_are_columns_when_they_are_named() {
 #[test]
 fn several_runs_follow_each_other() {
     let place = usual();
-    let run = || Run { results: Some("r".into()), errors: None, input: None };
+    let run = || Run { results: Some("r".into()), errors: None, input: None, json_fields: Vec::new() };
     let request = Request {
         form: Form::plain(OutputFormat::Text),
         fields: None,
@@ -229,4 +239,109 @@ fn text_output_takes_one_field() {
     });
 
     assert!(matches!(made, Err(ExportError::OneField { count: 2 })));
+}
+
+fn names_of(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The line of a row whose answer was not accepted.
+fn not_accepted(label: &str) -> String {
+    let message = r#"{"content":[{"type":"text","text":"{\"label\":\"wrong\"}"}],"stop_reason":"end_turn"}"#;
+    failure(label, "invalid_output").replace(r#","error":"#, &format!(r#","message":{message},"error":"#))
+}
+
+#[test]
+fn the_members_of_answers_are_columns_instead_of_the_text() {
+    let call = r#"{"type":"tool_use","id":"t","name":"structured_answer","input":{"label":"c","score":null}}"#;
+    let by_tool = answer("3", "ok", "x").replace(r#"{"type":"text","text":"x"}"#, call);
+    let fenced = "```JSON\n{\"label\": \"=b\", \"score\": 1.50, \"more\": {\"a \\\" b\": [1, true],\n \"c\": {}}}\n```";
+    let results = [answer("1", "ok", fenced), by_tool, answer("4", "ok", "no JSON")];
+    let place = Place::new(&results, &[not_accepted("2")]);
+    let input = place.input("t.csv", TABLE);
+    let names = ["label", "score", "more"];
+
+    let (table, _) = place.made_with(&names, Some(&input), |_| {}).expect("all is well");
+
+    let expected = "id,subject,label,score,more,error\n\
+                    1,one,'=b,1.50,\"{\"\"a \\\"\" b\"\":[1,true],\"\"c\"\":{}}\",\n\
+                    2,\"two, more\",,,,it failed\n\
+                    3,'=three,c,,,\n\
+                    4,four,,,,\n";
+    assert_eq!(table, expected);
+}
+
+#[test]
+fn a_member_of_answers_with_the_name_of_another_column_gets_the_name_of_its_field() {
+    let place = Place::new(&[answer("1", "ok", r#"{"id":"x","subject":"y","error":"z","a.b":"d","text":"t"}"#)], &[]);
+    let input = place.input("t.csv", "id,subject,json.subject\n1,one,two\n");
+    let names = ["id", "subject", "error", "a.b", "text"];
+
+    let (table, _) = place.made_with(&names, Some(&input), |_| {}).expect("all is well");
+    let (unjoined, _) = place.made_with(&names, None, |request| request.order = Order::Done).expect("all is well");
+
+    let expected = "id,subject,json.subject,json.id,_json.subject,error,a.b,text,_error\n1,one,two,x,y,z,d,t,\n";
+    assert_eq!(table, expected);
+    assert_eq!(unjoined, "id,json.id,subject,error,a.b,text,_error\n1,x,y,z,d,t,\n");
+}
+
+#[test]
+fn chosen_fields_texts_and_whole_lines_do_not_depend_on_the_members_of_answers() {
+    let place = Place::new(&[answer("1", "ok", r#"{"label":"x"}"#)], &[]);
+    let made = |change: &dyn Fn(&mut Request)| {
+        let changed = place.made_with(&["label"], None, |request| {
+            request.order = Order::Done;
+            change(request);
+        });
+        changed.expect("all is well").0
+    };
+
+    assert_eq!(
+        made(&|request| request.fields = fields(&["text", "json.label"])),
+        "text,json.label\n\"{\"\"label\"\":\"\"x\"\"}\",x\n"
+    );
+    assert_eq!(made(&|request| request.form = Form::plain(OutputFormat::Text)), "{\"label\":\"x\"}\n");
+    assert_eq!(made(&|request| request.form = Form::plain(OutputFormat::Jsonl)).lines().count(), 1);
+    assert_eq!(made(&|request| request.form = Form::plain(OutputFormat::Tsv)), "id\tlabel\terror\n1\tx\t\n");
+}
+
+#[test]
+fn an_answer_that_was_not_accepted_is_found_only_by_the_path_of_its_message() {
+    let place = Place::new(&[answer("1", "ok", "one")], &[not_accepted("2"), failure("3", "server")]);
+    let names = ["id", "text", "json.label", "message.content.0.text", "stop_reason", "error.class"];
+
+    let (table, _) = place
+        .made(None, |request| {
+            request.fields = fields(&names);
+            request.order = Order::Done;
+        })
+        .expect("all is well");
+
+    let expected = "1,one,,one,,\n2,,,\"{\"\"label\"\":\"\"wrong\"\"}\",end_turn,invalid_output\n3,,,,,server\n";
+    assert_eq!(table, format!("{}\n{expected}", names.join(",")));
+}
+
+#[test]
+fn runs_with_different_members_have_a_table_with_all_of_them() {
+    let place = Place::new(&[answer("1", "ok", r#"{"a":1,"b":2}"#)], &[]);
+    let run =
+        |members: &[&str]| Run { results: Some("r".into()), errors: None, input: None, json_fields: names_of(members) };
+    let request = Request {
+        form: Form::plain(OutputFormat::Csv),
+        fields: None,
+        order: Order::Done,
+        include: None,
+        raw_cells: false,
+        null: false,
+    };
+    let made = |runs: &[Run]| {
+        let made =
+            whole_file(&place.disk, Path::new("o"), Compression::None, |out| project(&place.disk, runs, &request, out));
+        made.expect("all is well");
+        let table = place.disk.content("o").expect("it was made");
+        String::from_utf8_lossy(&table).lines().next().map(str::to_owned)
+    };
+
+    assert_eq!(made(&[run(&["a"]), run(&["b", "a"])]).as_deref(), Some("id,a,b,error"));
+    assert_eq!(made(&[run(&["a"]), run(&[])]).as_deref(), Some("id,a,text,error"));
 }
