@@ -85,6 +85,9 @@
 //! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one), for batches by `sim/model/batches/`; described in `sim/faults/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | a rule for the next request of a row | `answer/mod.rs` | |
+//! | a keyword of JSON Schema that the API takes or refuses | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |
+//! | a means to put a schema into a request | `Rung` (`answer/schema/rung.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
+//! | words about what is wrong with an answer | `answer/schema/finding.rs` | |
 //! | a rule of the prompt cache | which prefixes there are: `plan/prefix/levels.rs`; which of them are cached: `plan/prefix/decide.rs`, for a pipe `plan/prefix/stream.rs` | what is in the cache: `scheduler/warmth.rs`; who waits for whom: `scheduler/warm_up.rs`; how a mark is written: `provider/anthropic/request.rs`; the simulated cache: `sim/model/cache.rs` |
 //!
 //! Every change that users can see also needs a line in README.md or CHANGELOG.md.

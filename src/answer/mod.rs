@@ -5,6 +5,8 @@
 //! the request that a policy returns, within the limits of the request's route and the budget. The journal keeps one
 //! line for the row, with the usage and cost of all its attempts.
 //!
+//! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
+//!
 //! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
 //! about a retry after a limit or a fault: the same request is sent again.
 

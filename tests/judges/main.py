@@ -1,4 +1,4 @@
-"""Judges the inputs and outputs of a build of the program. `.ci/judges` installs what this needs, and calls it."""
+"""Judges the inputs, the outputs and the schemas of a build of the program. `.ci/judges` installs what this needs, and calls it."""
 
 import argparse
 import shutil
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fixtures_jobs
 import round_trip
+import schemas
 from program import Program
 from verdicts import Verdicts
 
@@ -20,6 +21,7 @@ def main():
     arguments.add_argument("work", type=Path, help="a folder for files, which is emptied")
     arguments.add_argument("--rows", type=int, default=100_000, help="rows of each round trip")
     arguments.add_argument("--without-tables", action="store_true", help="the program has no Parquet and no Excel")
+    arguments.add_argument("--schemas", type=Path, help="a folder with pairs of schemas and answers, and verdicts about them")
     arguments.add_argument("--page", type=Path, help="where the page is written")
     args = arguments.parse_args()
 
@@ -27,6 +29,8 @@ def main():
     program = Program(args.binary.resolve(), args.work.resolve(), not args.without_tables)
     fixtures_jobs.judge(program, FOLDER / "fixtures", verdicts)
     round_trip.judge(program, args.rows, verdicts)
+    if args.schemas:
+        schemas.judge(args.schemas, verdicts)
     if args.page:
         version = lambda *command: subprocess.run(command, capture_output=True, text=True, check=True).stdout
         jq = version("jq", "--version").strip().removeprefix("jq-")

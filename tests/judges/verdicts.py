@@ -3,6 +3,7 @@
 import datetime
 import sys
 import time
+from importlib.metadata import version
 
 import duckdb
 import openpyxl
@@ -24,6 +25,9 @@ hold numbers.
   may be a formula. With `--raw-cells` some are, which shows that this judge can tell.
 - **round trip**: random rows with texts from all planes of Unicode, control characters, huge numbers, and members in any
   order. A server looks up each request by its bytes and answers with such texts. Tables are made with `--raw-cells`.
+- **schemas**: random schemas with random answers, judged by a test build. Does the answer fit the schema? Left out are
+  numbers above 64 bits, patterns in which Python and ECMAScript differ, and formats that Python checks only with further
+  packages.
 
 What a format can't carry is left out: a table in CSV or TSV that holds a NUL byte is refused as no text; an Excel cell
 holds no control characters but tab and line feed, and no empty text; openpyxl, which writes these sheets, does not escape
@@ -70,6 +74,7 @@ class Verdicts:
             "Polars": polars.__version__,
             "openpyxl": openpyxl.__version__,
             "zstandard": zstandard.__version__,
+            "jsonschema": version("jsonschema"),
             "LibreOffice": libreoffice,
             "jq": jq,
         }

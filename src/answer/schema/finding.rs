@@ -72,8 +72,8 @@ fn line(violation: &ValidationError<'_>) -> String {
     format!("{}: {}", shown_place(violation.instance_path().as_str()), words(violation))
 }
 
-/// Returns what is wrong with a value. If it fits no alternative, the first violation of the alternative with the fewest
-/// violations is added, or of the alternative inside of that one, and so on.
+/// Returns what is wrong with a value. If it fits no alternative, the first violation of the closest alternative is added,
+/// or of the closest one inside of that, and so on.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {
@@ -85,11 +85,21 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
+/// Returns the first violation of the closest alternative. An alternative for values of another type is the farthest one,
+/// and then one for another constant, which is often the name of the alternative. Of others, the one with the fewest
+/// violations is closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
+    use ValidationErrorKind as Kind;
+
+    let is_other_type = |one: &ValidationError<'_>| {
+        matches!(one.kind(), Kind::Type { .. }) && one.instance_path() == violation.instance_path()
+    };
+    let is_other_constant = |one: &ValidationError<'_>| matches!(one.kind(), Kind::Constant { .. } | Kind::Enum { .. });
+    let distance = |violations: &&Vec<ValidationError<'_>>| {
+        (violations.iter().any(is_other_type), violations.iter().any(is_other_constant), violations.len())
+    };
     match violation.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            context.iter().min_by_key(|violations| violations.len())?.first()
-        }
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => context.iter().min_by_key(distance)?.first(),
         _ => None,
     }
 }

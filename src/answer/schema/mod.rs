@@ -149,7 +149,7 @@ impl Schema {
 ///
 /// # Errors
 /// The [`Finding`] says where it is not JSON.
-pub fn expect_json(text: &str) -> Result<(), Finding> {
+pub(crate) fn expect_json(text: &str) -> Result<(), Finding> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| Finding::not_json(&error))
 }
 

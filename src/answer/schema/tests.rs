@@ -52,11 +52,15 @@ fn a_finding_names_the_place_and_what_is_wrong_there() {
 
 #[test]
 fn the_closest_alternative_says_what_is_wrong_with_it() {
-    let tagged = schema(r#"{"anyOf": [{"type": "null"}, {"type": "object", "properties": {"a": {"maximum": 3}}}]}"#);
+    let tagged = schema(
+        r#"{"anyOf": [{"type": "null"}, {"properties": {"kind": {"const": "b"}}},
+                      {"properties": {"kind": {"const": "a"}, "x": {"maximum": 3}}, "maxProperties": 1}]}"#,
+    );
 
     assert_eq!(
-        found(&tagged, r#"{"a": 4}"#),
-        "the root: {\"a\":4} fits none of the alternatives of anyOf; closest alternative: the root: {\"a\":4} is not null"
+        found(&tagged, r#"{"kind": "a", "x": 4}"#),
+        "the root: {\"kind\":\"a\",\"x\":4} fits none of the alternatives of anyOf; closest alternative: the root: it has 2 \
+         members, more than 1"
     );
 }
 
