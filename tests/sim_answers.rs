@@ -305,6 +305,10 @@ fn calls_and_results_that_do_not_belong_together_are_refused() {
         ),
         (turns(&[("user", json!([call("a")]))]), "messages.1: `tool_use` blocks can only be in `assistant` messages"),
         (
+            turns(&[("assistant", json!([{"type": "tool_use", "id": 7, "name": "f", "input": {}}]))]),
+            "messages.1.content.0: Input should be a valid dictionary",
+        ),
+        (
             turns(&[("assistant", json!([result("a")])), ("user", json!("?"))]),
             "`tool_result` blocks can only be in `user`",
         ),
