@@ -83,6 +83,9 @@
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
 //! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
 //! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one), for batches by `sim/model/batches/`; described in `sim/faults/mod.rs` |
+//! | something that can be scripted in the simulator's answers | `AnswerRule` (`sim/answers/rule.rs`), read in `sim/answers/file.rs` | made by `sim/model/scripted.rs`; described in `sim/answers/mod.rs` |
+//! | a way to select requests for faults and scripted answers | `Selection` (`sim/rules/selection.rs`) | read in `sim/rules/file.rs` |
+//! | a request that the simulated API refuses | `sim/model/validate/` | a row with its source in `sim/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | a rule for the next request of a row | `answer/mod.rs` | |
 //! | a keyword of JSON Schema that the API takes or refuses | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |

@@ -411,7 +411,9 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
                 json!({"name": format!("tool_{at}"), "description": text(random), "input_schema": schema})
             }
         };
-        tools.push(marked(random, tool));
+        if tools.iter().all(|other: &Value| other["name"] != tool["name"]) {
+            tools.push(marked(random, tool));
+        }
     }
     body["tools"] = tools.into();
     if FORCED.contains(&body["model"].as_str().unwrap_or_default()) && random.bool() {
@@ -427,8 +429,29 @@ fn around_the_step(random: &mut fastrand::Rng) -> Value {
 
 fn messages(random: &mut fastrand::Rng) -> Value {
     let turns = 2 * random.usize(0..3) + 1;
+    let mut contents: Vec<Value> = (0..turns).map(|_| content(random)).collect();
+    for turn in (1..turns).step_by(2) {
+        if random.u8(0..3) == 0 {
+            let id = format!("toolu_{turn}");
+            let input = json!({"a": text(random), "b": [1, 2.5e3]});
+            let call = marked(random, json!({"type": "tool_use", "id": id, "name": "f", "input": input}));
+            let said = json!([{"type": "text", "text": text(random)}]);
+            let result = marked(random, json!({"type": "tool_result", "tool_use_id": id, "content": said}));
+            blocks(&mut contents[turn]).push(call);
+            blocks(&mut contents[turn + 1]).insert(0, result);
+        }
+    }
     let role = |turn: usize| if turn.is_multiple_of(2) { "user" } else { "assistant" };
-    (0..turns).map(|turn| json!({"role": role(turn), "content": content(random)})).collect::<Vec<_>>().into()
+    let turns = contents.into_iter().enumerate();
+    turns.map(|(turn, content)| json!({"role": role(turn), "content": content})).collect::<Vec<_>>().into()
+}
+
+/// Returns the blocks of a content. If it is a text, it becomes a block.
+fn blocks(content: &mut Value) -> &mut Vec<Value> {
+    if content.is_string() {
+        *content = json!([{"type": "text", "text": content.take()}]);
+    }
+    content.as_array_mut().expect("a content is a text or a list")
 }
 
 fn content(random: &mut fastrand::Rng) -> Value {
@@ -440,16 +463,12 @@ fn content(random: &mut fastrand::Rng) -> Value {
 
 fn block(random: &mut fastrand::Rng) -> Value {
     let data = || "QUJD".repeat(500);
-    let block = match random.u8(0..12) {
+    let block = match random.u8(0..10) {
         0 => json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data()}}),
         1 => json!({"type": "image", "source": {"type": "url", "url": "https://example.invalid/a.png"}}),
         2 => json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data()}}),
         3 => json!({"type": "document", "title": "t", "source": {"type": "text", "data": text(random)}}),
-        4 => json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": text(random), "b": [1, 2.5e3]}}),
-        5 => {
-            json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": text(random)}]})
-        }
-        6 => {
+        4 => {
             json!({"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": text(random)}]})
         }
         _ => json!({"type": "text", "text": text(random)}),

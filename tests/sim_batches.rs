@@ -7,6 +7,7 @@ use std::time::Duration;
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{Dimension, Money, RateLimits};
 use claude_batch::provider::{Body, WireRequest};
+use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{
     BatchConfig, BatchTime, Latency, Organizations, OutputLengths, SimConfig, UnknownModels,
 };
@@ -662,6 +663,34 @@ fn a_model_that_is_not_in_the_list_can_be_served() {
     api.wait(HOUR);
 
     assert_eq!(api.results(&text(&created["id"]))["a"]["message"]["model"], "claude-x");
+}
+
+#[test]
+fn scripted_answers_apply_to_the_requests_of_batches_and_what_the_api_refuses_ends_as_an_error() {
+    let rules = json!({"rules": [
+        {"contains": "one", "text": "Scripted."}, {"contains": "two", "refusal": true},
+        {"share": 1, "times": 1, "first_attempts_only": true, "tool": {"name": "f", "input": {"a": 1}}}
+    ]});
+    let mut api = Api::new(config().with_answers(AnswerPlan::parse(&rules.to_string(), "a").expect("it is good")));
+    let mut orphan = question("orphan");
+    orphan["messages"][0]["content"] = json!([{"type": "tool_result", "tool_use_id": "a", "content": "x"}]);
+    let mut requests: Vec<Value> = ["one", "two", "three", "four"].map(|id| request(id, &question(id))).into();
+    requests.push(request("orphan", &orphan));
+
+    let id = text(&api.call(Method::POST, "", Some(json!({ "requests": requests }))).json()["id"]);
+    api.wait(HOUR);
+    let results = api.results(&id);
+    let again = api.results(&id);
+
+    let content = |id: &str| results[id]["message"]["content"].clone();
+    assert_eq!(content("one"), json!([{"type": "text", "text": "Scripted."}]));
+    assert_eq!((&results["two"]["message"]["stop_reason"], content("two")), (&json!("refusal"), json!([])));
+    let calls = ["three", "four"].iter().filter(|id| content(id)[0]["type"] == "tool_use").count();
+    assert_eq!(calls, 1);
+    let message = text(&results["orphan"]["error"]["error"]["message"]);
+    assert!(message.starts_with("messages.0.content.0: unexpected `tool_use_id`"), "{message}");
+    assert_eq!(results, again);
+    assert_eq!(api.model.books().billed_calls, 3, "the refusal is free");
 }
 
 #[tokio::test(start_paused = true)]

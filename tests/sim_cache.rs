@@ -64,7 +64,7 @@ fn a_change_at_a_level_keeps_the_entries_of_the_levels_before_it() {
         (
             "the form of the answer",
             0,
-            json!({"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}),
+            json!({"output_config": {"format": {"type": "json_schema", "schema": {"type": "string"}}}}),
         ),
         ("the model", 0, json!({"model": "claude-sonnet-4-5"})),
     ];

@@ -183,7 +183,10 @@ proptest! {
                 body["tool_choice"] = json!({"type": "any"});
             }
             2 => {
-                let schema = json!({"type": "object", "properties": {"é\"x": {"type": "string"}}, "required": ["é\"x"]});
+                let properties = json!({"é\"x": {"type": "string"}});
+                let schema = json!({
+                    "type": "object", "properties": properties, "required": ["é\"x"], "additionalProperties": false
+                });
                 body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
             }
             3 => body["stop_sequences"] = json!(["END \"quoted\""]),
@@ -398,7 +401,7 @@ fn bad_requests_get_the_answers_of_the_api() {
     let prefill = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Oh"}]);
     let mark = |n| json!({"type": "text", "text": format!("{n}"), "cache_control": {"type": "ephemeral"}});
     let five: Vec<Value> = (0..5).map(mark).collect();
-    let image = json!({"type": "image", "source": {"type": "base64", "data": "AA", "media_type": "image/png"}});
+    let image = json!({"type": "image", "source": {"type": "base64", "data": "AAAA", "media_type": "image/png"}});
     let blocks = json!([{"role": "user", "content": [{"type": "text", "text": "x"}, image]}]);
     let thinking = |budget| json!({"type": "enabled", "budget_tokens": budget});
     let too_many = "max_tokens: 64001 > 64000, which is the maximum allowed number of output tokens for \
@@ -522,7 +525,7 @@ fn the_server_runs_server_tools_and_leaves_client_tools_to_the_client() {
         (json!([tool(), search]), named("web_search"), called, "end_turn", 1),
         (json!([fetch]), any.clone(), &["server_tool_use", "web_fetch_tool_result", "text"], "end_turn", 0),
         (json!([code]), any.clone(), &["text"], "end_turn", 0),
-        (json!([search, tool()]), named("note \"it\""), &["tool_use"], "tool_use", 0),
+        (json!([search, tool()]), named("note_it"), &["tool_use"], "tool_use", 0),
         (json!([bash]), any, &["tool_use"], "tool_use", 0),
     ];
 
@@ -843,7 +846,7 @@ fn tool() -> Value {
     let properties =
         json!({"text": {"type": "string"}, "n": {"type": "integer"}, "when": {"type": "string", "format": "date"}});
     json!({
-        "name": "note \"it\"",
+        "name": "note_it",
         "input_schema": {"type": "object", "properties": properties, "required": ["text", "n", "when"]}
     })
 }

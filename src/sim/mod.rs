@@ -3,7 +3,8 @@
 //! The simulated API tests `limiter` and `scheduler`. So it shares no code with them, and does not use the token counts
 //! of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the model in process on
 //! the run's clock, and `server` runs the model over sockets (feature `sim`). [`config`] holds all settings. [`faults`]
-//! holds the faults that can be injected. [`presets`] holds the models.
+//! holds the faults that can be injected, and [`answers`] the answers that can be scripted; [`rules`] holds what both have
+//! in common. [`presets`] holds the models.
 //!
 //! # Modelled rules of the API
 //!
@@ -29,8 +30,17 @@
 //! | web searches and fetches are run by the API: the answer has the call, its result and text, and ends with `end_turn`; a search costs one cent | Docs, Server tools and Web search tool, 2026-10; Pricing, 2026-10 |
 //! | a key can be sent in either header; a version is required; the versions are 2023-06-01 and 2026-10-21; the later version refuses sampling parameters | Docs, Versions, 2026-10 |
 //! | the answer is a 400 for unknown fields, prompts larger than the context window, `max_tokens` above the model's maximum, tools without name or schema, empty texts and stop sequences, cache lifetimes in the wrong order, and for prefill, sampling, thinking and forced tools if the model does not accept them; it is a 404 for unknown and retired models, and a 413 for bodies over 32 MB | Docs, API reference and Errors, 2026-10; answers seen |
-//! | an answer has one of the stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded` | Docs, Handling stop reasons, 2026-08-22 |
-//! | a refusal before any output costs nothing and counts against limits | Docs, Refusals and fallback, 2026-08 |
+//! | each call of a tool needs its result in the next user message, before everything else there; each result needs its call in the assistant message before; ids of calls are unique and have only letters, digits, `_` and `-`; consecutive messages with the same role count as one | Docs, Handle tool calls, 2026-08; API reference, Messages, 2026-10; anthropics/claude-code#8210 and #13460; maximhq/bifrost#5097 |
+//! | the result of a server tool comes after its call, in the same message | anthropics/claude-code#64383, 2026-06 |
+//! | blocks with unknown types are refused | AstrBotDevs/AstrBot#4444, 2026-01; the types are those of the Python SDK 2.14.0, 2026-11 |
+//! | images are JPEG, PNG, GIF or WebP, and their data is Base64 | Docs, Vision, 2026-08-22; anthropics/claude-code#8184 and #2438; felixarntz/ai-services#19 |
+//! | names of tools match `^[a-zA-Z0-9_-]{1,128}$` and are unique; their schemas have no `oneOf`, `allOf` or `anyOf` at the top | home-assistant/core#147760, 2025-06; anthropics/claude-code#96152, 2026-09, and #10687; Hmbown/Codewhale#4329, 2026-07 |
+//! | thinking can't be used with a forced tool choice; with a budget for thinking, an assistant message that the model goes on with has to begin with thinking | Docs, Extended thinking, 2026-08; mastra-ai/mastra#7507; deepset-ai/haystack-core-integrations#2146 |
+//! | a beginning of the answer must not end with white space, and can't be used with structured output | Docs, Prefill Claude's response and Structured outputs, 2026-08; tailcallhq/forgecode#1872 |
+//! | schemas of structured output and of strict tools need `additionalProperties: false` in each object, and have no limits of numbers, of lengths of texts and lists (except `minItems` 0 and 1), no external references and no recursion; a request has at most 20 strict tools, and 24 optional properties in all these schemas | Docs, Structured outputs, 2026-08; veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, laravel/ai#715, 2025-12 to 2026-08 |
+//! | an answer has one of the stop reasons `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded`; `pause_turn` and others can be scripted | Docs, Handling stop reasons, 2026-08-22 |
+//! | a turn that the API has paused is continued by a request with its assistant message at the end | Docs, Server tools, 2026-11 |
+//! | a refusal before any output costs nothing and counts against limits; a refusal after some output is billed, and `stop_details` has its category | Docs, Refusals and fallback, 2026-08 |
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
 //! | all other documented errors (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and the errors of a gateway in front of the API, can be injected with a fault file | Docs, Errors, 2026-10; reports of users |
 //! | a stream has the documented events in the documented order: pings, text, thinking, signature and tool input, the count of output at the end, and errors inside the stream | Docs, Streaming messages, 2026-08-22 |
@@ -79,6 +89,11 @@
 //! | results that are gone | 404 |
 //! | when a request of a batch can read the cache entries of another | after the usual time to the first token |
 //! | a key without administrator's rights asks for limits | 403 |
+//! | how a paused turn is recognized | its assistant message has a call of a server tool; models that accept no beginning of the answer accept it |
+//! | is the text of structured output and the input of a tool sent at once | no, in deltas of about 4 tokens, or of a 48th of a longer answer |
+//! | what the media type and the pixels of an image say | only the name of the media type and the alphabet and the padding of the data are checked |
+//! | `pattern` in schemas that bind the model | accepted; the model does not follow it |
+//! | the words of refusals that nobody has reported (references in schemas, a beginning with structured output, blocks in messages of the wrong role) | our own |
 //! | time to answer, length of answers | [`config::Latency`], [`config::OutputLengths`] |
 //!
 //! # Not modelled
@@ -93,9 +108,9 @@
 //! - With version 2026-10-21, the simulator refuses sampling parameters, but it accepts the other things that the API
 //!   refuses (documents in assistant messages, citations in user messages).
 //! - Bodies: compressed bodies are refused. Unknown fields inside messages and blocks are accepted. There are no
-//!   limits on schemas, stop sequences and the number of messages, images and pages.
+//!   limits on the size of schemas, on stop sequences and on the number of messages, images and pages.
 //! - Answers: calls of server tools other than web search and fetch (the model answers with text instead), the tokens
-//!   of search results, citations, `pause_turn` and `compaction`; omitted, summarized and hidden thinking; time-outs
+//!   of search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs
 //!   of the API itself.
 //! - Tokens: the differences between tokenizers (all models have the same skew), the size of images and PDFs (every
 //!   image counts as 1,500 tokens), the hidden tool prompt, whose length depends on the model (346 tokens for all).

@@ -58,7 +58,8 @@ class Answers(unittest.TestCase):
         self.assertIsInstance(message.content[0].input["city"], str)
 
     def test_structured_output(self):
-        schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        properties = {"n": {"type": "integer"}}
+        schema = {"type": "object", "properties": properties, "required": ["n"], "additionalProperties": False}
         config = {"format": {"type": "json_schema", "schema": schema}}
 
         message = client().messages.create(**ask("A number?", output_config=config))

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | `text` | is this text; with `""`, it has no content |
 //! | `json` | is this value, as text and as it is written in the file |
-//! | `tool` | calls this tool: an object with `name` and `input`, or a list of up to six of them; with `text` or `json`, the text comes first. The request does not need to offer the tool |
+//! | `tool` | calls this tool: an object with `name` and `input`, or a list of up to six of them; with `text` or `json`, the text comes first. The rule also applies if the request does not offer the tool; to avoid this, let `contains` look for the name of the tool |
 //! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or else the type is wrong; only for requests for structured output and for forced tools |
 //! | `"schema": "not_json"` | is text instead of JSON; only for requests for structured output |
 //! | `stop_reason` | ends with this reason, which can be any text |

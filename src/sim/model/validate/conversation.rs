@@ -1,23 +1,18 @@
 //! The checks of messages: which blocks they may have, whether calls of tools and their results belong together, and
 //! what a last message of the assistant may be.
 //!
-//! The API reads consecutive messages with the same role as one. Source: API reference, "Messages", API documentation,
-//! "Handle tool calls", "Prefill Claude's response" and "Extended thinking" (2026-08 to 2026-10). Messages were seen in
-//! anthropics/claude-code#8210, #13460 and #64383, maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
+//! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08 to
+//! 2026-10). Messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
 //! deepset-ai/haystack-core-integrations#2146 and tailcallhq/forgecode#1872.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use super::calls;
 use super::form::Form;
 use super::images;
+use super::said::{Block, Members, Said, join};
 use super::tools::is_plain;
 use crate::sim::config::ModelTraits;
 use crate::sim::model::errors::ApiError;
-use crate::sim::model::fields::{Fields, Text};
+use crate::sim::model::fields::Fields;
 use crate::sim::model::request::Turn;
 
 /// The types of blocks, except those that end in `_tool_use` or `_tool_result`.
@@ -39,57 +34,6 @@ const TYPES: [&str; 15] = [
     "tool_use",
 ];
 
-/// A block, and where it is.
-struct Block<'a> {
-    message: usize,
-    at: usize,
-    own: Members<'a>,
-}
-
-/// The members of a block that the checks read.
-#[derive(Default, Deserialize)]
-struct Members<'a> {
-    #[serde(borrow, rename = "type", default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    tool_use_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    source: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
-impl Block<'_> {
-    fn error(&self, problem: &str) -> ApiError {
-        ApiError::invalid(format!("messages.{}.content.{}{problem}", self.message, self.at))
-    }
-
-    fn is(&self, kind: &str) -> bool {
-        self.own.kind == kind
-    }
-}
-
-/// Consecutive messages with the same role.
-struct Said<'a> {
-    role: Cow<'a, str>,
-    blocks: Vec<Block<'a>>,
-}
-
-impl Said<'_> {
-    fn is_of_assistant(&self) -> bool {
-        self.role == "assistant"
-    }
-
-    /// Returns the calls of tools that the client runs.
-    fn calls(&self) -> impl Iterator<Item = &Block<'_>> {
-        self.blocks.iter().filter(|block| block.is("tool_use"))
-    }
-}
-
 /// Checks the messages of a request. Their form was checked before.
 pub(super) fn check(fields: &Fields<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let Some(raw) = fields.get("messages") else { return Ok(()) };
@@ -97,37 +41,16 @@ pub(super) fn check(fields: &Fields<'_>, traits: &ModelTraits, form: &Form) -> R
     let is_prefilled = turns.last().is_some_and(|turn| turn.role == "assistant");
     // Other instructions may come between a call of a tool and its result.
     let (instructions, turns) = turns.into_iter().enumerate().partition(|(_, turn)| turn.role == "system");
-    let said = join(turns);
-    for one in said.iter().chain(&join(instructions)) {
+    let (said, instructions) = (join(turns)?, join(instructions)?);
+    for one in said.iter().chain(&instructions) {
         one.blocks.iter().try_for_each(|block| check_block(block, &one.role))?;
-        server_results(one)?;
+        calls::server_results(one)?;
     }
-    calls_and_results(&said)?;
+    calls::check(&said)?;
     if let Some(last) = said.last().filter(|_| is_prefilled) {
         prefill(last, traits, form)?;
     }
     if has_thinking_budget(fields) { thinking_comes_first(&said) } else { Ok(()) }
-}
-
-fn join(turns: Vec<(usize, Turn<'_>)>) -> Vec<Said<'_>> {
-    let mut said: Vec<Said<'_>> = Vec::with_capacity(turns.len());
-    for (message, turn) in turns {
-        let blocks = blocks(message, turn.content);
-        match said.last_mut() {
-            Some(last) if last.role == turn.role => last.blocks.extend(blocks),
-            _ => said.push(Said { role: turn.role, blocks }),
-        }
-    }
-    said
-}
-
-fn blocks(message: usize, content: &RawValue) -> Vec<Block<'_>> {
-    if let Ok(Text(text)) = serde_json::from_str::<Text<'_>>(content.get()) {
-        let own = Members { kind: Cow::Borrowed("text"), text: Some(text), ..Members::default() };
-        return vec![Block { message, at: 0, own }];
-    }
-    let all: Vec<Members<'_>> = serde_json::from_str(content.get()).unwrap_or_default();
-    all.into_iter().enumerate().map(|(at, own)| Block { message, at, own }).collect()
 }
 
 fn check_block(block: &Block<'_>, role: &str) -> Result<(), ApiError> {
@@ -186,85 +109,6 @@ fn results(block: &Block<'_>) -> Result<(), ApiError> {
         }
         if own.kind == "image" {
             images::check(own.source).map_err(|problem| block.error(&format!("{place}.image{problem}")))?;
-        }
-    }
-    Ok(())
-}
-
-/// Refuses results of server tools that come before their calls.
-fn server_results(said: &Said<'_>) -> Result<(), ApiError> {
-    let mut called = HashSet::new();
-    for block in &said.blocks {
-        match &*block.own.kind {
-            "server_tool_use" => called.extend(block.own.id.as_deref()),
-            "tool_result" | "mcp_tool_result" => {}
-            kind if kind.ends_with("_tool_result") => {
-                let id = block.own.tool_use_id.as_deref().unwrap_or_default();
-                if !called.contains(id) {
-                    return Err(block.error(&format!(
-                        ": unexpected `tool_use_id` found in `{kind}` blocks: {id}. Each `{kind}` block must have a \
-                         corresponding `server_tool_use` block before it."
-                    )));
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Refuses calls without results, and results without calls.
-fn calls_and_results(said: &[Said<'_>]) -> Result<(), ApiError> {
-    let mut ever = HashSet::new();
-    for (at, one) in said.iter().enumerate() {
-        if !one.is_of_assistant() {
-            check_results(one, at.checked_sub(1).map(|before| &said[before]))?;
-            continue;
-        }
-        if let Some(again) = one.calls().find(|block| !ever.insert(block.own.id.as_deref())) {
-            return Err(again.error(": `tool_use` ids must be unique"));
-        }
-        check_calls(one, said.get(at + 1))?;
-    }
-    Ok(())
-}
-
-/// Refuses calls without results. Results must come before everything else in the next message.
-fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError> {
-    let results: HashSet<Option<&str>> = next
-        .into_iter()
-        .flat_map(|next| next.blocks.iter().take_while(|block| block.is("tool_result")))
-        .map(|block| block.own.tool_use_id.as_deref())
-        .collect();
-    let missing: Vec<&Block<'_>> = said.calls().filter(|call| !results.contains(&call.own.id.as_deref())).collect();
-    let Some(first) = missing.first() else { return Ok(()) };
-    let ids: Vec<&str> = missing.iter().filter_map(|call| call.own.id.as_deref()).collect();
-    Err(ApiError::invalid(format!(
-        "messages.{}: `tool_use` ids were found without `tool_result` blocks immediately after: {}. Each `tool_use` \
-         block must have a corresponding `tool_result` block in the next message.",
-        first.message,
-        ids.join(", ")
-    )))
-}
-
-/// Refuses results without calls in the message before, and several results of one call.
-fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiError> {
-    let calls: HashSet<Option<&str>> =
-        before.into_iter().flat_map(Said::calls).map(|call| call.own.id.as_deref()).collect();
-    let mut seen = HashSet::new();
-    for block in said.blocks.iter().filter(|block| block.is("tool_result")) {
-        let id = block.own.tool_use_id.as_deref();
-        let shown = id.unwrap_or_default();
-        if !calls.contains(&id) {
-            return Err(block.error(&format!(
-                ": unexpected `tool_use_id` found in `tool_result` blocks: {shown}. Each `tool_result` block must have a \
-                 corresponding `tool_use` block in the previous message."
-            )));
-        }
-        if !seen.insert(id) {
-            return Err(block.error(&format!(
-                ": each tool_use must have a single result. Found multiple `tool_result` blocks with id: {shown}"
-            )));
         }
     }
     Ok(())

@@ -4,10 +4,12 @@
 //! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message was seen, the
 //! words are our own.
 
+mod calls;
 mod conversation;
 mod form;
 mod images;
 mod prompt;
+mod said;
 mod schemas;
 mod settings;
 mod tools;

@@ -17,8 +17,10 @@ const STRICT_TOOLS: u32 = 20;
 /// The maximum number of optional properties in all schemas of a request.
 const OPTIONAL: usize = 24;
 
-/// The maximum number of references that lead to a place.
-const DEEP: usize = 50;
+/// The maximum number of schemas inside each other, also through references.
+const DEEP: u32 = 256;
+/// The message about schemas that are too large.
+const TOO_COMPLEX: &str = "Schema is too complex for compilation";
 
 /// For each type, the keywords that are not supported.
 const UNSUPPORTED: [(&str, &[&str]); 4] = [
@@ -49,11 +51,11 @@ impl Schemas {
     }
 
     fn add(&mut self, schema: &Value, place: &str) -> Result<(), ApiError> {
-        let mut walk = Walk { root: schema, open: vec!["#".to_owned()], done: HashSet::new(), optional: 0 };
+        let mut walk = Walk { root: schema, open: vec!["#".to_owned()], done: HashSet::new(), depth: 0, optional: 0 };
         walk.schema(schema).map_err(|problem| ApiError::invalid(format!("{place}: {problem}")))?;
         self.optional += walk.optional;
         if self.strict_tools > STRICT_TOOLS || self.optional > OPTIONAL {
-            return Err(ApiError::invalid("Schema is too complex for compilation"));
+            return Err(ApiError::invalid(TOO_COMPLEX));
         }
         Ok(())
     }
@@ -65,12 +67,23 @@ struct Walk<'a> {
     open: Vec<String>,
     /// The references whose targets were checked.
     done: HashSet<String>,
+    depth: u32,
     optional: usize,
 }
 
 impl<'a> Walk<'a> {
     /// Checks a schema and all schemas in it. Returns what is wrong.
     fn schema(&mut self, schema: &'a Value) -> Result<(), String> {
+        if self.depth == DEEP {
+            return Err(TOO_COMPLEX.to_owned());
+        }
+        self.depth += 1;
+        self.inside(schema)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn inside(&mut self, schema: &'a Value) -> Result<(), String> {
         let Value::Object(members) = schema else { return Ok(()) };
         if let Some(target) = members.get("$ref").and_then(Value::as_str) {
             return self.reference(target);
@@ -101,9 +114,6 @@ impl<'a> Walk<'a> {
         let Some(pointer) = target.strip_prefix('#') else {
             return Err(format!("external $ref '{target}' is not supported"));
         };
-        if self.open.len() > DEEP {
-            return Err("Schema is too complex for compilation".to_owned());
-        }
         if self.open.iter().any(|open| open == target) {
             return Err(format!("recursive schemas are not supported ($ref '{target}')"));
         }
@@ -221,6 +231,19 @@ mod tests {
                 assert!(message.starts_with("output_config.format.schema: ") && message.contains(part), "{message}");
             }
         }
+    }
+
+    #[test]
+    fn a_chain_of_references_is_followed_only_a_limited_number_of_times() {
+        let chain = |length: usize| {
+            let link = |at: usize| json!({"type": "array", "items": {"$ref": format!("#/$defs/d{}", at + 1)}});
+            let mut links: Map<String, Value> = (0..length).map(|at| (format!("d{at}"), link(at))).collect();
+            links.insert(format!("d{length}"), json!({"type": "string"}));
+            Schemas::default().output(&json!({"$ref": "#/$defs/d0", "$defs": links})).map_err(|error| error.message)
+        };
+
+        assert_eq!(chain(100), Ok(()));
+        assert!(chain(100_000).is_err_and(|message| message.contains(TOO_COMPLEX)));
     }
 
     #[test]
