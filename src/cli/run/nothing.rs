@@ -57,7 +57,7 @@ impl NewRun<'_> {
         let mut said = match (self.start, failed) {
             (Start::Resume, 0) => format!("nothing to do: no rows in {errors}"),
             (Start::Resume, _) => format!("nothing to do: no row in {errors} is to be run again"),
-            _ if let Some(said) = self.nothing_to_rerun(results.as_deref()) => said,
+            _ if let Some(said) = self.nothing_to_rerun() => said,
             (_, 0) if survey.done > 0 => {
                 format!("nothing to do: all {} are answered", plural(survey.done, "row", "rows"))
             }

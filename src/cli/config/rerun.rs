@@ -1,0 +1,48 @@
+//! The settings of a run with `--rerun`.
+//!
+//! The rows of the input must be recognized as those that an earlier run has answered. So their requests and keys are
+//! made with the settings that this run recorded, and files with settings do not count. `--model`, `--max-tokens` and
+//! `--system` of this call are no settings of the rows: they replace the parameters of the rows that are run again, also
+//! parameters that a row has itself.
+
+use anyhow::Result;
+
+use super::Config;
+use super::layers::Layers;
+use super::rows::{SourceConfig, dialect, overrides, request_defaults, source_config};
+use super::world::World;
+use crate::cli::args::groups::{RequestArgs, SourceArgs};
+use crate::cli::args::layered::Layered;
+use crate::cli::args::{RunArgs, Settings};
+
+impl Config {
+    /// Returns the settings of `run` with `--rerun`. `rows` are the settings about rows that the earlier run recorded;
+    /// `None` if they are not known. Then the settings of this call and of files are used.
+    ///
+    /// # Errors
+    /// The errors of [`Config::of_run`]; or `--system` contains a column.
+    pub(crate) fn of_rerun(args: &RunArgs, rows: Option<&Settings>, world: &World) -> Result<Self> {
+        let recorded = rows.map(|rows| Settings { source: rows.source.clone(), ..Settings::default() });
+        let config = Self::of_run_with(args, recorded.unwrap_or_default(), world)?;
+        let Layers { named, merged, lower, .. } = Layers::read(args.settings.clone(), Settings::default(), world)?;
+        let overrides = overrides(named.clone(), world)?;
+        let own = RequestArgs { model: None, system: None, max_tokens: None, ..named.request };
+        let (read, request, wire) = match rows {
+            Some(rows) => {
+                let Settings { source, request, wire, .. } = rows.clone();
+                (named.source.over(source), own.over(request), named.wire.over(wire))
+            }
+            None => (merged.source, own.over(lower), merged.wire),
+        };
+        let SourceArgs { format, id, template, .. } = read;
+        let read = source_config(SourceArgs { format, id, template, ..SourceArgs::default() }, world)?;
+        let SourceConfig { format, id_column, template_text, .. } = read;
+        Ok(Self {
+            source: SourceConfig { format, id_column, template_text, ..config.source },
+            request: request_defaults(request, world)?,
+            dialect: dialect(&wire),
+            overrides,
+            ..config
+        })
+    }
+}

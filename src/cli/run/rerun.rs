@@ -1,0 +1,162 @@
+//! Runs with `--rerun`: rows whose answers were truncated or refused are asked for again.
+//!
+//! Their rows are recognized with the settings that the earlier run recorded ([`Config::of_rerun`]). `--model`,
+//! `--max-tokens` and `--system` of this call replace the parameters of these rows, and of no other rows. An answer stays
+//! until there is a newer one.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::new_run::NewRun;
+use crate::catalog::Catalog;
+use crate::cli::args::{RunArgs, Settings};
+use crate::cli::config::Config;
+use crate::cli::config::recorded::{recorded_rows, rows_taken_back};
+use crate::cli::config::world::World;
+use crate::domain::Quality;
+use crate::journal::{RealDisk, Recovered, RunPaths, Start, manifest_path, read_manifest};
+use crate::plan::{Overridden, Overrides, Planner, RequestDefaults};
+use crate::report::text::{count, escape, plural};
+use crate::runner::input::Survey;
+
+/// How many times as many tokens a truncated answer should get.
+const MORE: u32 = 4;
+
+/// Returns the settings about rows that the earlier run with these files recorded; `None` if they are not known.
+///
+/// # Errors
+/// There is no earlier run, or its run folder can't be read.
+pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<Option<Settings>> {
+    let Some(results) = &paths.results else {
+        bail!("--rerun asks again for answers of an earlier run: name its results file with -o");
+    };
+    if !results.metadata().is_ok_and(|file| file.len() > 0) {
+        bail!(
+            "--rerun asks again for answers of an earlier run, but there are none in {}: leave it out, or name the \
+             results with -o",
+            results.display()
+        );
+    }
+    let Some(folder) = paths.folder() else { return Ok(None) };
+    let Some(manifest) = read_manifest(&folder, &RealDisk::new(config.owners))? else { return Ok(None) };
+    if manifest.rows.is_empty() {
+        return Ok(None);
+    }
+    rows_taken_back(&manifest.rows, &manifest_path(&folder).display().to_string()).map(Some)
+}
+
+/// Returns the settings of a run with `--rerun`. `config` are the settings that do not know about the earlier run.
+///
+/// # Errors
+/// The errors of [`rows_of_earlier_run`] and [`Config::of_rerun`].
+pub(super) fn config(config: &Config, args: &RunArgs, paths: &RunPaths, world: &World) -> Result<Config> {
+    let rows = rows_of_earlier_run(config, paths)?;
+    Config::of_rerun(args, rows.as_ref(), world)
+}
+
+impl NewRun<'_> {
+    /// Makes a planner replace the parameters that this call replaces.
+    pub(super) fn with_overrides(&self, planner: Planner) -> Planner {
+        let of = if self.start == Start::Resume { Overridden::All } else { Overridden::Reruns };
+        planner.with_overrides(Overrides::of(&self.config.overrides), of)
+    }
+
+    /// Refuses a run with `--rerun` that does not recognize the rows of the earlier run: it would pay for them again.
+    pub(super) fn refuse_unrecognized(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
+        let rerun: u64 = survey.rerun.values().sum();
+        let (known, new) = (survey.done + rerun, survey.to_send.saturating_sub(rerun));
+        let unused = (recovered.done.len() as u64).saturating_sub(known);
+        if self.config.rerun.is_empty()
+            || self.config.rerun_changed
+            || survey.changed > 0
+            || unused == 0
+            || new <= known
+        {
+            return Ok(());
+        }
+        let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
+        bail!(
+            "--rerun: {} of the input and {} in {results} do not belong together, so nearly everything would be paid for \
+             again; give the flags with which the rows were answered (such as --template, --param, --id and --format), and \
+             only --model, --system and --max-tokens as you want them now",
+            plural(new, "row", "rows"),
+            plural(unused, "answer", "answers")
+        );
+    }
+
+    /// Says which answers are asked for again, and with which flags.
+    pub(super) fn say_reruns(&self, survey: Option<&Survey>) {
+        let names = flags(&self.config.overrides).join(", ");
+        if self.start == Start::Resume {
+            if !names.is_empty() {
+                self.say(&format!("{names} of this command replaces what the rows say; their keys stay the same"));
+            }
+            return;
+        }
+        if self.config.rerun.is_empty() {
+            return;
+        }
+        let Some(survey) = survey else {
+            self.say(&format!(
+                "rows of the pipe whose answer in the results is {} are asked for again",
+                kinds(&self.config.rerun, " or ")
+            ));
+            return;
+        };
+        let rows: u64 = survey.rerun.values().sum();
+        if rows > 0 {
+            let answers = survey.rerun.iter().map(|(quality, rows)| {
+                let (one, several) = (format!("{} answer", quality.name()), format!("{} answers", quality.name()));
+                plural(*rows, &one, &several)
+            });
+            let words = answers.collect::<Vec<_>>().join(" and ");
+            let are = if rows == 1 { "is" } else { "are" };
+            let with = if names.is_empty() { String::new() } else { format!(", with {names} of this command") };
+            let online = if self.config.lane.uses_batches() { ", online" } else { "" };
+            self.say(&format!("{words} {are} asked for again{online}{with}; each stays until there is a newer one"));
+        }
+        let others = survey.to_send - rows;
+        if others > 0 && !names.is_empty() {
+            self.say(&format!(
+                "note: {} no answer yet: {names} does not apply there, and the settings of the earlier run are used",
+                match others {
+                    1 => "1 row has".to_owned(),
+                    rows => format!("{} rows have", count(rows)),
+                }
+            ));
+        }
+    }
+
+    /// Returns the command that asks again for truncated answers with four times as many tokens, or as many as all models
+    /// of the run accept; `None` if that is not more than before, or if the command would not recognize the rows.
+    pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<String> {
+        let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
+        if !is_recorded || self.start == Start::Resume || self.is_collecting {
+            return None;
+        }
+        let before = survey.models.values().map(|sum| sum.max_tokens).max()?;
+        let accepted = survey.models.keys().filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
+        let tokens = before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX));
+        self.commands.longer(tokens).filter(|_| tokens > before)
+    }
+
+    /// Returns what is said if no answer is to be asked for again, and no other row is to be sent.
+    pub(super) fn nothing_to_rerun(&self) -> Option<String> {
+        let kinds = kinds(&self.config.rerun, " or ");
+        (!self.config.rerun.is_empty()).then(|| format!("nothing to do: no answer is {kinds}"))
+    }
+}
+
+/// Returns the names of qualities, with a word between them.
+fn kinds(qualities: &[Quality], between: &str) -> String {
+    qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
+}
+
+/// Returns the flags that replace parameters of rows, with their values if these are short.
+fn flags(overrides: &RequestDefaults) -> Vec<String> {
+    let model = overrides.model.as_ref().map(|model| format!("--model {}", escape(model)));
+    let system = overrides.system_text().map(|_| "--system".to_owned());
+    let tokens = overrides.max_tokens.map(|tokens| format!("--max-tokens {tokens}"));
+    [model, system, tokens].into_iter().flatten().collect()
+}
