@@ -294,6 +294,7 @@ impl Case {
             commits,
             feed,
             lane: None,
+            unfinished: Default::default(),
             equal: None,
             interrupts,
             reporter: Box::new(support::Counts::default()),

@@ -383,7 +383,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
         (vec!["run", "--fresh", "--retry-failed"], "cannot be used with"),
         (vec!["resume"], "ERRORS"),
         (vec!["resume", "e.jsonl", "--only", "slow"], "rate_limit"),
-        (vec!["resume", "e.jsonl", "-s", "x"], "-s"),
+        (vec!["resume", "e.jsonl", "-t", "x"], "-t"),
     ] {
         let error = Cli::try_parse_from(["claude-batch"].iter().chain(&args)).expect_err("it is a mistake");
 
@@ -514,14 +514,16 @@ fn a_text_may_come_from_a_file() {
 }
 
 #[test]
-fn a_rehearsal_has_no_address_and_faults_need_a_rehearsal() {
+fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal() {
     let mut place = Place::new();
     place.set("ANTHROPIC_BASE_URL", "https://gateway.example");
 
     let config = place.run(&["a.jsonl", "--simulate"]).expect("it is good");
 
     assert_eq!((config.simulate, config.base_url), (true, None));
-    assert!(place.error(&["a.jsonl", "--simulate-faults", "f"]).contains("needs --simulate"));
+    for flag in ["--simulate-faults", "--simulate-answers"] {
+        assert!(place.error(&["a.jsonl", flag, "f"]).contains(&format!("{flag} needs --simulate")));
+    }
     assert!(
         place.error(&["a.jsonl", "--simulate", "--base-url", "https://x.example"]).contains("leave out --base-url")
     );

@@ -1265,6 +1265,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         purpose: Purpose::First,
         rung: None,
         max_tokens: 5,
+        is_recorded: false,
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),

@@ -40,12 +40,13 @@ fn wrong_arguments_give_a_message_and_exit_code_2() {
     let faults = folder.path().join("faults.json");
     std::fs::write(&faults, "{\n \"rules\": [\n  {\"status\": 500, \"share\": 3}\n ]\n}").expect("written");
     let faults = faults.to_str().expect("UTF-8");
-    let cases: [(&[&str], &[&str]); 11] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (&["--batch-time", "soon"], &["--batch-time", "1m..10m"]),
         (&["--batch-expiry", "0s"], &["--batch-expiry"]),
         (&["--port", &port], &["can't listen on 127.0.0.1", "choose another --port"]),
         (&["--faults", faults], &["faults.json, line 3", "share", "must be from 0 to 1"]),
         (&["--faults", "missing.json"], &["--faults: can't read missing.json"]),
+        (&["--answers", faults], &["faults.json, line 3", "unknown field `status`", "text"]),
         (&["--tier", "9"], &["--tier", "'9'", "scale"]),
         (&["--host", "0.0.0.0"], &["--host", "only on this machine"]),
         (&["--rpm", "0"], &["--rpm"]),

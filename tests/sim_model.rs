@@ -10,9 +10,10 @@ use claude_batch::sim::config::{
     Acceleration, Burst, Keys, Latency, LimitChange, Organizations, OtherClient, OtherManner, OutputLengths,
     OutputRule, SimConfig, UnknownModels,
 };
-use claude_batch::sim::faults::{Draw, Fault, FaultPlan, FaultRule, StatusFault};
+use claude_batch::sim::faults::{Fault, FaultPlan, FaultRule, StatusFault};
 use claude_batch::sim::model::{Arrival, Ending, Model, Request, Step, Ticket};
 use claude_batch::sim::presets;
+use claude_batch::sim::rules::{Draw, Selection};
 use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -320,8 +321,8 @@ fn a_second_attempt_gets_the_same_text_and_is_charged_again() {
 
 #[test]
 fn faults_hit_their_share_of_the_rows_and_can_be_limited_to_first_attempts() {
-    let rule =
-        FaultRule { share: 0.1, first_attempts_only: true, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
+    let selection = Selection { share: 0.1, first_attempts_only: true, ..Selection::default() };
+    let rule = FaultRule { selection, ..FaultRule::new(Fault::Status(StatusFault::new(529))) };
     let plan = FaultPlan { seed: Some(3), rules: vec![rule] };
     let mut api = Model::new(instant_answers(RateLimits::NONE).with_faults(plan));
     let round =
@@ -363,8 +364,11 @@ fn the_fault_files_that_come_with_the_project_do_what_their_names_say() {
 
 #[test]
 fn all_attempts_of_a_row_fail_unless_each_attempt_is_drawn_separately() {
-    let by_row = FaultRule { share: 0.3, ..FaultRule::new(Fault::Status(StatusFault::new(500))) };
-    let by_attempt = FaultRule { draw: Draw::Attempt, ..by_row.clone() };
+    let with = |draw| FaultRule {
+        selection: Selection { share: 0.3, draw, ..Selection::default() },
+        ..FaultRule::new(Fault::Status(StatusFault::new(500)))
+    };
+    let (by_row, by_attempt) = (with(Draw::Row), with(Draw::Attempt));
     let two_rounds = |rule: &FaultRule| {
         let plan = FaultPlan { seed: Some(3), rules: vec![rule.clone()] };
         let mut api = Model::new(instant_answers(RateLimits::NONE).with_faults(plan));

@@ -210,6 +210,7 @@ impl<'a> Run<'a> {
             commits,
             feed: rows,
             lane: None,
+            unfinished: Default::default(),
             equal: None,
             interrupts,
             reporter,

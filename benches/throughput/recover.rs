@@ -69,6 +69,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         purpose: Purpose::First,
         rung: None,
         max_tokens: 5,
+        is_recorded: false,
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),

@@ -8,8 +8,15 @@
 //! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
 //! about a retry after a limit or a fault: the same request is sent again.
 
+mod follow_up;
+mod join;
+mod policy;
 mod rules;
+pub mod schema;
+mod seen;
 
+pub(crate) use policy::shaped;
+pub use policy::{Answer, Condition, Form, Measure, Rules, policy};
 pub use rules::{Expected, OnInvalid, OnRefusal, OnTruncate};
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
@@ -47,6 +54,18 @@ pub enum Then {
     },
     /// Send this request next for the row, over the route that the request names.
     Ask(Box<Ask>),
+    /// Keep this answer, which was made from several answers.
+    Answer(Box<Message>),
+    /// The answer is not accepted, and another request may get a better one. Record the answer with this class and
+    /// failure, and send the request.
+    FollowUp {
+        /// The request.
+        ask: Box<Ask>,
+        /// The class with which the row would fail now.
+        class: ErrorClass,
+        /// The failure that the row would get now. It contains the answer.
+        failure: Box<Failure>,
+    },
 }
 
 /// Decides what to do next. The last argument lists the attempts for the row in this run, oldest first, including the

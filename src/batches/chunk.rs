@@ -59,6 +59,7 @@ impl ChunkRow {
             template: self.template,
             body_bytes: u32::try_from(request.json().len()).unwrap_or(u32::MAX),
             purpose: Purpose::First,
+            base: None,
             rung: None,
             prefixes: None,
             has_own_marks: false,

@@ -38,6 +38,12 @@ pub(super) struct RawModel {
     tokenizer: TokenizerFamily,
     #[serde(default)]
     rejects_sampling: bool,
+    #[serde(default)]
+    structured_outputs: bool,
+    #[serde(default = "yes")]
+    forced_tools: bool,
+    #[serde(default = "yes")]
+    prefill: bool,
     tool_prompt: Option<ToolPrompt>,
     cache_min: Option<u32>,
     #[serde(default)]
@@ -56,11 +62,11 @@ struct RawStep {
     write_5m: f64,
     write_1h: f64,
     read: f64,
-    #[serde(default = "confirmed")]
+    #[serde(default = "yes")]
     confirmed: bool,
 }
 
-fn confirmed() -> bool {
+fn yes() -> bool {
     true
 }
 
@@ -98,6 +104,9 @@ impl From<RawModel> for Model {
             max_output_tokens: raw.max_output,
             family: raw.tokenizer,
             rejects_sampling: raw.rejects_sampling,
+            structured_outputs: raw.structured_outputs,
+            allows_forced_tools: raw.forced_tools,
+            allows_prefill: raw.prefill,
             tool_prompt: raw.tool_prompt.unwrap_or(ToolPrompt::UNPUBLISHED),
             cache_min_tokens: raw.cache_min.unwrap_or(Model::UNPUBLISHED_CACHE_MIN_TOKENS),
             prices: raw.prices.into_iter().map(PriceStep::from).collect(),

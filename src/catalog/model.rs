@@ -124,6 +124,14 @@ pub struct Model {
     pub family: TokenizerFamily,
     /// Whether it answers with 400 if a request changes the default value of a sampling parameter.
     pub rejects_sampling: bool,
+    /// Whether it can be bound to a JSON schema, by `output_config.format` and by `strict` tools. Source: API
+    /// documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API, as quoted in
+    /// public reports (2026): Sonnet 4.5, Opus 4.1 and all later models.
+    pub structured_outputs: bool,
+    /// Whether it accepts a `tool_choice` of `any` or `tool`. Source: API documentation, "Errors" (2026-10).
+    pub allows_forced_tools: bool,
+    /// Whether the last message of a request may be of the assistant. Source: API documentation, "Errors" (2026-10).
+    pub allows_prefill: bool,
     /// The hidden prompt that tools add.
     pub tool_prompt: ToolPrompt,
     /// The length of the shortest prefix that the prompt cache keeps, in tokens. Source: API documentation, "Prompt

@@ -20,7 +20,7 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let planner = parts::planner(&config.request, &config.dialect, &catalog);
-    let mut planner = planner.without_unknown_models();
+    let mut planner = planner.without_unknown_models().with_conditions(config.answers.require.clone());
     let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     columns::lines(&plan, &found, config.request.system_text()).iter().for_each(|text| say::err(text));

@@ -7,9 +7,9 @@
 //!   renamed and paid for again.
 //! - *Collecting* batches uses the same command without `--detach`, so it waits for them.
 //! - *Retrying* uses `resume` with the log and all typed flags that `resume` has too: server, configuration, key file,
-//!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only` and
-//!   `--simulate-faults` are left out: `--only` selected rows of an earlier log, and `--simulate-faults` would make
-//!   the same rows fail again. Flags that replace parameters of rows are copied from a typed `resume`. From a typed `run`
+//!   limits and so on. The run folder records some of them, but a run from a pipe has no run folder. `--only`,
+//!   `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of an earlier log, and the other
+//!   two would make the same rows fail again. Flags that replace parameters of rows are copied from a typed `resume`. From a typed `run`
 //!   they are not: the rows of a log contain their parameters.
 //! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags, but without those
 //!   that the run folder records: how the rows are read, and their parameters.
@@ -24,7 +24,7 @@ use super::shell;
 use crate::journal::RunPaths;
 
 /// Flags of `resume` that are not copied from the typed command. `-o` is set from the paths of the files instead.
-const NOT_CARRIED: [&str; 3] = ["output", "only", "simulate-faults"];
+const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-answers"];
 
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
@@ -258,6 +258,7 @@ mod tests {
             (&["run", "--base-url", "http://127.0.0.1:1", "p.jsonl"], " --base-url http://127.0.0.1:1"),
             (&["run", "--base-url=http://127.0.0.1:1", "p.jsonl"], " --base-url http://127.0.0.1:1"),
             (&["run", "p.jsonl", "--simulate", "--simulate-faults", "f.json"], " --simulate"),
+            (&["run", "p.jsonl", "--simulate", "--simulate-answers", "a.json"], " --simulate"),
             (&["run", "p.jsonl", "--simulate=false"], " --simulate=false"),
             (&["run", "p.jsonl", "-vvc4"], " --concurrency 4 --verbose --verbose"),
             (&["run", "p.jsonl", "--budget", "3", "--tier", "2"], " --tier 2 --max-cost 3"),

@@ -42,7 +42,7 @@ use self::inputs::output_of;
 use self::lanes::Lanes;
 use self::layers::Layers;
 use self::rows::{dialect, overrides, request_defaults, source_config};
-use self::texts::{about, named_file};
+use self::texts::about;
 use self::world::World;
 use super::args::groups::{ConnectionArgs, FormArgs, SimulationArgs};
 use super::args::layered::Layered;
@@ -58,7 +58,7 @@ use crate::report::{ProgressKind, Verbosity};
 pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
 pub use self::rows::SourceConfig;
-pub(crate) use self::texts::TextFile;
+pub(crate) use self::texts::{TextFile, named_file};
 
 /// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +167,8 @@ pub struct Config {
     pub simulate: bool,
     /// The faults of the simulator.
     pub simulate_faults: Option<TextFile>,
+    /// The scripted answers of the simulator.
+    pub simulate_answers: Option<TextFile>,
     /// The server; `None` for the API.
     pub base_url: Option<BaseUrl>,
     /// Whether `http://` to other machines is allowed.
@@ -414,7 +416,8 @@ impl Config {
             retry_failed: !fresh && rows.retry_failed.unwrap_or(false),
             rerun_changed: !fresh && rows.rerun_changed.unwrap_or(false),
             simulate,
-            simulate_faults: faults_file(simulation, simulate, world)?,
+            simulate_faults: simulated_file("--simulate-faults", simulation.simulate_faults, simulate, world)?,
+            simulate_answers: simulated_file("--simulate-answers", simulation.simulate_answers, simulate, world)?,
             base_url,
             allow_http: allow_http.unwrap_or(false),
             no_proxy: no_proxy.unwrap_or(false),
@@ -435,16 +438,18 @@ impl Config {
 }
 
 fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
-    let SimulationArgs { simulate: _, simulate_faults } = &named.simulation;
-    match (simulate, simulate_faults, &named.connection.base_url) {
-        (false, Some(_), _) => bail!("--simulate-faults needs --simulate"),
-        (true, _, Some(_)) => bail!("--simulate runs against its own server; leave out --base-url"),
+    let SimulationArgs { simulate: _, simulate_faults, simulate_answers } = &named.simulation;
+    match (simulate, &named.connection.base_url) {
+        (false, _) if simulate_faults.is_some() => bail!("--simulate-faults needs --simulate"),
+        (false, _) if simulate_answers.is_some() => bail!("--simulate-answers needs --simulate"),
+        (true, Some(_)) => bail!("--simulate runs against its own server; leave out --base-url"),
         _ => Ok(()),
     }
 }
 
-fn faults_file(simulation: SimulationArgs, simulate: bool, world: &World) -> Result<Option<TextFile>> {
-    named_file("--simulate-faults", simulation.simulate_faults.filter(|_| simulate), world)
+/// Reads a file for the simulator. Without the simulator, the file is not needed.
+fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
+    named_file(flag, path.filter(|_| simulate), world)
 }
 
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {

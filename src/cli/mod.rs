@@ -2,6 +2,7 @@
 //!
 //! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
+mod answers;
 pub mod args;
 mod batches;
 mod below;

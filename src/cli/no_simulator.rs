@@ -2,10 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use super::config::TextFile;
+use super::config::Config;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::Tier;
 
 /// Replaces the simulator, which this build does not have.
 pub(super) enum Simulator {}
@@ -21,6 +20,6 @@ impl Simulator {
 }
 
 /// Refuses `--simulate`.
-pub(super) fn config(_catalog: &Catalog, _tier: Tier, _faults: Option<&TextFile>) -> Result<Simulator> {
+pub(super) fn config(_catalog: &Catalog, _config: &Config) -> Result<Simulator> {
     bail!("--simulate: this program was built without the simulator (feature sim)")
 }

@@ -72,7 +72,7 @@ impl Server {
         way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let simulator = match config.simulate {
             true => {
-                let settings = simulator::config(catalog, config.tier, config.simulate_faults.as_ref())?;
+                let settings = simulator::config(catalog, config)?;
                 Some(Simulator::start(settings, RunClock::start())?)
             }
             false => None,

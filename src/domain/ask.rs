@@ -39,6 +39,8 @@ pub struct Ask {
     pub body_bytes: u32,
     /// Why the request is sent.
     pub purpose: Purpose,
+    /// The first request for the row, if this is a later one.
+    pub base: Option<Box<Request>>,
     /// How the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,
     /// The prefixes of the request that the prompt cache may keep; `None` if there is no such prefix.
@@ -112,6 +114,11 @@ impl Purpose {
             Self::Canary => "canary",
         }
     }
+
+    /// Returns the purpose with this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.name() == name)
+    }
 }
 
 /// How a schema for the answer is put into a request. The first rung that the model supports is used.
@@ -139,5 +146,10 @@ impl Rung {
             Self::Tool => "tool",
             Self::Instruction => "instruction",
         }
+    }
+
+    /// Returns the rung with this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rung| rung.name() == name)
     }
 }

@@ -115,6 +115,20 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// Returns what is left after `other` is taken away. No number goes below zero.
+    pub(crate) fn less(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
+            cache_write_5m_tokens: self.cache_write_5m_tokens.saturating_sub(other.cache_write_5m_tokens),
+            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_sub(other.cache_write_1h_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_sub(other.cache_read_tokens),
+            output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
+            web_searches: self.web_searches.saturating_sub(other.web_searches),
+        }
+    }
+}
+
 impl AddAssign for Usage {
     /// Adds each member of `other` to the same member of this usage. Numbers that are read from files can have any
     /// size, so each sum saturates.

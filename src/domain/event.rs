@@ -151,7 +151,7 @@ pub enum EventBody {
         model: Arc<str>,
         /// How good the answer is.
         quality: Quality,
-        /// What all its attempts used.
+        /// What all its attempts used since the last [`EventBody::Mending`].
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
@@ -162,6 +162,15 @@ pub enum EventBody {
         latency: Option<Duration>,
         /// The purpose of the last request, if the first answer was not accepted; `None` for all other rows.
         mended: Option<Purpose>,
+    },
+    /// The answer to a row was not accepted. The answer is on disk, and another request is sent for the row.
+    Mending {
+        /// The purpose of that request.
+        purpose: Purpose,
+        /// What the row has used since its last event.
+        usage: Usage,
+        /// The cost of this usage; `None` when the model has no price.
+        cost: Option<Money>,
     },
     /// A row took its answer from another line, and nothing was sent for the row. Its own line is on disk.
     Taken {

@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 use super::Usage;
 
+/// The name of the tool whose input is the answer, if a schema is sent as the input of a tool.
+pub const ANSWER_TOOL: &str = "structured_answer";
+
 /// How good an answer is. All answers are kept. Each quality is counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {

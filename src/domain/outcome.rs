@@ -34,6 +34,8 @@ pub struct AttemptRecord {
     pub rung: Option<Rung>,
     /// How many output tokens the answer could have at most.
     pub max_tokens: u32,
+    /// Whether a line of the error log contains the attempt already: its row is not finished.
+    pub is_recorded: bool,
     /// How good the answer was, before any rule for answers was applied; `None` without an answer.
     pub quality: Option<Quality>,
     /// Whether the request was sent alone or as part of a batch.
@@ -105,28 +107,48 @@ impl Outcome {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
 
+    /// Returns the attempts that no earlier line contains.
+    pub(crate) fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> + Clone {
+        self.attempts.iter().filter(|attempt| !attempt.is_recorded)
+    }
+
     /// Returns the known usage of all attempts together.
     pub fn usage(&self) -> Usage {
-        let mut sum = Usage::default();
-        self.attempts.iter().for_each(|attempt| sum += attempt.usage);
-        sum
+        usage_of(self.attempts.iter())
     }
 
     /// Returns the cost of all attempts; `None` for a model without a price. The price of each attempt depends on the
     /// length of its own prompt, not on the total length of all prompts.
     pub fn cost(&self) -> Option<Money> {
-        self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
+        cost_of(self.attempts.iter())
     }
 
     /// Returns what all attempts would have cost without a prompt cache; `None` if no attempt wrote or read cached
     /// tokens, or if the model has no price.
     pub fn without_cache(&self) -> Option<Money> {
-        if self.attempts.iter().all(|attempt| attempt.without_cache.is_none()) {
-            return None;
-        }
-        let of = |attempt: &AttemptRecord| attempt.without_cache.or(attempt.cost);
-        self.attempts.iter().try_fold(Money::ZERO, |sum, attempt| Some(sum + of(attempt)?))
+        without_cache_of(self.attempts.iter())
     }
+}
+
+/// Returns the known usage of these attempts together.
+pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) -> Usage {
+    let mut sum = Usage::default();
+    attempts.for_each(|attempt| sum += attempt.usage);
+    sum
+}
+
+/// Returns the cost of these attempts; `None` if one of them has no price.
+pub(crate) fn cost_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<Money> {
+    attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
+}
+
+/// Returns what these attempts would have cost without a prompt cache: see [`Outcome::without_cache`].
+pub(crate) fn without_cache_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord> + Clone) -> Option<Money> {
+    if attempts.clone().all(|attempt| attempt.without_cache.is_none()) {
+        return None;
+    }
+    let of = |attempt: &AttemptRecord| attempt.without_cache.or(attempt.cost);
+    attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + of(attempt)?))
 }
 
 #[cfg(test)]
@@ -149,6 +171,7 @@ mod tests {
             purpose: Purpose::First,
             rung: None,
             max_tokens: 5,
+            is_recorded: false,
             quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),

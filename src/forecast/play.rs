@@ -234,7 +234,7 @@ impl<'a> Game<'a> {
                 let row = outcome.job.id.0 as usize;
                 self.ends.push((self.rows[row].pool, self.now));
             }
-            Next::Again { .. } | Next::More { .. } | Next::Pending { .. } | Next::NoRow => {}
+            Next::Again { .. } | Next::More { .. } | Next::FollowUp { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
         // Nobody reads the events of a played run.
         drop(self.scheduler.take_events());
@@ -282,6 +282,7 @@ fn blank() -> Planned {
             template: 0,
             body_bytes: 0,
             purpose: Purpose::First,
+            base: None,
             rung: None,
             prefixes: None,
             has_own_marks: false,

@@ -91,7 +91,7 @@ pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, 
 pub(crate) use files::{LearnedLimits, PathRequest, fault_of_name, manifest_path, read_learned_limits};
 pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;
-pub use reading::{DoneSet, ErrorLog, Reruns, RowState, Totals, read_error_log};
+pub use reading::{DoneSet, ErrorLog, Reruns, RowState, Totals, UnfinishedRow, read_error_log};
 pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub use recovery::Recovered;
 pub use start::Start;
@@ -100,7 +100,7 @@ pub use stored::{StoredAnswers, StoredFile, Usable};
 pub use writing::{Commit, Fsync, OnCommit, Threading};
 
 use crate::clock::Instant;
-use crate::domain::{Ended, ErrorClass, Job, LearnedPool, Money, Outcome, RowId};
+use crate::domain::{Ended, ErrorClass, Job, LearnedPool, Money, Outcome, Purpose, RowId};
 use crate::plan::Rejected;
 use crate::sink::{self, Log, RecordContext};
 use crate::source::BrokenRow;
@@ -176,6 +176,18 @@ impl Journal {
                 Ok(Log::Errors)
             }
         }
+    }
+
+    /// Appends the line of a row that is not finished: its last answer was not accepted, and a request with `purpose` is
+    /// sent next. A later line of the row replaces this line and contains its charges.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] with the failure that stopped the writer.
+    pub(crate) fn append_step(&mut self, step: &Outcome, purpose: Purpose, seq: u64) -> Result<(), JournalError> {
+        let Ended::Failed { class, .. } = &step.ended else { return Ok(()) };
+        self.line.clear();
+        sink::step_line(step, purpose, &self.context, &mut self.line);
+        self.append_error(step.job.row, *class, EntryKind::Unfinished, seq)
     }
 
     /// Appends the line of a row that could not be read. `now` is the time at which the row was read.

@@ -1,6 +1,6 @@
 //! Recovery reads the files that earlier runs left, and repairs them. A run begins with its recovery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::charges::Charges;
@@ -11,12 +11,12 @@ use super::files::{
     slots,
 };
 use super::reading::{
-    Contents, DoneSet, RerunRows, Reruns, Scan, Totals, Unresolved, check_first_line, check_owner, parse_error,
-    parse_result,
+    Contents, DoneSet, RerunRows, Reruns, Scan, Totals, UnfinishedRow, Unresolved, check_first_line, check_owner,
+    parse_error, parse_result,
 };
 use super::rewriting::{Superseded, repair};
 use super::start::Start;
-use crate::domain::{ErrorClass, Money, Quality};
+use crate::domain::{ErrorClass, Money, Quality, RowId};
 
 /// What earlier runs left.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Recovered {
     pub dead_in_flight: u64,
     /// The highest amount that these rows may have cost. `totals.maybe_spend` includes it.
     pub dead_at_most: Money,
+    /// Rows whose last answer was not accepted, and for which another request was to be sent.
+    pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// What was repaired, in sentences for people.
     pub notes: Vec<String>,
     /// The manifest of the last run. `resume` takes settings from it.
@@ -200,6 +202,7 @@ impl<'a> Recovery<'a> {
         self.recovered.totals = contents.totals;
         self.recovered.dead_in_flight = maybe_paid;
         self.recovered.dead_at_most = maybe_spend;
+        self.recovered.unfinished = std::mem::take(&mut contents.unfinished);
         self.recovered.failed = contents.unresolved.by_class();
         let (done, repeated) = DoneSet::new(contents.answered, contents.unresolved.keys_and_classes());
         self.recovered.done = done.clone();
@@ -220,6 +223,12 @@ impl<'a> Recovery<'a> {
         if let Some(Output { path, file }) = &outputs.results {
             contents.read_results(&**file, path, *is_known, &unclosed.run)?;
         }
+        let unfinished = contents.unresolved.remove_answered();
+        contents.totals.add(unfinished);
+        if let Some(Output { path, file }) = &outputs.errors {
+            contents.read_unfinished(&**file).map_err(DiskFailure::of("read", path))?;
+        }
+        contents.totals.add(contents.unresolved.unfinished_charges());
         Ok(contents)
     }
 

@@ -8,7 +8,8 @@ use std::fmt::Write;
 use super::estimate::{Estimate, least_input_tokens};
 use crate::catalog::Model;
 use crate::domain::json::first_byte;
-use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, too_large_words};
+use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, Params, quoted, shortened, too_large_words};
+use crate::source::{Condition, found_list};
 
 /// The most messages that the API accepts in one request. Source: API documentation, "Errors", request size limits
 /// (2026-10).
@@ -43,6 +44,22 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
 /// Returns the fault of a row that names a new model although the run already has the largest number of models.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
+}
+
+/// Checks that a row has the columns that conditions on its answer need. Otherwise no answer could meet them. `extra` is
+/// what is kept with the row.
+pub(super) fn columns(conditions: &[Condition], extra: &Params) -> Result<(), Fault> {
+    for condition in conditions {
+        if let Some(column) = condition.missing_column(extra) {
+            let names = found_list(extra.0.iter().map(|(name, _)| &**name), &[column]);
+            let found = if extra.0.is_empty() { "only its label as id".to_owned() } else { names };
+            let (column, expression) = (quoted(column), shortened(condition.expression()));
+            return Err(invalid(format!(
+                "the row keeps no column {column}, which --require '{expression}' needs (it keeps: {found})"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Reads `max_tokens`. Zero is allowed: such a request fills a prompt cache.

@@ -49,6 +49,7 @@ pub use load::{Group, Load, Sampled};
 pub use model_map::ModelMap;
 pub(crate) use overrides::{Overridden, Overrides};
 pub use planner::{Identified, Planner};
+pub(crate) use planner::{Shaped, Shaping};
 pub(crate) use prefix::{Before, StreamCensus};
 pub use prefix::{CachePlan, GroupCaching, PrefixCensus, Unmarked, UnmarkedReason};
 pub(crate) use prefix::{CacheRates, CacheSetting};

@@ -22,12 +22,12 @@ use super::pricing::Pricing;
 use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
-use crate::catalog::{Catalog, Model};
+use crate::catalog::Catalog;
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
     PoolId, Prefixes, Purpose, Request, RowId, Rung, Terms,
 };
-use crate::source::Row;
+use crate::source::{Condition, Row};
 
 /// Turns rows into jobs, in input order.
 pub struct Planner {
@@ -50,11 +50,12 @@ pub struct Planner {
     shaping: Option<Shaping>,
     /// Parameters that replace those of rows in their requests, and the rows that get them.
     overrides: (Overrides, Overridden),
+    /// The conditions that each answer must meet.
+    conditions: Vec<Condition>,
 }
 
-/// Changes the request that is sent for a row. The row keeps its own request and its key. Returns `None` if nothing is
-/// changed. The model is the one that the row names, if the catalog knows it.
-pub(crate) type Shaping = Arc<dyn Fn(Option<&Model>, Merged<'_>) -> Option<Shaped> + Send + Sync>;
+/// Changes the request that is sent for a row. The row keeps its own request and its key.
+pub(crate) type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
 /// A request that was changed before it is sent.
 #[derive(Debug)]
@@ -146,11 +147,11 @@ impl Planner {
             prefixes: PrefixFinder::default(),
             shaping: None,
             overrides: Default::default(),
+            conditions: Vec::new(),
         }
     }
 
     /// Makes the planner change the request of each row before it is sent.
-    #[expect(dead_code, reason = "schemas for answers use it")]
     pub(crate) fn with_shaping(mut self, shaping: Option<Shaping>) -> Self {
         self.shaping = shaping;
         self
@@ -159,6 +160,12 @@ impl Planner {
     /// Makes the planner replace parameters in the requests of these rows. It does this before a [`Shaping`] changes them.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
+        self
+    }
+
+    /// Makes the planner reject each row that lacks a column which a condition on its answer needs.
+    pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
+        self.conditions = conditions;
         self
     }
 
@@ -208,6 +215,7 @@ impl Planner {
     /// - Its body is above 32 MB.
     /// - Its prompt is certainly longer than the model's context window.
     /// - It has more than four cache marks, or a mark for an hour after a mark for five minutes.
+    /// - It lacks a column that a condition on its answer needs.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
@@ -253,10 +261,12 @@ impl Planner {
         let defaults = std::mem::take(&mut self.defaults);
         let params = Merged::new(&defaults, &own);
         let request = Request::of(params);
-        let ask = match is_overridden && !self.overrides.0.is_empty() {
-            true => self.overridden_ask(params),
-            false => self.ask_of_row(params, &request),
-        };
+        let ask = checks::columns(&self.conditions, &extra).and_then(|()| {
+            match is_overridden && !self.overrides.0.is_empty() {
+                true => self.overridden_ask(params),
+                false => self.ask_of_row(params, &request),
+            }
+        });
         self.defaults = defaults;
         match ask {
             Ok(ask) => {
@@ -281,15 +291,9 @@ impl Planner {
 
     /// Returns the first request that is sent for a row. Without a [`Shaping`], it is the row's own request.
     fn ask_of_row(&mut self, params: Merged<'_>, request: &Request) -> Result<Ask, Fault> {
-        let shaped = match &self.shaping {
+        match &self.shaping {
             Some(shape) => {
-                let known = self.models.meant(params)?;
-                shape(known.model.as_ref(), params)
-            }
-            None => None,
-        };
-        match shaped {
-            Some(Shaped { params, rung }) => {
+                let Shaped { params, rung } = shape(params);
                 let ask = self.ask_of((&params).into(), Request::of(&params), Purpose::First)?;
                 Ok(Ask { rung, ..ask })
             }
@@ -301,7 +305,6 @@ impl Planner {
     ///
     /// # Errors
     /// A message: the request can't work.
-    #[expect(dead_code, reason = "the policy for answers uses it")]
     pub(crate) fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
         Ok(Ask { rung, ..ask })
@@ -328,6 +331,7 @@ impl Planner {
             template,
             body_bytes,
             purpose,
+            base: None,
             rung: None,
             prefixes,
             has_own_marks,
@@ -780,6 +784,22 @@ mod tests {
         assert_ne!(plain, mark(r#""max_tokens":5,"#, "Hi"));
         assert_ne!(plain, mark(r#""system":"x","#, "Hi"));
         assert_ne!(plain, mark(r#""model":"claude-opus-5","#, "Hi"));
+    }
+
+    #[test]
+    fn a_row_without_a_column_that_a_condition_needs_is_rejected() {
+        let condition = |text| vec![Condition::parse(text).expect("a good condition")];
+
+        let found = |text| planner().with_conditions(condition(text)).plan(row(HI), JobId(0)).map(drop);
+
+        assert!(found("row.note == 'kept' and row.id != ''").is_ok());
+        let rejected = found("json.score > row.nte").expect_err("there is no such column");
+        assert_eq!(
+            rejected.message,
+            "the row keeps no column \"nte\", which --require 'json.score > row.nte' needs (it keeps: note; did you \
+             mean note?)"
+        );
+        assert_eq!(rejected.class, ErrorClass::InvalidInput);
     }
 
     #[test]

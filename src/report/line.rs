@@ -7,6 +7,7 @@
 
 use anstyle::{AnsiColor, Style};
 
+use super::answers::Answers;
 use super::open_batches;
 use super::outlook::Outlook;
 use super::plain::{projected_cost, rate_words, time_left_range};
@@ -117,11 +118,7 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
         }
         _ => parts.push(Part::new(9, plural(finished, "row", "rows"), short_count(finished))),
     }
-    if stats.failed_total() > 0 {
-        let failed = stats.failed_total();
-        let (long, short) = (format!("{} failed", count(failed)), format!("{} bad", short_count(failed)));
-        parts.push(Part::new(8, long, short).colored(AnsiColor::Red));
-    }
+    parts.extend(answers_parts(stats));
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(Part::new(4, format!("{} rows/min", rate_words(rate)), format!("{}/min", rate_words(rate))));
     }
@@ -142,6 +139,23 @@ fn rows_line(stats: &Stats) -> Vec<Part> {
         parts.extend(usual.map(|usual| Part::new(3, format!("({usual})"), "").after(" ")));
     }
     parts
+}
+
+/// Returns the parts about answers that are not simply ok, and about failed rows: `940 ok (31 repaired, 12 grown) · 3
+/// truncated, 2 refused · 1 failed`.
+fn answers_parts(stats: &Stats) -> Vec<Part> {
+    let answers = Answers::of(stats);
+    // The first part is left out before any other part of the line is shortened.
+    let ok = answers.ok_words(&stats.mended).map(|words| Part::new(1, words, ""));
+    let not_ok = answers.not_ok_words().map(|words| {
+        Part::new(7, words, format!("{} not ok", short_count(answers.not_ok()))).colored(AnsiColor::Yellow)
+    });
+    let failed = (answers.failed > 0).then(|| {
+        let (long, short) =
+            (format!("{} failed", count(answers.failed)), format!("{} bad", short_count(answers.failed)));
+        Part::new(8, long, short).colored(AnsiColor::Red)
+    });
+    [ok, not_ok, failed].into_iter().flatten().collect()
 }
 
 /// Returns the parts of the line about batches: `25 batches in progress (250,000 rows) · submitted 12 min ago · the
@@ -263,6 +277,7 @@ fn total_width(parts: &[Part]) -> usize {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::answers::tests::answers_of_all_kinds;
     use super::super::caching::tests::cached;
     use super::super::open_batches::tests::many;
     use super::super::stats::tests::{at, failed, pool, started, succeeded, without_price};
@@ -293,6 +308,28 @@ pub(super) mod tests {
         1.2k/20.0k 6% · 1 bad · 31 min
         out <1% · otpm · 32/64 · $12.00
         ");
+    }
+
+    #[test]
+    fn answers_that_are_not_ok_are_told_apart_from_failures_at_every_width() {
+        let stats = answers_of_all_kinds();
+
+        let shown = [140, 100, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n");
+
+        insta::assert_snapshot!(shown, @"
+        950/1,000 ██████████████████████░░ 95% · 940 ok (31 repaired, 12 grown) · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
+        950/1,000 ██████████████████████░░ 95% · 3 truncated, 2 refused, 4 invalid · 1 failed · 649 rows/min
+        950/1,000 ███████░ 95% · 3 truncated, 2 refused, 4 invalid · 1 failed · 649/min
+        950/1.0k 95% · 9 not ok · 1 bad
+        ");
+        let plain = super::super::plain::line(&stats);
+        assert!(
+            plain.contains(", 940 ok (31 repaired, 12 grown), 3 truncated, 2 refused, 4 invalid, 1 failed, "),
+            "{plain}"
+        );
+        for columns in 1..200 {
+            assert!(lines(&stats, columns, false).iter().all(|line| width(line) <= columns), "{columns} columns");
+        }
     }
 
     #[test]

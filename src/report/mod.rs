@@ -13,6 +13,7 @@
 //! not end a run.
 
 mod advice;
+mod answers;
 mod cached_rows;
 mod caching;
 pub(crate) mod failures;

@@ -72,6 +72,7 @@ impl Notes {
             | EventBody::Skipped
             | EventBody::Sent
             | EventBody::Retried { .. }
+            | EventBody::Mending { .. }
             | EventBody::Succeeded { .. }
             | EventBody::Taken { .. }
             | EventBody::Failed { .. }

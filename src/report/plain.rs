@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::answers::Answers;
 use super::notes::{Notes, Verbosity};
 use super::outlook::Outlook;
 use super::ranges::{rough_money_range, time_range};
@@ -74,8 +75,11 @@ pub(crate) fn line(stats: &Stats) -> String {
         Some(total) => format!("{} of {} done", count(stats.finished()), plural(total, "row", "rows")),
         None => format!("{} done", plural(stats.finished(), "row", "rows")),
     }];
-    if stats.failed_total() > 0 {
-        parts.push(format!("{} failed", count(stats.failed_total())));
+    let answers = Answers::of(stats);
+    parts.extend(answers.ok_words(&stats.mended));
+    parts.extend(answers.not_ok_words());
+    if answers.failed > 0 {
+        parts.push(format!("{} failed", count(answers.failed)));
     }
     if stats.taken.rows() > 0 {
         parts.push(format!("{} of them without a request", count(stats.taken.rows())));

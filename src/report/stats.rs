@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::answers::MendedRows;
 use super::cached_rows::CachedRows;
 use super::mix::Mix;
 use super::pace::{Pace, between};
@@ -29,6 +30,8 @@ pub struct Stats {
     pub succeeded: BTreeMap<Quality, u64>,
     /// Rows answered by this run without a request. They are also counted in `succeeded`.
     pub taken: TakenRows,
+    /// Rows answered by another request than their first. They are also counted in `succeeded`.
+    pub mended: MendedRows,
     /// Rows that failed for good in this run, by class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
     /// Retried attempts, by cause.
@@ -85,7 +88,8 @@ impl Stats {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, .. } => {
+            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, mended } => {
+                mended.iter().for_each(|purpose| self.mended.add(*purpose));
                 self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.finish_row(*usage, *cost);
@@ -102,6 +106,7 @@ impl Stats {
                     }
                 }
             }
+            EventBody::Mending { purpose: _, usage, cost } => self.finish_row(*usage, *cost),
             EventBody::Taken { from, quality, saved } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.taken.add(*from, *saved);
@@ -183,6 +188,11 @@ impl Stats {
     /// Returns the number of rows that failed for good in this run.
     pub fn failed_total(&self) -> u64 {
         self.failed.values().map(|failed| failed.rows).sum()
+    }
+
+    /// Returns the number of rows that failed for good in this run with this class.
+    pub(crate) fn failed_as(&self, class: ErrorClass) -> u64 {
+        self.failed.get(&class).map_or(0, |failed| failed.rows)
     }
 
     /// Returns the number of retries, for any cause.

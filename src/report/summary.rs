@@ -65,6 +65,9 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
 
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
     let mut lines: Vec<String> = stats.taken.words().into_iter().collect();
+    if let Some(words) = stats.mended.words() {
+        lines.push(format!("{} of them needed another request ({words})", count(stats.mended.rows())));
+    }
     if stats.failed_total() > 0 {
         let classes = stats.failed.iter().map(|(class, failed)| (failed.rows, class.name()));
         lines.push(format!("{} failed ({})", count(stats.failed_total()), by_size(classes)));

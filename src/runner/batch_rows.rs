@@ -134,7 +134,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         };
         self.finish.maybe_paid += u64::from(unknown.is_some());
         let outcome = Outcome { job: Box::new(row.job), attempts: vec![attempt], ended };
-        self.write_from_batch(outcome);
+        self.write_unsent(outcome);
     }
 
     /// Ends a row that was in batches often enough.
@@ -147,12 +147,13 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.scheduler.on_failure_in_batch(class, &failure);
         let ended = Ended::Failed { class, failure, is_retryable: true };
         let attempt = in_batch(&planned.ask, &ended, now);
-        self.write_from_batch(Outcome { job: planned.job, attempts: vec![attempt], ended });
+        self.write_unsent(Outcome { job: planned.job, attempts: vec![attempt], ended });
     }
 
-    fn write_from_batch(&mut self, outcome: Outcome) {
+    /// Writes the line of a finished row that has no request in flight.
+    pub(super) fn write_unsent(&mut self, outcome: Outcome) {
         let seq = self.unsynced.push(super::outcomes::event_of(&outcome));
-        self.ledger.write_from_batch(seq, &outcome);
+        self.ledger.write_unsent(seq, &outcome);
         self.note_end_of_leader(&outcome);
         self.keep_until_synced(outcome.job, None);
     }
@@ -177,6 +178,7 @@ fn in_batch(ask: &Ask, ended: &Ended, now: Instant) -> AttemptRecord {
         purpose: ask.purpose,
         rung: ask.rung,
         max_tokens: ask.max_tokens,
+        is_recorded: false,
         quality,
         lane: Lane::Batch,
         provider: ask.pool.provider.clone(),

@@ -13,6 +13,11 @@ use crate::transport::Transport;
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Passes a row to the batch lane or to the scheduler, or keeps it until the answer of an equal row can be copied.
     pub(super) fn offer(&mut self, planned: Planned) {
+        if !self.unfinished.is_empty()
+            && let Some(unfinished) = self.unfinished.remove(&planned.job.row)
+        {
+            return self.finish_row(planned, unfinished);
+        }
         let to_send = match &mut self.equal {
             Some(equal) => equal.admit(planned),
             None => Some(planned),

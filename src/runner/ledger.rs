@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::clock::RunClock;
 use crate::domain::{
-    Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Money, Outcome, StoredAnswer, Taken, WriteFault, causes,
+    Ended, ErrorClass, Failure, Job, JobId, LearnedPool, Money, Outcome, Purpose, StoredAnswer, Taken, WriteFault,
+    causes,
 };
 use crate::journal::{self, DiskFile, InputRead, Journal, JournalError, OnCommit, Slot};
 use crate::plan::Rejected;
@@ -43,8 +44,14 @@ pub trait Ledger {
     /// Writes the line of a finished row. The row's mark stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
-    /// Writes the line of a row that was in a batch. Such a row has no mark: the log of batches shows that it was sent.
-    fn write_from_batch(&mut self, seq: u64, outcome: &Outcome);
+    /// Writes the line of a finished row that has no mark: it was in a batch, or its answer is in a line of an earlier
+    /// run.
+    fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
+
+    /// Writes the line of a row that is not finished: its last answer was not accepted, and a request with `purpose` is
+    /// sent next. The row's mark, if it has one, stays until the line is on disk. The next request gets a mark of its
+    /// own.
+    fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose);
 
     /// Writes the line of a row that is not sent.
     fn write_rejected(&mut self, seq: u64, rejected: &Rejected);
@@ -94,6 +101,16 @@ pub trait Ledger {
     fn hurry(&mut self) {}
 }
 
+/// What happens to a slot when its line is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterSync {
+    /// The slot is free. It need not change in the file: a later run finds the line, and so does not count the slot.
+    Release,
+    /// The slot is emptied in the file. Its row is not finished, so a later run would count the slot although there is
+    /// a line.
+    Clear,
+}
+
 /// A ledger over the journal.
 ///
 /// If writing fails, the journal reports the failure once, as a failed commit. After that, calls have no effect.
@@ -105,7 +122,7 @@ pub struct JournalLedger {
     /// Slots of rows that have no request in flight, but were billed or may have been billed.
     kept: HashMap<JobId, Slot>,
     /// Slots of lines that are not on disk yet, by their `seq`.
-    unsynced: VecDeque<(u64, Slot)>,
+    unsynced: VecDeque<(u64, Slot, AfterSync)>,
     last_seq: u64,
 }
 
@@ -188,15 +205,25 @@ impl Ledger for JournalLedger {
 
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome) {
         if let Some(slot) = self.take_slot(ticket) {
-            self.unsynced.push_back((seq, slot));
+            self.unsynced.push_back((seq, slot, AfterSync::Release));
         }
         self.last_seq = seq;
         reported_elsewhere(self.journal.append_outcome(outcome, seq));
     }
 
-    fn write_from_batch(&mut self, seq: u64, outcome: &Outcome) {
+    fn write_unsent(&mut self, seq: u64, outcome: &Outcome) {
         self.last_seq = seq;
         reported_elsewhere(self.journal.append_outcome(outcome, seq));
+    }
+
+    fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
+        let own = ticket.and_then(|ticket| self.take_slot(ticket));
+        // A row that was billed for a failed attempt before has kept its slot. The line contains that attempt too.
+        let kept = if self.kept.is_empty() { None } else { self.kept.remove(&step.job.id) };
+        let slots = own.into_iter().chain(kept);
+        self.unsynced.extend(slots.map(|slot| (seq, slot, AfterSync::Clear)));
+        self.last_seq = seq;
+        reported_elsewhere(self.journal.append_step(step, purpose, seq));
     }
 
     fn write_rejected(&mut self, seq: u64, rejected: &Rejected) {
@@ -227,9 +254,12 @@ impl Ledger for JournalLedger {
     }
 
     fn on_committed(&mut self, seq: u64) {
-        while self.unsynced.front().is_some_and(|(own, _)| *own <= seq) {
-            let Some((_, slot)) = self.unsynced.pop_front() else { break };
-            self.journal.release(slot);
+        while self.unsynced.front().is_some_and(|(own, ..)| *own <= seq) {
+            let Some((_, slot, then)) = self.unsynced.pop_front() else { break };
+            match then {
+                AfterSync::Release => self.journal.release(slot),
+                AfterSync::Clear => self.journal.clear(slot),
+            }
         }
     }
 

@@ -6,9 +6,12 @@ use super::attempt::{End, Head, Report};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::clock::Instant;
-use crate::domain::{Ended, EventBody, FailedRow, JobId, Lane, Outcome, Purpose, Verdict};
+use crate::domain::{
+    Ended, EventBody, FailedRow, JobId, Lane, Outcome, Planned, Purpose, Verdict, cost_of, usage_of, without_cache_of,
+};
+use crate::journal::UnfinishedRow;
 use crate::report::Reporter;
-use crate::scheduler::{Next, Ticket};
+use crate::scheduler::{AnsweredRow, Next, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
@@ -46,6 +49,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             // This answer was paid for, but no line contains it yet. The mark stays, so that the next run counts the
             // answer if this run crashes.
             Next::More { job } => self.ledger.keep(ticket, job),
+            Next::FollowUp { step, purpose } => self.record_step(Some(ticket), &step, purpose),
             Next::Pending { planned, maybe_paid } => {
                 self.finish.aborted += u64::from(is_abort);
                 self.finish.maybe_paid += u64::from(is_maybe_paid);
@@ -65,6 +69,31 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
+    /// Writes the line of a row that is not finished: its last answer was not accepted, and another request is sent.
+    pub(super) fn record_step(&mut self, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
+        let (usage, cost) = (usage_of(step.unrecorded()), cost_of(step.unrecorded()));
+        let seq = self.unsynced.push(EventBody::Mending { purpose, usage, cost });
+        self.ledger.write_step(seq, ticket, step, purpose);
+    }
+
+    /// Continues a row whose last answer an earlier run did not accept.
+    pub(super) fn finish_row(&mut self, planned: Planned, UnfinishedRow { message, mut attempts }: UnfinishedRow) {
+        let now = self.clock.now();
+        // When they were sent is not known in this run.
+        attempts.iter_mut().for_each(|attempt| (attempt.started_at, attempt.ended_at) = (now, now));
+        self.offer_answered(AnsweredRow { planned, attempts, message, paused: None }, now);
+    }
+
+    /// Accepts a row whose last answer is already known.
+    fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) {
+        match self.scheduler.offer_answered(answered, now) {
+            Next::Finished(outcome) => self.write_unsent(*outcome),
+            Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),
+            // The answer is in a line of an earlier run, or in the results of a batch.
+            Next::More { .. } | Next::Again { .. } | Next::Pending { .. } | Next::NoRow => {}
+        }
+    }
+
     fn write(&mut self, ticket: Ticket, outcome: &Outcome) {
         let is_failure = matches!(outcome.ended, Ended::Failed { .. });
         let is_last_maybe_paid = outcome.attempts.last().is_some_and(|attempt| attempt.maybe_paid);
@@ -76,14 +105,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
 /// Returns the event of a row that has ended.
 pub(super) fn event_of(outcome: &Outcome) -> EventBody {
-    let (usage, cost) = (outcome.usage(), outcome.cost());
+    let (usage, cost) = (usage_of(outcome.unrecorded()), cost_of(outcome.unrecorded()));
     match &outcome.ended {
         Ended::Succeeded(message) => {
             let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
             let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
             let model = outcome.attempts.last().map_or_else(|| "".into(), |attempt| attempt.model.clone());
             let is_online = outcome.attempts.last().is_none_or(|attempt| attempt.lane == Lane::Online);
-            let (without_cache, latency) = (outcome.without_cache(), is_online.then(|| last.since(first)));
+            let (without_cache, latency) =
+                (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
             let mended = purpose.filter(|purpose| *purpose != Purpose::First);
             EventBody::Succeeded { model, quality: message.quality, usage, cost, without_cache, latency, mended }

@@ -1,5 +1,6 @@
 //! The parts that a run is made of, and the result of a run.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use super::lane_parts::LaneParts;
 use super::ledger::Commit;
 use super::signals::Interrupt;
 use crate::clock::RunClock;
-use crate::domain::{HaltReason, Job, LearnedPool, Money};
+use crate::domain::{HaltReason, Job, LearnedPool, Money, RowId};
+use crate::journal::UnfinishedRow;
 use crate::provider::Provider;
 use crate::scheduler::Scheduler;
 
@@ -32,6 +34,8 @@ pub struct Parts<T, L, R> {
     /// Puts rows into batches, and collects the batches of earlier runs; `None` if there is nothing to collect, and
     /// every row is sent online.
     pub lane: Option<LaneParts>,
+    /// Rows whose last answer an earlier run did not accept, with that answer.
+    pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// Copies answers for rows with equal requests; `None` if each of these rows is sent.
     pub equal: Option<EqualRows>,
     /// Interrupts.

@@ -1,5 +1,6 @@
 //! The state of a run in progress.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::parts::Finish;
 use super::run_lane::RunLane;
 use super::unsynced::UnsyncedLines;
 use crate::clock::RunClock;
-use crate::domain::Planned;
+use crate::domain::{Planned, RowId};
+use crate::journal::UnfinishedRow;
 use crate::provider::Provider;
 use crate::scheduler::{Scheduler, Ticket};
 
@@ -23,6 +25,8 @@ pub(super) struct Run<T, L, R> {
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
+    /// Rows whose last answer an earlier run did not accept, with that answer.
+    pub(super) unfinished: HashMap<RowId, UnfinishedRow>,
     /// Rows with equal requests; `None` if each of these rows is sent.
     pub(super) equal: Option<EqualRows>,
     pub(super) events: Events<R>,

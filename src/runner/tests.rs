@@ -67,6 +67,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
         commits,
         feed,
         lane: None,
+        unfinished: Default::default(),
         equal: None,
         interrupts,
         reporter: Stats::default(),
@@ -120,7 +121,11 @@ impl Ledger for Stalled {
         self.written.store(seq, Ordering::Relaxed);
     }
 
-    fn write_from_batch(&mut self, seq: u64, _outcome: &Outcome) {
+    fn write_unsent(&mut self, seq: u64, _outcome: &Outcome) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    fn write_step(&mut self, seq: u64, _ticket: Option<Ticket>, _step: &Outcome, _purpose: crate::domain::Purpose) {
         self.written.store(seq, Ordering::Relaxed);
     }
 

@@ -49,6 +49,7 @@ pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) 
         lane,
         scheduler: parts.scheduler,
         ledger: parts.ledger,
+        unfinished: parts.unfinished,
         equal: parts.equal,
         events: Events::new(parts.reporter, parts.clock, parts.run),
         clock: parts.clock,

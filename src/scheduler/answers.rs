@@ -2,13 +2,12 @@
 //! 404).
 
 use crate::answer::{Came, Then};
-use crate::domain::{Ended, ErrorClass, EventBody, Failure, HaltReason, Message};
+use crate::domain::{ErrorClass, EventBody, Failure, HaltReason, Message};
 use crate::limiter::Pool;
 
 use super::endpoint::{Endpoint, Forbidden};
 use super::entry::Entry;
 use super::flights::End;
-use super::outcome::finished;
 use super::state::Scheduler;
 use super::step::Next;
 
@@ -22,13 +21,11 @@ impl Scheduler {
         endpoint.canary.on_row_answer();
         self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
         match self.then(&entry, Came::Answer(&message)) {
-            Then::Keep => {
-                self.halt_watch.on_answer();
-                self.tell_unknown_end(&message);
-                finished(entry, Ended::Succeeded(message))
-            }
+            Then::Keep => self.keep_answer(entry, message),
+            Then::Answer(message) => self.keep_answer(entry, *message),
             Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
             Then::Ask(ask) => self.more(entry, *ask, end),
+            Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
     }
 
@@ -38,7 +35,9 @@ impl Scheduler {
         match self.then(&entry, Came::Pause(message)) {
             Then::Keep => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
             Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
+            Then::Answer(message) => self.keep_answer(entry, *message),
             Then::Ask(ask) => self.more(entry, *ask, end),
+            Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
     }
 

@@ -238,7 +238,7 @@ mod tests {
                     Next::Finished(_) => came.failed += 1,
                     Next::Pending { .. } => came.pending += 1,
                     Next::NoRow => assert_eq!(number, None),
-                    Next::Again { .. } | Next::More { .. } => {}
+                    Next::Again { .. } | Next::More { .. } | Next::FollowUp { .. } => {}
                 }
             }
             assert!(second < 3 * RETRY_FOR, "the run must end: {came:?}");

@@ -224,7 +224,9 @@ fn remember(
     };
     let maybe_paid = verdict.is_maybe_paid();
     let request_id = request_id.or_else(|| head?.request_id.take());
-    let replaced = if entry.attempts.len() >= REMEMBERED { entry.attempts.pop() } else { None };
+    // A recorded attempt is never replaced: its line has its own usage.
+    let is_full = entry.attempts.len() >= REMEMBERED;
+    let replaced = if is_full { entry.attempts.pop_if(|last| !last.is_recorded) } else { None };
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
     // Nearly every row has only one attempt. Without this call, the list would begin with room for four attempts.
     entry.attempts.reserve_exact(1);
@@ -242,6 +244,7 @@ fn remember(
         purpose: *purpose,
         rung: *rung,
         max_tokens: *max_tokens,
+        is_recorded: false,
         quality,
         lane: Lane::Online,
         provider: pool.provider.clone(),

@@ -59,15 +59,20 @@ impl Entry {
         }
     }
 
-    /// Returns whether the row has an answer that was paid for but is in no line of the results.
+    /// Returns whether the row has an answer that was paid for but is in no line.
     pub(super) fn holds_answer(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.failed.is_none())
+        self.unrecorded().any(|attempt| attempt.failed.is_none())
     }
 
-    /// Returns whether an attempt was billed, or may have been billed. As long as the row has no line, only its mark in
-    /// the ledger shows this.
+    /// Returns whether an attempt that is in no line was billed, or may have been billed. Only the row's mark in the
+    /// ledger shows this.
     pub(super) fn may_be_billed(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
+        self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
+    }
+
+    /// Returns the attempts that are in no line.
+    fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
+        self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }
 
     /// Returns the row's id if its mark must stay although an attempt has ended.
@@ -75,8 +80,9 @@ impl Entry {
         self.may_be_billed().then_some(self.planned.job.id)
     }
 
-    /// Returns the highest amount that the attempts so far may have cost together.
+    /// Returns the highest amount that the attempts so far may have cost together. Attempts that are in a line do not
+    /// count.
     pub(super) fn at_most(&self) -> Money {
-        self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.at_most())
+        self.unrecorded().fold(Money::ZERO, |sum, attempt| sum + attempt.at_most())
     }
 }

@@ -70,7 +70,7 @@ impl Scheduler {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
         match self.then(&entry, Came::Halt(&reason)) {
             Then::Ask(ask) => self.more(entry, *ask, end),
-            Then::Keep | Then::Fail { .. } => self.pending(entry),
+            Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => self.pending(entry),
         }
     }
 
@@ -83,7 +83,9 @@ impl Scheduler {
     fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),
-            Then::Keep | Then::Fail { .. } => self.put_aside_and_give_up_lead(entry, now),
+            Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => {
+                self.put_aside_and_give_up_lead(entry, now);
+            }
         }
     }
 }

@@ -84,6 +84,7 @@ pub(crate) use budget::Room;
 pub use config::{Config, LimitsOf, RealCost, StreamMode};
 pub use endpoint::{EndpointId, Window};
 pub use halt::HaltRule;
+pub(crate) use outcome::AnsweredRow;
 pub use state::Scheduler;
 pub use steer::Steering;
 pub use step::{Next, Step, Ticket};

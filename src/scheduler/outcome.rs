@@ -1,12 +1,26 @@
 //! What happens to a row after an attempt: it is finished, sent again with another request, or left for a later run.
 
 use crate::answer::{Came, Then};
-use crate::domain::{Ask, Ended, ErrorClass, Failure, Outcome};
+use crate::clock::Instant;
+use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned};
 
 use super::entry::Entry;
 use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
+
+/// A row whose last answer is already known.
+#[derive(Debug)]
+pub(crate) struct AnsweredRow {
+    /// The row.
+    pub(crate) planned: Planned,
+    /// The attempts so far, oldest first. The last one got the answer.
+    pub(crate) attempts: Vec<AttemptRecord>,
+    /// The answer.
+    pub(crate) message: Message,
+    /// If the API paused the answer: the failure that the row gets if the answer is not continued.
+    pub(crate) paused: Option<Failure>,
+}
 
 impl Scheduler {
     /// Handles a row that can't be tried again: it fails, unless a policy sends another request.
@@ -21,7 +35,9 @@ impl Scheduler {
         match self.then(&entry, Came::Failure { class, failure: &failure }) {
             Then::Keep => self.give_up(entry, class, failure, is_retryable),
             Then::Fail { class, failure } => self.give_up(entry, class, failure, is_retryable),
+            Then::Answer(message) => finished(entry, Ended::Succeeded(*message)),
             Then::Ask(ask) => self.more(entry, *ask, end),
+            Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
     }
 
@@ -49,6 +65,60 @@ impl Scheduler {
         let job = entry.planned.job.id;
         self.ask_again(entry, ask, end.now);
         Next::More { job }
+    }
+
+    /// Records an answer that was not accepted, and sends another request for the row. If the run has halted, the row
+    /// is set aside; a later run finds the recorded answer.
+    pub(super) fn follow_up(
+        &mut self,
+        mut entry: Entry,
+        ask: Ask,
+        class: ErrorClass,
+        failure: Failure,
+        now: Instant,
+    ) -> Next {
+        let purpose = ask.purpose;
+        let ended = Ended::Failed { class, failure, is_retryable: true };
+        let step = Outcome { job: entry.planned.job.clone(), attempts: entry.attempts.clone(), ended };
+        entry.attempts.iter_mut().for_each(|attempt| attempt.is_recorded = true);
+        match self.halted {
+            Some(_) => self.put_aside_and_give_up_lead(entry, now),
+            None => self.ask_again(entry, ask, now),
+        }
+        Next::FollowUp { step: Box::new(step), purpose }
+    }
+
+    /// Accepts a row whose last answer is already known: an earlier run or a batch has got it. Returns what happens to
+    /// the row.
+    pub(crate) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) -> Next {
+        let AnsweredRow { planned, attempts, message, paused } = answered;
+        let anew = self.count_in(planned);
+        let entry = Entry { attempts, ..anew };
+        let bytes = entry.bytes;
+        let came = if paused.is_some() { Came::Pause(&message) } else { Came::Answer(&message) };
+        let next = match (self.then(&entry, came), paused) {
+            (Then::Ask(ask), _) => {
+                let job = entry.planned.job.id;
+                self.ask_again(entry, *ask, now);
+                Next::More { job }
+            }
+            (Then::FollowUp { ask, class, failure }, _) => self.follow_up(entry, *ask, class, *failure, now),
+            (Then::Answer(message), _) => self.keep_answer(entry, *message),
+            (Then::Fail { class, failure }, _) => self.give_up(entry, class, failure, false),
+            (Then::Keep, Some(failure)) => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
+            (Then::Keep, None) => self.keep_answer(entry, message),
+        };
+        if matches!(next, Next::Finished(_)) {
+            self.row_bytes -= bytes;
+        }
+        next
+    }
+
+    /// Ends a row as answered.
+    pub(super) fn keep_answer(&mut self, entry: Entry, message: Message) -> Next {
+        self.halt_watch.on_answer();
+        self.tell_unknown_end(&message);
+        finished(entry, Ended::Succeeded(message))
     }
 
     /// Leaves a row for a later run.

@@ -1,7 +1,7 @@
 //! The types that the scheduler returns: what to do next, and what happened to a row.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Reason};
+use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Purpose, Reason};
 
 /// Identifies a request in flight. The numbers are small and reused, so a ticket can be an index into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +55,15 @@ pub enum Next {
     More {
         /// The row.
         job: JobId,
+    },
+    /// The answer was not accepted, and another request is sent for the row. If the run has halted, the row is set aside
+    /// instead.
+    FollowUp {
+        /// The row and its attempts so far, as a failed row. A line of the error log must contain it before the request
+        /// is sent.
+        step: Box<Outcome>,
+        /// The purpose of the request.
+        purpose: Purpose,
     },
     /// This run will not answer the row. A later run can.
     Pending {

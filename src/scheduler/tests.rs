@@ -54,6 +54,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             template: 0,
             body_bytes: 100,
             purpose: Purpose::First,
+            base: None,
             rung: None,
             prefixes: None,
             has_own_marks: false,

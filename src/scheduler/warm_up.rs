@@ -372,7 +372,7 @@ mod tests {
                 match scheduler.on_end(ticket, verdict, now) {
                     Next::Finished(outcome) => assert!(ended.insert(outcome.job.id.0)),
                     Next::Pending { planned, .. } => assert!(ended.insert(planned.job.id.0)),
-                    Next::Again { .. } | Next::More { .. } => {}
+                    Next::Again { .. } | Next::More { .. } | Next::FollowUp { .. } => {}
                     Next::NoRow => assert!(!is_row),
                 }
             }

@@ -104,10 +104,12 @@
 //! - Caching: in the API, the entries of other tools stay valid when web search is added, but not here. Entries are
 //!   never removed early (the fault `cache_evicted` does this).
 
+pub mod answers;
 pub mod config;
 pub mod faults;
 pub mod model;
 pub mod presets;
+pub mod rules;
 #[cfg(feature = "sim")]
 pub mod server;
 pub mod transport;

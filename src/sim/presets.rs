@@ -113,3 +113,21 @@ fn price([input, output, write_5m, write_1h, read]: [f64; 5]) -> SimPrice {
         cache_read: Money::per_token(read),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+
+    #[test]
+    fn the_simulated_models_accept_what_the_catalog_says() {
+        let catalog = Catalog::builtin();
+
+        for model in models() {
+            let known = catalog.model(&model.id).unwrap_or_else(|| panic!("{} is in the catalog", model.id));
+            assert_eq!(model.traits.allows_forced_tools, known.allows_forced_tools, "{}", model.id);
+            assert_eq!(model.traits.allows_prefill, known.allows_prefill, "{}", model.id);
+            assert!(known.structured_outputs, "{}", model.id);
+        }
+    }
+}

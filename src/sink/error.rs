@@ -1,18 +1,19 @@
-//! The lines of failed rows. Each line is a valid input row with an additional member `error`. The lines of broken rows
-//! are an exception.
+//! The lines of failed rows. Each line is a valid input row with an additional member `error`. If an answer came and was
+//! not accepted, it is in the member `message`. The lines of broken rows are an exception.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Request, Usage};
+use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Purpose, Request, Usage};
 use crate::plan::Rejected;
 use crate::source::{BrokenRow, KEPT_BYTES};
 
 use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
+use super::steps::{has_asked, write_asked};
 
 /// Names that have a meaning of their own in an error line. No extra member may have one of these names.
-const RESERVED: [&str; 10] =
-    ["custom_id", "id", "params", "error", "result", "method", "url", "body", "prompt", "messages"];
+const RESERVED: [&str; 11] =
+    ["custom_id", "id", "params", "message", "error", "result", "method", "url", "body", "prompt", "messages"];
 
 /// How a row failed.
 pub(super) struct Fault<'a> {
@@ -24,13 +25,28 @@ pub(super) struct Fault<'a> {
     pub(super) is_retryable: bool,
 }
 
-/// Appends the error line of a job: its label, its merged parameters, its extra members, and `error`.
+/// Appends the error line of a job: its label, its merged parameters, its extra members, `message`, and `error`.
+///
+/// `message` is the API's message of an answer that was not accepted, byte for byte. If there is no such answer, the
+/// line has no member of this name. Like the line of an answer, `error` can have `schema` and `steps`: see
+/// [`super::steps`].
 ///
 /// A later run identifies the row by `error.key`. If the row has no name, the later run also uses `error.occurrence`.
-pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordContext, out: &mut Vec<u8>) {
+///
+/// `next` is the purpose of the request that is sent next, if the row is not finished. The line then has `error.next`.
+pub(super) fn error_line(
+    outcome: &Outcome,
+    fault: Fault<'_>,
+    next: Option<Purpose>,
+    context: &RecordContext,
+    out: &mut Vec<u8>,
+) {
     let job = &outcome.job;
     let mut line = row(&job.custom_id, &job.request, out);
     extra_members(&mut line, &job.extra);
+    if let Some(answer) = &fault.failure.answer {
+        line.json(name!("message"), answer);
+    }
     let mut error = Object::new(line.member(name!("error")));
     members_of_failure(&mut error, &fault);
     error.number(name!("attempts"), outcome.attempts.len() as u64);
@@ -52,6 +68,9 @@ pub(super) fn error_line(outcome: &Outcome, fault: Fault<'_>, context: &RecordCo
     if outcome.usage() != Usage::default() {
         error.usage(name!("usage"), &outcome.usage());
         error.money(name!("cost_usd"), outcome.cost());
+    }
+    if next.is_some() || has_asked(&outcome.attempts) {
+        write_asked(&mut error, outcome, next);
     }
     members_of_run(&mut error, context);
     error.end();
@@ -167,7 +186,7 @@ mod tests {
     use super::*;
     use crate::clock::RunClock;
     use crate::domain::{
-        AttemptRecord, Ended, Job, JobId, JobKey, Lane, Message, Money, Origin, Purpose, Quality, RowId,
+        AttemptRecord, Ended, Job, JobId, JobKey, Lane, Message, Money, Origin, Purpose, Quality, RowId, Rung,
     };
 
     const NASTY: [&str; 6] = [
@@ -218,6 +237,64 @@ mod tests {
             assert_eq!(line["error"]["results"], "out.jsonl");
             assert_eq!(line["error"].get("occurrence"), None);
         }
+    }
+
+    #[test]
+    fn an_answer_that_was_not_accepted_is_whole_in_the_line_and_beside_a_member_of_the_row_with_its_name() {
+        let mut outcome = outcome("a", Identity::Named, failed("it is no JSON"));
+        outcome.job.extra.set("message", raw("\"of the row\""));
+        let before = rendered(&outcome);
+        let Ended::Failed { failure, .. } = &mut outcome.ended else { unreachable!() };
+        failure.answer = Some("{\n \"type\": \"message\", \"x\": 1.50\r\n}".into());
+
+        let mut out = Vec::new();
+        outcome_line(&outcome, &context(), &mut out);
+
+        let line = one_line(&out);
+        assert_eq!((&line["_message"], &line["message"]["type"]), (&"of the row".into(), &"message".into()));
+        let text = String::from_utf8(out).expect("it is UTF-8");
+        assert!(text.contains(r#", "x": 1.50"#) && text.contains(r#"},"error":{"class":"#), "{text}");
+        assert_eq!((before.get("message"), &before["_message"]), (None, &"of the row".into()));
+    }
+
+    #[test]
+    fn lines_list_the_requests_that_were_answered_if_there_are_several() {
+        let mut answered = outcome("a", Identity::Named, answered("{}"));
+        let mut second = answered.attempts[1].clone();
+        (second.purpose, second.max_tokens, second.quality) = (Purpose::MoreRoom, 20, Some(Quality::Ok));
+        (second.request_id, second.cost, second.rung) = (None, None, Some(Rung::StrictTool));
+        answered.attempts[1].quality = Some(Quality::Truncated);
+        let one_answer = rendered(&answered);
+        answered.attempts.push(second);
+        let failure = Outcome { ended: failed("no"), ..answered.clone() };
+
+        let (result, error) = (rendered(&answered), rendered(&failure));
+
+        assert_eq!((one_answer["meta"].get("steps"), one_answer["meta"].get("schema")), (None, None));
+        let usage = serde_json::json!({"input_tokens": 3, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0,
+            "cache_read_tokens": 0, "output_tokens": 7, "web_searches": 0});
+        let steps = serde_json::json!([
+            {"purpose": "first", "model": "m", "max_tokens": 5, "quality": "truncated", "usage": usage,
+                "cost_usd": 0.00015, "request_id": "req_1"},
+            {"purpose": "more_room", "model": "m", "max_tokens": 20, "quality": "ok", "usage": usage,
+                "cost_usd": null, "request_id": null},
+        ]);
+        assert_eq!((&result["meta"]["steps"], &error["error"]["steps"]), (&steps, &steps));
+        assert_eq!(
+            (&result["meta"]["schema"], &error["error"]["schema"]),
+            (&"strict_tool".into(), &"strict_tool".into())
+        );
+    }
+
+    #[test]
+    fn a_row_with_a_schema_and_one_answer_has_the_schema_and_no_steps() {
+        let mut outcome = outcome("a", Identity::Named, answered("{}"));
+        outcome.attempts.remove(0);
+        outcome.attempts[0].rung = Some(Rung::Format);
+
+        let line = rendered(&outcome);
+
+        assert_eq!((&line["meta"]["schema"], line["meta"].get("steps")), (&"format".into(), None));
     }
 
     #[test]
@@ -296,6 +373,7 @@ mod tests {
             purpose: Purpose::First,
             rung: None,
             max_tokens: 5,
+            is_recorded: false,
             quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),

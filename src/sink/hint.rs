@@ -9,7 +9,11 @@ use crate::domain::{ErrorClass, Failure};
 ///
 /// Shape: lower case, without a full stop, so that it fits after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
-    if is_retryable { again(class) } else { first_change(class, failure.status) }
+    match (is_retryable, &failure.answer) {
+        (true, _) => again(class),
+        (false, Some(_)) => after_answer(class).unwrap_or_else(|| first_change(class, failure.status)),
+        (false, None) => first_change(class, failure.status),
+    }
 }
 
 /// Returns the hint for a row that may succeed unchanged.
@@ -38,6 +42,36 @@ fn again(class: ErrorClass) -> &'static str {
         | ErrorClass::Truncated => {
             "the server asked to try this row again, and failed on every try: run `resume` later"
         }
+    }
+}
+
+/// Returns the hint for a row whose answer was not accepted. Such an answer is in the same line. `None` for a class that
+/// no answer has.
+fn after_answer(class: ErrorClass) -> Option<&'static str> {
+    match class {
+        ErrorClass::Truncated => Some(
+            "raise max_tokens or shorten the prompt: `resume --only truncated --max-tokens N` asks for an answer of up to N \
+             tokens",
+        ),
+        ErrorClass::Refused => {
+            Some("change the prompt or the model: the model refused to answer, and would most likely refuse again")
+        }
+        ErrorClass::InvalidOutput => Some(
+            "change what is asked or required: `error.message` says what is wrong with the answer in `message`; \
+             `resume --only invalid_output` asks once more",
+        ),
+        ErrorClass::InvalidInput
+        | ErrorClass::RateLimit
+        | ErrorClass::Overloaded
+        | ErrorClass::Server
+        | ErrorClass::Timeout
+        | ErrorClass::Network
+        | ErrorClass::InvalidRequest
+        | ErrorClass::TooLarge
+        | ErrorClass::Auth
+        | ErrorClass::Billing
+        | ErrorClass::Canceled
+        | ErrorClass::Expired => None,
     }
 }
 
@@ -86,8 +120,10 @@ mod tests {
     #[test]
     fn a_hint_says_resume_if_the_row_may_succeed_and_otherwise_what_to_change() {
         const CHANGES: [&str; 5] = ["correct ", "shorten ", "change ", "raise ", "check "];
-        for (class, status, is_retryable) in all() {
-            let hint = hint(class, &Failure { status, ..Failure::default() }, is_retryable);
+        let answers = [None, Some(bytes::Bytes::from("{}"))];
+        let all = all().flat_map(|one| answers.clone().map(|answer| (one, answer)));
+        for ((class, status, is_retryable), answer) in all {
+            let hint = hint(class, &Failure { status, answer, ..Failure::default() }, is_retryable);
 
             assert_eq!(hint.contains("run `resume`"), is_retryable, "{class} {status:?}: {hint}");
             assert_eq!(
@@ -151,6 +187,22 @@ mod tests {
         expired
           again: the batch expired before this row was answered: run `resume`
           first: check network, proxy and --base-url: this row did not get through
+        ");
+    }
+
+    #[test]
+    fn hints_for_answers_that_were_not_accepted_say_what_to_type() {
+        let answer = Some(bytes::Bytes::from("{}"));
+        let classes = [ErrorClass::Truncated, ErrorClass::Refused, ErrorClass::InvalidOutput, ErrorClass::Server];
+        let failure = Failure { answer, ..Failure::default() };
+
+        let hints = classes.map(|class| format!("{class}: {}\n", hint(class, &failure, false))).concat();
+
+        insta::assert_snapshot!(hints, @"
+        truncated: raise max_tokens or shorten the prompt: `resume --only truncated --max-tokens N` asks for an answer of up to N tokens
+        refused: change the prompt or the model: the model refused to answer, and would most likely refuse again
+        invalid_output: change what is asked or required: `error.message` says what is wrong with the answer in `message`; `resume --only invalid_output` asks once more
+        server: change this row, or send its request_id to support: the server says that a retry would not help
         ");
     }
 

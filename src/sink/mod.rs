@@ -11,8 +11,9 @@
 //!
 //! **Extra members.** A row can have members that are not sent. They are written into the row's error line at the top
 //! level, under their own names, as in an input row. So reading the line gives the same row again, however often the
-//! row fails. A CSV column can be called `params` or `error`, for example. Such a name already has a meaning in the
-//! line, so the extra member gets a leading underscore. We decided against one member `extra` for all of them: it would
+//! row fails. A CSV column can be called `message` or `error`, for example. Such a name already has a meaning in
+//! the line, so the extra member gets a leading underscore, also if this line does not need the name: otherwise a reader
+//! could not know whose member it is. We decided against one member `extra` for all of them: it would
 //! be nested deeper after each failure.
 
 mod context;
@@ -20,9 +21,10 @@ mod error;
 mod hint;
 mod json;
 mod result;
+mod steps;
 
 use crate::clock::Instant;
-use crate::domain::{Ended, Message, Outcome, Taken};
+use crate::domain::{Ended, Message, Outcome, Purpose, Taken};
 
 pub(crate) use context::LINE_VERSION;
 pub use context::RecordContext;
@@ -56,6 +58,17 @@ pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, ou
     result::taken_line(taken, at, context, out);
 }
 
+/// Appends the line of a row that is not finished: its last answer was not accepted, and a request with `purpose` is sent
+/// next. The line is for the error log.
+///
+/// Shape: the line of a failed row, with `error.next` (the name of the purpose) and always with `error.steps`.
+pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContext, out: &mut Vec<u8>) {
+    if let Ended::Failed { class, failure, is_retryable } = &step.ended {
+        let fault = error::Fault { class: *class, failure, is_retryable: *is_retryable };
+        error::error_line(step, fault, Some(purpose), context, out);
+    }
+}
+
 /// Appends the line of a finished row, and returns the file to which it belongs.
 pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8>) -> Log {
     match &outcome.ended {
@@ -67,6 +80,7 @@ pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8
             error::error_line(
                 outcome,
                 error::Fault { class: *class, failure, is_retryable: *is_retryable },
+                None,
                 context,
                 out,
             );

@@ -5,6 +5,7 @@ use crate::domain::{Identity, Job, Lane, Message, Money, Outcome, Taken, TakenFr
 
 use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
+use super::steps::{has_asked, write_asked};
 
 /// Bytes that a line usually needs in addition to its message. They are reserved in one step, so the line is not moved
 /// while it grows.
@@ -13,7 +14,8 @@ const ROOM: usize = 1024;
 /// Appends a result line.
 ///
 /// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. Only lines of unnamed rows have
-/// `meta.occurrence`.
+/// `meta.occurrence`. Only lines of rows with a schema have `meta.schema`, and only lines of rows with several answers
+/// have `meta.steps`: see [`super::steps`].
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
     let meta = |meta: &mut Object<'_>| members_of_meta(meta, outcome, message, context);
@@ -85,6 +87,9 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
     meta.text(name!("request_id"), last.and_then(|attempt| attempt.request_id.as_deref()));
     meta.time(name!("started_at"), first.map(|attempt| context.clock.wall(attempt.started_at)));
     meta.time(name!("ended_at"), last.map(|attempt| context.clock.wall(attempt.ended_at)));
+    if has_asked(&outcome.attempts) {
+        write_asked(meta, outcome, None);
+    }
 }
 
 fn members_of_row(meta: &mut Object<'_>, job: &Job, context: &RecordContext) {

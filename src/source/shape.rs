@@ -2,7 +2,8 @@
 //!
 //! The shapes are:
 //! - `{"custom_id", "params": {…}}`: the canonical shape. Entries of the error log have this shape too, with `error` as
-//!   one more member.
+//!   one more member. If the row had an answer that was not accepted, the entry also has this answer as `message`: see
+//!   [`has_answer`].
 //! - `{"custom_id", "method", "url", "body"}`: mapped in [`super::openai`].
 //! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
 //!   (null counts as missing). All remaining members are kept with the row and not sent.
@@ -105,6 +106,7 @@ impl Line<'_, '_> {
         for (name, value) in &self.object.members {
             let place = match &**name {
                 "prompt" | "messages" | "params" => Place::Extra,
+                "message" if has_answer(self.object) => Place::Nowhere,
                 _ => Place::of(name, value),
             };
             put(name, value, place, self.label, self.object, &mut parts);
@@ -150,7 +152,11 @@ impl Line<'_, '_> {
         params.iter().for_each(|(name, _)| self.warnings.check(name, Within::Params, self.line));
 
         let mut parts = Parts { params: json::owned(params), ..Parts::default() };
+        let has_answer = has_answer(self.object);
         for (name, value) in &self.object.members {
+            if has_answer && name == "message" {
+                continue;
+            }
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
@@ -221,6 +227,18 @@ impl Place {
     }
 }
 
+/// Returns whether a row is an entry of the error log whose member `message` is an answer: the API's message that was not
+/// accepted. Such a member does not belong to the row.
+///
+/// A row can have a member `message` of its own. The error log gives such a member another name. Logs of earlier
+/// versions kept the name, so the value is looked at too: the API's message is an object whose `type` is `message`.
+fn has_answer(object: &Object<'_>) -> bool {
+    let Some(message) = object.get("message") else { return false };
+    let is_entry = object.get("error").is_some_and(|error| error.get().starts_with('{'));
+    let kind = || json::members(message)?.into_iter().find_map(|(name, kind)| (name == "type").then_some(kind));
+    is_entry && kind().and_then(json::as_string).as_deref() == Some("message")
+}
+
 fn put(name: &str, value: &RawValue, place: Place, label: &Label, object: &Object<'_>, parts: &mut Parts) {
     if label.is(name, object) {
         return;
@@ -288,6 +306,28 @@ mod tests {
             Some(r#"{"class":"server", "status":500}"#)
         );
         assert_eq!(shown(&row.extra), r#"{"note":"n"}"#);
+    }
+
+    #[test]
+    fn the_answer_in_an_entry_of_the_error_log_is_not_part_of_the_row() {
+        let answer = r#"{"id":"msg_1","type":"message","content":[{"type":"text","text":"no"}]}"#;
+        let line = |message: &str, error: &str| {
+            format!(
+                r#"{{"custom_id":"a","params":{{"messages":[1]}},"_message":7,"message":{message},"error":{error}}}"#
+            )
+        };
+        let extra = |line: String, options: &Options| shown(&row("p.errors.jsonl", &line, options).extra);
+        let (plain, templated) = (Options::default(), with_template("{{custom_id}}"));
+
+        assert_eq!(extra(line(answer, r#"{"class":"truncated"}"#), &plain), r#"{"_message":7}"#);
+        // In a row that is no entry, and in entries of earlier versions, the member is the row's own.
+        assert_eq!(extra(line(answer, "null"), &plain), format!(r#"{{"_message":7,"message":{answer}}}"#));
+        for own in [r#""hello""#, r#"{"type":"note"}"#, "{}", r#"{"type":7}"#] {
+            let kept = extra(line(own, r#"{"class":"server"}"#), &plain);
+            assert_eq!(kept, format!(r#"{{"_message":7,"message":{own}}}"#));
+        }
+        let kept = extra(line(answer, r#"{"class":"truncated"}"#), &templated);
+        assert!(kept.contains(r#""_message":7"#) && !kept.contains("msg_1"), "{kept}");
     }
 
     #[test]

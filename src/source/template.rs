@@ -24,6 +24,7 @@
 //! A watchdog uses [`Template::pulse`] to notice when filling takes too long.
 
 mod columns_as_json;
+mod condition;
 mod engine;
 mod error;
 mod filling;
@@ -46,10 +47,13 @@ use self::engine::Source;
 use self::error::{Part, syntax};
 use self::filters::check_names;
 use self::messages::Messages;
+use self::shape::Within;
 use self::uses::ROW;
 use crate::domain::json::string_value;
 use crate::domain::shortened;
 
+pub(crate) use self::condition::row_of;
+pub use self::condition::{Condition, ConditionError, Facts};
 pub use self::error::TemplateError;
 pub(crate) use self::uses::{Placeholder, placeholders};
 
@@ -209,7 +213,7 @@ impl Template {
         for (at, (part, text)) in sources.into_iter().enumerate() {
             let explained = |error: TemplateError| with_remedy(error.of_part(part), text);
             shape::check(text, &config).map_err(explained)?;
-            let uses = uses::of(text, &config).map_err(explained)?;
+            let uses = uses::of(text, Within::Text, &config).map_err(explained)?;
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
             let found = found.map_err(explained)?;
             check_names(&environment, &uses).map_err(explained)?;

@@ -335,6 +335,7 @@ impl World {
             commits,
             feed,
             lane: self.lane(run, opened, &recovered, clock),
+            unfinished: Default::default(),
             equal,
             interrupts,
             reporter: Listener(said.clone()),

@@ -209,6 +209,7 @@ impl<'c> Session<'c> {
             grace: None,
             keep_pending: true,
             lane: None,
+            unfinished: Default::default(),
             equal: None,
         };
         let run = drive(parts);

@@ -18,6 +18,7 @@ use claude_batch::journal::{Fsync, Journal, JournalOptions, Manifest, MemDisk, R
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, Reply, ReplyHead};
+use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sink::{RecordContext, broken_line};
 use claude_batch::source::{InputFormat, Item, Options, Reader};
@@ -211,5 +212,6 @@ pub fn config(data: &[u8]) {
     let _ = std::fs::remove_file(path);
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = FaultPlan::parse(text, "faults.json");
+        let _ = AnswerPlan::parse(text, "answers.json");
     }
 }

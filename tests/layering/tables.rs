@@ -100,6 +100,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["sim/server.rs", "sim/server/"]),
     ("hyper_util", &["sim/server.rs", "sim/server/", "transport/proxy.rs", "transport/tunnel.rs"]),
     ("indicatif", &["report/progress/bar.rs"]),
+    ("jsonschema", &["answer/schema/"]),
     (
         "memchr",
         &[

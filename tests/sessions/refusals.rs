@@ -78,13 +78,18 @@ fn flags_that_mean_nothing_are_refused() {
 }
 
 #[test]
-fn a_fault_file_with_a_mistake_is_refused() {
+fn a_fault_file_or_an_answer_file_with_a_mistake_is_refused() {
     let folder = Folder::with_rows(2);
     folder.write("faults.json", "{\"rules\":[\n  {\"statsu\":500}]}");
 
     refused(
         &folder,
         &["run", "prompts.jsonl", "--simulate", "--simulate-faults", "faults.json"],
+        &["faults.json", "line 2", "statsu"],
+    );
+    refused(
+        &folder,
+        &["run", "prompts.jsonl", "--simulate", "--simulate-answers", "faults.json"],
         &["faults.json", "line 2", "statsu"],
     );
 }

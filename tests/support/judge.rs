@@ -62,6 +62,7 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         commits,
         feed,
         lane: None,
+        unfinished: Default::default(),
         equal: None,
         interrupts,
         reporter: Box::new(Watcher(log.clone(), rows as u64)),

@@ -75,6 +75,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             template: 0,
             body_bytes: 4 * input_tokens,
             purpose: Purpose::First,
+            base: None,
             rung: None,
             prefixes: None,
             has_own_marks: false,
@@ -217,11 +218,24 @@ impl claude_batch::runner::Ledger for MemLedger {
         self.commit(line);
     }
 
-    fn write_from_batch(&mut self, line: u64, outcome: &claude_batch::domain::Outcome) {
+    fn write_unsent(&mut self, line: u64, outcome: &claude_batch::domain::Outcome) {
         let label = outcome.job.custom_id.clone();
         match &outcome.ended {
             claude_batch::domain::Ended::Succeeded(_) => self.answered.push(label),
             claude_batch::domain::Ended::Failed { class, .. } => self.failed.push((label, *class)),
+        }
+        self.commit(line);
+    }
+
+    fn write_step(
+        &mut self,
+        line: u64,
+        ticket: Option<claude_batch::scheduler::Ticket>,
+        _step: &claude_batch::domain::Outcome,
+        _purpose: Purpose,
+    ) {
+        if let Some(ticket) = ticket {
+            self.clear(ticket);
         }
         self.commit(line);
     }

@@ -150,6 +150,7 @@ impl<W: World> Player<W> {
             }
             Next::Again { .. } => assert!(self.scheduler.halted().is_none(), "no row is queued after a halt"),
             Next::More { job } => assert_eq!(job.0, row),
+            Next::FollowUp { step, .. } => assert_eq!(step.job.id.0, row),
             Next::NoRow => panic!("row {row} is taken for a canary"),
             Next::Pending { planned, .. } => {
                 assert_eq!(planned.job.id.0, row);

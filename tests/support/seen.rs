@@ -211,8 +211,18 @@ impl Ledger for WatchedLedger {
         self.0.write_outcome(line, ticket, outcome);
     }
 
-    fn write_from_batch(&mut self, line: u64, outcome: &Outcome) {
-        self.0.write_from_batch(line, outcome);
+    fn write_unsent(&mut self, line: u64, outcome: &Outcome) {
+        self.0.write_unsent(line, outcome);
+    }
+
+    fn write_step(
+        &mut self,
+        line: u64,
+        ticket: Option<Ticket>,
+        step: &Outcome,
+        purpose: claude_batch::domain::Purpose,
+    ) {
+        self.0.write_step(line, ticket, step, purpose);
     }
 
     fn write_rejected(&mut self, line: u64, rejected: &claude_batch::plan::Rejected) {

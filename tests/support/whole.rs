@@ -111,6 +111,7 @@ pub fn whole_run_behind(
             commits,
             feed,
             lane: None,
+            unfinished: Default::default(),
             equal: None,
             interrupts,
             reporter: Box::new(counts.clone()),

@@ -339,6 +339,9 @@ pub struct SimulationArgs {
     /// Faults to inject, for that server
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_faults: Option<PathBuf>,
+    /// Scripted answers, for that server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub simulate_answers: Option<PathBuf>,
 }
 
 /// The server.
@@ -431,7 +434,7 @@ layered! {
     PriceArgs { prices }
     AnswerArgs { schema, expect, require, on_invalid, on_truncate, on_refusal, max_follow_ups }
     RowsArgs { fresh, retry_failed, rerun_changed, rerun }
-    SimulationArgs { simulate, simulate_faults }
+    SimulationArgs { simulate, simulate_faults, simulate_answers }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }
     StorageArgs { fsync, trust_owner }

@@ -155,6 +155,9 @@ pub struct SimAnswerArgs {
     /// File of faults to inject
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, alias = "simulate-faults")]
     pub faults: Option<PathBuf>,
+    /// File of scripted answers
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, alias = "simulate-answers")]
+    pub answers: Option<PathBuf>,
 }
 
 impl SimLimitArgs {

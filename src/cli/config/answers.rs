@@ -1,24 +1,27 @@
 //! The rules for answers: what an answer must be, and what happens if it is not.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::texts::text_of;
 use super::world::World;
+use crate::answer::schema::Schema;
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::cli::args::groups::AnswerArgs;
+use crate::cli::args::values::Text;
+use crate::source::Condition;
 
 /// `--max-follow-ups`. Nearly all answers that can be mended are mended by the first follow-up.
 const MAX_FOLLOW_UPS: u32 = 2;
 
 /// The rules for answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AnswerConfig {
-    /// The text of the schema that each answer must match.
-    pub schema: Option<String>,
+    /// The schema that each answer must match.
+    pub schema: Option<Schema>,
     /// What each answer must be, without a schema.
     pub expect: Option<Expected>,
-    /// Expressions that must be true for each answer.
-    pub require: Vec<String>,
+    /// Conditions that each answer must meet.
+    pub require: Vec<Condition>,
     /// What happens after an answer that is not as required.
     pub on_invalid: OnInvalid,
     /// What happens after a truncated answer.
@@ -38,9 +41,9 @@ impl AnswerConfig {
     /// Returns the rules of all layers. `named` has those of this call: the flags and the environment.
     ///
     /// # Errors
-    /// The schema can't be read, or `--on-invalid` is given although nothing is required.
+    /// The schema can't be read, a condition is wrong, or `--on-invalid` is given although nothing is required.
     pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
-        let schema = text_of("schema", merged.schema, world)?;
+        let schema = schema_of(merged.schema, world)?;
         let has_form = schema.is_some() || merged.expect.is_some();
         let is_checked = has_form || !merged.require.is_empty();
         if named.on_invalid.is_some() && !is_checked {
@@ -55,11 +58,25 @@ impl AnswerConfig {
         Ok(Self {
             schema,
             expect: merged.expect,
-            require: merged.require,
+            require: conditions(&merged.require)?,
             on_invalid: merged.on_invalid.unwrap_or(default_invalid),
             on_truncate: merged.on_truncate.unwrap_or(truncated),
             on_refusal: merged.on_refusal.unwrap_or(refused),
             max_follow_ups: merged.max_follow_ups.unwrap_or(MAX_FOLLOW_UPS),
         })
     }
+}
+
+fn conditions(expressions: &[String]) -> Result<Vec<Condition>> {
+    expressions.iter().map(|expression| Condition::parse(expression).context("--require")).collect()
+}
+
+/// Reads the schema that a flag names.
+fn schema_of(given: Option<Text>, world: &World) -> Result<Option<Schema>> {
+    let name = match &given {
+        Some(Text::File(path) | Text::Inside { path, .. }) => format!("--schema {}", path.display()),
+        Some(Text::Given(_)) | None => "--schema".to_owned(),
+    };
+    let text = text_of("schema", given, world)?;
+    text.map(|text| Schema::parse(&text).context(name)).transpose()
 }

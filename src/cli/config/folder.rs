@@ -44,7 +44,7 @@ pub const FREE: [&str; 23] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 51] = [
+pub const REFUSED: [&str; 52] = [
     "limit",
     "skip",
     "strict",
@@ -90,6 +90,7 @@ pub const REFUSED: [&str; 51] = [
     "rerun-changed",
     "simulate",
     "simulate-faults",
+    "simulate-answers",
     "base-url",
     "allow-http",
     "no-proxy",

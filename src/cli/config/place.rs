@@ -13,7 +13,7 @@ use crate::cli::args::values::Text;
 pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
 
 /// Keys whose values are paths. A path is relative to the folder of the configuration file.
-const PATHS: [&str; 5] = ["prices", "simulate-faults", "ca-file", "api-key-file", "reuse"];
+const PATHS: [&str; 6] = ["prices", "simulate-faults", "simulate-answers", "ca-file", "api-key-file", "reuse"];
 
 /// Keys whose values can be `@` followed by a path.
 const TEXTS: [&str; 2] = ["template", "system"];

@@ -21,6 +21,7 @@ use crate::cli::args::layered::Layered;
 use crate::cli::args::{ResumeArgs, Settings};
 use crate::domain::PromptCache;
 use crate::journal::{Disk, manifest_path, quoted, read_manifest};
+use crate::source::Condition;
 
 /// A setting that is recorded.
 struct Recorded {
@@ -83,7 +84,7 @@ const TABLE: [Recorded; 18] = [
     },
     Recorded {
         name: "schema",
-        of: |config| config.answers.schema.clone().map(Value::from),
+        of: |config| config.answers.schema.as_ref().map(|schema| schema.text().into()),
         texts: long_text,
         kind: TEXT,
     },
@@ -95,7 +96,10 @@ const TABLE: [Recorded; 18] = [
     },
     Recorded {
         name: "require",
-        of: |config| Some(config.answers.require.clone()).filter(|list| !list.is_empty()).map(Value::from),
+        of: |config| {
+            let expressions: Vec<&str> = config.answers.require.iter().map(Condition::expression).collect();
+            Some(expressions).filter(|list| !list.is_empty()).map(Value::from)
+        },
         texts: long_list,
         kind: "a list of texts",
     },

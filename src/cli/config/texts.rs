@@ -31,7 +31,7 @@ pub(super) fn text_of(setting: &str, given: Option<Text>, world: &World) -> Resu
 }
 
 /// Reads the file whose path is the value of a flag.
-pub(super) fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
+pub(crate) fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Result<Option<TextFile>> {
     let Some(path) = path else { return Ok(None) };
     let text = read_text(flag, &path, world)?;
     Ok(Some(TextFile { path, text }))

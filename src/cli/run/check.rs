@@ -27,7 +27,7 @@ impl NewRun<'_> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
-            simulator::config(&catalog, self.config.tier, self.config.simulate_faults.as_ref())?;
+            simulator::config(&catalog, &self.config)?;
         }
         self.origin = match self.config.simulate {
             true => "simulator".to_owned(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::super::answers;
 use super::super::commands::Commands;
 use super::super::config::Config;
 use super::super::config::world::World;
@@ -127,7 +128,10 @@ impl<'a> NewRun<'a> {
 
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
-        let planner = self.with_overrides(parts::planner(&self.config.request, &self.config.dialect, catalog));
+        let planner = parts::planner(&self.config.request, &self.config.dialect, catalog)
+            .with_shaping(answers::shaping(&self.config.answers, catalog))
+            .with_conditions(self.config.answers.require.clone());
+        let planner = self.with_overrides(planner);
         // The survey counts the rows of each model.
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }

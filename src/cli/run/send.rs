@@ -6,17 +6,17 @@ use anyhow::{Result, bail};
 use tokio::sync::mpsc;
 
 use super::super::simulator::Simulator;
-use super::super::{lockdown, parts, say, simulator};
+use super::super::{answers, lockdown, parts, say, simulator};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{EventBody, PromptCache, RunEvent, RunForecast};
 use crate::journal::{Journal, Recovered};
-use crate::plan::Repeats;
+use crate::plan::{Planner, Repeats};
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
 use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, drive};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
 
@@ -49,7 +49,12 @@ impl NewRun<'_> {
         let window = parts::window(&self.config, self.files_of_request())?;
         let simulator = self.start_simulator(catalog, clock)?;
         let transport = self.transport(simulator.as_ref(), key, window.most())?;
-        let scheduler = Scheduler::new(parts::scheduler(&self.config, catalog, window, recovered));
+        let planner = self.marking_planner(catalog, survey.as_ref());
+        let policy = answers::policy_of(&self.config.answers, catalog, planner, !self.is_collecting);
+        let scheduler = Scheduler::new(Config {
+            policy: Some(policy),
+            ..parts::scheduler(&self.config, catalog, window, recovered)
+        });
         let reporter = self.open_report(clock, survey.as_ref(), forecast);
         let reread = self.reread_settings(catalog, survey.as_ref());
         let mut ledger = JournalLedger::new(journal, clock);
@@ -70,6 +75,7 @@ impl NewRun<'_> {
             commits,
             feed: rows,
             lane,
+            unfinished: recovered.unfinished.clone(),
             equal,
             interrupts,
             reporter,
@@ -87,7 +93,7 @@ impl NewRun<'_> {
         if !self.config.simulate {
             return Ok(None);
         }
-        let config = simulator::config(catalog, self.config.tier, self.config.simulate_faults.as_ref())?;
+        let config = simulator::config(catalog, &self.config)?;
         Simulator::start(config, clock).map(Some)
     }
 
@@ -136,6 +142,16 @@ impl NewRun<'_> {
         report
     }
 
+    /// Returns a planner that finds the prefixes for the prompt cache.
+    fn marking_planner(&self, catalog: &Arc<Catalog>, survey: Option<&Survey>) -> Planner {
+        let fixed_starts = self.plan.options.fixed_starts();
+        match survey {
+            Some(survey) => self.planner(catalog).with_caching(survey.caching.clone(), &fixed_starts),
+            None if self.prompt_cache() == PromptCache::Off => self.planner(catalog),
+            None => self.planner(catalog).finding_prefixes(&fixed_starts),
+        }
+    }
+
     /// Starts the thread that reads rows for the loop.
     fn start_reader(
         &self,
@@ -145,13 +161,12 @@ impl NewRun<'_> {
     ) -> Result<mpsc::Receiver<Incoming>> {
         let (rows_in, rows) = mpsc::channel(FEED);
         let cache = self.prompt_cache();
-        let planner = || match survey {
-            Some(survey) => self
-                .planner(catalog)
-                .with_repeats(Repeats::clone(&survey.repeats))
-                .with_caching(survey.caching.clone(), &self.plan.options.fixed_starts()),
-            None if cache == PromptCache::Off => self.planner(catalog),
-            None => self.planner(catalog).finding_prefixes(&self.plan.options.fixed_starts()),
+        let planner = || {
+            let planner = self.marking_planner(catalog, survey);
+            match survey {
+                Some(survey) => planner.with_repeats(Repeats::clone(&survey.repeats)),
+                None => planner,
+            }
         };
         let is_stream = survey.is_none();
         let count = survey.map_or(0, |survey| survey.rows);

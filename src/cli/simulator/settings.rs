@@ -4,40 +4,49 @@
 use anyhow::{Context, Result, bail};
 
 use super::super::args::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
-use super::super::config::TextFile;
 use super::super::config::world::World;
+use super::super::config::{Config, TextFile, named_file};
 use crate::catalog::Catalog;
 use crate::domain::{ModelClass, RateLimits, Tier};
+use crate::sim::answers::AnswerPlan;
 use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, SimModel, UnknownModels};
 use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
-/// Returns a simulated API with the limits of a tier.
+/// Returns the simulated API of a run with `--simulate`.
 ///
 /// # Errors
-/// The fault file can't be used. The message names the line and the field.
-pub(crate) fn config(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>) -> Result<SimConfig> {
+/// The fault file or the answer file can't be used. The message names the line and the field.
+pub(crate) fn config(catalog: &Catalog, config: &Config) -> Result<SimConfig> {
+    of_tier(catalog, config.tier, config.simulate_faults.as_ref(), config.simulate_answers.as_ref())
+}
+
+/// Returns a simulated API with the limits of a tier.
+fn of_tier(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>, answers: Option<&TextFile>) -> Result<SimConfig> {
     let models = presets::models_with(|_, class| Some(catalog.limits(tier, class).limits));
     let mut config = SimConfig::new(models).with_seed(1);
     let table = catalog.tier_table(tier);
     config.count_tokens_rpm = table.map(|table| table.count_tokens_rpm);
     config.batches.rpm = table.map(|table| table.batch_rpm);
     config.batches.queue = table.map(|table| table.batch_queue);
-    let Some(file) = faults else { return Ok(config) };
-    Ok(config.with_faults(FaultPlan::parse(&file.text, &file.path.display().to_string())?))
+    if let Some(file) = faults {
+        config.faults = FaultPlan::parse(&file.text, &file.path.display().to_string())?;
+    }
+    if let Some(file) = answers {
+        config.answers = AnswerPlan::parse(&file.text, &file.path.display().to_string())?;
+    }
+    Ok(config)
 }
 
 /// Returns a simulated API with the properties that the flags of `simulate` set.
 ///
 /// # Errors
-/// The fault file can't be used (the message names the line and the field), or no model has the given class.
+/// The fault file or the answer file can't be used (the message names the line and the field), or no model has the given
+/// class.
 pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
-    let faults = args.answers.faults.as_deref().map(|path| {
-        let bytes = world.read(path).with_context(|| format!("--faults: can't read {}", path.display()))?;
-        let text = String::from_utf8(bytes).with_context(|| format!("--faults: {} is not UTF-8", path.display()))?;
-        anyhow::Ok(TextFile { path: path.to_owned(), text })
-    });
-    let mut config = config(catalog, tier, faults.transpose()?.as_ref())?;
+    let faults = named_file("--faults", args.answers.faults.clone(), world)?;
+    let answers = named_file("--answers", args.answers.answers.clone(), world)?;
+    let mut config = of_tier(catalog, tier, faults.as_ref(), answers.as_ref())?;
     limits(&mut config, &args.limits)?;
     if let Some(keys) = &args.keys {
         config.keys = keys.clone();

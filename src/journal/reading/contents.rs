@@ -1,6 +1,7 @@
 //! The content of results and error log: the rows with an answer, the failures that still count, and the sums.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 
 use super::done::AnsweredRows;
@@ -9,7 +10,9 @@ use super::parse::{parse_error, parse_result};
 use super::record::{ErrorRecord, Parsed};
 use super::reruns::RerunRows;
 use super::scan::{Scan, scan};
+use super::stored::read_line;
 use super::totals::Totals;
+use super::unfinished::{UnfinishedRow, unfinished_row};
 use super::unresolved::Unresolved;
 use crate::domain::{Money, Quality, RowId};
 use crate::journal::disk::{DiskFailure, DiskFile};
@@ -35,6 +38,8 @@ pub(crate) struct Contents {
     /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is
     /// removed when one of its lines is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
+    /// Rows whose last answer was not accepted, and for which another request was to be sent.
+    pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
 }
 
 impl Contents {
@@ -51,10 +56,11 @@ impl Contents {
         let mut belongs = paths.belonging();
         let take = |entries: Vec<(u64, ErrorRecord)>| {
             for (offset, record) in entries {
-                self.totals.add(record.charges);
-                self.unresolved.read(&record, offset);
-                // Only an entry of the run that died can belong to the request that was in flight.
-                if slots::shortened(&record.run) == unclosed_run {
+                let charges = self.unresolved.read(&record, offset);
+                self.totals.add(charges);
+                // Only an entry of the run that died can belong to the request that was in flight. If its row is not
+                // finished, the next request for the row was in flight.
+                if slots::shortened(&record.run) == unclosed_run && !record.is_unfinished {
                     self.in_flight.remove(&record.row);
                 }
                 let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
@@ -115,8 +121,23 @@ impl Contents {
         let scan = scan(file, path, is_known, read, take)?;
         with_entry.into_iter().for_each(|(row, ended_at)| self.unresolved.note_answer(row, ended_at));
         self.in_flight.retain(|row, _| !was_in_flight.contains(row));
-        self.unresolved.remove_answered();
         self.results = Some(scan);
+        Ok(())
+    }
+}
+
+impl Contents {
+    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read. If
+    /// the answer of a line can't be read, its row has failed.
+    pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
+        let mut line = Vec::new();
+        for offset in self.unresolved.unfinished() {
+            read_line(file, offset, &mut line)?;
+            match unfinished_row(&line) {
+                Some((row, unfinished)) => _ = self.unfinished.insert(row, unfinished),
+                None => self.totals.add(self.unresolved.give_up_unfinished(offset)),
+            }
+        }
         Ok(())
     }
 }

@@ -72,21 +72,9 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         Some(()) => None,
         None => Some(Cow::Borrowed(text(&mut at)?)),
     };
-    // Only rows that took their answer from another line have one of these members.
-    let is_taken = match at.literal(b",\"reused_from\":{") {
-        Some(()) => {
-            skip_text(&mut at, b"\"run\":")?;
-            skip_text(&mut at, b",\"custom_id\":")?;
-            at.literal(b"}")?;
-            true
-        }
-        None => skip_text(&mut at, b",\"copied_from\":").is_some(),
-    };
-    if is_taken {
-        at.literal(b",\"saved_usd\":")?;
-        null(&mut at).or_else(|| money(&mut at).map(drop))?;
+    if at.literal(b"}}").is_none() {
+        skip_rest_of_meta(&mut at)?;
     }
-    at.literal(b"}}")?;
     if at.position() != line.len() {
         return None;
     }
@@ -99,6 +87,31 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         ended_at,
         charges,
     })
+}
+
+/// Skips the members that few lines have, and the end of the line.
+#[inline(never)]
+fn skip_rest_of_meta(at: &mut Cursor<'_>) -> Option<()> {
+    // Only rows with a schema, and rows with several answers.
+    let _ = skip_text(at, b",\"schema\":");
+    if at.literal(b",\"steps\":").is_some() {
+        at.skip_value(DEEPEST)?;
+    }
+    // Only rows that took their answer from another line have one of these members.
+    let is_taken = match at.literal(b",\"reused_from\":{") {
+        Some(()) => {
+            skip_text(at, b"\"run\":")?;
+            skip_text(at, b",\"custom_id\":")?;
+            at.literal(b"}")?;
+            true
+        }
+        None => skip_text(at, b",\"copied_from\":").is_some(),
+    };
+    if is_taken {
+        at.literal(b",\"saved_usd\":")?;
+        null(at).or_else(|| money(at).map(drop))?;
+    }
+    at.literal(b"}}")
 }
 
 fn null(at: &mut Cursor<'_>) -> Option<()> {
@@ -147,7 +160,7 @@ mod tests {
     use crate::clock::{Instant, RunClock};
     use crate::domain::{
         AttemptRecord, Ended, Identity, Job, JobId, Lane, Message, Origin, Outcome, Params, Purpose, Quality, Request,
-        RowId, StoredAnswer, Taken, TakenFrom,
+        RowId, Rung, StoredAnswer, Taken, TakenFrom,
     };
     use crate::sink::{RecordContext, outcome_line, taken_line};
 
@@ -198,9 +211,10 @@ mod tests {
             without_cache: None,
             request_id: random.bool().then(|| pick(random)),
             purpose: Purpose::First,
-            rung: None,
-            max_tokens: 5,
-            quality: None,
+            rung: random.bool().then(|| Rung::ALL[random.usize(0..4)]),
+            max_tokens: random.u32(..),
+            is_recorded: false,
+            quality: random.bool().then_some(Quality::Ok),
             lane: Lane::Online,
             provider: "anthropic".into(),
             model: pick(random).into(),
@@ -228,7 +242,11 @@ mod tests {
         }
         let outcome = Outcome {
             job: Box::new(job),
-            attempts: if random.u8(0..5) > 0 { vec![attempt] } else { Vec::new() },
+            attempts: match random.u8(0..5) {
+                0 => Vec::new(),
+                1 => vec![attempt.clone(), AttemptRecord { purpose: Purpose::Repair, ..attempt }],
+                _ => vec![attempt],
+            },
             ended: Ended::Succeeded(Message { json, usage, quality, content: 0..0 }),
         };
         let mut out = Vec::new();

@@ -8,7 +8,9 @@
 //! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).
 //!
-//! `reruns.rs` collects the answered rows that `--rerun` runs again. `stored.rs` reads the answer of a line, for a row that takes it. `error_log.rs` reads an error log for `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! `reruns.rs` collects the answered rows that `--rerun` runs again. `stored.rs` reads the answer of a line, for a row
+//! that takes it. `unfinished.rs` reads the answer of a row that is not finished. `error_log.rs` reads an error log for
+//! `resume`. `places.rs` lists where the lines are, for [`crate::export`].
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
 
@@ -25,6 +27,7 @@ mod reruns;
 mod scan;
 mod stored;
 mod totals;
+mod unfinished;
 mod unresolved;
 
 pub(crate) use contents::{Contents, check_owner};
@@ -40,4 +43,5 @@ pub use reruns::Reruns;
 pub(crate) use scan::{Scan, Tail, check_first_line, scan};
 pub(crate) use stored::{parse_stored, read_line};
 pub use totals::Totals;
+pub use unfinished::UnfinishedRow;
 pub(crate) use unresolved::{EntryKind, Unresolved};

@@ -94,6 +94,7 @@ struct ErrorPart<'a> {
     usage: Option<Usage>,
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
+    next: Option<IgnoredAny>,
 }
 
 /// Parses a result line.
@@ -144,6 +145,7 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
         label: custom_id.map_or_else(place, Cow::into_owned),
         is_broken,
         is_unsent: key.is_none(),
+        is_unfinished: error.next.is_some(),
         is_row,
         run: error.run.unwrap_or_default().into_owned(),
         results: error.results.map(Cow::into_owned),
@@ -197,6 +199,17 @@ mod tests {
         let Parsed::Record(record) = parse_result(line.as_bytes()) else { panic!("it is a record") };
 
         assert_eq!(record.row, RowId::named("a", None));
+    }
+
+    #[test]
+    fn the_answer_in_an_error_line_says_nothing_about_the_row() {
+        let line = r#"{"custom_id":"a","params":{},"message":{"type":"message","error":{"class":"auth"},"raw":"x"},"error":{"class":"truncated","key":"k1:00000000000000000000000000000001","schema":"format","steps":[{"purpose":"first","class":"auth","usage":{"output_tokens":3}}],"cost_usd":0.5}}"#;
+
+        let Parsed::Record(record) = parse_error(line.as_bytes()) else { panic!("it is a record") };
+
+        assert!(record.is_row && !record.is_broken);
+        assert_eq!((record.class, record.charges.usage), (ErrorClass::Truncated, Usage::default()));
+        assert_eq!(record.charges.spend, Money::from_dollars(0.5));
     }
 
     #[test]

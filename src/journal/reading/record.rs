@@ -63,6 +63,8 @@ pub(crate) struct ErrorRecord {
     /// The label in the line. An unnamed or broken row has its input and line as label, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
+    /// Whether the row is not finished: its answer was not accepted, and another request was to be sent.
+    pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,
     /// The results file that the line belongs to.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::record::ErrorRecord;
 use crate::domain::{ErrorClass, RowId};
+use crate::journal::charges::Charges;
 
 /// Why a row has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum EntryKind {
     Rejected,
     /// The row could not be read.
     Broken,
+    /// The row is not finished: its last answer was not accepted, and another request was to be sent.
+    Unfinished,
 }
 
 /// An entry that still counts.
@@ -31,6 +34,8 @@ struct Entry {
     is_unsent: bool,
     is_row: bool,
     is_of_this_run: bool,
+    /// If the row is not finished: the charges of the line. A later line of the row contains them too.
+    unfinished: Option<Charges>,
     last_at: Option<jiff::Timestamp>,
     /// Key and time of the row's answer, if the results contain one.
     answer: Option<(u64, Option<jiff::Timestamp>)>,
@@ -40,11 +45,14 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unresolved {
     rows: HashMap<u64, Entry>,
+    /// Offsets of lines whose charges a later line of the same row contains.
+    absorbed: HashSet<u64>,
 }
 
 impl Unresolved {
-    /// Adds an entry that was read from the log. It replaces an earlier entry of the same row.
-    pub(crate) fn read(&mut self, record: &ErrorRecord, offset: u64) {
+    /// Adds an entry that was read from the log. It replaces an earlier entry of the same row. Returns the charges that
+    /// are now known to be in no other line.
+    pub(crate) fn read(&mut self, record: &ErrorRecord, offset: u64) -> Charges {
         let entry = Entry {
             key: record.row.key,
             class: record.class,
@@ -52,10 +60,33 @@ impl Unresolved {
             is_unsent: record.is_unsent,
             is_row: record.is_row,
             is_of_this_run: false,
+            unfinished: record.is_unfinished.then_some(record.charges),
             last_at: record.last_at,
             answer: None,
         };
-        self.rows.insert(record.row.label, entry);
+        let mut charges = self.replace(record.row, Some(entry));
+        if !record.is_unfinished {
+            charges += record.charges;
+        }
+        charges
+    }
+
+    /// Replaces the entry of a row, because there is a later line of the row: an entry, or an answer. If the entry is of
+    /// an unfinished row and the line is about the same request, the line contains the charges of the entry. Otherwise,
+    /// returns these charges.
+    fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
+        let old = match by {
+            Some(entry) => self.rows.insert(row.label, entry),
+            None => self.rows.remove(&row.label),
+        };
+        match old {
+            Some(Entry { unfinished: Some(_), key, offset, .. }) if key == row.key => {
+                self.absorbed.insert(offset);
+                Charges::default()
+            }
+            Some(Entry { unfinished: Some(charges), .. }) => charges,
+            Some(Entry { unfinished: None, .. }) | None => Charges::default(),
+        }
     }
 
     /// Adds an entry that this run is writing at `offset`. It replaces an earlier entry of the same row.
@@ -64,13 +95,15 @@ impl Unresolved {
             key: row.key,
             class,
             offset,
-            is_unsent: kind != EntryKind::Failed,
+            is_unsent: matches!(kind, EntryKind::Rejected | EntryKind::Broken),
             is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
+            // The charges of this run's lines count in this run, so only the fact matters.
+            unfinished: (kind == EntryKind::Unfinished).then(Charges::default),
             last_at: None,
             answer: None,
         };
-        self.rows.insert(row.label, entry);
+        self.replace(row, Some(entry));
     }
 
     /// Remembers an answer that was read from the results. Call this function in the order of the lines, because the
@@ -87,20 +120,63 @@ impl Unresolved {
     }
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
-    pub(super) fn remove_answered(&mut self) {
-        self.rows.retain(|_, entry| match entry.answer {
-            Some((key, _)) if key == entry.key => false,
-            Some((_, Some(answered_at))) => entry.last_at.is_none_or(|failed_at| failed_at >= answered_at),
-            Some((_, None)) | None => true,
+    ///
+    /// Returns the charges of entries of unfinished rows, except those that the line of an answer contains. An answer that
+    /// is older than such an entry does not contain its charges: the row was asked for again.
+    pub(crate) fn remove_answered(&mut self) -> Charges {
+        let mut charges = Charges::default();
+        let absorbed = &mut self.absorbed;
+        self.rows.retain(|_, entry| {
+            let is_later = |answered_at| entry.last_at.is_none_or(|failed_at| failed_at >= answered_at);
+            let stays = match (entry.answer, entry.unfinished) {
+                (Some((key, Some(answered_at))), Some(_)) if key == entry.key => {
+                    entry.last_at.is_some_and(|failed_at| failed_at > answered_at)
+                }
+                (Some((key, _)), _) if key == entry.key => false,
+                (Some((_, Some(answered_at))), _) => is_later(answered_at),
+                (Some((_, None)) | None, _) => true,
+            };
+            let is_contained = !stays && entry.answer.is_some_and(|(key, _)| key == entry.key);
+            match entry.unfinished {
+                Some(_) if is_contained => _ = absorbed.insert(entry.offset),
+                Some(own) => charges += own,
+                None => {}
+            }
+            stays
         });
+        charges
     }
 
     /// Removes the entry of a row that this run has answered.
     pub(crate) fn remove(&mut self, row: RowId) {
         // In most runs there are no entries.
         if !self.rows.is_empty() {
-            self.rows.remove(&row.label);
+            self.replace(row, None);
         }
+    }
+
+    /// Returns the offsets of the lines of unfinished rows.
+    pub(crate) fn unfinished(&self) -> Vec<u64> {
+        self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
+    }
+
+    /// Returns the charges of the lines of unfinished rows.
+    pub(crate) fn unfinished_charges(&self) -> Charges {
+        let mut sum = Charges::default();
+        self.rows.values().filter_map(|entry| entry.unfinished).for_each(|charges| sum += charges);
+        sum
+    }
+
+    /// Makes the entry at this offset an ordinary failure: its line can't be used to finish the row, so no later line
+    /// will contain its charges. Returns these charges.
+    pub(crate) fn give_up_unfinished(&mut self, offset: u64) -> Charges {
+        let entry = self.rows.values_mut().find(|entry| entry.offset == offset);
+        entry.and_then(|entry| entry.unfinished.take()).unwrap_or_default()
+    }
+
+    /// Returns whether a later line contains the charges of the line at this offset.
+    pub(crate) fn is_absorbed(&self, offset: u64) -> bool {
+        self.absorbed.contains(&offset)
     }
 
     /// Removes the entries of rows that were never sent. Entries that this run wrote stay. Call this function only if
@@ -135,8 +211,10 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`].
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row counts as one
+    /// that was not reached: a later run finishes it without being asked to.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
-        self.rows.iter().map(|(&label, entry)| (label, (entry.key, entry.class))).collect()
+        let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
+        self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()
     }
 }

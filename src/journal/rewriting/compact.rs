@@ -33,7 +33,9 @@ pub(crate) fn compact(
     each_line(&*log, &path, |offset, line| {
         if !kept.contains(&offset) {
             removed_lines += 1;
-            if let Parsed::Record(record) = parse_error(line) {
+            if let Parsed::Record(record) = parse_error(line)
+                && !unresolved.is_absorbed(offset)
+            {
                 removed += record.charges;
             }
         }

@@ -110,6 +110,7 @@ impl<'a> Body<'a> {
             | EventBody::Skipped
             | EventBody::Sent
             | EventBody::Retried { .. }
+            | EventBody::Mending { .. }
             | EventBody::Succeeded { .. }
             | EventBody::Taken { .. }
             | EventBody::Failed { .. }
@@ -182,9 +183,10 @@ pub(crate) struct Progress {
     already_done: u64,
     /// Rows whose answer ended normally.
     ok: u64,
-    /// Rows whose answer ended at `max_tokens` or at the end of the context window.
+    /// Rows whose answer ended at `max_tokens` or at the end of the context window, and was kept. Such answers that were
+    /// not kept are in `failed_by_class`.
     truncated: u64,
-    /// Rows that the model refused.
+    /// Rows that the model refused, if the refusal was kept. The others are in `failed_by_class`.
     refused: u64,
     /// Rows whose answer ended for a reason that this program does not know.
     unknown: u64,
@@ -195,8 +197,14 @@ pub(crate) struct Progress {
     /// What the copied and reused answers cost when they were paid for, in dollars. Answers of unknown cost are left
     /// out.
     saved_usd: f64,
+    /// Answered rows whose first answer was not accepted, by what happened then: `repaired`, `retried` (asked again),
+    /// `grown` (with a larger `max_tokens`), `continued`, `unpaused` (continued after a pause), `another_model`. They are
+    /// also counted in `ok` and the other qualities.
+    mended: BTreeMap<&'static str, u64>,
     /// Rows that failed for good.
     failed: u64,
+    /// Rows that failed because their answer can't be used (class `invalid_output`). They are also counted in `failed`.
+    invalid: u64,
     /// Rows that failed for good, by class.
     failed_by_class: BTreeMap<&'static str, u64>,
     /// Attempts that were tried again, by cause.
@@ -302,7 +310,9 @@ impl Progress {
             copied: stats.taken.copied,
             reused: stats.taken.reused,
             saved_usd: stats.taken.saved.dollars(),
+            mended: stats.mended.by_name(),
             failed: stats.failed_total(),
+            invalid: stats.failed_as(ErrorClass::InvalidOutput),
             failed_by_class: stats.failed.iter().map(|(class, failed)| (class.name(), failed.rows)).collect(),
             retried: stats.retried.iter().map(|(cause, attempts)| (cause.name(), *attempts)).collect(),
             maybe_paid: stats.maybe_paid,

@@ -69,6 +69,7 @@ fn canary_of(ask: &Ask) -> Ask {
         max_tokens: 1,
         template: 0,
         purpose: Purpose::Canary,
+        base: None,
         rung: None,
         prefixes: None,
         has_own_marks: false,

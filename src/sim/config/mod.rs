@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::domain::{Money, RateLimits};
 
+use super::answers::AnswerPlan;
 use super::faults::FaultPlan;
 
 pub use answers::{Endings, Latency, OutputLengths};
@@ -69,6 +70,8 @@ pub struct SimConfig {
     pub others: Vec<OtherClient>,
     /// Injected faults.
     pub faults: FaultPlan,
+    /// Scripted answers.
+    pub answers: AnswerPlan,
     /// Wall time of [`Instant::ZERO`](crate::clock::Instant::ZERO), for dates in headers.
     pub wall_start: jiff::Timestamp,
 }
@@ -99,6 +102,7 @@ impl SimConfig {
             changes: Vec::new(),
             others: Vec::new(),
             faults: FaultPlan::default(),
+            answers: AnswerPlan::default(),
             wall_start: jiff::Timestamp::UNIX_EPOCH,
         }
     }
@@ -149,6 +153,13 @@ impl SimConfig {
     #[must_use]
     pub fn with_faults(mut self, faults: FaultPlan) -> Self {
         self.faults = faults;
+        self
+    }
+
+    /// Sets the scripted answers.
+    #[must_use]
+    pub fn with_answers(mut self, answers: AnswerPlan) -> Self {
+        self.answers = answers;
         self
     }
 }

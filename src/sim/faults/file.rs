@@ -1,166 +1,63 @@
-//! Reads a fault file. Every error contains the line number, and the name of the field if a field is wrong.
+//! Reads a fault file.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-
-use super::rule::{BatchCall, Draw, Fault, FaultBody, FaultPlan, FaultRule, RetryAfter, StatusFault};
-use super::values::{Bytes, Part, Status, Texts, Time, value};
-
-/// A fault file that can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}, line {line}, column {column}: {message}")]
-pub struct FaultFileError {
-    /// The file's name, as given.
-    pub name: String,
-    /// Line number, from 1.
-    pub line: usize,
-    /// Column number, from 1.
-    pub column: usize,
-    /// What is wrong. The text names the field.
-    pub message: String,
-}
+use super::rule::{BatchCall, Fault, FaultBody, FaultPlan, FaultRule, RetryAfter, StatusFault};
+use super::values::{Bytes, Status};
+use crate::sim::rules::{Part, Rule, RuleFileError, Selection, Texts, Time, fields, read};
 
 impl FaultPlan {
     /// Reads the text of a fault file. In messages, the file is called `name`.
     ///
     /// # Errors
-    /// `FaultFileError` for broken JSON, an unknown field or a value out of range.
-    pub fn parse(text: &str, name: &str) -> Result<Self, FaultFileError> {
-        serde_json::from_str(text).map_err(|error| FaultFileError {
-            name: name.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            message: without_position(&error),
-        })
+    /// `RuleFileError` for broken JSON, an unknown field or a value out of range.
+    pub fn parse(text: &str, name: &str) -> Result<Self, RuleFileError> {
+        let (seed, rules) = read(text, name)?;
+        Ok(Self { seed, rules })
     }
 }
 
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+impl Rule for FaultRule {
+    type Own = RuleFields;
+    const FORM: &'static str = "an object with `status` or `kind`";
+
+    fn from_fields(selection: Selection, own: RuleFields) -> Result<Self, String> {
+        own.into_rule(selection)
     }
 }
 
-impl<'de> Deserialize<'de> for FaultPlan {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Plan;
-        impl<'de> Visitor<'de> for Plan {
-            type Value = FaultPlan;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with `rules`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FaultPlan, A::Error> {
-                let mut plan = FaultPlan::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.as_str() {
-                        "seed" => plan.seed = Some(value(&mut map, &name)?),
-                        "rules" => plan.rules = map.next_value()?,
-                        unknown => return Err(de::Error::unknown_field(unknown, &["seed", "rules"])),
-                    }
-                }
-                Ok(plan)
-            }
-        }
-        deserializer.deserialize_map(Plan)
+fields! {
+    /// The fields that only the rules of fault files have.
+    RuleFields {
+        "status" status: Status,
+        "kind" kind: String,
+        "calls" calls: Texts,
+        "within" within: Time,
+        "takes_effect" takes_effect: bool,
+        "custom_id" custom_id: String,
+        "at" at: Part,
+        "before_head" before_head: bool,
+        "billed" billed: bool,
+        "bytes" bytes: Bytes,
+        "every" every: Time,
+        "after" after: Time,
+        "type" error_type: String,
+        "message" message: String,
+        "error_code" error_code: String,
+        "body" body: FaultBody,
+        "retry_after" retry_after: RetryAfter,
+        "retry_after_ms" retry_after_ms: f64,
+        "should_retry" should_retry: bool,
     }
-}
-
-impl<'de> Deserialize<'de> for FaultRule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Rule;
-        impl<'de> Visitor<'de> for Rule {
-            type Value = FaultRule;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a rule: an object with `status` or `kind`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FaultRule, A::Error> {
-                let mut fields = RuleFields::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    fields.read(&name, &mut map)?;
-                }
-                fields.into_rule().map_err(de::Error::custom)
-            }
-        }
-        deserializer.deserialize_map(Rule)
-    }
-}
-
-/// Declares the fields that a rule can have. Each has its name in the file, its name in the code, and its type.
-macro_rules! rule_fields {
-    ($($name:literal $field:ident: $type:ty,)*) => {
-        /// The fields of a rule, as in the file.
-        #[derive(Default)]
-        struct RuleFields {
-            $($field: Option<$type>,)*
-        }
-
-        impl RuleFields {
-            /// Reads the value of the field `name`.
-            fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-                match name {
-                    $($name => self.$field = Some(value(map, name)?),)*
-                    unknown => return Err(de::Error::unknown_field(unknown, &[$($name),*])),
-                }
-                Ok(())
-            }
-        }
-    };
-}
-
-rule_fields! {
-    "status" status: Status,
-    "kind" kind: String,
-    "share" share: Part,
-    "draw" draw: Draw,
-    "first_attempts_only" first_attempts_only: bool,
-    "calls" calls: Texts,
-    "within" within: Time,
-    "takes_effect" takes_effect: bool,
-    "custom_id" custom_id: String,
-    "contains" contains: Texts,
-    "models" models: Texts,
-    "arrivals" arrivals: Vec<u64>,
-    "from" from: Time,
-    "until" until: Time,
-    "times" times: u64,
-    "at" at: Part,
-    "before_head" before_head: bool,
-    "billed" billed: bool,
-    "bytes" bytes: Bytes,
-    "every" every: Time,
-    "after" after: Time,
-    "type" error_type: String,
-    "message" message: String,
-    "error_code" error_code: String,
-    "body" body: FaultBody,
-    "retry_after" retry_after: RetryAfter,
-    "retry_after_ms" retry_after_ms: f64,
-    "should_retry" should_retry: bool,
 }
 
 impl RuleFields {
-    fn into_rule(mut self) -> Result<FaultRule, String> {
+    fn into_rule(mut self, selection: Selection) -> Result<FaultRule, String> {
         let rule = FaultRule {
-            share: self.share.take().map_or(1.0, |Part(share)| share),
-            draw: self.draw.take().unwrap_or_default(),
-            first_attempts_only: self.first_attempts_only.unwrap_or(false),
+            selection,
             calls: self.calls.take().unwrap_or_default().0.iter().map(|name| call(name)).collect::<Result<_, _>>()?,
             within: self.within.take().map(|Time(within)| within),
             takes_effect: self.takes_effect.unwrap_or(false),
-            contains: self.contains.take().unwrap_or_default().0,
-            models: self.models.take().unwrap_or_default().0,
-            arrivals: self.arrivals.take().unwrap_or_default(),
-            from: self.from.take().map_or(Duration::ZERO, |Time(from)| from),
-            until: self.until.take().map(|Time(until)| until),
-            times: self.times,
             fault: self.into_fault()?,
         };
         let is_of_messages = matches!(rule.fault, Fault::ErrorEvent { .. } | Fault::NoStart | Fault::NoEnd);
@@ -245,6 +142,7 @@ fn call(name: &str) -> Result<BatchCall, String> {
 mod tests {
     use super::*;
     use crate::sim::faults::Target;
+    use crate::sim::rules::Draw;
 
     #[test]
     fn every_field_of_a_rule_is_read() {
@@ -259,10 +157,10 @@ mod tests {
             ]}"#,
         );
 
-        let rule = &plan.rules[0];
+        let rule = &plan.rules[0].selection;
         assert_eq!((plan.seed, rule.share, rule.draw, rule.times), (Some(7), 0.25, Draw::Attempt, Some(3)));
         assert_eq!((rule.from, rule.until), (Duration::from_secs(1), Some(Duration::from_secs(120))));
-        let Fault::Status(fault) = &rule.fault else { panic!("{:?}", rule.fault) };
+        let Fault::Status(fault) = &plan.rules[0].fault else { panic!("{:?}", plan.rules[0].fault) };
         assert_eq!(fault.retry_after, RetryAfter::Date(Duration::from_secs(30)));
         assert_eq!((fault.body, fault.should_retry), (FaultBody::Empty, Some(false)));
         assert_eq!(plan.rules[1].fault, Fault::SlowDrip { bytes: 1, every: Duration::from_millis(10) });

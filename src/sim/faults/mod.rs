@@ -1,7 +1,9 @@
 //! Injected faults: what goes wrong, for whom and when.
 //!
-//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. The model
-//! decides which rule applies to a request.
+//! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. [`rules`]
+//! says which requests a rule selects. The model decides which rule applies to a request.
+//!
+//! [`rules`]: super::rules
 //!
 //! A fault file is one JSON object:
 //!
@@ -101,5 +103,5 @@ mod file;
 mod rule;
 mod values;
 
-pub use rule::{BatchCall, Draw, Fault, FaultPlan, FaultRule, StatusFault};
+pub use rule::{BatchCall, Fault, FaultPlan, FaultRule, StatusFault};
 pub(crate) use rule::{FaultBody, RetryAfter, Target};

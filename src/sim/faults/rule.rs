@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::rules::Selection;
+
 /// The faults to inject.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
@@ -16,12 +18,8 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens.
     pub fault: Fault,
-    /// The part of the requests to which the rule applies, from 0 to 1.
-    pub share: f64,
-    /// How the requests of that part are chosen.
-    pub draw: Draw,
-    /// Whether only the first attempt of each row is affected.
-    pub first_attempts_only: bool,
+    /// The requests to which it happens.
+    pub selection: Selection,
     /// Which calls of the batch endpoints are affected. If the list is empty, the rule is about messages, or about the
     /// requests in a batch.
     pub calls: Vec<BatchCall>,
@@ -30,39 +28,13 @@ pub struct FaultRule {
     /// Whether a call of a batch endpoint that gets an error, or whose connection breaks before the head, has its effect
     /// nevertheless.
     pub takes_effect: bool,
-    /// Only requests whose body contains one of these texts. If the list is empty, all requests.
-    pub contains: Vec<String>,
-    /// Only requests for these models. If the list is empty, all requests.
-    pub models: Vec<String>,
-    /// Only requests with these numbers. If the list is empty, all requests. Requests are numbered from 1 as they
-    /// arrive.
-    pub arrivals: Vec<u64>,
-    /// The rule applies from this time on, counted from the start.
-    pub from: Duration,
-    /// The rule applies until this time, counted from the start; `None` for no end.
-    pub until: Option<Duration>,
-    /// How often the rule may apply; `None` for no limit.
-    pub times: Option<u64>,
 }
 
 impl FaultRule {
     /// Returns a rule that applies to every request.
     pub fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            share: 1.0,
-            draw: Draw::Row,
-            first_attempts_only: false,
-            calls: Vec::new(),
-            within: None,
-            takes_effect: false,
-            contains: Vec::new(),
-            models: Vec::new(),
-            arrivals: Vec::new(),
-            from: Duration::ZERO,
-            until: None,
-            times: None,
-        }
+        let selection = Selection::default();
+        Self { fault, selection, calls: Vec::new(), within: None, takes_effect: false }
     }
 
     /// Returns whether the rule is about such requests.
@@ -124,16 +96,6 @@ impl BatchCall {
             Self::Delete => "delete",
         }
     }
-}
-
-/// How the requests of a share are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Draw {
-    /// By the content of the request: all attempts of a row are treated the same way.
-    #[default]
-    Row,
-    /// By chance: each attempt is drawn separately.
-    Attempt,
 }
 
 /// What goes wrong.

@@ -1,22 +1,14 @@
-//! How the values of a fault file are read. An error says what was found and what to write instead.
+//! How the values that only fault files have are read. An error says what was found and what to write instead.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::rule::{Draw, FaultBody, RetryAfter};
-
-/// Reads the value of the field `name`. An error contains the name of the field and its line number.
-pub(super) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(map: &mut A, name: &str) -> Result<T, A::Error> {
-    map.next_value().map_err(|error| de::Error::custom(format!("field `{name}`: {error}")))
-}
+use super::rule::{FaultBody, RetryAfter};
+use crate::sim::rules::{Time, checked, value};
 
 /// An HTTP status.
 pub(super) struct Status(pub(super) u16);
-
-/// A part of a whole, from 0 to 1.
-pub(super) struct Part(pub(super) f64);
 
 /// A number of bytes above zero.
 pub(super) struct Bytes(pub(super) u64);
@@ -28,34 +20,9 @@ impl<'de> Deserialize<'de> for Status {
     }
 }
 
-impl<'de> Deserialize<'de> for Part {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        checked(deserializer, |part| (0.0..=1.0).contains(part), "must be from 0 to 1").map(Self)
-    }
-}
-
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         checked(deserializer, |bytes| *bytes > 0, "must be at least 1").map(Self)
-    }
-}
-
-fn checked<'de, T: Deserialize<'de> + fmt::Display, D: Deserializer<'de>>(
-    deserializer: D,
-    is_good: impl FnOnce(&T) -> bool,
-    rule: &str,
-) -> Result<T, D::Error> {
-    let found = T::deserialize(deserializer)?;
-    if is_good(&found) { Ok(found) } else { Err(de::Error::custom(format!("found {found}, {rule}"))) }
-}
-
-impl<'de> Deserialize<'de> for Draw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "row" => Ok(Self::Row),
-            "attempt" => Ok(Self::Attempt),
-            other => Err(de::Error::custom(format!("found {other:?}, write \"row\" or \"attempt\""))),
-        }
     }
 }
 
@@ -67,48 +34,6 @@ impl<'de> Deserialize<'de> for FaultBody {
             "empty" => Ok(Self::Empty),
             other => Err(de::Error::custom(format!("found {other:?}, write \"json\", \"html\" or \"empty\""))),
         }
-    }
-}
-
-/// A duration with its unit.
-pub(super) struct Time(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bad = || de::Error::custom(format!("found {text:?}, write a duration with its unit, such as \"90s\""));
-        let signed: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-        Duration::try_from(signed).map(Self).map_err(|_| bad())
-    }
-}
-
-/// One text or a list of them.
-#[derive(Default)]
-pub(super) struct Texts(pub(super) Vec<String>);
-
-impl<'de> Deserialize<'de> for Texts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMore;
-        impl<'de> Visitor<'de> for OneOrMore {
-            type Value = Texts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a list of texts")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Texts, E> {
-                Ok(Texts(vec![text.to_owned()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Texts, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = seq.next_element()? {
-                    texts.push(text);
-                }
-                Ok(Texts(texts))
-            }
-        }
-        deserializer.deserialize_any(OneOrMore)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::domain::Money;
 use crate::sim::config::Organizations;
 use crate::sim::faults::{Fault, StatusFault, Target};
 
-use super::answer::{self, Answer};
+use super::answer;
+use super::blocks::Answer;
 use super::cache::{Lookup, Split};
 use super::call::Call;
 use super::chance::{self, RequestFacts};
@@ -70,7 +71,7 @@ impl Model {
         content: Hash,
         model: usize,
         account: Account,
-        rule: Option<usize>,
+        Drawn { fault: rule, answer: scripted }: Drawn,
         now: Instant,
     ) -> Result<Arrival, Box<Stop>> {
         if let Some(early) = self.account(account).early_by(now) {
@@ -96,7 +97,11 @@ impl Model {
         if let Some(rule) = rule {
             self.count_fault(rule);
         }
-        let answer = answer::to(&prompt, &self.config.models[model], &self.config, content);
+        if let Some(scripted) = scripted {
+            self.count_answer(scripted);
+        }
+        let said_by = scripted.map(|scripted| &self.config.answers.rules[scripted]);
+        let answer = answer::to(&prompt, &self.config.models[model], &self.config, content, said_by);
         let (begin, end) = self.times(&answer, content, now);
         self.line.note(|line| {
             line.input_tokens = Some(prompt.tokens);
@@ -114,7 +119,13 @@ impl Model {
             let request = Remembered::new(scope, &prompt.settings, &prompt.parts);
             self.diagnostics.compare(asked.previous_message_id.as_deref(), &message_id, request)
         });
-        Ok(self.start(call, &answer, fault, (&message_id, miss)))
+        let arrival = self.start(call, &answer, fault, (&message_id, miss));
+        if scripted.is_some() {
+            // Each block may need a serial number for its id. The blocks of usual answers need no more numbers than a
+            // call takes.
+            self.serial += answer.blocks.len() as u64;
+        }
+        Ok(arrival)
     }
 
     /// Returns what a prompt reads from the cache and writes to it.
@@ -241,6 +252,15 @@ impl Model {
             _ => (head_at, delivery::spoil(body, fault, b"")),
         }
     }
+}
+
+/// The rules that apply to a request, by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drawn {
+    /// The rule of the fault plan.
+    pub fault: Option<usize>,
+    /// The rule of the answer plan.
+    pub answer: Option<usize>,
 }
 
 /// Returns what all cache entries of a request depend on: the organization, the model and the speed.

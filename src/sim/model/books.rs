@@ -30,6 +30,8 @@ pub struct Books {
     pub refused: BTreeMap<&'static str, u64>,
     /// Injected faults, by the number of their rule (from 0).
     pub faults: BTreeMap<usize, u64>,
+    /// Scripted answers, by the number of their rule (from 0).
+    pub answers: BTreeMap<usize, u64>,
     /// Calls that were charged.
     pub billed_calls: u64,
     /// Tokens that were charged.

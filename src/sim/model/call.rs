@@ -3,7 +3,7 @@
 use crate::clock::Instant;
 use crate::domain::Usage;
 
-use super::answer::Answer;
+use super::blocks::Answer;
 use super::cache::{Split, Write};
 use super::limits::Account;
 use super::validate::Prompt;
@@ -61,7 +61,7 @@ impl Call {
             model,
             body,
             split: input.0,
-            is_free: answer.stop_reason == "refusal" && answer.output_tokens == 0,
+            is_free: answer.is_free(),
             searches: answer.searches,
             user_id: prompt.user_id.as_deref().map(str::to_owned),
             ..Self::sized(

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::sim::faults::{Draw, FaultPlan, Target};
+use crate::sim::faults::{FaultPlan, Target};
+use crate::sim::rules::{self, Facts};
 
 use super::hash::Hash;
 
@@ -32,30 +33,15 @@ pub(super) struct RequestFacts<'a> {
 
 /// Returns the number of the first rule that applies. `fired` contains how often each rule has applied so far.
 pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestFacts<'_>) -> Option<usize> {
-    let hash = Hash::new(plan.seed.unwrap_or(seed));
-    let row = hash.word(request.content).unit();
-    let attempt = hash.word(request.content).word(request.arrival).unit();
-    let since = request.now.since(Instant::ZERO);
-    let mut from = 0.0;
-    for (at, rule) in plan.rules.iter().enumerate().filter(|(_, rule)| rule.is_about(request.target)) {
-        // Shares do not overlap. So if two rules each have a share of a tenth, a fifth of the requests is affected.
-        let is_drawn = is_within(if rule.draw == Draw::Row { row } else { attempt }, from, rule.share);
-        from += rule.share;
-        let applies = is_drawn
-            && rule.within.is_none_or(|within| request.age < within)
-            && since >= rule.from
-            && since < rule.until.unwrap_or(Duration::MAX)
-            && rule.times.is_none_or(|times| fired[at] < times)
-            && (!rule.first_attempts_only || request.attempts == 0)
-            && (rule.arrivals.is_empty() || rule.arrivals.contains(&request.arrival))
-            && (request.is_marked || !rule.fault.is_of_cache())
-            && (rule.models.is_empty() || rule.models.iter().any(|model| model == request.model))
-            && holds_any(request.body, &rule.contains);
-        if applies {
-            return Some(at);
-        }
-    }
-    None
+    let RequestFacts { content, body, model, arrival, attempts, .. } = request;
+    let hash = Hash::new(plan.seed.unwrap_or(seed)).word(content);
+    let (row, attempt) = (hash.unit(), hash.word(arrival).unit());
+    let facts = Facts { row, attempt, body, model, arrival, attempts, since: request.now.since(Instant::ZERO) };
+    let rules = plan.rules.iter().enumerate().filter(|(_, rule)| rule.is_about(request.target));
+    rules::first(rules.map(|(at, rule)| (at, &rule.selection)), fired, facts, |at| {
+        let rule = &plan.rules[at];
+        rule.within.is_none_or(|within| request.age < within) && (request.is_marked || !rule.fault.is_of_cache())
+    })
 }
 
 /// Returns whether a body has a cache breakpoint. If no rule of the plan needs this, the body is not searched.
@@ -65,23 +51,11 @@ pub(super) fn is_marked(plan: &FaultPlan, body: &[u8]) -> bool {
     plan.rules.iter().any(|rule| rule.fault.is_of_cache()) && body.windows(NAME.len()).any(|part| part == NAME)
 }
 
-/// Returns whether `unit` is in the arc of length `share` that begins at `from`, on a circle from 0 to 1.
-fn is_within(unit: f64, from: f64, share: f64) -> bool {
-    (unit - from).rem_euclid(1.0) < share
-}
-
-fn holds_any(body: &[u8], texts: &[String]) -> bool {
-    if texts.is_empty() {
-        return true;
-    }
-    let body = String::from_utf8_lossy(body);
-    texts.iter().any(|text| body.contains(text.as_str()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sim::faults::{Fault, FaultRule, StatusFault};
+    use crate::sim::rules::{Draw, Selection};
 
     #[test]
     fn shares_do_not_overlap() {
@@ -101,7 +75,8 @@ mod tests {
     #[test]
     fn all_attempts_of_a_row_are_treated_the_same_way_unless_each_attempt_is_drawn_separately() {
         let by_row = FaultPlan { seed: Some(1), rules: vec![share(0.5)] };
-        let by_attempt = FaultPlan { rules: vec![FaultRule { draw: Draw::Attempt, ..share(0.5) }], ..by_row.clone() };
+        let by_attempt =
+            FaultPlan { rules: vec![of(Selection { draw: Draw::Attempt, share: 0.5, ..all() })], ..by_row.clone() };
 
         let fates = |plan: &FaultPlan| {
             (1..40).map(|arrival| rule(plan, 0, &[0], RequestFacts { arrival, ..row(5) }).is_some()).collect::<Vec<_>>()
@@ -113,15 +88,14 @@ mod tests {
 
     #[test]
     fn a_rule_applies_only_if_all_its_conditions_hold() {
-        let base = share(1.0);
         let cases = [
-            (FaultRule { first_attempts_only: true, ..base.clone() }, RequestFacts { attempts: 1, ..row(1) }),
-            (FaultRule { times: Some(0), ..base.clone() }, row(1)),
-            (FaultRule { arrivals: vec![2], ..base.clone() }, row(1)),
-            (FaultRule { models: vec!["other".to_owned()], ..base.clone() }, row(1)),
-            (FaultRule { contains: vec!["absent".to_owned()], ..base.clone() }, row(1)),
-            (FaultRule { from: Duration::from_secs(9), ..base.clone() }, row(1)),
-            (FaultRule { until: Some(Duration::from_secs(5)), ..base.clone() }, row(1)),
+            (of(Selection { first_attempts_only: true, ..all() }), RequestFacts { attempts: 1, ..row(1) }),
+            (of(Selection { times: Some(0), ..all() }), row(1)),
+            (of(Selection { arrivals: vec![2], ..all() }), row(1)),
+            (of(Selection { models: vec!["other".to_owned()], ..all() }), row(1)),
+            (of(Selection { contains: vec!["absent".to_owned()], ..all() }), row(1)),
+            (of(Selection { from: Duration::from_secs(9), ..all() }), row(1)),
+            (of(Selection { until: Some(Duration::from_secs(5)), ..all() }), row(1)),
             (FaultRule::new(Fault::CacheIgnored), row(1)),
         ];
 
@@ -132,7 +106,15 @@ mod tests {
     }
 
     fn share(share: f64) -> FaultRule {
-        FaultRule { share, ..FaultRule::new(Fault::Status(StatusFault::new(500))) }
+        of(Selection { share, ..all() })
+    }
+
+    fn of(selection: Selection) -> FaultRule {
+        FaultRule { selection, ..FaultRule::new(Fault::Status(StatusFault::new(500))) }
+    }
+
+    fn all() -> Selection {
+        Selection::default()
     }
 
     fn row(content: u64) -> RequestFacts<'static> {

@@ -9,12 +9,14 @@ use crate::clock::Instant;
 use crate::domain::{MAX_BODY_BYTES, ModelClass};
 use crate::sim::config::{Keys, Organizations, UnknownModels};
 
+use super::admission::Drawn;
 use super::batches;
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Request};
 use super::fields::Fields;
 use super::hash::Hash;
 use super::refusal::Stop;
+use super::script::AskedFacts;
 use super::state::{Model, TOKEN_COUNT};
 use super::validate::{self, Endpoint};
 
@@ -126,7 +128,16 @@ impl Model {
         let skew = self.config.token_skew;
         let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::Messages, skew)?;
         let account = self.account_of(organization, self.class_of[at]);
-        self.admit(request_id, prompt, content, at, account, rule, now)
+        let asked = AskedFacts {
+            content: content.end(),
+            body: request.body,
+            model: &name,
+            arrival: self.arrivals,
+            attempts: self.books.attempts(content.end()),
+            now,
+        };
+        let drawn = Drawn { fault: rule, answer: self.draw_answer(&prompt, asked) };
+        self.admit(request_id, prompt, content, at, account, drawn, now)
     }
 
     fn count_tokens(

@@ -29,6 +29,8 @@ pub struct Line {
     pub reason: Option<&'static str>,
     /// The number of the rule of the fault plan that applied, from 0.
     pub fault: Option<usize>,
+    /// The number of the rule of the answer plan that made the answer, from 0.
+    pub answer: Option<usize>,
     /// Input tokens of an admitted call, including cached tokens.
     pub input_tokens: Option<u64>,
     /// The part of these tokens that is read from the cache.

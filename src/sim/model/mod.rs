@@ -7,8 +7,8 @@
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` admits a message or refuses it, `cache` says what its prompt reads and writes, and
-//! `diagnostics` says why the prompt was not read from the cache. `answer` and `reply` make the answer, and `charges`
-//! bills the call. `batches` serves message batches. `state` holds what all of these modules share. `sized` is for calls without a body.
+//! `diagnostics` says why the prompt was not read from the cache. `answer`, `script` and `scripted` say what is answered, from `schema`, `offered` and
+//! `server_tools`; `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state` holds what all of these modules share. `sized` is for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.
@@ -19,6 +19,7 @@ mod admission;
 mod answer;
 mod arrivals;
 mod batches;
+mod blocks;
 mod books;
 mod bucket;
 mod cache;
@@ -27,6 +28,7 @@ mod chance;
 mod changes;
 mod charges;
 mod delivery;
+mod deltas;
 mod diagnostics;
 mod endpoints;
 mod errors;
@@ -37,6 +39,7 @@ mod hash;
 mod journal;
 mod limits;
 mod lists;
+mod offered;
 mod out;
 mod parts;
 mod rate_headers;
@@ -44,6 +47,8 @@ mod refusal;
 mod reply;
 mod request;
 mod schema;
+mod script;
+mod scripted;
 mod server_tools;
 mod sized;
 mod state;

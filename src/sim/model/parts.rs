@@ -145,6 +145,14 @@ impl Parts for Keep {
     }
 }
 
+/// Adds the content of a message to a hash: a text, or a list of blocks. Breakpoints change nothing.
+pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
+    match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+        Ok(blocks) => blocks.into_iter().fold(hash, content),
+        Err(_) => content(hash, raw),
+    }
+}
+
 /// Adds the content of a part to a hash. A breakpoint changes nothing, and neither does a member that is `null`. A
 /// string is short for a list with one text block, so both give the same hash.
 fn content(hash: Hash, raw: &RawValue) -> Hash {

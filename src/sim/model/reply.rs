@@ -4,8 +4,9 @@
 //! This module owns both forms. All events together give the same object, except for the ids. Source: API
 //! documentation, "Messages" and "Streaming messages" (2026-08-22).
 
-use super::answer::{Answer, OutBlock};
+use super::blocks::{Answer, OutBlock};
 use super::cache::Split;
+use super::deltas::{self, Delta, escaped};
 use super::diagnostics::{self, Miss};
 use super::out::{Out, id};
 use super::server_tools::Served;
@@ -48,9 +49,9 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
         }
         whole_block(&mut out, block, frame.serial + at as u64);
     }
-    out.add(r#"],"stop_reason":""#).add(answer.stop_reason).add(r#"","stop_sequence":"#);
+    out.add(r#"],"stop_reason":"#).add(&quoted(&answer.stop_reason)).add(r#","stop_sequence":"#);
     stop_sequence(&mut out, answer);
-    out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#","usage":"#);
+    out.add(r#","stop_details":"#).add(&stop_details(answer)).add(r#","usage":"#);
     usage(&mut out, frame, answer.output_tokens);
     out.0.pop();
     usage_details(&mut out, answer).add("}");
@@ -82,9 +83,9 @@ pub(super) fn events(answer: &Answer, frame: Frame<'_>) -> Vec<Piece> {
                 last.bytes.extend_from_slice(b"event: ping\ndata: {\"type\":\"ping\"}\n\n");
             }
         }
-        for_each_delta(block, size, |count, kind, field, text| {
+        deltas::for_each(block, size, |count, sent| {
             tokens += count;
-            pieces.push(Piece { bytes: delta(index, kind, field, text), tokens });
+            pieces.push(Piece { bytes: delta(index, sent), tokens });
         });
         if let Some(last) = pieces.last_mut() {
             block_stop(&mut last.bytes, index, block);
@@ -120,7 +121,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
     out.add(r#","content_block":"#);
     match block {
         OutBlock::Thinking(_) => out.add(r#"{"type":"thinking","thinking":"","signature":""}"#),
-        OutBlock::Text(_) | OutBlock::Json(..) => out.add(r#"{"type":"text","text":""}"#),
+        OutBlock::Text(_) | OutBlock::Written(..) => out.add(r#"{"type":"text","text":""}"#),
         OutBlock::ToolUse(name, ..) => tool_head(&mut out, name, serial).add(r#","input":{}}"#),
         OutBlock::ServerToolUse(served) => server_tool_head(&mut out, served.name, serial).add(r#","input":{}}"#),
         // The whole result is sent in one event.
@@ -132,7 +133,7 @@ fn block_start(bytes: &mut Vec<u8>, index: usize, block: &OutBlock, serial: u64)
 
 fn block_stop(bytes: &mut Vec<u8>, index: usize, block: &OutBlock) {
     if let OutBlock::Thinking(_) = block {
-        bytes.extend_from_slice(&delta(index, "signature_delta", "signature", SIGNATURE));
+        bytes.extend_from_slice(&delta(index, Delta::signature(SIGNATURE)));
     }
     let mut out = Out(std::mem::take(bytes));
     out.add("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":").number(index as u64);
@@ -140,40 +141,8 @@ fn block_stop(bytes: &mut Vec<u8>, index: usize, block: &OutBlock) {
     *bytes = out.0;
 }
 
-fn for_each_delta(block: &OutBlock, size: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
-    match block {
-        OutBlock::Thinking(passage) => {
-            passage.pieces(size).for_each(|(count, text)| each(count, "thinking_delta", "thinking", text));
-        }
-        OutBlock::Text(passage) => {
-            passage.pieces(size).for_each(|(count, text)| each(count, "text_delta", "text", text));
-        }
-        OutBlock::Json(text, tokens) => each(*tokens, "text_delta", "text", text),
-        OutBlock::ToolUse(_, input, tokens) => for_each_part(input, *tokens, each),
-        OutBlock::ServerToolUse(served) => for_each_part(served.input, served.tokens(), each),
-        OutBlock::ServerToolResult(_) => {}
-    }
-}
-
-/// Splits the JSON input of a tool into parts, and calls `each` with every part.
-fn for_each_part(input: &str, tokens: u64, mut each: impl FnMut(u64, &str, &str, &str)) {
-    let quoted = serde_json::Value::from(input).to_string();
-    let inner = &quoted[1..quoted.len() - 1];
-    let half = (1..inner.len() / 2).rev().find(|&at| splits_well(inner, at)).unwrap_or(0);
-    each(0, "input_json_delta", "partial_json", "");
-    if half > 0 {
-        each(tokens / 2, "input_json_delta", "partial_json", &inner[..half]);
-    }
-    let rest = if half > 0 { tokens - tokens / 2 } else { tokens };
-    each(rest, "input_json_delta", "partial_json", &inner[half..]);
-}
-
-/// Returns whether a text inside a JSON string can be split at `at` without splitting an escape.
-fn splits_well(text: &str, at: usize) -> bool {
-    text.is_char_boundary(at) && !text.as_bytes()[at.saturating_sub(6)..at].contains(&b'\\')
-}
-
-fn delta(index: usize, kind: &str, field: &str, text: &str) -> Vec<u8> {
+fn delta(index: usize, sent: Delta<'_>) -> Vec<u8> {
+    let Delta { kind, field, text } = sent;
     let mut out = Out(Vec::with_capacity(140 + text.len()));
     out.add("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":").number(index as u64);
     out.add(r#","delta":{"type":""#).add(kind).add(r#"",""#).add(field).add(r#"":""#).add(text).add("\"}}\n\n");
@@ -182,10 +151,10 @@ fn delta(index: usize, kind: &str, field: &str, text: &str) -> Vec<u8> {
 
 fn message_delta(answer: &Answer) -> Vec<u8> {
     let mut out = Out(Vec::with_capacity(300));
-    out.add("event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"");
-    out.add(answer.stop_reason).add(r#"","stop_sequence":"#);
+    out.add("event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":");
+    out.add(&quoted(&answer.stop_reason)).add(r#","stop_sequence":"#);
     stop_sequence(&mut out, answer);
-    out.add(r#","stop_details":"#).add(stop_details(answer)).add(r#"},"usage":{"output_tokens":"#);
+    out.add(r#","stop_details":"#).add(&stop_details(answer)).add(r#"},"usage":{"output_tokens":"#);
     out.number(answer.output_tokens);
     usage_details(&mut out, answer);
     out.add("}}\n\n");
@@ -208,8 +177,8 @@ fn whole_block(out: &mut Out, block: &OutBlock, serial: u64) {
             });
             out.add("\"}");
         }
-        OutBlock::Json(text, _) => {
-            out.add(r#"{"type":"text","text":""#).add(text).add("\"}");
+        OutBlock::Written(text, _) => {
+            out.add(r#"{"type":"text","text":""#).add(&escaped(text)).add("\"}");
         }
         OutBlock::ToolUse(name, input, _) => {
             tool_head(out, name, serial).add(r#","input":"#).add(input).add("}");
@@ -224,8 +193,7 @@ fn whole_block(out: &mut Out, block: &OutBlock, serial: u64) {
 }
 
 fn tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Out {
-    let name = serde_json::Value::from(name).to_string();
-    out.add(r#"{"type":"tool_use","id":""#).add(&id("toolu_01", 0, serial)).add(r#"","name":"#).add(&name)
+    out.add(r#"{"type":"tool_use","id":""#).add(&id("toolu_01", 0, serial)).add(r#"","name":"#).add(&quoted(name))
 }
 
 fn server_tool_head<'o>(out: &'o mut Out, name: &str, serial: u64) -> &'o mut Out {
@@ -244,16 +212,21 @@ fn server_tool_id(serial: u64) -> String {
 
 fn stop_sequence(out: &mut Out, answer: &Answer) {
     match &answer.stop_sequence {
-        Some(stop) => out.add(&serde_json::Value::from(stop.as_str()).to_string()),
+        Some(stop) => out.add(&quoted(stop)),
         None => out.add("null"),
     };
 }
 
-fn stop_details(answer: &Answer) -> &'static str {
-    match answer.stop_reason {
-        "refusal" => r#"{"type":"refusal","category":null,"explanation":null}"#,
-        _ => "null",
+fn stop_details(answer: &Answer) -> String {
+    if answer.stop_reason != "refusal" {
+        return "null".to_owned();
     }
+    let category = answer.category.as_deref().map_or_else(|| "null".to_owned(), quoted);
+    format!(r#"{{"type":"refusal","category":{category},"explanation":null}}"#)
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// Writes the members of `usage` that only some answers have. They come after the other members.

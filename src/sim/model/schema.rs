@@ -22,6 +22,34 @@ pub(super) fn example(schema: &Value, seed: u64) -> Value {
     Maker { root: schema, hash: Hash::new(seed), count: 0, made: 0 }.value(schema, 0)
 }
 
+/// Returns JSON that does not fit `schema`, unless the schema allows everything: a required property is missing, or the
+/// value has another type.
+pub(super) fn broken(schema: &Value, seed: u64) -> Value {
+    let mut value = example(schema, seed);
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().find_map(Value::as_str);
+    if let (Value::Object(members), Some(name)) = (&mut value, required) {
+        members.remove(name);
+        return value;
+    }
+    let is_object = value.is_object();
+    let first = schema.get("properties").and_then(Value::as_object).and_then(|members| members.iter().next());
+    if let (Value::Object(members), Some((name, property))) = (&mut value, first) {
+        members.insert(name.clone(), of_another_type(kind(property)));
+        return value;
+    }
+    if is_object { json!({"unexpected": true}) } else { of_another_type(kind(schema)) }
+}
+
+/// Returns a value that does not have the type `kind`.
+fn of_another_type(kind: &str) -> Value {
+    if kind == "array" { json!({"unexpected": true}) } else { json!(["unexpected"]) }
+}
+
+/// Returns a value as the input of a tool, which is always an object.
+pub(super) fn object(value: Value) -> String {
+    if value.is_object() { value.to_string() } else { "{}".to_owned() }
+}
+
 struct Maker<'a> {
     root: &'a Value,
     hash: Hash,

@@ -64,6 +64,8 @@ pub struct Model {
     pub(super) diagnostics: Diagnostics,
     pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
+    /// How often each rule of the answer plan has applied.
+    pub(super) scripted: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
     pub(super) arrivals: u64,
@@ -92,6 +94,7 @@ impl Model {
             diagnostics: Diagnostics::default(),
             batches: Batches::default(),
             fired: vec![0; config.faults.rules.len()],
+            scripted: vec![0; config.answers.rules.len()],
             books: Books::default(),
             serial: 0,
             arrivals: 0,
@@ -146,6 +149,7 @@ impl Model {
         self.diagnostics = Diagnostics::default();
         self.batches = Batches::default();
         self.fired.fill(0);
+        self.scripted.fill(0);
         self.arrivals = 0;
         self.books_since = self.now;
     }

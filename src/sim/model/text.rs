@@ -60,6 +60,11 @@ impl Passage {
         Self { start: (seed % TOKENS as u64) as usize, tokens }
     }
 
+    /// Returns the first `tokens` tokens of the passage.
+    pub(super) fn cut(self, tokens: u64) -> Self {
+        Self { tokens: tokens.min(self.tokens), ..self }
+    }
+
     /// Returns the text in pieces of at most `size` tokens, escaped as inside a JSON string. Each piece comes with its
     /// number of tokens.
     pub(super) fn pieces(self, size: u64) -> impl Iterator<Item = (u64, &'static str)> {

@@ -25,15 +25,29 @@ const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dic
 /// The highest number of `elif` tags. In the syntax tree, each of them is nested in the one before it.
 const MAX_ELIFS: usize = 500;
 
+/// What a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Within {
+    /// Text with tags.
+    Text,
+    /// One expression, as it could be written inside a tag.
+    Expression,
+}
+
 /// The stack size of the thread that parses.
 pub(super) const PARSER_STACK_BYTES: usize = 32 << 20;
 
 /// Refuses a source that is too large or too deep to parse or to fill.
 pub(super) fn check(text: &str, config: &SyntaxConfig) -> Result<(), TemplateError> {
     check_length(text)?;
+    check_tokens(text, Within::Text, config)
+}
+
+/// Refuses a source that is too deep to parse or to evaluate.
+pub(super) fn check_tokens(text: &str, within: Within, config: &SyntaxConfig) -> Result<(), TemplateError> {
     let (mut signs, mut containers, mut elifs) = (0, 0, 0);
     let (mut is_tag_start, mut is_loop) = (false, false);
-    for token in tokenize(text, false, config.clone()) {
+    for token in tokenize(text, within == Within::Expression, config.clone()) {
         let (token, span) = token.map_err(|error| syntax(&error))?;
         let line = usize::from(span.start_line);
         match &token {

@@ -8,6 +8,7 @@ use minijinja::syntax::SyntaxConfig;
 
 use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
+use super::shape::Within;
 
 /// With this name a template can use columns whose names contain spaces or punctuation: `{{ row["first name"] }}`.
 pub(super) const ROW: &str = "row";
@@ -36,9 +37,10 @@ pub(crate) struct Placeholder {
     pub column: String,
 }
 
-/// Returns what a template uses.
-pub(super) fn of(text: &str, config: &SyntaxConfig) -> Result<Uses, TemplateError> {
-    let tokens = tokenize(text, false, config.clone()).map(|token| token.map_err(|error| syntax(&error)));
+/// Returns what a template or an expression uses.
+pub(super) fn of(text: &str, within: Within, config: &SyntaxConfig) -> Result<Uses, TemplateError> {
+    let tokens =
+        tokenize(text, within == Within::Expression, config.clone()).map(|token| token.map_err(|error| syntax(&error)));
     let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
     let mut uses = Uses::default();
     for (at, (token, span)) in tokens.iter().enumerate() {

@@ -107,6 +107,7 @@ fn answered(json: String) -> RowOutcome {
         purpose: Purpose::First,
         rung: None,
         max_tokens: 5,
+        is_recorded: false,
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),

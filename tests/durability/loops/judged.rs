@@ -153,6 +153,7 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
         commits,
         feed,
         lane: None,
+        unfinished: Default::default(),
         equal: None,
         interrupts,
         reporter: watch,

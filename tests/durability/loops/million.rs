@@ -170,6 +170,7 @@ fn run(input: &Path, folder: &Path) {
         commits,
         feed: rows,
         lane: None,
+        unfinished: Default::default(),
         equal: None,
         interrupts,
         reporter: Box::new(support::Counts::default()),

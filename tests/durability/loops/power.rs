@@ -107,6 +107,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         purpose: Purpose::First,
         rung: None,
         max_tokens: 5,
+        is_recorded: false,
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),

@@ -123,6 +123,7 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         commits,
         feed,
         lane: None,
+        unfinished: Default::default(),
         equal: load.kinds.map(|_| EqualRows::new(None, earlier)),
         interrupts,
         reporter: Box::new(support::Counts::default()),
@@ -208,9 +209,18 @@ impl Ledger for Recorder {
         self.labels.insert(line, outcome.job.custom_id.clone());
         self.inside.write_outcome(line, ticket, outcome);
     }
-    fn write_from_batch(&mut self, line: u64, outcome: &Outcome) {
+    fn write_unsent(&mut self, line: u64, outcome: &Outcome) {
         self.labels.insert(line, outcome.job.custom_id.clone());
-        self.inside.write_from_batch(line, outcome);
+        self.inside.write_unsent(line, outcome);
+    }
+    fn write_step(
+        &mut self,
+        line: u64,
+        ticket: Option<Ticket>,
+        step: &Outcome,
+        purpose: claude_batch::domain::Purpose,
+    ) {
+        self.inside.write_step(line, ticket, step, purpose);
     }
     fn write_rejected(&mut self, line: u64, rejected: &Rejected) {
         self.inside.write_rejected(line, rejected);

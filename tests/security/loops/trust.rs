@@ -176,7 +176,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     match name {
         "header" => vec![json!(["x-evil: 1"]), json!("x-evil: 1")],
         "api-key-cmd" => vec![json!(command), json!([command])],
-        "prices" | "ca-file" | "config" | "simulate-faults" | "api-key-file" => {
+        "prices" | "ca-file" | "config" | "simulate-faults" | "simulate-answers" | "api-key-file" => {
             vec![json!(root.join("sibling/file.json").display().to_string()), json!("../sibling/file.json")]
         }
         _ => vec![json!(servers.evil.url), json!(true), json!(1), json!(null), json!({}), json!([])],

@@ -181,6 +181,8 @@ pub(super) enum End {
 pub(super) struct Success {
     /// The model.
     pub model: usize,
+    /// The rule of the answer plan that made the answer.
+    pub rule: Option<usize>,
     /// The tokens of the prompt.
     pub split: Split,
     /// The usage that the answer reports.

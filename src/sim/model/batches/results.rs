@@ -85,9 +85,10 @@ impl Model {
         let fields = Fields::read(batch.rows.params(row));
         let answered = fields.and_then(|fields| {
             let content = fields.content_hash(self.config.seed);
-            self.answer_batched(fields, success.model, batch.version, content)
+            let prompt = self.read_batched(fields, success.model, batch.version)?;
+            Ok(self.answer_batched(&prompt, success.model, content, success.rule))
         });
-        let Ok((_, answer)) = answered else { return b"null".to_vec() };
+        let Ok(answer) = answered else { return b"null".to_vec() };
         let serial = serial(batch, row);
         let frame = Frame {
             id: &id("msg_01", self.config.seed, serial),

@@ -7,13 +7,15 @@ use crate::domain::Usage;
 use crate::sim::faults::{Fault, Target};
 
 use super::super::admission::scope;
-use super::super::answer::{self, Answer};
+use super::super::answer;
+use super::super::blocks::Answer;
 use super::super::cache::Lookup;
 use super::super::chance::{self, RequestFacts};
 use super::super::endpoints::unknown;
 use super::super::errors::{self, ApiError};
 use super::super::fields::Fields;
 use super::super::hash::Hash;
+use super::super::script::AskedFacts;
 use super::super::state::Model;
 use super::super::validate::{self, Endpoint, Prompt};
 use super::batch::{Batch, End, Line, SERIALS, Success};
@@ -31,6 +33,7 @@ impl Model {
             Err(_) => Hash::new(self.config.seed).bytes(params),
         };
         let fault = self.draw_batched(batch, row, fields.as_ref().ok(), content.end(), now);
+        let attempts = self.books.attempts(content.end());
         self.books.attempt(content.end());
         let mut line = Line::Once;
         let end = match fault {
@@ -50,7 +53,15 @@ impl Model {
                     _ => Line::Once,
                 };
                 let organization = batch.organization;
-                match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, now)) {
+                let asked = AskedFacts {
+                    content: content.end(),
+                    body: params,
+                    model: "",
+                    arrival: batch.serial + row as u64,
+                    attempts,
+                    now,
+                };
+                match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, asked)) {
                     Ok(success) => End::Succeeded(Box::new(success)),
                     // Whatever is wrong with a request has this type. It is unconfirmed that an unknown model has it
                     // too.
@@ -105,12 +116,17 @@ impl Model {
         version: &str,
         content: Hash,
         organization: u64,
-        now: Instant,
+        asked: AskedFacts<'_>,
     ) -> Result<Success, ApiError> {
         let name = check(&fields)?;
         let model = self.find_model(&name).ok_or_else(|| unknown(&name))?;
-        let (prompt, answer) = self.answer_batched(fields, model, version, content)?;
-        let lookup = self.look_up_batched(&prompt, model, organization, now);
+        let prompt = self.read_batched(fields, model, version)?;
+        let rule = self.draw_answer(&prompt, AskedFacts { model: &name, ..asked });
+        if let Some(rule) = rule {
+            self.count_answer(rule);
+        }
+        let answer = self.answer_batched(&prompt, model, content, rule);
+        let lookup = self.look_up_batched(&prompt, model, organization, asked.now);
         let split = lookup.split;
         let usage = Usage {
             input_tokens: split.uncached,
@@ -121,31 +137,40 @@ impl Model {
             web_searches: answer.searches,
         };
         // As with messages, a refusal before any output is free.
-        let is_free = answer.stop_reason == "refusal" && answer.output_tokens == 0;
         let mut billed = crate::domain::Money::ZERO;
-        if !is_free {
+        if !answer.is_free() {
             billed = self.batch_price(model, usage);
             self.spend(organization, billed);
             self.books.bill(content.end(), prompt.user_id.as_deref(), usage, billed);
         }
-        Ok(Success { model, split, usage, billed })
+        Ok(Success { model, rule, split, usage, billed })
     }
 
-    /// Returns a valid request and its answer.
-    pub(super) fn answer_batched<'a>(
+    /// Returns a valid request.
+    pub(super) fn read_batched<'a>(
         &self,
         fields: Fields<'a>,
         model: usize,
         version: &str,
-        content: Hash,
-    ) -> Result<(Prompt<'a>, Answer), ApiError> {
+    ) -> Result<Prompt<'a>, ApiError> {
         let of = &self.config.models[model];
         let prompt = validate::read(fields, of, version, Endpoint::Messages, self.config.token_skew)?;
         if prompt.max_tokens == 0 {
             return Err(ApiError::invalid("max_tokens: Input should be greater than or equal to 1"));
         }
-        let answer = answer::to(&prompt, of, &self.config, content);
-        Ok((prompt, answer))
+        Ok(prompt)
+    }
+
+    /// Returns the answer to a valid request. `rule` is the rule of the answer plan that makes it.
+    pub(super) fn answer_batched(
+        &self,
+        prompt: &Prompt<'_>,
+        model: usize,
+        content: Hash,
+        rule: Option<usize>,
+    ) -> Answer {
+        let rule = rule.map(|rule| &self.config.answers.rules[rule]);
+        answer::to(prompt, &self.config.models[model], &self.config, content, rule)
     }
 
     /// Returns what a prompt reads from the cache of the batches and writes to it. What it writes can be read as soon as

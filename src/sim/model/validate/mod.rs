@@ -4,9 +4,13 @@
 //! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message was seen, the
 //! words are our own.
 
+mod conversation;
 mod form;
+mod images;
 mod prompt;
+mod schemas;
 mod settings;
+mod tools;
 
 use std::borrow::Cow;
 
@@ -23,6 +27,7 @@ pub(super) use form::Form;
 pub(super) use settings::Settings;
 
 use prompt::Counted;
+use schemas::Schemas;
 
 /// The first API version that refuses sampling parameters.
 pub(super) const VERSION_2026: &str = "2026-10-21";
@@ -129,7 +134,16 @@ pub(super) fn read<'a>(
     let thinking_budget = thinking(&fields, &model.traits, max_tokens)?;
     let form = form::read(&fields, &model.traits)?;
     prewarm(max_tokens, is_stream, thinking_budget, &form)?;
-    let Counted { tokens, parts, settings } = prompt::count(&fields, &model.traits, token_skew)?;
+    if thinking_budget > 0 && matches!(form, Form::Tool(_)) {
+        return Err(ApiError::invalid("Thinking may not be enabled when tool_choice forces tool use."));
+    }
+    let Counted { tokens, parts, settings } = prompt::count(&fields, token_skew)?;
+    let mut schemas = Schemas::default();
+    tools::check(&fields, &mut schemas)?;
+    if let Form::Json(schema) = &form {
+        schemas.output(schema)?;
+    }
+    conversation::check(&fields, &model.traits, &form)?;
     if tokens > model.context_tokens {
         let most = model.context_tokens;
         return Err(ApiError::invalid(format!("prompt is too long: {tokens} tokens > {most} maximum")));

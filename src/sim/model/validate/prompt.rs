@@ -1,6 +1,5 @@
 //! Counts the tokens of a prompt, and keeps its parts if it has a cache breakpoint.
 
-use crate::sim::config::ModelTraits;
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Fields;
 use crate::sim::model::parts::{CacheControl, Count, Keep, Level, Part, PartKind, Parts};
@@ -23,17 +22,17 @@ pub(super) struct Counted {
 }
 
 /// Counts a prompt, and keeps its parts when it has a breakpoint or asks for diagnostics.
-pub(super) fn count(fields: &Fields<'_>, traits: &ModelTraits, skew: f64) -> Result<Counted, ApiError> {
+pub(super) fn count(fields: &Fields<'_>, skew: f64) -> Result<Counted, ApiError> {
     let names = ["tools", "system", "messages", "cache_control"];
     let is_cached = names.iter().filter_map(|name| fields.get(name)).any(|raw| raw.get().contains("ephemeral"));
     if !is_cached && fields.get("diagnostics").is_none() {
         let mut count = Count::default();
-        walk(fields, traits, &Settings::default(), &mut count)?;
+        walk(fields, &Settings::default(), &mut count)?;
         return Ok(Counted { tokens: tokens::skewed(count.0, skew), parts: Vec::new(), settings: Settings::default() });
     }
     let mut keep = Keep::default();
     let settings = settings(fields);
-    walk(fields, traits, &settings, &mut keep)?;
+    walk(fields, &settings, &mut keep)?;
     let mut parts = keep.parts;
     let tokens = skew_parts(&mut parts, skew);
     let found = parts.iter().filter(|part| part.breakpoint.is_some()).count();
@@ -90,12 +89,7 @@ fn automatic_breakpoint(fields: &Fields<'_>, parts: &mut [Part]) -> Result<(), A
     }
 }
 
-fn walk(
-    fields: &Fields<'_>,
-    traits: &ModelTraits,
-    settings: &Settings,
-    parts: &mut impl Parts,
-) -> Result<(), ApiError> {
+fn walk(fields: &Fields<'_>, settings: &Settings, parts: &mut impl Parts) -> Result<(), ApiError> {
     if let Some(tools) = fields.get("tools") {
         parts.enter(Level::Tools, settings.tools);
         walk_tools(tools, parts)?;
@@ -105,9 +99,9 @@ fn walk(
         walk_content(system, || "system".to_owned(), 0, parts)?;
     }
     let turns: Vec<Turn<'_>> = fields.required("messages", "a valid list of messages")?;
-    let Some(last) = turns.last() else {
+    if turns.is_empty() {
         return Err(ApiError::invalid("messages: at least one message is required"));
-    };
+    }
     for (at, turn) in turns.iter().enumerate() {
         parts.enter(Level::Messages, settings.messages.bytes(turn.role.as_bytes()));
         if !["user", "assistant", "system"].contains(&&*turn.role) {
@@ -120,11 +114,6 @@ fn walk(
         if blocks == 0 && (turn.role != "assistant" || at + 1 < turns.len()) {
             return Err(ApiError::invalid(format!("messages.{at}: all messages must have non-empty content")));
         }
-    }
-    if last.role == "assistant" && !traits.allows_prefill {
-        return Err(ApiError::invalid(
-            "This model does not support assistant message prefill. The conversation must end with a user message.",
-        ));
     }
     Ok(())
 }
@@ -177,6 +166,6 @@ mod tests {
 
     fn read(body: &str, skew: f64) -> Result<Counted, ApiError> {
         let fields = Fields::read(body.as_bytes()).unwrap_or_else(|error| panic!("{}", error.message));
-        count(&fields, &ModelTraits::UP_TO_4_5, skew)
+        count(&fields, skew)
     }
 }

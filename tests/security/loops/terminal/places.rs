@@ -173,14 +173,14 @@ fn named_files(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
         }
         1 => ("--prices", raw),
         2 => ("--simulate-faults", format!("{{\"rules\":[{{{text}:1}}]}}").into_bytes()),
-        3 => ("--simulate-faults", format!("[{{\"answer\":{text}}}]").into_bytes()),
+        3 => ("--simulate-answers", format!("{{\"rules\":[{{\"schema\":{text}}}]}}").into_bytes()),
         4 => ("--api-key-file", raw),
         _ => ("--ca-file", raw),
     };
     fs::write(folder.path("named"), content).expect("a file can be written");
     let mut command = folder.command(&["run", "prompts.jsonl", flag, "named", "--max-time", "1s"]);
     match flag {
-        "--simulate-faults" => command.arg("--simulate"),
+        "--simulate-faults" | "--simulate-answers" => command.arg("--simulate"),
         _ => command.args(["--base-url", "http://127.0.0.1:9", "--retry-for", "0s", "--max-retries", "0"]),
     };
     shown(command, turn)

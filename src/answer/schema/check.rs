@@ -1,0 +1,157 @@
+//! Checks answers against the schema as it was given, also against what the API ignores.
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::paths::Location;
+use jsonschema::{Keyword, PatternOptions, ValidationError, ValidationOptions, Validator};
+use serde_json::{Map, Value, json};
+
+use super::error::{SchemaError, shown_place};
+use super::finding::{Finding, words};
+use super::graph::Graph;
+use crate::domain::{quoted, shortened};
+
+/// The largest size of a compiled pattern, in bytes. A pattern like `(a{1000}){1000}` is larger. Chosen: patterns that
+/// people write need some thousand bytes; those with classes of Unicode some hundred thousand.
+const PATTERN_BYTES: usize = 2 << 20;
+
+/// A pattern that looks around or back is tried with at most this many steps, on texts of at most this many bytes.
+/// A step may read the whole text, so both numbers together bound the time. Chosen: less than a second.
+const STEPS: usize = 10_000;
+const LONGEST_LOOKED_AT: usize = 10_000;
+
+/// The violations of an answer are listed up to this length, in bytes. To list them takes some hundred times the memory
+/// of the answer, if the schema has alternatives.
+const LONGEST_LISTED: usize = 256 << 10;
+
+/// If a schema contains itself in several alternatives, the violations are listed if there can be at most this many for
+/// one part of the answer.
+const MOST_REPEATS: u64 = 1_000;
+
+/// The levels of the answer times the subschemas that apply because of each other, at most. Both are calls inside of each
+/// other. Chosen: this many take about a megabyte of the stack in a build without optimization.
+const MOST_CALLS: u64 = 1_500;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub(super) struct Checker {
+    validator: Validator,
+    /// See [`Graph::repeats`].
+    repeats: u32,
+    /// How deep an answer may be nested.
+    deepest: u64,
+}
+
+impl Checker {
+    /// Compiles a schema. Nothing is fetched.
+    pub(super) fn new(schema: &Value, graph: &Graph) -> Result<Self, SchemaError> {
+        let options = options(PatternOptions::regex().size_limit(PATTERN_BYTES)).with_keyword("pattern", pattern);
+        let validator = options.build(schema).map_err(|error| refused(schema, &error))?;
+        Ok(Self { validator, repeats: graph.repeats(), deepest: MOST_CALLS / graph.depth })
+    }
+
+    /// Checks an answer.
+    pub(super) fn check(&self, json: &str) -> Result<(), Finding> {
+        let answer: Value = serde_json::from_str(json).map_err(|error| Finding::not_json(&error))?;
+        let depth = depth(&answer);
+        if u64::from(depth) > self.deepest {
+            return Err(Finding::too_deep(self.deepest, ""));
+        }
+        if self.validator.is_valid(&answer) {
+            return Ok(());
+        }
+        if json.len() > LONGEST_LISTED {
+            return Err(Finding::unlisted(&format!("it has {} bytes", json.len())));
+        }
+        if u64::from(self.repeats).saturating_pow(depth) > MOST_REPEATS {
+            return Err(Finding::unlisted(
+                "it is nested deeply and the schema contains itself in several alternatives",
+            ));
+        }
+        Err(Finding::list(self.validator.iter_errors(&answer)))
+    }
+}
+
+/// Returns the options of every validator: formats are checked, and nothing is fetched.
+fn options<E>(patterns: PatternOptions<E>) -> ValidationOptions<'static> {
+    jsonschema::options().offline().should_validate_formats(true).with_pattern_options(patterns)
+}
+
+/// Returns how deep a value is nested; 0 for a value without parts.
+fn depth(value: &Value) -> u32 {
+    match value {
+        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// A pattern, matched in a time that is bounded.
+struct Pattern {
+    matcher: Validator,
+    /// Whether the pattern looks around or back.
+    looks: bool,
+    pattern: String,
+}
+
+impl Pattern {
+    fn is_too_long(&self, value: &Value) -> bool {
+        self.looks && value.as_str().is_some_and(|text| text.len() > LONGEST_LOOKED_AT)
+    }
+}
+
+impl<'i> Keyword<'i> for Pattern {
+    fn validate(&self, value: &'i Value) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(value) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(match self.is_too_long(value) {
+            true => format!(
+                "is longer than {LONGEST_LOOKED_AT} bytes; longer texts are not matched with a pattern that looks around"
+            ),
+            false => format!("does not match the pattern {}", shortened(&self.pattern)),
+        }))
+    }
+
+    fn is_valid(&self, value: &'i Value) -> bool {
+        !self.is_too_long(value) && self.matcher.is_valid(value)
+    }
+}
+
+/// Compiles a pattern. Most patterns are matched in linear time. One that looks around or back can't be, so its steps
+/// and the text are limited.
+fn pattern<'a>(
+    _: &'a Map<String, Value>,
+    value: &'a Value,
+    place: Location,
+) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
+    let Some(pattern) = value.as_str() else { return Err(ValidationError::custom(place.as_str())) };
+    let schema = json!({ "pattern": pattern });
+    let linear = options(PatternOptions::regex().size_limit(PATTERN_BYTES)).build(&schema);
+    let looking = || PatternOptions::fancy_regex().size_limit(PATTERN_BYTES).backtrack_limit(STEPS);
+    let looks = linear.is_err();
+    let matcher = linear.or_else(|_| options(looking()).build(&schema));
+    let matcher = matcher.map_err(|_| ValidationError::custom(place.as_str()))?;
+    Ok(Box::new(Pattern { matcher, looks, pattern: pattern.to_owned() }))
+}
+
+/// Returns why a schema can't be compiled.
+fn refused(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
+    let place = || shown_place(error.instance_path().as_str());
+    match error.kind() {
+        // The message is the pointer of the pattern.
+        ValidationErrorKind::Custom { message, .. } => {
+            let pattern = schema.pointer(message).and_then(Value::as_str).unwrap_or_default();
+            SchemaError::Pattern { place: shown_place(message), pattern: quoted(pattern) }
+        }
+        ValidationErrorKind::Format { format } if format == "regex" => SchemaError::PatternProperty { place: place() },
+        ValidationErrorKind::Referencing(_) => match schema.get("$schema").and_then(Value::as_str) {
+            Some(dialect) if error.to_string().contains("meta-schema") => {
+                SchemaError::Dialect { dialect: quoted(dialect) }
+            }
+            Some(_) | None => {
+                SchemaError::NotASchema { place: place(), words: shortened(&error.to_string()).into_owned() }
+            }
+        },
+        _ => SchemaError::NotASchema { place: place(), words: words(error) },
+    }
+}

@@ -1,0 +1,237 @@
+//! By which means a schema is put into a request, and where its answer is found.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::text::{elements, members};
+use super::{Schema, expect_json};
+use crate::catalog::Model;
+use crate::domain::json::{is_filled_array, unescaped};
+use crate::domain::{ANSWER_TOOL, Merged, Rung};
+
+impl Rung {
+    /// Returns the best means that the model, the schema and the other parameters of the request allow.
+    ///
+    /// - A format of the request itself stays as it is, so the answer is a text: [`Rung::Format`].
+    /// - The API refuses a format if documents have citations, or if the request ends with the beginning of the answer.
+    /// - The model is forced to call a tool. The API refuses this if the model thinks, and some models always refuse it.
+    ///   A request that has tools of its own needs them, so it is not forced to call another one.
+    ///
+    /// A model that is not in the catalog: if its name contains `claude`, it is likely to be a later model or a name of a
+    /// gateway, and both know formats. A name with `anthropic.claude` is one of Amazon Bedrock, which refuses formats and
+    /// strict tools (as of 2026-09). Behind all other names there may be any server. Of the means here, most servers with
+    /// a Messages API know a tool that must be called.
+    ///
+    /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
+    pub fn of(schema: &Schema, model: Option<&Model>, params: Merged<'_>) -> Self {
+        if has_own_format(params) {
+            return Self::Format;
+        }
+        let structured = model.map_or_else(|| is_likely_structured(params), |model| model.structured_outputs);
+        let strict = schema.0.strict.as_ref().filter(|_| structured);
+        let is_begun = has_prefill(params);
+        if strict.is_some() && !is_begun && !has_citations(params) {
+            return Self::Format;
+        }
+        if is_begun || !may_force_tool(model, params) {
+            return Self::Instruction;
+        }
+        match strict {
+            Some(strict) if strict.is_object => Self::StrictTool,
+            Some(_) | None if schema.is_object() => Self::Tool,
+            Some(_) | None => Self::Instruction,
+        }
+    }
+
+    /// Returns the JSON text of an answer that was asked for by this means: the input of the tool, or the text of the
+    /// answer. A model that was only instructed may write the JSON in a code block with other text around it. `message`
+    /// is the message of the API. `None` if the answer has no such part, for example because the model refused.
+    pub fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
+        let message: Content<'_> = serde_json::from_slice(message).ok()?;
+        match self {
+            Self::Format => text(&message),
+            Self::StrictTool | Self::Tool => input(&message).map(Cow::Borrowed),
+            Self::Instruction => text(&message).map(without_fence),
+        }
+    }
+}
+
+fn has_own_format(params: Merged<'_>) -> bool {
+    let config = params.get("output_config").map(members).unwrap_or_default();
+    [config.get("format"), params.get("output_format")].into_iter().flatten().any(|format| format != "null")
+}
+
+fn is_likely_structured(params: Merged<'_>) -> bool {
+    let name = params.get_str("model").unwrap_or_default().to_ascii_lowercase();
+    name.contains("claude") && !name.contains("anthropic.claude")
+}
+
+fn has_prefill(params: Merged<'_>) -> bool {
+    let messages = params.get("messages").map(elements).unwrap_or_default();
+    messages.last().is_some_and(|last| members(last).get("role") == Some("\"assistant\""))
+}
+
+fn has_citations(params: Merged<'_>) -> bool {
+    let messages = params.get("messages").filter(|messages| messages.contains("\"citations\"")).unwrap_or("[]");
+    let has_citations = |block: &str| {
+        let citations = members(block).get("citations").map(members);
+        citations.is_some_and(|citations| citations.get("enabled") == Some("true"))
+    };
+    elements(messages).into_iter().any(|message| {
+        let message = members(message);
+        message.get("content").map(elements).unwrap_or_default().into_iter().any(has_citations)
+    })
+}
+
+fn may_force_tool(model: Option<&Model>, params: Merged<'_>) -> bool {
+    let thinking = params.get("thinking").map(members).unwrap_or_default();
+    let thinks = !matches!(thinking.get("type"), None | Some("\"disabled\""));
+    let has_tools = params.get("tools").is_some_and(|tools| is_filled_array(tools.as_bytes()));
+    let has_choice = params.get("tool_choice").is_some_and(|choice| choice != "null");
+    model.is_none_or(|model| model.allows_forced_tools) && !thinks && !has_tools && !has_choice
+}
+
+/// The content of a message, as far as it is needed.
+#[derive(Deserialize)]
+struct Content<'m> {
+    #[serde(borrow)]
+    content: Vec<Block<'m>>,
+}
+
+#[derive(Deserialize)]
+struct Block<'m> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'m, str>,
+    #[serde(borrow)]
+    text: Option<&'m RawValue>,
+    #[serde(borrow)]
+    name: Option<Cow<'m, str>>,
+    #[serde(borrow)]
+    input: Option<&'m RawValue>,
+}
+
+fn input<'m>(message: &Content<'m>) -> Option<&'m str> {
+    let is_ours = |block: &&Block<'_>| block.kind == "tool_use" && block.name.as_deref() == Some(ANSWER_TOOL);
+    Some(message.content.iter().find(is_ours)?.input?.get())
+}
+
+/// Returns the texts of a message, one after the other; `None` if it has none.
+fn text<'m>(message: &Content<'m>) -> Option<Cow<'m, str>> {
+    let texts = message.content.iter().filter(|block| block.kind == "text").filter_map(|block| block.text);
+    texts.filter_map(|text| unescaped(text.get().as_bytes())).reduce(|all, next| Cow::Owned(all.into_owned() + &*next))
+}
+
+/// Returns the inside of the first code block, if the text is not JSON itself and has one.
+fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
+    if expect_json(&text).is_ok() {
+        return text;
+    }
+    match fenced(&text) {
+        Some(inside) => Cow::Owned(inside.to_owned()),
+        None => text,
+    }
+}
+
+/// A line break and three backticks are never inside of JSON, so they end the block.
+fn fenced(text: &str) -> Option<&str> {
+    let (_, begun) = text.split_once("```")?;
+    let (_, inside) = begun.split_once('\n')?;
+    Some(inside.split_once("\n```").map_or(inside, |(inside, _)| inside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::domain::Params;
+
+    const PLAIN: &str = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
+    /// It contains itself, so it can't be sent as structured output.
+    const CIRCLE: &str = r##"{"type":"object","properties":{"a":{"$ref":"#"}}}"##;
+    const LIST: &str = r#"{"type":"array","items":{"type":"string"}}"#;
+
+    fn of(schema: &str, model: &str, params: &str) -> &'static str {
+        let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
+        let mut params = Params::of_object(params).unwrap_or_else(|| panic!("{params}"));
+        params.set("model", crate::domain::json::string_value(model));
+        Rung::of(&schema, Catalog::builtin().model(model), Merged::from(&params)).name()
+    }
+
+    #[test]
+    fn a_model_gets_the_best_means_that_it_has() {
+        let cases = [
+            ("claude-haiku-4-5", PLAIN, "format"),
+            ("claude-opus-4-1-20250805", PLAIN, "format"),
+            ("claude-opus-4-20250514", PLAIN, "tool"),
+            ("claude-opus-4-20250514", LIST, "instruction"),
+            ("claude-haiku-4-5", CIRCLE, "tool"),
+            ("claude-opus-5-5", CIRCLE, "instruction"),
+            ("claude-haiku-4-5", "true", "instruction"),
+            ("claude-opus-9", PLAIN, "format"),
+            ("us.anthropic.claude-opus-4-5-20251101-v1:0", PLAIN, "tool"),
+            ("some-model", PLAIN, "tool"),
+            ("some-model", LIST, "instruction"),
+        ];
+
+        for (model, schema, rung) in cases {
+            assert_eq!(of(schema, model, "{}"), rung, "{model} {schema}");
+        }
+    }
+
+    #[test]
+    fn the_request_itself_can_forbid_the_best_means() {
+        let citing = r#"{"messages":[{"role":"user","content":[{"type":"document","citations":{"enabled":true}}]}]}"#;
+        let asking = r#"{"messages":[{"role":"user","content":"what are \"citations\"?"}]}"#;
+        let begun = r#"{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"{"}]}"#;
+        let thinking = r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#;
+        let tools = r#"{"tools":[{"name":"x"}]}"#;
+        let own = r#"{"output_config":{"format":{"type":"json_schema"}}}"#;
+        let cases = [
+            (PLAIN, citing, "strict_tool"),
+            (LIST, citing, "instruction"),
+            (PLAIN, asking, "format"),
+            (PLAIN, begun, "instruction"),
+            (PLAIN, thinking, "format"),
+            (PLAIN, tools, "format"),
+            (CIRCLE, thinking, "instruction"),
+            (CIRCLE, r#"{"thinking":{"type":"disabled"},"tools":[]}"#, "tool"),
+            (CIRCLE, tools, "instruction"),
+            (CIRCLE, r#"{"tool_choice":{"type":"none"}}"#, "instruction"),
+            (CIRCLE, own, "format"),
+        ];
+
+        for (schema, params, rung) in cases {
+            assert_eq!(of(schema, "claude-haiku-4-5", params), rung, "{params}");
+        }
+    }
+
+    #[test]
+    fn the_answer_is_the_input_of_the_tool_or_the_text() {
+        let called = br#"{"content":[{"type":"thinking","thinking":"?"},{"type":"tool_use","name":"x","input":{}},
+            {"type":"tool_use","id":"t","name":"structured_answer","input":{"a": 1}}]}"#;
+        let said = br#"{"content":[{"type":"text","text":"{\"a\":"},{"type":"text","text":"1}","citations":null}]}"#;
+
+        assert_eq!(Rung::StrictTool.answer_json(called).as_deref(), Some(r#"{"a": 1}"#));
+        assert_eq!(Rung::Format.answer_json(said).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!((Rung::Format.answer_json(called), Rung::Tool.answer_json(said)), (None, None));
+        assert_eq!(Rung::Instruction.answer_json(br#"{"content":[]}"#), None);
+    }
+
+    #[test]
+    fn only_an_instructed_answer_may_be_in_a_code_block() {
+        let answer = |rung: Rung, text: &str| {
+            let text = serde_json::to_string(text).expect("a text is JSON");
+            let message = format!(r#"{{"content":[{{"type":"text","text":{text}}}]}}"#);
+            rung.answer_json(message.as_bytes()).map(Cow::into_owned).unwrap_or_default()
+        };
+        let fenced = "Here it is:\n```json\n{\"a\": \"``` x\"}\n```\nDone.";
+
+        assert_eq!(answer(Rung::Instruction, fenced), "{\"a\": \"``` x\"}");
+        assert_eq!(answer(Rung::Instruction, "\"```\\n1\\n```\""), "\"```\\n1\\n```\"");
+        assert_eq!(answer(Rung::Instruction, "```\n[1]"), "[1]");
+        assert_eq!(answer(Rung::Instruction, "I can't."), "I can't.");
+        assert_eq!(answer(Rung::Format, fenced), fenced);
+    }
+}

@@ -1,0 +1,118 @@
+//! Reads an answer: its texts, its tool calls, and why it ended.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::{Message, Quality};
+
+/// An answer, as far as the rules for answers need it.
+#[derive(Debug, Default)]
+pub(super) struct Seen<'a> {
+    /// The blocks, in order. Each has its own JSON text.
+    pub(super) blocks: Vec<&'a RawValue>,
+    /// The text of all text blocks together.
+    pub(super) text: String,
+    /// The ids of the tool calls that the caller has to answer.
+    pub(super) tool_calls: Vec<Cow<'a, str>>,
+    /// The type of the last block.
+    pub(super) last_kind: Cow<'a, str>,
+    /// The API's reason why the answer ended.
+    pub(super) stop_reason: Option<Cow<'a, str>>,
+    /// How many output tokens were thinking.
+    thinking_tokens: u64,
+}
+
+/// Why an answer ended too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It reached `max_tokens`.
+    MaxTokens,
+    /// It reached `max_tokens`, and consists of thinking only.
+    Thinking,
+    /// Prompt and answer fill the context window of the model.
+    Window,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow, default)]
+    content: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    stop_reason: Option<Cow<'a, str>>,
+    #[serde(default)]
+    usage: Option<BodyUsage>,
+}
+
+#[derive(Deserialize)]
+struct BodyUsage {
+    output_tokens_details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    thinking_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+}
+
+/// The reason with which the API pauses an answer.
+const PAUSED: &str = "pause_turn";
+/// The reason with which an answer ends at the end of the context window.
+const WINDOW: &str = "model_context_window_exceeded";
+
+impl<'a> Seen<'a> {
+    /// Reads a message. The provider has checked it, so it is an object with a list of blocks; of anything else, nothing
+    /// is seen.
+    pub(super) fn of(message: &'a Message) -> Self {
+        let Ok(Body { content, stop_reason, usage }) = serde_json::from_slice::<Body<'a>>(&message.json) else {
+            return Self::default();
+        };
+        let details = usage.and_then(|usage| usage.output_tokens_details);
+        let mut seen = Self {
+            stop_reason,
+            thinking_tokens: details.and_then(|details| details.thinking_tokens).unwrap_or(0),
+            ..Self::default()
+        };
+        for block in content {
+            let Ok(Block { kind, text, id }) = serde_json::from_str::<Block<'a>>(block.get()) else { continue };
+            match (&*kind, text, id) {
+                ("text", Some(text), _) => seen.text.push_str(&text),
+                ("tool_use", _, Some(id)) => seen.tool_calls.push(id),
+                _ => {}
+            }
+            seen.last_kind = kind;
+            seen.blocks.push(block);
+        }
+        seen
+    }
+
+    /// Returns whether the API paused the answer.
+    pub(super) fn is_paused(&self) -> bool {
+        self.stop_reason.as_deref() == Some(PAUSED)
+    }
+
+    /// Returns why the answer ended too early; `None` if it is whole.
+    pub(super) fn cut(&self, quality: Quality) -> Option<Cut> {
+        if quality != Quality::Truncated {
+            return None;
+        }
+        let has_only_thinking = self.text.is_empty() && self.tool_calls.is_empty();
+        Some(match self.stop_reason.as_deref() {
+            Some(WINDOW) => Cut::Window,
+            _ if has_only_thinking && (self.thinking_tokens > 0 || self.last_kind.contains("thinking")) => {
+                Cut::Thinking
+            }
+            _ => Cut::MaxTokens,
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! Makes the policy for answers from the settings of a run.
+
+use std::sync::Arc;
+
+use super::config::AnswerConfig;
+use crate::answer::{self, Form, Measure, Policy, Rules, policy, shaped};
+use crate::catalog::Catalog;
+use crate::domain::shortened;
+use crate::plan::{Planner, Shaped, Shaping};
+use crate::source::{Condition, Facts, row_of};
+
+/// Returns what is changed in the request of each row before it is sent: the schema for its answer is added.
+pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Shaping> {
+    let (schema, catalog) = (config.schema.clone()?, catalog.clone());
+    Some(Arc::new(move |params| {
+        let (params, rung) = shaped(&schema, &catalog, params);
+        Shaped { params, rung: Some(rung) }
+    }))
+}
+
+/// Returns the policy for answers. `planner` estimates the requests that follow an answer. Without `can_send`, no such
+/// request is made.
+pub(crate) fn policy_of(config: &AnswerConfig, catalog: &Arc<Catalog>, mut planner: Planner, can_send: bool) -> Policy {
+    let form = match (&config.schema, config.expect) {
+        (Some(schema), _) => Form::Schema(schema.clone()),
+        (None, Some(_)) => Form::Json,
+        (None, None) => Form::Any,
+    };
+    let rules = Rules {
+        form,
+        conditions: config.require.iter().cloned().map(rule).collect(),
+        on_invalid: config.on_invalid,
+        on_truncate: config.on_truncate,
+        on_refusal: config.on_refusal.clone(),
+        max_follow_ups: if can_send { config.max_follow_ups } else { 0 },
+    };
+    let measure: Measure = Box::new(move |params, rung, purpose| planner.ask_for(params, rung, purpose));
+    policy(rules, catalog.clone(), measure)
+}
+
+/// Returns a condition of the user as a rule of the policy.
+fn rule(condition: Condition) -> answer::Condition {
+    Box::new(move |answer| {
+        let row = if condition.uses_row() { row_of(answer.job) } else { String::new() };
+        let facts = Facts {
+            text: answer.text,
+            json: condition.uses_json().then_some(answer.json),
+            row: &row,
+            usage: answer.usage,
+            stop_reason: answer.stop_reason,
+            model: answer.model,
+        };
+        let expression = shortened(condition.expression());
+        match condition.holds(&facts) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("`{expression}` is not true")),
+            Err(words) => Err(format!("`{expression}` is not true: {words}")),
+        }
+    })
+}

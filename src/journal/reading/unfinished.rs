@@ -1,0 +1,125 @@
+//! Reads the line of an unfinished row: its last answer was not accepted, and another request was to be sent. A later
+//! run continues from this answer, so that it is not paid for again.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::parse::parse_error;
+use super::record::{Parsed, quality};
+use crate::clock::Instant;
+use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, RowId, Rung, Usage};
+use crate::journal::charges::Charges;
+use crate::sink::parse_usd;
+
+/// What earlier runs have got for an unfinished row.
+#[derive(Clone, Debug)]
+pub struct UnfinishedRow {
+    /// The last answer.
+    pub message: Message,
+    /// The attempts so far, oldest first. The last one got the answer. Their times are not known.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    message: &'a RawValue,
+    #[serde(borrow)]
+    error: Error<'a>,
+}
+
+#[derive(Deserialize)]
+struct Error<'a> {
+    #[serde(borrow)]
+    schema: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    steps: Vec<Step<'a>>,
+}
+
+/// One answer that the row got. See [`crate::sink`] for the shape.
+#[derive(Deserialize)]
+struct Step<'a> {
+    #[serde(borrow)]
+    purpose: Cow<'a, str>,
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    max_tokens: u32,
+    #[serde(borrow)]
+    quality: Cow<'a, str>,
+    usage: Usage,
+    #[serde(borrow)]
+    cost_usd: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    lane: Option<Cow<'a, str>>,
+}
+
+/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers.
+pub(super) fn unfinished_row(line: &[u8]) -> Option<(RowId, UnfinishedRow)> {
+    let Parsed::Record(record) = parse_error(line) else { return None };
+    let Line { message, error } = serde_json::from_slice(line).ok()?;
+    let rung = error.schema.as_deref().and_then(Rung::parse);
+    let steps: Vec<AttemptRecord> = error.steps.iter().map(|step| attempt(step, rung)).collect::<Option<_>>()?;
+    let last = steps.last()?;
+    let message = Message {
+        json: Bytes::copy_from_slice(message.get().as_bytes()),
+        usage: last.usage,
+        quality: last.quality?,
+        content: 0..0,
+    };
+    let mut attempts = unanswered(record.charges, &steps, last);
+    attempts.extend(steps);
+    Some((record.row, UnfinishedRow { message, attempts }))
+}
+
+/// Returns attempts for the charges of a line that belong to none of its answers. There is one attempt for each that may
+/// have been billed. The first of them has all usage and money, because the line contains only the sums.
+fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -> Vec<AttemptRecord> {
+    let (mut usage, mut cost) = (charges.usage, charges.spend);
+    for step in steps {
+        usage = usage.less(step.usage);
+        cost = cost.less(step.cost.unwrap_or(Money::ZERO));
+    }
+    let is_billed = usage != Usage::default() || cost > Money::ZERO;
+    let mut maybe_cost = charges.maybe_spend;
+    let attempt = |at: u64| AttemptRecord {
+        failed: Some(ErrorClass::InvalidOutput),
+        maybe_paid: at < charges.maybe_paid,
+        maybe_cost: std::mem::take(&mut maybe_cost),
+        usage: std::mem::take(&mut usage),
+        cost: like.cost.map(|_| std::mem::take(&mut cost)),
+        quality: None,
+        request_id: None,
+        ..like.clone()
+    };
+    // A line has at most as many attempts as the scheduler remembers.
+    (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
+}
+
+fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
+    Some(AttemptRecord {
+        started_at: Instant::ZERO,
+        ended_at: Instant::ZERO,
+        failed: None,
+        maybe_paid: false,
+        maybe_cost: Money::ZERO,
+        usage: step.usage,
+        cost: step.cost_usd.and_then(|raw| parse_usd(raw.get())),
+        without_cache: None,
+        request_id: step.request_id.as_deref().map(str::to_owned),
+        purpose: Purpose::parse(&step.purpose)?,
+        rung,
+        max_tokens: step.max_tokens,
+        is_recorded: true,
+        quality: Some(quality(Some(&step.quality))),
+        lane: if step.lane.as_deref() == Some(Lane::Batch.name()) { Lane::Batch } else { Lane::Online },
+        provider: "".into(),
+        model: (*step.model).into(),
+        template: 0,
+        estimated_input: 0,
+    })
+}

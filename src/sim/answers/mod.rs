@@ -1,0 +1,76 @@
+//! Scripted answers: what the model answers, to whom and when.
+//!
+//! `rule` defines the rules, `file` reads them from an answer file, and `values` reads the values in that file.
+//! [`rules`] says which requests a rule selects. The model decides which rule applies to a request.
+//!
+//! [`rules`]: super::rules
+//!
+//! An answer file is one JSON object, like a [fault file](super::faults):
+//!
+//! ```json
+//! {
+//!   "seed": 7,
+//!   "rules": [
+//!     {"contains": "the weather", "turn": 1, "tool": {"name": "look_up", "input": {"city": "Oslo"}}},
+//!     {"contains": "the weather", "turn": 2, "text": "It rains in Oslo."},
+//!     {"contains": "the invoice", "json": {"total": 12.5, "currency": "EUR"}},
+//!     {"schema": "broken", "turn": 1, "share": 0.2},
+//!     {"truncated": true, "max_tokens_below": 500, "share": 0.1},
+//!     {"refusal": "cyber", "contains": "an exploit"},
+//!     {"thinking": 800}
+//!   ]
+//! }
+//! ```
+//!
+//! A rule says **what** is answered:
+//!
+//! | field | the answer |
+//! |---|---|
+//! | `text` | is this text; with `""`, it has no content |
+//! | `json` | is this value, as text and as it is written in the file |
+//! | `tool` | calls this tool: an object with `name` and `input`, or a list of up to six of them; with `text` or `json`, the text comes first. The request does not need to offer the tool |
+//! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or else the type is wrong; only for requests for structured output and for forced tools |
+//! | `"schema": "not_json"` | is text instead of JSON; only for requests for structured output |
+//! | `stop_reason` | ends with this reason, which can be any text |
+//! | `truncated` | ends early, as if `max_tokens` had cut it: with `true` after half of its tokens, with a number after this part (0 to 1) |
+//! | `refusal` | is a refusal, with `true` or a category; it comes before any output and is free, or after as many tokens as `after` says, and then these are billed |
+//! | `thinking` | begins with this many tokens of thinking, if the request asks for thinking |
+//!
+//! A rule needs at least one of these fields. Fields can be combined. If a rule has none of `text`, `json`, `tool` and
+//! `schema`, the content of the answer is the usual one: `{"thinking": 800}` changes only how long the model thinks.
+//! With `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if the request has
+//! such a tool. A request that continues such a turn ends with the assistant message of that answer.
+//!
+//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too: an answer with
+//! more tokens is cut and ends with `max_tokens`, and a text ends before the first stop sequence. Thinking counts as
+//! output: if it needs all tokens, nothing else is answered. The tokens of the answer are counted with the simulator's
+//! own counter, and billed. A request with `max_tokens` 0 has no answer, so no rule applies to it.
+//!
+//! **For whom**: `contains`, `models`, `share`, `draw`, `arrivals`, `first_attempts_only`, `times`, `from` and `until` are
+//! as in fault files. There are two more fields:
+//! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the first
+//!   question of a row is turn 1, and a request that repeats or continues it with the answer so far is turn 2. Examples
+//!   in the prompt, and a beginning of the answer in its last message, also count.
+//! - `max_tokens_below` selects requests whose `max_tokens` is below this number. Such a rule stops to apply when a client
+//!   repeats the request with more tokens.
+//!
+//! A share is drawn by the first user message, so all turns of a row belong to the same shares. Only the shares of rules
+//! with the same turn are added up: in the following file, the rows that get the text at turn 1 are those that get the
+//! tool call at turn 2.
+//!
+//! ```json
+//! {"rules": [
+//!   {"turn": 1, "share": 0.3, "text": "I am not sure."},
+//!   {"turn": 2, "share": 0.3, "tool": [{"name": "look_up", "input": {"city": "Oslo"}}, {"name": "time"}]},
+//!   {"turn": 3, "stop_reason": "pause_turn"}
+//! ]}
+//! ```
+//!
+//! The first rule that matches is applied. It applies to messages and to the requests in batches. A request that the API
+//! refuses, or that gets a fault instead of an answer, is not counted for `times`.
+
+mod file;
+mod rule;
+mod values;
+
+pub use rule::{AnswerPlan, AnswerRule, Content, Refusal, ToolCall};

@@ -1,0 +1,194 @@
+//! An answer and its blocks, before they are written.
+
+use std::borrow::Cow;
+
+use crate::sim::config::SimModel;
+
+use super::server_tools::Served;
+use super::text::Passage;
+use super::tokens;
+use super::validate::Prompt;
+
+/// Tokens of a tool call in addition to its input.
+const TOOL_CALL: u64 = 12;
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    /// Its blocks.
+    pub blocks: Vec<OutBlock>,
+    /// Why it ended.
+    pub stop_reason: Cow<'static, str>,
+    /// The stop sequence that ended the answer.
+    pub stop_sequence: Option<String>,
+    /// The category of a refusal.
+    pub category: Option<String>,
+    /// Output tokens as `usage` reports them.
+    pub output_tokens: u64,
+    /// The part of the output tokens that was thinking.
+    pub thinking_tokens: u64,
+    /// Web searches that the API made for it.
+    pub searches: u64,
+}
+
+impl Answer {
+    /// Returns an answer whose tokens have not been counted.
+    pub(super) fn new(blocks: Vec<OutBlock>, stop_reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            blocks,
+            stop_reason: stop_reason.into(),
+            stop_sequence: None,
+            category: None,
+            output_tokens: 0,
+            thinking_tokens: 0,
+            searches: 0,
+        }
+    }
+
+    /// Returns whether it is a refusal before any output. Such a refusal is free.
+    pub(super) fn is_free(&self) -> bool {
+        self.stop_reason == "refusal" && self.output_tokens == 0
+    }
+}
+
+/// One block of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum OutBlock {
+    /// Thinking.
+    Thinking(Passage),
+    /// Text that is made up.
+    Text(Passage),
+    /// Text with a given content, and its tokens.
+    Written(String, u64),
+    /// A tool call: its name, its input as JSON, and its tokens.
+    ToolUse(String, String, u64),
+    /// A call of a tool that the API runs.
+    ServerToolUse(Served),
+    /// The result of the call in the block before it.
+    ServerToolResult(Served),
+}
+
+impl OutBlock {
+    /// Returns text with this content.
+    pub(super) fn written(text: String) -> Self {
+        let count = tokens::of_text(&text);
+        Self::Written(text, count)
+    }
+
+    /// Returns a call of a tool. `input` is a JSON object.
+    pub(super) fn tool_use(name: String, input: String) -> Self {
+        let count = tokens::of_text(&input) + TOOL_CALL;
+        Self::ToolUse(name, input, count)
+    }
+
+    /// Returns how many tokens the block has, by the simulator's own counter.
+    pub(super) fn tokens(&self) -> u64 {
+        match self {
+            Self::Thinking(passage) | Self::Text(passage) => passage.tokens,
+            Self::Written(_, tokens) | Self::ToolUse(_, _, tokens) => *tokens,
+            Self::ServerToolUse(served) => served.tokens(),
+            Self::ServerToolResult(_) => 0,
+        }
+    }
+
+    /// Returns the first `kept` tokens of the block; `None` if such a block can't be cut.
+    fn cut(self, kept: u64) -> Option<Self> {
+        match self {
+            Self::Thinking(passage) => Some(Self::Thinking(passage.cut(kept))),
+            Self::Text(passage) => Some(Self::Text(passage.cut(kept))),
+            Self::Written(text, count) => Some(Self::Written(beginning(&text, kept, count), kept)),
+            // A call that is cut has no input.
+            Self::ToolUse(name, _, _) => Some(Self::ToolUse(name, "{}".to_owned(), kept)),
+            Self::ServerToolUse(_) | Self::ServerToolResult(_) => None,
+        }
+    }
+}
+
+/// Returns the tokens of all blocks.
+pub(super) fn total(blocks: &[OutBlock]) -> u64 {
+    blocks.iter().map(OutBlock::tokens).sum()
+}
+
+/// Keeps the first `kept` tokens of the blocks. The block in which they end is cut.
+pub(super) fn keep(blocks: &mut Vec<OutBlock>, kept: u64) {
+    let mut left = kept;
+    let all = std::mem::take(blocks);
+    for block in all {
+        let count = block.tokens();
+        if count <= left {
+            left -= count;
+            blocks.push(block);
+            continue;
+        }
+        blocks.extend(if left > 0 { block.cut(left) } else { None });
+        break;
+    }
+}
+
+/// Returns roughly the first `kept` of the `count` tokens of a text.
+fn beginning(text: &str, kept: u64, count: u64) -> String {
+    let wanted = (text.len() as u64 * kept / count.max(1)) as usize;
+    let end = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+/// The maximum number of tokens in an answer, by the simulator's own counter. `full` is the stop reason of an answer
+/// with this many tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub tokens: u64,
+    pub full: &'static str,
+}
+
+impl Room {
+    /// Returns the room that a prompt leaves for its answer.
+    pub(super) fn of(prompt: &Prompt<'_>, model: &SimModel, skew: f64) -> Self {
+        let window = model.context_tokens.saturating_sub(prompt.tokens);
+        let (tokens, full) = if prompt.max_tokens <= window {
+            (prompt.max_tokens, "max_tokens")
+        } else {
+            (window, "model_context_window_exceeded")
+        };
+        Self { tokens: ((tokens as f64 / skew) as u64).max(1), full }
+    }
+
+    /// Returns the room that is left after this many tokens. It is never empty.
+    pub(super) fn less(self, tokens: u64) -> Self {
+        Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
+    }
+
+    /// Returns an answer with these blocks. It is cut if they do not fit; else it ends with `stop_reason`.
+    pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
+        if total(&blocks) <= self.tokens {
+            return Answer::new(blocks, stop_reason);
+        }
+        keep(&mut blocks, self.tokens);
+        Answer::new(blocks, self.full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_in_which_the_kept_tokens_end_is_cut() {
+        let blocks = || {
+            vec![
+                OutBlock::written("one two three four".to_owned()),
+                OutBlock::tool_use("look".to_owned(), r#"{"a":1}"#.to_owned()),
+            ]
+        };
+        let kept = |tokens| {
+            let mut blocks = blocks();
+            keep(&mut blocks, tokens);
+            blocks
+        };
+
+        assert_eq!(kept(100), blocks());
+        assert_eq!(kept(4), blocks()[..1]);
+        assert_eq!(kept(2), [OutBlock::Written("one two t".to_owned(), 2)]);
+        assert_eq!(kept(7)[1], OutBlock::ToolUse("look".to_owned(), "{}".to_owned(), 3));
+        assert_eq!(kept(0), []);
+    }
+}

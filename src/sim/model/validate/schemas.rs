@@ -1,0 +1,243 @@
+//! The checks of JSON schemas: of structured output, and of strict tools. Only these schemas bind the model, so only
+//! these are limited to a subset of JSON Schema.
+//!
+//! Source: API documentation, "Structured outputs", limitations of JSON Schema (2026-08). Messages were seen in
+//! veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, and
+//! ghostlobster/memorize-everything#93. The words about references are our own.
+
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::sim::model::errors::ApiError;
+
+/// The maximum number of strict tools in a request.
+const STRICT_TOOLS: u32 = 20;
+/// The maximum number of optional properties in all schemas of a request.
+const OPTIONAL: usize = 24;
+
+/// The maximum number of references that lead to a place.
+const DEEP: usize = 50;
+
+/// For each type, the keywords that are not supported.
+const UNSUPPORTED: [(&str, &[&str]); 4] = [
+    ("integer", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
+    ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
+    ("string", &["minLength", "maxLength"]),
+    ("array", &["maxItems", "uniqueItems", "contains"]),
+];
+
+/// Checks the schemas of a request, and counts what all of them may have together.
+#[derive(Default)]
+pub(super) struct Schemas {
+    strict_tools: u32,
+    optional: usize,
+}
+
+impl Schemas {
+    /// Checks the schema of structured output.
+    pub(super) fn output(&mut self, schema: &Value) -> Result<(), ApiError> {
+        self.add(schema, "output_config.format.schema")
+    }
+
+    /// Checks the schema of a strict tool.
+    pub(super) fn strict_tool(&mut self, schema: &RawValue, place: &str) -> Result<(), ApiError> {
+        self.strict_tools += 1;
+        let schema: Value = serde_json::from_str(schema.get()).unwrap_or_default();
+        self.add(&schema, place)
+    }
+
+    fn add(&mut self, schema: &Value, place: &str) -> Result<(), ApiError> {
+        let mut walk = Walk { root: schema, open: vec!["#".to_owned()], done: HashSet::new(), optional: 0 };
+        walk.schema(schema).map_err(|problem| ApiError::invalid(format!("{place}: {problem}")))?;
+        self.optional += walk.optional;
+        if self.strict_tools > STRICT_TOOLS || self.optional > OPTIONAL {
+            return Err(ApiError::invalid("Schema is too complex for compilation"));
+        }
+        Ok(())
+    }
+}
+
+struct Walk<'a> {
+    root: &'a Value,
+    /// The references that lead to the current place.
+    open: Vec<String>,
+    /// The references whose targets were checked.
+    done: HashSet<String>,
+    optional: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Checks a schema and all schemas in it. Returns what is wrong.
+    fn schema(&mut self, schema: &'a Value) -> Result<(), String> {
+        let Value::Object(members) = schema else { return Ok(()) };
+        if let Some(target) = members.get("$ref").and_then(Value::as_str) {
+            return self.reference(target);
+        }
+        keywords(members)?;
+        self.optional += optional(members);
+        for (name, value) in members {
+            match (name.as_str(), value) {
+                ("$defs" | "definitions", Value::Object(definitions)) if std::ptr::eq(schema, self.root) => {
+                    definitions.keys().try_for_each(|definition| {
+                        self.reference(&format!("#/{name}/{}", definition.replace('~', "~0").replace('/', "~1")))
+                    })?;
+                }
+                ("properties" | "$defs" | "definitions", Value::Object(schemas)) => {
+                    schemas.values().try_for_each(|schema| self.schema(schema))?;
+                }
+                ("items", item) => self.schema(item)?,
+                ("anyOf" | "allOf" | "oneOf" | "prefixItems", Value::Array(ways)) => {
+                    ways.iter().try_for_each(|way| self.schema(way))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, target: &str) -> Result<(), String> {
+        let Some(pointer) = target.strip_prefix('#') else {
+            return Err(format!("external $ref '{target}' is not supported"));
+        };
+        if self.open.len() > DEEP {
+            return Err("Schema is too complex for compilation".to_owned());
+        }
+        if self.open.iter().any(|open| open == target) {
+            return Err(format!("recursive schemas are not supported ($ref '{target}')"));
+        }
+        if self.done.contains(target) {
+            return Ok(());
+        }
+        let Some(found) = self.root.pointer(pointer) else {
+            return Err(format!("$ref '{target}' does not lead to a schema"));
+        };
+        self.open.push(target.to_owned());
+        self.schema(found)?;
+        self.open.pop();
+        self.done.insert(target.to_owned());
+        Ok(())
+    }
+}
+
+fn keywords(members: &Map<String, Value>) -> Result<(), String> {
+    let kinds = match members.get("type") {
+        Some(Value::String(kind)) => vec![kind.as_str()],
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ if members.contains_key("properties") => vec!["object"],
+        _ => Vec::new(),
+    };
+    if kinds.contains(&"object") {
+        match members.get("additionalProperties") {
+            Some(Value::Bool(false)) => {}
+            None => return Err("For 'object' type, 'additionalProperties' must be explicitly set to false".to_owned()),
+            Some(other) => {
+                let found = if other.is_boolean() { "true" } else { "object" };
+                return Err(format!(
+                    "For 'object' type, 'additionalProperties: {found}' is not supported. Please set \
+                     'additionalProperties' to false"
+                ));
+            }
+        }
+    }
+    for (kind, unsupported) in UNSUPPORTED.iter().filter(|(kind, _)| kinds.contains(kind)) {
+        let found: Vec<&str> = unsupported.iter().copied().filter(|name| members.contains_key(*name)).collect();
+        match found.as_slice() {
+            [] => {}
+            [one] => return Err(format!("For '{kind}' type, property '{one}' is not supported")),
+            more => return Err(format!("For '{kind}' type, properties {} are not supported", more.join(", "))),
+        }
+    }
+    let least = members.get("minItems").filter(|_| kinds.contains(&"array"));
+    if least.is_some_and(|least| !matches!(least.as_u64(), Some(0 | 1))) {
+        return Err("For 'array' type, 'minItems' values other than 0 or 1 are not supported".to_owned());
+    }
+    Ok(())
+}
+
+/// Returns the number of properties that are not required.
+fn optional(members: &Map<String, Value>) -> usize {
+    let Some(Value::Object(properties)) = members.get("properties") else { return 0 };
+    let required: HashSet<&str> =
+        members.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    properties.keys().filter(|name| !required.contains(name.as_str())).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_with_all_that_is_supported_is_accepted() {
+        let schema = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "kind": {"type": "string", "enum": ["a", "b"]},
+                "at": {"type": ["string", "null"], "format": "date"},
+                "tags": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                "minimum": {"type": "integer"},
+                "from": {"$ref": "#/$defs/place"},
+                "to": {"anyOf": [{"$ref": "#/$defs/place"}, {"type": "null"}]}
+            },
+            "required": ["kind", "at", "tags", "minimum", "from", "to"],
+            "$defs": {"place": {"type": "object", "properties": {}, "additionalProperties": false}}
+        });
+
+        assert_eq!(Schemas::default().output(&schema), Ok(()));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let cases = [
+            (json!({"type": "object"}), "For 'object' type, 'additionalProperties' must be explicitly set to false"),
+            (json!({"type": "object", "additionalProperties": true}), "'additionalProperties: true' is not supported"),
+            (json!({"type": "integer", "minimum": 0}), "For 'integer' type, property 'minimum' is not supported"),
+            (json!({"type": ["number", "null"], "minimum": 0, "maximum": 1}), "properties minimum, maximum are not"),
+            (json!({"type": "string", "maxLength": 9}), "For 'string' type, property 'maxLength' is not supported"),
+            (json!({"type": "array", "maxItems": 9}), "For 'array' type, property 'maxItems' is not supported"),
+            (json!({"type": "array", "minItems": 2}), "'minItems' values other than 0 or 1 are not supported"),
+            (json!({"$ref": "https://example.com/a.json"}), "external $ref 'https://example.com/a.json'"),
+            (json!({"$ref": "#/$defs/none"}), "$ref '#/$defs/none' does not lead to a schema"),
+            (json!({"type": "array", "items": {"$ref": "#"}}), "recursive schemas are not supported ($ref '#')"),
+            (
+                json!({"$ref": "#/$defs/a", "$defs": {
+                    "a": {"type": "array", "items": {"$ref": "#/$defs/b"}},
+                    "b": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}]}
+                }}),
+                "recursive schemas are not supported ($ref '#/$defs/a')",
+            ),
+        ];
+
+        for (schema, part) in cases {
+            let nested = json!({"anyOf": [{"type": "string"}, schema], "$defs": schema["$defs"]});
+            let wholes = if schema["$ref"].is_null() { vec![schema, nested] } else { vec![schema] };
+            for whole in wholes {
+                let error = Schemas::default().output(&whole).expect_err("it is not supported");
+                let message = error.message;
+                assert!(message.starts_with("output_config.format.schema: ") && message.contains(part), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_schemas_together_have_a_limit_of_optional_properties_and_strict_tools() {
+        let with_optional = |count: usize| {
+            let properties: Map<String, Value> =
+                (0..count).map(|at| (format!("p{at}"), json!({"type": "string"}))).collect();
+            json!({"type": "object", "properties": properties, "additionalProperties": false}).to_string()
+        };
+        let raw = |text: String| serde_json::from_str::<Box<RawValue>>(&text).expect("JSON");
+        let mut schemas = Schemas::default();
+
+        let results = [12, 12, 1].map(|count| schemas.strict_tool(&raw(with_optional(count)), "x").is_ok());
+        let mut many = Schemas::default();
+        let tools: Vec<bool> = (0..21).map(|_| many.strict_tool(&raw(with_optional(1)), "x").is_ok()).collect();
+
+        assert_eq!(results, [true, true, false]);
+        assert!(tools[..20].iter().all(|is_good| *is_good) && !tools[20]);
+    }
+}

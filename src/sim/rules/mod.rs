@@ -1,0 +1,14 @@
+//! What fault files and answer files have in common: a list of rules, and which requests each rule selects.
+//!
+//! `selection` says which requests a rule selects, `file` reads files of rules, and `values` reads the values in them.
+//! What a rule does is in [`faults`](super::faults) and [`answers`](super::answers).
+
+mod file;
+mod selection;
+mod values;
+
+pub use file::RuleFileError;
+pub(super) use file::{Fields, Rule, fields, read};
+pub use selection::{Draw, Selection};
+pub(super) use selection::{Facts, first};
+pub(super) use values::{Part, Texts, Time, checked, value};

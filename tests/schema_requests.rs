@@ -1,0 +1,96 @@
+//! Sends requests with a schema to the simulated API: each model must accept the request, and the answer must be found in
+//! the message and fit the schema.
+
+use claude_batch::answer::schema::Schema;
+use claude_batch::catalog::Catalog;
+use claude_batch::clock::Instant;
+use claude_batch::domain::Rung;
+use claude_batch::domain::{Merged, Params, RateLimits};
+use claude_batch::sim::config::{Latency, SimConfig};
+use claude_batch::sim::model::{Model, Request, Step};
+use claude_batch::sim::presets;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A schema that the API takes as structured output.
+const TICKET: &str = r##"{
+    "type": "object", "required": ["kind", "tags"],
+    "properties": {
+        "kind": {"enum": ["bug", "wish"]},
+        "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}},
+        "due": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
+    },
+    "$defs": {"tag": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}
+}"##;
+
+/// A schema that contains itself, which the API takes only as the input of a tool that is not strict.
+const TREE: &str = r##"{
+    "type": "object", "required": ["name", "children"],
+    "properties": {"name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#"}}}
+}"##;
+
+const ASKED: &str = r#""max_tokens": 4096, "messages": [{"role": "user", "content": "x"}]"#;
+const CITING: &str = r#""max_tokens": 4096, "messages": [{"role": "user", "content": [{"type": "document", "title": "t",
+    "source": {"type": "text", "media_type": "text/plain", "data": "x"}, "citations": {"enabled": true}}]}]"#;
+
+#[test]
+fn every_model_accepts_the_schema_by_the_best_means_that_it_has() {
+    for model in presets::models() {
+        let name = model.id.to_string();
+        let forced = model.traits.allows_forced_tools;
+
+        assert_eq!(answered(&name, TICKET, ASKED), Rung::Format, "{name}");
+        assert_eq!(answered(&name, TREE, ASKED), if forced { Rung::Tool } else { Rung::Instruction }, "{name}");
+        let citing = if forced { Rung::StrictTool } else { Rung::Instruction };
+        assert_eq!(answered(&name, TICKET, CITING), citing, "{name}");
+    }
+}
+
+/// Sends a request with the schema, and checks the answer. Returns by which means the schema was sent.
+fn answered(model: &str, schema: &str, rest: &str) -> Rung {
+    let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{error}"));
+    let own = members(&format!(r#"{{"model": "{model}", {rest}}}"#));
+    let catalog = Catalog::builtin();
+    let rung = Rung::of(&schema, catalog.model(model), Merged::from(&own));
+
+    let message = sent(&rung.apply(&schema, Merged::from(&own)));
+
+    let found = rung.answer_json(&message).map(|json| schema.check(&json));
+    match rung {
+        Rung::Format | Rung::StrictTool | Rung::Tool => assert_eq!(found, Some(Ok(())), "{model}: {rung:?}"),
+        // The simulated API does not read prompts, so its answer is a text without meaning.
+        Rung::Instruction => assert!(found.is_some(), "{model}"),
+    }
+    rung
+}
+
+fn members(json: &str) -> Params {
+    let members: std::collections::BTreeMap<Box<str>, Box<RawValue>> =
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+    Params(members.into_iter().collect())
+}
+
+/// Sends a request, and returns the message.
+fn sent(params: &Params) -> Vec<u8> {
+    let body: serde_json::Map<String, Value> = Merged::from(params)
+        .iter()
+        .map(|(name, json)| (name.to_owned(), serde_json::from_str(json).expect("a parameter is JSON")))
+        .collect();
+    let body = Value::Object(body).to_string();
+    let headers: HeaderMap = [("x-api-key", "k"), ("anthropic-version", "2023-06-01")]
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .into_iter()
+        .collect();
+    let config = SimConfig::new(presets::models()).with_limits(RateLimits::NONE).with_latency(Latency::ZERO);
+    let request =
+        Request { method: &Method::POST, path: "/v1/messages", query: None, headers: &headers, body: body.as_bytes() };
+    let arrival = Model::new(config).arrive(&request, Instant::ZERO);
+    let bytes = |step: Step| match step {
+        Step::Bytes { bytes, .. } => bytes.to_vec(),
+        Step::Part { .. } | Step::Reset { .. } | Step::Stall => Vec::new(),
+    };
+    let message: Vec<u8> = arrival.body.into_iter().flat_map(bytes).collect();
+    assert!(arrival.head.is_none(), "refused: {} for {body}", String::from_utf8_lossy(&message));
+    message
+}
