@@ -370,7 +370,8 @@ mod tests {
         let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
 
         assert!(message("base-url").ends_with("remove it; if you want it, give --base-url"));
-        assert!(message("model").ends_with("remove it") && message("api-key").ends_with("remove it"));
+        assert!(message("model").ends_with("remove it; if you want it, give --model"));
+        assert!(message("template").ends_with("remove it") && message("api-key").ends_with("remove it"));
     }
 
     #[test]

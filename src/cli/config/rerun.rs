@@ -5,16 +5,15 @@
 //! `--system` of this call are no settings of the rows: they replace the parameters of the rows that are run again, also
 //! parameters that a row has itself.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use super::Config;
 use super::layers::Layers;
+use super::rows::{SourceConfig, dialect, overrides, request_defaults, source_config};
 use super::world::World;
-use super::{Config, SourceConfig, dialect, request_defaults, source_config};
 use crate::cli::args::groups::{RequestArgs, SourceArgs};
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{RunArgs, Settings};
-use crate::plan::RequestDefaults;
-use crate::source::Template;
 
 impl Config {
     /// Returns the settings of `run` with `--rerun`. `rows` are the settings about rows that the earlier run recorded;
@@ -46,21 +45,4 @@ impl Config {
             ..config
         })
     }
-}
-
-/// Returns the parameters that the flags and the environment of this call set, and that can replace those of rows.
-pub(super) fn overrides(named: Settings, world: &World) -> Result<RequestDefaults> {
-    let RequestArgs { model, system, max_tokens, .. } = named.request;
-    let overrides = request_defaults(RequestArgs { model, system, max_tokens, ..RequestArgs::default() }, world)?;
-    let template = match (&overrides.system, overrides.params.get("system")) {
-        (Some(text), _) => Template::of_system(text)?,
-        (None, Some(blocks)) => Template::of_system_blocks(blocks)?,
-        (None, None) => None,
-    };
-    if template.is_some() {
-        bail!(
-            "--system: for rows that are run again, it is the same text for all of them, so it can't contain columns"
-        );
-    }
-    Ok(overrides)
 }
