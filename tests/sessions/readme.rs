@@ -55,7 +55,7 @@ fn every_flag_in_the_readme_exists() {
 }
 
 /// The sections whose commands are run as they are typed there.
-const JOBS: [&str; 3] = ["## Inputs", "## CSV and templates", "## Answers as a table"];
+const JOBS: [&str; 4] = ["## Inputs", "## CSV and templates", "## Answers as a table", "## Checked answers"];
 
 #[cfg(unix)]
 #[test]
