@@ -250,8 +250,11 @@ pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settin
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns the settings in a manifest. In messages, `path` is its name.
-fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
+/// Returns the settings in a manifest, as a layer. In messages, `path` is its name.
+///
+/// # Errors
+/// The errors of [`recorded_settings`].
+pub(crate) fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&TABLE, settings, path)
 }
 

@@ -3,7 +3,8 @@
 //! The rows of the input must be recognized as those that an earlier run has answered. So their requests and keys are
 //! made with the settings that this run recorded, and files with settings do not count. `--model`, `--max-tokens` and
 //! `--system` of this call are no settings of the rows: they replace the parameters of the rows that are run again, also
-//! parameters that a row has itself.
+//! parameters that a row has itself. The rules for answers (`--schema` and others) are those of the earlier run, unless
+//! this call has others.
 
 use anyhow::Result;
 
@@ -22,7 +23,10 @@ impl Config {
     /// # Errors
     /// The errors of [`Config::of_run`]; or `--system` contains a column.
     pub(crate) fn of_rerun(args: &RunArgs, rows: Option<&Settings>, world: &World) -> Result<Self> {
-        let recorded = rows.map(|rows| Settings { source: rows.source.clone(), ..Settings::default() });
+        let recorded = rows.map(|rows| {
+            let Settings { source, answers, .. } = rows.clone();
+            Settings { source, answers, ..Settings::default() }
+        });
         let config = Self::of_run_with(args, recorded.unwrap_or_default(), world)?;
         let Layers { named, merged, lower, .. } = Layers::read(args.settings.clone(), Settings::default(), world)?;
         let overrides = overrides(named.clone(), world)?;
