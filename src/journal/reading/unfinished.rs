@@ -7,10 +7,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::parse::parse_error;
-use super::record::{Parsed, quality};
+use super::record::quality;
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, RowId, Rung, Usage};
+use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, Quality, Rung, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::parse_usd;
 
@@ -58,22 +57,38 @@ struct Step<'a> {
     lane: Option<Cow<'a, str>>,
 }
 
-/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers.
-pub(super) fn unfinished_row(line: &[u8]) -> Option<(RowId, UnfinishedRow)> {
-    let Parsed::Record(record) = parse_error(line) else { return None };
+/// The answers in the line of an unfinished row.
+struct Answers<'a> {
+    /// The last answer.
+    message: &'a RawValue,
+    quality: Quality,
+    /// One attempt for each answer, oldest first.
+    steps: Vec<AttemptRecord>,
+}
+
+/// Returns whether the line of an unfinished row has all that [`unfinished_row`] needs.
+pub(super) fn has_answers(line: &[u8]) -> bool {
+    answers(line).is_some()
+}
+
+/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers. `charges` are those of the
+/// line.
+pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<UnfinishedRow> {
+    let Answers { message, quality, steps } = answers(line)?;
+    let last = steps.last()?;
+    let json = Bytes::copy_from_slice(message.get().as_bytes());
+    let message = Message { json, usage: last.usage, quality, content: 0..0 };
+    let mut attempts = unanswered(charges, &steps, last);
+    attempts.extend(steps);
+    Some(UnfinishedRow { message, attempts })
+}
+
+fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
     let rung = error.schema.as_deref().and_then(Rung::parse);
     let steps: Vec<AttemptRecord> = error.steps.iter().map(|step| attempt(step, rung)).collect::<Option<_>>()?;
-    let last = steps.last()?;
-    let message = Message {
-        json: Bytes::copy_from_slice(message.get().as_bytes()),
-        usage: last.usage,
-        quality: last.quality?,
-        content: 0..0,
-    };
-    let mut attempts = unanswered(record.charges, &steps, last);
-    attempts.extend(steps);
-    Some((record.row, UnfinishedRow { message, attempts }))
+    let quality = steps.last()?.quality?;
+    message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
 
 /// Returns attempts for the charges of a line that belong to none of its answers. There is one attempt for each that may

@@ -155,6 +155,11 @@ impl Unresolved {
         }
     }
 
+    /// Returns whether a row is not finished.
+    pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
+        self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())
+    }
+
     /// Returns the offsets of the lines of unfinished rows.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
         self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
@@ -165,13 +170,6 @@ impl Unresolved {
         let mut sum = Charges::default();
         self.rows.values().filter_map(|entry| entry.unfinished).for_each(|charges| sum += charges);
         sum
-    }
-
-    /// Makes the entry at this offset an ordinary failure: its line can't be used to finish the row, so no later line
-    /// will contain its charges. Returns these charges.
-    pub(crate) fn give_up_unfinished(&mut self, offset: u64) -> Charges {
-        let entry = self.rows.values_mut().find(|entry| entry.offset == offset);
-        entry.and_then(|entry| entry.unfinished.take()).unwrap_or_default()
     }
 
     /// Returns whether a later line contains the charges of the line at this offset.
@@ -190,8 +188,10 @@ impl Unresolved {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
-    /// Sets the new offsets of entries that compaction moved.
+    /// Sets the new offsets of entries that compaction moved. The lines of all other entries are gone.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
+        // Otherwise a line that is at one of these offsets now would be taken for the line that was there before.
+        self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
         }

@@ -36,6 +36,7 @@ pub use places::Places;
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::domain::{Identity, Planned, RowId};
@@ -78,6 +79,8 @@ pub struct Earlier {
     pub refuse: Refusal,
     /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
     pub stored: Option<Arc<StoredAnswers>>,
+    /// Rows whose last answer was not accepted. They are continued from that answer, so they take no stored answer.
+    pub unfinished: Arc<HashSet<RowId>>,
     /// Whether rows go into batches, where they cost less.
     pub in_batches: bool,
     /// Whether only one of several rows with equal requests is sent.
@@ -94,6 +97,7 @@ impl Earlier {
             reruns_changed: false,
             refuse: Box::new(|_| None),
             stored: None,
+            unfinished: Arc::default(),
             in_batches: false,
             dedupes: false,
         }
