@@ -212,11 +212,8 @@ impl<'a> Recovery<'a> {
 
     fn read_both(&self, existing: &Existing, start: Start) -> Result<Contents, JournalError> {
         let Existing { is_known, outputs, unclosed, .. } = existing;
-        let mut contents = Contents {
-            in_flight: in_flight(unclosed),
-            reruns: RerunRows::new(self.rerun),
-            ..Contents::default()
-        };
+        let mut contents =
+            Contents { in_flight: in_flight(unclosed), reruns: RerunRows::new(self.rerun), ..Contents::default() };
         if let Some(Output { file, .. }) = &outputs.errors {
             contents.read_errors(&**file, self.paths, *is_known, &unclosed.run, start)?;
         }

@@ -268,7 +268,7 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
 /// If there is a stored answer for a row that would be sent, returns the item for a row with this answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     let (Incoming::Planned(planned), Some(stored)) = (&item, &earlier.stored) else { return item };
-    if earlier.unfinished.contains(&planned.job.row) {
+    if !earlier.has_stored(&planned.job) {
         return item;
     }
     let Some(answer) = stored.answer(planned.job.key) else { return item };

@@ -39,7 +39,7 @@ pub use survey::{Survey, survey};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::domain::{Identity, Planned, RowId};
+use crate::domain::{Identity, Job, Planned, RowId};
 use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
@@ -101,6 +101,12 @@ impl Earlier {
             in_batches: false,
             dedupes: false,
         }
+    }
+
+    /// Returns whether a row takes a stored answer instead of being sent.
+    fn has_stored(&self, job: &Job) -> bool {
+        let is_stored = |stored: &Arc<StoredAnswers>| stored.contains(job.key);
+        self.stored.as_ref().is_some_and(is_stored) && !self.unfinished.contains(&job.row)
     }
 }
 
