@@ -41,7 +41,7 @@ fn a_death_between_an_answer_and_its_follow_up_loses_no_cost_and_sends_no_answer
     use follow_ups::{End, ends};
     follow_ups::undisturbed(60);
 
-    let mut deaths = ends(20, 3, End::Death(700), Start::Continue);
+    let mut deaths = ends(40, 5, End::Death(700), Start::Continue);
     deaths += ends(20, 5, End::Death(usize::MAX), Start::Resume);
     deaths += ends(20, 7, End::PowerLoss, Start::Continue);
     deaths += ends(20, 7, End::Fault(ErrorKind::StorageFull), Start::Continue);

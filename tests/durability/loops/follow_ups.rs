@@ -16,7 +16,7 @@ use claude_batch::scheduler::Config;
 use claude_batch::sim::answers::AnswerPlan;
 use serde_json::Value;
 
-use super::virtual_run::{self, ERRORS, Load, NO_FAULTS, RESULTS, Virtual, label, run};
+use super::virtual_run::{self, ERRORS, IN_FLIGHT, Load, NO_FAULTS, RESULTS, Virtual, label, run};
 use super::{Seen, Size};
 use crate::support;
 
@@ -169,13 +169,15 @@ struct History {
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
     charged: Money,
+    /// Whether a run died while it replaced files. Then the cost of removed lines may be counted twice.
+    may_count_twice: bool,
     seen: Disturbed,
 }
 
 impl History {
     fn new(rows: u64, what: String) -> Self {
         let (calls, before) = (BTreeMap::new(), BTreeMap::new());
-        Self { what, rows, calls, before, charged: Money::ZERO, seen: Disturbed::default() }
+        Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
     /// Runs, and asserts that no row is sent more requests than it needs after what the files say.
@@ -196,6 +198,7 @@ impl History {
             *self.calls.entry(label).or_default() += calls;
         }
         self.before = before;
+        self.may_count_twice |= run.closed.is_none() && run.finish.halted.is_none();
         self.charged += run.charged;
         run
     }
@@ -228,6 +231,7 @@ impl History {
         let (in_lines, sums) = (cost_of(&rows), again.earlier);
         assert!(in_lines <= self.charged, "{what}: {in_lines:?} in the lines, {:?} paid", self.charged);
         assert!(sums.spend >= in_lines, "{what}: {sums:?}, {in_lines:?} in the lines");
+        assert!(sums.spend <= self.charged || self.may_count_twice, "{what}: {sums:?}, {:?} paid", self.charged);
         if has_slots {
             assert!(sums.spend + sums.maybe_spend >= self.charged, "{what}: {sums:?}, {:?} paid", self.charged);
             assert!(self.seen.lost <= sums.maybe_paid, "{what}: {:?}, {sums:?}", self.seen);
@@ -309,6 +313,7 @@ pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
         let resumed = history.run(&disk, "r2", next);
         assert!(resumed.closed.is_some(), "{}: {resumed:?}", history.what);
         let found = resumed.earlier;
+        assert!(resumed.dead_in_flight <= IN_FLIGHT as u64, "{}: {resumed:?}", history.what);
         assert!(found.spend >= before, "{}: {found:?} at the start, {before:?} in the lines", history.what);
         all += history.finish(&disk, !matches!(end, End::PowerLoss));
     }
