@@ -165,13 +165,6 @@ impl Unresolved {
         self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
     }
 
-    /// Returns the charges of the lines of unfinished rows.
-    pub(crate) fn unfinished_charges(&self) -> Charges {
-        let mut sum = Charges::default();
-        self.rows.values().filter_map(|entry| entry.unfinished).for_each(|charges| sum += charges);
-        sum
-    }
-
     /// Returns whether a later line contains the charges of the line at this offset.
     pub(crate) fn is_absorbed(&self, offset: u64) -> bool {
         self.absorbed.contains(&offset)
