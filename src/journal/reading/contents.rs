@@ -58,9 +58,9 @@ impl Contents {
             for (offset, record) in entries {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
-                // Only an entry of the run that died can belong to the request that was in flight. If its row is not
-                // finished, the next request for the row was in flight.
-                if slots::shortened(&record.run) == unclosed_run && !record.is_unfinished {
+                // Only an entry of the run that died can belong to the request that was in flight. After a step, it is
+                // the next request for the row that was in flight.
+                if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
                 let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
@@ -127,15 +127,14 @@ impl Contents {
 }
 
 impl Contents {
-    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read. If
-    /// the answer of a line can't be read, its row has failed.
+    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {
             read_line(file, offset, &mut line)?;
-            match unfinished_row(&line) {
-                Some((row, unfinished)) => _ = self.unfinished.insert(row, unfinished),
-                None => self.totals.add(self.unresolved.give_up_unfinished(offset)),
+            let Parsed::Record(record) = parse_error(&line) else { continue };
+            if let Some(unfinished) = unfinished_row(&line, record.charges) {
+                self.unfinished.insert(record.row, unfinished);
             }
         }
         Ok(())

@@ -36,9 +36,10 @@ pub use places::Places;
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::domain::{Identity, Planned, RowId};
+use crate::domain::{Identity, Job, Planned, RowId};
 use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
@@ -78,6 +79,8 @@ pub struct Earlier {
     pub refuse: Refusal,
     /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
     pub stored: Option<Arc<StoredAnswers>>,
+    /// Rows whose last answer was not accepted. They are continued from that answer, so they take no stored answer.
+    pub unfinished: Arc<HashSet<RowId>>,
     /// Whether rows go into batches, where they cost less.
     pub in_batches: bool,
     /// Whether only one of several rows with equal requests is sent.
@@ -94,9 +97,16 @@ impl Earlier {
             reruns_changed: false,
             refuse: Box::new(|_| None),
             stored: None,
+            unfinished: Arc::default(),
             in_batches: false,
             dedupes: false,
         }
+    }
+
+    /// Returns whether a row takes a stored answer instead of being sent.
+    fn has_stored(&self, job: &Job) -> bool {
+        let is_stored = |stored: &Arc<StoredAnswers>| stored.contains(job.key);
+        self.stored.as_ref().is_some_and(is_stored) && !self.unfinished.contains(&job.row)
     }
 }
 
