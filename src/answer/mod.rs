@@ -16,10 +16,11 @@ mod policy;
 mod rules;
 pub mod schema;
 mod seen;
+mod taken;
 
-pub(crate) use policy::shaped;
-pub use policy::{Answer, Condition, Form, Measure, Rules, policy};
+pub use policy::{Answer, Condition, Form, Measure, Rules, policy, shaped};
 pub use rules::{Expected, OnInvalid, OnRefusal, OnTruncate};
+pub(crate) use taken::accepts;
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 

@@ -89,12 +89,17 @@ impl NewRun<'_> {
     /// Makes rows known that are in open batches, and money that earlier batches may have cost.
     ///
     /// A named row whose request has changed since it was submitted is not sent: its old answer is still to come.
-    pub(super) fn note_submitted(&self, opened: Option<&Opened>, recovered: &mut Recovered) -> Result<Earlier> {
-        let Some(opened) = opened else { return Ok(self.earlier(recovered)) };
+    pub(super) fn note_submitted(
+        &self,
+        opened: Option<&Opened>,
+        recovered: &mut Recovered,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Earlier> {
+        let Some(opened) = opened else { return Ok(self.earlier(recovered, catalog)) };
         let (rows, money) = opened.lost();
         recovered.totals.maybe_paid += rows;
         recovered.totals.maybe_spend += money;
-        let earlier = self.earlier(recovered);
+        let earlier = self.earlier(recovered, catalog);
         let (rows, names) = opened.rows_and_names()?;
         if rows.is_empty() {
             return Ok(earlier);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::models;
+use super::super::{answers, models};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{PoolId, PromptCache};
@@ -31,6 +31,7 @@ impl NewRun<'_> {
         let earlier = Earlier {
             refuse: self.price_guard(),
             stored: self.stored.clone(),
+            policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,
             ..Earlier::none()
@@ -81,7 +82,7 @@ impl NewRun<'_> {
     }
 
     /// Returns the rows that earlier runs recorded.
-    pub(super) fn earlier(&self, recovered: &Recovered) -> Earlier {
+    pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
         Earlier {
             known: Box::new(move |row, identity| match done.state(row, identity) {
@@ -93,6 +94,7 @@ impl NewRun<'_> {
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(),
             stored: self.stored.clone(),
+            policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,
         }

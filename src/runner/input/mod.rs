@@ -38,7 +38,8 @@ pub use survey::{Survey, survey};
 
 use std::sync::Arc;
 
-use crate::domain::{Identity, Planned, RowId};
+use crate::answer::{Policy, accepts};
+use crate::domain::{Identity, Planned, RowId, StoredAnswer};
 use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
@@ -78,6 +79,8 @@ pub struct Earlier {
     pub refuse: Refusal,
     /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
     pub stored: Option<Arc<StoredAnswers>>,
+    /// Decides which of these answers a row can take: those that it keeps. `None` if rows take all of them.
+    pub policy: Option<Policy>,
     /// Whether rows go into batches, where they cost less.
     pub in_batches: bool,
     /// Whether only one of several rows with equal requests is sent.
@@ -94,8 +97,25 @@ impl Earlier {
             reruns_changed: false,
             refuse: Box::new(|_| None),
             stored: None,
+            policy: None,
             in_batches: false,
             dedupes: false,
+        }
+    }
+
+    /// Returns the stored answer that a row takes; `None` if the row must be sent.
+    fn answer_for(&self, planned: &Planned) -> Option<StoredAnswer> {
+        let answer = self.stored.as_ref()?.answer(planned.job.key)?;
+        let is_accepted = |policy| accepts(policy, &planned.job, &planned.ask, &answer);
+        self.policy.as_ref().is_none_or(is_accepted).then_some(answer)
+    }
+
+    /// Returns whether there is a stored answer that a row takes. The answer is read only if a policy has to see it.
+    fn has_answer_for(&self, planned: &Planned) -> bool {
+        match (&self.stored, &self.policy) {
+            (None, _) => false,
+            (Some(stored), None) => stored.contains(planned.job.key),
+            (Some(_), Some(_)) => self.answer_for(planned).is_some(),
         }
     }
 }

@@ -318,7 +318,7 @@ impl Survey {
                 requests.add(key);
                 self.add_to_send(place, planned, earlier.in_batches);
             }
-            () if earlier.stored.as_ref().is_some_and(|stored| stored.contains(key)) => self.reused += 1,
+            () if earlier.has_answer_for(planned) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
             () => self.add_to_send(place, planned, earlier.in_batches),
         }
