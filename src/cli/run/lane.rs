@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use super::super::answers;
 use super::super::parts::{self, PROVIDER};
 use super::new_run::NewRun;
 use crate::batches::{BATCH_BYTES, BatchesError, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
@@ -149,7 +150,9 @@ impl NewRun<'_> {
             nonce: nonce(),
             origin: self.origin.clone(),
         };
-        let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
+        // A row that goes into another batch is asked in the same way as before.
+        let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog)
+            .with_shaping(answers::shaping(&self.config.answers, catalog));
         let route = PoolId {
             provider: PROVIDER.into(),
             account: "".into(),
