@@ -29,7 +29,7 @@
 //! | 1 | its bytes are unpacked and separated from the other rows of the input | `source/compression/mod.rs`: `Compression::unpack`, `source/splitter.rs`: `Splitter::next_row` |
 //! | 2 | its format parses it into a `Row` | `source/split_rows.rs`: `SplitRows::next`; `source/jsonl.rs`, `source/csv/mod.rs`, `source/lines.rs`: `Format::read` |
 //! | 3 | it gets its position among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
-//! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
+//! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped (answers that are asked for again: `journal/reading/reruns.rs`) | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
 //! | 5 | it gets its pool, its cost and the prefixes that it shares, and becomes `Planned`, or it is rejected | `plan/planner.rs`: `Planner::measure`, `plan/prefix/finder.rs`: `PrefixFinder::find` |
 //! | | if the results that --reuse names have an answer to its request, it takes that answer and continues at step 14 | `runner/input/feed.rs`: `stored_or_sent`, `journal/stored.rs`: `StoredAnswers` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
@@ -75,6 +75,7 @@
 //! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | something that conditions on answers can see | `Facts` and `NAMES` (`source/template/condition.rs`) | |
 //! | a flag | a field in a group of `cli/args/groups.rs`, its name in the list `layered` at its end | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. The environment variable and the key of the configuration file then exist without further code |
+//! | a parameter that a rerun or `resume` replaces in the requests of rows | `OverrideArgs` (`cli/args/groups.rs`) and `overrides` (`cli/config/rows.rs`) | `Overrides` (`plan/overrides.rs`); its words in `cli/run/rerun.rs` (`flags`), and its name in `OVERRIDES` (`cli/commands.rs`) |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs` |
 //! | a verb of `batches` | its arguments in `cli/args/batches.rs`, and a file in `cli/batches/` | an arm in `cli/batches/mod.rs`; a call outside of a run: `cli/batches/workspace.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |

@@ -383,7 +383,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
         (vec!["run", "--fresh", "--retry-failed"], "cannot be used with"),
         (vec!["resume"], "ERRORS"),
         (vec!["resume", "e.jsonl", "--only", "slow"], "rate_limit"),
-        (vec!["resume", "e.jsonl", "-s", "x"], "-s"),
+        (vec!["resume", "e.jsonl", "-t", "x"], "-t"),
     ] {
         let error = Cli::try_parse_from(["claude-batch"].iter().chain(&args)).expect_err("it is a mistake");
 
@@ -462,6 +462,13 @@ fn settings_files_do_not_change_rows_that_are_resumed() {
     assert_eq!((config.source.template_text, config.source.limit), (None, None));
     assert_eq!((config.request.system, config.request.model), (None, None));
     assert!(config.request.params.0.is_empty());
+    assert_eq!((config.overrides.system, config.overrides.model), (None, None));
+    let Command::Resume(resume) = parse(&["resume", "e.errors.jsonl", "-m", "x", "--max-tokens", "9"]) else {
+        panic!("it is resume")
+    };
+    let typed = Config::of_resume(&resume, Settings::default(), &place.world).expect("the flags are good");
+    assert_eq!((typed.overrides.model.as_deref(), typed.overrides.max_tokens), (Some("x"), Some(9)));
+    assert_eq!((typed.overrides.system, typed.request.model), (None, None));
 }
 
 #[test]

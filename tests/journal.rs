@@ -541,6 +541,125 @@ fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     whole.map(|line| (label_of(&line), line["meta"]["key"].as_str().unwrap_or_default().to_owned())).collect()
 }
 
+// ---- answers that are asked for again -------------------------------------------------------------------------------
+
+#[test]
+fn the_quality_of_the_last_line_decides_whether_a_row_is_run_again() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk, "r1", Start::Continue).expect("the disk works");
+    use Quality::{Ok as Whole, Refused, Truncated, Unknown};
+    let last = [Truncated, Truncated, Whole, Refused, Unknown, Refused];
+    for (id, before) in (0..).zip([Truncated, Truncated, Truncated, Truncated, Refused, Whole]) {
+        journal.append_outcome(&answered_as(id, before), 2 * id).expect("the disk works");
+    }
+    for (id, quality) in (0..).zip(last) {
+        journal.append_outcome(&answered_as(id, quality), 2 * id + 1).expect("the disk works");
+    }
+    let found = |wanted: &[Quality]| {
+        let options = JournalOptions { rerun: wanted.to_vec(), ..options(&disk.after_death(), "r2") };
+        let (_, recovered) = Journal::open(options, Box::new(|_| {})).expect("the disk works");
+        assert!((0..6).all(|id| state(&recovered, &job(id)) == RowState::Done));
+        (0..6).map(|id| recovered.reruns.quality(known(&job(id)))).collect::<Vec<_>>()
+    };
+
+    let only = |wanted: &[Quality]| last.map(|quality| Some(quality).filter(|own| wanted.contains(own))).to_vec();
+    for wanted in [&[][..], &[Truncated], &[Refused], &[Truncated, Refused]] {
+        assert_eq!(found(wanted), only(wanted), "{wanted:?}");
+    }
+}
+
+#[test]
+fn a_row_that_is_asked_again_has_one_line_at_the_end_and_both_answers_count() {
+    let disk = truncated_once();
+
+    let reported = ask_again(&disk, "r2");
+
+    assert!(reported.closed.is_some());
+    assert_eq!((keys(&disk), truncated_rows(&disk)), (keys_after(&[]), 0));
+    let (_, recovered) = open(&disk, "r3", Start::Continue).expect("the disk works");
+    assert_eq!((recovered.totals.ok, recovered.totals.truncated), (ROWS, 0));
+    assert_eq!(recovered.totals.spend, spent(ROWS + CHANGED.len() as u64));
+}
+
+#[test]
+fn a_row_that_is_asked_again_and_fails_keeps_its_answer() {
+    let disk = truncated_once();
+    let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    journal.append_outcome(&failed(CHANGED[0], ErrorClass::Server), 1).expect("the disk works");
+    journal.close(InputRead::Whole, false).expect("the disk works");
+
+    let (journal, recovered) = open(&disk, "r3", Start::Continue).expect("the disk works");
+    let state = state(&recovered, &job(CHANGED[0]));
+    journal.close(InputRead::Whole, false).expect("the disk works");
+
+    assert_eq!((state, truncated_rows(&disk)), (RowState::Done, CHANGED.len()));
+    assert_eq!(recovered.totals.spend, spent(ROWS + 1));
+    assert_eq!(disk.content(ERRORS).as_deref(), Some(&b""[..]), "the row is no failed row");
+}
+
+#[test]
+fn a_death_while_rows_are_asked_again_loses_no_answer_and_no_cost() {
+    for written in [0, 100, usize::MAX] {
+        let untouched = (0..).find(|&at| {
+            let disk = truncated_once();
+            disk.die_at(at, written);
+            let reported = ask_again(&disk, "r2");
+
+            let disk = disk.after_death();
+            assert_eq!(all_keys(&disk), keys_after(&[]), "at {at}");
+            let ended = ask_again(&disk, "last");
+            assert!(ended.closed.is_some(), "at {at}: the next run fails");
+            assert_eq!((keys(&disk), truncated_rows(&disk)), (keys_after(&[]), 0), "at {at}");
+            let (_, recovered) = open(&disk, "look", Start::Continue).expect("the disk works");
+            assert!(recovered.totals.spend >= spent(ROWS + CHANGED.len() as u64), "at {at}");
+            reported.closed.is_some()
+        });
+        assert!(untouched.is_some_and(|at| at > 4 * CHANGED.len() as u64 + 15), "{untouched:?}");
+    }
+}
+
+#[test]
+fn the_old_answer_of_a_row_is_not_the_one_that_was_in_flight() {
+    let disk = truncated_once();
+    let (mut journal, _) = open(&disk, "r2", Start::Continue).expect("the disk works");
+    let _slots = [0, 4].map(|id| journal.mark(&job(id), AT_MOST));
+    journal.flush().expect("the disk works");
+    journal.append_outcome(&answered(4), 1).expect("the disk works");
+    journal.flush().expect("the disk works");
+
+    let (_, recovered) = open(&disk.after_death(), "r3", Start::Continue).expect("the disk works");
+
+    assert_eq!((recovered.dead_in_flight, recovered.dead_at_most), (1, AT_MOST));
+}
+
+fn answered_as(id: u64, quality: Quality) -> Outcome {
+    let mut outcome = answered(id);
+    if let Ended::Succeeded(message) = &mut outcome.ended {
+        message.quality = quality;
+    }
+    outcome
+}
+
+/// Returns a disk after a complete run. The answers to the rows in [`CHANGED`] are truncated.
+fn truncated_once() -> MemDisk {
+    let disk = MemDisk::new();
+    let outcome = |id| answered_as(id, if CHANGED.contains(&id) { Quality::Truncated } else { Quality::Ok });
+    assert!(run_rows(&disk, "r1", job, outcome).closed.is_some());
+    disk.after_death()
+}
+
+/// Runs the rows again whose answers are truncated.
+fn ask_again(disk: &MemDisk, name: &str) -> Reported {
+    let options = JournalOptions { rerun: vec![Quality::Truncated], ..options(disk, name) };
+    run_with(options, job, answered, |recovered, job| recovered.reruns.quality(known(job)).is_some())
+}
+
+/// Returns how many rows have a truncated answer.
+fn truncated_rows(disk: &MemDisk) -> usize {
+    let content = disk.content(RESULTS).expect("it is there");
+    lines(&content).iter().filter(|line| line["meta"]["quality"] == "truncated").count()
+}
+
 // ---- what may have been paid for -----------------------------------------------------------------------------------
 
 #[test]
@@ -977,13 +1096,22 @@ fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
 }
 
 fn run_rows(disk: &MemDisk, run: &str, job: impl Fn(u64) -> Job, outcome: impl Fn(u64) -> Outcome) -> Reported {
+    run_with(options(disk, run), job, outcome, |recovered, job| state(recovered, job) != RowState::Done)
+}
+
+fn run_with(
+    options: JournalOptions,
+    job: impl Fn(u64) -> Job,
+    outcome: impl Fn(u64) -> Outcome,
+    is_sent: impl Fn(&Recovered, &Job) -> bool,
+) -> Reported {
     let commits = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&commits);
     let on_commit = Box::new(move |commit| seen.lock().expect("nobody panics").push(commit));
     let mut reported = Reported::default();
-    let Ok((mut journal, recovered)) = Journal::open(options(disk, run), on_commit) else { return reported };
+    let Ok((mut journal, recovered)) = Journal::open(options, on_commit) else { return reported };
     let mut is_whole = true;
-    for id in (0..ROWS).filter(|&id| state(&recovered, &job(id)) != RowState::Done) {
+    for id in (0..ROWS).filter(|&id| is_sent(&recovered, &job(id))) {
         let slot = journal.mark(&job(id), AT_MOST);
         let is_marked = journal.flush().is_ok();
         let is_appended = is_marked && journal.append_outcome(&outcome(id), id).is_ok();

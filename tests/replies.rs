@@ -356,9 +356,7 @@ fn result_of(exchange: &Exchange, reply: &Reply) -> Expected {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, .. } => {
             Expected::Refused
         }
-        verdict @ Verdict::Rejected { class: ErrorClass::InvalidOutput, .. } if verdict.is_maybe_paid() => {
-            Expected::Paused
-        }
+        Verdict::Paused { .. } => Expected::Paused,
         verdict => panic!("no such verdict: {verdict:?}"),
     }
 }

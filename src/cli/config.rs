@@ -22,6 +22,7 @@ mod place;
 mod reader;
 pub(crate) mod recorded;
 mod rerun;
+mod rows;
 mod system;
 mod texts;
 mod typed;
@@ -40,42 +41,24 @@ use self::credential::KeySource;
 use self::inputs::output_of;
 use self::lanes::Lanes;
 use self::layers::Layers;
-use self::system::system_of;
-use self::texts::{about, text_of};
+use self::rows::{dialect, overrides, request_defaults, source_config};
+use self::texts::about;
 use self::world::World;
-use super::args::groups::{ConnectionArgs, FormArgs, RequestArgs, SimulationArgs, SourceArgs, WireArgs};
+use super::args::groups::{ConnectionArgs, FormArgs, SimulationArgs};
 use super::args::layered::Layered;
 use super::args::values::{
     Concurrency, Field, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
 };
 use super::args::{CheckArgs, ResultsArgs, ResumeArgs, RunArgs, Settings};
-use crate::domain::{LaneChoice, Money, Params, PromptCache, Quality, RateLimits, Tier};
+use crate::domain::{LaneChoice, Money, PromptCache, Quality, RateLimits, Tier};
 use crate::journal::Owners;
-use crate::plan::{Dialect, ModelMap, RequestDefaults};
+use crate::plan::{Dialect, RequestDefaults};
 use crate::report::{ProgressKind, Verbosity};
 
 pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
+pub use self::rows::SourceConfig;
 pub(crate) use self::texts::{TextFile, named_file};
-
-/// How rows are read.
-#[derive(Clone, Debug, Default)]
-pub struct SourceConfig {
-    /// The format of all inputs.
-    pub format: InputFormat,
-    /// The column with each row's id.
-    pub id_column: Option<String>,
-    /// The sheet of Excel files.
-    pub sheet: Option<String>,
-    /// The text of the template. It may have been read from a file.
-    pub template_text: Option<String>,
-    /// How many rows to read at most. Rows that `skip` leaves out do not count.
-    pub limit: Option<u64>,
-    /// The number of rows to leave out at the start.
-    pub skip: u64,
-    /// Whether a broken row stops the run before it starts.
-    pub strict: bool,
-}
 
 /// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
@@ -225,8 +208,6 @@ const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// `--idle-timeout`. In a stream, the API sends pings much more often than once a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// `--api-version`. All models and parameters work with this version.
-const API_VERSION: &str = "2023-06-01";
 
 impl Config {
     /// Returns the settings of `run`.
@@ -277,7 +258,7 @@ impl Config {
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?;
-        let overrides = rerun::overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
+        let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
         // The rows of a log are complete requests. Settings for new rows must not change them.
         Ok(Self {
             source: SourceConfig::default(),
@@ -471,51 +452,10 @@ fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &Wor
     named_file(flag, path.filter(|_| simulate), world)
 }
 
-fn source_config(source: SourceArgs, world: &World) -> Result<SourceConfig> {
-    Ok(SourceConfig {
-        format: source.format.unwrap_or_default(),
-        id_column: source.id,
-        sheet: source.sheet,
-        template_text: text_of("template", source.template, world)?,
-        limit: source.limit,
-        skip: source.skip.unwrap_or(0),
-        strict: source.strict.unwrap_or(false),
-    })
-}
-
-fn dialect(wire: &WireArgs) -> Dialect {
-    let api_version = wire.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned());
-    Dialect { api_version, betas: sorted(wire.beta.clone()) }
-}
-
-fn request_defaults(request: RequestArgs, world: &World) -> Result<RequestDefaults> {
-    let mut params = Params::default();
-    for param in request.param {
-        if params.get(&param.name).is_some() {
-            bail!("--param names {:?} twice; keep one", param.name);
-        }
-        params.set(&param.name, param.value);
-    }
-    let system = system_of(request.system, &mut params, world)?;
-    let pairs = &request.map_model;
-    let repeated = pairs.iter().enumerate().find(|(at, (from, _))| pairs[..*at].iter().any(|(own, _)| own == from));
-    if let Some((_, (from, _))) = repeated {
-        bail!("--map-model names {from:?} twice; keep one");
-    }
-    let model_map = ModelMap(request.map_model);
-    Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params, model_map })
-}
-
 fn verbosity(quiet: Option<bool>, verbose: u8) -> Verbosity {
     match (quiet, verbose) {
         (Some(true), _) => Verbosity::Quiet,
         (_, 0) => Verbosity::Normal,
         _ => Verbosity::Verbose,
     }
-}
-
-fn sorted(mut names: Vec<String>) -> Vec<String> {
-    names.sort();
-    names.dedup();
-    names
 }

@@ -16,6 +16,7 @@
 //! Memory: 16 bytes for each row of the journal, and buffers of fixed size. The input is read as a stream. If the
 //! columns of the input are wanted in the order of completion, the rows are sorted with a temporary file (`sorter.rs`).
 
+mod answer_json;
 mod csv;
 mod error;
 mod fields;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::answer_json::{json_of, json_value};
 use super::csv::Csv;
 use super::error::ExportError;
 use super::fields::{Field, Of};
@@ -9,7 +10,7 @@ use super::form::{Form, OutputFormat};
 use super::index::{Include, Index, JournalFiles, Place};
 use super::input::{KnownRow, RunInput};
 use super::json_lines::JsonLines;
-use super::line::{Line, Needed, value, within};
+use super::line::{Line, Needed};
 use super::lines::Lines;
 use super::output::Output;
 use super::sorter::Sorter;
@@ -430,39 +431,6 @@ fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
             path.as_ref().map_or(Value::Missing, |path| line.at(path))
         }
     }
-}
-
-/// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space and the marks of a code
-/// block around JSON, so these are ignored if they are around the whole answer.
-fn json_of(answer: &str) -> Option<&[u8]> {
-    let json = unfenced(answer.trim()).as_bytes();
-    serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)
-}
-
-/// Returns the value at a path in JSON. Arrays and objects have no white space.
-fn json_value<'a>(json: &'a [u8], path: &[String]) -> Value<'a> {
-    match within(json, path).map_or(Value::Missing, value) {
-        Value::Json(json) if json.starts_with(['{', '[']) => Value::Json(compact(&json).into()),
-        value => value,
-    }
-}
-
-/// Removes the white space outside of strings.
-fn compact(json: &str) -> String {
-    let (mut is_in_string, mut is_escaped) = (false, false);
-    let is_kept = |c: &char| {
-        is_in_string ^= *c == '"' && !is_escaped;
-        is_escaped = is_in_string && *c == '\\' && !is_escaped;
-        is_in_string || !c.is_ascii_whitespace()
-    };
-    json.chars().filter(is_kept).collect()
-}
-
-/// Returns what is inside the marks of a code block, if the whole text is one.
-fn unfenced(text: &str) -> &str {
-    let Some(inside) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
-    let language = inside.get(..4).filter(|start| start.eq_ignore_ascii_case("json"));
-    language.map_or(inside, |_| &inside[4..]).trim()
 }
 
 /// Writes cells as bytes, for the sorter.

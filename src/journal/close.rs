@@ -39,7 +39,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
     /// run counts the requests that were in flight.
-    pub fn close(self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
+    pub fn close(mut self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
+        self.accept()?;
         let Self {
             disk,
             paths,

@@ -117,6 +117,8 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
+    /// The manifest that describes this run, as long as `manifest` describes the run before.
+    given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,
     superseded: Superseded,

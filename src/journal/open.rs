@@ -64,7 +64,7 @@ impl Journal {
         let (mut unresolved, superseded) = recovery.recover(&mut existing, start)?;
         let mut recovered = recovery.recovered;
         let Existing { lock, outputs: mut existing_outputs, unclosed, .. } = existing;
-        let mut manifest = next_manifest(options.manifest, &run, &recovered, &unclosed, start);
+        let (mut manifest, given) = next_manifest(options.manifest, &run, &recovered, &unclosed, start);
         if let Some(folder) = &folder {
             manifest::write(&*disk, folder, &manifest)?;
         }
@@ -88,6 +88,7 @@ impl Journal {
             paths,
             context,
             manifest,
+            given,
             slots,
             unresolved,
             superseded,
@@ -103,15 +104,46 @@ impl Journal {
         };
         Ok((journal, recovered))
     }
+
+    /// From now on, the manifest describes this run: its input, its settings and its output. Until then it describes the
+    /// run before. Call this when it is certain that the rows of this run belong to the answers of that run. A run that
+    /// is refused must not change how these answers are understood.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`].
+    pub(crate) fn accept(&mut self) -> Result<(), JournalError> {
+        let Some(given) = self.given.take() else { return Ok(()) };
+        let settings = given.settings.clone();
+        self.manifest = Manifest { settings, ..described_as(given, std::mem::take(&mut self.manifest)) };
+        match self.paths.folder() {
+            Some(folder) => Ok(manifest::write(&*self.disk, &folder, &self.manifest)?),
+            None => Ok(()),
+        }
+    }
 }
 
-fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &UnclosedRun, start: Start) -> Manifest {
+/// Returns the manifest with which the run begins. If it describes the run before this one, also returns the manifest
+/// that describes this run.
+fn next_manifest(
+    given: Manifest,
+    run: &str,
+    recovered: &Recovered,
+    unclosed: &UnclosedRun,
+    start: Start,
+) -> (Manifest, Option<Manifest>) {
     let before = recovered.manifest.as_ref();
-    // The rows of an error log contain their own parameters. So `resume` does not change these parts of the manifest:
-    // they still describe the input and the output of the run that created the results file.
-    let given = match before.filter(|_| start == Start::Resume).cloned() {
-        None => given,
-        Some(Manifest { inputs, shape, rows, output, .. }) => Manifest { inputs, shape, rows, output, ..given },
+    let (given, later) = match (before.cloned(), start) {
+        // The rows of an error log contain their own parameters. So `resume` does not change these parts of the manifest:
+        // they still describe the input and the output of the run that created the results file.
+        (Some(before), Start::Resume) => (described_as(before, given), None),
+        (Some(before), Start::Continue | Start::Fresh) => {
+            let settings = before.settings.clone();
+            (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
+        }
+        // There are answers, but nobody knows how their rows were read. `resume` does not know it either.
+        (None, Start::Resume) => (without_rows(given), None),
+        (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
+        (None, Start::Continue | Start::Fresh) => (given, None),
     };
     let mut carried = before.map(|before| before.carried).unwrap_or_default();
     carried.add(Charges {
@@ -120,7 +152,7 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &U
         ..Charges::default()
     });
     let last = before.map_or(0, |before| before.opening).max(unclosed.opening);
-    Manifest {
+    let next = Manifest {
         format: FORMAT_VERSION,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         run: run.to_owned(),
@@ -128,7 +160,18 @@ fn next_manifest(given: Manifest, run: &str, recovered: &Recovered, unclosed: &U
         opening: last.saturating_add(1),
         counted_opening: last,
         ..given
-    }
+    };
+    (next, later)
+}
+
+fn without_rows(manifest: Manifest) -> Manifest {
+    Manifest { rows: Default::default(), ..manifest }
+}
+
+/// Returns `manifest` with the input, the requests and the output that `like` describes.
+fn described_as(like: Manifest, manifest: Manifest) -> Manifest {
+    let Manifest { inputs, shape, rows, output, .. } = like;
+    Manifest { inputs, shape, rows, output, ..manifest }
 }
 
 /// Returns the targets of the lines, and the offsets at which the results and the error log end.

@@ -560,6 +560,51 @@ mod tests {
     }
 
     #[test]
+    fn overrides_change_what_is_sent_and_keep_the_row_its_key_and_its_place() {
+        let flags = RequestDefaults {
+            model: Some("claude-sonnet-5".to_owned()),
+            max_tokens: Some(90),
+            system: Some("Be \"long\"".to_owned()),
+            ..RequestDefaults::default()
+        };
+        let own =
+            r#"{"max_tokens":5,"messages":[{"role":"user","content":"Hi"}],"system":[{"type":"text","text":"x"}]}"#;
+        let of = |of| planner().with_overrides(Overrides::of(&flags), of);
+        let identified = |planner: &mut Planner| planner.identify(row(own), JobId(0));
+        let mut plain = planner();
+        let (mut all, mut reruns) = (of(Overridden::All), of(Overridden::Reruns));
+
+        let plain = plan(&mut plain, row(own));
+        let again = identified(&mut reruns);
+        let again = reruns.measure_rerun(again).expect("the row is right");
+        let resumed = plan(&mut all, row(own));
+        let other = plan(&mut reruns, row(own));
+
+        for changed in [&again, &resumed] {
+            assert_eq!(
+                asked(&changed.ask.request),
+                r#"{"model":"claude-sonnet-5","max_tokens":90,"messages":[{"role":"user","content":"Hi"}],"system":"Be \"long\""}"#
+            );
+            assert_eq!((changed.ask.max_tokens, &*changed.ask.model), (90, "claude-sonnet-5"));
+            assert_ne!((&changed.ask.pool, changed.ask.expense), (&plain.ask.pool, plain.ask.expense));
+            assert_eq!((changed.job.key, asked(&changed.job.request)), (plain.job.key, asked(&plain.job.request)));
+            assert!(changed.ask.terms.is_online_only && !plain.ask.terms.is_online_only);
+        }
+        assert_eq!((&again.job.identity, &resumed.job.identity), (&Identity::Nth(0), &Identity::Nth(0)));
+        assert_eq!(asked(&other.ask.request), asked(&plain.job.request), "the row is not run again");
+    }
+
+    #[test]
+    fn without_overrides_a_row_that_is_run_again_sends_its_own_request() {
+        let mut planner = planner();
+        let identified = planner.identify(row(HI), JobId(0));
+
+        let planned = planner.measure_rerun(identified).expect("the row is right");
+
+        assert_eq!(planned.ask.request.json().as_ptr(), planned.job.request.json().as_ptr());
+    }
+
+    #[test]
     fn a_value_gives_the_same_key_from_row_and_from_flag() {
         let by_flag = plan(
             &mut planner_with(RequestDefaults { system: Some("Be brief".to_owned()), ..RequestDefaults::default() }),

@@ -185,7 +185,7 @@ fn the_command_in_the_explanation_of_a_stopped_pipe_works() {
 }
 
 /// Returns the command that a summary prints with a label: on the same line, or alone on the next line.
-fn printed(said: &Said, label: &str) -> Option<String> {
+pub fn printed(said: &Said, label: &str) -> Option<String> {
     let mut lines = said.err.lines().skip_while(|line| !line.trim_end().starts_with(label));
     let line = lines.next()?;
     let beside = line.strip_prefix(label)?.trim();
@@ -195,7 +195,7 @@ fn printed(said: &Said, label: &str) -> Option<String> {
 }
 
 /// Runs a printed command in a shell, with the folder and the environment of the run that printed it.
-fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
+pub fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     let program = Path::new(like.get_program());
     let mut path: Vec<PathBuf> = vec![program.parent().expect("its folder").to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));

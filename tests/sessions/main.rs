@@ -26,6 +26,7 @@ mod plan;
 mod pty;
 mod readme;
 mod refusals;
+mod rerun;
 mod resume;
 mod reuse;
 mod round_trip;

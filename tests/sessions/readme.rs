@@ -55,7 +55,7 @@ fn every_flag_in_the_readme_exists() {
 }
 
 /// The sections whose commands are run as they are typed there.
-const JOBS: [&str; 3] = ["## Inputs", "## CSV and templates", "## Answers as a table"];
+const JOBS: [&str; 4] = ["## Inputs", "## CSV and templates", "## Answers as a table", "## Checked answers"];
 
 #[cfg(unix)]
 #[test]
@@ -112,6 +112,20 @@ fn the_example_of_prompt_caching_saves_money() {
     let said = Said::of(shell(&folder, &api, blocks[0]).output().expect("there is a shell"));
 
     said.ends_with(0).tells(&["note: all 300 requests get cache marks, at 1 prefix", "hit rate", "; saved $"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_example_of_asking_again_gives_every_row_a_longer_answer() {
+    let folder = Folder::new();
+    copy_fixtures(&folder);
+    let api = Api::quick();
+    let blocks = shell_blocks(section("## Asking again for truncated or refused answers"));
+
+    let said = Said::of(shell(&folder, &api, blocks[0]).output().expect("there is a shell"));
+
+    said.ends_with(0).tells(&["truncated answers are asked for again, with --max-tokens 4096"]);
+    assert!(!folder.read("fixtures/tickets.csv.results.jsonl").contains("\"quality\":\"truncated\""));
 }
 
 fn section(name: &str) -> &'static str {

@@ -238,6 +238,22 @@ fn a_changed_row_is_refused_until_a_flag_says_what_to_do() {
 }
 
 #[test]
+fn a_run_that_was_refused_because_of_its_settings_is_refused_again() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write("prompts.jsonl", "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n");
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+
+    for _ in 0..2 {
+        let said = folder.run_at(&api, &["run", "prompts.jsonl", "--max-tokens", "50"]);
+        said.ends_with(2).tells(&["were asked for with other settings (--max-tokens)"]);
+    }
+
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["nothing to do"]);
+    assert_eq!(api.books().billed_calls, 2);
+}
+
+#[test]
 fn a_fresh_start_keeps_the_old_files() {
     let folder = Folder::with_rows(3);
     let api = Api::quick();

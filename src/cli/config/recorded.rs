@@ -250,8 +250,11 @@ pub(crate) fn recorded_settings(folder: &Path, disk: &dyn Disk) -> Result<Settin
     taken_back(&manifest.settings, &manifest_path(folder).display().to_string())
 }
 
-/// Returns the settings in a manifest. In messages, `path` is its name.
-fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
+/// Returns the settings in a manifest, as a layer. In messages, `path` is its name.
+///
+/// # Errors
+/// The errors of [`recorded_settings`].
+pub(crate) fn taken_back(settings: &Map<String, Value>, path: &str) -> Result<Settings> {
     taken_back_of(&TABLE, settings, path)
 }
 
@@ -370,7 +373,8 @@ mod tests {
         let message = |name| take(name, json!("http://evil.example.invalid")).expect_err("it is not recorded");
 
         assert!(message("base-url").ends_with("remove it; if you want it, give --base-url"));
-        assert!(message("model").ends_with("remove it") && message("api-key").ends_with("remove it"));
+        assert!(message("model").ends_with("remove it; if you want it, give --model"));
+        assert!(message("template").ends_with("remove it") && message("api-key").ends_with("remove it"));
     }
 
     #[test]

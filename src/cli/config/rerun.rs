@@ -3,18 +3,18 @@
 //! The rows of the input must be recognized as those that an earlier run has answered. So their requests and keys are
 //! made with the settings that this run recorded, and files with settings do not count. `--model`, `--max-tokens` and
 //! `--system` of this call are no settings of the rows: they replace the parameters of the rows that are run again, also
-//! parameters that a row has itself.
+//! parameters that a row has itself. The rules for answers (`--schema` and others) are those of the earlier run, unless
+//! this call has others.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use super::Config;
 use super::layers::Layers;
+use super::rows::{SourceConfig, dialect, overrides, request_defaults, source_config};
 use super::world::World;
-use super::{Config, SourceConfig, dialect, request_defaults, source_config};
 use crate::cli::args::groups::{RequestArgs, SourceArgs};
 use crate::cli::args::layered::Layered;
 use crate::cli::args::{RunArgs, Settings};
-use crate::plan::RequestDefaults;
-use crate::source::Template;
 
 impl Config {
     /// Returns the settings of `run` with `--rerun`. `rows` are the settings about rows that the earlier run recorded;
@@ -23,7 +23,10 @@ impl Config {
     /// # Errors
     /// The errors of [`Config::of_run`]; or `--system` contains a column.
     pub(crate) fn of_rerun(args: &RunArgs, rows: Option<&Settings>, world: &World) -> Result<Self> {
-        let recorded = rows.map(|rows| Settings { source: rows.source.clone(), ..Settings::default() });
+        let recorded = rows.map(|rows| {
+            let Settings { source, answers, .. } = rows.clone();
+            Settings { source, answers, ..Settings::default() }
+        });
         let config = Self::of_run_with(args, recorded.unwrap_or_default(), world)?;
         let Layers { named, merged, lower, .. } = Layers::read(args.settings.clone(), Settings::default(), world)?;
         let overrides = overrides(named.clone(), world)?;
@@ -46,21 +49,4 @@ impl Config {
             ..config
         })
     }
-}
-
-/// Returns the parameters that the flags and the environment of this call set, and that can replace those of rows.
-pub(super) fn overrides(named: Settings, world: &World) -> Result<RequestDefaults> {
-    let RequestArgs { model, system, max_tokens, .. } = named.request;
-    let overrides = request_defaults(RequestArgs { model, system, max_tokens, ..RequestArgs::default() }, world)?;
-    let template = match (&overrides.system, overrides.params.get("system")) {
-        (Some(text), _) => Template::of_system(text)?,
-        (None, Some(blocks)) => Template::of_system_blocks(blocks)?,
-        (None, None) => None,
-    };
-    if template.is_some() {
-        bail!(
-            "--system: for rows that are run again, it is the same text for all of them, so it can't contain columns"
-        );
-    }
-    Ok(overrides)
 }

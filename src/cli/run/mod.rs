@@ -173,7 +173,7 @@ impl NewRun<'_> {
         let asked = self.ask_before_files(first.as_ref(), &catalog)?;
 
         self.look_at_batches()?;
-        let Files { opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
+        let Files { mut opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
         let batches = self.open_batches()?;
         let earlier = self.note_submitted(batches.as_ref(), &mut recovered, &catalog)?;
         let survey = self.second_look(first, &catalog, &earlier)?;
@@ -182,6 +182,9 @@ impl NewRun<'_> {
         }
         let has_open = batches.as_ref().is_some_and(|batches| batches.open_batches() > 0);
         self.accept_survey(survey.as_ref(), &catalog, &recovered, has_open)?;
+        if let Opened::Run(journal) = &mut opened {
+            journal.accept()?;
+        }
         if self.planning.is_some() {
             return self.end_plan(survey.as_ref(), &catalog, &recovered);
         }

@@ -12,7 +12,7 @@ use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::cli::args::{RunArgs, Settings};
 use crate::cli::config::Config;
-use crate::cli::config::recorded::{recorded_rows, rows_taken_back};
+use crate::cli::config::recorded::{recorded_rows, rows_taken_back, taken_back};
 use crate::cli::config::world::World;
 use crate::domain::Quality;
 use crate::journal::{RealDisk, Recovered, RunPaths, Start, manifest_path, read_manifest};
@@ -43,7 +43,9 @@ pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<O
     if manifest.rows.is_empty() {
         return Ok(None);
     }
-    rows_taken_back(&manifest.rows, &manifest_path(&folder).display().to_string()).map(Some)
+    let name = manifest_path(&folder).display().to_string();
+    let answers = taken_back(&manifest.settings, &name)?.answers;
+    Ok(Some(Settings { answers, ..rows_taken_back(&manifest.rows, &name)? }))
 }
 
 /// Returns the settings of a run with `--rerun`. `config` are the settings that do not know about the earlier run.

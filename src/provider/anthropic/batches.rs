@@ -491,8 +491,8 @@ mod tests {
         assert_eq!((&answer.json[..], answer.quality), (MESSAGE.as_bytes(), Quality::Ok));
         assert_eq!((answer.usage.input_tokens, answer.usage.output_tokens), (1, 2));
         let paused = verdict(&MESSAGE.replace("end_turn", "pause_turn")).expect("a verdict");
-        let Verdict::Rejected { class: ErrorClass::InvalidOutput, failure } = &paused else { panic!("{paused:?}") };
-        assert_eq!((failure.usage.output_tokens, paused.is_maybe_paid()), (2, true));
+        let Verdict::Paused { message, .. } = &paused else { panic!("{paused:?}") };
+        assert_eq!((message.usage.output_tokens, paused.is_maybe_paid()), (2, false));
         let broken = verdict(&MESSAGE.replace(r#""content""#, r#""contents""#)).expect("a verdict");
         assert!(
             matches!(broken, Verdict::Transient { class: ErrorClass::InvalidOutput, maybe_paid: true, .. }),

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::domain::{PromptCache, RateLimits};
+use crate::domain::{PromptCache, Quality, RateLimits};
 use crate::journal::{MemDisk, StoredFile, Usable};
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::runner::Progress;
@@ -175,6 +175,32 @@ fn a_survey_counts_the_rows_that_are_sent_copied_and_repeated() {
     assert_eq!(counts(&done_but_every_third()), (4, 0, 0, 6, 0, 4));
     // The requests of rows 6 and 9 are those of the done rows 1 and 4.
     assert_eq!(counts(&Earlier { dedupes: true, ..done_but_every_third() }), (2, 2, 0, 6, 5, 2));
+}
+
+#[test]
+fn rows_that_are_run_again_are_counted_sent_and_never_take_an_answer() {
+    let text: String = (0..6).map(|row| format!("{{\"id\":{row},\"prompt\":\"{}\"}}\n", row % 2)).collect();
+    let (plan, _file) = file(".jsonl", &text);
+    let label = |row: u64| RowId::named(&row.to_string(), None).label;
+    let [truncated, refused] = [1, 4].map(label);
+    let earlier = |dedupes| {
+        let known = move |row: RowId, _: &_| match row.label {
+            label if label == truncated => RowState::Rerun(Quality::Truncated),
+            label if label == refused => RowState::Rerun(Quality::Refused),
+            _ => RowState::Done,
+        };
+        Earlier { known: Box::new(known), dedupes, ..Earlier::none() }
+    };
+
+    for dedupes in [false, true] {
+        let looked = look(&plan, &earlier(dedupes));
+        let arrived = items_from(None, &plan, earlier(dedupes));
+
+        let again = |item: &Incoming| if let Incoming::Rerun(planned) = item { Some(planned.job.index) } else { None };
+        assert_eq!((looked.to_send, looked.done, looked.copied), (2, 4, 0));
+        assert_eq!(looked.rerun, [(Quality::Truncated, 1), (Quality::Refused, 1)].into());
+        assert_eq!(arrived.iter().filter_map(again).collect::<Vec<_>>(), [1, 4]);
+    }
 }
 
 #[test]
