@@ -81,7 +81,7 @@ impl Look<'_> {
 }
 
 /// Puts a schema into a request, in the best way that the model of the request supports.
-pub(crate) fn shaped(schema: &Schema, catalog: &Catalog, params: Merged<'_>) -> (Params, Rung) {
+pub fn shaped(schema: &Schema, catalog: &Catalog, params: Merged<'_>) -> (Params, Rung) {
     let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
     let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), params);
     (rung.apply(schema, params), rung)

@@ -18,13 +18,15 @@ mod policy;
 mod rules;
 pub mod schema;
 mod seen;
+mod taken;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use base::shaped;
+pub use base::shaped;
 pub use look::Measure;
 pub use policy::policy;
 pub use rules::{Answer, Condition, Expected, Form, OnInvalid, OnRefusal, OnTruncate, Rules};
+pub(crate) use taken::accepts;
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 

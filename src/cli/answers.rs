@@ -21,21 +21,32 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<S
 /// Returns the policy for answers. `planner` estimates the requests that follow an answer. Without `can_send`, no such
 /// request is made.
 pub(crate) fn policy_of(config: &AnswerConfig, catalog: &Arc<Catalog>, mut planner: Planner, can_send: bool) -> Policy {
+    let measure: Measure = Box::new(move |params, rung, purpose| planner.ask_for(params, rung, purpose));
+    let max_follow_ups = if can_send { config.max_follow_ups } else { 0 };
+    policy(Rules { max_follow_ups, ..rules_of(config) }, catalog.clone(), measure)
+}
+
+/// Returns the policy for answers of earlier results; `None` if rows can take all of them.
+pub(crate) fn policy_of_reuse(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Policy> {
+    let measure: Measure = Box::new(|_, _, _| Err("nothing is sent for an answer that exists".to_owned()));
+    let rules = || Rules { max_follow_ups: 0, ..rules_of(config) };
+    config.is_checked().then(|| policy(rules(), catalog.clone(), measure))
+}
+
+fn rules_of(config: &AnswerConfig) -> Rules {
     let form = match (&config.schema, config.expect) {
         (Some(schema), _) => Form::Schema(schema.clone()),
         (None, Some(_)) => Form::Json,
         (None, None) => Form::Any,
     };
-    let rules = Rules {
+    Rules {
         form,
         conditions: config.require.iter().cloned().map(rule).collect(),
         on_invalid: config.on_invalid,
         on_truncate: config.on_truncate,
         on_refusal: config.on_refusal.clone(),
-        max_follow_ups: if can_send { config.max_follow_ups } else { 0 },
-    };
-    let measure: Measure = Box::new(move |params, rung, purpose| planner.ask_for(params, rung, purpose));
-    policy(rules, catalog.clone(), measure)
+        max_follow_ups: config.max_follow_ups,
+    }
 }
 
 /// Returns a condition of the user as a rule of the policy.

@@ -51,6 +51,13 @@ pub struct Message {
 }
 
 impl Message {
+    /// Returns whether the answer costs nothing, whatever its usage says: the model refused before any output.
+    ///
+    /// Source: API documentation, "Refusals and fallback" (2026-08).
+    pub(crate) fn is_free(&self) -> bool {
+        self.quality == Quality::Refused && self.usage.output_tokens == 0
+    }
+
     /// Returns the API's reason why the answer ended. This parses the message, so call it only for the few answers that
     /// are shown.
     pub fn stop_reason(&self) -> Option<String> {

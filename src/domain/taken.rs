@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Job, JobKey, Lane, Message, Money};
+use super::{Job, JobKey, Lane, Message, Money, Usage};
 
 /// The content of a result line: an answer, and where it comes from.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct StoredAnswer {
     pub run: String,
     /// The answer. Its usage is zero, because it is not paid for again.
     pub message: Message,
+    /// What the line says about the usage of the answer; zero if the line itself took its answer from another line.
+    pub used: Usage,
     /// The model that answered; `None` if the line does not say.
     pub model: Option<Arc<str>>,
     /// The provider that answered; `None` if the line does not say.

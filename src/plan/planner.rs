@@ -55,11 +55,11 @@ pub struct Planner {
 }
 
 /// Changes the request that is sent for a row. The row keeps its own request and its key.
-pub(crate) type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
+pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
 /// A request that was changed before it is sent.
 #[derive(Debug)]
-pub(crate) struct Shaped {
+pub struct Shaped {
     /// The parameters that are sent.
     pub params: Params,
     /// How the schema for the answer was put into them; `None` without a schema.
@@ -152,7 +152,7 @@ impl Planner {
     }
 
     /// Makes the planner change the request of each row before it is sent.
-    pub(crate) fn with_shaping(mut self, shaping: Option<Shaping>) -> Self {
+    pub fn with_shaping(mut self, shaping: Option<Shaping>) -> Self {
         self.shaping = shaping;
         self
     }
@@ -305,7 +305,7 @@ impl Planner {
     ///
     /// # Errors
     /// A message: the request can't work.
-    pub(crate) fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
+    pub fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
         Ok(Ask { rung, ..ask })
     }

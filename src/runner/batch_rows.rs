@@ -114,7 +114,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             return self.finish_row(Planned { job: Box::new(merged.row.job), ask }, unfinished);
         }
         lane.lane.learn(ask.cost.input_tokens, &usage);
-        let record = Answered { failed: None, quality: Some(message.quality), request_id: None };
+        let record =
+            Answered { failed: None, quality: Some(message.quality), is_free: message.is_free(), request_id: None };
         let attempt = self.settle_row(&merged, &ask, record, usage, None);
         let planned = Planned { job: Box::new(merged.row.job), ask };
         self.offer_answered(AnsweredRow { planned, attempts: vec![attempt], message, paused }, merged.ended);
@@ -139,12 +140,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         unknown: Option<Money>,
     ) -> AttemptRecord {
         let cost = self.scheduler.cost_in_batch(ask, &usage);
+        let cost = if record.is_free { cost.map(|_| Money::ZERO) } else { cost };
         let spent = cost.unwrap_or_default() + unknown.unwrap_or_default();
         if let Some(lane) = &mut self.lane {
             lane.lane.settle(merged.chunk, merged.row.at_most, spent, &mut self.scheduler);
         }
-        let without_cache =
-            if is_cached(&usage) { self.scheduler.cost_in_batch(ask, &usage.without_cache()) } else { None };
+        let without_cache = if is_cached(&usage) && !record.is_free {
+            self.scheduler.cost_in_batch(ask, &usage.without_cache())
+        } else {
+            None
+        };
         AttemptRecord {
             started_at: merged.opened,
             maybe_paid: unknown.is_some(),
@@ -182,15 +187,18 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 struct Answered {
     failed: Option<ErrorClass>,
     quality: Option<Quality>,
+    is_free: bool,
     request_id: Option<String>,
 }
 
 impl Answered {
     fn of(ended: &Ended) -> Self {
         match ended {
-            Ended::Succeeded(message) => Self { failed: None, quality: Some(message.quality), request_id: None },
+            Ended::Succeeded(message) => {
+                Self { failed: None, quality: Some(message.quality), is_free: message.is_free(), request_id: None }
+            }
             Ended::Failed { class, failure, .. } => {
-                Self { failed: Some(*class), quality: None, request_id: failure.request_id.clone() }
+                Self { failed: Some(*class), quality: None, is_free: false, request_id: failure.request_id.clone() }
             }
         }
     }
@@ -198,7 +206,7 @@ impl Answered {
 
 /// Returns the record of an attempt in a batch that ended at `now` and cost nothing.
 fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
-    let Answered { failed, quality, request_id } = record;
+    let Answered { failed, quality, is_free: _, request_id } = record;
     AttemptRecord {
         started_at: now,
         ended_at: now,

@@ -6,7 +6,7 @@
 use super::equal::EqualRows;
 use super::ledger::Ledger;
 use super::run::Run;
-use crate::domain::{Ended, EventBody, Outcome, Planned, Taken, TakenFrom};
+use crate::domain::{Ended, EventBody, Outcome, Planned, StoredAnswer, Taken, TakenFrom};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
@@ -109,12 +109,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 Some((last, stored)) if last == place => Some(stored),
                 Some(_) | None => self.ledger.read_answer(place),
             };
-            match stored.filter(|stored| stored.key == planned.job.key) {
+            let is_right =
+                |stored: &StoredAnswer| stored.key == planned.job.key && self.scheduler.accepts(&planned, stored);
+            match stored.filter(is_right) {
                 Some(answer) => {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // Either the line belongs to another key with the same half, or it can't be read any more.
+                // The line belongs to another key with the same half, or it can't be read any more, or its answer is not
+                // one that this row may have.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

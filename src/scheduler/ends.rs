@@ -51,8 +51,10 @@ impl Scheduler {
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let usage = verdict.usage();
+        let is_free = matches!(&verdict, Verdict::Answered(message) if message.is_free());
         let cost = (self.config.real_cost)(flight.ask(), &usage);
-        let is_cached = usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0;
+        let cost = if is_free { cost.map(|_| Money::ZERO) } else { cost };
+        let is_cached = !is_free && (usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0);
         let without_cache =
             if is_cached { (self.config.real_cost)(flight.ask(), &usage.without_cache()) } else { None };
         let Flight { sent, pool, reservation, money, sent_at, stream, mut head, plan } = flight;

@@ -1,8 +1,8 @@
 //! What happens to a row after an attempt: it is finished, sent again with another request, or left for a later run.
 
-use crate::answer::{Came, Then};
+use crate::answer::{Came, Then, accepts};
 use crate::clock::Instant;
-use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned};
+use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned, StoredAnswer};
 
 use super::entry::Entry;
 use super::flights::End;
@@ -55,6 +55,12 @@ impl Scheduler {
             Some(policy) => policy(&entry.planned.job, &entry.planned.ask, came, &entry.attempts),
             None => Then::Keep,
         }
+    }
+
+    /// Returns whether a row may take an existing answer: the policy keeps it.
+    pub(crate) fn accepts(&self, planned: &Planned, stored: &StoredAnswer) -> bool {
+        let keeps = |policy| accepts(policy, &planned.job, &planned.ask, stored);
+        self.config.policy.as_ref().is_none_or(keeps)
     }
 
     /// Sends another request for a row, unless the run has halted.

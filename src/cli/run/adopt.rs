@@ -94,7 +94,7 @@ impl NewRun<'_> {
         if batches.has(id) {
             bail!("{id} is an open batch of {}: claude-batch batches collect writes its results", results.display());
         }
-        let earlier = self.note_submitted(Some(&batches), &mut recovered)?;
+        let earlier = self.note_submitted(Some(&batches), &mut recovered, &catalog)?;
         let survey = self.second_look(first, &catalog, &earlier)?;
         self.accept_survey(survey.as_ref(), &catalog, &recovered, false)?;
         let repeats = survey.map(|survey| survey.repeats).unwrap_or_default();
@@ -112,7 +112,7 @@ impl NewRun<'_> {
             journal.close(self.input_read(false), false)?;
             return Ok(if taken.rows == 0 && taken.answered == 0 { Exit::Usage } else { Exit::Done });
         }
-        let earlier = self.note_submitted(Some(&batches), &mut recovered)?;
+        let earlier = self.note_submitted(Some(&batches), &mut recovered, &catalog)?;
         let rows = batches.rows_without_line(&recovered.done)?;
         self.check_interrupted()?;
         let key = self.key()?;

@@ -122,7 +122,7 @@ impl NewRun<'_> {
             plural(batches.open_batches(), "batch", "batches"),
             plural(rows, "row", "rows")
         ));
-        let earlier = self.note_submitted(Some(&batches), &mut recovered)?;
+        let earlier = self.note_submitted(Some(&batches), &mut recovered, &catalog)?;
         let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
         let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });
         let known = (catalog, recovered, Some(Survey { rows, submitted: rows, ..Survey::default() }));

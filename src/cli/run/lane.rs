@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use super::super::answers;
 use super::super::parts::{self, PROVIDER};
 use super::new_run::NewRun;
 use crate::batches::{BATCH_BYTES, BatchesError, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
@@ -89,12 +90,17 @@ impl NewRun<'_> {
     /// Makes rows known that are in open batches, and money that earlier batches may have cost.
     ///
     /// A named row whose request has changed since it was submitted is not sent: its old answer is still to come.
-    pub(super) fn note_submitted(&self, opened: Option<&Opened>, recovered: &mut Recovered) -> Result<Earlier> {
-        let Some(opened) = opened else { return Ok(self.earlier(recovered)) };
+    pub(super) fn note_submitted(
+        &self,
+        opened: Option<&Opened>,
+        recovered: &mut Recovered,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Earlier> {
+        let Some(opened) = opened else { return Ok(self.earlier(recovered, catalog)) };
         let (rows, money) = opened.lost();
         recovered.totals.maybe_paid += rows;
         recovered.totals.maybe_spend += money;
-        let earlier = self.earlier(recovered);
+        let earlier = self.earlier(recovered, catalog);
         let (rows, names) = opened.rows_and_names()?;
         if rows.is_empty() {
             return Ok(earlier);
@@ -144,7 +150,9 @@ impl NewRun<'_> {
             nonce: nonce(),
             origin: self.origin.clone(),
         };
-        let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog);
+        // A row that goes into another batch is asked in the same way as before.
+        let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog)
+            .with_shaping(answers::shaping(&self.config.answers, catalog));
         let route = PoolId {
             provider: PROVIDER.into(),
             account: "".into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::models;
+use super::super::{answers, models};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{PoolId, PromptCache};
@@ -32,6 +32,7 @@ impl NewRun<'_> {
         let earlier = Earlier {
             refuse: self.price_guard(),
             stored: self.stored.clone(),
+            policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,
             ..Earlier::none()
@@ -82,7 +83,7 @@ impl NewRun<'_> {
     }
 
     /// Returns the rows that earlier runs recorded.
-    pub(super) fn earlier(&self, recovered: &Recovered) -> Earlier {
+    pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
         // An answered row can be unfinished, if it was run again. `resume` continues it.
         let unfinished = if self.start == Start::Resume { recovered.unfinished.clone() } else { HashMap::new() };
@@ -98,6 +99,7 @@ impl NewRun<'_> {
             refuse: self.price_guard(),
             stored: self.stored.clone(),
             unfinished: Arc::new(recovered.unfinished.keys().copied().collect()),
+            policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,
         }

@@ -175,7 +175,7 @@ impl NewRun<'_> {
         self.look_at_batches()?;
         let Files { mut opened, mut recovered, commits, clock } = self.open_files(&catalog)?;
         let batches = self.open_batches()?;
-        let earlier = self.note_submitted(batches.as_ref(), &mut recovered)?;
+        let earlier = self.note_submitted(batches.as_ref(), &mut recovered, &catalog)?;
         let survey = self.second_look(first, &catalog, &earlier)?;
         if has_no_rows(survey.as_ref()) && self.start != Start::Resume && self.planning.is_none() {
             return self.end_without_rows();

@@ -229,6 +229,7 @@ mod tests {
                 label: LABELS[random.usize(0..LABELS.len())].to_owned(),
                 run: "20260822T101112-abcdef".to_owned(),
                 message: Message { json, usage, quality, content: 0..0 },
+                used: usage,
                 model: random.bool().then(|| pick(random).into()),
                 provider: Some("anthropic".into()),
                 lane: if random.bool() { Lane::Online } else { Lane::Batch },

@@ -41,6 +41,8 @@ struct Meta<'a> {
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
     lane: Option<Cow<'a, str>>,
+    #[serde(default)]
+    usage: Usage,
     #[serde(borrow)]
     provider: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -85,6 +87,7 @@ pub(crate) fn parse_stored(line: &[u8]) -> Option<StoredLine> {
                 quality: quality(meta.quality.as_deref()),
                 content: 0..0,
             },
+            used: meta.usage,
             model: shared(meta.model),
             provider: shared(meta.provider),
             lane: if meta.lane.as_deref() == Some(Lane::Batch.name()) { Lane::Batch } else { Lane::Online },

@@ -265,13 +265,11 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// If there is a stored answer for a row that would be sent, returns the item for a row with this answer.
+/// If there is a stored answer for a row that would be sent, and the policy keeps it, returns the item for a row with this
+/// answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
-    let (Incoming::Planned(planned), Some(stored)) = (&item, &earlier.stored) else { return item };
-    if !earlier.has_stored(&planned.job) {
-        return item;
-    }
-    let Some(answer) = stored.answer(planned.job.key) else { return item };
+    let Incoming::Planned(planned) = &item else { return item };
+    let Some(answer) = earlier.answer_for(planned) else { return item };
     let Incoming::Planned(Planned { job, .. }) = item else { return item };
     Incoming::Reused(Box::new(Taken { job, answer, from: TakenFrom::EarlierResults }))
 }

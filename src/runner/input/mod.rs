@@ -39,7 +39,8 @@ pub use survey::{Survey, survey};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::domain::{Identity, Job, Planned, RowId};
+use crate::answer::{Policy, accepts};
+use crate::domain::{Identity, Planned, RowId, StoredAnswer};
 use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
@@ -81,6 +82,8 @@ pub struct Earlier {
     pub stored: Option<Arc<StoredAnswers>>,
     /// Rows whose last answer was not accepted. They are continued from that answer, so they take no stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
+    /// Decides which of these answers a row can take: those that it keeps. `None` if rows take all of them.
+    pub policy: Option<Policy>,
     /// Whether rows go into batches, where they cost less.
     pub in_batches: bool,
     /// Whether only one of several rows with equal requests is sent.
@@ -98,15 +101,29 @@ impl Earlier {
             refuse: Box::new(|_| None),
             stored: None,
             unfinished: Arc::default(),
+            policy: None,
             in_batches: false,
             dedupes: false,
         }
     }
 
-    /// Returns whether a row takes a stored answer instead of being sent.
-    fn has_stored(&self, job: &Job) -> bool {
-        let is_stored = |stored: &Arc<StoredAnswers>| stored.contains(job.key);
-        self.stored.as_ref().is_some_and(is_stored) && !self.unfinished.contains(&job.row)
+    /// Returns the stored answer that a row takes; `None` if the row must be sent.
+    fn answer_for(&self, planned: &Planned) -> Option<StoredAnswer> {
+        if self.unfinished.contains(&planned.job.row) {
+            return None;
+        }
+        let answer = self.stored.as_ref()?.answer(planned.job.key)?;
+        let is_accepted = |policy| accepts(policy, &planned.job, &planned.ask, &answer);
+        self.policy.as_ref().is_none_or(is_accepted).then_some(answer)
+    }
+
+    /// Returns whether there is a stored answer that a row takes. The answer is read only if a policy has to see it.
+    fn has_answer_for(&self, planned: &Planned) -> bool {
+        match (&self.stored, &self.policy) {
+            (None, _) => false,
+            (Some(stored), None) => stored.contains(planned.job.key) && !self.unfinished.contains(&planned.job.row),
+            (Some(_), Some(_)) => self.answer_for(planned).is_some(),
+        }
     }
 }
 

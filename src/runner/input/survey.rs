@@ -318,7 +318,7 @@ impl Survey {
                 requests.add(key);
                 self.add_to_send(place, planned, earlier.in_batches);
             }
-            () if earlier.has_stored(&planned.job) => self.reused += 1,
+            () if earlier.has_answer_for(planned) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
             () => self.add_to_send(place, planned, earlier.in_batches),
         }

@@ -1,0 +1,41 @@
+//! Whether a row may take an answer that another row got.
+
+use super::{Came, Policy, Then};
+use crate::clock::Instant;
+use crate::domain::{Ask, AttemptRecord, Job, Money, Rung, StoredAnswer};
+
+/// Returns whether a policy keeps an existing answer as the answer of this row, without another request.
+///
+/// The line of the answer need not say how the schema was put into its request. So the answer is looked for where each
+/// means would put it: in the input of the tool for answers, or else in the text.
+pub(crate) fn accepts(policy: &Policy, job: &Job, ask: &Ask, stored: &StoredAnswer) -> bool {
+    let is_call = Rung::Tool.answer_json(&stored.message.json).is_some();
+    let rung = if is_call { Rung::Tool } else { Rung::Instruction };
+    let attempts = [attempt(ask, stored, rung)];
+    matches!(policy(job, ask, Came::Answer(&stored.message), &attempts), Then::Keep)
+}
+
+/// Returns the record of the request that got the answer, as far as it is known.
+fn attempt(ask: &Ask, stored: &StoredAnswer, rung: Rung) -> AttemptRecord {
+    AttemptRecord {
+        started_at: Instant::ZERO,
+        ended_at: Instant::ZERO,
+        failed: None,
+        maybe_paid: false,
+        maybe_cost: Money::ZERO,
+        usage: stored.used,
+        cost: None,
+        without_cache: None,
+        request_id: None,
+        purpose: ask.purpose,
+        rung: Some(rung),
+        max_tokens: ask.max_tokens,
+        is_recorded: false,
+        quality: Some(stored.message.quality),
+        lane: stored.lane,
+        provider: stored.provider.clone().unwrap_or_else(|| ask.pool.provider.clone()),
+        model: stored.model.clone().unwrap_or_else(|| ask.model.clone()),
+        template: ask.template,
+        estimated_input: ask.cost.input_tokens,
+    }
+}
