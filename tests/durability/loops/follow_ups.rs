@@ -306,7 +306,7 @@ pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
         }
         let disk = match end {
             End::Death(_) | End::Fault(_) => disk.after_death(),
-            End::PowerLoss => disk.after_power_loss(&mut fastrand::Rng::with_seed(at as u64)),
+            End::PowerLoss => disk.after_power_loss(&mut fastrand::Rng::with_seed(at)),
         };
         history.note_point(&disk);
         let before = cost_of(&recorded(&disk));
