@@ -228,7 +228,6 @@ impl<'a> Recovery<'a> {
         if let Some(Output { path, file }) = &outputs.errors {
             contents.read_unfinished(&**file).map_err(DiskFailure::of("read", path))?;
         }
-        contents.totals.add(contents.unresolved.unfinished_charges());
         Ok(contents)
     }
 

@@ -25,7 +25,7 @@ const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// Faults that cost nothing.
 const FREE_FAULTS: &str = r#"{"rules":[{"status":500,"share":0.02,"draw":"attempt"},
     {"status":529,"share":0.01,"draw":"attempt"},{"status":429,"retry_after":"1","share":0.01,"draw":"attempt"}]}"#;
-const ROWS: u64 = 3_000;
+const ROWS: u64 = 2_000;
 
 #[test]
 fn without_mending_no_answer_that_is_not_as_required_counts_as_ok() {

@@ -127,15 +127,13 @@ impl Contents {
 }
 
 impl Contents {
-    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read. If
-    /// the answer of a line can't be read, its row has failed.
+    /// Reads the lines of unfinished rows again, with the answers in them. Call this after all other lines were read.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {
             read_line(file, offset, &mut line)?;
-            match unfinished_row(&line) {
-                Some((row, unfinished)) => _ = self.unfinished.insert(row, unfinished),
-                None => self.totals.add(self.unresolved.give_up_unfinished(offset)),
+            if let Some((row, unfinished)) = unfinished_row(&line) {
+                self.unfinished.insert(row, unfinished);
             }
         }
         Ok(())

@@ -121,8 +121,8 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of the removed entries of unfinished rows, except those that the line of an answer contains. An
-    /// answer that is older than such an entry does not contain its charges: the row was asked for again.
+    /// Returns the charges of entries of unfinished rows, except those that the line of an answer contains. An answer that
+    /// is older than such an entry does not contain its charges: the row was asked for again.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;
@@ -139,8 +139,8 @@ impl Unresolved {
             let is_contained = !stays && entry.answer.is_some_and(|(key, _)| key == entry.key);
             match entry.unfinished {
                 Some(_) if is_contained => _ = absorbed.insert(entry.offset),
-                Some(own) if !stays => charges += own,
-                Some(_) | None => {}
+                Some(own) => charges += own,
+                None => {}
             }
             stays
         });
@@ -158,20 +158,6 @@ impl Unresolved {
     /// Returns the offsets of the lines of unfinished rows.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
         self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
-    }
-
-    /// Returns the charges of the lines of unfinished rows.
-    pub(crate) fn unfinished_charges(&self) -> Charges {
-        let mut sum = Charges::default();
-        self.rows.values().filter_map(|entry| entry.unfinished).for_each(|charges| sum += charges);
-        sum
-    }
-
-    /// Makes the entry at this offset an ordinary failure: its line can't be used to finish the row, so no later line
-    /// will contain its charges. Returns these charges.
-    pub(crate) fn give_up_unfinished(&mut self, offset: u64) -> Charges {
-        let entry = self.rows.values_mut().find(|entry| entry.offset == offset);
-        entry.and_then(|entry| entry.unfinished.take()).unwrap_or_default()
     }
 
     /// Returns whether a later line contains the charges of the line at this offset.
