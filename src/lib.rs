@@ -31,7 +31,7 @@
 //! | 3 | it gets its position among the rows of all inputs | `runner/input/reading.rs`: `Reading` |
 //! | 4 | it gets its label and its key; if an earlier run has finished it, it is skipped (answers that are asked for again: `journal/reading/reruns.rs`) | `runner/input/planned_rows.rs`: `PlannedRows::next`, `plan/planner.rs`: `Planner::identify` |
 //! | 5 | it gets its pool, its cost and the prefixes that it shares, and becomes `Planned`, or it is rejected | `plan/planner.rs`: `Planner::measure`, `plan/prefix/finder.rs`: `PrefixFinder::find` |
-//! | | if the results that --reuse names have an answer to its request, it takes that answer and continues at step 14 | `runner/input/feed.rs`: `stored_or_sent`, `journal/stored.rs`: `StoredAnswers` |
+//! | | if the results that --reuse names have an answer to its request, and the rules for answers accept it, it takes that answer and continues at step 14 | `runner/input/feed.rs`: `stored_or_sent`, `journal/stored.rs`: `StoredAnswers` |
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
 //! | 7 | the loop receives it and puts it into the queue of its pool, or behind the row that writes its prefix to the prompt cache | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer`, `scheduler/warm_up.rs`: `take_turn` |
 //! | | with --dedupe: it waits for an equal row that is on its way, or copies the answer of an equal row and continues at step 14 | `runner/equal.rs`: `EqualRows`, `runner/copying.rs`: `copy_due` |
@@ -89,6 +89,7 @@
 //! | a request that the simulated API refuses | `sim/model/validate/` | a row with its source in `sim/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | a rule for the next request of a row | what is decided: `answer/policy.rs`; what is sent: `answer/follow_up.rs`, made from the request in `answer/base.rs` | a choice of the user: `answer/rules.rs`; one that the policy needs to see in an answer: `answer/seen.rs` |
+//! | a rule for answers that a row takes from another line | `answer/taken.rs` | |
 //! | a keyword of JSON Schema that the API takes or refuses | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |
 //! | a means to put a schema into a request | `Rung` (`answer/schema/rung.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
 //! | words about what is wrong with an answer | `answer/schema/finding.rs` | |

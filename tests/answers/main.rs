@@ -25,7 +25,7 @@ const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// Faults that cost nothing.
 const FREE_FAULTS: &str = r#"{"rules":[{"status":500,"share":0.02,"draw":"attempt"},
     {"status":529,"share":0.01,"draw":"attempt"},{"status":429,"retry_after":"1","share":0.01,"draw":"attempt"}]}"#;
-const ROWS: u64 = 3_000;
+const ROWS: u64 = 2_000;
 
 #[test]
 fn without_mending_no_answer_that_is_not_as_required_counts_as_ok() {
@@ -75,7 +75,7 @@ fn all_that_can_be_mended_is_mended_nearly_always_with_one_follow_up() {
 #[test]
 fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
     let mut stops = BTreeMap::new();
-    for seed in 0..12 {
+    for seed in 0..8 {
         play(seed, FREE_FAULTS, async |world| {
             let mut rng = Rng::with_seed(seed);
             let (rows, kinds) = rows(300, &mut rng, &mut planner());
@@ -114,7 +114,7 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
 #[test]
 fn follow_ups_never_spend_more_than_the_budget() {
     let (mut stopped_by_it, mut mended) = (0, 0);
-    for seed in 0..60 {
+    for seed in 0..36 {
         play(seed, FREE_FAULTS, async |world| {
             let mut rng = Rng::with_seed(1_000 + seed);
             let (rows, _) = rows(60, &mut rng, &mut planner());
@@ -138,7 +138,7 @@ fn follow_ups_never_spend_more_than_the_budget() {
             mended += Lines::of(&world.disk).answered.values().filter(|line| answers(line) > 1).count();
         });
     }
-    assert!(stopped_by_it > 20 && mended > 20, "{stopped_by_it} stopped, {mended} mended");
+    assert!(stopped_by_it > 10 && mended > 20, "{stopped_by_it} stopped, {mended} mended");
 }
 
 #[test]

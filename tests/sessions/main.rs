@@ -6,6 +6,7 @@
 #![cfg(feature = "sim")]
 
 mod account;
+mod answers;
 mod batches;
 mod batches_command;
 #[cfg(unix)]

@@ -121,8 +121,8 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of the removed entries of unfinished rows, except those that the line of an answer contains. An
-    /// answer that is older than such an entry does not contain its charges: the row was asked for again.
+    /// Returns the charges of entries of unfinished rows, except those that the line of an answer contains. An answer that
+    /// is older than such an entry does not contain its charges: the row was asked for again.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;
@@ -139,8 +139,8 @@ impl Unresolved {
             let is_contained = !stays && entry.answer.is_some_and(|(key, _)| key == entry.key);
             match entry.unfinished {
                 Some(_) if is_contained => _ = absorbed.insert(entry.offset),
-                Some(own) if !stays => charges += own,
-                Some(_) | None => {}
+                Some(own) => charges += own,
+                None => {}
             }
             stays
         });

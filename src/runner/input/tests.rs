@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::answer::Then;
 use crate::catalog::Catalog;
-use crate::domain::{PromptCache, Quality, RateLimits};
+use crate::domain::{ErrorClass, Failure, PromptCache, Quality, RateLimits};
 use crate::journal::{MemDisk, StoredFile, Usable};
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::runner::Progress;
@@ -233,6 +234,17 @@ fn rows_with_a_stored_answer_take_it_and_are_not_sent() {
         .collect();
     assert_eq!((looked.to_send, looked.reused), (7, 2));
     assert_eq!((reused, numbers(&arrived)), (vec![0, 3], vec![1, 2, 4, 5, 6, 7, 8]));
+    let only_of_first = || {
+        let policy: Policy = Box::new(|job, _, _, _| match job.index {
+            0 => Then::Keep,
+            _ => Then::Fail { class: ErrorClass::InvalidOutput, failure: Failure::default() },
+        });
+        Earlier { stored: stored(), policy: Some(policy), ..Earlier::none() }
+    };
+    let looked = look(&plan, &only_of_first());
+    let arrived = items_from(None, &plan, only_of_first());
+    assert_eq!((looked.to_send, looked.reused), (8, 1), "a row whose stored answer is not accepted is sent");
+    assert_eq!(numbers(&arrived), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
 /// Rows in two phases: first 600 short rows, which are limited by requests, then 300 long rows, which are limited by
