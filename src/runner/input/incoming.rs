@@ -6,7 +6,6 @@ use crate::source::BrokenRow;
 
 /// An item that the input passes to the loop.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every row is planned, and a box would be allocated for each")]
 pub enum Incoming {
     /// A row to be answered.
     Planned(Planned),
