@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use loops::{
-    Seen, Size, answers, changes, disk_faults, kills, million, money, outputs, power, replaced, resume_cases, soak,
-    waits,
+    Seen, Size, answers, changes, disk_faults, follow_ups, kills, million, money, outputs, power, replaced,
+    resume_cases, soak, waits,
 };
 use page::{Loop, Page};
 
@@ -34,6 +34,7 @@ const PAGE: Page = Page { file: "benches/DURABILITY.md", beginning: BEGINNING, l
 const LOOPS: &[Loop] = &[
     ("kills", kills::page),
     ("changes", changes::page),
+    ("follow_ups", follow_ups::page),
     ("power", power::page),
     ("replaced", replaced::page),
     ("outputs", outputs::page),

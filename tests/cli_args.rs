@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
+use claude_batch::answer::{OnInvalid, OnRefusal, OnTruncate};
 use claude_batch::cli::args::values::{
     Concurrency, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
 };
@@ -55,7 +56,14 @@ fn every_key_of_the_file_is_a_flag_and_every_flag_is_a_key() {
 fn a_file_sets_everything_it_names() {
     let place = Place::new();
     place.user_file(&fixture("every-key.toml"));
-    for (name, text) in [("system.txt", "Be brief."), ("prices.toml", "p"), ("faults.json", "{}"), ("ca.pem", "PEM")] {
+    let files = [
+        ("system.txt", "Be brief."),
+        ("prices.toml", "p"),
+        ("faults.json", "{}"),
+        ("ca.pem", "PEM"),
+        ("schema.json", r#"{"required":["a"]}"#),
+    ];
+    for (name, text) in files {
         fs::write(place.user_folder().join(name), text).expect("the folder is there");
     }
 
@@ -96,6 +104,13 @@ fn a_file_sets_everything_it_names() {
     assert_eq!(config.owners, Owners::Any);
     assert_eq!(config.reuse, ["old.jsonl", "earlier"].map(|name| place.user_folder().join(name)));
     assert!(config.dedupe && config.reuse_any_origin);
+    let answers = &config.answers;
+    assert!(
+        answers.schema.as_ref().is_some_and(|schema| schema.check("{}").is_err() && schema.check(r#"{"a":1}"#).is_ok())
+    );
+    assert_eq!((answers.require.len(), answers.on_invalid, answers.max_follow_ups), (1, OnInvalid::Retry, 3));
+    assert_eq!(answers.on_truncate, OnTruncate::Grow { max_tokens: Some(8_192) });
+    assert_eq!(answers.on_refusal, OnRefusal::Model("claude-opus-5".to_owned()));
     assert!(config.fresh && !config.retry_failed && config.dry_run && config.yes && config.http2);
 }
 
@@ -383,6 +398,9 @@ fn messages_about_typing_mistakes_say_what_to_type() {
         (vec!["run", "--fresh", "--retry-failed"], "cannot be used with"),
         (vec!["resume"], "ERRORS"),
         (vec!["resume", "e.jsonl", "--only", "slow"], "rate_limit"),
+        (vec!["resume", "e.jsonl", "--id", "x"], "--id"),
+        (vec!["run", "--schema", "s.json", "--expect", "json"], "cannot be used with"),
+        (vec!["run", "--on-truncate", "grow=0"], "grow=N"),
         (vec!["resume", "e.jsonl", "-t", "x"], "-t"),
     ] {
         let error = Cli::try_parse_from(["claude-batch"].iter().chain(&args)).expect_err("it is a mistake");

@@ -6,7 +6,24 @@
 use serde_json::value::RawValue;
 
 use super::seen::Seen;
-use crate::domain::{Params, Request};
+use crate::domain::json::is_filled_array;
+use crate::domain::{Params, Request, Rung};
+
+/// A request that a follow-up is made from.
+pub(super) struct Base {
+    pub(super) params: Params,
+    /// How the schema is put into it.
+    pub(super) rung: Option<Rung>,
+    /// The first request of the conversation; `None` if this is the first request itself.
+    pub(super) request: Option<Box<Request>>,
+}
+
+impl Base {
+    /// Changes the parameters. Returns `None` if `change` can't.
+    pub(super) fn changed(self, change: impl FnOnce(Params) -> Option<Params>) -> Option<Self> {
+        Some(Self { params: change(self.params)?, rung: self.rung, request: self.request })
+    }
+}
 
 /// Returns the parameters of a request.
 pub(super) fn params_of(request: &Request) -> Option<Params> {
@@ -23,12 +40,9 @@ pub(super) fn set_text(params: &mut Params, name: &str, text: &str) {
     params.set(name, raw(serde_json::Value::from(text).to_string()));
 }
 
-/// Adds the answer and a message that says what is wrong with it. Returns `None` if the answer has no content, which the
-/// API would refuse.
+/// Adds the answer and a message that says what is wrong with it. The blocks of the answer are sent back unchanged: the
+/// API checks the signatures of thinking. Each tool call gets a result, which the API requires.
 pub(super) fn repair(mut params: Params, seen: &Seen<'_>, finding: &str) -> Option<Params> {
-    if seen.blocks.is_empty() {
-        return None;
-    }
     let wanted = format!("This answer is not accepted: {finding}. Answer again, and correct this.");
     let user = if seen.tool_calls.is_empty() {
         serde_json::json!({"role": "user", "content": wanted})
@@ -52,11 +66,31 @@ pub(super) fn go_on(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
 /// Returns the part of a truncated text that the model can continue. The API refuses blanks at its end.
 pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     let text = seen.text.trim_end();
-    (seen.last_kind == "text" && seen.tool_calls.is_empty() && !text.is_empty()).then_some(text)
+    let is_text = seen.last_kind == "text" && seen.tool_calls.is_empty();
+    // Citations can't be given back in the text that the model continues.
+    (is_text && !seen.has_citations && !text.is_empty()).then_some(text)
 }
 
-/// Adds the blocks of a paused answer, so that the API continues it.
+/// Returns whether the last message may be one of the assistant, which the model continues: not with thinking, tools or a
+/// format, and not if the row does this itself.
+///
+/// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
+pub(super) fn is_open_to_prefill(params: &Params) -> bool {
+    let thinks = params.get("thinking").is_some_and(|thinking| !thinking.contains("disabled") && thinking != "null");
+    let has_tools = params.get("tools").is_some_and(|tools| is_filled_array(tools.as_bytes()));
+    let config = params.get("output_config").and_then(Params::of_object).unwrap_or_default();
+    let formats = [config.get("format"), params.get("output_format")];
+    let has_format = formats.into_iter().flatten().any(|format| format != "null");
+    let ends_with_assistant = continued(&Request::of(params)).is_some();
+    !thinks && !has_tools && !has_format && !ends_with_assistant
+}
+
+/// Adds the blocks of a paused answer, so that the API continues it. Returns `None` if there are no blocks: the API refuses
+/// a message without content.
 pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
+    if seen.sendable.is_empty() {
+        return None;
+    }
     push_messages(&mut params, &[assistant(&blocks(seen))])?;
     Some(params)
 }
@@ -79,7 +113,7 @@ fn assistant(content: &str) -> String {
 }
 
 fn blocks(seen: &Seen<'_>) -> String {
-    format!("[{}]", seen.blocks.iter().map(|block| block.get()).collect::<Vec<_>>().join(","))
+    format!("[{}]", seen.sendable.iter().map(|block| block.get()).collect::<Vec<_>>().join(","))
 }
 
 /// Adds messages at the end.

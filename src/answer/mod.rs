@@ -10,16 +10,22 @@
 //! A policy does not decide about the first request of a row: the row itself is that request. It also does not decide
 //! about a retry after a limit or a fault: the same request is sent again.
 
+mod base;
 mod follow_up;
 mod join;
+mod look;
 mod policy;
 mod rules;
 pub mod schema;
 mod seen;
 mod taken;
+#[cfg(test)]
+mod tests;
 
-pub use policy::{Answer, Condition, Form, Measure, Rules, policy, shaped};
-pub use rules::{Expected, OnInvalid, OnRefusal, OnTruncate};
+pub use base::shaped;
+pub use look::Measure;
+pub use policy::policy;
+pub use rules::{Answer, Condition, Expected, Form, OnInvalid, OnRefusal, OnTruncate, Rules};
 pub(crate) use taken::accepts;
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};

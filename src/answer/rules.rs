@@ -1,5 +1,54 @@
 //! The rules for answers, as the user set them.
 
+use super::schema::Schema;
+use crate::domain::{Job, Usage};
+
+/// What an answer must be.
+pub struct Rules {
+    /// Which text every answer must be.
+    pub form: Form,
+    /// Further conditions, each with its words for the failure.
+    pub conditions: Vec<Condition>,
+    /// What happens after an answer that is not as required.
+    pub on_invalid: OnInvalid,
+    /// What happens after a truncated answer.
+    pub on_truncate: OnTruncate,
+    /// What happens after a refusal.
+    pub on_refusal: OnRefusal,
+    /// How many requests a row may have after its first answer.
+    pub max_follow_ups: u32,
+}
+
+/// A condition on an answer. If the answer does not meet it, the condition returns why, in words.
+pub type Condition = Box<dyn Fn(&Answer<'_>) -> Result<(), String> + Send>;
+
+/// An answer, as a condition sees it.
+pub struct Answer<'a> {
+    /// The row.
+    pub job: &'a Job,
+    /// The text of the answer.
+    pub text: &'a str,
+    /// The JSON text of the answer: its text without a fence around it, or the input of the tool call that a schema asks
+    /// for. It need not be JSON.
+    pub json: &'a str,
+    /// What all answers to the row have used.
+    pub usage: Usage,
+    /// The API's reason why the answer ended.
+    pub stop_reason: Option<&'a str>,
+    /// The model that was asked.
+    pub model: &'a str,
+}
+
+/// Which text every answer must be.
+pub enum Form {
+    /// Any text.
+    Any,
+    /// JSON of any kind.
+    Json,
+    /// JSON that matches a schema.
+    Schema(Schema),
+}
+
 /// What an answer must be, if there is no schema for it (`--expect`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
@@ -43,10 +92,10 @@ pub enum OnTruncate {
     Keep,
     /// The row fails.
     Fail,
-    /// The same request is sent with a larger `max_tokens`.
+    /// The same request is sent once more, with a larger `max_tokens`.
     Grow {
-        /// The new `max_tokens`. Without it, `max_tokens` is four times as large as before. It is never above the
-        /// highest value that the model accepts.
+        /// The new `max_tokens`. Without it, `max_tokens` is four times as large as in the first request. It is never
+        /// above the highest value that the model accepts.
         max_tokens: Option<u32>,
     },
     /// The model is asked to continue the answer. If the model can't do that, the answer grows.

@@ -5,21 +5,30 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::domain::{Message, Quality};
+use crate::domain::Message;
+use crate::domain::json::is_filled_array;
 
 /// An answer, as far as the rules for answers need it.
 #[derive(Debug, Default)]
 pub(super) struct Seen<'a> {
     /// The blocks, in order. Each has its own JSON text.
     pub(super) blocks: Vec<&'a RawValue>,
+    /// The blocks that the API accepts in a request: all but texts that are blank.
+    pub(super) sendable: Vec<&'a RawValue>,
     /// The text of all text blocks together.
     pub(super) text: String,
     /// The ids of the tool calls that the caller has to answer.
     pub(super) tool_calls: Vec<Cow<'a, str>>,
+    /// The names of the tools of these calls.
+    pub(super) tool_names: Vec<Cow<'a, str>>,
+    /// Whether a text has citations.
+    pub(super) has_citations: bool,
     /// The type of the last block.
     pub(super) last_kind: Cow<'a, str>,
     /// The API's reason why the answer ended.
     pub(super) stop_reason: Option<Cow<'a, str>>,
+    /// Whether there is anything but thinking and blank texts.
+    has_words: bool,
     /// How many output tokens were thinking.
     thinking_tokens: u64,
 }
@@ -63,6 +72,10 @@ struct Block<'a> {
     text: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    citations: Option<&'a RawValue>,
 }
 
 /// The reason with which the API pauses an answer.
@@ -84,14 +97,25 @@ impl<'a> Seen<'a> {
             ..Self::default()
         };
         for block in content {
-            let Ok(Block { kind, text, id }) = serde_json::from_str::<Block<'a>>(block.get()) else { continue };
+            let Ok(Block { kind, text, id, name, citations }) = serde_json::from_str::<Block<'a>>(block.get()) else {
+                continue;
+            };
+            let is_blank = kind == "text" && text.as_ref().is_none_or(|text| text.trim().is_empty());
             match (&*kind, text, id) {
                 ("text", Some(text), _) => seen.text.push_str(&text),
-                ("tool_use", _, Some(id)) => seen.tool_calls.push(id),
+                ("tool_use", _, Some(id)) => {
+                    seen.tool_calls.push(id);
+                    seen.tool_names.extend(name);
+                }
                 _ => {}
             }
+            seen.has_citations |= citations.is_some_and(|citations| is_filled_array(citations.get().as_bytes()));
+            seen.has_words |= !is_blank && !kind.contains("thinking");
             seen.last_kind = kind;
             seen.blocks.push(block);
+            if !is_blank {
+                seen.sendable.push(block);
+            }
         }
         seen
     }
@@ -101,18 +125,19 @@ impl<'a> Seen<'a> {
         self.stop_reason.as_deref() == Some(PAUSED)
     }
 
-    /// Returns why the answer ended too early; `None` if it is whole.
-    pub(super) fn cut(&self, quality: Quality) -> Option<Cut> {
-        if quality != Quality::Truncated {
-            return None;
-        }
-        let has_only_thinking = self.text.is_empty() && self.tool_calls.is_empty();
-        Some(match self.stop_reason.as_deref() {
+    /// Returns whether the answer can be sent back, with a message about it. The API refuses an answer without content, and
+    /// one that consists of thinking only.
+    pub(super) fn can_be_discussed(&self) -> bool {
+        self.has_words
+    }
+
+    /// Returns why a truncated answer ended too early.
+    pub(super) fn cut(&self) -> Cut {
+        let has_thought = self.thinking_tokens > 0 || self.last_kind.contains("thinking");
+        match self.stop_reason.as_deref() {
             Some(WINDOW) => Cut::Window,
-            _ if has_only_thinking && (self.thinking_tokens > 0 || self.last_kind.contains("thinking")) => {
-                Cut::Thinking
-            }
+            _ if has_thought && !self.has_words => Cut::Thinking,
             _ => Cut::MaxTokens,
-        })
+        }
     }
 }

@@ -289,14 +289,16 @@ pub struct CheckArgs {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
+    answers: AnswerArgs,
+    #[command(flatten)]
     place: PlaceArgs,
 }
 
 impl CheckArgs {
     /// Returns the flags as settings.
     pub(crate) fn settings(&self) -> Settings {
-        let Self { inputs: _, source, request, place } = self.clone();
-        Settings { source, request, place, ..Settings::default() }
+        let Self { inputs: _, source, request, answers, place } = self.clone();
+        Settings { source, request, answers, place, ..Settings::default() }
     }
 }
 

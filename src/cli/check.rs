@@ -7,7 +7,7 @@ use super::columns;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
-use super::{faults, models, parts, say};
+use super::{answer_notes, answers, faults, models, parts, say};
 use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
@@ -20,10 +20,15 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let planner = parts::planner(&config.request, &config.dialect, &catalog);
+    let planner = planner.with_shaping(answers::shaping(&config.answers, &catalog));
     let mut planner = planner.without_unknown_models().with_conditions(config.answers.require.clone());
     let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     columns::lines(&plan, &found, config.request.system_text()).iter().for_each(|text| say::err(text));
+    let models = found.models.keys().map(|model| &**model);
+    answer_notes::schema_notes(&config.answers, &config.request.params, models, &catalog)
+        .iter()
+        .for_each(|text| say::err(text));
     models::notes(&config, &catalog, &found).iter().for_each(|text| say::err(text));
     faults::listed(&found).iter().try_for_each(|line| say::out(line))?;
     if let Some(damage) = &found.damage {

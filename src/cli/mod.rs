@@ -2,6 +2,7 @@
 //!
 //! Only this module uses all parts of the program and connects them. [`run`] is the whole program.
 
+mod answer_notes;
 mod answers;
 pub mod args;
 mod batches;

@@ -190,6 +190,11 @@ impl Journal {
         self.append_error(step.job.row, *class, EntryKind::Unfinished, seq)
     }
 
+    /// Returns whether the latest line of a row says that the row is not finished.
+    pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
+        self.unresolved.has_unfinished(row)
+    }
+
     /// Appends the line of a row that could not be read. `now` is the time at which the row was read.
     ///
     /// # Errors

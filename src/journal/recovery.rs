@@ -212,11 +212,8 @@ impl<'a> Recovery<'a> {
 
     fn read_both(&self, existing: &Existing, start: Start) -> Result<Contents, JournalError> {
         let Existing { is_known, outputs, unclosed, .. } = existing;
-        let mut contents = Contents {
-            in_flight: unclosed.rows.iter().copied().collect(),
-            reruns: RerunRows::new(self.rerun),
-            ..Contents::default()
-        };
+        let mut contents =
+            Contents { in_flight: in_flight(unclosed), reruns: RerunRows::new(self.rerun), ..Contents::default() };
         if let Some(Output { file, .. }) = &outputs.errors {
             contents.read_errors(&**file, self.paths, *is_known, &unclosed.run, start)?;
         }
@@ -248,6 +245,17 @@ impl<'a> Recovery<'a> {
             None => Ok(None),
         }
     }
+}
+
+/// Returns the rows in flight, each with the highest amount that it may have cost. A row has two slots if the slot of an
+/// answered request was not emptied yet when the next request was sent.
+fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
+    let mut rows = HashMap::new();
+    for &(row, at_most) in &unclosed.rows {
+        let most = rows.entry(row).or_insert(at_most);
+        *most = at_most.max(*most);
+    }
+    rows
 }
 
 fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), JournalError> {

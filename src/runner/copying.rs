@@ -13,11 +13,7 @@ use crate::transport::Transport;
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Passes a row to the batch lane or to the scheduler, or keeps it until the answer of an equal row can be copied.
     pub(super) fn offer(&mut self, planned: Planned) {
-        if !self.unfinished.is_empty()
-            && let Some(unfinished) = self.unfinished.remove(&planned.job.row)
-        {
-            return self.finish_row(planned, unfinished);
-        }
+        let Some(planned) = self.finish_or_return(planned) else { return };
         let to_send = match &mut self.equal {
             Some(equal) => equal.admit(planned),
             None => Some(planned),
@@ -30,6 +26,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Passes on a row that has an answer and is run again. Of equal rows that are run again, one is sent too, and the
     /// others copy its answer.
     pub(super) fn offer_rerun(&mut self, planned: Planned) {
+        let Some(planned) = self.finish_or_return(planned) else { return };
         let to_send = match &mut self.equal {
             Some(equal) => equal.admit_rerun(planned),
             None => Some(planned),
@@ -37,6 +34,17 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         if let Some(planned) = to_send {
             self.send_row(planned);
         }
+    }
+
+    /// If an earlier run left the row unfinished, continues it. Equal rows wait for it. Otherwise returns the row.
+    fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
+        if self.unfinished.is_empty() {
+            return Some(planned);
+        }
+        let Some(unfinished) = self.unfinished.remove(&planned.job.row) else { return Some(planned) };
+        self.equal.iter_mut().for_each(|equal| equal.note_leader(planned.job.key));
+        self.finish_row(planned, unfinished);
+        None
     }
 
     /// Copies the answers that can be copied, and sends rows that have become leaders: the next row with the same

@@ -145,7 +145,14 @@ impl JournalLedger {
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].
-    pub fn close(self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
+    pub fn close(mut self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
+        // The journal makes their lines durable before it writes the slots.
+        for (_, slot, then) in self.unsynced.drain(..) {
+            match then {
+                AfterSync::Release => {}
+                AfterSync::Clear => self.journal.clear(slot),
+            }
+        }
         self.journal.close(input, keeps_marks)
     }
 
@@ -161,6 +168,9 @@ impl JournalLedger {
 
     /// Writes rows that were not answered before the run ended, so that nothing read from a pipe is lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
+        // A row that is not finished has a line with its last answer, and a later run continues from it.
+        let is_new = |job: &Job| !self.journal.has_unfinished(job.row);
+        let rows: Vec<Job> = rows.into_iter().filter(is_new).collect();
         for job in rows {
             let message = "the run ended before this row was answered".to_owned();
             let failure = Failure { message, ..Failure::default() };

@@ -23,7 +23,7 @@ impl Scheduler {
         match self.then(&entry, Came::Answer(&message)) {
             Then::Keep => self.keep_answer(entry, message),
             Then::Answer(message) => self.keep_answer(entry, *message),
-            Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
             Then::Ask(ask) => self.more(entry, *ask, end),
             Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
@@ -34,7 +34,7 @@ impl Scheduler {
         self.on_works(entry.at_fault.is_some(), end);
         match self.then(&entry, Came::Pause(message)) {
             Then::Keep => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
-            Then::Fail { class, failure } => self.give_up(entry, class, failure, false),
+            Then::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
             Then::Answer(message) => self.keep_answer(entry, *message),
             Then::Ask(ask) => self.more(entry, *ask, end),
             Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),

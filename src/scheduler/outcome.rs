@@ -110,7 +110,7 @@ impl Scheduler {
             }
             (Then::FollowUp { ask, class, failure }, _) => self.follow_up(entry, *ask, class, *failure, now),
             (Then::Answer(message), _) => self.keep_answer(entry, *message),
-            (Then::Fail { class, failure }, _) => self.give_up(entry, class, failure, false),
+            (Then::Fail { class, failure }, _) => self.give_up(entry, class, failure, class.may_pass()),
             (Then::Keep, Some(failure)) => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
             (Then::Keep, None) => self.keep_answer(entry, message),
         };

@@ -10,7 +10,8 @@ use crate::domain::{ErrorClass, Failure};
 /// Shape: lower case, without a full stop, so that it fits after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
     match (is_retryable, &failure.answer) {
-        (true, _) => again(class),
+        (true, Some(_)) => again_after_answer(class).unwrap_or_else(|| again(class)),
+        (true, None) => again(class),
         (false, Some(_)) => after_answer(class).unwrap_or_else(|| first_change(class, failure.status)),
         (false, None) => first_change(class, failure.status),
     }
@@ -42,6 +43,31 @@ fn again(class: ErrorClass) -> &'static str {
         | ErrorClass::Truncated => {
             "the server asked to try this row again, and failed on every try: run `resume` later"
         }
+    }
+}
+
+/// Returns the hint for a row whose answer was not accepted, if another answer may be. `None` for a class that no answer
+/// has.
+fn again_after_answer(class: ErrorClass) -> Option<&'static str> {
+    match class {
+        ErrorClass::Truncated | ErrorClass::Refused => {
+            Some("the run ended before this row was asked for again: run `resume`, which continues from this answer")
+        }
+        ErrorClass::InvalidOutput => {
+            Some("`error.message` says what is wrong with the answer in `message`: run `resume`, which asks once more")
+        }
+        ErrorClass::InvalidInput
+        | ErrorClass::RateLimit
+        | ErrorClass::Overloaded
+        | ErrorClass::Server
+        | ErrorClass::Timeout
+        | ErrorClass::Network
+        | ErrorClass::InvalidRequest
+        | ErrorClass::TooLarge
+        | ErrorClass::Auth
+        | ErrorClass::Billing
+        | ErrorClass::Canceled
+        | ErrorClass::Expired => None,
     }
 }
 
@@ -196,13 +222,24 @@ mod tests {
         let classes = [ErrorClass::Truncated, ErrorClass::Refused, ErrorClass::InvalidOutput, ErrorClass::Server];
         let failure = Failure { answer, ..Failure::default() };
 
-        let hints = classes.map(|class| format!("{class}: {}\n", hint(class, &failure, false))).concat();
+        let told = |class| {
+            let of = |is_retryable| hint(class, &failure, is_retryable);
+            format!("{class}\n  again: {}\n  first: {}\n", of(true), of(false))
+        };
 
-        insta::assert_snapshot!(hints, @"
-        truncated: raise max_tokens or shorten the prompt: `resume --only truncated --max-tokens N` asks for an answer of up to N tokens
-        refused: change the prompt or the model: the model refused to answer, and would most likely refuse again
-        invalid_output: change what is asked or required: `error.message` says what is wrong with the answer in `message`; `resume --only invalid_output` asks once more
-        server: change this row, or send its request_id to support: the server says that a retry would not help
+        insta::assert_snapshot!(classes.map(told).concat(), @"
+        truncated
+          again: the run ended before this row was asked for again: run `resume`, which continues from this answer
+          first: raise max_tokens or shorten the prompt: `resume --only truncated --max-tokens N` asks for an answer of up to N tokens
+        refused
+          again: the run ended before this row was asked for again: run `resume`, which continues from this answer
+          first: change the prompt or the model: the model refused to answer, and would most likely refuse again
+        invalid_output
+          again: `error.message` says what is wrong with the answer in `message`: run `resume`, which asks once more
+          first: change what is asked or required: `error.message` says what is wrong with the answer in `message`; `resume --only invalid_output` asks once more
+        server
+          again: the server failed on every try: run `resume` later; support asks for the request_id
+          first: change this row, or send its request_id to support: the server says that a retry would not help
         ");
     }
 

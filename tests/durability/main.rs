@@ -13,8 +13,11 @@ mod support;
 
 use std::io::ErrorKind;
 
+use claude_batch::journal::Start;
+
 use loops::{
-    answers, changes, disk_faults, equal, kills, million, money, outputs, power, replaced, resume_cases, soak, waits,
+    answers, changes, disk_faults, equal, follow_ups, kills, million, money, outputs, power, replaced, resume_cases,
+    soak, waits,
 };
 
 #[test]
@@ -31,6 +34,20 @@ fn one_of_equal_rows_is_paid_for_and_after_a_death_no_written_answer_is_paid_for
     let deaths: u64 = [0, 700, usize::MAX].into_iter().map(|cut| equal::deaths(60, 5, cut)).sum();
 
     assert!(deaths > 20, "{deaths}");
+}
+
+#[test]
+fn a_death_between_an_answer_and_its_follow_up_loses_no_cost_and_sends_no_answered_request_again() {
+    use follow_ups::{End, ends};
+    follow_ups::undisturbed(60);
+
+    let mut deaths = ends(40, 5, End::Death(700), Start::Continue);
+    deaths += ends(20, 5, End::Death(usize::MAX), Start::Resume);
+    deaths += ends(20, 7, End::PowerLoss, Start::Continue);
+    deaths += ends(20, 7, End::Fault(ErrorKind::StorageFull), Start::Continue);
+    deaths += follow_ups::deaths_in_a_row(10, 20, 3);
+
+    assert!(deaths.with_pending >= 50, "{deaths:?}");
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use claude_batch::sim::answers::AnswerPlan;
+use claude_batch::sim::config::SimConfig;
+use claude_batch::sim::faults::FaultPlan;
+
 use crate::support::*;
 
 /// The server refuses a tenth of the rows, each time they are sent.
@@ -80,6 +84,83 @@ fn an_entry_with_an_answer_that_was_not_accepted_is_a_row_for_resume_and_for_run
         (vec!["a".into()], vec!["b".into()])
     );
     assert!(folder.read("out.errors.jsonl").contains("msg_old"), "the entry that is left is whole");
+}
+
+/// The first answer to each row is truncated. The request with this number is refused, because the key is not accepted
+/// any more, and the run stops.
+fn stopped_at(request: u64) -> Api {
+    let answers = r#"{"rules": [{"max_tokens_below": 40, "truncated": true}]}"#;
+    let faults = format!(r#"{{"rules": [{{"status": 401, "arrivals": [{request}]}}]}}"#);
+    Api::new(SimConfig {
+        answers: AnswerPlan::parse(answers, "answers").expect("an answer plan"),
+        ..quick().with_faults(FaultPlan::parse(&faults, "faults").expect("a fault plan"))
+    })
+}
+
+#[test]
+fn resume_continues_a_row_from_its_last_answer_and_does_not_ask_for_that_answer_again() {
+    for again in [&["resume", "prompts.errors.jsonl"][..], &["run", "prompts.jsonl", "--on-truncate", "grow"]] {
+        let (folder, api) = (Folder::with_rows(1), stopped_at(2));
+        let stopped = folder.run_at(&api, &["run", "prompts.jsonl", "--on-truncate", "grow"]);
+        let left = folder.read("prompts.errors.jsonl");
+        assert!(left.lines().count() == 1 && left.contains(r#""next":"more_room""#), "{stopped:?} {left}");
+
+        let resumed = folder.run_at(&api, again);
+
+        resumed.ends_with(0).tells(&["1 answered"]);
+        assert_eq!((api.books().requests, api.books().billed_calls), (3, 2), "{resumed:?}");
+        assert_eq!(folder.read("prompts.errors.jsonl"), "");
+        let line: serde_json::Value = serde_json::from_str(&folder.read("prompts.results.jsonl")).expect("one line");
+        assert_eq!(line["meta"]["steps"].as_array().map(Vec::len), Some(2), "{line}");
+        let paid = line["meta"]["cost_usd"].as_f64().expect("the model has a price");
+        assert!((paid - api.books().billed_usd).abs() < 1e-12, "{line}");
+    }
+}
+
+#[test]
+fn a_row_that_is_run_again_because_of_its_answer_is_continued_too() {
+    let rerun = ["run", "prompts.jsonl", "--rerun", "truncated", "--on-truncate", "grow"];
+    for again in [&["resume", "prompts.errors.jsonl"][..], &rerun] {
+        let (folder, api) = (Folder::with_rows(1), stopped_at(3));
+        folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0);
+        let stopped = folder.run_at(&api, &rerun);
+        let left = folder.read("prompts.errors.jsonl");
+        assert!(left.lines().count() == 1 && left.contains(r#""next":"more_room""#), "{stopped:?} {left}");
+
+        let resumed = folder.run_at(&api, again);
+
+        resumed.ends_with(0).tells(&["1 answered"]);
+        assert_eq!((api.books().requests, api.books().billed_calls), (4, 3), "{again:?} {resumed:?}");
+        assert_eq!(folder.read("prompts.errors.jsonl"), "");
+        let line: serde_json::Value = serde_json::from_str(&folder.read("prompts.results.jsonl")).expect("one line");
+        assert_eq!(line["meta"]["steps"].as_array().map(Vec::len), Some(2), "{line}");
+    }
+}
+
+#[test]
+fn equal_rows_wait_for_a_row_that_is_continued() {
+    let (folder, api) = (Folder::new(), stopped_at(2));
+    folder.write("prompts.jsonl", &"{\"prompt\":\"Say a number.\",\"max_tokens\":32}\n".repeat(3));
+    let run = ["run", "prompts.jsonl", "--dedupe", "--on-truncate", "grow"];
+    let stopped = folder.run_at(&api, &run);
+    assert_eq!(folder.read("prompts.errors.jsonl").lines().count(), 1, "{stopped:?}");
+
+    let resumed = folder.run_at(&api, &run);
+
+    resumed.ends_with(0);
+    assert_eq!((api.books().requests, api.books().billed_calls), (3, 2), "{resumed:?}");
+    assert_eq!(folder.read("prompts.results.jsonl").lines().count(), 3);
+}
+
+#[test]
+fn a_row_that_waits_for_its_follow_up_keeps_its_answer_when_the_results_go_to_standard_output() {
+    let (folder, api) = (Folder::with_rows(1), stopped_at(2));
+    let to_stdout = ["run", "prompts.jsonl", "--on-truncate", "grow", "-o", "-", "--errors", "log.jsonl"];
+
+    let stopped = folder.run_at(&api, &to_stdout);
+
+    let left = folder.read("log.jsonl");
+    assert!(left.lines().count() == 1 && left.contains(r#""next":"more_room""#), "{stopped:?} {left}");
 }
 
 #[test]

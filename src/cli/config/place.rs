@@ -81,6 +81,8 @@ impl Place<'_> {
     pub(super) fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),
+            Some(path) if name == "schema" => ("", path),
+            None if name == "schema" && !value.trim_start().starts_with('{') => ("", value.as_str()),
             _ if PATHS.contains(&name) => ("", value.as_str()),
             _ => return value,
         };

@@ -15,7 +15,10 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
         (_, DeValue::Float(number)) => Ok(vec![number.to_string()]),
         (_, DeValue::Boolean(value)) => Ok(vec![value.to_string()]),
         ("deadline", DeValue::Datetime(time)) => Ok(vec![time.to_string()]),
-        ("param" | "header" | "beta" | "fields" | "map-model" | "reuse", DeValue::Array(values)) => {
+        (
+            "param" | "header" | "beta" | "fields" | "map-model" | "reuse" | "require" | "rerun",
+            DeValue::Array(values),
+        ) => {
             let texts = values.iter().map(|value| texts("", value.get_ref()));
             Ok(texts.collect::<Result<Vec<_>, _>>()?.concat())
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::ZonedDateTime;
 
 use super::super::plan::{batch_time_words, cost_words, deadline_words, rows_within, time_words};
-use super::super::{caching, columns, faults, models, say};
+use super::super::{answer_notes, caching, columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::domain::{Lane, Money, PoolId, RateLimits};
@@ -42,6 +42,7 @@ impl NewRun<'_> {
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
+            self.note_answers(std::iter::once(model), catalog);
             caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
@@ -69,6 +70,9 @@ impl NewRun<'_> {
         }
         if let Some(words) = self.budget_words(forecast, spent) {
             self.say(&words);
+        }
+        if survey.to_send > 0 {
+            self.note_answers(survey.models.keys().map(|model| &**model), catalog);
         }
         if survey.unusable > 0 {
             faults::before_a_run(survey).iter().for_each(|line| self.say(line));
@@ -98,6 +102,12 @@ impl NewRun<'_> {
             ));
         }
         self.note_substituted(survey, catalog);
+    }
+
+    /// Says how a schema is sent, and how many more requests a row may have.
+    fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
+        let notes = answer_notes::notes(&self.config.answers, &self.config.request.params, models, catalog);
+        notes.iter().for_each(|text| self.say(text));
     }
 
     /// Says for which models the tier has no published limits.

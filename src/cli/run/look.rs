@@ -1,5 +1,6 @@
 //! Reads the input before the run: counts the rows, finds their mistakes, and computes what they cost.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -84,9 +85,12 @@ impl NewRun<'_> {
     /// Returns the rows that earlier runs recorded.
     pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
+        // An answered row can be unfinished, if it was run again. `resume` continues it.
+        let unfinished = if self.start == Start::Resume { recovered.unfinished.clone() } else { HashMap::new() };
+        let begun = move |row| unfinished.get(&row).map(|unfinished| unfinished.message.quality);
         Earlier {
             known: Box::new(move |row, identity| match done.state(row, identity) {
-                RowState::Done => reruns.quality(row).map_or(RowState::Done, RowState::Rerun),
+                RowState::Done => reruns.quality(row).or_else(|| begun(row)).map_or(RowState::Done, RowState::Rerun),
                 state => state,
             }),
             knows_rows: !recovered.done.is_empty() || !recovered.failed.is_empty(),
@@ -94,6 +98,7 @@ impl NewRun<'_> {
             reruns_changed: self.config.rerun_changed,
             refuse: self.price_guard(),
             stored: self.stored.clone(),
+            unfinished: Arc::new(recovered.unfinished.keys().copied().collect()),
             policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
             dedupes: self.config.dedupe,

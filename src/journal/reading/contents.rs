@@ -58,9 +58,9 @@ impl Contents {
             for (offset, record) in entries {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
-                // Only an entry of the run that died can belong to the request that was in flight. If its row is not
-                // finished, the next request for the row was in flight.
-                if slots::shortened(&record.run) == unclosed_run && !record.is_unfinished {
+                // Only an entry of the run that died can belong to the request that was in flight. After a step, it is
+                // the next request for the row that was in flight.
+                if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
                 let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
@@ -132,8 +132,9 @@ impl Contents {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {
             read_line(file, offset, &mut line)?;
-            if let Some((row, unfinished)) = unfinished_row(&line) {
-                self.unfinished.insert(row, unfinished);
+            let Parsed::Record(record) = parse_error(&line) else { continue };
+            if let Some(unfinished) = unfinished_row(&line, record.charges) {
+                self.unfinished.insert(record.row, unfinished);
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::fast_path;
 use super::record::{ErrorRecord, Parsed, ResultRecord, quality, row};
+use super::unfinished::has_answers;
 use crate::domain::{ErrorClass, JobKey, Money, RowId, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
@@ -145,7 +146,8 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
         label: custom_id.map_or_else(place, Cow::into_owned),
         is_broken,
         is_unsent: key.is_none(),
-        is_unfinished: error.next.is_some(),
+        is_step: error.next.is_some(),
+        is_unfinished: error.next.is_some() && has_answers(line),
         is_row,
         run: error.run.unwrap_or_default().into_owned(),
         results: error.results.map(Cow::into_owned),

@@ -63,7 +63,10 @@ pub(crate) struct ErrorRecord {
     /// The label in the line. An unnamed or broken row has its input and line as label, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
-    /// Whether the row is not finished: its answer was not accepted, and another request was to be sent.
+    /// Whether another request for the row was to be sent after the line was written.
+    pub(crate) is_step: bool,
+    /// Whether the row can be continued from this line: it is a step, and its answer can be read. Otherwise, the row has
+    /// failed, and no later line contains the charges of this line.
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,

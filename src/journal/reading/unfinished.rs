@@ -7,10 +7,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::parse::parse_error;
-use super::record::{Parsed, quality};
+use super::record::quality;
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, RowId, Rung, Usage};
+use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, Quality, Rung, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::parse_usd;
 
@@ -58,22 +57,38 @@ struct Step<'a> {
     lane: Option<Cow<'a, str>>,
 }
 
-/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers.
-pub(super) fn unfinished_row(line: &[u8]) -> Option<(RowId, UnfinishedRow)> {
-    let Parsed::Record(record) = parse_error(line) else { return None };
+/// The answers in the line of an unfinished row.
+struct Answers<'a> {
+    /// The last answer.
+    message: &'a RawValue,
+    quality: Quality,
+    /// One attempt for each answer, oldest first.
+    steps: Vec<AttemptRecord>,
+}
+
+/// Returns whether the line of an unfinished row has all that [`unfinished_row`] needs.
+pub(super) fn has_answers(line: &[u8]) -> bool {
+    answers(line).is_some()
+}
+
+/// Reads the line of an unfinished row; `None` if it has no answer or no list of answers. `charges` are those of the
+/// line.
+pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<UnfinishedRow> {
+    let Answers { message, quality, steps } = answers(line)?;
+    let last = steps.last()?;
+    let json = Bytes::copy_from_slice(message.get().as_bytes());
+    let message = Message { json, usage: last.usage, quality, content: 0..0 };
+    let mut attempts = unanswered(charges, &steps, last);
+    attempts.extend(steps);
+    Some(UnfinishedRow { message, attempts })
+}
+
+fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
     let rung = error.schema.as_deref().and_then(Rung::parse);
     let steps: Vec<AttemptRecord> = error.steps.iter().map(|step| attempt(step, rung)).collect::<Option<_>>()?;
-    let last = steps.last()?;
-    let message = Message {
-        json: Bytes::copy_from_slice(message.get().as_bytes()),
-        usage: last.usage,
-        quality: last.quality?,
-        content: 0..0,
-    };
-    let mut attempts = unanswered(record.charges, &steps, last);
-    attempts.extend(steps);
-    Some((record.row, UnfinishedRow { message, attempts }))
+    let quality = steps.last()?.quality?;
+    message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
 
 /// Returns attempts for the charges of a line that belong to none of its answers. There is one attempt for each that may
@@ -122,4 +137,78 @@ fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
         template: 0,
         estimated_input: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"custom_id":"a","params":{},"message":{"id":"msg_2"},"error":{"class":"truncated","schema":"format","#,
+        r#""steps":[{"purpose":"first","model":"m","max_tokens":5,"quality":"truncated","usage":{"output_tokens":5},"#,
+        r#""cost_usd":0.5,"request_id":"req_1"},{"purpose":"more_room","model":"m","max_tokens":20,"quality":"ok","#,
+        r#""lane":"batch","usage":{"output_tokens":7},"cost_usd":0.25,"request_id":"req_2"}],"next":"repair"}}"#
+    );
+
+    #[test]
+    fn a_row_is_continued_from_its_last_answer_with_all_its_attempts() {
+        let charges = Charges { usage: output(12), spend: Money::from_dollars(0.75), ..Charges::default() };
+
+        let row = unfinished_row(LINE.as_bytes(), charges).expect("the line is whole");
+
+        assert_eq!((&*row.message.json, row.message.quality), (&br#"{"id":"msg_2"}"#[..], Quality::Ok));
+        let [first, last] = &row.attempts[..] else { panic!("{:?}", row.attempts) };
+        assert_eq!((first.purpose, first.max_tokens, first.quality), (Purpose::First, 5, Some(Quality::Truncated)));
+        assert_eq!((last.purpose, last.max_tokens, last.lane), (Purpose::MoreRoom, 20, Lane::Batch));
+        assert_eq!((last.rung, last.cost), (Rung::parse("format"), Some(Money::from_dollars(0.25))));
+        assert!(row.attempts.iter().all(|attempt| attempt.is_recorded && attempt.failed.is_none()));
+    }
+
+    #[test]
+    fn charges_that_belong_to_no_answer_are_kept_in_attempts_without_one() {
+        let charges = Charges {
+            usage: output(20),
+            spend: Money::from_dollars(1.0),
+            maybe_paid: 2,
+            maybe_spend: Money::from_dollars(3.0),
+        };
+
+        let row = unfinished_row(LINE.as_bytes(), charges).expect("the line is whole");
+
+        let of = |sum: fn(&AttemptRecord) -> Money| row.attempts.iter().fold(Money::ZERO, |all, own| all + sum(own));
+        assert_eq!(
+            row.attempts.iter().map(|attempt| attempt.failed.is_some()).collect::<Vec<_>>(),
+            [true, true, false, false]
+        );
+        assert_eq!(row.attempts.iter().filter(|attempt| attempt.maybe_paid).count(), 2);
+        assert_eq!(of(|attempt| attempt.cost.unwrap_or(Money::ZERO)), charges.spend);
+        assert_eq!(of(|attempt| attempt.maybe_cost), charges.maybe_spend);
+        assert_eq!(row.attempts.iter().map(|attempt| attempt.usage.output_tokens).sum::<u64>(), 20);
+    }
+
+    #[test]
+    fn a_line_without_a_whole_answer_or_a_list_of_answers_can_not_be_continued() {
+        let cases = [
+            (r#""message":{"id":"msg_2"},"#, ""),
+            (r#"{"id":"msg_2"}"#, "null"),
+            (r#"{"id":"msg_2"}"#, r#""text""#),
+            (r#""steps":[{"#, r#""others":[{"#),
+            (r#""purpose":"more_room""#, r#""purpose":"unknown""#),
+            (r#""max_tokens":20"#, r#""max_tokens":-1"#),
+            ("}}", "}"),
+        ];
+        assert!(has_answers(LINE.as_bytes()));
+
+        for (part, damage) in cases {
+            let damaged = LINE.replacen(part, damage, 1);
+            assert!(damaged != LINE && !has_answers(damaged.as_bytes()), "{damaged}");
+            assert!(unfinished_row(damaged.as_bytes(), Charges::default()).is_none(), "{damaged}");
+        }
+        let without_steps = LINE.split_once(r#""steps":["#).map(|(start, _)| format!("{start}\"steps\":[]}}}}"));
+        assert!(!has_answers(without_steps.expect("it has steps").as_bytes()));
+    }
+
+    fn output(output_tokens: u64) -> Usage {
+        Usage { output_tokens, ..Usage::default() }
+    }
 }

@@ -155,6 +155,11 @@ impl Unresolved {
         }
     }
 
+    /// Returns whether a row is not finished.
+    pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
+        self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())
+    }
+
     /// Returns the offsets of the lines of unfinished rows.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
         self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
@@ -176,8 +181,10 @@ impl Unresolved {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
-    /// Sets the new offsets of entries that compaction moved.
+    /// Sets the new offsets of entries that compaction moved. The lines of all other entries are gone.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
+        // Otherwise a line that is at one of these offsets now would be taken for the line that was there before.
+        self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
         }
@@ -202,5 +209,123 @@ impl Unresolved {
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Money, Usage};
+
+    const STEP: bool = true;
+    const FAILURE: bool = false;
+
+    #[test]
+    fn the_charges_of_a_step_are_in_the_next_line_of_the_same_request() {
+        let mut unresolved = Unresolved::default();
+
+        let read = [entry(1, STEP, 5), entry(1, STEP, 7), entry(1, FAILURE, 9)];
+        let charges: Vec<Money> =
+            (0..).zip(&read).map(|(offset, entry)| unresolved.read(entry, offset).spend).collect();
+
+        // A step is counted when it is known that no later line contains it.
+        assert_eq!(charges, [Money(0), Money(0), Money(9)]);
+        assert_eq!(unresolved.remove_answered().spend, Money(0));
+        assert_eq!([0, 1, 2].map(|offset| unresolved.is_absorbed(offset)), [true, true, false]);
+    }
+
+    #[test]
+    fn the_charges_of_a_step_count_by_themselves_if_the_next_line_is_about_another_request() {
+        let mut unresolved = Unresolved::default();
+        unresolved.read(&entry(1, STEP, 5), 0);
+
+        let charges = unresolved.read(&entry(2, STEP, 7), 1);
+
+        assert_eq!(charges.spend, Money(5));
+        assert!(!unresolved.is_absorbed(0));
+        assert_eq!((unresolved.remove_answered().spend, unresolved.unfinished()), (Money(7), vec![1]));
+    }
+
+    #[test]
+    fn a_later_answer_contains_the_charges_of_a_step_and_an_earlier_one_does_not() {
+        // The step ended at second 100.
+        for (key, at, charges, is_absorbed, stays) in [
+            (1, 101, 0, true, false),
+            (1, 100, 0, true, false),
+            (1, 99, 5, false, true),
+            (2, 101, 5, false, false),
+            (2, 99, 5, false, true),
+        ] {
+            let mut unresolved = Unresolved::default();
+            unresolved.read(&entry(1, STEP, 5), 0);
+            unresolved.note_answer(row(key), Some(second(at)));
+
+            let found = unresolved.remove_answered();
+
+            let what = format!("an answer to {key} at {at}");
+            assert_eq!((found.spend, unresolved.is_absorbed(0)), (Money(charges), is_absorbed), "{what}");
+            assert_eq!((unresolved.has(row(1)), unresolved.has_unfinished(row(1))), (stays, stays), "{what}");
+        }
+    }
+
+    #[test]
+    fn after_compaction_no_offset_belongs_to_a_line_that_is_gone() {
+        let mut unresolved = Unresolved::default();
+        unresolved.read(&entry(1, STEP, 5), 0);
+        unresolved.read(&entry(1, FAILURE, 9), 70);
+
+        unresolved.move_to(&HashMap::from([(70, 0)]));
+
+        assert!(!unresolved.is_absorbed(0));
+        assert_eq!(unresolved.offsets(), HashSet::from([0]));
+    }
+
+    #[test]
+    fn an_answer_of_this_run_contains_the_charges_of_the_steps_that_it_continues() {
+        let mut unresolved = Unresolved::default();
+        unresolved.read(&entry(1, STEP, 5), 0);
+        unresolved.append(row(1), ErrorClass::InvalidOutput, EntryKind::Unfinished, 70);
+        assert!(unresolved.has_unfinished(row(1)));
+
+        unresolved.remove(row(1));
+
+        assert!(!unresolved.has(row(1)));
+        assert_eq!([0, 70].map(|offset| unresolved.is_absorbed(offset)), [true, true]);
+    }
+
+    #[test]
+    fn an_unfinished_row_is_run_without_being_asked_for_and_a_failed_one_is_not() {
+        let class = |is_unfinished| {
+            let mut unresolved = Unresolved::default();
+            unresolved.read(&entry(1, is_unfinished, 5), 0);
+            unresolved.keys_and_classes()[&row(1).label].1
+        };
+
+        assert_eq!((class(STEP), class(FAILURE)), (ErrorClass::Canceled, ErrorClass::InvalidOutput));
+    }
+
+    fn row(key: u64) -> RowId {
+        RowId { label: 3, key }
+    }
+
+    fn second(at: i64) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(at).expect("it is a time")
+    }
+
+    fn entry(key: u64, is_unfinished: bool, spend: u128) -> ErrorRecord {
+        ErrorRecord {
+            row: row(key),
+            class: ErrorClass::InvalidOutput,
+            is_unsent: false,
+            is_row: true,
+            label: "a".to_owned(),
+            is_broken: false,
+            is_step: is_unfinished,
+            is_unfinished,
+            run: "r1".to_owned(),
+            results: None,
+            last_at: Some(second(100)),
+            charges: Charges { usage: Usage::default(), spend: Money(spend), ..Charges::default() },
+        }
     }
 }

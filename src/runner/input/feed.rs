@@ -265,7 +265,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// If there is a stored answer for a row that would be sent, and the policy keeps it, returns the item for a row with this answer.
+/// If there is a stored answer for a row that would be sent, and the policy keeps it, returns the item for a row with this
+/// answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     let Incoming::Planned(planned) = &item else { return item };
     let Some(answer) = earlier.answer_for(planned) else { return item };

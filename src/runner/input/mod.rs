@@ -36,6 +36,7 @@ pub use places::Places;
 pub(crate) use survey::ModelSum;
 pub use survey::{Survey, survey};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::answer::{Policy, accepts};
@@ -79,6 +80,8 @@ pub struct Earlier {
     pub refuse: Refusal,
     /// Answers in the results of other runs, which rows take instead of being sent; `None` if there are none.
     pub stored: Option<Arc<StoredAnswers>>,
+    /// Rows whose last answer was not accepted. They are continued from that answer, so they take no stored answer.
+    pub unfinished: Arc<HashSet<RowId>>,
     /// Decides which of these answers a row can take: those that it keeps. `None` if rows take all of them.
     pub policy: Option<Policy>,
     /// Whether rows go into batches, where they cost less.
@@ -97,6 +100,7 @@ impl Earlier {
             reruns_changed: false,
             refuse: Box::new(|_| None),
             stored: None,
+            unfinished: Arc::default(),
             policy: None,
             in_batches: false,
             dedupes: false,
@@ -105,6 +109,9 @@ impl Earlier {
 
     /// Returns the stored answer that a row takes; `None` if the row must be sent.
     fn answer_for(&self, planned: &Planned) -> Option<StoredAnswer> {
+        if self.unfinished.contains(&planned.job.row) {
+            return None;
+        }
         let answer = self.stored.as_ref()?.answer(planned.job.key)?;
         let is_accepted = |policy| accepts(policy, &planned.job, &planned.ask, &answer);
         self.policy.as_ref().is_none_or(is_accepted).then_some(answer)
@@ -114,7 +121,7 @@ impl Earlier {
     fn has_answer_for(&self, planned: &Planned) -> bool {
         match (&self.stored, &self.policy) {
             (None, _) => false,
-            (Some(stored), None) => stored.contains(planned.job.key),
+            (Some(stored), None) => stored.contains(planned.job.key) && !self.unfinished.contains(&planned.job.row),
             (Some(_), Some(_)) => self.answer_for(planned).is_some(),
         }
     }

@@ -10,7 +10,7 @@ use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, assert_ends, assert_kept
 use super::{Seen, Size};
 
 fn load(rows: u64) -> Load {
-    Load { rows, faults: REFUSED_ONCE, kinds: None }
+    Load { rows, faults: REFUSED_ONCE, kinds: None, mends: false }
 }
 
 fn undisturbed(rows: u64) -> BTreeMap<String, Value> {

@@ -14,7 +14,7 @@ use super::virtual_run::{
 const KINDS: u64 = 20;
 
 fn load(rows: u64) -> Load {
-    Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS) }
+    Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false }
 }
 
 /// Runs without a death. Asserts that each request is paid for once, and that the other rows have copies.

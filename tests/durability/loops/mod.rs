@@ -9,6 +9,7 @@ pub mod answers;
 pub mod changes;
 pub mod disk_faults;
 pub mod equal;
+pub mod follow_ups;
 pub mod judged;
 pub mod kills;
 pub mod million;

@@ -46,7 +46,11 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
             assert!(opened.is_ok(), "{what}: {opened:?}");
             assert_kept(&after, &reported, &what);
             if tried % finished == 0 {
-                assert_ends(&after.after_death(), Load { rows: ROWS, faults: NO_FAULTS, kinds: None }, &what);
+                assert_ends(
+                    &after.after_death(),
+                    Load { rows: ROWS, faults: NO_FAULTS, kinds: None, mends: false },
+                    &what,
+                );
             }
             tried += 1;
         }

@@ -9,11 +9,14 @@ use claude_batch::clock::RunClock;
 use claude_batch::domain::{
     Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, StoredAnswer, Taken, WriteFault,
 };
-use claude_batch::journal::{Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, StoredAnswers};
+use claude_batch::journal::{
+    Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, StoredAnswers, Totals,
+};
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Commit, EqualRows, Finish, Incoming, JournalLedger, Ledger, Parts, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
+use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::model::Model;
@@ -23,6 +26,7 @@ use claude_batch::source::BrokenRow;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::follow_ups;
 use crate::support::{self, journal_options};
 pub use crate::support::{ERRORS, RESULTS};
 
@@ -46,6 +50,12 @@ pub struct Virtual {
     pub billed: BTreeMap<String, u64>,
     /// The largest number of requests that were in flight at once.
     pub most_in_flight: u64,
+    /// The money that the simulated API charged in this run.
+    pub charged: Money,
+    /// The sums that the journal found when it was opened.
+    pub earlier: Totals,
+    /// Rows that earlier runs have left with an answer that was not accepted.
+    pub unfinished: u64,
 }
 
 /// A load: the number of rows, and the faults of the API.
@@ -57,6 +67,8 @@ pub struct Load {
     pub faults: &'static str,
     /// The number of different requests. Equal requests are then sent once. `None` if all requests differ.
     pub kinds: Option<u64>,
+    /// Whether answers are scripted and have to follow rules, as in [`follow_ups`](super::follow_ups).
+    pub mends: bool,
 }
 
 /// Rows that contain "tenth" fail once. So the error log gets entries to compact, and `resume` gets rows to send.
@@ -86,7 +98,12 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         Ok(opened) => opened,
         Err(error) => return Virtual { refused: Some(error.to_string()), ..Virtual::default() },
     };
-    let mut result = Virtual { dead_in_flight: recovered.dead_in_flight, ..Virtual::default() };
+    let mut result = Virtual {
+        dead_in_flight: recovered.dead_in_flight,
+        earlier: recovered.totals,
+        unfinished: recovered.unfinished.len() as u64,
+        ..Virtual::default()
+    };
     if start == Start::Resume
         && let Err(error) = journal.write_resume_input(&[])
     {
@@ -100,7 +117,12 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
             false
         }
     };
-    let of_load = |number| load.kinds.map_or_else(|| row(number), |kinds| equal_row(number, kinds));
+    let wanted = |job: &Job| recovered.unfinished.contains_key(&job.row) || wanted(job);
+    let of_load = |number| match load.kinds {
+        Some(kinds) => equal_row(number, kinds),
+        None if load.mends => follow_ups::row(number),
+        None => row(number),
+    };
     let rows: Vec<Planned> = (0..load.rows).map(of_load).filter(|planned| wanted(&planned.job)).collect();
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
@@ -112,18 +134,22 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     });
     let earlier = (load.kinds.is_some() && !recovered.done.is_empty())
         .then(|| StoredAnswers::of_own_results(Path::new(RESULTS), None, disk).expect("it was just recovered"));
-    let model = Arc::new(Mutex::new(Model::new(sim(load.faults))));
+    let model = Arc::new(Mutex::new(Model::new(sim(load))));
     let (_interrupts_in, interrupts) = mpsc::channel(1);
-    let config = support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1);
+    let plain = support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1);
+    let config = match load.mends {
+        true => follow_ups::config(plain),
+        false => Config { real_cost: Box::new(|_, _| Some(Money(1_000))), ..plain },
+    };
     let parts = Parts {
         transport: Arc::new(SimTransport::new(model.clone(), clock)),
         provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
-        scheduler: Scheduler::new(Config { real_cost: Box::new(|_, _| Some(Money(1_000))), ..config }),
+        scheduler: Scheduler::new(config),
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,
         feed,
         lane: None,
-        unfinished: Default::default(),
+        unfinished: recovered.unfinished,
         equal: load.kinds.map(|_| EqualRows::new(None, earlier)),
         interrupts,
         reporter: Box::new(support::Counts::default()),
@@ -142,15 +168,15 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let model = lock(&model);
     result.billed = model.books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect();
     result.most_in_flight = model.books().highest_in_flight;
+    result.charged = model.books().billed_money;
     result
 }
 
-fn sim(faults: &str) -> SimConfig {
-    let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");
-    SimConfig::new(presets::models())
-        .with_limits(RateLimits::NONE)
-        .with_lengths(OutputLengths::fixed(30))
-        .with_faults(faults)
+fn sim(load: Load) -> SimConfig {
+    let faults = FaultPlan::parse(load.faults, "faults.json").expect("the plan is well-formed");
+    let answers = if load.mends { follow_ups::answers() } else { AnswerPlan::default() };
+    let plain = SimConfig::new(presets::models()).with_limits(RateLimits::NONE);
+    SimConfig { answers, ..plain.with_lengths(OutputLengths::fixed(30)).with_faults(faults) }
 }
 
 /// A row. Even rows are named, odd rows are not, and one row in ten contains "tenth".

@@ -1,0 +1,88 @@
+//! The request that a follow-up is made from: the first request for the row, as the last answer was asked for.
+
+use super::Form;
+use super::follow_up::{self, Base, params_of};
+use super::look::Look;
+use super::schema::Schema;
+use crate::catalog::Catalog;
+use crate::domain::{Merged, Params, Request, Rung};
+
+impl Look<'_> {
+    /// Returns the first request for the row, with the model, the `max_tokens` and the schema as the last answer had
+    /// them. An earlier run may have got that answer from another model.
+    pub(super) fn base(&self) -> Option<Base> {
+        let mut base = self.first_with(&self.last.model, self.last.rung)?;
+        let is_first = base.rung == self.ask.rung;
+        let request = if is_first { self.first().clone() } else { Request::of(&base.params) };
+        base.request = Some(Box::new(request));
+        Some(base)
+    }
+
+    /// Returns the last request, which ended the conversation so far.
+    pub(super) fn asked(&self) -> Option<Base> {
+        let request = Some(Box::new(self.first().clone()));
+        Some(Base { params: params_of(&self.ask.request)?, rung: self.ask.rung, request })
+    }
+
+    /// Returns the first request for the row, for another model. It becomes the first request of a new conversation.
+    pub(super) fn base_for(&self, model: &str) -> Option<Base> {
+        let first = params_of(self.first())?;
+        let rung = match (&self.rules.form, self.without_schema(&first)) {
+            (Form::Schema(schema), Some(mut own)) => {
+                follow_up::set_text(&mut own, "model", model);
+                Some(Rung::of(schema, self.catalog.model(model), (&own).into()))
+            }
+            (Form::Schema(_) | Form::Json | Form::Any, _) => self.ask.rung,
+        };
+        self.first_with(model, rung)
+    }
+
+    /// Returns the `max_tokens` of the first request.
+    pub(super) fn first_max_tokens(&self) -> Option<u32> {
+        serde_json::from_str(params_of(self.first())?.get("max_tokens")?).ok()
+    }
+
+    /// Returns the first request with another model, with the `max_tokens` that the last answer had, and with the schema
+    /// put into it by another means. If that is not possible, the schema stays as it is.
+    fn first_with(&self, model: &str, rung: Option<Rung>) -> Option<Base> {
+        let (mut params, mut own_rung) = (params_of(self.first())?, self.ask.rung);
+        if rung != own_rung
+            && let (Form::Schema(schema), Some(wanted)) = (&self.rules.form, rung)
+            && let Some(own) = self.without_schema(&params)
+        {
+            (params, own_rung) = (wanted.apply(schema, (&own).into()), rung);
+        }
+        let most = self.catalog.model(model).map_or(u32::MAX, |known| known.max_output_tokens);
+        let is_other = model != &*self.last.model;
+        let max_tokens = if is_other { self.last.max_tokens.min(most) } else { self.last.max_tokens };
+        follow_up::set_number(&mut params, "max_tokens", max_tokens);
+        follow_up::set_text(&mut params, "model", model);
+        Some(Base { params, rung: own_rung, request: None })
+    }
+
+    /// Returns the first request without the schema. It is the row's own request, except for what flags of `resume`
+    /// replaced. `None` if the first request can't be made from the result again, so that something would be lost.
+    fn without_schema(&self, first: &Params) -> Option<Params> {
+        let Form::Schema(schema) = &self.rules.form else { return None };
+        let mut own = params_of(&self.job.request)?;
+        let is_in_system = self.ask.rung == Some(Rung::Instruction);
+        let replaced = ["model", "max_tokens", "system"].into_iter().filter(|name| *name != "system" || !is_in_system);
+        for name in replaced {
+            if let Some(value) = first.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.clone()) {
+                own.set(name, value);
+            }
+        }
+        let again = match self.ask.rung {
+            Some(rung) => rung.apply(schema, (&own).into()),
+            None => own.clone(),
+        };
+        (Request::of(&again).json() == Request::of(first).json()).then_some(own)
+    }
+}
+
+/// Puts a schema into a request, in the best way that the model of the request supports.
+pub fn shaped(schema: &Schema, catalog: &Catalog, params: Merged<'_>) -> (Params, Rung) {
+    let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
+    let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), params);
+    (rung.apply(schema, params), rung)
+}

@@ -1,0 +1,155 @@
+//! An answer that is looked at: whether it is accepted, and how its row ends.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use super::follow_up::{self, Base};
+use super::join;
+use super::schema::expect_json;
+use super::seen::{Cut, Seen};
+use super::{Answer, Form, Rules, Then};
+use crate::catalog::Catalog;
+use crate::domain::{
+    Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, Purpose, Request, Rung, Usage, quoted,
+};
+
+/// Makes requests from parameters: estimates them, and finds their limits and their cost. An error is a message.
+pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose) -> Result<Ask, String> + Send>;
+
+/// An answer that is looked at, with all that is known about its row.
+pub(super) struct Look<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) catalog: &'a Catalog,
+    pub(super) measure: &'a RefCell<Measure>,
+    pub(super) job: &'a Job,
+    pub(super) ask: &'a Ask,
+    pub(super) attempts: &'a [AttemptRecord],
+    /// The attempt that got the answer. An earlier run may have sent it: then `ask` is the first request again.
+    pub(super) last: &'a AttemptRecord,
+}
+
+/// Why an answer is not accepted.
+pub(super) struct Wrong {
+    pub(super) class: ErrorClass,
+    pub(super) words: String,
+}
+
+impl Look<'_> {
+    /// If the request continued an earlier answer, returns the whole answer. An answer that an earlier run got is whole
+    /// already, and its request is the first one again.
+    pub(super) fn joined(&self, message: &Message) -> Option<Message> {
+        match self.ask.purpose {
+            Purpose::Continue => {
+                let before: String = serde_json::from_str(follow_up::continued(&self.ask.request)?.get()).ok()?;
+                join::with_text(&before, message)
+            }
+            Purpose::Unpause => join::with_blocks(follow_up::continued(&self.ask.request)?.get(), message),
+            Purpose::First
+            | Purpose::Repair
+            | Purpose::Again
+            | Purpose::MoreRoom
+            | Purpose::Fallback
+            | Purpose::Canary => None,
+        }
+    }
+
+    pub(super) fn keep(&self, message: &Message) -> Then {
+        let is_joined = matches!(self.ask.purpose, Purpose::Continue | Purpose::Unpause);
+        if is_joined { Then::Answer(Box::new(message.clone())) } else { Then::Keep }
+    }
+
+    pub(super) fn fail(&self, Wrong { class, words }: Wrong, message: &Message) -> Then {
+        Then::Fail { class, failure: self.failure_of(words, message) }
+    }
+
+    /// Returns what is wrong with a whole answer; `None` if it is accepted.
+    pub(super) fn finding(&self, message: &Message, seen: &Seen<'_>) -> Option<String> {
+        // Without a schema, JSON is looked for as if it had been asked for in words.
+        let rung = self.last.rung.unwrap_or(Rung::Instruction);
+        let json = rung.answer_json(&message.json).filter(|json| !json.trim().is_empty());
+        let found = match (&self.rules.form, &json) {
+            (Form::Any, _) => Ok(()),
+            (Form::Json | Form::Schema(_), None) => return Some(without_json(rung, seen)),
+            (Form::Json, Some(json)) => expect_json(json),
+            (Form::Schema(schema), Some(json)) => schema.check(json),
+        };
+        match found {
+            Ok(()) => self.failed_condition(&json.unwrap_or(Cow::Borrowed("")), seen),
+            Err(finding) => Some(finding.to_string()),
+        }
+    }
+
+    fn failed_condition(&self, json: &str, seen: &Seen<'_>) -> Option<String> {
+        let mut usage = Usage::default();
+        self.attempts.iter().for_each(|attempt| usage += attempt.usage);
+        let answer = Answer {
+            job: self.job,
+            text: &seen.text,
+            json,
+            usage,
+            stop_reason: seen.stop_reason.as_deref(),
+            model: &self.last.model,
+        };
+        self.rules.conditions.iter().find_map(|condition| condition(&answer).err())
+    }
+
+    pub(super) fn truncated(&self, cut: Cut) -> Wrong {
+        let most = self.last.max_tokens;
+        let words = match cut {
+            Cut::MaxTokens => format!("the answer was truncated at max_tokens ({most})"),
+            Cut::Thinking => format!("thinking used all of max_tokens ({most}), so there is no answer"),
+            Cut::Window => "the answer was truncated at the end of the model's context window".to_owned(),
+        };
+        Wrong { class: ErrorClass::Truncated, words }
+    }
+
+    /// Sends a request. If no request is possible any more, the row fails.
+    pub(super) fn follow_up(
+        &self,
+        message: &Message,
+        wrong: Wrong,
+        purpose: Purpose,
+        make: impl FnOnce() -> Option<Base>,
+    ) -> Then {
+        let answers = self.attempts.iter().filter(|attempt| attempt.failed.is_none()).count();
+        if answers as u64 > u64::from(self.rules.max_follow_ups) {
+            return self.fail(wrong, message);
+        }
+        let Some(Base { params, rung, request }) = make() else { return self.fail(wrong, message) };
+        match (self.measure.borrow_mut())(&params, rung, purpose) {
+            Ok(ask) => {
+                let Wrong { class, words } = wrong;
+                let failure = Box::new(self.failure_of(words, message));
+                Then::FollowUp { ask: Box::new(Ask { base: request, ..ask }), class, failure }
+            }
+            Err(why) => {
+                let words = format!("{}; it can't be asked for again: {why}", wrong.words);
+                self.fail(Wrong { words, ..wrong }, message)
+            }
+        }
+    }
+
+    /// Returns the first request for the row. Its schema is put into it as [`Ask::rung`] says.
+    pub(super) fn first(&self) -> &Request {
+        self.ask.base.as_deref().unwrap_or(&self.ask.request)
+    }
+
+    fn failure_of(&self, words: String, message: &Message) -> Failure {
+        Failure {
+            status: Some(200),
+            message: words,
+            request_id: self.last.request_id.clone(),
+            answer: Some(message.json.clone()),
+            ..Failure::default()
+        }
+    }
+}
+
+/// Returns what is wrong with an answer that has no JSON at all.
+fn without_json(rung: Rung, seen: &Seen<'_>) -> String {
+    match (rung, seen.tool_names.first()) {
+        (Rung::StrictTool | Rung::Tool, _) => "it does not call the tool that takes the answer".to_owned(),
+        (Rung::Format | Rung::Instruction, Some(name)) => format!("it calls the tool {} and has no text", quoted(name)),
+        (Rung::Format | Rung::Instruction, None) => "it has no text".to_owned(),
+    }
+}
