@@ -590,6 +590,22 @@ fn a_follow_up_reserves_its_own_highest_cost() {
 }
 
 #[test]
+fn a_row_whose_answer_is_not_accepted_may_succeed_later_only_if_its_class_allows_it() {
+    for (class, may_succeed) in
+        [(ErrorClass::InvalidOutput, true), (ErrorClass::Truncated, false), (ErrorClass::Refused, false)]
+    {
+        let policy: Policy = Box::new(move |_, _, _, _| Then::Fail { class, failure: Failure::default() });
+        let mut scheduler = scheduler_with(1, Config { policy: Some(policy), ..config(RateLimits::NONE, 1) });
+        let ticket = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+        let next = scheduler.on_end(ticket, answer(), Instant::ZERO);
+
+        let Next::Finished(outcome) = next else { panic!("the row is not finished") };
+        assert!(matches!(outcome.ended, Ended::Failed { is_retryable, .. } if is_retryable == may_succeed), "{class}");
+    }
+}
+
+#[test]
 fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
     let mut scheduler = scheduler_with(1, config_with_step());
     let half = Usage { input_tokens: 60_000, ..Usage::default() };

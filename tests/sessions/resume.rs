@@ -138,6 +138,21 @@ fn a_row_that_is_run_again_because_of_its_answer_is_continued_too() {
 }
 
 #[test]
+fn a_row_that_is_continued_takes_no_answer_of_another_run() {
+    let (folder, api) = (Folder::with_rows(1), stopped_at(2));
+    let run = ["run", "prompts.jsonl", "--on-truncate", "grow"];
+    folder.run_at(&api, &run);
+    folder.run_at(&api, &[&run[..], &["-o", "other.jsonl"]].concat()).ends_with(0);
+
+    let resumed = folder.run_at(&api, &[&run[..], &["--reuse", "other.jsonl"]].concat());
+
+    resumed.ends_with(0);
+    assert_eq!(api.books().requests, 2 + 2 + 1, "{resumed:?}");
+    // Otherwise no line would contain the cost of the answer that was not accepted.
+    assert!(folder.read("prompts.results.jsonl").contains(r#""steps":[{"purpose":"first""#), "{resumed:?}");
+}
+
+#[test]
 fn equal_rows_wait_for_a_row_that_is_continued() {
     let (folder, api) = (Folder::new(), stopped_at(2));
     folder.write("prompts.jsonl", &"{\"prompt\":\"Say a number.\",\"max_tokens\":32}\n".repeat(3));

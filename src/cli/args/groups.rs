@@ -20,6 +20,7 @@ use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::domain::{LaneChoice, Money, PromptCache, Quality, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
+use crate::source::Condition;
 
 /// How inputs are read.
 #[derive(Clone, Debug, Default, Args)]
@@ -291,8 +292,8 @@ pub struct AnswerArgs {
     #[arg(long, value_name = "KIND", ignore_case = true, value_parser = values::one_of(&values::EXPECTED))]
     pub expect: Option<Expected>,
     /// Expression over text, json, row and usage that must be true for each answer; repeatable
-    #[arg(long, value_name = "EXPR")]
-    pub require: Vec<String>,
+    #[arg(long, value_name = "EXPR", value_parser = parsers::condition)]
+    pub require: Vec<Condition>,
     /// After an answer that is not as required: ask for a correction, ask again, fail the row, or keep it [default: repair with --schema and --expect, else fail]
     #[arg(long, value_name = "WHAT", ignore_case = true, value_parser = values::one_of(&values::ON_INVALID))]
     pub on_invalid: Option<OnInvalid>,

@@ -15,6 +15,7 @@ use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refus
 use crate::answer::{OnRefusal, OnTruncate};
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
+use crate::source::Condition;
 
 /// Parses the value of a switch. (clap's own parser would list the values in every line of the help.)
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
@@ -123,6 +124,11 @@ pub(crate) fn schema(text: &str) -> Result<Text, String> {
         own if own.starts_with('{') => Ok(Text::Given(text.to_owned())),
         _ => Ok(Text::File(text.strip_prefix('@').unwrap_or(text).into())),
     }
+}
+
+/// Parses a condition on answers.
+pub(crate) fn condition(text: &str) -> Result<Condition, String> {
+    Condition::parse(text).map_err(|error| error.to_string())
 }
 
 /// Parses `keep`, `fail`, `grow`, `grow=N` or `continue`.

@@ -41,7 +41,7 @@ impl AnswerConfig {
     /// Returns the rules of all layers. `named` has those of this call: the flags and the environment.
     ///
     /// # Errors
-    /// The schema can't be read, a condition is wrong, or `--on-invalid` is given although nothing is required.
+    /// The schema can't be read, or `--on-invalid` is given although nothing is required.
     pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
         let schema = schema_of(merged.schema, world)?;
         let has_form = schema.is_some() || merged.expect.is_some();
@@ -58,17 +58,13 @@ impl AnswerConfig {
         Ok(Self {
             schema,
             expect: merged.expect,
-            require: conditions(&merged.require)?,
+            require: merged.require,
             on_invalid: merged.on_invalid.unwrap_or(default_invalid),
             on_truncate: merged.on_truncate.unwrap_or(truncated),
             on_refusal: merged.on_refusal.unwrap_or(refused),
             max_follow_ups: merged.max_follow_ups.unwrap_or(MAX_FOLLOW_UPS),
         })
     }
-}
-
-fn conditions(expressions: &[String]) -> Result<Vec<Condition>> {
-    expressions.iter().map(|expression| Condition::parse(expression).context("--require")).collect()
 }
 
 /// Reads the schema that a flag names.

@@ -100,7 +100,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Values, each of which is valid for some flag.
-const VALUES: [&str; 29] = [
+const VALUES: [&str; 31] = [
     "true",
     "false",
     "0",
@@ -115,6 +115,8 @@ const VALUES: [&str; 29] = [
     "\"a=1\"",
     "\"X-A: b\"",
     "\"csv\"",
+    "\"json\"",
+    "\"text != 1\"",
     "\"plain\"",
     "\"off\"",
     "\"always\"",

@@ -41,13 +41,14 @@ fn told(args: &[&str]) -> String {
 
 fn crates() -> Seen {
     let told = told(&["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none"]);
-    let lines: BTreeSet<&str> = told.lines().collect();
+    // A crate that is listed again has a star.
+    let lines: BTreeSet<&str> = told.lines().map(|line| line.trim_end_matches(" (*)")).collect();
     assert!(lines.len() > 1 && lines.len() <= MOST_CRATES, "{} crates by default, at most {MOST_CRATES}", lines.len());
     assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"), "Cargo.toml forbids unsafe code");
     Seen::new(
         "crates listed by `cargo tree`",
         "at most 225; unsafe code is forbidden",
-        format!("{} lines", lines.len()),
+        format!("{} crates", lines.len()),
     )
 }
 
