@@ -88,8 +88,8 @@
 //! | a way to select requests for faults and scripted answers | `Selection` (`sim/rules/selection.rs`) | read in `sim/rules/file.rs` |
 //! | a request that the simulated API refuses | `sim/model/validate/` | a row with its source in `sim/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
-//! | a rule for the next request of a row | what is decided: `answer/policy.rs`; what is sent: `answer/follow_up.rs`, made from the request in `answer/base.rs` | a choice of the user: `answer/rules.rs`; one that the policy needs to see in an answer: `answer/seen.rs`; whole runs: `tests/answers` |
-//! | a rule for answers that a row takes from another line | `answer/taken.rs` | |
+//! | a rule for the next request of a row | what is decided: `answer/policy.rs`; what is sent: `answer/follow_up.rs`, made from the request in `answer/base.rs` | a choice of the user: `answer/rules.rs`; one that the policy needs to see in an answer: `answer/seen.rs` |
+//! | a rule for answers that a row takes from another line | `answer/taken.rs` | whole runs: `tests/answers` |
 //! | a keyword of JSON Schema that the API takes or refuses | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |
 //! | a means to put a schema into a request | `Rung` (`answer/schema/rung.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
 //! | words about what is wrong with an answer | `answer/schema/finding.rs` | |

@@ -4,7 +4,7 @@
 //! names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
-//! - `row`: what is kept with the row and not sent, and its label ([`row_of`]).
+//! - `row`: what is kept with the row and not sent, and its label (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
 //! - `stop_reason` and `model`.
 //!
@@ -77,10 +77,10 @@ pub struct Facts<'a> {
     /// The text of the answer.
     pub text: &'a str,
     /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses it
-    /// ([`Condition::uses_json`]).
+    /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// One JSON object with what is kept with the row, as [`row_of`] makes it. It is read only if the condition uses it
-    /// ([`Condition::uses_row`]).
+    /// One JSON object with what is kept with the row, as `row_of` makes it. It is read only if the condition uses it
+    /// (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
     pub usage: Usage,
