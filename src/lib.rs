@@ -15,7 +15,7 @@
 //! Attempts report to it over one channel.
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
-//! transport, journal, report` < `batches, runner, export, sim` < `forecast` < `cli`. Each layer uses only the layers to its
+//! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the layers to its
 //! left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering` checks all
 //! this. It also checks that no files use each other in a circle.
 //!
@@ -121,3 +121,4 @@ pub mod sim;
 pub mod sink;
 pub mod source;
 pub mod transport;
+mod watch;

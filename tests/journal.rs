@@ -1255,6 +1255,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
     let attempt = AttemptRecord {
         started_at: Instant::from_millis(id * 10),
         ended_at: Instant::from_millis(id * 10 + 5),
+        head_at: None,
         failed: None,
         maybe_paid: true,
         maybe_cost: MAYBE_COST,
@@ -1269,6 +1270,7 @@ fn ended(id: u64, ended: Ended) -> Outcome {
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),
+        pool: None,
         model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,

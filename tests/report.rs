@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use claude_batch::domain::{
     Backoffs, BatchesEnd, BatchesStatus, Dimension, ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, LimitUse,
-    ModelClass, Money, PoolId, PoolStatus, Quality, RateLimits, Reason, RunEvent, Speed, Usage,
+    ModelClass, Money, PoolId, PoolStatus, Quality, RateLimits, Reason, RetriedRow, RunEvent, Speed, Usage,
 };
 use claude_batch::report::{self, ProgressKind, Reporter, Verbosity, ViewOptions};
 use proptest::prelude::*;
@@ -176,12 +176,15 @@ fn script() -> Vec<RunEvent> {
         events.push(at(
             second,
             EventBody::Succeeded {
+                row: "r1".into(),
+                pool: None,
                 model: "m".into(),
                 quality: Quality::Ok,
                 usage,
                 cost,
                 without_cache,
                 latency: Some(latency),
+                first_byte: None,
                 mended: None,
             },
         ));
@@ -191,6 +194,8 @@ fn script() -> Vec<RunEvent> {
             level: [Some(0.83), Some(0.12), Some(0.4)],
             held_for: None,
             ready: 9,
+            counted: [0; 3],
+            allowed: [None; 3],
         }];
         let reason = Reason::Limit(Dimension::OutputTokens);
         events.push(at(
@@ -198,7 +203,14 @@ fn script() -> Vec<RunEvent> {
             EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools },
         ));
     }
-    let retried = EventBody::Retried { class: ErrorClass::Overloaded, limit: None, maybe_paid: false };
+    let row = Box::new(RetriedRow {
+        label: "r24".to_owned(),
+        pool: Arc::new(pool("haiku-4.5")),
+        status: Some(529),
+        wait: Duration::from_secs(2),
+        next_try: 2,
+    });
+    let retried = EventBody::Retried { row, class: ErrorClass::Overloaded, limit: None, maybe_paid: false };
     let warned = EventBody::Warned("two rows name max_token; did you mean max_tokens".to_owned());
     let (wait, dimension) = (Duration::from_secs(4), Some(Dimension::InputTokens));
     let held = EventBody::Held { pool: pool("haiku-4.5"), wait, kind: LimitKind::Rate, dimension };

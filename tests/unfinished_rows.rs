@@ -256,6 +256,7 @@ fn attempts(answers: u64) -> Vec<AttemptRecord> {
     let attempt = |number: u64| AttemptRecord {
         started_at: Instant::from_millis(number * 10),
         ended_at: Instant::from_millis(number * 10 + 5),
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -270,6 +271,7 @@ fn attempts(answers: u64) -> Vec<AttemptRecord> {
         quality: Some(Quality::Ok),
         lane: Lane::Online,
         provider: "anthropic".into(),
+        pool: None,
         model: "claude-haiku-4-5".into(),
         template: 0,
         estimated_input: 20,

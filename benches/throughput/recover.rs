@@ -59,6 +59,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
     let attempt = AttemptRecord {
         started_at: clock::Instant::from_millis(row),
         ended_at: clock::Instant::from_millis(row + 900),
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -73,6 +74,7 @@ fn answered(row: u64, chars: usize) -> Outcome {
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),
+        pool: None,
         model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,

@@ -20,6 +20,7 @@ fn attempt(ask: &Ask, stored: &StoredAnswer, rung: Rung) -> AttemptRecord {
     AttemptRecord {
         started_at: Instant::ZERO,
         ended_at: Instant::ZERO,
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -34,6 +35,7 @@ fn attempt(ask: &Ask, stored: &StoredAnswer, rung: Rung) -> AttemptRecord {
         quality: Some(stored.message.quality),
         lane: stored.lane,
         provider: stored.provider.clone().unwrap_or_else(|| ask.pool.provider.clone()),
+        pool: None,
         model: stored.model.clone().unwrap_or_else(|| ask.model.clone()),
         template: ask.template,
         estimated_input: ask.cost.input_tokens,

@@ -198,6 +198,7 @@ fn attempt_of(ask: &Ask, quality: Quality) -> AttemptRecord {
     AttemptRecord {
         started_at: Instant::ZERO,
         ended_at: Instant::ZERO,
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -212,6 +213,7 @@ fn attempt_of(ask: &Ask, quality: Quality) -> AttemptRecord {
         quality: Some(quality),
         lane: Lane::Online,
         provider: "anthropic".into(),
+        pool: None,
         model: ask.model.clone(),
         template: 0,
         estimated_input: 9,

@@ -19,6 +19,7 @@ mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
 pub mod values;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -29,9 +30,10 @@ pub use self::deadline::Deadline;
 use self::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OverrideArgs,
     PlaceArgs, PriceArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs,
-    WireArgs,
+    WatchArgs, WireArgs,
 };
 pub use self::settings::{RunArgs, Settings};
+pub use self::watch::{CtlArgs, ReportArgs, StatusArgs};
 
 #[cfg(feature = "sim")]
 pub(crate) use self::simulate::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
@@ -60,6 +62,12 @@ pub enum Command {
     /// Write the answers of runs as a table, as texts, or as JSON lines
     #[command(after_help = RESULTS_HELP)]
     Results(Box<ResultsArgs>),
+    /// Show what runs have done, and how to continue
+    Status(Box<StatusArgs>),
+    /// Pause, resume, end or change a run in progress
+    Ctl(Box<CtlArgs>),
+    /// Write a report about a run, as one HTML page
+    Report(Box<ReportArgs>),
     /// Read and check everything; send nothing
     Check(Box<CheckArgs>),
     /// Show what a run would cost, how long it would take, and what would change that
@@ -195,6 +203,8 @@ pub struct ResumeArgs {
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     place: PlaceArgs,
     #[command(flatten)]
     key: KeyArgs,
@@ -217,6 +227,7 @@ impl ResumeArgs {
             connection,
             display,
             storage,
+            watch,
             place,
             key,
             ..
@@ -237,6 +248,7 @@ impl ResumeArgs {
             connection,
             display,
             storage,
+            watch,
             place,
             key,
             ..Settings::default()

@@ -26,6 +26,7 @@ mod rows;
 mod system;
 mod texts;
 mod typed;
+mod watch;
 pub mod world;
 
 use std::num::NonZeroU32;
@@ -59,6 +60,7 @@ pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
 pub use self::rows::SourceConfig;
 pub(crate) use self::texts::{TextFile, named_file};
+pub use self::watch::WatchConfig;
 
 /// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
@@ -159,6 +161,8 @@ pub struct Config {
     pub rerun: Vec<Quality>,
     /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,
+    /// How the run is watched and steered.
+    pub watch: WatchConfig,
     /// Whether failed rows are tried again.
     pub retry_failed: bool,
     /// Whether changed rows are run again.
@@ -363,6 +367,7 @@ impl Config {
             answers,
             rows,
             simulation,
+            watch,
             ..
         } = merged;
         let Lanes { lane, deadline, batch_rows, detach } = Lanes::of(&lanes, &named.lanes, world)?;
@@ -412,6 +417,7 @@ impl Config {
             yes: money.yes.unwrap_or(false),
             answers: AnswerConfig::of(answers, &named.answers, world)?,
             rerun: if fresh { Vec::new() } else { rows.rerun },
+            watch: WatchConfig::of(watch),
             fresh,
             retry_failed: !fresh && rows.retry_failed.unwrap_or(false),
             rerun_changed: !fresh && rows.rerun_changed.unwrap_or(false),

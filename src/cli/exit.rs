@@ -11,8 +11,8 @@ pub const TABLE: &str = "  \
   2              a mistake in the command, the configuration or the input;
                  nothing was sent, unless an input broke off midway
   3              finished, but some rows failed
-  4              stopped by a limit that you set (cost, requests, time, --halt),
-                 or left batches running (--detach)
+  4              stopped by a limit that you set (cost, requests, time, --halt)
+                 or by ctl, or left batches running (--detach)
   5              stopped by the account (key, credit, spend limit, model, a long
                  retry-after)
   6              the endpoint or the proxy can't be reached, redirects, or no
@@ -96,7 +96,7 @@ impl From<&HaltReason> for Exit {
             | HaltReason::Redirect { .. }
             | HaltReason::Endpoint(_)
             | HaltReason::Batches(_) => Self::Endpoint,
-            HaltReason::AllFail { .. } | HaltReason::Budget(_) => Self::Stopped,
+            HaltReason::AllFail { .. } | HaltReason::Budget(_) | HaltReason::Ctl { .. } => Self::Stopped,
             HaltReason::Disk(_) => Self::Output,
             HaltReason::Signal(signal) => Self::Interrupted(*signal),
         }
@@ -122,7 +122,7 @@ mod tests {
             let expected = match name.split(':').next().unwrap_or_default() {
                 "key" | "forbidden" | "account" | "models" | "workspace" | "retry-after" => 5,
                 "tls" | "proxy" | "redirect" | "endpoint" | "batches" => 6,
-                "rows" | "budget" => 4,
+                "rows" | "budget" | "ctl" => 4,
                 "disk" => 7,
                 "INT" => 130,
                 "TERM" => 143,

@@ -107,6 +107,8 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
         }
         HaltReason::Disk(fault) => disk(fault, place),
         HaltReason::Signal(_) => format!("Interrupted. To resume, {next}."),
+        HaltReason::Ctl { is_drain: true } => format!("Ended by ctl drain. To resume, {next}."),
+        HaltReason::Ctl { is_drain: false } => format!("Ended by ctl stop. To resume, {next}."),
         HaltReason::Budget(message) => {
             format!("A limit you set is reached ({}). To resume, raise it and {next}.", escape(message))
         }
@@ -407,6 +409,8 @@ pub(super) mod tests {
             ("INT", HaltReason::Signal(2)),
             ("TERM", HaltReason::Signal(15)),
             ("HUP", HaltReason::Signal(1)),
+            ("ctl: drain", HaltReason::Ctl { is_drain: true }),
+            ("ctl: stop", HaltReason::Ctl { is_drain: false }),
             ("budget", HaltReason::Budget("--max-cost $40.00".to_owned())),
         ];
         let kinds = [

@@ -12,6 +12,7 @@ mod check;
 mod columns;
 mod commands;
 pub mod config;
+mod ctl;
 pub mod exit;
 pub(crate) mod explain;
 mod faults;
@@ -22,6 +23,7 @@ mod models_table;
 mod parts;
 mod plan;
 mod projection;
+mod report;
 mod results;
 mod reuse;
 mod run;
@@ -33,6 +35,7 @@ mod simulator;
 #[cfg(not(feature = "sim"))]
 #[path = "no_simulator.rs"]
 mod simulator;
+mod status;
 mod usage;
 
 use std::panic::catch_unwind;
@@ -66,6 +69,9 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Run(args) => run::run(args, &world),
         Command::Resume(args) => run::resume(args, &world),
         Command::Results(args) => results::results(args, &world),
+        Command::Status(args) => status::status(args, &world),
+        Command::Ctl(args) => ctl::ctl(args, &world),
+        Command::Report(args) => report::report(args, &world),
         Command::Check(args) => check::check(args, &world),
         Command::Plan(args) => run::plan(args, &world),
         Command::Limits(args) => limits::limits(args, &world),

@@ -37,6 +37,62 @@ pub struct PoolStatus {
     pub held_for: Option<Duration>,
     /// The number of rows that wait to be admitted by the pool.
     pub ready: usize,
+    /// What has counted against each limit since the start of the run: see [`LimitUse::counted`].
+    pub counted: [u64; 3],
+    /// What each limit has allowed since the start of the run: see [`LimitUse::allowed`].
+    pub allowed: [Option<u64>; 3],
+}
+
+/// A row whose attempt ended without an answer and will be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetriedRow {
+    /// The label of the row, shortened.
+    pub label: String,
+    /// The pool of the row.
+    pub pool: Arc<PoolId>,
+    /// The HTTP status of the attempt; `None` if there was no HTTP response.
+    pub status: Option<u16>,
+    /// The time until the row can be sent again.
+    pub wait: Duration,
+    /// The number of the next try: 2 after the first attempt.
+    pub next_try: u32,
+}
+
+/// The use of one limit of a pool has risen above a threshold, or has fallen clearly below it again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crossing {
+    /// The pool.
+    pub pool: PoolId,
+    /// The limit.
+    pub dimension: Dimension,
+    /// The threshold, in percent of the limit.
+    pub threshold: u8,
+    /// The mean use of the last five minutes, divided by what the limit allowed in this time.
+    pub share: f64,
+    /// Whether the use has risen above the threshold.
+    pub is_above: bool,
+}
+
+/// Who changed the settings of a run while it was in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteeredBy {
+    /// The command `ctl`.
+    Ctl,
+    /// The signal USR2: the configuration files were read again.
+    Signal,
+    /// `--schedule`.
+    Schedule,
+}
+
+impl SteeredBy {
+    /// Returns the name shown to people and scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ctl => "ctl",
+            Self::Signal => "signal",
+            Self::Schedule => "schedule",
+        }
+    }
 }
 
 /// A row that failed and is not tried again. It is shown to people as an example.
@@ -53,13 +109,15 @@ pub struct FailedRow {
     pub is_retryable: bool,
     /// How many output tokens the answer to its last request could have at most; 0 if the row was not sent.
     pub max_tokens: u32,
+    /// The pool of its last request; `None` if the row was not sent by this run.
+    pub pool: Option<Arc<PoolId>>,
 }
 
 impl FailedRow {
     /// Returns a row that was not sent, with its label and message shortened.
     pub fn new(label: &str, status: Option<u16>, message: &str, is_retryable: bool) -> Self {
         let (label, message) = (shortened(label).into_owned(), shortened(message).into_owned());
-        Self { label, status, message, is_retryable, max_tokens: 0 }
+        Self { label, status, message, is_retryable, max_tokens: 0, pool: None }
     }
 }
 
@@ -138,9 +196,16 @@ pub enum EventBody {
     /// A row of the input was skipped, because an earlier run has finished it.
     Skipped,
     /// An attempt was sent.
-    Sent,
+    Sent {
+        /// The label of the row.
+        row: Box<str>,
+        /// The pool.
+        pool: Arc<PoolId>,
+    },
     /// An attempt ended without an answer and will be tried again.
     Retried {
+        /// The row and its next try. It is in a `Box`, so that events stay small: see [`EventBody::Ended`].
+        row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.
@@ -150,6 +215,10 @@ pub enum EventBody {
     },
     /// A row is done and its line is on disk.
     Succeeded {
+        /// The label of the row.
+        row: Box<str>,
+        /// The pool of the last request; `None` if the last request was sent by an earlier run.
+        pool: Option<Arc<PoolId>>,
         /// The model that answered.
         model: Arc<str>,
         /// How good the answer is.
@@ -163,11 +232,18 @@ pub enum EventBody {
         without_cache: Option<Money>,
         /// The time from the first send to the answer; `None` if the answer came in a batch.
         latency: Option<Duration>,
+        /// The time from the last send to the head of its response; `None` if the answer came in a batch or from an earlier
+        /// run.
+        first_byte: Option<Duration>,
         /// The purpose of the last request, if the first answer was not accepted; `None` for all other rows.
         mended: Option<Purpose>,
     },
     /// The answer to a row was not accepted. The answer is on disk, and another request is sent for the row.
     Mending {
+        /// The label of the row.
+        row: Box<str>,
+        /// The pool of the last request; `None` if it was sent by an earlier run.
+        pool: Option<Arc<PoolId>>,
         /// The purpose of that request.
         purpose: Purpose,
         /// What the row has used since its last event.
@@ -177,6 +253,8 @@ pub enum EventBody {
     },
     /// A row took its answer from another line, and nothing was sent for the row. Its own line is on disk.
     Taken {
+        /// The label of the row.
+        row: Box<str>,
         /// Where the answer was found.
         from: TakenFrom,
         /// How good the answer is.
@@ -238,6 +316,15 @@ pub enum EventBody {
         /// The name of the model.
         model: String,
         /// The message of the API.
+        message: String,
+    },
+    /// The use of a limit has crossed a threshold.
+    Crossed(Box<Crossing>),
+    /// The settings of the run were changed, or the run was paused or continued.
+    Steered {
+        /// Who changed them.
+        by: SteeredBy,
+        /// What was changed, as a sentence for people.
         message: String,
     },
     /// A message for the user, which is shown once.

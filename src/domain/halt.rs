@@ -55,6 +55,11 @@ pub enum HaltReason {
     Disk(WriteFault),
     /// The run was interrupted by a signal (INT, TERM or HUP). The value is the number of the signal.
     Signal(i32),
+    /// The command `ctl` ended the run. `is_drain` says whether the requests in flight were waited for.
+    Ctl {
+        /// Whether the run waits for the requests in flight.
+        is_drain: bool,
+    },
     /// A limit that the user set is reached: requests, tokens, time or cost.
     Budget(String),
 }
@@ -73,7 +78,12 @@ impl HaltReason {
             | Self::Endpoint(failure)
             | Self::Batches(failure)
             | Self::AllFail { failure, .. } => Some(failure),
-            Self::RetryAfter { .. } | Self::OtherWorkspace | Self::Disk(_) | Self::Signal(_) | Self::Budget(_) => None,
+            Self::RetryAfter { .. }
+            | Self::OtherWorkspace
+            | Self::Disk(_)
+            | Self::Signal(_)
+            | Self::Ctl { .. }
+            | Self::Budget(_) => None,
         }
     }
 
@@ -94,6 +104,7 @@ impl HaltReason {
             | Self::OtherWorkspace
             | Self::Disk(_)
             | Self::Signal(_)
+            | Self::Ctl { .. }
             | Self::Budget(_) => false,
         }
     }

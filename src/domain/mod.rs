@@ -35,7 +35,9 @@ pub use alike::{Alike, Group};
 pub use ask::{Ask, Purpose, Rung};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
 pub use error_class::ErrorClass;
-pub use event::{Backoffs, BatchesEnd, BatchesStatus, EventBody, FailedRow, Outage, PoolStatus, RunEvent};
+pub use event::{
+    Backoffs, BatchesEnd, BatchesStatus, EventBody, FailedRow, Outage, PoolStatus, RetriedRow, RunEvent, SteeredBy,
+};
 pub use failure::{Failure, LimitKind, StreamFault};
 pub use fault::{WireErrorKind, WriteCause, WriteFault, WriteTarget};
 pub use halt::HaltReason;

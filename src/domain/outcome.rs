@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ErrorClass, Failure, Job, Lane, Message, Money, Purpose, Quality, Rung, Usage};
+use super::{ErrorClass, Failure, Job, Lane, Message, Money, PoolId, Purpose, Quality, Rung, Usage};
 use crate::clock::Instant;
 
 /// One attempt, as recorded in the outcome of a job.
@@ -12,6 +12,8 @@ pub struct AttemptRecord {
     pub started_at: Instant,
     /// When the attempt ended.
     pub ended_at: Instant,
+    /// When the head of the response came; `None` if no head came, or if this is not known.
+    pub head_at: Option<Instant>,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
     /// Whether the attempt may have been billed although its answer is not kept.
@@ -42,6 +44,8 @@ pub struct AttemptRecord {
     pub lane: Lane,
     /// The provider that the request was sent to.
     pub provider: Arc<str>,
+    /// The pool of the request; `None` if an earlier run sent it.
+    pub pool: Option<Arc<PoolId>>,
     /// The model that the request was for.
     pub model: Arc<str>,
     /// The template of the request: see [`super::Ask::template`].
@@ -161,6 +165,7 @@ mod tests {
         AttemptRecord {
             started_at: Instant::ZERO,
             ended_at: Instant::ZERO,
+            head_at: None,
             failed: None,
             maybe_paid: false,
             maybe_cost: Money::ZERO,
@@ -175,6 +180,7 @@ mod tests {
             quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),
+            pool: None,
             model: "m".into(),
             template: 0,
             estimated_input: 0,

@@ -28,6 +28,8 @@ pub enum Reason {
     Memory,
     /// Results wait for the disk.
     Disk,
+    /// The run is paused.
+    Paused,
     /// All remaining rows are in batches.
     Batches,
     /// Nothing is left to send. The run waits for the requests in flight.
@@ -51,6 +53,7 @@ impl Reason {
             Self::Input => "input",
             Self::Memory => "memory for rows",
             Self::Disk => "disk",
+            Self::Paused => "pause",
             Self::Batches => "batches",
             Self::Draining => "last answers",
         }

@@ -83,8 +83,8 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         Reason::Input => "a source that gives rows more quickly".to_owned(),
         Reason::Memory => "shorter rows: the rows in flight use all the memory for rows (64 MB)".to_owned(),
         Reason::Disk => "a quicker disk for the results".to_owned(),
-        // Who chose half the price also chose to wait for it.
-        Reason::Batches | Reason::Draining => return None,
+        // Who paused the run chose to wait. Who chose half the price also chose to wait for it.
+        Reason::Paused | Reason::Batches | Reason::Draining => return None,
     })
 }
 
@@ -182,7 +182,7 @@ fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, started, succeeded};
+    use super::super::stats::tests::{at, retried, sent, started, succeeded};
     use super::super::use_of_limits::tests::limit_use;
     use super::*;
     use crate::domain::{BatchesEnd, ErrorClass, EventBody, LimitKind, Quality, RateLimits};
@@ -288,11 +288,11 @@ mod tests {
         stats.fold(&at(0, started(Some(60), 0)));
         for _ in 0..refusals {
             let (class, limit) = (ErrorClass::RateLimit, Some(LimitKind::Rate));
-            stats.fold(&at(1, EventBody::Sent));
-            stats.fold(&at(1, EventBody::Retried { class, limit, maybe_paid: false }));
+            stats.fold(&at(1, sent()));
+            stats.fold(&at(1, EventBody::Retried { row: retried(), class, limit, maybe_paid: false }));
         }
         for second in 1..=60 {
-            stats.fold(&at(second, EventBody::Sent));
+            stats.fold(&at(second, sent()));
             stats.fold(&at(second, succeeded(Quality::Ok)));
         }
         stats

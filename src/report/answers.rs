@@ -71,9 +71,20 @@ pub(super) mod tests {
     /// Returns the event of a row that was answered by another request with this purpose.
     pub(crate) fn mended(by: Purpose) -> EventBody {
         match succeeded(Quality::Ok) {
-            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, .. } => {
-                EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, mended: Some(by) }
-            }
+            EventBody::Succeeded {
+                row, pool, model, quality, usage, cost, without_cache, latency, first_byte, ..
+            } => EventBody::Succeeded {
+                row,
+                pool,
+                model,
+                quality,
+                usage,
+                cost,
+                without_cache,
+                latency,
+                first_byte,
+                mended: Some(by),
+            },
             other => other,
         }
     }

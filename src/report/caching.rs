@@ -119,12 +119,15 @@ pub(super) mod tests {
     /// Returns the event of an answer that read tokens from the cache.
     pub(in crate::report) fn cached(read: u64, cost: Option<f64>, without: Option<f64>) -> EventBody {
         EventBody::Succeeded {
+            row: "r1".into(),
+            pool: None,
             model: "m".into(),
             quality: Quality::Ok,
             usage: Usage { cache_read_tokens: read, output_tokens: 5, ..Usage::default() },
             cost: cost.map(Money::from_dollars),
             without_cache: without.map(Money::from_dollars),
             latency: Some(Duration::ZERO),
+            first_byte: None,
             mended: None,
         }
     }

@@ -9,6 +9,8 @@
 //! | `held` | a pool waits after a 429 | `pool`, `wait_s`, `limit`, `dimension` |
 //! | `limits` | a response changed a limit | `pool`, `limits` {`rpm`, `itpm`, `otpm`} |
 //! | `parked` | a model was not found | `model`, `message` |
+//! | `crossed` | the use of a limit rose above 80 or 95 %, or fell clearly below again | `pool`, `dimension`, `threshold`, `share` (of the last five minutes), `above` |
+//! | `steered` | settings were changed during the run | `by` (`ctl`, `signal` or `schedule`), `message` |
 //! | `warning` | something a person should know | `message` |
 //! | `draining` | no more requests are started | `in_flight`, `reason` (null at the end of the input) |
 //! | `note` | a message for people before or after the run: where requests go, the summary, what to do next | `message` |

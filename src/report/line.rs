@@ -246,6 +246,7 @@ fn short_reason(reason: Reason) -> &'static str {
         Reason::Input => "input",
         Reason::Memory => "memory",
         Reason::Disk => "disk",
+        Reason::Paused => "paused",
         Reason::Batches => "batches",
         Reason::Draining => "last",
     }
@@ -352,12 +353,15 @@ pub(super) mod tests {
         let usage = crate::domain::Usage { output_tokens: 9, ..Default::default() };
         for cost in [None, Some(crate::domain::Money::from_dollars(2.5))] {
             let body = EventBody::Succeeded {
+                row: "r1".into(),
+                pool: None,
                 model: "m".into(),
                 quality: Quality::Ok,
                 usage,
                 cost,
                 without_cache: None,
                 latency: Some(Duration::ZERO),
+                first_byte: None,
                 mended: None,
             };
             stats.fold(&at(1, body));

@@ -65,12 +65,13 @@ impl Notes {
             EventBody::Failed { class, .. } if self.verbosity == Verbosity::Verbose => {
                 Some(format!("row failed: {class}"))
             }
+            EventBody::Steered { message, .. } => Some(format!("note: {}", escape(message))),
             EventBody::Noted(text) => Some(format!("note: {}", escape(text))),
             EventBody::Started { .. }
             | EventBody::Forecast(_)
             | EventBody::Models(_)
             | EventBody::Skipped
-            | EventBody::Sent
+            | EventBody::Sent { .. }
             | EventBody::Retried { .. }
             | EventBody::Mending { .. }
             | EventBody::Succeeded { .. }
@@ -82,6 +83,7 @@ impl Notes {
             | EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
+            | EventBody::Crossed(_)
             | EventBody::Warned(_)
             | EventBody::Draining { .. }
             | EventBody::Ended { .. } => None,

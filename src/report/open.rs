@@ -39,16 +39,21 @@ pub struct ViewOptions {
     pub writer: Box<dyn Write + Send>,
 }
 
-/// The report of a run: the counters and one view of them.
+/// The report of a run: the counters, and the views that show them.
 pub struct Report {
     stats: Stats,
-    view: Box<dyn View>,
+    views: Vec<Box<dyn View>>,
 }
 
 impl Report {
     /// Returns a report with this view.
     pub fn new(view: Box<dyn View>) -> Self {
-        Self { stats: Stats::default(), view }
+        Self { stats: Stats::default(), views: vec![view] }
+    }
+
+    /// Adds a view, which receives each event after the views before it.
+    pub(crate) fn add(&mut self, view: Box<dyn View>) {
+        self.views.push(view);
     }
 
     /// Returns the counters, for the summary and the exit code.
@@ -60,15 +65,15 @@ impl Report {
 impl Reporter for Report {
     fn on_event(&mut self, event: &RunEvent) {
         self.stats.fold(event);
-        self.view.show(event, &self.stats);
+        self.views.iter_mut().for_each(|view| view.show(event, &self.stats));
     }
 
     fn on_asked(&mut self) {
-        self.view.answer(&self.stats);
+        self.views.iter_mut().for_each(|view| view.answer(&self.stats));
     }
 
     fn finish(&mut self) {
-        self.view.close();
+        self.views.iter_mut().for_each(|view| view.close());
     }
 }
 

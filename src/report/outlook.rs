@@ -78,9 +78,10 @@ impl Stats {
             // The run now waits only for the disk. The outlook shows this only if the wait is long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
             // In these cases, the pace so far says nothing about the remaining rows.
-            (Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Batches | Reason::Draining, _) => {
-                waiting(standing, idle)
-            }
+            (
+                Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
+                _,
+            ) => waiting(standing, idle),
             _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
             // The budget may stop the run before all rows are done, or nothing is known about the time left.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
@@ -176,6 +177,7 @@ fn what(standing: &Standing) -> String {
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
+        Reason::Paused => "ctl resume, since the run is paused".to_owned(),
         Reason::Batches => "batches".to_owned(),
         Reason::Draining => match standing.in_flight as u64 {
             0 => "the disk".to_owned(),
@@ -195,7 +197,7 @@ mod tests {
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
     /// Every reason that can slow a run down, with the text that says what the run then waits for.
-    const REASONS: [(Reason, &str); 15] = [
+    const REASONS: [(Reason, &str); 16] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),
         (Reason::Limit(Dimension::InputTokens), "the limit on input tokens per minute"),
@@ -209,6 +211,7 @@ mod tests {
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
+        (Reason::Paused, "ctl resume, since the run is paused"),
         (Reason::Batches, "batches"),
         (Reason::Draining, "the last 3 answers"),
     ];
@@ -305,12 +308,15 @@ mod tests {
             at(
                 second,
                 EventBody::Succeeded {
+                    row: "r1".into(),
+                    pool: None,
                     model: "m".into(),
                     quality,
                     usage,
                     cost,
                     without_cache: None,
                     latency: Some(Duration::from_secs(30)),
+                    first_byte: None,
                     mended: None,
                 },
             )
@@ -385,7 +391,7 @@ mod tests {
                 if let Outlook::Left(left) = outlook {
                     prop_assert!(finished < total);
                     prop_assert!(left.as_secs() >= last_in.max(held), "{left:?}");
-                    prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Batches | Reason::Draining | Reason::Budget));
+                    prop_assert!(!matches!(reason, Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining | Reason::Budget));
                     let end = tenths + i64::try_from(left.as_millis() / 100).expect("it is short");
                     // While no row finishes, only one thing can delay the end: rows that have to wait from now on.
                     if rows == 0 && held == 0 && last_in == 0 && let Some(promised) = promised {

@@ -323,12 +323,15 @@ mod tests {
         let mut stats = run(1_000, Some((4.0, 6.0, 9.0)));
         stats.fold(&at(0, EventBody::Models([("dear".into(), 50), ("m".into(), 950)].into())));
         let dear = EventBody::Succeeded {
+            row: "r1".into(),
+            pool: None,
             model: "dear".into(),
             quality: Quality::Ok,
             usage: Usage::default(),
             cost: Some(Money::from_dollars(0.1)),
             without_cache: None,
             latency: Some(Duration::from_secs(1)),
+            first_byte: None,
             mended: None,
         };
         (0..50).for_each(|_| stats.fold(&at(1, dear.clone())));
@@ -431,12 +434,15 @@ mod tests {
             let (usage, latency) = (Usage { output_tokens: 10, ..Usage::default() }, Duration::from_secs(1));
             let cost = Some(Money::from_dollars(dollars(row)));
             let done = EventBody::Succeeded {
+                row: "r1".into(),
+                pool: None,
                 model: "m".into(),
                 quality: Quality::Ok,
                 usage,
                 cost,
                 without_cache: None,
                 latency: Some(latency),
+                first_byte: None,
                 mended: None,
             };
             stats.fold(&at(row as i64 / 2 + 1, done));

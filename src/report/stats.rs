@@ -82,12 +82,12 @@ impl Stats {
             EventBody::Forecast(forecast) => self.forecast = Some(*forecast),
             EventBody::Models(rows) => self.mix = Mix::of(rows),
             EventBody::Skipped => self.skipped += 1,
-            EventBody::Sent => self.sent += 1,
-            EventBody::Retried { class, limit, maybe_paid } => {
+            EventBody::Sent { .. } => self.sent += 1,
+            EventBody::Retried { row: _, class, limit, maybe_paid } => {
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, mended } => {
+            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, mended, .. } => {
                 mended.iter().for_each(|purpose| self.mended.add(*purpose));
                 self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
@@ -105,8 +105,8 @@ impl Stats {
                     }
                 }
             }
-            EventBody::Mending { purpose: _, usage, cost } => self.finish_row(*usage, *cost),
-            EventBody::Taken { from, quality, saved } => {
+            EventBody::Mending { usage, cost, .. } => self.finish_row(*usage, *cost),
+            EventBody::Taken { row: _, from, quality, saved } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.taken.add(*from, *saved);
             }
@@ -149,6 +149,8 @@ impl Stats {
             EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
+            | EventBody::Crossed(_)
+            | EventBody::Steered { .. }
             | EventBody::Warned(_)
             | EventBody::Noted(_) => {}
         }
@@ -266,7 +268,8 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use crate::domain::{
-        Backoffs, Dimension, FailedRow, LimitKind, ModelClass, PoolId, PoolStatus, RateLimits, Reason, Speed,
+        Backoffs, Dimension, FailedRow, LimitKind, ModelClass, PoolId, PoolStatus, RateLimits, Reason, RetriedRow,
+        Speed,
     };
 
     use super::*;
@@ -300,12 +303,15 @@ pub(crate) mod tests {
     #[test]
     fn rows_without_a_price_have_an_unknown_cost_and_no_rows_cost_nothing() {
         let used = |cost| EventBody::Succeeded {
+            row: "r1".into(),
+            pool: None,
             model: "m".into(),
             quality: Quality::Ok,
             usage: usage(),
             cost,
             without_cache: None,
             latency: Some(Duration::ZERO),
+            first_byte: None,
             mended: None,
         };
         let cost_of = |bodies: &[EventBody]| {
@@ -323,11 +329,15 @@ pub(crate) mod tests {
     #[test]
     fn retries_are_counted_by_the_kind_of_limit() {
         let mut stats = Stats::default();
-        let limited = |limit| EventBody::Retried { class: ErrorClass::RateLimit, limit, maybe_paid: false };
+        let limited =
+            |limit| EventBody::Retried { row: retried(), class: ErrorClass::RateLimit, limit, maybe_paid: false };
 
         stats.fold(&at(0, limited(Some(LimitKind::Rate))));
         stats.fold(&at(0, limited(Some(LimitKind::Concurrency))));
-        stats.fold(&at(0, EventBody::Retried { class: ErrorClass::Network, limit: None, maybe_paid: true }));
+        stats.fold(&at(
+            0,
+            EventBody::Retried { row: retried(), class: ErrorClass::Network, limit: None, maybe_paid: true },
+        ));
 
         assert_eq!(stats.retried.len(), 3);
         assert_eq!((stats.retried_total(), stats.maybe_paid), (3, 1));
@@ -362,12 +372,15 @@ pub(crate) mod tests {
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
                 let usage = Usage { output_tokens, ..Usage::default() };
                 let done = EventBody::Succeeded {
+                    row: "r1".into(),
+                    pool: None,
                     model: "m".into(),
                     quality: Quality::Ok,
                     usage,
                     cost: None,
                     without_cache: None,
                     latency: Some(Duration::ZERO),
+                    first_byte: None,
                     mended: None,
                 };
                 (0..rows).for_each(|_| stats.fold(&at(second, done.clone())));
@@ -441,12 +454,15 @@ pub(crate) mod tests {
     /// Returns the event of an answer of a model that has no price.
     pub(crate) fn without_price() -> EventBody {
         EventBody::Succeeded {
+            row: "r1".into(),
+            pool: None,
             model: "m".into(),
             quality: Quality::Ok,
             usage: Usage { output_tokens: 9, ..Usage::default() },
             cost: None,
             without_cache: None,
             latency: Some(Duration::ZERO),
+            first_byte: None,
             mended: None,
         }
     }
@@ -454,12 +470,15 @@ pub(crate) mod tests {
     /// Returns the event of an answer with 100 input tokens and 10 output tokens, which cost one cent.
     pub(crate) fn succeeded(quality: Quality) -> EventBody {
         EventBody::Succeeded {
+            row: "r1".into(),
+            pool: None,
             model: "m".into(),
             quality,
             usage: usage(),
             cost: Some(Money::from_dollars(0.01)),
             without_cache: None,
             latency: Some(Duration::ZERO),
+            first_byte: None,
             mended: None,
         }
     }
@@ -469,7 +488,19 @@ pub(crate) mod tests {
         let EventBody::Succeeded { model, quality, usage, cost, without_cache, .. } = succeeded(Quality::Ok) else {
             unreachable!()
         };
-        EventBody::Succeeded { model, quality, usage, cost, without_cache, latency: None, mended: None }
+        let (row, pool) = ("r1".into(), None);
+        EventBody::Succeeded {
+            row,
+            pool,
+            model,
+            quality,
+            usage,
+            cost,
+            without_cache,
+            latency: None,
+            first_byte: None,
+            mended: None,
+        }
     }
 
     /// Returns the event of the end of a run without a reason.
@@ -495,6 +526,17 @@ pub(crate) mod tests {
         EventBody::Status { in_flight: 3, window: 16, reason, backoffs: Backoffs::default(), pools }
     }
 
+    /// Returns a row that is tried again.
+    pub(crate) fn retried() -> Box<RetriedRow> {
+        let (label, pool) = ("r1".to_owned(), Arc::new(pool("haiku-4.5", [None; 3]).pool));
+        Box::new(RetriedRow { label, pool, status: None, wait: Duration::from_secs(1), next_try: 2 })
+    }
+
+    /// Returns the event of an attempt that was sent.
+    pub(crate) fn sent() -> EventBody {
+        EventBody::Sent { row: "r1".into(), pool: Arc::new(pool("haiku-4.5", [None; 3]).pool) }
+    }
+
     /// Returns the status of one pool.
     pub(crate) fn pool(class: &str, level: [Option<f64>; 3]) -> PoolStatus {
         let pool = PoolId {
@@ -503,7 +545,15 @@ pub(crate) mod tests {
             class: ModelClass(Arc::from(class)),
             speed: Speed::Standard,
         };
-        PoolStatus { pool, limits: RateLimits::new(1_000, 450_000, 90_000), level, held_for: None, ready: 9 }
+        PoolStatus {
+            pool,
+            limits: RateLimits::new(1_000, 450_000, 90_000),
+            level,
+            held_for: None,
+            ready: 9,
+            counted: [0; 3],
+            allowed: [None; 3],
+        }
     }
 
     fn usage() -> Usage {

@@ -178,7 +178,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::answers::tests::answers_of_all_kinds;
-    use super::super::stats::tests::{at, failed, failed_with, in_batch, started, succeeded};
+    use super::super::stats::tests::{at, failed, failed_with, in_batch, retried, started, succeeded};
     use super::super::summary_context::EarlierRuns;
     use super::super::use_of_limits::tests::limit_use;
     use super::*;
@@ -303,12 +303,15 @@ mod tests {
         stats.fold(&at(0, started(Some(1), 0)));
         let usage = Usage { output_tokens: 9, ..Default::default() };
         let succeeded = EventBody::Succeeded {
+            row: "r1".into(),
+            pool: None,
             model: "m".into(),
             quality: Quality::Ok,
             usage,
             cost: None,
             without_cache: None,
             latency: Some(Duration::ZERO),
+            first_byte: None,
             mended: None,
         };
         stats.fold(&at(1, succeeded));
@@ -537,10 +540,14 @@ mod tests {
         (0..3).for_each(|_| stats.fold(&at(91, failed(ErrorClass::Server))));
         let usage = Usage { output_tokens: 5, cache_read_tokens: 2_000, ..Default::default() };
         stats.fold(&at(91, failed_with(ErrorClass::InvalidOutput, usage, None)));
-        let limited =
-            EventBody::Retried { class: ErrorClass::RateLimit, limit: Some(LimitKind::Rate), maybe_paid: false };
+        let limited = EventBody::Retried {
+            row: retried(),
+            class: ErrorClass::RateLimit,
+            limit: Some(LimitKind::Rate),
+            maybe_paid: false,
+        };
         stats.fold(&at(91, limited));
-        let broken = EventBody::Retried { class: ErrorClass::Network, limit: None, maybe_paid: true };
+        let broken = EventBody::Retried { row: retried(), class: ErrorClass::Network, limit: None, maybe_paid: true };
         (0..2).for_each(|_| stats.fold(&at(92, broken.clone())));
         stats.fold(&at(92, ended(7, Some(HaltReason::Signal(2)))));
         stats

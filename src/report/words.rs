@@ -28,6 +28,8 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         }
         HaltReason::Disk(WriteFault { target: WriteTarget::File, .. }) => "results can't be written".into(),
         HaltReason::Signal(_) => "interrupted".into(),
+        HaltReason::Ctl { is_drain: true } => "drained by ctl".into(),
+        HaltReason::Ctl { is_drain: false } => "stopped by ctl".into(),
         HaltReason::Budget(_) => "a limit you set is reached".into(),
     }
 }

@@ -210,6 +210,7 @@ fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
     AttemptRecord {
         started_at: now,
         ended_at: now,
+        head_at: None,
         failed,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -224,6 +225,7 @@ fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
         quality,
         lane: Lane::Batch,
         provider: ask.pool.provider.clone(),
+        pool: Some(ask.pool.clone()),
         model: ask.model.clone(),
         template: ask.template,
         estimated_input: ask.cost.input_tokens,

@@ -89,8 +89,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 
     /// Writes the line of a row that takes its answer from another line.
     pub(super) fn write_taken(&mut self, taken: Taken) {
-        let Taken { from, answer, .. } = &taken;
-        let event = EventBody::Taken { from: *from, quality: answer.message.quality, saved: answer.cost };
+        let Taken { from, answer, job } = &taken;
+        let row = job.custom_id.as_str().into();
+        let event = EventBody::Taken { row, from: *from, quality: answer.message.quality, saved: answer.cost };
         let seq = self.unsynced.push(event);
         self.ledger.write_taken(seq, &taken);
         self.keep_until_synced(taken.job, None);

@@ -1,13 +1,16 @@
 //! Handles the reports of attempts: heads of responses are passed to the scheduler, and the ends of attempts become
 //! lines.
 
+use std::sync::Arc;
+
 use super::answer_memory::AnswerShare;
 use super::attempt::{End, Head, Report};
 use super::ledger::Ledger;
 use super::run::Run;
 use crate::clock::Instant;
 use crate::domain::{
-    Ended, EventBody, FailedRow, JobId, Lane, Outcome, Planned, Purpose, Verdict, cost_of, usage_of, without_cache_of,
+    AttemptRecord, Ended, EventBody, FailedRow, JobId, Lane, Outcome, Planned, PoolId, Purpose, Verdict, cost_of,
+    usage_of, without_cache_of,
 };
 use crate::journal::UnfinishedRow;
 use crate::report::Reporter;
@@ -40,10 +43,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.note_end_of_leader(&outcome);
                 self.keep_until_synced(outcome.job, share);
             }
-            Next::Again { class, limit, maybe_paid, keeps_mark } => {
+            Next::Again { row, class, limit, maybe_paid, keeps_mark } => {
                 self.release(ticket, keeps_mark);
                 self.finish.maybe_paid += u64::from(maybe_paid);
-                self.events.show(EventBody::Retried { class, limit, maybe_paid });
+                self.events.show(EventBody::Retried { row, class, limit, maybe_paid });
             }
             Next::NoRow => {}
             // This answer was paid for, but no line contains it yet. The mark stays, so that the next run counts the
@@ -72,7 +75,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Writes the line of a row that is not finished: its last answer was not accepted, and another request is sent.
     pub(super) fn record_step(&mut self, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let (usage, cost) = (usage_of(step.unrecorded()), cost_of(step.unrecorded()));
-        let seq = self.unsynced.push(EventBody::Mending { purpose, usage, cost });
+        let row = step.job.custom_id.as_str().into();
+        let pool = pool_of(step);
+        let seq = self.unsynced.push(EventBody::Mending { row, pool, purpose, usage, cost });
         self.ledger.write_step(seq, ticket, step, purpose);
     }
 
@@ -116,14 +121,23 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
             let mended = purpose.filter(|purpose| *purpose != Purpose::First);
-            EventBody::Succeeded { model, quality: message.quality, usage, cost, without_cache, latency, mended }
+            let (row, pool) = (outcome.job.custom_id.as_str().into(), pool_of(outcome));
+            let head = |attempt: &AttemptRecord| Some(attempt.head_at?.since(attempt.started_at));
+            let first_byte = outcome.attempts.last().and_then(head);
+            let quality = message.quality;
+            EventBody::Succeeded { row, pool, model, quality, usage, cost, without_cache, latency, first_byte, mended }
         }
         Ended::Failed { class, failure, is_retryable } => {
             let label = &outcome.job.custom_id;
             let max_tokens = outcome.attempts.last().map_or(0, |attempt| attempt.max_tokens);
             let row = FailedRow::new(label, failure.status, &failure.message, *is_retryable);
-            let row = FailedRow { max_tokens, ..row };
+            let row = FailedRow { max_tokens, pool: pool_of(outcome), ..row };
             EventBody::Failed { class: *class, row: Box::new(row), usage, cost }
         }
     }
+}
+
+/// Returns the pool of the last request of a row; `None` if this run sent none.
+fn pool_of(outcome: &Outcome) -> Option<Arc<PoolId>> {
+    outcome.attempts.last().and_then(|attempt| attempt.pool.clone())
 }

@@ -76,8 +76,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     fn send(&mut self, ticket: Ticket, stream: bool, now: Instant) {
         let scheduler = &self.scheduler;
         let (marked, is_awaited) = (scheduler.marked(ticket), scheduler.is_awaited(ticket));
-        self.attempts.start(ticket, scheduler.ask(ticket), marked, is_awaited, stream);
-        self.events.show_at(EventBody::Sent, now);
+        let (row, ask) = (scheduler.sent(ticket).job.custom_id.as_str().into(), scheduler.ask(ticket));
+        let pool = ask.pool.clone();
+        self.attempts.start(ticket, ask, marked, is_awaited, stream);
+        self.events.show_at(EventBody::Sent { row, pool }, now);
     }
 
     /// Ends an attempt that can't be marked. The request is not sent: without a mark, a run after a crash would not

@@ -1,5 +1,7 @@
 //! Handles what callers report about an attempt: the head of its response, and its end.
 
+use std::time::Duration;
+
 use crate::clock::Instant;
 use crate::domain::{
     Ask, AttemptRecord, Cost, ErrorClass, EventBody, Failure, Lane, Money, RateSignals, Usage, Verdict,
@@ -37,7 +39,7 @@ impl Scheduler {
         if was_admitted && status < 500 {
             pool.on_accepted(flight.reservation.cost(), flight.sent_at, now);
         }
-        flight.head = Some(Head { signals: *signals, limit_changed, request_id });
+        flight.head = Some(Head { at: now, signals: *signals, limit_changed, request_id });
         if limit_changed {
             let (pool, limits) = (pool.id().clone(), pool.limits());
             self.events.push(EventBody::LimitsChanged { pool, limits });
@@ -111,7 +113,8 @@ impl Scheduler {
             Verdict::Rejected { class, failure } if self.retries_unmarked(entry, sent, *class, failure) => {
                 let (class, keeps_mark) = (*class, entry.keeps_mark());
                 self.on_works(entry.at_fault.is_some(), end);
-                return Some(Next::Again { class, limit: None, maybe_paid: false, keeps_mark });
+                let row = entry.retried(failure.status, Duration::ZERO);
+                return Some(Next::Again { row, class, limit: None, maybe_paid: false, keeps_mark });
             }
             _ => self.give_up_lead(entry, end.endpoint, end.now),
         }
@@ -225,6 +228,7 @@ fn remember(
         | Verdict::Aborted => None,
     };
     let maybe_paid = verdict.is_maybe_paid();
+    let head_at = head.as_ref().map(|head| head.at);
     let request_id = request_id.or_else(|| head?.request_id.take());
     // A recorded attempt is never replaced: its line has its own usage.
     let is_full = entry.attempts.len() >= REMEMBERED;
@@ -236,6 +240,7 @@ fn remember(
     let mut record = AttemptRecord {
         started_at,
         ended_at,
+        head_at,
         failed,
         maybe_paid,
         maybe_cost,
@@ -250,6 +255,7 @@ fn remember(
         quality,
         lane: Lane::Online,
         provider: pool.provider.clone(),
+        pool: Some(pool.clone()),
         model: model.clone(),
         template: *template,
         estimated_input: entry.planned.ask.cost.input_tokens,

@@ -1,7 +1,9 @@
 //! A row in the scheduler: its current request, and what was tried before.
 
+use std::time::Duration;
+
 use crate::clock::Instant;
-use crate::domain::{AttemptRecord, JobId, Marks, Money, Planned};
+use crate::domain::{AttemptRecord, JobId, Marks, Money, Planned, RetriedRow, shortened};
 
 use super::endpoint::Tally;
 
@@ -78,6 +80,18 @@ impl Entry {
     /// Returns the row's id if its mark must stay although an attempt has ended.
     pub(super) fn keeps_mark(&self) -> Option<JobId> {
         self.may_be_billed().then_some(self.planned.job.id)
+    }
+
+    /// Returns what reporters show of the row when its last attempt ended without an answer. It can be sent again after
+    /// `wait`.
+    pub(super) fn retried(&self, status: Option<u16>, wait: Duration) -> Box<RetriedRow> {
+        Box::new(RetriedRow {
+            label: shortened(&self.planned.job.custom_id).into_owned(),
+            pool: self.planned.ask.pool.clone(),
+            status,
+            wait,
+            next_try: u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX),
+        })
     }
 
     /// Returns the highest amount that the attempts so far may have cost together. Attempts that are in a line do not

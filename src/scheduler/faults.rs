@@ -102,8 +102,9 @@ impl Scheduler {
         match next {
             Some(at) => {
                 let keeps_mark = entry.keeps_mark();
+                let row = entry.retried(failure.status, at.since(end.now));
                 self.later.insert(entry, at);
-                Next::Again { class, limit: None, maybe_paid, keeps_mark }
+                Next::Again { row, class, limit: None, maybe_paid, keeps_mark }
             }
             None => self.fail(entry, class, failure, true, end),
         }

@@ -60,6 +60,8 @@ impl Flight {
 /// The content of the head of a response. It is kept until the attempt ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
+    /// When it came.
+    pub(super) at: Instant,
     pub(super) signals: RateSignals,
     pub(super) limit_changed: bool,
     pub(super) request_id: Option<String>,

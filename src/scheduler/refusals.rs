@@ -45,13 +45,15 @@ impl Scheduler {
                 self.next_try(&mut entry, held, Some(held), end)
             }
         };
+        let wait = next.map_or(Duration::ZERO, |at| at.since(end.now));
+        let row = entry.retried(failure.status, wait);
         match (next, kind) {
             (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
             // The pool is held for that time, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
-        Next::Again { class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }
+        Next::Again { row, class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }
     }
 
     /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency

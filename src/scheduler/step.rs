@@ -1,7 +1,7 @@
 //! The types that the scheduler returns: what to do next, and what happened to a row.
 
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Purpose, Reason};
+use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Purpose, Reason, RetriedRow};
 
 /// Identifies a request in flight. The numbers are small and reused, so a ticket can be an index into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub enum Next {
     Finished(Box<Outcome>),
     /// The row will be tried again.
     Again {
+        /// The row and its next try.
+        row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
         /// The kind of limit, if a limit was the reason.

@@ -38,12 +38,17 @@ impl Scheduler {
     pub fn status(&self, now: Instant) -> EventBody {
         let in_flight = self.in_flight();
         let is_busy = |state: &&PoolState| !state.ready.is_empty() || self.pools.len() == 1 || in_flight > 0;
-        let status = |state: &PoolState| PoolStatus {
-            pool: state.pool.id().clone(),
-            limits: state.pool.limits(),
-            level: state.pool.levels(now),
-            held_for: Some(state.pool.held_until().since(now)).filter(|held| !held.is_zero()),
-            ready: state.ready.len(),
+        let status = |state: &PoolState| {
+            let LimitUse { pool, counted, allowed } = state.pool.limit_use(now);
+            PoolStatus {
+                pool,
+                limits: state.pool.limits(),
+                level: state.pool.levels(now),
+                held_for: Some(state.pool.held_until().since(now)).filter(|held| !held.is_zero()),
+                ready: state.ready.len(),
+                counted,
+                allowed,
+            }
         };
         EventBody::Status {
             in_flight,

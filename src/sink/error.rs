@@ -363,6 +363,7 @@ mod tests {
         let attempt = |from: u64, until: u64, failed: Option<ErrorClass>| AttemptRecord {
             started_at: Instant::from_millis(from),
             ended_at: Instant::from_millis(until),
+            head_at: None,
             failed,
             maybe_paid: failed.is_some(),
             maybe_cost: Money::ZERO,
@@ -377,6 +378,7 @@ mod tests {
             quality: None,
             lane: Lane::Online,
             provider: "anthropic".into(),
+            pool: None,
             model: "m".into(),
             template: 7,
             estimated_input: 12,

@@ -47,6 +47,7 @@ pub const MODULES: &[Module] = &[
          scheduler transport classify journal report answer batches",
     ),
     module("export", 3, "clock domain catalog source plan sink journal"),
+    module("watch", 3, "clock domain catalog source plan sink provider transport journal report"),
     module("sim", 3, "clock domain catalog provider transport"),
     module(
         "forecast",
@@ -58,7 +59,7 @@ pub const MODULES: &[Module] = &[
         "cli",
         5,
         "clock domain catalog source plan sink limiter provider \
-         scheduler transport classify journal report answer batches runner export sim forecast",
+         scheduler transport classify journal report answer batches runner export watch sim forecast",
     ),
 ];
 

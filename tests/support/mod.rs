@@ -293,7 +293,7 @@ impl claude_batch::report::Reporter for Counts {
         use claude_batch::domain::EventBody;
         let mut inside = self.0.lock().expect("nobody panics while counting");
         match &event.body {
-            EventBody::Sent => inside.sent += 1,
+            EventBody::Sent { .. } => inside.sent += 1,
             EventBody::Retried { limit, .. } => {
                 inside.retried += 1;
                 inside.limited += u64::from(limit.is_some());

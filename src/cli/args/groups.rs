@@ -394,6 +394,27 @@ pub struct StorageArgs {
     pub trust_owner: Option<bool>,
 }
 
+/// How a run is watched and steered while it is in progress.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Watching")]
+pub struct WatchArgs {
+    /// Send notices to a URL, or to the one in a variable (env:NAME), or to a program (cmd:COMMAND); repeatable
+    #[arg(long, value_name = "TARGET")]
+    pub notify: Vec<String>,
+    /// When notices are sent: finish, halt, failures=PCT%, limit=PCT, hold=DUR, budget=PCT [default: finish,halt,limit=95]
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
+    pub notify_on: Vec<String>,
+    /// Form of notices: slack or json [default: slack]
+    #[arg(long, value_name = "FORM")]
+    pub notify_format: Option<String>,
+    /// Change settings at certain times, as 'mon-fri 9:00-18:00 headroom=50%'; repeatable
+    #[arg(long, value_name = "WHEN SETTING")]
+    pub schedule: Vec<String>,
+    /// Write each event of the run to this file, as JSON lines
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
+}
+
 /// Where other settings are.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
@@ -439,6 +460,7 @@ layered! {
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
     DisplayArgs { progress, quiet, verbose }
     StorageArgs { fsync, trust_owner }
+    WatchArgs { notify, notify_on, notify_format, schedule, log }
     PlaceArgs { config, profile }
 }
 

@@ -6,7 +6,8 @@ use clap::{Args, ValueHint};
 
 use super::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs,
-    PriceArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WireArgs,
+    PriceArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WatchArgs,
+    WireArgs,
 };
 use super::layered::{Layered, layered};
 
@@ -75,6 +76,9 @@ pub struct Settings {
     /// How results are kept.
     #[command(flatten)]
     pub storage: StorageArgs,
+    /// How a run is watched and steered.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// Where other settings are.
     #[command(flatten)]
     pub place: PlaceArgs,
@@ -85,7 +89,7 @@ pub struct Settings {
 
 layered! {
     Settings {
-        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, answers, rows, simulation, connection, display, storage,
+        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, answers, rows, simulation, connection, display, storage, watch,
         place, key,
     }
 }

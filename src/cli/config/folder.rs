@@ -11,7 +11,7 @@ use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
 
 /// Settings that the file can contain.
-pub const FREE: [&str; 23] = [
+pub const FREE: [&str; 24] = [
     "format",
     "id",
     "sheet",
@@ -35,6 +35,8 @@ pub const FREE: [&str; 23] = [
     "dedupe",
     // Like `concurrency`, it can make a run slower, but not more expensive.
     "batch-rows",
+    // It can only change settings that the file may contain.
+    "schedule",
     // They make rows fail, but send nothing more.
     "expect",
     "require",
@@ -44,7 +46,7 @@ pub const FREE: [&str; 23] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 52] = [
+pub const REFUSED: [&str; 56] = [
     "limit",
     "skip",
     "strict",
@@ -99,6 +101,11 @@ pub const REFUSED: [&str; 52] = [
     "verbose",
     "fsync",
     "trust-owner",
+    // These settings send data to other servers, start a program, or write a file.
+    "notify",
+    "notify-on",
+    "notify-format",
+    "log",
     "api-key-file",
     "api-key-cmd",
     "config",

@@ -126,7 +126,10 @@ impl Secrets {
                     self.clean_failure(failure);
                 }
                 HaltReason::Disk(WriteFault { message, .. }) | HaltReason::Budget(message) => self.clean(message),
-                HaltReason::RetryAfter { .. } | HaltReason::OtherWorkspace | HaltReason::Signal(_) => {}
+                HaltReason::RetryAfter { .. }
+                | HaltReason::OtherWorkspace
+                | HaltReason::Signal(_)
+                | HaltReason::Ctl { .. } => {}
             },
             Verdict::Aborted => {}
         }

@@ -203,6 +203,7 @@ mod tests {
         let attempt = AttemptRecord {
             started_at,
             ended_at: started_at,
+            head_at: None,
             failed: None,
             maybe_paid: random.bool(),
             maybe_cost: if random.bool() { Money(random.u128(0..most)) } else { Money::ZERO },
@@ -217,6 +218,7 @@ mod tests {
             quality: random.bool().then_some(Quality::Ok),
             lane: Lane::Online,
             provider: "anthropic".into(),
+            pool: None,
             model: pick(random).into(),
             template: random.u64(..),
             estimated_input: random.u32(..),

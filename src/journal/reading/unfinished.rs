@@ -119,6 +119,7 @@ fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
     Some(AttemptRecord {
         started_at: Instant::ZERO,
         ended_at: Instant::ZERO,
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -133,6 +134,7 @@ fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
         quality: Some(quality(Some(&step.quality))),
         lane: if step.lane.as_deref() == Some(Lane::Batch.name()) { Lane::Batch } else { Lane::Online },
         provider: "".into(),
+        pool: None,
         model: (*step.model).into(),
         template: 0,
         estimated_input: 0,

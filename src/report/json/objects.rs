@@ -49,6 +49,17 @@ pub(super) enum Body<'a> {
         model: &'a str,
         message: &'a str,
     },
+    Crossed {
+        pool: String,
+        dimension: &'static str,
+        threshold: f64,
+        share: f64,
+        above: bool,
+    },
+    Steered {
+        by: &'static str,
+        message: &'a str,
+    },
     Warning {
         message: &'a str,
     },
@@ -87,6 +98,14 @@ impl<'a> Body<'a> {
             }
             EventBody::Parked { model, message } => Self::Parked { model, message },
             EventBody::Warned(message) => Self::Warning { message },
+            EventBody::Crossed(crossing) => Self::Crossed {
+                pool: crossing.pool.to_string(),
+                dimension: crossing.dimension.name(),
+                threshold: f64::from(crossing.threshold) / 100.0,
+                share: rounded(crossing.share),
+                above: crossing.is_above,
+            },
+            EventBody::Steered { by, message } => Self::Steered { by: by.name(), message },
             EventBody::Noted(message) => Self::Note { message },
             EventBody::Draining { in_flight, reason } => {
                 Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }
@@ -108,7 +127,7 @@ impl<'a> Body<'a> {
             EventBody::Forecast(_)
             | EventBody::Models(_)
             | EventBody::Skipped
-            | EventBody::Sent
+            | EventBody::Sent { .. }
             | EventBody::Retried { .. }
             | EventBody::Mending { .. }
             | EventBody::Succeeded { .. }

@@ -97,6 +97,7 @@ fn answered(json: String) -> RowOutcome {
     let attempt = AttemptRecord {
         started_at: Instant::ZERO,
         ended_at: Instant::from_millis(5),
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -111,6 +112,7 @@ fn answered(json: String) -> RowOutcome {
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),
+        pool: None,
         model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,

@@ -181,7 +181,7 @@ impl Reporter for Watch {
         self.stats.fold(event);
         let is_step = matches!(
             event.body,
-            EventBody::Sent | EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Retried { .. }
+            EventBody::Sent { .. } | EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Retried { .. }
         );
         if is_step {
             let now = self.clock.now();

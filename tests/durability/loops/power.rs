@@ -101,6 +101,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
     let attempt = AttemptRecord {
         started_at: Instant::from_millis(number),
         ended_at: Instant::from_millis(number + 5),
+        head_at: None,
         failed: None,
         maybe_paid: false,
         maybe_cost: Money::ZERO,
@@ -115,6 +116,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
         quality: None,
         lane: Lane::Online,
         provider: "anthropic".into(),
+        pool: None,
         model: "claude-haiku-4-5".into(),
         template: 7,
         estimated_input: 12,

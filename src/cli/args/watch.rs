@@ -1,0 +1,78 @@
+//! The arguments of the commands that look at runs and steer them: `status`, `ctl` and `report`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::groups::{PlaceArgs, StorageArgs};
+use super::settings::Settings;
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArgs {
+    /// Results file, error log, run folder, output, or input [default: all runs below the working folder]
+    #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
+    pub run: Option<PathBuf>,
+    /// Show the status again every second, until the run ends
+    #[arg(long)]
+    pub watch: bool,
+    /// Write one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl StatusArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { storage, place, .. } = self.clone();
+        Settings { storage, place, ..Settings::default() }
+    }
+}
+
+/// Arguments of `ctl`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CtlArgs {
+    /// Results file, error log, run folder, output, or input of a run in progress
+    #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
+    pub run: PathBuf,
+    /// pause, resume, drain, stop, or set NAME=VALUE
+    #[arg(value_name = "VERB", required = true)]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl CtlArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { place, .. } = self.clone();
+        Settings { place, ..Settings::default() }
+    }
+}
+
+/// Arguments of `report`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReportArgs {
+    /// Results file, error log, run folder, output, or input
+    #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
+    pub run: PathBuf,
+    /// HTML file to write, or - for standard output [default: report.html in the run folder]
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl ReportArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { storage, place, .. } = self.clone();
+        Settings { storage, place, ..Settings::default() }
+    }
+}

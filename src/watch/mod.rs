@@ -1,0 +1,12 @@
+//! Watching a run and steering it, during the run and afterwards.
+//!
+//! Everything here works with the run folder, so no daemon is needed. During a run, `status.json` and `timeline.json` in
+//! the run folder are replaced once a second. The commands `status` and `report` read them.
+//!
+//! | file | content |
+//! |---|---|
+//! | `timeline.rs` | the history of a run in at most 300 points |
+//! | `histogram.rs` | counts of durations, for percentiles |
+
+pub(crate) mod histogram;
+pub(crate) mod timeline;
