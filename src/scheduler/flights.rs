@@ -89,6 +89,7 @@ pub(super) struct Flights {
 
 impl Flights {
     /// Adds an attempt.
+    #[inline]
     pub(super) fn insert(&mut self, flight: Flight) -> Ticket {
         match self.free.pop() {
             Some(slot) => {
@@ -113,6 +114,7 @@ impl Flights {
     }
 
     /// Removes an attempt that ends and returns it; `None` when it had ended before.
+    #[inline]
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
         let flight = self.slots[ticket.0 as usize].take()?;
         self.free.push(ticket.0);
