@@ -41,7 +41,8 @@ mod summary_context;
 mod tallies;
 pub(crate) mod text;
 mod totals;
-mod use_of_limits;
+pub(crate) mod tracker;
+pub(crate) mod use_of_limits;
 mod view;
 pub(crate) mod words;
 
