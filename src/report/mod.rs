@@ -52,3 +52,4 @@ pub use stats::Stats;
 pub(crate) use summary::summary;
 pub(crate) use summary_context::{EarlierRuns, SummaryContext};
 pub use view::Reporter;
+pub(crate) use view::View;

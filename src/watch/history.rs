@@ -20,6 +20,12 @@ pub(crate) struct History {
     slot: f64,
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self::resumed(Timeline::default())
+    }
+}
+
 impl History {
     /// Returns the history of a new run with the points of the earlier runs of this run folder, and a warning if they can't
     /// be read.

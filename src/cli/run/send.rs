@@ -11,7 +11,7 @@ use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{EventBody, PromptCache, RunEvent, RunForecast};
-use crate::journal::{Journal, Recovered};
+use crate::journal::{Journal, RealDisk, Recovered};
 use crate::plan::{Planner, Repeats};
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
@@ -19,6 +19,7 @@ use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, d
 use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
+use crate::watch::status::{About, Recorder};
 
 /// How many rows the channel between the reader and the loop can hold.
 const FEED: usize = 256;
@@ -55,7 +56,7 @@ impl NewRun<'_> {
             policy: Some(policy),
             ..parts::scheduler(&self.config, catalog, window, recovered)
         });
-        let reporter = self.open_report(clock, survey.as_ref(), forecast);
+        let reporter = self.open_report(clock, known, forecast)?;
         let reread = self.reread_settings(catalog, survey.as_ref());
         let mut ledger = JournalLedger::new(journal, clock);
         let equal = self.equal_rows(&mut ledger, known)?;
@@ -123,7 +124,13 @@ impl NewRun<'_> {
     }
 
     /// Opens the report, and tells it that the run starts.
-    fn open_report(&self, clock: RunClock, survey: Option<&Survey>, forecast: Option<RunForecast>) -> Report {
+    fn open_report(
+        &self,
+        clock: RunClock,
+        (_, recovered, survey): &Known,
+        forecast: Option<RunForecast>,
+    ) -> Result<Report> {
+        let survey = survey.as_ref();
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,
             verbosity: self.config.verbosity,
@@ -131,6 +138,9 @@ impl NewRun<'_> {
             is_colored: self.config.is_colored,
             writer: say::progress(),
         });
+        if let Some(recorder) = self.recorder(recovered, survey)? {
+            report.add(Box::new(recorder));
+        }
         let body = EventBody::Started {
             total: survey.map(|survey| survey.rows),
             already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
@@ -139,7 +149,23 @@ impl NewRun<'_> {
         for body in [Some(body), forecast.map(EventBody::Forecast), models].into_iter().flatten() {
             report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         }
-        report
+        Ok(report)
+    }
+
+    /// Starts to keep the state of the run in its run folder; `None` if results go to standard output.
+    fn recorder(&self, recovered: &Recovered, survey: Option<&Survey>) -> Result<Option<Recorder>> {
+        let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
+        let about = About {
+            run: self.name.clone(),
+            origin: self.origin.clone(),
+            results: results.display().to_string(),
+            spent_before: recovered.totals.spend,
+            failed_before: survey.map_or(0, |survey| survey.failed_before),
+            resume: self.commands.again(),
+            retry_failed: self.commands.resume(&self.paths, None),
+        };
+        let disk = Arc::new(RealDisk::new(self.config.owners));
+        Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
     /// Returns a planner that finds the prefixes for the prompt cache.
