@@ -32,7 +32,7 @@ mod planned;
 pub(crate) mod progress;
 mod projection;
 pub mod quiet;
-mod ranges;
+pub(crate) mod ranges;
 mod spread;
 mod standing;
 pub mod stats;

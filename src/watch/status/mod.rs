@@ -11,12 +11,15 @@
 //! | file | content |
 //! |---|---|
 //! | `document.rs` | the content of `status.json` |
+//! | `read.rs` | reads the file |
 //! | `recorder.rs` | the view |
 //! | `writer.rs` | the thread |
 
 mod document;
+mod read;
 mod recorder;
 mod writer;
 
 pub(crate) use document::{About, VERSION};
+pub(crate) use read::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownUse, read_status};
 pub(crate) use recorder::Recorder;
