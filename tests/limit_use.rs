@@ -39,10 +39,7 @@ fn crossings(burst: Burst, headroom: f64, seed: u64) -> Vec<Value> {
     let row = WholeRow { model: "claude-haiku-4-5", words, max_tokens: 64, estimate: words as u32 + 10 };
     let lengths = OutputLengths::fixed(20);
     let sim = SimConfig::new(presets::models()).with_limits(LIMITS).with_burst(burst).with_lengths(lengths);
-    let config = || Config {
-        headroom: Headroom::Fixed(headroom),
-        ..support::config(LIMITS, Window::auto(1000), seed)
-    };
+    let config = || Config { headroom: Headroom::Fixed(headroom), ..support::config(LIMITS, Window::auto(1000), seed) };
     let count = (200.0 * 8.0 * (1.0 - headroom)) as usize;
 
     let (whole, lines) = whole_run_in_json(sim, config, &vec![row; count]);

@@ -79,7 +79,8 @@ impl Reporter for Report {
         if !matches!(event.body, EventBody::Status { .. }) {
             return;
         }
-        let crossings = self.stats.tracker.take_crossings().into_iter().map(|crossing| EventBody::Crossed(crossing.into()));
+        let crossings =
+            self.stats.tracker.take_crossings().into_iter().map(|crossing| EventBody::Crossed(crossing.into()));
         let warnings = self.views.iter_mut().filter_map(|view| view.take_warning()).map(EventBody::Warned);
         self.last = Some((event.at, event.run.clone()));
         for body in crossings.chain(warnings).collect::<Vec<_>>() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::histogram::Histogram;
+use super::merge::rounded;
 use super::timeline::{Note, Point, PoolUse};
 use crate::domain::{
     Dimension, ErrorClass, EventBody, Money, PoolId, PoolStatus, RateLimits, RunEvent, Usage, shortened,
@@ -207,7 +208,47 @@ fn seconds_between(begin: Option<Timestamp>, end: Timestamp) -> f64 {
     begin.map_or(0.0, |begin| end.duration_since(begin).as_secs_f64().max(0.0))
 }
 
-/// Returns a number with three decimal places: more would only make the file larger.
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Quality, Reason};
+    use crate::report::stats::tests::{at, failed, pool, retried, sent, status, succeeded};
+
+    #[test]
+    fn a_piece_has_the_sums_of_its_time() {
+        let mut collector = Collector::default();
+        let used = |counted, allowed| PoolStatus {
+            counted: [counted, 0, 0],
+            allowed: [Some(allowed), None, None],
+            ..pool("haiku-4.5", [None; 3])
+        };
+        let limited =
+            EventBody::Retried { row: retried(), class: ErrorClass::RateLimit, limit: None, maybe_paid: false };
+        let mut add = |second, body| {
+            let event = at(second, body);
+            collector.on_event(&event, event.at);
+        };
+
+        add(0, sent());
+        add(1, succeeded(Quality::Ok));
+        add(1, limited);
+        add(1, status(Reason::Window, vec![used(5, 10)]));
+        add(3, failed(ErrorClass::Server));
+        add(4, status(Reason::Hold, vec![used(9, 40)]));
+        let now = |second| at(second, sent()).at;
+        let first = collector.take(now(4));
+        collector.on_event(&at(5, status(Reason::Hold, vec![used(9, 50)])), now(5));
+        let second = collector.take(now(5));
+
+        let Point { sent, ok, failed, refused, s, in_flight, bound, .. } = first.point;
+        assert_eq!((sent, ok, failed, refused, s, in_flight), (1, 1, 1, 1, 4.0, 3.0));
+        assert_eq!(
+            bound.into_iter().collect::<Vec<_>>(),
+            [("concurrency".to_owned(), 1.0), ("holds after 429".to_owned(), 3.0)]
+        );
+        let use_of = |tick: &BTreeMap<String, PoolUse>| (tick["haiku-4.5"].counted[0], tick["haiku-4.5"].allowed[0]);
+        assert_eq!(use_of(&first.uses), (9, Some(40.0)));
+        assert_eq!(use_of(&second.uses), (0, Some(10.0)));
+        assert_eq!((first.latency.count(), second.point.ok), (1, 0));
+    }
 }

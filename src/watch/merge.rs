@@ -9,9 +9,9 @@ impl Point {
     pub(crate) fn absorb(&mut self, next: &Self) {
         let seconds = self.s + next.s;
         if seconds > 0.0 {
-            self.in_flight = (self.in_flight * self.s + next.in_flight * next.s) / seconds;
+            self.in_flight = rounded((self.in_flight * self.s + next.in_flight * next.s) / seconds);
         }
-        self.s = seconds;
+        self.s = rounded(seconds);
         let sums = [
             (&mut self.ok, next.ok),
             (&mut self.failed, next.failed),
@@ -25,7 +25,8 @@ impl Point {
         sums.into_iter().for_each(|(own, more)| *own = own.saturating_add(more));
         self.usd += next.usd;
         for (reason, seconds) in &next.bound {
-            *self.bound.entry(reason.clone()).or_default() += seconds;
+            let own = self.bound.entry(reason.clone()).or_default();
+            *own = rounded(*own + seconds);
         }
         for (pool, used) in &next.uses {
             self.uses.entry(*pool).or_default().absorb(used);
@@ -75,4 +76,9 @@ pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
 pub(super) fn is_apart(one: Timestamp, next: Timestamp, runs: &[RunSpan]) -> bool {
     // If the clock was set back between two runs, the later run has earlier times.
     !runs.is_empty() && (next < one || runs.iter().any(|run| one < run.started_at && run.started_at <= next))
+}
+
+/// Returns a number with three decimal places: more would only make the file larger.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }

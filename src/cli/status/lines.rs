@@ -102,7 +102,8 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
         Some(window) => format!("{} of {} in flight", count(in_flight), count(window)),
         None => format!("{} in flight", count(in_flight)),
     });
-    let bound: Vec<String> = progress.reason.iter().map(|reason| escape(reason).into_owned()).chain(in_flight).collect();
+    let bound: Vec<String> =
+        progress.reason.iter().map(|reason| escape(reason).into_owned()).chain(in_flight).collect();
     if !bound.is_empty() {
         rows.push(ListRow::text("bound by", bound.join(", ")));
     }

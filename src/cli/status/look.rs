@@ -112,7 +112,9 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
     let is_of_another = status.as_ref().is_some_and(|(_, shown)| is_earlier(shown, holder));
     if state.is_in_progress() && is_of_another {
-        note = Some("a new run has begun and has not sent anything yet; the numbers are those of the run before".to_owned());
+        note = Some(
+            "a new run has begun and has not sent anything yet; the numbers are those of the run before".to_owned(),
+        );
     }
     let files = status.is_none().then(|| files_words(disk, &results));
     Looked { results, state, holder, status, note, files }
@@ -183,11 +185,7 @@ fn files_words(disk: &dyn Disk, results: &Path) -> String {
     };
     let none = || "none".to_owned();
     let errors = RunPaths::errors_beside(results);
-    format!(
-        "results: {}; error log: {}",
-        lines(results).unwrap_or_else(none),
-        lines(&errors).unwrap_or_else(none)
-    )
+    format!("results: {}; error log: {}", lines(results).unwrap_or_else(none), lines(&errors).unwrap_or_else(none))
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Screen {
         if args.json {
             return Ok(say::out(&document::document(args.run.is_some(), runs))?);
         }
-        let text = self::text(args, runs);
+        let text = text(args, runs);
         if redraws {
             say::out_over(&text, std::mem::replace(&mut self.lines, text.lines().count()))?;
         } else {

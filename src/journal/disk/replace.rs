@@ -50,8 +50,7 @@ pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Re
     let file = disk.open(&temporary, OpenMode::CreateNew).map_err(DiskFailure::of("create", &temporary))?;
     let written = file.write_at(bytes, 0).map_err(DiskFailure::of("write", &temporary));
     drop(file);
-    let in_place =
-        written.and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
+    let in_place = written.and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
     if in_place.is_err() {
         let _ = disk.remove(&temporary);
     }

@@ -4,6 +4,7 @@
 //! in it: of rows it has only ids and messages about their failures.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -250,12 +251,23 @@ impl Used {
 }
 
 fn eta(stats: &Stats) -> Option<Eta> {
-    let Outlook::Left(left) = stats.outlook() else { return None };
-    let interval = stats.projected_time_left().map(|left| left.map(|left| left.as_secs_f64().round()));
-    let rate = stats.rows_per_minute().map(|rate| format!("the last rows: {} per minute", rate_words(rate)));
+    let (outlook, interval) = (stats.outlook(), stats.projected_time_left());
+    let rounded = |span: Duration| span.as_secs_f64().round();
+    let interval_s = interval.map(|interval| interval.map(rounded));
+    match (outlook, interval) {
+        (Outlook::Left(left), _) => Some(Eta { seconds: rounded(left), interval_s, basis: basis(stats) }),
+        (Outlook::Unknown, Some(planned)) => {
+            let basis = "the estimate from before the run".to_owned();
+            Some(Eta { seconds: rounded(planned.likely), interval_s, basis })
+        }
+        (Outlook::Unknown | Outlook::Batches(_) | Outlook::Waiting { .. }, _) => None,
+    }
+}
+
+fn basis(stats: &Stats) -> String {
+    let rate = stats.rows_per_minute().map(|rate| format!("the last rows ({} per minute)", rate_words(rate)));
     let bound = stats.standing.as_ref().map(|standing| format!("bound by {}", standing.reason.name()));
-    let parts: Vec<String> = rate.into_iter().chain(bound).collect();
-    Some(Eta { seconds: left.as_secs_f64().round(), interval_s: interval, basis: parts.join(", ") })
+    rate.into_iter().chain(bound).collect::<Vec<_>>().join(", ")
 }
 
 fn errors(stats: &Stats) -> Vec<Failures> {

@@ -20,6 +20,9 @@ mod read;
 mod recorder;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use document::{About, VERSION};
 pub(crate) use read::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownUse, read_status};
 pub(crate) use recorder::Recorder;

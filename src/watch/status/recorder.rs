@@ -2,22 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::document::{About, Document};
-use super::writer::{Update, Writer};
+use super::writer::{Update, Warning, Writer};
 use crate::domain::{EventBody, Money, RunEvent};
 use crate::journal::Disk;
 use crate::report::words::halt_words;
 use crate::report::{Stats, View};
 use crate::watch::collect::{Collector, Tick};
 use crate::watch::timeline::RunSpan;
-
-/// A warning of the thread for the user.
-pub(super) type Warning = Arc<Mutex<Option<String>>>;
 
 /// Folds the events of a run, and passes its state to the thread that writes it.
 pub(crate) struct Recorder {

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::document::Document;
-use super::recorder::Warning;
 use crate::domain::causes;
 use crate::journal::{Disk, DiskFailure, replace, replace_unsynced};
 use crate::report::harmless;
@@ -21,6 +20,9 @@ use crate::watch::timeline::{Note, RunSpan};
 const FAILURES: u32 = 3;
 /// The longest time between two writes of the timeline.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// A warning of the thread for the user.
+pub(super) type Warning = Arc<Mutex<Option<String>>>;
 
 /// What the loop passes to the thread.
 pub(super) enum Update {
