@@ -141,6 +141,22 @@ fn a_status_that_can_not_be_written_is_one_warning_and_the_run_goes_on() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 30);
 }
 
+#[test]
+fn a_run_that_was_killed_after_its_last_row_is_finished_by_the_same_command() {
+    let (folder, api) = (Folder::with_rows(5), Api::quick());
+    folder.run_at(&api, &RUN).ends_with(0);
+    let mut status: Value = serde_json::from_str(&folder.read(STATUS)).expect("it is JSON");
+    (status["state"], status["end"]) = ("running".into(), Value::Null);
+    folder.write(STATUS, &status.to_string());
+    folder.run(&["status", "prompts.jsonl"]).ends_with(8);
+
+    folder.run_at(&api, &RUN).ends_with(0).tells(&["nothing to do"]);
+
+    let status = folder.run(&["status", "prompts.jsonl"]);
+    status.ends_with(0);
+    assert!(status.out.contains("5 of 5 rows done") && status.out.contains("by earlier runs"), "{}", status.out);
+}
+
 #[cfg(unix)]
 #[test]
 fn after_ctrl_c_a_run_is_stopped_with_its_reason() {

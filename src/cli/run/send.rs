@@ -1,8 +1,10 @@
 //! Sends the rows: makes the parts of the run and passes them to the loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::super::simulator::Simulator;
@@ -19,7 +21,8 @@ use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, d
 use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
-use crate::watch::status::{About, Recorder};
+use crate::watch::files::Found;
+use crate::watch::status::{About, Recorder, read_status};
 
 /// How many rows the channel between the reader and the loop can hold.
 const FEED: usize = 256;
@@ -166,6 +169,33 @@ impl NewRun<'_> {
         };
         let disk = Arc::new(RealDisk::new(self.config.owners));
         Ok(Some(Recorder::start(about, disk, folder)?))
+    }
+
+    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else: an earlier
+    /// run may have died after its last row, or may be of an older version.
+    pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
+        let Some(folder) = self.paths.folder() else { return Ok(()) };
+        let disk = RealDisk::new(self.config.owners);
+        if matches!(read_status(&disk, &folder), Found::Good((_, shown)) if shown.is_complete()) {
+            return Ok(());
+        }
+        let Some(recorder) = self.recorder(recovered, Some(survey))? else { return Ok(()) };
+        let mut report = Report::new(Box::new(recorder));
+        let done = survey.done + survey.failed_before;
+        let ended = EventBody::Ended {
+            pending: 0,
+            reason: None,
+            reasons: Vec::new(),
+            uses: Vec::new(),
+            elapsed: Duration::ZERO,
+            max_in_flight: 0,
+            batches: None,
+        };
+        for body in [EventBody::Started { total: Some(survey.rows), already_done: done }, ended] {
+            report.on_event(&RunEvent { at: Timestamp::now(), run: self.name.as_str().into(), body });
+        }
+        report.finish();
+        Ok(())
     }
 
     /// Returns a planner that finds the prefixes for the prompt cache.

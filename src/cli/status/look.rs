@@ -135,7 +135,7 @@ fn state(lock: LockState, shown: Option<&Shown>, now: Timestamp) -> State {
         (LockState::Held(_), _) => State::Running,
         (LockState::Free | LockState::Unknown, None) => State::Unknown,
         (LockState::Free | LockState::Unknown, Some(shown)) => match &shown.end {
-            Some(end) if end.reason.is_some() || end.pending > 0 || end.batches > 0 => State::Stopped,
+            Some(_) if !shown.is_complete() => State::Stopped,
             Some(end) if end.failed > 0 => State::Failed,
             Some(_) => State::Finished,
             None if lock == LockState::Unknown && now.duration_since(shown.at).abs() < FRESH => in_progress(shown),

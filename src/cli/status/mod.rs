@@ -21,7 +21,7 @@ use super::results::{find, results_of_folder};
 use super::say;
 use crate::journal::{Disk, RealDisk, with_suffix};
 use crate::report::progress::{can_redraw, terminal_width};
-use crate::report::text::escape;
+use crate::report::text::{escape, width};
 
 /// The time between two looks with `--watch`.
 const EVERY: Duration = Duration::from_secs(1);
@@ -106,12 +106,18 @@ impl Screen {
         }
         let text = text(args, runs);
         if redraws {
-            say::out_over(&text, std::mem::replace(&mut self.lines, text.lines().count()))?;
+            say::out_over(&text, std::mem::replace(&mut self.lines, lines_on_terminal(&text)))?;
         } else {
             say::out(&text)?;
         }
         Ok(())
     }
+}
+
+/// Returns how many lines a text takes on the terminal, which wraps long lines.
+fn lines_on_terminal(text: &str) -> usize {
+    let columns = terminal_width().unwrap_or(COLUMNS).max(1);
+    text.lines().map(|line| width(line).div_ceil(columns).max(1)).sum()
 }
 
 fn text(args: &StatusArgs, runs: &[Looked]) -> String {

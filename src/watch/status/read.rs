@@ -47,6 +47,13 @@ pub(crate) struct Shown {
     pub(crate) commands: ShownCommands,
 }
 
+impl Shown {
+    /// Returns whether the run ended with its last row.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.reason.is_none() && end.pending == 0 && end.batches == 0)
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
