@@ -241,8 +241,7 @@ mod tests {
 
     #[test]
     fn a_burst_at_the_start_crosses_nothing() {
-        let mut run = Run::default();
-        run.counted = LIMIT;
+        let mut run = Run { counted: LIMIT, ..Run::default() };
         run.hold(0.6, 900);
 
         assert_eq!(run.crossed, []);
