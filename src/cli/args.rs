@@ -63,6 +63,7 @@ pub enum Command {
     #[command(after_help = RESULTS_HELP)]
     Results(Box<ResultsArgs>),
     /// Show what runs have done, and how to continue
+    #[command(after_help = STATUS_HELP)]
     Status(Box<StatusArgs>),
     /// Pause, resume, end or change a run in progress
     Ctl(Box<CtlArgs>),
@@ -127,6 +128,23 @@ was killed. Nothing of the run is changed.
 Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
 error.class, message.PATH, and others (see README).";
+
+const STATUS_HELP: &str = "\
+Examples:
+  claude-batch status
+  claude-batch status prompts.jsonl --watch
+  claude-batch status prompts.jsonl --json
+
+It works at any time, in another terminal and after the end of the run, and changes
+nothing. Ctrl-C ends --watch. The use of limits is that of the last five minutes.
+
+Exit codes:
+  0  finished, and every row is answered
+  3  finished, but some rows failed
+  4  stopped before the end: the same command resumes the run
+  8  killed: the same command resumes the run
+  9  in progress, also if it is paused
+Of several runs, the first of 8, 4, 3, 9 and 0 that one of them has.";
 
 const PLAN_HELP: &str = "\
 Examples:

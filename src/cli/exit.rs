@@ -18,6 +18,8 @@ pub const TABLE: &str = "  \
   6              the endpoint or the proxy can't be reached, redirects, or no
                  longer answers
   7              results could not be written
+  8              status only: the run was killed
+  9              status only: the run is in progress
   129, 130, 143  interrupted (HUP, INT, TERM) after the requests in flight had
                  finished
 After 4 to 7 and interruptions the same command resumes the run.";
@@ -50,6 +52,10 @@ pub enum Exit {
     Endpoint,
     /// Results could not be written.
     Output,
+    /// The process of the run died. Only `status` ends in this way.
+    Killed,
+    /// The run is in progress. Only `status` ends in this way.
+    InProgress,
     /// Interrupted by this signal. Before it ended, the program waited for the requests in flight.
     Interrupted(i32),
 }
@@ -66,6 +72,8 @@ impl Exit {
             Self::Account => 5,
             Self::Endpoint => 6,
             Self::Output => 7,
+            Self::Killed => 8,
+            Self::InProgress => 9,
             Self::Interrupted(signal) => u8::try_from(128 + signal.clamp(0, 127)).unwrap_or(u8::MAX),
         }
     }
@@ -149,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_table_names_every_code() {
-        for code in ["0", "1", "2", "3", "4", "5", "6", "7", "129, 130, 143"] {
+        for code in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "129, 130, 143"] {
             let is_named = TABLE.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
             assert!(is_named, "{code}");
         }

@@ -54,6 +54,21 @@ pub(crate) fn out(text: &str) -> Result<(), OutputFailure> {
     printed(stream.write_all(format!("{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
 }
 
+/// Prints the result of a command on a terminal, in place of the last `lines` lines of the output.
+///
+/// # Errors
+/// The errors of [`out`].
+pub(crate) fn out_over(text: &str, lines: usize) -> Result<(), OutputFailure> {
+    let up = if lines > 0 { format!("\x1b[{lines}A\r\x1b[J") } else { String::new() };
+    let mut stream = io::stdout().lock();
+    printed(stream.write_all(format!("{up}{}\n", harmless(text)).as_bytes()).and_then(|()| stream.flush()))
+}
+
+/// Returns whether standard output is a terminal.
+pub(crate) fn out_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Turns the result of a write to standard output into the result of [`out`].
 ///
 /// # Errors

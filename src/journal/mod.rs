@@ -81,14 +81,16 @@ use std::sync::Arc;
 pub use close::{Closed, InputRead};
 pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, OpenMode, Owners, RealDisk, Refusal};
 
-pub(crate) use disk::{folder_of, read_up_to, sync_name, with_suffix};
+pub(crate) use disk::{folder_of, read_up_to, replace, replace_unsynced, sync_name, with_suffix};
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;
 #[cfg(feature = "sim")]
 pub(crate) use files::open_to_append;
 pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, RunPaths, Slot, read_manifest};
-pub(crate) use files::{LearnedLimits, PathRequest, fault_of_name, manifest_path, read_learned_limits};
+pub(crate) use files::{
+    LearnedLimits, LockState, PathRequest, fault_of_name, lock_state, manifest_path, read_learned_limits,
+};
 pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;
 pub use reading::{DoneSet, ErrorLog, Reruns, RowState, Totals, UnfinishedRow, read_error_log};

@@ -1,12 +1,15 @@
 //! Opens the report that the user asked for: the counters and one view of them.
 
 use std::io::Write;
+use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::notes::Verbosity;
 use super::stats::Stats;
 use super::view::{Reporter, View};
 use super::{json, plain, progress, quiet};
-use crate::domain::RunEvent;
+use crate::domain::{EventBody, RunEvent};
 
 /// How the progress of a run is shown (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,12 +46,14 @@ pub struct ViewOptions {
 pub struct Report {
     stats: Stats,
     views: Vec<Box<dyn View>>,
+    /// The time of the last status, and the id of the run.
+    last: Option<(Timestamp, Arc<str>)>,
 }
 
 impl Report {
     /// Returns a report with this view.
     pub fn new(view: Box<dyn View>) -> Self {
-        Self { stats: Stats::default(), views: vec![view] }
+        Self { stats: Stats::default(), views: vec![view], last: None }
     }
 
     /// Adds a view, which receives each event after the views before it.
@@ -60,12 +65,27 @@ impl Report {
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
+
+    /// Counts an event, and passes it to all views.
+    fn pass(&mut self, event: &RunEvent) {
+        self.stats.fold(event);
+        self.views.iter_mut().for_each(|view| view.show(event, &self.stats));
+    }
 }
 
 impl Reporter for Report {
     fn on_event(&mut self, event: &RunEvent) {
-        self.stats.fold(event);
-        self.views.iter_mut().for_each(|view| view.show(event, &self.stats));
+        self.pass(event);
+        if !matches!(event.body, EventBody::Status { .. }) {
+            return;
+        }
+        let crossings =
+            self.stats.tracker.take_crossings().into_iter().map(|crossing| EventBody::Crossed(crossing.into()));
+        let warnings = self.views.iter_mut().filter_map(|view| view.take_warning()).map(EventBody::Warned);
+        self.last = Some((event.at, event.run.clone()));
+        for body in crossings.chain(warnings).collect::<Vec<_>>() {
+            self.pass(&RunEvent { at: event.at, run: event.run.clone(), body });
+        }
     }
 
     fn on_asked(&mut self) {
@@ -73,6 +93,13 @@ impl Reporter for Report {
     }
 
     fn finish(&mut self) {
+        self.views.iter_mut().for_each(|view| view.close());
+        // A view that closes a file may have failed. The other views show this, and are closed again.
+        let warnings: Vec<_> = self.views.iter_mut().filter_map(|view| view.take_warning()).collect();
+        let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };
+        for warning in warnings {
+            self.pass(&RunEvent { at, run: run.clone(), body: EventBody::Warned(warning) });
+        }
         self.views.iter_mut().for_each(|view| view.close());
     }
 }

@@ -14,6 +14,7 @@ use super::pace::{Pace, between};
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
 use super::tallies::{BatchRows, FailedRows, MendedRows, RetryCause, TakenRows};
+use super::tracker::Tracker;
 use crate::domain::{
     BatchesStatus, ErrorClass, EventBody, Money, Outage, Quality, Reason, RunEvent, RunForecast, Usage,
 };
@@ -66,6 +67,7 @@ pub struct Stats {
     pub(super) mix: Mix,
     pub(super) cached_rows: CachedRows,
     pub(super) batch_rows: BatchRows,
+    pub(crate) tracker: Tracker,
 }
 
 impl Stats {
@@ -120,6 +122,7 @@ impl Stats {
             }
             EventBody::Status { in_flight, window, reason, backoffs, pools } => {
                 self.pace.note_in_flight(event.at, *in_flight);
+                self.tracker.note(self.elapsed(), pools);
                 self.standing = Some(Standing {
                     in_flight: *in_flight,
                     window: *window,
@@ -225,6 +228,11 @@ impl Stats {
     pub(crate) fn share(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0)?;
         Some((self.finished() as f64 / total as f64).min(1.0))
+    }
+
+    /// Returns when the run began, and the time of the last event. This time never goes back.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.started_at?, self.last_at?))
     }
 
     /// Returns how long the run has lasted.

@@ -7,6 +7,15 @@
 //! |---|---|
 //! | `timeline.rs` | the history of a run in at most 300 points |
 //! | `histogram.rs` | counts of durations, for percentiles |
+//! | `collect.rs` | counts what happened in a second, for the timeline |
+//! | `history.rs`, `merge.rs` | add to the timeline, and merge its older points |
+//! | `files.rs` | the files in the run folder, and how they are read |
+//! | `status/` | writes both files once a second, in a thread of its own |
 
+mod collect;
+pub(crate) mod files;
 pub(crate) mod histogram;
+mod history;
+mod merge;
+pub(crate) mod status;
 pub(crate) mod timeline;

@@ -36,6 +36,7 @@ mod screen;
 mod secrets;
 #[cfg(unix)]
 mod signals;
+mod status;
 mod support;
 mod tables;
 mod templates;

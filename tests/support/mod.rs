@@ -286,12 +286,48 @@ pub struct CountsInside {
     pub warnings: Vec<String>,
     /// The outages that were reported; `None` means that an outage ended.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
+    /// A report that gets the same events.
+    pub report: Option<claude_batch::report::Report>,
+}
+
+/// Bytes that a report has written.
+#[derive(Clone, Default)]
+pub struct Written(pub Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics while writing").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// Returns a reporter that also writes the events as `--progress json` does, and the bytes that it writes.
+    pub fn writing_json() -> (Self, Written) {
+        let written = Written::default();
+        let report = claude_batch::report::open(claude_batch::report::ViewOptions {
+            kind: claude_batch::report::ProgressKind::Json,
+            verbosity: claude_batch::report::Verbosity::Normal,
+            is_terminal: false,
+            is_colored: false,
+            writer: Box::new(written.clone()),
+        });
+        let inside = CountsInside { report: Some(report), ..CountsInside::default() };
+        (Self(Arc::new(Mutex::new(inside))), written)
+    }
 }
 
 impl claude_batch::report::Reporter for Counts {
     fn on_event(&mut self, event: &claude_batch::domain::RunEvent) {
         use claude_batch::domain::EventBody;
         let mut inside = self.0.lock().expect("nobody panics while counting");
+        if let Some(report) = &mut inside.report {
+            report.on_event(event);
+        }
         match &event.body {
             EventBody::Sent { .. } => inside.sent += 1,
             EventBody::Retried { limit, .. } => {

@@ -84,6 +84,31 @@ pub fn whole_run_behind(
     rows: Vec<Planned>,
     meddle: impl FnOnce(mpsc::Sender<Interrupt>),
 ) -> Whole {
+    whole_run_counted(Counts::default(), hides, sim, config, rows, meddle)
+}
+
+/// Runs rows until all have ended, and writes the run's events as `--progress json` does. Returns these lines too.
+pub fn whole_run_in_json(
+    sim: SimConfig,
+    config: impl FnOnce() -> Config,
+    rows: &[WholeRow],
+) -> (Whole, Vec<serde_json::Value>) {
+    let (counts, written) = Counts::writing_json();
+    let planned = rows.iter().enumerate().map(|(number, row)| row.planned(number as u64)).collect();
+    let whole = whole_run_counted(counts, Hides::Nothing, sim, config, planned, |_| {});
+    let written = written.0.lock().expect("nobody panics while writing").clone();
+    let lines = written.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    (whole, lines.map(|line| serde_json::from_slice(line).expect("each line is JSON")).collect())
+}
+
+fn whole_run_counted(
+    counts: Counts,
+    hides: Hides,
+    sim: SimConfig,
+    config: impl FnOnce() -> Config,
+    rows: Vec<Planned>,
+    meddle: impl FnOnce(mpsc::Sender<Interrupt>),
+) -> Whole {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(async move {
         let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
@@ -93,7 +118,6 @@ pub fn whole_run_behind(
         let (ledger, commits) = MemLedger::new();
         let (feed_in, feed) = mpsc::channel(64);
         let (interrupts_in, interrupts) = mpsc::channel(8);
-        let counts = Counts::default();
         tokio::spawn(async move {
             for row in rows {
                 if feed_in.send(Incoming::Planned(row)).await.is_err() {

@@ -123,6 +123,8 @@ pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
             | Exit::Account
             | Exit::Endpoint
             | Exit::Output
+            | Exit::Killed
+            | Exit::InProgress
             | Exit::Interrupted(_) => return Ok(one),
         }
     }

@@ -47,6 +47,9 @@ impl NewRun<'_> {
         recovered: &Recovered,
         catalog: &Arc<Catalog>,
     ) -> Result<Exit> {
+        if matches!(opened, Opened::Run(_)) && survey.damage.is_none() {
+            self.record_nothing_to_send(recovered, survey)?;
+        }
         let log = match opened {
             Opened::Run(journal) => journal.close(self.input_read(survey.damage.is_none()), false)?.failed,
             Opened::DryRun(looked) => looked.failed(),

@@ -1,8 +1,10 @@
 //! Sends the rows: makes the parts of the run and passes them to the loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::super::simulator::Simulator;
@@ -11,7 +13,7 @@ use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{EventBody, PromptCache, RunEvent, RunForecast};
-use crate::journal::{Journal, Recovered};
+use crate::journal::{Journal, RealDisk, Recovered};
 use crate::plan::{Planner, Repeats};
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
@@ -19,6 +21,8 @@ use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, d
 use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
+use crate::watch::files::Found;
+use crate::watch::status::{About, Recorder, read_status};
 
 /// How many rows the channel between the reader and the loop can hold.
 const FEED: usize = 256;
@@ -55,7 +59,7 @@ impl NewRun<'_> {
             policy: Some(policy),
             ..parts::scheduler(&self.config, catalog, window, recovered)
         });
-        let reporter = self.open_report(clock, survey.as_ref(), forecast);
+        let reporter = self.open_report(clock, known, forecast)?;
         let reread = self.reread_settings(catalog, survey.as_ref());
         let mut ledger = JournalLedger::new(journal, clock);
         let equal = self.equal_rows(&mut ledger, known)?;
@@ -123,7 +127,13 @@ impl NewRun<'_> {
     }
 
     /// Opens the report, and tells it that the run starts.
-    fn open_report(&self, clock: RunClock, survey: Option<&Survey>, forecast: Option<RunForecast>) -> Report {
+    fn open_report(
+        &self,
+        clock: RunClock,
+        (_, recovered, survey): &Known,
+        forecast: Option<RunForecast>,
+    ) -> Result<Report> {
+        let survey = survey.as_ref();
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,
             verbosity: self.config.verbosity,
@@ -131,6 +141,9 @@ impl NewRun<'_> {
             is_colored: self.config.is_colored,
             writer: say::progress(),
         });
+        if let Some(recorder) = self.recorder(recovered, survey)? {
+            report.add(Box::new(recorder));
+        }
         let body = EventBody::Started {
             total: survey.map(|survey| survey.rows),
             already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
@@ -139,7 +152,50 @@ impl NewRun<'_> {
         for body in [Some(body), forecast.map(EventBody::Forecast), models].into_iter().flatten() {
             report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         }
-        report
+        Ok(report)
+    }
+
+    /// Starts to keep the state of the run in its run folder; `None` if results go to standard output.
+    fn recorder(&self, recovered: &Recovered, survey: Option<&Survey>) -> Result<Option<Recorder>> {
+        let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
+        let about = About {
+            run: self.name.clone(),
+            origin: self.origin.clone(),
+            results: results.display().to_string(),
+            spent_before: recovered.totals.spend,
+            failed_before: survey.map_or(0, |survey| survey.failed_before),
+            resume: self.commands.again(),
+            retry_failed: self.commands.resume(&self.paths, None),
+        };
+        let disk = Arc::new(RealDisk::new(self.config.owners));
+        Ok(Some(Recorder::start(about, disk, folder)?))
+    }
+
+    /// Keeps the state of a run that has nothing to send, if the status in the run folder says something else: an earlier
+    /// run may have died after its last row, or may be of an older version.
+    pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
+        let Some(folder) = self.paths.folder() else { return Ok(()) };
+        let disk = RealDisk::new(self.config.owners);
+        if matches!(read_status(&disk, &folder), Found::Good((_, shown)) if shown.is_complete()) {
+            return Ok(());
+        }
+        let Some(recorder) = self.recorder(recovered, Some(survey))? else { return Ok(()) };
+        let mut report = Report::new(Box::new(recorder));
+        let done = survey.done + survey.failed_before;
+        let ended = EventBody::Ended {
+            pending: 0,
+            reason: None,
+            reasons: Vec::new(),
+            uses: Vec::new(),
+            elapsed: Duration::ZERO,
+            max_in_flight: 0,
+            batches: None,
+        };
+        for body in [EventBody::Started { total: Some(survey.rows), already_done: done }, ended] {
+            report.on_event(&RunEvent { at: Timestamp::now(), run: self.name.as_str().into(), body });
+        }
+        report.finish();
+        Ok(())
     }
 
     /// Returns a planner that finds the prefixes for the prompt cache.

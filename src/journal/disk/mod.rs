@@ -32,7 +32,7 @@ pub use memory::MemDisk;
 pub(crate) use names::{folder_of, with_suffix};
 pub(crate) use reader::{Reader, read_up_to};
 pub use real::RealDisk;
-pub(crate) use replace::{remove_left_over, replace, replace_locked, sync_name};
+pub(crate) use replace::{remove_left_over, replace, replace_locked, replace_unsynced, sync_name};
 pub use trust::{Owners, Refusal};
 
 /// How a file is opened.

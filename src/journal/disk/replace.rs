@@ -38,6 +38,25 @@ pub(crate) fn replace_locked(
     put(disk, path, lock, fill)
 }
 
+/// Replaces a file as [`replace`] does, but syncs nothing. After a death of this process, either the old file or the new
+/// one is there. After a loss of power, the file may be damaged. It is for files that are replaced every second and that
+/// no later run depends on.
+///
+/// # Errors
+/// The failure of the disk. The file is then either the old one or the new one, never a mixture.
+pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
+    remove_left_over(disk, path)?;
+    let temporary = with_suffix(path, TEMPORARY);
+    let file = disk.open(&temporary, OpenMode::CreateNew).map_err(DiskFailure::of("create", &temporary))?;
+    let written = file.write_at(bytes, 0).map_err(DiskFailure::of("write", &temporary));
+    drop(file);
+    let in_place = written.and_then(|()| disk.rename(&temporary, path).map_err(DiskFailure::of("rename", &temporary)));
+    if in_place.is_err() {
+        let _ = disk.remove(&temporary);
+    }
+    in_place
+}
+
 /// If a process died while it replaced the file at `path`, removes the temporary file that is left. The caller must
 /// hold the lock of the file.
 ///

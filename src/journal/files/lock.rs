@@ -9,6 +9,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, folder_of};
 use crate::journal::error::JournalError;
@@ -29,13 +30,38 @@ pub(crate) fn lock(disk: &dyn Disk, folder: &Path, results: &Path) -> Result<(Lo
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(held()),
         opened => opened.map_err(DiskFailure::of("open", &path))?,
     };
-    let warning = match file.try_lock().map_err(DiskFailure::of("lock", &path))? {
+    let warning = match try_lock(&*file).map_err(DiskFailure::of("lock", &path))? {
         LockAttempt::Locked => None,
         LockAttempt::Held => return Err(held()),
         LockAttempt::Unsupported => Some(lacks_locks(results)),
     };
     write_holder(disk, folder)?;
     Ok((Lock { _file: file }, warning))
+}
+
+/// Whether a run has the lock of a run folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockState {
+    /// A run has the lock. The number is its process id, if that is known.
+    Held(Option<u32>),
+    /// No run has the lock.
+    Free,
+    /// The file system has no locks, or the file of the lock can't be opened.
+    Unknown,
+}
+
+/// Returns whether a run has the lock of a run folder. Changes nothing.
+pub(crate) fn lock_state(disk: &dyn Disk, folder: &Path) -> LockState {
+    match disk.open(&folder.join("lock"), OpenMode::TO_PROBE) {
+        Ok(file) => match file.try_lock() {
+            Ok(LockAttempt::Held) => LockState::Held(read_holder(disk, folder)),
+            Ok(LockAttempt::Locked) => LockState::Free,
+            Ok(LockAttempt::Unsupported) | Err(_) => LockState::Unknown,
+        },
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => LockState::Held(read_holder(disk, folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => LockState::Free,
+        Err(_) => LockState::Unknown,
+    }
 }
 
 /// Checks that no run has the lock of a run folder, and that this run could lock the folder. Changes nothing.
@@ -61,6 +87,18 @@ pub(crate) fn check_free(disk: &dyn Disk, folder: &Path, results: &Path) -> Resu
 pub(super) fn lacks_locks(path: &Path) -> String {
     let folder = folder_of(path).display();
     format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
+}
+
+/// Tries to lock a file, and tries again a little later if it is locked: a command that looks at the run has the lock for
+/// a moment.
+fn try_lock(file: &dyn DiskFile) -> io::Result<LockAttempt> {
+    match file.try_lock()? {
+        LockAttempt::Held => {
+            std::thread::sleep(Duration::from_millis(20));
+            file.try_lock()
+        }
+        attempt => Ok(attempt),
+    }
 }
 
 fn write_holder(disk: &dyn Disk, folder: &Path) -> Result<(), JournalError> {

@@ -24,7 +24,7 @@ mod private;
 pub(crate) mod slots;
 
 pub(crate) use learned::{LearnedLimits, read_learned_limits};
-pub(crate) use lock::{Lock, check_free, lock};
+pub(crate) use lock::{Lock, LockState, check_free, lock, lock_state};
 pub(crate) use log_names::fault_of_name;
 pub(crate) use manifest::FORMAT_VERSION;
 pub(crate) use manifest::manifest_path;

@@ -317,7 +317,8 @@ struct Pool {
 }
 
 impl Progress {
-    pub(super) fn of(stats: &Stats) -> Self {
+    /// Returns the state of a run.
+    pub(crate) fn of(stats: &Stats) -> Self {
         let standing = stats.standing.as_ref();
         Self {
             total: stats.total,

@@ -1,0 +1,199 @@
+//! The state of one run, as a block of text.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::look::{Looked, State};
+use crate::cli::shell;
+use crate::domain::{Interval, Money};
+use crate::report::plain::rate_words;
+use crate::report::ranges::{rough_money_range, time_range};
+use crate::report::text::{ListRow, count, duration, escape, list, percent, plural, rough_duration, short_count};
+use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownUse};
+
+/// How many kinds of failures are shown.
+const MOST_ERRORS: usize = 5;
+/// How many pools are shown.
+const MOST_POOLS: usize = 10;
+
+/// Returns the state of a run.
+pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
+    let mut rows = Vec::new();
+    rows.extend(run.note.iter().map(|note| ListRow::text("note", escape(note))));
+    rows.extend(run.files.iter().map(|files| ListRow::text("files", escape(files))));
+    if let Some(shown) = run.shown() {
+        rows.push(ListRow::text("rows", rows_words(run.state, &shown.progress)));
+        rows.extend(progress_rows(run.state, shown));
+        rows.extend(limit_rows(&shown.pools));
+        rows.extend(money_words(&shown.money).map(|words| ListRow::text("cost", words)));
+        rows.extend(error_rows(shown));
+    }
+    rows.extend(command(run));
+    format!("{}\n{}", head(run, now), list(&rows, columns).trim_end_matches('\n'))
+}
+
+/// Returns the first line: `prompts.results.jsonl: running for 12 min 04 s (process 1234)`.
+fn head(run: &Looked, now: Timestamp) -> String {
+    let name = escape(&run.name()).into_owned();
+    let state = run.state.name();
+    let Some(shown) = run.shown() else {
+        let process = run.holder.map(|holder| format!(" (process {holder})")).unwrap_or_default();
+        return format!("{name}: {state}{process}");
+    };
+    if run.state.is_in_progress() {
+        let since = duration(between(shown.started_at, now));
+        let process = run.holder.or(shown.pid).map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        return format!("{name}: {state} for {since}{process}");
+    }
+    let reason = shown.end.as_ref().and_then(|end| end.reason.as_ref());
+    let reason = reason.map(|reason| format!(" ({})", escape(reason))).unwrap_or_default();
+    let lasted = shown.end.as_ref().map(|end| end.elapsed_s).filter(|seconds| *seconds > 0.0);
+    let lasted = lasted.map(|seconds| format!(" after {}", duration(of_seconds(seconds)))).unwrap_or_default();
+    format!("{name}: {state}{reason}{lasted}, {}", age(shown.at, now))
+}
+
+/// Returns how long ago something happened.
+pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
+    let age = between(at, now);
+    if age < Duration::from_secs(1) { "just now".to_owned() } else { format!("{} ago", rough_duration(age)) }
+}
+
+/// Returns how many rows are done: `12.3k of 45.6k`.
+pub(super) fn done_words(progress: &ShownProgress) -> String {
+    let done = short_count(done(progress));
+    progress.total.map_or_else(|| done.clone(), |total| format!("{done} of {}", short_count(total)))
+}
+
+fn done(progress: &ShownProgress) -> u64 {
+    let ShownProgress { already_done, ok, truncated, refused, unknown, failed, .. } = progress;
+    [ok, truncated, refused, unknown, failed].into_iter().fold(*already_done, |sum, rows| sum.saturating_add(*rows))
+}
+
+fn rows_words(state: State, progress: &ShownProgress) -> String {
+    let all = done(progress);
+    let mut parts = vec![match progress.total {
+        Some(total) => format!("{} of {} done", count(all), plural(total, "row", "rows")),
+        None => format!("{} done", plural(all, "row", "rows")),
+    }];
+    let kinds = [(progress.truncated, "truncated"), (progress.refused, "refused"), (progress.failed, "failed")];
+    parts.extend(kinds.iter().filter(|(rows, _)| *rows > 0).map(|(rows, name)| format!("{} {name}", count(*rows))));
+    let rate = progress.rows_per_minute.filter(|_| state.is_in_progress());
+    parts.extend(rate.map(|rate| format!("{} rows/min", rate_words(rate))));
+    parts.join(", ")
+}
+
+/// Returns the rows about what a run in progress does: time left, what binds it, batches.
+fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
+    if !state.is_in_progress() {
+        return Vec::new();
+    }
+    let progress = &shown.progress;
+    let mut rows = Vec::new();
+    if let Some(eta) = &shown.eta {
+        let range = eta.interval_s.map(|range| time_range(range.interval().map(of_seconds)));
+        let range = range.map(|range| format!(" ({range})")).unwrap_or_default();
+        let basis = if eta.basis.is_empty() { String::new() } else { format!(", by {}", escape(&eta.basis)) };
+        rows.push(ListRow::text("left", format!("about {}{range}{basis}", left_words(eta))));
+    } else if let Some(what) = &progress.waiting_for {
+        rows.push(ListRow::text("left", format!("not known, waiting for {}", escape(what))));
+    }
+    let in_flight = progress.in_flight.map(|in_flight| match progress.window {
+        Some(window) => format!("{} of {} in flight", count(in_flight), count(window)),
+        None => format!("{} in flight", count(in_flight)),
+    });
+    let bound: Vec<String> =
+        progress.reason.iter().map(|reason| escape(reason).into_owned()).chain(in_flight).collect();
+    if !bound.is_empty() {
+        rows.push(ListRow::text("bound by", bound.join(", ")));
+    }
+    rows.extend(progress.batches.iter().map(|batches| {
+        let open = plural(batches.open, "batch", "batches");
+        ListRow::text("batches", format!("{open} with {}", plural(batches.rows, "row", "rows")))
+    }));
+    rows
+}
+
+/// Returns the time left: `12 min`.
+pub(super) fn left_words(eta: &ShownEta) -> String {
+    rough_duration(of_seconds(eta.seconds))
+}
+
+/// Returns the use of the limits of each pool.
+fn limit_rows(pools: &[ShownPool]) -> Vec<ListRow> {
+    let row = |pool: &ShownPool| {
+        let uses = [
+            (&pool.requests, "requests"),
+            (&pool.input_tokens, "input tokens"),
+            (&pool.output_tokens, "output tokens"),
+        ];
+        let parts = uses.into_iter().filter_map(|(used, name)| Some(use_words(used.as_ref()?, name)));
+        let held = pool.held_s.map(|held| format!("held for {}", duration(of_seconds(held))));
+        let parts: Vec<String> = parts.chain(held).collect();
+        (!parts.is_empty()).then(|| ListRow::text("limits", format!("{}: {}", escape(&pool.pool), parts.join(", "))))
+    };
+    pools.iter().filter_map(row).take(MOST_POOLS).collect()
+}
+
+/// Returns the use of a limit: `97% of input tokens (critical, highest minute 100%)`.
+fn use_words(used: &ShownUse, name: &str) -> String {
+    let highest = used.highest.map(|highest| format!("highest minute {}", percent(highest)));
+    let level = used.level.as_ref().map(|level| escape(level).into_owned());
+    let remarks: Vec<String> = level.into_iter().chain(highest).collect();
+    let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join(", ")) };
+    format!("{} of {name}{remarks}", percent(used.average))
+}
+
+fn money_words(spending: &ShownMoney) -> Option<String> {
+    let mut parts = vec![format!("{} spent", money(spending.spent_usd?))];
+    if spending.spent_before_usd > 0.0 {
+        parts.push(format!("{} by earlier runs", money(spending.spent_before_usd)));
+    }
+    let range = |interval: Interval<f64>| rough_money_range(interval.map(Money::from_dollars));
+    parts.extend(spending.projected_usd.map(|cost| format!("{} projected", range(cost.interval()))));
+    parts.extend(spending.planned_usd.map(|cost| format!("{} planned", range(cost.interval()))));
+    Some(parts.join(", "))
+}
+
+fn error_rows(shown: &Shown) -> Vec<ListRow> {
+    let errors = shown.errors.iter().take(MOST_ERRORS);
+    let mut rows: Vec<ListRow> = errors
+        .map(|error| {
+            let (class, message, row) = (escape(&error.class), escape(&error.message), escape(&error.row));
+            ListRow::text("errors", format!("{} {class}: {message} (row {row})", count(error.rows)))
+        })
+        .collect();
+    let others = shown.errors.len().saturating_sub(MOST_ERRORS) as u64;
+    if others > 0 {
+        rows.push(ListRow::text("errors", format!("and {} more", plural(others, "kind", "kinds"))));
+    }
+    rows
+}
+
+/// Returns the command that continues or steers the run.
+fn command(run: &Looked) -> Option<ListRow> {
+    if run.state.is_in_progress() {
+        let ctl = shell::ours(["ctl".into(), shell::file(&run.results)]);
+        return Some(ListRow::verbatim("to steer", format!("{ctl} pause|resume|drain|stop")));
+    }
+    let commands = &run.shown()?.commands;
+    let (label, command) = match run.state {
+        State::Killed | State::Stopped => ("to resume", &commands.resume),
+        State::Failed => ("to retry", &commands.retry_failed),
+        State::Running | State::Paused | State::Draining | State::Finished | State::Unknown => return None,
+    };
+    (!command.is_empty()).then(|| ListRow::verbatim(label, escape(command)))
+}
+
+/// Returns an amount in dollars.
+pub(super) fn money(dollars: f64) -> String {
+    Money::from_dollars(dollars.clamp(0.0, 1e15)).to_string()
+}
+
+fn of_seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, 1e9))
+}
+
+fn between(begin: Timestamp, end: Timestamp) -> Duration {
+    end.duration_since(begin).try_into().unwrap_or_default()
+}

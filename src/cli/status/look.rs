@@ -1,0 +1,241 @@
+//! Looks at the files of one run, and says in which state the run is.
+
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::journal::{Disk, LockState, OpenMode, RunPaths, lock_state, read_manifest, with_suffix};
+use crate::report::text::{escape, plural};
+use crate::watch::files::Found;
+use crate::watch::status::{Shown, read_status};
+
+/// On a file system without locks, a run whose status is older than this counts as killed.
+const FRESH: SignedDuration = SignedDuration::from_secs(30);
+
+/// The state of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It sends requests, or prepares to.
+    Running,
+    /// It is in progress, and was told to send nothing.
+    Paused,
+    /// It waits for the requests in flight, and then ends.
+    Draining,
+    /// Every row is answered.
+    Finished,
+    /// All rows are done, and some of them failed.
+    Failed,
+    /// It ended before its rows were done.
+    Stopped,
+    /// Its process died.
+    Killed,
+    /// It is not in progress, and an earlier version wrote it or its status is damaged.
+    Unknown,
+}
+
+impl State {
+    /// Returns the name shown to people and scripts.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Killed => "killed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Returns whether the run is in progress.
+    pub(super) fn is_in_progress(self) -> bool {
+        match self {
+            Self::Running | Self::Paused | Self::Draining => true,
+            Self::Finished | Self::Failed | Self::Stopped | Self::Killed | Self::Unknown => false,
+        }
+    }
+}
+
+/// What was found about a run.
+#[derive(Clone, Debug)]
+pub(super) struct Looked {
+    /// Its results file.
+    pub(super) results: PathBuf,
+    pub(super) state: State,
+    /// The process id of the run that has the lock.
+    pub(super) holder: Option<u32>,
+    /// The status file, and its parts for people; `None` if it can't be read.
+    pub(super) status: Option<(Value, Shown)>,
+    /// What a person should know about these files.
+    pub(super) note: Option<String>,
+    /// What the files say, if there is no status.
+    pub(super) files: Option<String>,
+}
+
+impl Looked {
+    /// Returns the name of the run.
+    pub(super) fn name(&self) -> String {
+        self.results.display().to_string()
+    }
+
+    /// Returns what the status file says; `None` if it can't be read.
+    pub(super) fn shown(&self) -> Option<&Shown> {
+        self.status.as_ref().map(|(_, shown)| shown)
+    }
+}
+
+/// Looks at the files of a run.
+pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked {
+    let folder = with_suffix(&results, ".run");
+    // The lock is looked at first: a run writes its end before it frees the lock.
+    let mut lock = lock_state(disk, &folder);
+    let mut found = read_status(disk, &folder);
+    if lock == LockState::Free && is_in_progress(&found) {
+        // A run may have begun in the meantime.
+        lock = lock_state(disk, &folder);
+        found = read_status(disk, &folder);
+    }
+    let holder = match lock {
+        LockState::Held(holder) => holder,
+        LockState::Free | LockState::Unknown => None,
+    };
+    let (status, mut note) = match found {
+        Found::Good(status) => (Some(status), None),
+        Found::Missing => (None, Some(missing(disk, &folder))),
+        Found::Damaged(fault) => (None, Some(format!("status.json is damaged ({fault}): the next run replaces it"))),
+        Found::Newer(version) => {
+            (None, Some(format!("status.json has the version {version} of a later claude-batch: use that one")))
+        }
+    };
+    let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
+    let is_of_another = status.as_ref().is_some_and(|(_, shown)| is_earlier(shown, holder));
+    if state.is_in_progress() && is_of_another {
+        note = Some(
+            "a new run has begun and has not sent anything yet; the numbers are those of the run before".to_owned(),
+        );
+    }
+    let files = status.is_none().then(|| files_words(disk, &results));
+    Looked { results, state, holder, status, note, files }
+}
+
+fn is_in_progress(found: &Found<(Value, Shown)>) -> bool {
+    matches!(found, Found::Good((_, shown)) if shown.end.is_none())
+}
+
+/// Returns whether a status is that of an earlier run, although a run has the lock.
+fn is_earlier(shown: &Shown, holder: Option<u32>) -> bool {
+    shown.end.is_some() || (holder.is_some() && shown.pid.is_some() && holder != shown.pid)
+}
+
+fn state(lock: LockState, shown: Option<&Shown>, now: Timestamp) -> State {
+    match (lock, shown) {
+        (LockState::Held(holder), Some(shown)) if !is_earlier(shown, holder) => in_progress(shown),
+        (LockState::Held(_), _) => State::Running,
+        (LockState::Free | LockState::Unknown, None) => State::Unknown,
+        (LockState::Free | LockState::Unknown, Some(shown)) => match &shown.end {
+            Some(_) if !shown.is_complete() => State::Stopped,
+            Some(end) if end.failed > 0 => State::Failed,
+            Some(_) => State::Finished,
+            None if lock == LockState::Unknown && now.duration_since(shown.at).abs() < FRESH => in_progress(shown),
+            None => State::Killed,
+        },
+    }
+}
+
+fn in_progress(shown: &Shown) -> State {
+    match &*shown.state {
+        "paused" => State::Paused,
+        "draining" => State::Draining,
+        _ => State::Running,
+    }
+}
+
+fn missing(disk: &dyn Disk, folder: &Path) -> String {
+    match read_manifest(folder, disk) {
+        Ok(Some(manifest)) if manifest.tool == env!("CARGO_PKG_VERSION") => {
+            "there is no status.json: nothing was sent yet, or the run folder can't be written".to_owned()
+        }
+        Ok(Some(manifest)) => {
+            format!("there is no status.json: claude-batch {} wrote this run folder", escape(&manifest.tool))
+        }
+        Ok(None) | Err(_) => "there is no status.json and no manifest that can be read".to_owned(),
+    }
+}
+
+/// A file of at most this size is read to count its lines.
+const MOST_COUNTED: u64 = 256 << 20;
+
+/// Returns the sizes of the files of a run, and how many lines they have.
+fn files_words(disk: &dyn Disk, results: &Path) -> String {
+    let lines = |path: &Path| -> Option<String> {
+        let file = disk.open(path, OpenMode::Read).ok()?;
+        let size = file.size().ok()?;
+        let megabytes = || format!("{:.0} MB", size as f64 / 1e6);
+        if size > MOST_COUNTED {
+            return Some(megabytes());
+        }
+        let (mut buffer, mut offset, mut lines) = (vec![0; 1 << 16], 0, 0);
+        while let Some(count) = file.read_at(&mut buffer, offset).ok().filter(|count| *count > 0) {
+            lines += buffer[..count].iter().filter(|byte| **byte == b'\n').count() as u64;
+            offset += count as u64;
+        }
+        Some(plural(lines, "line", "lines"))
+    };
+    let none = || "none".to_owned();
+    let errors = RunPaths::errors_beside(results);
+    format!("results: {}; error log: {}", lines(results).unwrap_or_else(none), lines(&errors).unwrap_or_else(none))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::MemDisk;
+
+    const RUNNING: &str = r#"{"v":1,"pid":7,"at":"1970-01-01T00:00:00Z","state":"running","end":null}"#;
+
+    fn state_of(status: &str) -> State {
+        let disk = MemDisk::new();
+        disk.put("o.run/status.json", status.as_bytes());
+        look(&disk, "o".into(), Timestamp::UNIX_EPOCH).state
+    }
+
+    #[test]
+    fn a_run_that_is_not_locked_has_ended_or_was_killed() {
+        let ended = |end: &str| format!(r#"{{"v":1,"state":"ended","end":{end}}}"#);
+
+        assert_eq!(state_of(RUNNING), State::Killed);
+        assert_eq!(state_of(&ended("{}")), State::Finished);
+        assert_eq!(state_of(&ended(r#"{"failed":3}"#)), State::Failed);
+        assert_eq!(state_of(&ended(r#"{"failed":3,"pending":1}"#)), State::Stopped);
+        assert_eq!(state_of(&ended(r#"{"reason":"interrupted"}"#)), State::Stopped);
+        assert_eq!(state_of(&ended(r#"{"batches":2}"#)), State::Stopped);
+        for damaged in ["", "{", r#"{"v":1,"pools":7}"#, r#"{"v":2}"#] {
+            assert_eq!(state_of(damaged), State::Unknown, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_locked_is_in_progress_whatever_its_status_says() {
+        let paused = RUNNING.replace(r#""running""#, r#""paused""#);
+        for (status, holder, expected) in [
+            (RUNNING, "7", State::Running),
+            (&*paused, "7", State::Paused),
+            (&*paused, "8", State::Running),
+            (r#"{"v":1,"end":{}}"#, "7", State::Running),
+            ("{", "7", State::Running),
+        ] {
+            let disk = MemDisk::new();
+            disk.put("o.run/lock", b"");
+            disk.put("o.run/holder", holder.as_bytes());
+            disk.put("o.run/status.json", status.as_bytes());
+            let file = disk.open(Path::new("o.run/lock"), OpenMode::Edit).expect("it is there");
+            file.try_lock().expect("it can be locked");
+
+            let looked = look(&disk, "o".into(), Timestamp::UNIX_EPOCH);
+
+            assert_eq!(looked.state, expected, "{status} with {holder}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The command `status`: what runs have done, and how to continue. It reads the files of runs and changes nothing.
+
+mod document;
+mod lines;
+mod look;
+mod table;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use self::look::{Looked, State, look};
+use super::args::StatusArgs;
+use super::below::folders_below;
+use super::config::Config;
+use super::config::world::World;
+use super::exit::Exit;
+use super::results::{find, results_of_folder};
+use super::say;
+use crate::journal::{Disk, RealDisk, with_suffix};
+use crate::report::progress::{can_redraw, terminal_width};
+use crate::report::text::{escape, width};
+
+/// The time between two looks with `--watch`.
+const EVERY: Duration = Duration::from_secs(1);
+/// The time between two outputs with `--watch` if the output is not a terminal.
+const PAUSE: Duration = Duration::from_secs(10);
+/// The width of the output if it is not a terminal, and its greatest width.
+const COLUMNS: usize = 80;
+
+/// Shows what runs have done.
+pub(crate) fn status(args: &StatusArgs, world: &World) -> Result<Exit> {
+    let config = Config::of_settings(args.settings(), world)?;
+    let disk = RealDisk::new(config.owners);
+    let mut screen = Screen::default();
+    loop {
+        let runs = looked(args, &disk)?;
+        let is_over = !args.watch || !runs.iter().any(|run| run.state.is_in_progress());
+        screen.show(args, &runs, is_over)?;
+        if is_over {
+            return Ok(exit(&runs));
+        }
+        std::thread::sleep(EVERY);
+    }
+}
+
+/// Looks at the run that the user names, or at all runs below the working folder.
+fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
+    let now = Timestamp::now();
+    let results: Vec<PathBuf> = match &args.run {
+        Some(run) => {
+            let Some(results) = find(run, disk)?.results else {
+                bail!("{}: its results went to standard output, and such a run has no run folder", run.display())
+            };
+            if !with_suffix(&results, ".run").is_dir() {
+                bail!("{} has no run folder: no run has written it, or the folder was removed", results.display())
+            }
+            vec![results]
+        }
+        None => {
+            let folders = folders_below(std::path::Path::new(""), "run").into_iter();
+            let mut found: Vec<_> = folders
+                .filter(|folder| ["lock", "manifest.json"].iter().any(|name| folder.join(name).is_file()))
+                .filter_map(|folder| results_of_folder(&folder))
+                .collect();
+            found.sort();
+            found
+        }
+    };
+    Ok(results.into_iter().map(|results| look(disk, results, now)).collect())
+}
+
+/// Returns the exit code: of several runs, that of the state that needs most attention.
+fn exit(runs: &[Looked]) -> Exit {
+    let states = [
+        &[State::Killed][..],
+        &[State::Stopped, State::Unknown],
+        &[State::Failed],
+        &[State::Running, State::Paused, State::Draining],
+    ];
+    let exits = [Exit::Killed, Exit::Stopped, Exit::SomeFailed, Exit::InProgress];
+    let found = states.into_iter().zip(exits).find(|(states, _)| runs.iter().any(|run| states.contains(&run.state)));
+    found.map_or(Exit::Done, |(_, exit)| exit)
+}
+
+/// What was shown last.
+#[derive(Default)]
+struct Screen {
+    shown_at: Option<Instant>,
+    /// The lines on the terminal that the next output replaces.
+    lines: usize,
+}
+
+impl Screen {
+    fn show(&mut self, args: &StatusArgs, runs: &[Looked], is_over: bool) -> Result<()> {
+        let redraws = args.watch && !args.json && say::out_is_terminal() && can_redraw();
+        let is_due = redraws || args.json || is_over || self.shown_at.is_none_or(|at| at.elapsed() >= PAUSE);
+        if !is_due {
+            return Ok(());
+        }
+        self.shown_at = Some(Instant::now());
+        if args.json {
+            return Ok(say::out(&document::document(args.run.is_some(), runs))?);
+        }
+        let text = text(args, runs);
+        if redraws {
+            say::out_over(&text, std::mem::replace(&mut self.lines, lines_on_terminal(&text)))?;
+        } else {
+            say::out(&text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns how many lines a text takes on the terminal, which wraps long lines.
+fn lines_on_terminal(text: &str) -> usize {
+    let columns = terminal_width().unwrap_or(COLUMNS).max(1);
+    text.lines().map(|line| width(line).div_ceil(columns).max(1)).sum()
+}
+
+fn text(args: &StatusArgs, runs: &[Looked]) -> String {
+    let columns = terminal_width().map_or(COLUMNS, |columns| columns.saturating_sub(1)).clamp(40, COLUMNS);
+    let now = Timestamp::now();
+    match (runs, &args.run) {
+        ([], _) => "no runs below this folder".to_owned(),
+        ([run], _) => lines::block(run, now, columns),
+        (runs, _) => {
+            let notes = runs.iter().filter_map(|run| Some(format!("{}: {}", run.name(), run.note.as_ref()?)));
+            let notes = notes.map(|note| format!("\n{}", escape(&note))).collect::<String>();
+            format!("{}{notes}", table::table(runs, now, columns))
+        }
+    }
+}
