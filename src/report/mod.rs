@@ -41,7 +41,7 @@ mod summary_context;
 mod tallies;
 pub(crate) mod text;
 mod totals;
-mod use_of_limits;
+pub(crate) mod use_of_limits;
 mod view;
 pub(crate) mod words;
 

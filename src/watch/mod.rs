@@ -7,6 +7,12 @@
 //! |---|---|
 //! | `timeline.rs` | the history of a run in at most 300 points |
 //! | `histogram.rs` | counts of durations, for percentiles |
+//! | `facts.rs` | what the report of a run shows |
+//! | `gather/` | reads the facts of a run from its files |
+//! | `page/` | makes the report, one HTML page, from the facts |
 
+pub(crate) mod facts;
+pub(crate) mod gather;
 pub(crate) mod histogram;
+pub(crate) mod page;
 pub(crate) mod timeline;

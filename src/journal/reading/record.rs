@@ -45,6 +45,11 @@ pub(crate) struct ResultRecord<'a> {
 }
 
 impl ResultRecord<'_> {
+    /// Returns the label in the line.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Returns when the answer came. The text is parsed only here, because few rows need the time.
     pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
         self.ended_at.as_deref()?.parse().ok()
