@@ -123,9 +123,13 @@ fn next(files: &Files, facts: &RunFacts, disk: &dyn Disk) -> Vec<(String, String
         && let Some(input) = manifest.inputs.first().filter(|input| input.path != "stdin")
     {
         let words = "If rows are left, run the command of the run again, with the same flags. It begins with:";
-        add(&mut next, words, &["run"], Path::new(&input.path), None);
+        let input = PathBuf::from(&input.path);
+        let is_simulated = manifest.origin == "simulator";
+        let by_default = RunPaths::of_input(std::slice::from_ref(&input), is_simulated).and_then(|paths| paths.results);
+        add(&mut next, words, &["run"], &input, results.filter(|results| by_default.as_deref() != Some(*results)));
     }
-    if let Some(errors) = errors.filter(|_| facts.failures.rows() > 0 && !matches!(facts.state, State::Running { .. })) {
+    if let Some(errors) = errors.filter(|_| facts.failures.rows() > 0 && !matches!(facts.state, State::Running { .. }))
+    {
         let paths = RunPaths::given(files.results.clone(), errors.to_owned());
         let output = files.results.as_deref().filter(|_| !paths.log_finds_results());
         add(&mut next, "Run the failed rows again:", &["resume"], errors, output);

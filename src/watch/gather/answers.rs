@@ -117,9 +117,9 @@ fn plain_second_of(text: &[u8]) -> Option<i64> {
         return None;
     }
     let number = |from: usize, to: usize| {
-        text[from..to].iter().try_fold(0_i64, |number, digit| {
-            digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
-        })
+        text[from..to]
+            .iter()
+            .try_fold(0_i64, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
     };
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
@@ -163,7 +163,14 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_time_has_no_second() {
-        for text in ["", "2026-13-26T04:39:18.583Z", "2026-02-30T04:39:18.583Z", "2026-11-31T04:39:18.583Z", "é026-11-26T04:39:18.58Z", "2026-11-26"] {
+        for text in [
+            "",
+            "2026-13-26T04:39:18.583Z",
+            "2026-02-30T04:39:18.583Z",
+            "2026-11-31T04:39:18.583Z",
+            "é026-11-26T04:39:18.58Z",
+            "2026-11-26",
+        ] {
             assert_eq!(second_of(text), None, "{text}");
         }
         assert_eq!(second_of("2026-11-26T06:39:18+02:00"), second_of("2026-11-26T04:39:18.000Z"));

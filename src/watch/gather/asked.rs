@@ -11,7 +11,7 @@ const MOST_INPUTS: usize = 5;
 /// At most this many settings and parameters are listed.
 const MOST_SETTINGS: usize = 40;
 /// The settings whose texts are shown. The text of any other setting could be part of a prompt.
-const SHOWN: [&str; 8] = ["tier", "api-version", "beta", "prompt-cache", "lane", "format", "id", "schema-mode"];
+const SHOWN: [&str; 7] = ["tier", "prompt-cache", "lane", "format", "id", "on-refusal", "on-truncate"];
 
 /// Returns what was asked: names and values.
 pub(super) fn asked(manifest: &Manifest) -> Vec<(String, String)> {
@@ -49,7 +49,8 @@ fn input_words(input: &InputIdentity) -> String {
 
 /// Returns the recorded settings as flags. The request has members of its own for some of them, so those are left out.
 fn settings(settings: &Map<String, Value>) -> impl Iterator<Item = (String, String)> {
-    let is_elsewhere = |name: &str| matches!(name, "api-version" | "beta" | "model" | "max-tokens" | "map-model" | "param");
+    let is_elsewhere =
+        |name: &str| matches!(name, "api-version" | "beta" | "model" | "max-tokens" | "map-model" | "param");
     let wanted = settings.iter().filter(move |(name, value)| !is_elsewhere(name) && !is_empty(value));
     wanted.take(MOST_SETTINGS).map(|(name, value)| (format!("--{}", shortened(name)), value_words(name, value)))
 }

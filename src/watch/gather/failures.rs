@@ -90,7 +90,7 @@ impl ReadFailures {
 fn examples(mut offsets: BTreeMap<ErrorClass, Vec<u64>>) -> Vec<u64> {
     offsets.values_mut().for_each(|of_class| of_class.sort_unstable());
     let longest = offsets.values().map(Vec::len).max().unwrap_or_default().min(MOST_EXAMPLES);
-    let in_turn = (0..longest).flat_map(|turn| offsets.values().filter_map(move |of_class| of_class.get(turn).copied()));
-    let chosen: std::collections::BTreeSet<u64> = in_turn.take(MOST_EXAMPLES).collect();
-    offsets.into_values().flatten().filter(|offset| chosen.contains(offset)).collect()
+    let in_turn =
+        (0..longest).flat_map(|turn| offsets.values().filter_map(move |of_class| of_class.get(turn).copied()));
+    in_turn.take(MOST_EXAMPLES).collect()
 }

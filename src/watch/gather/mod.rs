@@ -12,6 +12,8 @@
 mod answers;
 mod asked;
 mod failures;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -22,8 +24,8 @@ use super::facts::{Answers, Failures, RunFacts, State};
 use super::timeline::{self, MOST_NOTES, MOST_POINTS, MOST_RUNS, Timeline};
 use crate::domain::{Money, RowId};
 use crate::journal::{
-    Details, Disk, FileKind, JournalError, Manifest, OpenMode, ResultRecord, Totals, check_free, read_details, read_manifest,
-    read_unclosed, read_up_to, with_suffix,
+    Details, Disk, FileKind, JournalError, Manifest, OpenMode, ResultRecord, Totals, check_free, read_details,
+    read_manifest, read_unclosed, read_up_to, with_suffix,
 };
 
 /// The largest timeline that is read.
@@ -199,4 +201,3 @@ fn carried(manifest: &Manifest) -> Totals {
         ..Totals::default()
     }
 }
-

@@ -14,7 +14,7 @@ const GAP: f64 = 14.0;
 const SHORTEST_GAP: i64 = 120_000;
 const SHARE_OF_GAP: i64 = 30;
 /// The axis has about this many labels.
-const LABELS: i64 = 5;
+const LABELS: i64 = 6;
 /// The possible distances between labels, in seconds.
 const STEPS: [i64; 21] = [
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,

@@ -70,8 +70,8 @@ pub(super) struct Chart<'a> {
     pub(super) words: String,
     /// The series.
     pub(super) series: Vec<Series<'a>>,
-    /// Horizontal lines: the value, and what the line means.
-    pub(super) lines: Vec<(f64, &'a str)>,
+    /// Horizontal lines: their values, and what they mean.
+    pub(super) lines: Option<(&'a [f64], &'a str)>,
     /// Whether values are shares, which are shown in percent.
     pub(super) is_share: bool,
 }
@@ -110,7 +110,7 @@ impl Chart<'_> {
                 let _ = write!(out, "<path class=\"{}\" d=\"{path}\"/>", series.mark.class());
             }
         }
-        for (value, _) in &self.lines {
+        for value in self.lines.iter().flat_map(|(values, _)| *values) {
             let _ = write!(out, "<path class=mark d=\"M0 {0}H1000\"/>", place(y(*value, top)));
         }
         let _ = write!(out, "<path class=base d=\"M0 {HEIGHT}H1000\"/></svg>");
@@ -134,7 +134,7 @@ impl Chart<'_> {
         for series in &self.series {
             let _ = write!(out, "<span class=key>{}{}</span>", swatch(series.mark), text(series.name));
         }
-        for (_, meaning) in &self.lines {
+        if let Some((_, meaning)) = &self.lines {
             let _ = write!(
                 out,
                 "<span class=key><svg viewBox=\"0 0 24 10\" aria-hidden=true><path class=mark d=\"M0 5H24\"/></svg>{}</span>",
@@ -297,14 +297,17 @@ mod tests {
                 title: "Rows".to_owned(),
                 words: "Rows".to_owned(),
                 series: vec![series(Mark::Ok), series(Mark::Bad), series(Mark::Solid)],
-                lines: vec![(0.8, "80%")],
+                lines: Some((&[0.8], "80%")),
                 is_share: false,
             };
 
             let html = chart.html(&Axis::of(&times));
 
             assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
-            assert_eq!(html.matches("class=\"area ok\" d=\"M0 ").count(), 1 + usize::from(values.first().is_some_and(|(_, value)| value.is_some())));
+            assert_eq!(
+                html.matches("class=\"area ok\" d=\"M0 ").count(),
+                1 + usize::from(values.first().is_some_and(|(_, value)| value.is_some()))
+            );
         }
     }
 }

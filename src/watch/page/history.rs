@@ -70,7 +70,8 @@ impl<'a> History<'a> {
             return remark("No row has ended yet, so there is nothing to draw.");
         }
         let rows = self.facts.answers.rate.pieces().1.len().max(self.points.len());
-        let mut out = remark(&format!("Times are in UTC: {}. Each step is the mean of its piece of time.", self.axis.words()));
+        let mut out =
+            remark(&format!("Times are in UTC: {}. Each step is the mean of its piece of time.", self.axis.words()));
         let (peak, at) = self.peak();
         let chart = Chart {
             id: "rate".to_owned(),
@@ -83,7 +84,7 @@ impl<'a> History<'a> {
                 self.series("answered", Mark::Ok, |point| point.ok as f64 * per_minute(point)),
                 self.series("failed", Mark::Bad, |point| point.failed as f64 * per_minute(point)),
             ],
-            lines: Vec::new(),
+            lines: None,
             is_share: false,
         };
         out.push_str(&chart.html(&self.axis));
@@ -140,7 +141,7 @@ impl<'a> History<'a> {
                 title: format!("Use of the limits of {}", pool.name),
                 words: format!("The mean use over time is: {}.", words.join(", ")),
                 series: series.collect(),
-                lines: vec![(0.8, "80%"), (0.95, "95%")],
+                lines: Some((&[0.8, 0.95], "80% and 95%")),
                 is_share: true,
             };
             out.push_str(&chart.html(&self.axis));
@@ -160,7 +161,8 @@ impl<'a> History<'a> {
         let mut series = vec![self.series("input", Mark::Solid, |point| point.input as f64 * per_minute(point))];
         series.push(self.series("output", Mark::Dashed, |point| point.output as f64 * per_minute(point)));
         if self.points.iter().any(|point| point.cached > 0) {
-            series.push(self.series("read from a cache", Mark::Dotted, |point| point.cached as f64 * per_minute(point)));
+            series
+                .push(self.series("read from a cache", Mark::Dotted, |point| point.cached as f64 * per_minute(point)));
         }
         let chart = Chart {
             id: "tokens".to_owned(),
@@ -172,7 +174,7 @@ impl<'a> History<'a> {
                 sum(|point| point.output)
             ),
             series,
-            lines: Vec::new(),
+            lines: None,
             is_share: false,
         };
         chart.html(&self.axis)
@@ -196,7 +198,7 @@ impl<'a> History<'a> {
                     self.series("after other failures", Mark::Ok, |point| point.retried as f64 * per_minute(point)),
                     self.series("after a 429", Mark::Bad, |point| point.refused as f64 * per_minute(point)),
                 ],
-                lines: Vec::new(),
+                lines: None,
                 is_share: false,
             };
             out.push_str(&chart.html(&self.axis));
@@ -206,7 +208,7 @@ impl<'a> History<'a> {
             title: "Requests in flight".to_owned(),
             words: format!("Mean number of requests in flight. The highest mean is {}.", number(most)),
             series: vec![self.series("mean", Mark::Solid, |point| point.in_flight.max(0.0))],
-            lines: Vec::new(),
+            lines: None,
             is_share: false,
         };
         out.push_str(&chart.html(&self.axis));
@@ -220,7 +222,18 @@ impl<'a> History<'a> {
         }
         let mut columns = vec![("Begin (UTC)", Set::Short), ("Seconds", Set::Number)];
         let names: &[&str] = match self.is_full {
-            true => &["Answered", "Failed", "Input", "Cached", "Output", "Sent", "429s", "Other retries", "Cost", "In flight"],
+            true => &[
+                "Answered",
+                "Failed",
+                "Input",
+                "Cached",
+                "Output",
+                "Sent",
+                "429s",
+                "Other retries",
+                "Cost",
+                "In flight",
+            ],
             false => &["Answered", "Failed", "Input", "Cached", "Output"],
         };
         columns.extend(names.iter().map(|name| (*name, Set::Number)));

@@ -52,8 +52,8 @@ pub(super) enum Set {
 impl Set {
     fn class(self) -> &'static str {
         match self {
-            Self::Number => " class=n",
-            Self::Short => "",
+            Self::Number => "",
+            Self::Short => " class=s",
             Self::Wide => " class=w",
         }
     }
@@ -140,10 +140,7 @@ mod tests {
     fn a_text_can_contain_no_markup_and_no_control_characters() {
         let shown = text("<script>alert('1')</script>&\"\u{1b}[31m\n\u{202e}");
 
-        assert_eq!(
-            shown,
-            "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;\\u{1b}[31m\\n\\u{202e}"
-        );
+        assert_eq!(shown, "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;\\u{1b}[31m\\n\\u{202e}");
         assert_eq!(text(&"<".repeat(1_000)).len(), MOST_CHARS * 4 + "…".len());
     }
 

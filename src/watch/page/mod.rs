@@ -16,6 +16,8 @@ mod chart;
 mod history;
 mod html;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod uses;
 
 use std::fmt::Write as _;
@@ -46,6 +48,7 @@ pub(crate) fn page(facts: &RunFacts) -> String {
         text(&lead(facts, &history)),
         sums(facts, &history)
     );
+    out.push_str(&section("asked", "What was asked", &asked(facts)));
     out.push_str(&section("came", "What came", &rows::outcome(facts)));
     out.push_str(&section("rate", "Rate", &history.rate()));
     out.push_str(&section("limits", "Limits", &history.limits()));
@@ -53,7 +56,6 @@ pub(crate) fn page(facts: &RunFacts) -> String {
     out.push_str(&section("money", "Tokens and money", &rows::costs(facts, &history)));
     out.push_str(&section("requests", "Requests", &requests(facts, &history)));
     out.push_str(&section("happened", "What happened", &happened(facts)));
-    out.push_str(&section("asked", "What was asked", &asked(facts)));
     out.push_str(&section("next", "How to go on", &next(facts)));
     out.push_str(&section("made", "How this was made", &made(&history)));
     let _ = write!(
@@ -102,7 +104,7 @@ fn headline(facts: &RunFacts, history: &History<'_>) -> String {
         time if time.is_zero() => String::new(),
         time => format!(" in {}", duration(time)),
     };
-    format!("{state}. {rows}{failed}{time}, {}.", money(facts.totals.spend))
+    format!("{state}. {rows}{failed},{time} for {}.", money(facts.totals.spend))
 }
 
 /// Says in one sentence what held the run back.
@@ -132,7 +134,8 @@ fn sums(facts: &RunFacts, history: &History<'_>) -> String {
     let of = total(facts).map(|total| format!("of {} in the input", count(total)));
     let rate = (minutes > 0.0).then(|| format!("{} rows per minute", chart::number(rows as f64 / minutes)));
     let runs = facts.timeline.as_ref().map_or(0, |timeline| timeline.runs.len() as u64);
-    let per_row = (rows > 0).then(|| format!("{} per answer", money(crate::domain::Money(facts.totals.spend.0 / u128::from(rows)))));
+    let per_row = (rows > 0)
+        .then(|| format!("{} per answer", money(crate::domain::Money(facts.totals.spend.0 / u128::from(rows)))));
     let time = match elapsed(history) {
         time if time.is_zero() => "–".to_owned(),
         time => duration(time),
@@ -174,7 +177,8 @@ fn requests(facts: &RunFacts, history: &History<'_>) -> String {
     let answers = &facts.answers;
     let mut out = String::new();
     if history.is_full {
-        let sum = |of: fn(&super::timeline::Point) -> u64| count(history.points.iter().map(of).fold(0, u64::saturating_add));
+        let sum =
+            |of: fn(&super::timeline::Point) -> u64| count(history.points.iter().map(of).fold(0, u64::saturating_add));
         let rows = vec![
             vec!["sent".to_owned(), sum(|point| point.sent)],
             vec!["tried again after a 429".to_owned(), sum(|point| point.refused)],
@@ -223,12 +227,8 @@ fn happened(facts: &RunFacts) -> String {
     if !timeline.notes.is_empty() {
         out.push_str("<ol class=notes>\n");
         for note in &timeline.notes {
-            let _ = writeln!(
-                out,
-                "<li><span class=soft>{}</span> <span>{}</span></li>",
-                time(note.at),
-                text(&note.text)
-            );
+            let _ =
+                writeln!(out, "<li><span class=soft>{}</span> <span>{}</span></li>", time(note.at), text(&note.text));
         }
         out.push_str("</ol>\n");
     }

@@ -1,5 +1,6 @@
 //! The sections about rows: what came, what failed, how long it took, what it cost.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::history::History;
@@ -9,6 +10,9 @@ use crate::report::text::{count, percent, plural};
 use crate::watch::facts::{RunFacts, TopRow};
 use crate::watch::histogram::Histogram;
 use crate::watch::timeline::Timeline;
+
+/// So many failed rows are shown at once. The others are shown when the reader asks for them.
+const SHOWN_FAILURES: usize = 10;
 
 /// Returns the section about answers and failures.
 pub(super) fn outcome(facts: &RunFacts) -> String {
@@ -43,9 +47,7 @@ pub(super) fn outcome(facts: &RunFacts) -> String {
         out.push_str(&paragraph(&format!("Of the answers, {}.", taken.join(", "))));
     }
     if failures.is_rough {
-        out.push_str(&remark(
-            "The error log is so long that failures are counted even if the row was answered later.",
-        ));
+        out.push_str(&remark("The error log is so long that failures are counted even if the row was answered later."));
     }
     out.push_str(&failed_rows(facts));
     out
@@ -73,11 +75,19 @@ fn failed_rows(facts: &RunFacts) -> String {
         ("Message", Set::Wide),
     ];
     let rows: Vec<Vec<String>> = failures.examples.iter().map(row).collect();
-    let caption = match (rows.len() as u64, failures.rows()) {
-        (shown, all) if shown < all => format!("{} of {}", count(shown), plural(all, "failed row", "failed rows")),
-        (_, all) => plural(all, "failed row", "failed rows"),
-    };
-    table(&caption, &columns, &rows)
+    let (first, more) = rows.split_at(rows.len().min(SHOWN_FAILURES));
+    let (shown, all) = (rows.len() as u64, failures.rows());
+    let mut out = table(
+        &format!("{} of {}", count(first.len() as u64), plural(all, "failed row", "failed rows")),
+        &columns,
+        first,
+    );
+    if !more.is_empty() {
+        let caption = format!("{} more, so {} in all", count(more.len() as u64), count(shown));
+        let more = table(&caption, &columns, more);
+        let _ = writeln!(out, "<details><summary>More failed rows</summary>{more}</details>");
+    }
+    out
 }
 
 /// Returns a message without quoted texts that may come from a prompt or an answer. A short quoted word, such as the name
@@ -173,7 +183,10 @@ pub(super) fn costs(facts: &RunFacts, history: &History<'_>) -> String {
         out.push_str(&paragraph(&format!("{} of the input was read from a cache.", percent(share))));
     }
     if usage.web_searches > 0 {
-        out.push_str(&paragraph(&format!("The rows made {}.", plural(usage.web_searches, "web search", "web searches"))));
+        out.push_str(&paragraph(&format!(
+            "The rows made {}.",
+            plural(usage.web_searches, "web search", "web searches")
+        )));
     }
     out.push_str(&history.tokens());
     out.push_str(&models(facts));
@@ -220,14 +233,21 @@ fn spent(facts: &RunFacts) -> String {
     }
     if answers.unpriced > 0 {
         let rows = plural(answers.unpriced, "answer has", "answers have");
-        out.push_str(&paragraph(&format!("{rows} no known price and {} not in this sum.", if answers.unpriced == 1 { "is" } else { "are" })));
+        out.push_str(&paragraph(&format!(
+            "{rows} no known price and {} not in this sum.",
+            if answers.unpriced == 1 { "is" } else { "are" }
+        )));
     }
     if answers.saved > Money::ZERO {
         out.push_str(&paragraph(&format!("Answers taken from other lines saved {}.", money(answers.saved))));
     }
     let maybe = totals.maybe_paid + facts.dead_in_flight;
     if maybe > 0 {
-        let most = if totals.maybe_spend > Money::ZERO { format!(", at most {}", money(totals.maybe_spend)) } else { String::new() };
+        let most = if totals.maybe_spend > Money::ZERO {
+            format!(", at most {}", money(totals.maybe_spend))
+        } else {
+            String::new()
+        };
         out.push_str(&paragraph(&format!(
             "{} without a stored answer may have been billed in addition{most}.",
             plural(maybe, "request", "requests")

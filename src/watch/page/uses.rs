@@ -80,7 +80,7 @@ pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
         }
     }
     let columns = [
-        ("Pool", Set::Short),
+        ("Pool", Set::Wide),
         ("Limit", Set::Short),
         ("Mean use", Set::Number),
         ("Level", Set::Short),
