@@ -12,32 +12,13 @@ use super::contents::collect_entry;
 use super::fast_path;
 use super::lines::Line;
 use super::parse::{parse_any_result, parse_error};
-use super::record::{ErrorRecord, Parsed, ResultRecord};
+use super::record::{Details, ErrorRecord, Parsed, ResultRecord};
 use super::scan::scan;
 use super::stored::read_line;
 use crate::domain::{ErrorClass, Lane, Money, TakenFrom, shortened};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode};
 use crate::journal::error::JournalError;
 use crate::sink::parse_usd;
-
-/// The members of a result line that only a report needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Details<'a> {
-    /// The model that answered; `None` if the line does not say it.
-    pub(crate) model: Option<Cow<'a, str>>,
-    /// Whether the answer came in a batch.
-    pub(crate) is_batch: bool,
-    /// How many attempts the row needed.
-    pub(crate) attempts: u64,
-    /// The time from the first send to the answer; `None` if nothing was sent.
-    pub(crate) latency_ms: Option<u64>,
-    /// Whether the cost is known. If not, the model has no price.
-    pub(crate) has_cost: bool,
-    /// Where the answer was found, if the row took it from another line.
-    pub(crate) taken: Option<TakenFrom>,
-    /// If the row took its answer from another line: what the answer cost; zero if that is not known.
-    pub(crate) saved: Money,
-}
 
 /// The text of a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,8 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::details::Details;
-use super::record::{ResultRecord, quality, row};
+use super::record::{Details, ResultRecord, quality, row};
 use crate::domain::json::{Cursor, DEEPEST};
 use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;

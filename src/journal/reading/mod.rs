@@ -33,14 +33,14 @@ mod unfinished;
 mod unresolved;
 
 pub(crate) use contents::{Contents, check_owner};
-pub(crate) use details::{Details, FailureText, read_details, read_failure_texts, read_failures};
+pub(crate) use details::{FailureText, read_details, read_failure_texts, read_failures};
 pub(crate) use done::AnsweredRows;
 pub use done::{DoneSet, RowState};
 pub use error_log::{ErrorLog, read_error_log};
 pub(crate) use lines::{Line, Lines};
 pub(crate) use parse::{parse_error, parse_result};
 pub(crate) use places::{KnownBy, LineKind, Read, line_kind, read_lines};
-pub(crate) use record::{Parsed, ResultRecord};
+pub(crate) use record::{Details, Parsed, ResultRecord};
 pub(crate) use reruns::RerunRows;
 pub use reruns::Reruns;
 pub(crate) use scan::{Scan, Tail, check_first_line, scan};

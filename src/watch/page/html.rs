@@ -7,7 +7,7 @@ use crate::domain::Money;
 use crate::report::text::{count, escape};
 
 /// At most this many characters of a text are shown.
-const MOST_CHARS: usize = 300;
+const MOST_CHARS: usize = 240;
 
 /// Returns a text as HTML: markup is escaped, control characters are shown as escapes, and a long text is cut.
 pub(super) fn text(text: &str) -> String {
