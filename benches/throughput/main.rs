@@ -294,25 +294,29 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
 }
 
 /// Measures the first step of a resumed run: it reads the results of the first run.
+/// Compares recovery with the command `report`, which reads the same lines. `RECOVER_ROWS=10000000` measures more rows.
 fn recover_results(folder: &Path) -> io::Result<()> {
-    const ROWS: u64 = 1_000_000;
+    let rows = std::env::var("RECOVER_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000_u64);
     for chars in [40, 1_200] {
         let out = fresh(folder, "recover")?;
         let results = out.join("out.jsonl");
-        recover::write_results(&results, ROWS, chars)?;
+        recover::write_results(&results, rows, chars)?;
         let bytes = std::fs::metadata(&results)?.len() as f64;
-        let mut seen = Vec::new();
+        let (mut recovered, mut reported) = (Vec::new(), Vec::new());
         for _ in 0..TIMES {
-            seen.push(in_child(&["child", "recover", text(&out)], Stdio::null())?.0);
+            recovered.push(in_child(&["child", "recover", text(&out)], Stdio::null())?.0);
+            let args = ["report", text(&results), "-o", text(&out.join("page.html"))];
+            reported.push(watched(Command::new(PROGRAM).args(args).stderr(Stdio::null()), rows)?);
         }
-        let secs = of(&seen, |seen| seen.secs);
-        println!(
-            "recover: {ROWS} result lines of {:.0} bytes: {:.0} MB/s, CPU s per million {:.2}, peak {:.0} MB",
-            bytes / ROWS as f64,
-            bytes / 1e6 / secs,
-            of(&seen, Seen::cpu_per_thousand) * 1000.0,
-            of(&seen, |seen| seen.peak_kb as f64 / 1024.0)
-        );
+        for (what, seen) in [("recover", recovered), ("report", reported)] {
+            println!(
+                "{what}: {rows} result lines of {:.0} bytes: {:.0} MB/s, CPU s per million {:.2}, peak {:.0} MB",
+                bytes / rows as f64,
+                bytes / 1e6 / of(&seen, |seen| seen.secs),
+                of(&seen, Seen::cpu_per_thousand) * 1000.0,
+                of(&seen, |seen| seen.peak_kb as f64 / 1024.0)
+            );
+        }
         std::fs::remove_dir_all(&out)?;
     }
     Ok(())

@@ -1,14 +1,152 @@
-//! The command `report`.
+//! The command `report`, and the report at the end of a long run.
+//!
+//! The report is one HTML page. It is made from the files of the run, which are not changed and not locked. So the report
+//! can be made at any time: during the run, after it, and after it was killed.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 
 use super::args::ReportArgs;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
+use super::results::{Files, belongs_to_a_run, find};
+use super::{say, shell};
+use crate::export::{Compression, ExportError, whole_file};
+use crate::journal::{Disk, FileKind, RealDisk, RunPaths, folder_of, read_manifest, with_suffix};
+use crate::report::text::escape;
+use crate::watch::facts::{RunFacts, State};
+use crate::watch::gather::{RunFiles, gather};
+use crate::watch::page::page;
+
+/// A run that lasted at least this long gets a report at its end.
+pub(crate) const LONG_RUN: Duration = Duration::from_secs(60);
+
+/// The name of the report in the run folder.
+const NAME: &str = "report.html";
 
 /// Runs the command.
 pub(crate) fn report(args: &ReportArgs, world: &World) -> Result<Exit> {
-    let _config = Config::of_settings(args.settings(), world)?;
+    let config = Config::of_settings(args.settings(), world)?;
+    config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    let disk = RealDisk::new(config.owners);
+    let files = find(&args.run, &disk)?;
+    let target = match &args.output {
+        Some(path) if path.as_os_str() == "-" => None,
+        Some(path) => Some(path.clone()),
+        None => Some(default_path(&files, &disk).context("name the report with -o FILE")?),
+    };
+    if let Some(output) = &target {
+        check(output, &files, &disk)?;
+    }
+    let html = made(&files, &disk)?;
+    match &target {
+        None => say::out(html.trim_end())?,
+        Some(path) => {
+            write(path, &html, &disk)?;
+            say::err(&format!("report: {}", escape(&path.display().to_string())));
+        }
+    }
     Ok(Exit::Done)
+}
+
+/// Makes the report of a run that has just ended, in its run folder. Returns its path; `None` if the results went to
+/// standard output.
+///
+/// # Errors
+/// The report can't be made or written.
+pub(crate) fn report_at_end(paths: &RunPaths, disk: &dyn Disk) -> Result<Option<PathBuf>> {
+    let Some(folder) = paths.folder() else { return Ok(None) };
+    let files = Files { results: paths.results.clone(), errors: Some(paths.errors.clone()), named: None };
+    let path = folder.join(NAME);
+    write(&path, &made(&files, disk)?, disk)?;
+    Ok(Some(path))
+}
+
+/// Returns the page.
+fn made(files: &Files, disk: &dyn Disk) -> Result<String> {
+    let of_run = RunFiles { results: files.results.as_deref(), errors: files.errors.as_deref() };
+    let mut facts = gather(of_run, disk, jiff::Timestamp::now())?;
+    facts.next = next(files, &facts, disk);
+    Ok(page(&facts))
+}
+
+/// Writes the page. An earlier page is replaced as a whole. Only the user can read the new file.
+fn write(path: &Path, html: &str, disk: &dyn Disk) -> Result<(), ExportError> {
+    whole_file(disk, path, Compression::None, |mut out| {
+        out.write_all(html.as_bytes()).and_then(|()| out.finish()).map_err(ExportError::Output)
+    })
+}
+
+/// Returns where the report goes if the user does not say it: into the run folder, or beside the results if there is no
+/// run folder. `None` if nothing names the run.
+fn default_path(files: &Files, disk: &dyn Disk) -> Option<PathBuf> {
+    let folder = files.results.as_deref().map(|results| with_suffix(results, ".run"));
+    let is_folder = |path: &Path| matches!(disk.kind(path), Ok(Some(FileKind::Folder)));
+    match folder.filter(|folder| is_folder(folder)) {
+        Some(folder) => Some(folder.join(NAME)),
+        None => Some(with_suffix(files.results.as_deref().or(files.errors.as_deref())?, ".report.html")),
+    }
+}
+
+/// Checks that the report is not one of the files that are read, and not a file of any run. The only file of a run folder
+/// that it may replace is an earlier report.
+fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
+    let folder = files.results.as_deref().map(|results| with_suffix(results, ".run"));
+    let manifest = folder.as_deref().and_then(|folder| read_manifest(folder, disk).ok().flatten());
+    let inputs = manifest.into_iter().flat_map(|manifest| manifest.inputs).map(|input| PathBuf::from(input.path));
+    let read: Vec<PathBuf> = files.results.iter().chain(&files.named).cloned().chain(inputs).collect();
+    let errors = files.errors.clone().unwrap_or_default();
+    RunPaths::given(Some(output.to_owned()), errors).check_output(&read, disk)?;
+    let is_report = output.file_name().is_some_and(|name| name == NAME)
+        && folder.is_some_and(|folder| folder_of(output) == folder || disk.is_same_file(&folder, folder_of(output)));
+    if !is_report && belongs_to_a_run(output, disk)? {
+        bail!("{} belongs to a run and would be overwritten: name another file with -o", output.display());
+    }
+    Ok(())
+}
+
+/// Returns the commands to go on with. They contain no flags that were typed for the run, because some of these are
+/// secrets, and a report is shown to others.
+fn next(files: &Files, facts: &RunFacts, disk: &dyn Disk) -> Vec<(String, String)> {
+    let mut next = Vec::new();
+    let errors = files.errors.as_deref().filter(|path| matches!(disk.kind(path), Ok(Some(FileKind::File))));
+    let results = files.results.as_deref();
+    if let (State::Running { .. }, Some(results)) = (&facts.state, results) {
+        add(&mut next, "See where the run stands:", &["status"], results, None);
+    }
+    let may_go_on = matches!(facts.state, State::Killed | State::Stopped(_) | State::Ended);
+    if let (true, Some(folder)) = (may_go_on, results.map(|results| with_suffix(results, ".run")))
+        && let Ok(Some(manifest)) = read_manifest(&folder, disk)
+        && let Some(input) = manifest.inputs.first().filter(|input| input.path != "stdin")
+    {
+        let words = "If rows are left, run the command of the run again, with the same flags. It begins with:";
+        let input = PathBuf::from(&input.path);
+        let is_simulated = manifest.origin == "simulator";
+        let by_default = RunPaths::of_input(std::slice::from_ref(&input), is_simulated).and_then(|paths| paths.results);
+        add(&mut next, words, &["run"], &input, results.filter(|results| by_default.as_deref() != Some(*results)));
+    }
+    if let Some(errors) = errors.filter(|_| facts.failures.rows() > 0 && !matches!(facts.state, State::Running { .. }))
+    {
+        let paths = RunPaths::given(files.results.clone(), errors.to_owned());
+        let output = files.results.as_deref().filter(|_| !paths.log_finds_results());
+        add(&mut next, "Run the failed rows again:", &["resume"], errors, output);
+    }
+    if let Some(results) = results {
+        let table = results.with_extension("csv");
+        add(&mut next, "Write the answers as a table:", &["results"], results, Some(&table));
+        add(&mut next, "Make this page again:", &["report"], results, None);
+    }
+    next
+}
+
+fn add(next: &mut Vec<(String, String)>, words: &str, verb: &[&str], path: &Path, output: Option<&Path>) {
+    let mut args: Vec<std::ffi::OsString> = verb.iter().map(Into::into).collect();
+    args.push(shell::file(path));
+    if let Some(output) = output {
+        args.extend(["-o".into(), shell::file(output)]);
+    }
+    next.push((words.to_owned(), shell::ours(args)));
 }

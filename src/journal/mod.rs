@@ -89,12 +89,16 @@ pub(crate) use error::quoted;
 pub(crate) use files::open_to_append;
 pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, RunPaths, Slot, read_manifest};
 pub(crate) use files::{
-    LearnedLimits, LockState, PathRequest, fault_of_name, lock_state, manifest_path, read_learned_limits,
+    LearnedLimits, LockState, PathRequest, check_free, fault_of_name, lock_state, manifest_path, read_learned_limits,
+    read_unclosed,
 };
 pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;
+pub(crate) use reading::{
+    Details, FailureText, KnownBy, LineKind, Read, ResultRecord, Unresolved, line_kind, read_details,
+    read_failure_texts, read_failures, read_lines,
+};
 pub use reading::{DoneSet, ErrorLog, Reruns, RowState, Totals, UnfinishedRow, read_error_log};
-pub(crate) use reading::{KnownBy, LineKind, Read, line_kind, read_lines};
 pub use recovery::Recovered;
 pub use start::Start;
 pub(crate) use stored::MOST_FILES;
@@ -109,7 +113,7 @@ use crate::source::BrokenRow;
 
 use charges::Charges;
 use files::{Lock, Outputs, PrivateFile, Slots};
-use reading::{EntryKind, Parsed, Unresolved, parse_error};
+use reading::{EntryKind, Parsed, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
 

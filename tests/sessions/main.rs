@@ -27,6 +27,7 @@ mod plan;
 mod pty;
 mod readme;
 mod refusals;
+mod report;
 mod rerun;
 mod resume;
 mod reuse;

@@ -96,7 +96,7 @@ fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
 
 /// Returns whether a file that exists is the results file or the error log of a run, or is in a run folder. A copy of
 /// results, made by this command, is none of these.
-fn belongs_to_a_run(output: &Path, disk: &dyn Disk) -> Result<bool> {
+pub(crate) fn belongs_to_a_run(output: &Path, disk: &dyn Disk) -> Result<bool> {
     let exists = |path: &Path| matches!(disk.kind(path), Ok(Some(_)));
     if !exists(output) {
         return Ok(false);

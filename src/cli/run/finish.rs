@@ -9,10 +9,12 @@ use super::super::config::InputArg;
 use super::super::exit::Exit;
 use super::super::explain::{Next, Place, explain};
 use super::super::parts;
+use super::super::report::{LONG_RUN, report_at_end};
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
 use super::send::{Ended, Known};
 use crate::domain::{ErrorClass, HaltReason, Money, Usage};
+use crate::journal::RealDisk;
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, plural};
 use crate::report::{EarlierRuns, Stats, SummaryContext, summary};
@@ -46,10 +48,23 @@ impl NewRun<'_> {
             self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
         }
         self.say_left_batches(finish.batches);
+        if stats.elapsed() >= LONG_RUN {
+            self.make_report();
+        }
         Ok(match (&finish.halted, &finish.input_error) {
             (None, Some(_)) => Exit::Usage,
             (halted, _) => Exit::of_run(halted.as_ref(), finish.batches.0, failed),
         })
+    }
+
+    /// Makes the report, and says where it is. A run does not fail because its report can't be made.
+    fn make_report(&self) {
+        let shown = |path: &Path| escape(&path.display().to_string()).into_owned();
+        match report_at_end(&self.paths, &RealDisk::new(self.config.owners)) {
+            Ok(Some(path)) => self.say_whole(&format!("report: {}", shown(&path))),
+            Ok(None) => {}
+            Err(error) => self.warn(&[format!("the report was not made: {error:#}")]),
+        }
     }
 
     /// Reports an input error if the run read fewer rows than were counted before the run. Rows in open batches were

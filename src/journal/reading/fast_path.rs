@@ -9,14 +9,95 @@
 
 use std::borrow::Cow;
 
-use super::record::{ResultRecord, quality, row};
+use super::record::{Details, ResultRecord, quality, row};
 use crate::domain::json::{Cursor, DEEPEST};
-use crate::domain::{JobKey, Money, Usage};
+use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
+/// Receives the members of a line that only some readers need. The methods of `()` do nothing, so a resumed run pays
+/// nothing for members that it does not need.
+pub(super) trait More<'a>: Default {
+    /// Receives the model. Escapes are not decoded.
+    #[inline]
+    fn model(&mut self, _text: Option<&'a [u8]>) {}
+    /// Receives the lane. Escapes are not decoded.
+    #[inline]
+    fn lane(&mut self, _text: Option<&'a [u8]>) {}
+    /// Receives the number of attempts.
+    #[inline]
+    fn attempts(&mut self, _count: u64) {}
+    /// Receives the latency in milliseconds.
+    #[inline]
+    fn latency_ms(&mut self, _count: Option<u64>) {}
+    /// Receives whether the cost is known.
+    #[inline]
+    fn has_cost(&mut self, _has_cost: bool) {}
+    /// Is called if the row took its answer from another line. `saved` is what the answer cost.
+    #[inline]
+    fn taken(&mut self, _is_copy: bool, _saved: Option<Money>) {}
+}
+
+impl More<'_> for () {}
+
+/// Collects the details of a line.
+#[derive(Default)]
+struct Detailed<'a> {
+    details: Details<'a>,
+    /// Whether a text has an escape, or is not UTF-8.
+    has_escape: bool,
+}
+
+impl<'a> Detailed<'a> {
+    fn plain(&mut self, text: Option<&'a [u8]>) -> Option<Cow<'a, str>> {
+        let text = text?;
+        let plain = std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'));
+        self.has_escape |= plain.is_none();
+        plain.map(Cow::Borrowed)
+    }
+}
+
+impl<'a> More<'a> for Detailed<'a> {
+    fn model(&mut self, text: Option<&'a [u8]>) {
+        self.details.model = self.plain(text);
+    }
+
+    fn lane(&mut self, text: Option<&'a [u8]>) {
+        self.details.is_batch = self.plain(text).as_deref() == Some(Lane::Batch.name());
+    }
+
+    fn attempts(&mut self, count: u64) {
+        self.details.attempts = count;
+    }
+
+    fn latency_ms(&mut self, count: Option<u64>) {
+        self.details.latency_ms = count;
+    }
+
+    fn has_cost(&mut self, has_cost: bool) {
+        self.details.has_cost = has_cost;
+    }
+
+    fn taken(&mut self, is_copy: bool, saved: Option<Money>) {
+        self.details.taken = Some(if is_copy { TakenFrom::EqualRow } else { TakenFrom::EarlierResults });
+        self.details.saved = saved.unwrap_or(Money::ZERO);
+    }
+}
+
 /// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line.
 pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
+    parse::<()>(line).map(|(record, ())| record)
+}
+
+/// Parses a result line like [`parse_result`], with its details. `None` also if a detail has an escape.
+pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
+    parse::<Detailed<'_>>(line)
+        .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))
+}
+
+#[inline]
+fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
+    let mut more = M::default();
     let mut at = Cursor::new(line);
     at.literal(b"{\"custom_id\":")?;
     let custom_id = text(&mut at)?;
@@ -39,16 +120,16 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         Some(()) => Some(u32::try_from(at.count()?).ok()?),
         None => None,
     };
-    skip_text(&mut at, b",\"model\":")?;
+    more.model(raw_text(&mut at, b",\"model\":")?);
     // Lines of the first versions do not have these members.
     if skip_text(&mut at, b",\"template\":").is_some() {
         at.literal(b",\"estimated_input\":")?;
         null(&mut at).or_else(|| at.count().map(drop))?;
     }
-    skip_text(&mut at, b",\"lane\":")?;
+    more.lane(raw_text(&mut at, b",\"lane\":")?);
     skip_text(&mut at, b",\"provider\":")?;
     at.literal(b",\"attempts\":")?;
-    at.count()?;
+    more.attempts(at.count()?);
     at.literal(b",\"usage\":{")?;
     let usage = usage(&mut at)?;
     at.literal(b"},\"maybe_paid\":")?;
@@ -61,9 +142,11 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
     at.literal(b",\"quality\":")?;
     let quality = quality(Some(text(&mut at)?));
     at.literal(b",\"latency_ms\":")?;
-    null(&mut at).or_else(|| at.count().map(drop))?;
+    more.latency_ms(null(&mut at).map(|()| None).or_else(|| at.count().map(Some))?);
     at.literal(b",\"cost_usd\":")?;
-    let spend = null(&mut at).map(|()| Money::ZERO).or_else(|| money(&mut at))?;
+    let cost = null(&mut at).map(|()| None).or_else(|| money(&mut at).map(Some))?;
+    more.has_cost(cost.is_some());
+    let spend = cost.unwrap_or(Money::ZERO);
     skip_text(&mut at, b",\"price_date\":")?;
     skip_text(&mut at, b",\"request_id\":")?;
     skip_text(&mut at, b",\"started_at\":")?;
@@ -73,43 +156,44 @@ pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
         None => Some(Cow::Borrowed(text(&mut at)?)),
     };
     if at.literal(b"}}").is_none() {
-        skip_rest_of_meta(&mut at)?;
+        skip_rest_of_meta(&mut at, &mut more)?;
     }
     if at.position() != line.len() {
         return None;
     }
     let charges = Charges { usage, spend, maybe_paid, maybe_spend };
-    Some(ResultRecord {
+    let record = ResultRecord {
         label: Cow::Borrowed(custom_id),
         row: row(custom_id, key, occurrence),
         quality,
         run,
         ended_at,
         charges,
-    })
+    };
+    Some((record, more))
 }
 
-/// Skips the members that few lines have, and the end of the line.
+/// Reads the members that few lines have, and the end of the line.
 #[inline(never)]
-fn skip_rest_of_meta(at: &mut Cursor<'_>) -> Option<()> {
+fn skip_rest_of_meta<'a>(at: &mut Cursor<'a>, more: &mut impl More<'a>) -> Option<()> {
     // Only rows with a schema, and rows with several answers.
     let _ = skip_text(at, b",\"schema\":");
     if at.literal(b",\"steps\":").is_some() {
         at.skip_value(DEEPEST)?;
     }
     // Only rows that took their answer from another line have one of these members.
-    let is_taken = match at.literal(b",\"reused_from\":{") {
+    let is_copy = match at.literal(b",\"reused_from\":{") {
         Some(()) => {
             skip_text(at, b"\"run\":")?;
             skip_text(at, b",\"custom_id\":")?;
             at.literal(b"}")?;
-            true
+            Some(false)
         }
-        None => skip_text(at, b",\"copied_from\":").is_some(),
+        None => skip_text(at, b",\"copied_from\":").map(|()| true),
     };
-    if is_taken {
+    if let Some(is_copy) = is_copy {
         at.literal(b",\"saved_usd\":")?;
-        null(at).or_else(|| money(at).map(drop))?;
+        more.taken(is_copy, null(at).map(|()| None).or_else(|| money(at).map(Some))?);
     }
     at.literal(b"}}")
 }
@@ -125,8 +209,13 @@ fn text<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
 
 /// Skips a member whose value is a string or `null`. `beginning` is the text of the member before the value.
 fn skip_text(at: &mut Cursor<'_>, beginning: &[u8]) -> Option<()> {
+    raw_text(at, beginning).map(drop)
+}
+
+/// Reads a member whose value is a string or `null`. Escapes are not decoded.
+fn raw_text<'a>(at: &mut Cursor<'a>, beginning: &[u8]) -> Option<Option<&'a [u8]>> {
     at.literal(beginning)?;
-    null(at).or_else(|| at.string().map(drop))
+    null(at).map(|()| None).or_else(|| at.string().map(Some))
 }
 
 fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
@@ -154,13 +243,14 @@ fn money(at: &mut Cursor<'_>) -> Option<Money> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::details::parse_any_detailed;
     use super::super::parse::parse_any_result;
     use super::super::record::Parsed;
     use super::*;
     use crate::clock::{Instant, RunClock};
     use crate::domain::{
-        AttemptRecord, Ended, Identity, Job, JobId, Lane, Message, Origin, Outcome, Params, Purpose, Quality, Request,
-        RowId, Rung, StoredAnswer, Taken, TakenFrom,
+        AttemptRecord, Ended, Identity, Job, JobId, Message, Origin, Outcome, Params, Purpose, Quality, Request, RowId,
+        Rung, StoredAnswer, Taken,
     };
     use crate::sink::{RecordContext, outcome_line, taken_line};
 
@@ -274,6 +364,15 @@ mod tests {
         assert_eq!(*fast, parsed, "{:?}", String::from_utf8_lossy(line));
     }
 
+    /// If the fast path finds the details of a line, checks that the parser finds the same.
+    fn assert_details_agree(line: &[u8]) {
+        let Some((record, details)) = parse_detailed(line) else { return };
+        let Parsed::Record((parsed, parsed_details)) = parse_any_detailed(line) else {
+            panic!("the parser refuses {:?}", String::from_utf8_lossy(line))
+        };
+        assert_eq!((record, details), (parsed, parsed_details), "{:?}", String::from_utf8_lossy(line));
+    }
+
     #[test]
     fn the_fast_path_accepts_every_written_line_without_escapes_in_the_label() {
         let mut random = fastrand::Rng::with_seed(1);
@@ -284,6 +383,7 @@ mod tests {
 
             assert_eq!(read.is_some(), is_taken, "{}", String::from_utf8_lossy(&line));
             read.iter().for_each(|read| assert_parser_agrees(&line, read));
+            assert_details_agree(&line);
         }
     }
 
@@ -317,6 +417,7 @@ mod tests {
             if let Some(fast) = parse_result(&line) {
                 taken += 1;
                 assert_parser_agrees(&line, &fast);
+                assert_details_agree(&line);
             }
         }
         assert!(taken > 500, "{taken}");

@@ -11,11 +11,13 @@
 //! `reruns.rs` collects the answered rows that `--rerun` runs again. `stored.rs` reads the answer of a line, for a row
 //! that takes it. `unfinished.rs` reads the answer of a row that is not finished. `error_log.rs` reads an error log for
 //! `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! `details.rs` reads more of each line, for the report of a run.
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
 
 mod blocks;
 mod contents;
+mod details;
 mod done;
 mod error_log;
 mod fast_path;
@@ -31,13 +33,14 @@ mod unfinished;
 mod unresolved;
 
 pub(crate) use contents::{Contents, check_owner};
+pub(crate) use details::{FailureText, read_details, read_failure_texts, read_failures};
 pub(crate) use done::AnsweredRows;
 pub use done::{DoneSet, RowState};
 pub use error_log::{ErrorLog, read_error_log};
 pub(crate) use lines::{Line, Lines};
 pub(crate) use parse::{parse_error, parse_result};
 pub(crate) use places::{KnownBy, LineKind, Read, line_kind, read_lines};
-pub(crate) use record::{Parsed, ResultRecord};
+pub(crate) use record::{Details, Parsed, ResultRecord};
 pub(crate) use reruns::RerunRows;
 pub use reruns::Reruns;
 pub(crate) use scan::{Scan, Tail, check_first_line, scan};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{ErrorClass, JobKey, Quality, RowId};
+use crate::domain::{ErrorClass, JobKey, Money, Quality, RowId, TakenFrom};
 use crate::journal::charges::Charges;
 
 /// The result of parsing a line.
@@ -45,10 +45,34 @@ pub(crate) struct ResultRecord<'a> {
 }
 
 impl ResultRecord<'_> {
+    /// Returns the label in the line.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Returns when the answer came. The text is parsed only here, because few rows need the time.
     pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
         self.ended_at.as_deref()?.parse().ok()
     }
+}
+
+/// The members of a result line that only a report needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Details<'a> {
+    /// The model that answered; `None` if the line does not say it.
+    pub(crate) model: Option<Cow<'a, str>>,
+    /// Whether the answer came in a batch.
+    pub(crate) is_batch: bool,
+    /// How many attempts the row needed.
+    pub(crate) attempts: u64,
+    /// The time from the first send to the answer; `None` if nothing was sent.
+    pub(crate) latency_ms: Option<u64>,
+    /// Whether the cost is known. If not, the model has no price.
+    pub(crate) has_cost: bool,
+    /// Where the answer was found, if the row took it from another line.
+    pub(crate) taken: Option<TakenFrom>,
+    /// If the row took its answer from another line: what the answer cost; zero if that is not known.
+    pub(crate) saved: Money,
 }
 
 /// The content of an error line.

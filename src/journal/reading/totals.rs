@@ -36,7 +36,7 @@ impl Totals {
     }
 
     /// Adds a result line.
-    pub(super) fn add_result(&mut self, quality: Quality, charges: Charges) {
+    pub(crate) fn add_result(&mut self, quality: Quality, charges: Charges) {
         match quality {
             Quality::Ok => self.ok += 1,
             Quality::Truncated => self.truncated += 1,

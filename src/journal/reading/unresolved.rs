@@ -197,6 +197,16 @@ impl Unresolved {
         self.rows.values().filter(is_wanted).map(|entry| entry.offset).collect()
     }
 
+    /// Returns how many rows have an entry.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns the entries that still count, in no order: class, offset of the line, and whether the row is unfinished.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (ErrorClass, u64, bool)> {
+        self.rows.values().map(|entry| (entry.class, entry.offset, entry.unfinished.is_some()))
+    }
+
     /// Returns how many entries still count, by class.
     pub(crate) fn by_class(&self) -> BTreeMap<ErrorClass, u64> {
         let mut counts = BTreeMap::new();

@@ -1,0 +1,141 @@
+//! The use of the limits of each pool: the mean, the highest over five minutes, and the level.
+
+use std::time::Duration;
+
+use super::html::{Set, table};
+use crate::report::text::percent;
+use crate::report::use_of_limits::Level;
+use crate::watch::timeline::Point;
+
+/// At most this many pools have a chart.
+pub(super) const MOST_CHARTS: usize = 4;
+/// At most this many pools are in the table.
+const MOST_POOLS: usize = 20;
+/// The names of the dimensions, in the order of a point.
+pub(super) const DIMENSIONS: [&str; 3] = ["requests", "input tokens", "output tokens"];
+/// The highest use is that of this many seconds.
+const WINDOW: f64 = 300.0;
+
+/// The use of the limits of a pool.
+pub(super) struct Use {
+    /// The position of the pool.
+    pub(super) at: usize,
+    /// Its name.
+    pub(super) name: String,
+    /// The mean use of each limit; `None` where there is no limit.
+    pub(super) mean: [Option<f64>; 3],
+    /// The highest use over five minutes.
+    highest: [Option<f64>; 3],
+}
+
+/// Returns the use of all pools that have limits, the highest use first.
+pub(super) fn of(points: &[Point], pools: &[String]) -> Vec<Use> {
+    let one = |(at, name): (usize, &String)| Use {
+        at,
+        name: name.clone(),
+        mean: [0, 1, 2].map(|dimension| of_points(points, at, dimension)),
+        highest: [0, 1, 2].map(|dimension| highest(points, at, dimension)),
+    };
+    let most = |pool: &Use| pool.mean.iter().flatten().copied().fold(0.0, f64::max);
+    let mut uses: Vec<Use> = pools.iter().enumerate().take(1_000).map(one).collect();
+    uses.retain(|pool| pool.mean.iter().any(Option::is_some));
+    uses.sort_by(|one, other| most(other).total_cmp(&most(one)));
+    uses
+}
+
+/// Returns the use of one limit in one piece of time.
+pub(super) fn share(point: &Point, pool: usize, dimension: usize) -> Option<f64> {
+    of_points(std::slice::from_ref(point), pool, dimension)
+}
+
+/// Returns the use of all limits in one piece of time, in words.
+pub(super) fn words(point: &Point, pools: &[String]) -> String {
+    let mut words = Vec::new();
+    for (at, _) in point.uses.iter().take(MOST_CHARTS) {
+        let shares = (0..3).filter_map(|dimension| Some((DIMENSIONS[dimension], share(point, *at, dimension)?)));
+        let shares: Vec<String> = shares.map(|(name, share)| format!("{name} {}", percent(share))).collect();
+        if let Some(name) = pools.get(*at).filter(|_| !shares.is_empty()) {
+            words.push(format!("{name}: {}", shares.join(", ")));
+        }
+    }
+    words.join("; ")
+}
+
+/// Returns the uses as a table. `seconds` is the length of the run.
+pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
+    let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let level = |share: f64| Level::of(share, elapsed).map_or("too short to tell", Level::name).to_owned();
+    let mut rows = Vec::new();
+    for pool in uses.iter().take(MOST_POOLS) {
+        for dimension in 0..3 {
+            let (Some(mean), Some(highest)) = (pool.mean[dimension], pool.highest[dimension]) else { continue };
+            rows.push(vec![
+                pool.name.clone(),
+                DIMENSIONS[dimension].to_owned(),
+                percent(mean),
+                level(mean),
+                percent(highest),
+                level(highest),
+            ]);
+        }
+    }
+    let columns = [
+        ("Pool", Set::Wide),
+        ("Limit", Set::Short),
+        ("Mean use", Set::Number),
+        ("Level", Set::Short),
+        ("Highest, 5 min", Set::Number),
+        ("Level", Set::Short),
+    ];
+    table("Use of each limit: what counted, divided by what the limit allowed", &columns, &rows)
+}
+
+fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
+    let (mut counted, mut allowed) = (0.0, 0.0);
+    for used in points.iter().filter_map(|point| point.uses.get(&pool)) {
+        if let Some(limit) = used.allowed[dimension].filter(|limit| limit.is_finite() && *limit > 0.0) {
+            counted += used.counted[dimension] as f64;
+            allowed += limit;
+        }
+    }
+    (allowed > 0.0).then(|| counted / allowed)
+}
+
+/// Returns the highest use over five minutes. If a single point is longer, its mean counts.
+fn highest(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
+    let mut highest: Option<f64> = None;
+    let mut first = 0;
+    for end in 1..=points.len() {
+        let long = |first: usize| points[first..end].iter().map(|point| point.s).sum::<f64>();
+        while first + 1 < end && long(first + 1) >= WINDOW {
+            first += 1;
+        }
+        let is_whole = long(first) >= WINDOW || (end == points.len() && highest.is_none());
+        if is_whole && let Some(share) = of_points(&points[first..end], pool, dimension) {
+            highest = Some(highest.map_or(share, |other| other.max(share)));
+        }
+    }
+    highest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::timeline::PoolUse;
+
+    #[test]
+    fn the_highest_use_is_that_of_five_minutes_and_not_of_a_moment() {
+        let point = |counted: u64| Point {
+            s: 60.0,
+            uses: [(0, PoolUse { counted: [counted, 0, 0], allowed: [Some(100.0), None, None] })].into(),
+            ..Point::default()
+        };
+        let points: Vec<Point> = [20, 200, 20, 20, 20, 20, 70, 70, 70, 70, 70].map(point).to_vec();
+
+        let uses = of(&points, &["haiku".to_owned()]);
+
+        assert_eq!(uses[0].highest, [Some(0.7), None, None]);
+        assert_eq!(uses[0].mean.map(|share| share.map(percent)), [Some("59%".to_owned()), None, None]);
+        assert_eq!(of(&points, &[]).len(), 0);
+    }
+}
