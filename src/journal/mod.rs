@@ -81,7 +81,7 @@ use std::sync::Arc;
 pub use close::{Closed, InputRead};
 pub use disk::{Disk, DiskFailure, DiskFile, FileKind, LockAttempt, MemDisk, OpenMode, Owners, RealDisk, Refusal};
 
-pub(crate) use disk::{folder_of, read_up_to, sync_name, with_suffix};
+pub(crate) use disk::{folder_of, read_up_to, replace, sync_name, with_suffix};
 pub(crate) use dry_run::Inspected;
 pub use error::JournalError;
 pub(crate) use error::quoted;

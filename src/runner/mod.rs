@@ -14,6 +14,7 @@
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
 //!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
+//! - `steering`: pauses, resumes, ends and changes settings while the run is in progress.
 //! - `early`, `signals` and `thread`: signals, and the thread that the loop runs on.
 //!
 //! Invariants:
@@ -47,6 +48,7 @@ mod run;
 mod run_lane;
 mod sending;
 pub(crate) mod signals;
+mod steering;
 mod thread;
 mod turns;
 mod unsynced;
@@ -59,6 +61,7 @@ pub use lane_parts::LaneParts;
 pub use ledger::{Commit, JournalLedger, Ledger, commits};
 pub use parts::{Finish, Parts};
 pub use signals::Interrupt;
+pub use steering::{Applied, Order, Steer};
 pub use thread::LoopThread;
 pub use turns::drive;
 

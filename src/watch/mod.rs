@@ -7,6 +7,10 @@
 //! |---|---|
 //! | `timeline.rs` | the history of a run in at most 300 points |
 //! | `histogram.rs` | counts of durations, for percentiles |
+//! | `ctl/` | the requests of the command `ctl`, and how a run answers them |
+//! | `schedule.rs` | the windows of `--schedule` |
 
+pub(crate) mod ctl;
 pub(crate) mod histogram;
+pub mod schedule;
 pub(crate) mod timeline;
