@@ -13,13 +13,14 @@ use anyhow::{Result, bail};
 use super::new_run::NewRun;
 use super::send::Known;
 use crate::journal::{DiskFailure, Owners, RealDisk};
+use crate::runner::Interrupt;
 use crate::runner::signals::OnReread;
-use crate::runner::{Interrupt, Steer};
 use crate::watch::ctl::{Mailbox, random_id};
 
 use tokio::sync::mpsc;
 
 pub(super) use thread::SteeringThread;
+use thread::local_time;
 use wheel::Wheel;
 
 impl NewRun<'_> {
@@ -61,12 +62,4 @@ impl NewRun<'_> {
         let opened = Mailbox::open(disk, &folder, process);
         opened.map(Some).map_err(|failure: DiskFailure| crate::domain::causes(&failure))
     }
-}
-
-/// An order for the loop, or why a change was refused.
-type Turn = Result<Steer, String>;
-
-/// Returns the local time of the system's clock.
-fn local_time() -> jiff::civil::DateTime {
-    jiff::ZonedDateTime::now().datetime()
 }

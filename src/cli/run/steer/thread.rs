@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as channel;
 
-use super::local_time;
 use super::wheel::Wheel;
 use crate::cli::args::steered::Change;
 use crate::domain::{SteeredBy, causes};
@@ -157,4 +156,9 @@ impl SteeringRun {
         }
         mailbox.close();
     }
+}
+
+/// Returns the local time of the system's clock.
+pub(super) fn local_time() -> jiff::civil::DateTime {
+    jiff::ZonedDateTime::now().datetime()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use jiff::civil::DateTime;
 
-use super::{Turn, settings};
+use super::settings;
 use crate::catalog::Catalog;
 use crate::cli::args::steered::{Change, Setting};
 use crate::cli::config::Config;
@@ -19,6 +19,9 @@ use crate::watch::schedule::Schedule;
 
 /// Reads the settings of flags, environment and files.
 type Reread = Box<dyn Fn() -> Result<Config> + Send>;
+
+/// An order for the loop, or why a change was refused.
+pub(super) type Turn = Result<Steer, String>;
 
 /// The current settings of a run.
 pub(super) struct Wheel {
@@ -172,3 +175,6 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
