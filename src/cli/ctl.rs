@@ -94,11 +94,15 @@ impl Call<'_> {
     /// No run is in progress, it does not answer, or its folder can't be used.
     fn make(&self, verb: Verb, setting: Option<(String, String)>) -> Result<Answer> {
         self.check_in_progress()?;
-        let process = self.process()?;
-        let id = random_id().ok_or_else(|| anyhow!("the system has no random numbers"))?;
-        let request = Request { process, id, verb, setting };
-        self.post(&request)?;
-        self.answer_to(&request)
+        loop {
+            let process = self.process()?;
+            let id = random_id().ok_or_else(|| anyhow!("the system has no random numbers"))?;
+            let request = Request { process, id, verb, setting: setting.clone() };
+            self.post(&request)?;
+            if let Some(answer) = self.answer_to(&request)? {
+                return Ok(answer);
+            }
+        }
     }
 
     fn check_in_progress(&self) -> Result<()> {
@@ -145,19 +149,30 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn answer_to(&self, request: &Request) -> Result<Answer> {
+    /// Waits for the answer to a request. Returns `None` if another process runs: the id that was there belonged to a
+    /// process that was killed, and the run has just begun.
+    fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {
             // The run may have answered just before it ended.
             let has_ended = self.check_in_progress();
             if let Some(answer) = self.caller.answer(&request.id) {
-                return Ok(answer);
+                return Ok(Some(answer));
+            }
+            if has_ended.is_ok() && self.caller.process()?.is_some_and(|process| process != request.process) {
+                self.caller.withdraw(request);
+                return Ok(None);
             }
             if has_ended.is_err() || Instant::now() >= until {
                 let is_taken_back = self.caller.withdraw(request);
                 has_ended?;
                 let what = if is_taken_back { "nothing was changed" } else { "the run may still do it" };
-                bail!("{}: the run does not answer within {} s; {what}", self.run, PATIENCE.as_secs());
+                bail!(
+                    "{}: the run does not answer within {} s, perhaps because it is suspended or still reads its input; \
+                     {what}",
+                    self.run,
+                    PATIENCE.as_secs()
+                );
             }
             sleep(LOOK_EVERY);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::steering::Steer;
+use super::orders::Steer;
 
 #[cfg(unix)]
 use tokio::signal::unix::Signal;

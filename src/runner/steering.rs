@@ -1,71 +1,12 @@
 //! Steers a run in progress: changes its settings, pauses it, continues it, or ends it.
 
 use super::ledger::Ledger;
+use super::orders::{Order, Steer};
 use super::run::Run;
-use crate::domain::{EventBody, HaltReason, SteeredBy};
+use crate::domain::{EventBody, HaltReason};
 use crate::report::Reporter;
 use crate::report::text::plural;
-use crate::scheduler::Steering;
 use crate::transport::Transport;
-
-/// What a run is told to do.
-#[derive(Debug)]
-pub enum Order {
-    /// Use these settings from now on.
-    Set(Box<Steering>),
-    /// Send nothing until the run is told to continue. The requests in flight continue.
-    Pause,
-    /// Continue after a pause.
-    Resume,
-    /// End the run. Wait for the requests in flight.
-    Drain,
-    /// End the run. Abort the requests in flight.
-    Stop,
-}
-
-/// An order, and who gives it.
-#[derive(Debug)]
-pub struct Steer {
-    /// What the run is told to do.
-    pub order: Order,
-    /// Who tells it.
-    pub by: SteeredBy,
-    /// What is changed, as a sentence for people. It is empty for orders without settings: the run makes their
-    /// sentence.
-    pub message: String,
-    /// Gets the result.
-    pub applied: Applied,
-}
-
-/// A function that is called once, when an order was applied or refused. It gets the message for the person who gave
-/// the order.
-pub struct Applied(Option<OnApplied>);
-
-type OnApplied = Box<dyn FnOnce(Result<String, String>) + Send>;
-
-impl Applied {
-    /// Returns a function that does nothing.
-    pub fn ignored() -> Self {
-        Self(None)
-    }
-
-    /// Calls `tell` with the result. It must return at once.
-    pub fn tell(tell: impl FnOnce(Result<String, String>) + Send + 'static) -> Self {
-        Self(Some(Box::new(tell)))
-    }
-
-    fn call(self, result: Result<String, String>) {
-        if let Some(tell) = self.0 {
-            tell(result);
-        }
-    }
-}
-
-impl std::fmt::Debug for Applied {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Applied").field(&self.0.is_some()).finish()
-    }
-}
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Applies an order, reports it, and tells the result to whoever gave the order.

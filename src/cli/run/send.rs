@@ -59,6 +59,7 @@ impl NewRun<'_> {
         let reporter = self.open_report(clock, survey.as_ref(), forecast);
         let mut ledger = JournalLedger::new(journal, clock);
         let equal = self.equal_rows(&mut ledger, known)?;
+        let provider = Arc::new(parts::provider(&self.config)?);
         let rows = self.start_reader(catalog, earlier, survey.as_ref())?;
         let Some(early) = self.early.take() else { bail!("signals are heard from the start") };
         let (thread, signals) = early.release();
@@ -71,7 +72,7 @@ impl NewRun<'_> {
         }
         let (finish, ledger, mut report) = thread.run(drive(Parts {
             transport,
-            provider: Arc::new(parts::provider(&self.config)?),
+            provider,
             scheduler,
             ledger,
             commits,
