@@ -12,5 +12,5 @@
 
 pub(crate) mod ctl;
 pub(crate) mod histogram;
-pub mod schedule;
+pub(crate) mod schedule;
 pub(crate) mod timeline;
