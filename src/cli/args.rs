@@ -18,6 +18,7 @@ mod parsers;
 mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
+pub(crate) mod steered;
 pub mod values;
 mod watch;
 

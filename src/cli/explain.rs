@@ -316,6 +316,10 @@ pub(super) mod tests {
           Interrupted. To resume, run the same command.
         HUP: interrupted
           Interrupted. To resume, run the same command.
+        ctl: drain: drained by ctl
+          Ended by ctl drain. To resume, run the same command.
+        ctl: stop: stopped by ctl
+          Ended by ctl stop. To resume, run the same command.
         budget: a limit you set is reached
           A limit you set is reached (--max-cost $40.00). To resume, raise it and run the same command.
         endpoint: Authorization: there is no credential for the endpoint

@@ -201,6 +201,14 @@ pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
+/// Returns the share of the limits that is left unused.
+pub(crate) fn headroom(config: &Config) -> Headroom {
+    match config.headroom {
+        values::Headroom::Auto => Headroom::Auto,
+        values::Headroom::Percent(percent) => Headroom::Fixed(percent / 100.0),
+    }
+}
+
 /// Returns the concurrency window. It is limited by the number of open files that the system allows; a request in
 /// flight needs `files` open files.
 pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
@@ -271,10 +279,7 @@ pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: Lim
     SchedulerConfig {
         limits_of,
         by_hand: config.limits,
-        headroom: match config.headroom {
-            values::Headroom::Auto => Headroom::Auto,
-            values::Headroom::Percent(percent) => Headroom::Fixed(percent / 100.0),
-        },
+        headroom: headroom(config),
         endpoints: Vec::new(),
         window,
         max_retries: config.max_retries,

@@ -22,7 +22,7 @@ use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::Tier;
 use crate::journal::Owners;
-use crate::runner::signals::{Interrupt, Signals};
+use crate::runner::signals::{Meaning, Signals};
 use crate::sim::config::SimConfig;
 use crate::sim::model::Model;
 use crate::sim::server::SimServer;
@@ -112,15 +112,19 @@ pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
 
 /// Serves and prints the address. When it is interrupted, prints a summary of the requests.
 async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
-    let mut interrupts = Signals::install()?.interrupts(None);
+    let mut signals = Signals::install()?;
     let clock = RunClock::start();
     let server = SimServer::start(address, model.clone(), clock)
         .await
         .with_context(|| format!("can't listen on {address}; choose another --port, or 0 for a free one"))?;
     announce(server.url(), tier);
     let told = || say::err(&format!("simulated API: {}", watch::summary(&lock(&model).stats(clock.now()).books)));
-    while let Some(Interrupt::Status) = interrupts.recv().await {
-        told();
+    loop {
+        match signals.next().await {
+            Meaning::Status => told(),
+            Meaning::Steer => {}
+            Meaning::End(_) => break,
+        }
     }
     told();
     Ok(())

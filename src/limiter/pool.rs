@@ -84,6 +84,12 @@ impl Pool {
         self.set_pace(now);
     }
 
+    /// Replaces the share of the limits that is left unused. It applies immediately.
+    pub(crate) fn set_headroom(&mut self, headroom: Headroom, now: Instant) {
+        self.unused = UnusedShare::new(headroom);
+        self.set_pace(now);
+    }
+
     /// Returns the id of the pool.
     pub fn id(&self) -> &PoolId {
         &self.id

@@ -15,11 +15,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.show_status();
                 self.events.on_asked();
             }
-            Interrupt::Steer(Ok((steering, message))) => {
-                self.scheduler.steer(*steering, self.clock.now());
-                self.events.show(EventBody::Noted(message));
-            }
-            Interrupt::Steer(Err(message)) => self.events.show(EventBody::Warned(message)),
+            Interrupt::Steer(steer) => self.on_steer(steer),
+            Interrupt::Refused(message) => self.events.show(EventBody::Warned(message)),
             Interrupt::End(signal) => {
                 self.interrupts_seen += 1;
                 if self.interrupts_seen > 1 {

@@ -14,6 +14,7 @@
 //! - `attempts` starts a task for each request; `attempt` is the work of such a task; `answer_memory` limits the
 //!   memory for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
+//! - `orders` and `steering`: pauses, resumes, ends and changes settings while the run is in progress.
 //! - `early`, `signals` and `thread`: signals, and the thread that the loop runs on.
 //!
 //! Invariants:
@@ -40,6 +41,7 @@ pub mod input;
 mod lane_parts;
 mod ledger;
 mod lines;
+mod orders;
 mod outcomes;
 mod parts;
 mod rows;
@@ -47,6 +49,7 @@ mod run;
 mod run_lane;
 mod sending;
 pub(crate) mod signals;
+mod steering;
 mod thread;
 mod turns;
 mod unsynced;
@@ -57,6 +60,7 @@ pub use equal::EqualRows;
 pub use input::Incoming;
 pub use lane_parts::LaneParts;
 pub use ledger::{Commit, JournalLedger, Ledger, commits};
+pub use orders::{Applied, Order, Steer};
 pub use parts::{Finish, Parts};
 pub use signals::Interrupt;
 pub use thread::LoopThread;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::scheduler::Steering;
+use super::orders::Steer;
 
 #[cfg(unix)]
 use tokio::signal::unix::Signal;
@@ -27,21 +27,21 @@ const HUP: i32 = 1;
 /// How long requests in flight can continue after TERM or HUP.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
-/// A request from outside the program, sent by a signal.
+/// A request from outside the run.
 #[derive(Debug)]
 pub enum Interrupt {
     /// End the run. The number is that of the signal: INT, TERM or HUP.
     End(i32),
     /// Show the status (USR1).
     Status,
-    /// From now on, use the settings that were read again (USR2).
-    Steer(Reread),
+    /// Change settings, pause, continue or end the run.
+    Steer(Steer),
+    /// Show a warning: settings could not be changed.
+    Refused(String),
 }
 
-/// The settings that were read again and a message about them; or the reason why they could not be read.
-pub(crate) type Reread = Result<(Box<Steering>, String), String>;
-/// A function that reads the settings again.
-pub(crate) type RereadSettings = Box<dyn FnMut() -> Reread + Send>;
+/// A function that is called when the settings are to be read again (USR2). It must return at once.
+pub(crate) type OnReread = Box<dyn FnMut() + Send>;
 
 /// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,29 +111,33 @@ impl Signals {
         self.is_steering_due = true;
     }
 
-    /// Returns the channel on which interrupts come from now on. Call this function inside a runtime. If settings can't
-    /// be read again, USR2 does nothing.
-    pub(crate) fn interrupts(mut self, mut reread: Option<RereadSettings>) -> mpsc::Receiver<Interrupt> {
-        let (sender, receiver) = mpsc::channel(8);
+    /// Sends interrupts to `sender` from now on. Call this function inside a runtime.
+    pub(crate) fn send_to(mut self, sender: mpsc::Sender<Interrupt>, mut on_reread: OnReread) {
         tokio::spawn(async move {
             loop {
                 let meaning = match std::mem::take(&mut self.is_steering_due) {
                     true => Meaning::Steer,
                     false => self.next().await,
                 };
-                let interrupt = match (meaning, &mut reread) {
-                    (Meaning::End(number), _) => Interrupt::End(number),
-                    (Meaning::Status, _) => Interrupt::Status,
-                    (Meaning::Steer, Some(reread)) => Interrupt::Steer(reread()),
-                    (Meaning::Steer, None) => continue,
+                let interrupt = match meaning {
+                    Meaning::End(number) => Interrupt::End(number),
+                    Meaning::Status => Interrupt::Status,
+                    Meaning::Steer => {
+                        on_reread();
+                        continue;
+                    }
                 };
                 if sender.send(interrupt).await.is_err() {
                     return;
                 }
             }
         });
-        receiver
     }
+}
+
+/// Returns a channel for interrupts.
+pub(crate) fn channel() -> (mpsc::Sender<Interrupt>, mpsc::Receiver<Interrupt>) {
+    mpsc::channel(8)
 }
 
 /// Returns whether a signal was ignored when the program started. Only Linux shows this; on other systems the result is

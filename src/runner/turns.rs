@@ -77,6 +77,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn take_turns(&mut self, channels: &mut Channels) {
         let mut ticks = interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        // What --schedule says at the start applies before the first row is sent.
+        while let Ok(interrupt) = channels.interrupts.try_recv() {
+            self.on_interrupt(interrupt);
+        }
         loop {
             self.take_rows(&mut channels.feed);
             let lane_until = self.serve_lane();

@@ -170,7 +170,7 @@ impl Scheduler {
     /// Returns the moment until which a row may wait.
     pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
         let since = *entry.waiting_since.get_or_insert(end.sent_at);
-        since.max(self.endpoints[end.endpoint].health.recovered_at()) + self.config.retry_for
+        since.max(self.endpoints[end.endpoint].health.recovered_at()).max(self.pause.ended_at) + self.config.retry_for
     }
 
     /// Returns how long a retry waits: for `delay`, or for longer if the endpoint has no retries left.

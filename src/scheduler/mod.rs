@@ -45,7 +45,7 @@
 //!   - the first row with a prefix is sent, and the others wait for it: `warm_up`;
 //!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
 //!   - rows go into batches, whose money and failures count too: `batched`;
-//!   - settings change: `steer`;
+//!   - settings change: `steer`; the run is paused: `pauses`;
 //!   - reporters ask for the state of the run: `watch`.
 
 mod ahead;
@@ -67,6 +67,8 @@ mod later;
 pub mod order;
 mod outcome;
 mod passing;
+mod pause;
+mod pauses;
 mod poll;
 mod pool;
 mod prediction;

@@ -24,9 +24,15 @@ impl Scheduler {
     }
 
     fn next_step(&mut self, now: Instant) -> Step {
-        self.halt_if_overdue(now);
+        match self.pause.is_on() {
+            true => self.halt_if_time_is_up(now),
+            false => self.halt_if_overdue(now),
+        }
         if self.halted.is_some() {
             return self.drain();
+        }
+        if let Some(step) = self.wait_paused().filter(|_| self.pause.is_on()) {
+            return step;
         }
         self.wake(now);
         if let Some(step) = self.send_canary(now) {

@@ -17,6 +17,7 @@ use super::flights::{Flight, Flights};
 use super::gate::Gates;
 use super::halt::Halt;
 use super::later::Later;
+use super::pause::Pause;
 use super::pool::PoolState;
 use super::step::Ticket;
 use super::warmth::Warmth;
@@ -41,6 +42,7 @@ pub struct Scheduler {
     pub(super) is_input_closed: bool,
     pub(super) halt_watch: Halt,
     pub(super) halted: Option<HaltReason>,
+    pub(super) pause: Pause,
     /// Rows that this run will not answer. They stay here until [`Scheduler::take_set_aside`] takes them.
     pub(super) set_aside: Vec<Planned>,
     /// How many of the rows that were set aside have an answer that was paid for but is in no line of the results.
@@ -83,6 +85,7 @@ impl Scheduler {
             is_input_closed: false,
             halt_watch,
             halted: None,
+            pause: Pause::default(),
             set_aside: Vec::new(),
             unkept: 0,
             maybe_billed: 0,

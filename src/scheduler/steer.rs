@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{EventBody, Money, RateLimits};
+use crate::limiter::Headroom;
 
 use super::config::LimitsOf;
 use super::endpoint::Window;
@@ -15,6 +16,8 @@ pub struct Steering {
     pub limits_of: LimitsOf,
     /// Limits given by hand.
     pub by_hand: RateLimits,
+    /// The share of each limit that is left unused.
+    pub headroom: Headroom,
     /// The bounds of the concurrency window.
     pub window: Window,
     /// `--max-cost`: the limit for all runs with the same results file together.
@@ -34,10 +37,17 @@ impl std::fmt::Debug for Steering {
 impl Scheduler {
     /// Applies settings that were read again.
     pub(crate) fn steer(&mut self, steering: Steering, now: Instant) {
-        let Steering { limits_of, by_hand, window, max_cost, max_requests, max_time } = steering;
-        self.config.limits_of = limits_of;
-        self.set_by_hand(by_hand, now);
-        self.set_window(&window);
+        let Steering { limits_of, by_hand, headroom, window, max_cost, max_requests, max_time } = steering;
+        let before = std::mem::replace(&mut self.config.limits_of, limits_of);
+        let has_same_preset = |id| before(id) == (self.config.limits_of)(id);
+        // A setting that is not changed is not set again: that would forget what was learned about the limit.
+        if self.config.by_hand != by_hand || !self.pools.iter().all(|state| has_same_preset(state.pool.id())) {
+            self.set_by_hand(by_hand, now);
+        }
+        if !self.config.window.has_bounds_of(&window) {
+            self.set_window(&window);
+        }
+        self.set_headroom(headroom, now);
         self.set_budget(max_cost, max_requests, max_time);
     }
 
@@ -56,6 +66,15 @@ impl Scheduler {
                 self.events.push(EventBody::LimitsChanged { pool: state.pool.id().clone(), limits });
             }
         }
+    }
+
+    /// Replaces the share of the limits that is left unused.
+    fn set_headroom(&mut self, headroom: Headroom, now: Instant) {
+        if self.config.headroom == headroom {
+            return;
+        }
+        self.config.headroom = headroom;
+        self.pools.iter_mut().for_each(|state| state.pool.set_headroom(headroom, now));
     }
 
     /// Replaces the bounds of the concurrency window. A fixed size replaces the learned size. Otherwise the learned
@@ -107,6 +126,21 @@ mod tests {
         assert!(scheduler.take_events().iter().any(|event| matches!(event, EventBody::LimitsChanged { .. })));
         scheduler.set_by_hand(RateLimits::NONE, Instant::from_secs(1));
         assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)).len(), 99);
+    }
+
+    #[test]
+    fn a_smaller_share_of_the_limits_is_used_from_the_next_row_on() {
+        let sent_in_a_minute = |headroom| {
+            let limits = RateLimits { rpm: Some(600), ..RateLimits::NONE };
+            let mut scheduler = scheduler_with(2_000, config(limits, 1_000));
+            dispatched(&mut scheduler, Instant::ZERO);
+            scheduler.set_headroom(headroom, Instant::ZERO);
+            let tenths = (1..=600).map(|tenth| Instant::from_millis(tenth * 100));
+            tenths.map(|now| dispatched(&mut scheduler, now).len()).sum::<usize>()
+        };
+
+        assert!((290..=310).contains(&sent_in_a_minute(Headroom::Fixed(0.5))), "half of 600 requests per minute");
+        assert!((590..=610).contains(&sent_in_a_minute(Headroom::Fixed(0.0))));
     }
 
     #[test]

@@ -11,11 +11,14 @@
 //! | `history.rs`, `merge.rs` | add to the timeline, and merge its older points |
 //! | `files.rs` | the files in the run folder, and how they are read |
 //! | `status/` | writes both files once a second, in a thread of its own |
+//! | `ctl/` | the requests of the command `ctl`, and how a run answers them |
+//! | `schedule.rs` | the windows of `--schedule` |
 //! | `facts.rs` | what the report of a run shows |
 //! | `gather/` | reads the facts of a run from its files |
 //! | `page/` | makes the report, one HTML page, from the facts |
 
 mod collect;
+pub(crate) mod ctl;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod gather;
@@ -23,5 +26,6 @@ pub(crate) mod histogram;
 mod history;
 mod merge;
 pub(crate) mod page;
+pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timeline;

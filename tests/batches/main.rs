@@ -14,6 +14,7 @@ mod judge;
 mod kills;
 #[path = "../support/page.rs"]
 mod page;
+mod pause;
 mod program;
 mod random;
 mod seen;
@@ -282,4 +283,9 @@ fn a_death_before_a_cancellation_does_not_keep_a_batch() {
 #[test]
 fn rows_that_are_never_sent_do_not_keep_a_batch() {
     deadline::rows_that_are_never_sent();
+}
+
+#[test]
+fn a_paused_run_collects_its_batches_and_submits_none() {
+    pause::collects_and_does_not_submit();
 }

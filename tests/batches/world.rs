@@ -16,12 +16,14 @@ use claude_batch::batches::{Demand, Lane, LaneSettings, Opened};
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
     EventBody, Expense, Identity, Job, JobKey, LaneChoice, ModelClass, Money, Planned, PoolId, RateLimits, RowId,
-    RunEvent, Speed,
+    RunEvent, Speed, SteeredBy,
 };
 use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, RowState, Start, StoredAnswers};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::Reporter;
-use claude_batch::runner::{EqualRows, Finish, Incoming, Interrupt, JournalLedger, LaneParts, Parts, commits, drive};
+use claude_batch::runner::{
+    Applied, EqualRows, Finish, Incoming, Interrupt, JournalLedger, LaneParts, Order, Parts, Steer, commits, drive,
+};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, Window};
 use claude_batch::sim::config::{BatchConfig, BatchTime, OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -70,6 +72,8 @@ pub struct Run {
     pub kill: Kill,
     /// When Ctrl-C is pressed, counted from the start of the run.
     pub interrupts: Vec<Duration>,
+    /// When the run is paused and when it is resumed, counted from the start of the run.
+    pub pause: Option<(Duration, Duration)>,
     /// The time from the start of the run to its deadline.
     pub deadline: Option<Duration>,
     /// What the survey of the input found, if there is a deadline.
@@ -100,6 +104,7 @@ impl Run {
             dedupes: false,
             kill: Kill::Never,
             interrupts: Vec::new(),
+            pause: None,
             deadline: None,
             unread: Demand::default(),
             limits: RateLimits::NONE,
@@ -316,6 +321,16 @@ impl World {
                 tokio::time::sleep(at).await;
                 // After the run, nobody listens.
                 let _ = interrupts_in.send(Interrupt::End(2)).await;
+            });
+        }
+        if let Some((pause, resume)) = run.pause {
+            tokio::spawn(async move {
+                for (at, order) in [(pause, Order::Pause), (resume - pause, Order::Resume)] {
+                    tokio::time::sleep(at).await;
+                    let applied = Applied::tell(drop);
+                    let steer = Steer { order, by: SteeredBy::Ctl, message: String::new(), applied };
+                    let _ = interrupts_in.send(Interrupt::Steer(steer)).await;
+                }
             });
         }
         let feed = self.feed(run, &recovered, &opened);

@@ -49,7 +49,7 @@ impl Lane {
     /// Submits the next chunk, if it can be submitted. Its intent is durable first.
     fn submission(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let is_open_question = |chunk: &Chunk| matches!(chunk.state, State::Posting | State::Unclear(_));
-        if self.submit.not_before > now || self.chunks.values().any(is_open_question) {
+        if self.is_paused || self.submit.not_before > now || self.chunks.values().any(is_open_question) {
             return Ok(None);
         }
         let Some(chunk) = self.chunks.values().find(|chunk| chunk.state == State::Sealed) else { return Ok(None) };
@@ -82,6 +82,11 @@ impl Lane {
         Some(Call::List { wanted, since })
     }
 
+    /// Submits no batch until this function is called with false. Batches that were submitted are collected as usual.
+    pub(crate) fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
     /// Returns whether there are batches to look at.
     pub(super) fn watches(&self) -> bool {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
@@ -93,7 +98,7 @@ impl Lane {
             return Instant::NEVER;
         }
         let is_unsure = self.chunks.values().any(|chunk| matches!(chunk.state, State::Posting | State::Unclear(_)));
-        let has_sealed = self.sealed_any() && !is_unsure;
+        let has_sealed = self.sealed_any() && !is_unsure && !self.is_paused;
         let submit = if has_sealed { self.submit.not_before } else { Instant::NEVER };
         let look = if self.watches() && !self.is_looking { self.looks.next() } else { Instant::NEVER };
         let has_room = self.saved() < MOST_SAVED;

@@ -64,6 +64,8 @@ pub struct Lane {
     pub(super) is_broken: bool,
     /// Whether nothing more is submitted: the run has halted.
     pub(super) is_stopped: bool,
+    /// Whether no batch is submitted at this moment, because the run is paused.
+    pub(super) is_paused: bool,
 }
 
 /// A row that waits to be added to a chunk.
@@ -131,6 +133,7 @@ impl Lane {
             is_budget_told: false,
             is_broken: false,
             is_stopped: false,
+            is_paused: false,
         };
         for (submitted, files) in replayed.open.into_values().zip(files) {
             lane.own_ids.extend(submitted.batch.iter().map(|batch| batch.id.clone()));

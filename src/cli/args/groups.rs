@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, ValueHint};
 use super::deadline::{self, Deadline};
 use super::layered::{Layered, layered};
 use super::parsers::{self, RefusedKey};
+use super::steered::{self, Change};
 use super::values::{
     self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Order, OutputFormat, Param, Refused,
     StreamMode, Text,
@@ -21,6 +22,7 @@ use crate::domain::{LaneChoice, Money, PromptCache, Quality, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
 use crate::source::Condition;
+use crate::watch::schedule::Schedule;
 
 /// How inputs are read.
 #[derive(Clone, Debug, Default, Args)]
@@ -408,8 +410,8 @@ pub struct WatchArgs {
     #[arg(long, value_name = "FORM")]
     pub notify_format: Option<String>,
     /// Change settings at certain times, as 'mon-fri 9:00-18:00 headroom=50%'; repeatable
-    #[arg(long, value_name = "WHEN SETTING")]
-    pub schedule: Vec<String>,
+    #[arg(long, value_name = "WHEN SETTING", value_parser = steered::schedule)]
+    pub schedule: Vec<Schedule<Change>>,
     /// Write each event of the run to this file, as JSON lines
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub log: Option<PathBuf>,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cli::args::groups::WatchArgs;
+use crate::cli::args::steered::Change;
+use crate::watch::schedule::Schedule;
 
 /// How a run is watched and steered.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +16,7 @@ pub struct WatchConfig {
     /// The form of notices.
     pub notify_format: Option<String>,
     /// Settings that change at certain times.
-    pub schedule: Vec<String>,
+    pub schedule: Vec<Schedule<Change>>,
     /// The file that gets each event.
     pub log: Option<PathBuf>,
 }

@@ -17,6 +17,7 @@ use crate::journal::{Journal, RealDisk, Recovered};
 use crate::plan::{Planner, Repeats};
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
+use crate::runner::signals::channel;
 use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, drive};
 use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
@@ -60,20 +61,22 @@ impl NewRun<'_> {
             ..parts::scheduler(&self.config, catalog, window, recovered)
         });
         let reporter = self.open_report(clock, known, forecast)?;
-        let reread = self.reread_settings(catalog, survey.as_ref());
         let mut ledger = JournalLedger::new(journal, clock);
         let equal = self.equal_rows(&mut ledger, known)?;
+        let provider = Arc::new(parts::provider(&self.config)?);
         let rows = self.start_reader(catalog, earlier, survey.as_ref())?;
         let Some(early) = self.early.take() else { bail!("signals are heard from the start") };
         let (thread, signals) = early.release();
         self.check_interrupted()?;
-        let interrupts = {
+        let (interrupts_in, interrupts) = channel();
+        let (steering, on_reread) = self.start_steering(known, interrupts_in.clone())?;
+        {
             let _entered = thread.enter();
-            signals.interrupts(Some(reread))
-        };
+            signals.send_to(interrupts_in, on_reread);
+        }
         let (finish, ledger, mut report) = thread.run(drive(Parts {
             transport,
-            provider: Arc::new(parts::provider(&self.config)?),
+            provider,
             scheduler,
             ledger,
             commits,
@@ -88,6 +91,7 @@ impl NewRun<'_> {
             grace: self.config.grace,
             keep_pending: self.paths.results.is_none(),
         }));
+        steering.end();
         report.finish();
         thread.shut_down();
         Ok((finish, ledger, report))

@@ -1,110 +1,65 @@
-//! Reads settings again during a run.
+//! Steers a run in progress.
 //!
-//! Flags and environment keep the values from the start of the program. Only files can have changed. Only limits,
-//! concurrency and budget take effect. All other settings stay as they were when the run began.
+//! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. For each
+//! setting, the latest change counts. One thread ([`thread`]) hears all three, so no locks are needed. It owns the
+//! current settings ([`wheel`]), and sends orders to the loop over the channel of interrupts.
 
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+mod settings;
+mod thread;
+mod wheel;
 
 use anyhow::{Result, bail};
 
-use super::super::args::values::Concurrency;
-use super::super::config::Config;
-use super::super::parts;
 use super::new_run::NewRun;
-use crate::catalog::Catalog;
-use crate::domain::causes;
-use crate::report::text::{count, escape};
-use crate::runner::input::Survey;
-use crate::runner::signals::RereadSettings;
-use crate::scheduler::Steering;
+use super::send::Known;
+use crate::journal::{DiskFailure, Owners, RealDisk};
+use crate::runner::Interrupt;
+use crate::runner::signals::OnReread;
+use crate::watch::ctl::{Mailbox, random_id};
+
+use tokio::sync::mpsc;
+
+pub(super) use thread::SteeringThread;
+use thread::local_time;
+use wheel::Wheel;
 
 impl NewRun<'_> {
-    /// Returns a function that reads the settings again.
-    pub(super) fn reread_settings(&mut self, catalog: &Arc<Catalog>, survey: Option<&Survey>) -> RereadSettings {
-        let files = self.files_of_request();
+    /// Starts to hear `ctl` and `--schedule`. What the schedule says now is sent before this function returns. Returns
+    /// the thread, and a function for the signal USR2.
+    pub(super) fn start_steering(
+        &mut self,
+        known: &Known,
+        interrupts: mpsc::Sender<Interrupt>,
+    ) -> Result<(SteeringThread, OnReread)> {
+        let (catalog, _, survey) = known;
         let reread =
             std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are already being read again")));
-        let unpriced =
-            |survey: &Survey| survey.models.iter().find(|(_, sum)| sum.unpriced > 0).map(|(model, _)| model.clone());
-        let unpriced = survey.map(unpriced);
-        let mut current = self.config.clone();
-        let catalog = catalog.clone();
-        Box::new(move || {
-            let steered = reread().and_then(|config| {
-                check_prices(&config, unpriced.as_ref(), current.max_cost.is_some())?;
-                Ok((Box::new(steering(&config, &catalog, files)?), config))
-            });
-            match steered {
-                Ok((steering, config)) => {
-                    let message = changes(&current, &config);
-                    current = config;
-                    Ok((steering, message))
-                }
-                Err(error) => Err(format!(
-                    "the run keeps its settings, since they can't be read again: {}",
-                    causes(error.as_ref())
-                )),
+        let files = self.files_of_request();
+        let mut wheel = Wheel::new(self.config.clone(), reread, catalog.clone(), files, survey.as_ref());
+        let mailbox = match self.open_mailbox() {
+            Ok(mailbox) => mailbox,
+            Err(why) => {
+                // The channel has room: nothing was sent yet.
+                let _ = interrupts.try_send(Interrupt::Refused(format!("ctl can't reach this run: {why}")));
+                None
             }
-        })
+        };
+        for steer in wheel.follow_clock(local_time()) {
+            let _ = interrupts.try_send(match steer {
+                Ok(steer) => Interrupt::Steer(steer),
+                Err(message) => Interrupt::Refused(message),
+            });
+        }
+        Ok(SteeringThread::start(wheel, mailbox, interrupts)?)
     }
-}
 
-fn steering(config: &Config, catalog: &Arc<Catalog>, files: usize) -> Result<Steering> {
-    Ok(Steering {
-        limits_of: parts::limits_of(config, catalog),
-        by_hand: config.limits,
-        window: parts::window(config, files)?,
-        max_cost: config.max_cost,
-        max_requests: config.max_requests,
-        max_time: config.max_time,
-    })
-}
-
-/// Refuses a new budget if a model has no price. `unpriced` is `None` for a pipe, because its rows are not known yet.
-fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
-    if config.max_cost.is_none() || was_bounded {
-        return Ok(());
+    /// Opens the mailbox for `ctl` in the run folder; `None` without a run folder.
+    fn open_mailbox(&self) -> Result<Option<Mailbox>, String> {
+        let Some(folder) = self.paths.folder() else { return Ok(None) };
+        let process = random_id().ok_or("the system has no random numbers")?;
+        // Even with --trust-owner, only files of this user are requests.
+        let disk = std::sync::Arc::new(RealDisk::new(Owners::Own));
+        let opened = Mailbox::open(disk, &folder, process);
+        opened.map(Some).map_err(|failure: DiskFailure| crate::domain::causes(&failure))
     }
-    let Some(unpriced) = unpriced else {
-        bail!(
-            "if the rows come from a pipe, max-cost must be given at the start of the run: their price may be unknown"
-        );
-    };
-    match unpriced {
-        Some(model) => bail!("max-cost needs a price for {}: give it with --prices", escape(model)),
-        None => Ok(()),
-    }
-}
-
-/// Returns which settings changed, by their names.
-fn changes(before: &Config, after: &Config) -> String {
-    let pairs = shown(before).into_iter().zip(shown(after));
-    let changed: Vec<_> = pairs
-        .filter(|((_, before), (_, after))| before != after)
-        .map(|((name, before), (_, after))| format!("{name} is {after} (was {before})"))
-        .collect();
-    match changed.is_empty() {
-        true => "settings read again: limits, concurrency and budget are as before".to_owned(),
-        false => format!("settings read again: {}", changed.join(", ")),
-    }
-}
-
-fn shown(config: &Config) -> [(&'static str, String); 8] {
-    let or_none = |shown: Option<String>| shown.unwrap_or_else(|| "not set".to_owned());
-    let number = |limit: Option<u32>| or_none(limit.map(|limit| count(limit.into())));
-    let concurrency = match config.concurrency {
-        Concurrency::Auto => "auto".to_owned(),
-        Concurrency::Fixed(most) => count(NonZeroUsize::get(most) as u64),
-    };
-    [
-        ("tier", config.tier.name().to_owned()),
-        ("rpm", number(config.limits.rpm)),
-        ("itpm", number(config.limits.itpm)),
-        ("otpm", number(config.limits.otpm)),
-        ("concurrency", concurrency),
-        ("max-cost", or_none(config.max_cost.map(|most| most.to_string()))),
-        ("max-requests", or_none(config.max_requests.map(count))),
-        ("max-time", or_none(config.max_time.map(|most| format!("{most:?}")))),
-    ]
 }

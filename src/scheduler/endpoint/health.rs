@@ -122,6 +122,13 @@ impl Health {
         }
     }
 
+    /// Notes the end of a pause. The time before it does not count as time in which nothing has worked.
+    pub(crate) fn on_resume(&mut self, now: Instant) {
+        if self.failing_since.is_some() {
+            (self.failing_since, self.unclear_since) = (Some(now), now);
+        }
+    }
+
     /// Starts to probe again, at short intervals: the last answer does not prove that the endpoint works.
     pub(crate) fn probe_again(&mut self, now: Instant) {
         self.failing_since = Some(now);

@@ -125,6 +125,11 @@ impl Window {
         self.epoch = Epoch::default();
     }
 
+    /// Returns whether a window that adopts `other` would keep its bounds.
+    pub(crate) fn has_bounds_of(&self, other: &Self) -> bool {
+        (self.most, self.is_fixed) == (other.most, other.is_fixed) && (!self.is_fixed || self.size == other.size)
+    }
+
     /// Returns the current size.
     pub fn size(&self) -> usize {
         self.size.min(self.cap.most())

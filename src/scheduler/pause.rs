@@ -1,0 +1,19 @@
+//! Whether a run is paused.
+
+use crate::clock::Instant;
+
+/// Whether a run is paused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pause {
+    /// When the current pause began; `None` if the run is not paused.
+    pub(super) since: Option<Instant>,
+    /// When the last pause ended.
+    pub(super) ended_at: Instant,
+}
+
+impl Pause {
+    /// Returns whether the run is paused.
+    pub(super) fn is_on(self) -> bool {
+        self.since.is_some()
+    }
+}

@@ -1,0 +1,101 @@
+//! The side of the command: writes a request, and finds its answer.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::answers::{Answer, Answers};
+use super::request::{Request, is_id};
+use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
+use crate::journal::{Disk, DiskFailure, LockAttempt, OpenMode, read_up_to};
+
+/// Whether a request was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// The request is in the run folder.
+    Yes,
+    /// Another request is there, and the run has not taken it yet.
+    Occupied,
+}
+
+/// Speaks to the run that has a run folder.
+pub(crate) struct Caller<'a> {
+    disk: &'a dyn Disk,
+    folder: &'a Path,
+}
+
+impl<'a> Caller<'a> {
+    /// Returns a caller. `disk` must accept only files of this user.
+    pub(crate) fn new(disk: &'a dyn Disk, folder: &'a Path) -> Self {
+        Self { disk, folder }
+    }
+
+    /// Returns whether a run is in progress; `None` if the file system has no locks, so that nobody can tell.
+    ///
+    /// # Errors
+    /// The lock can't be looked at.
+    pub(crate) fn is_in_progress(&self) -> Result<Option<bool>, DiskFailure> {
+        let path = self.folder.join("lock");
+        let failed = DiskFailure::of("open", &path);
+        let attempt = match self.disk.open(&path, OpenMode::TO_PROBE) {
+            Ok(file) => file.try_lock().map_err(failed)?,
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => LockAttempt::Held,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(false)),
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(match attempt {
+            LockAttempt::Held => Some(true),
+            LockAttempt::Locked => Some(false),
+            LockAttempt::Unsupported => None,
+        })
+    }
+
+    /// Returns the id of the process that runs; `None` if no process has written one.
+    ///
+    /// # Errors
+    /// The file can't be read, or this program must not use it.
+    pub(crate) fn process(&self) -> Result<Option<String>, DiskFailure> {
+        let path = self.folder.join(PROCESS);
+        let file = match self.disk.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(DiskFailure::of("open", &path))?,
+        };
+        let bytes = read_up_to(&*file, MOST_BYTES).map_err(DiskFailure::of("read", &path))?;
+        Ok(String::from_utf8(bytes).ok().map(|text| text.trim_end().to_owned()).filter(|text| is_id(text)))
+    }
+
+    /// Writes a request, if no other request is there.
+    ///
+    /// # Errors
+    /// The request can't be written.
+    pub(crate) fn post(&self, request: &Request) -> Result<Posted, DiskFailure> {
+        let path = self.folder.join(REQUEST);
+        let file = match self.disk.open(&path, OpenMode::CreateNew) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Posted::Occupied),
+            created => created.map_err(DiskFailure::of("create", &path))?,
+        };
+        match file.write_at(request.line().as_bytes(), 0) {
+            Ok(()) => Ok(Posted::Yes),
+            Err(error) => {
+                drop(file);
+                // An incomplete request is removed by the run.
+                let _ = self.disk.remove(&path);
+                Err(DiskFailure::of("write", &path)(error))
+            }
+        }
+    }
+
+    /// Returns the answer to a request; `None` while there is none.
+    pub(crate) fn answer(&self, id: &str) -> Option<Answer> {
+        Answers::find(self.disk, &self.folder.join(ANSWERS), id)
+    }
+
+    /// Takes a request back, if the run has not taken it yet. Returns whether it was still there.
+    pub(crate) fn withdraw(&self, request: &Request) -> bool {
+        let path = self.folder.join(REQUEST);
+        let is_ours = || -> io::Result<bool> {
+            let file = self.disk.open(&path, OpenMode::Read)?;
+            Ok(read_up_to(&*file, MOST_BYTES)? == request.line().as_bytes())
+        };
+        is_ours().is_ok_and(|is_ours| is_ours) && self.disk.remove(&path).is_ok()
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of runs that are steered while they are in progress: paused, resumed, given other settings, and ended.
+//!
+//! `moments` plays whole runs in virtual time, with orders at random moments. `program` runs the real program, with the
+//! commands that a user types.
+
+mod moments;
+#[cfg(feature = "sim")]
+mod program;
+#[cfg(feature = "sim")]
+#[path = "../sessions/support.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod session;
+#[path = "../support/mod.rs"]
+mod support;
