@@ -41,7 +41,7 @@ mod summary_context;
 mod tallies;
 pub(crate) mod text;
 mod totals;
-mod use_of_limits;
+pub(crate) mod use_of_limits;
 mod view;
 pub(crate) mod words;
 
@@ -51,3 +51,4 @@ pub use stats::Stats;
 pub(crate) use summary::summary;
 pub(crate) use summary_context::{EarlierRuns, SummaryContext};
 pub use view::Reporter;
+pub(crate) use view::View;

@@ -6,7 +6,7 @@ use super::notes::Verbosity;
 use super::stats::Stats;
 use super::view::{Reporter, View};
 use super::{json, plain, progress, quiet};
-use crate::domain::RunEvent;
+use crate::domain::{EventBody, RunEvent};
 
 /// How the progress of a run is shown (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Report {
         self.views.push(view);
     }
 
+    /// Returns the warnings of the views that were not shown yet.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        self.views.iter_mut().flat_map(|view| view.take_warnings()).collect()
+    }
+
+    fn show(&mut self, event: &RunEvent) {
+        self.stats.fold(event);
+        self.views.iter_mut().for_each(|view| view.show(event, &self.stats));
+    }
+
     /// Returns the counters, for the summary and the exit code.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -63,9 +73,15 @@ impl Report {
 }
 
 impl Reporter for Report {
+    /// The views are asked for warnings only a few times per second, because most events are about a row.
     fn on_event(&mut self, event: &RunEvent) {
-        self.stats.fold(event);
-        self.views.iter_mut().for_each(|view| view.show(event, &self.stats));
+        self.show(event);
+        if matches!(event.body, EventBody::Status { .. }) {
+            for warning in self.take_warnings() {
+                let body = EventBody::Warned(warning);
+                self.show(&RunEvent { at: event.at, run: event.run.clone(), body });
+            }
+        }
     }
 
     fn on_asked(&mut self) {

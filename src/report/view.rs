@@ -45,4 +45,9 @@ pub trait View: Send {
 
     /// Removes live lines from the terminal.
     fn close(&mut self) {}
+
+    /// Returns warnings for the user that have come up in this view. The default has none.
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
