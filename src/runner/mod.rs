@@ -59,6 +59,7 @@ pub use lane_parts::LaneParts;
 pub use ledger::{Commit, JournalLedger, Ledger, commits};
 pub use parts::{Finish, Parts};
 pub use signals::Interrupt;
+pub(crate) use signals::{Meaning, Signals};
 pub use thread::LoopThread;
 pub use turns::drive;
 

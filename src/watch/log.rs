@@ -28,6 +28,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use self::file::LogFile;
+pub(crate) use self::file::OLDER;
 use crate::domain::{EventBody, RunEvent};
 use crate::journal::{Disk, DiskFailure};
 use crate::report::{Stats, View, json};

@@ -55,7 +55,7 @@ impl NewRun<'_> {
             policy: Some(policy),
             ..parts::scheduler(&self.config, catalog, window, recovered)
         });
-        let reporter = self.open_report(clock, survey.as_ref(), forecast);
+        let reporter = self.open_report(clock, recovered, survey.as_ref(), forecast)?;
         let reread = self.reread_settings(catalog, survey.as_ref());
         let mut ledger = JournalLedger::new(journal, clock);
         let equal = self.equal_rows(&mut ledger, known)?;
@@ -123,7 +123,13 @@ impl NewRun<'_> {
     }
 
     /// Opens the report, and tells it that the run starts.
-    fn open_report(&self, clock: RunClock, survey: Option<&Survey>, forecast: Option<RunForecast>) -> Report {
+    fn open_report(
+        &mut self,
+        clock: RunClock,
+        recovered: &Recovered,
+        survey: Option<&Survey>,
+        forecast: Option<RunForecast>,
+    ) -> Result<Report> {
         let mut report = report::open(ViewOptions {
             kind: self.config.progress,
             verbosity: self.config.verbosity,
@@ -131,6 +137,12 @@ impl NewRun<'_> {
             is_colored: self.config.is_colored,
             writer: say::progress(),
         });
+        if let Some(notices) = self.open_notices(recovered.totals.spend)? {
+            report.add(Box::new(notices));
+        }
+        if let Some(log) = self.open_log()? {
+            report.add(Box::new(log));
+        }
         let body = EventBody::Started {
             total: survey.map(|survey| survey.rows),
             already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
@@ -139,7 +151,7 @@ impl NewRun<'_> {
         for body in [Some(body), forecast.map(EventBody::Forecast), models].into_iter().flatten() {
             report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         }
-        report
+        Ok(report)
     }
 
     /// Returns a planner that finds the prefixes for the prompt cache.

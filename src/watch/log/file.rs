@@ -12,8 +12,8 @@ use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, with_su
 
 /// How large a file becomes before the next one begins.
 const MOST_BYTES: u64 = 64 << 20;
-/// How many older files are kept.
-const KEPT: u32 = 3;
+/// The endings of the older files, the newest first.
+pub(crate) const OLDER: [&str; 3] = [".1", ".2", ".3"];
 /// How many bytes are written at once.
 const BLOCK: usize = 64 << 10;
 
@@ -78,13 +78,13 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let older = |number: u32| with_suffix(&self.path, &format!(".{number}"));
-        for number in (1..KEPT).rev() {
-            if self.disk.kind(&older(number))?.is_some() {
-                self.disk.rename(&older(number), &older(number + 1))?;
+        let older = OLDER.map(|suffix| with_suffix(&self.path, suffix));
+        for pair in older.windows(2).rev() {
+            if self.disk.kind(&pair[0])?.is_some() {
+                self.disk.rename(&pair[0], &pair[1])?;
             }
         }
-        self.disk.rename(&self.path, &older(1))?;
+        self.disk.rename(&self.path, &older[0])?;
         self.file = self.disk.open(&self.path, OpenMode::Edit)?;
         locked(&*self.file)?;
         self.end = self.file.size()?;

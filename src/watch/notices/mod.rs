@@ -35,3 +35,4 @@ pub use rule::{NoticeForm, NoticeRule};
 pub(crate) use sender::Target;
 pub(crate) use signature::SHORTEST_SECRET;
 pub(crate) use view::NoticeView;
+pub(crate) use words::end_words;

@@ -43,6 +43,13 @@ pub(super) fn text(happened: &Happened, stats: &Stats, facts: &RunFacts) -> Stri
     }
 }
 
+/// Returns how a run ended, in one sentence.
+pub(crate) fn end_words(stats: &Stats, facts: &RunFacts) -> String {
+    let halt = stats.ending.as_ref().and_then(|ending| ending.halt.clone());
+    let happened = halt.map_or(Happened::Finished, |reason| Happened::Halted(Box::new(reason)));
+    text(&happened, stats, facts)
+}
+
 /// Returns why the run stopped, or what is wrong with the endpoint; `None` if nothing is.
 pub(super) fn reason_of(happened: &Happened, stats: &Stats) -> Option<String> {
     match happened {
