@@ -325,8 +325,9 @@ mod tests {
         let mut seen = 0;
         for (arg, long) in flags.filter(|(_, long)| *long != "only" && *long != "help") {
             let possible = arg.get_possible_values();
-            let candidates = ["1", "true", "1s", "a", "none", "http://127.0.0.1:1", "A: b", "5%", "never", "keep", "halt"]
-                .map(str::to_owned);
+            let candidates =
+                ["1", "true", "1s", "a", "none", "http://127.0.0.1:1", "A: b", "5%", "never", "keep", "halt"]
+                    .map(str::to_owned);
             let named = possible.iter().map(|value| value.get_name().to_owned());
             let words = named.chain(candidates).map(|value| format!("--{long}={value}")).chain([format!("--{long}")]);
             let typed = words.map(|word| ["run".to_owned(), "p.jsonl".to_owned(), word]);

@@ -294,7 +294,10 @@ mod tests {
         };
         assert_eq!(failed("too\nlong"), r"failed: row r9: 400 invalid_request: too\nlong");
         assert_eq!(failed(""), "failed: row r9: 400 invalid_request");
-        assert_eq!(Notes::new(Verbosity::Normal).of(&at(0, super::super::stats::tests::failed(ErrorClass::Server))), None);
+        assert_eq!(
+            Notes::new(Verbosity::Normal).of(&at(0, super::super::stats::tests::failed(ErrorClass::Server))),
+            None
+        );
     }
 
     #[test]

@@ -122,23 +122,22 @@ mod tests {
     #[test]
     fn each_event_is_a_line_and_the_state_comes_once_a_second() {
         let disk = MemDisk::new();
-        let again = EventBody::Retried {
-            row: retried(),
-            class: ErrorClass::Overloaded,
-            limit: None,
-            maybe_paid: false,
-        };
+        let again =
+            EventBody::Retried { row: retried(), class: ErrorClass::Overloaded, limit: None, maybe_paid: false };
 
-        let events =
-            [(0, started(Some(3), 0)), (0, sent()), (0, again), (1, succeeded(Quality::Ok)), (1, failed(ErrorClass::Server)), (1, ended())];
+        let events = [
+            (0, started(Some(3), 0)),
+            (0, sent()),
+            (0, again),
+            (1, succeeded(Quality::Ok)),
+            (1, failed(ErrorClass::Server)),
+            (1, ended()),
+        ];
         play(&disk, &events);
 
         let lines = lines(&disk);
         let types = lines.iter().map(|line| line["type"].as_str().expect("it has a type")).collect::<Vec<_>>();
-        assert_eq!(
-            types,
-            ["started", "sent", "retried", "progress", "succeeded", "failed", "progress", "ended"]
-        );
+        assert_eq!(types, ["started", "sent", "retried", "progress", "succeeded", "failed", "progress", "ended"]);
         assert!(lines.iter().all(|line| line["v"] == 1 && line["at"].is_string() && line["run"].is_string()));
         assert!(lines[2]["row"].is_string() && lines[2]["wait_s"].is_number() && lines[2]["next_try"] == 2);
         assert!(lines[4]["usage"]["output"].is_number() && lines[4]["latency_s"].is_number(), "{}", lines[4]);

@@ -395,9 +395,18 @@ mod tests {
         assert_eq!(notice_rule("limit=95%"), Ok(NoticeRule::Limit(95)));
         assert_eq!(notice_rule("hold=5m"), Ok(NoticeRule::Hold(Duration::from_secs(300))));
         assert_eq!(notice_rule("budget=80"), Ok(NoticeRule::Budget(0.8)));
-        for wrong in
-            ["", "done", "limit=90", "failures", "failures=0%", "failures=100%", "hold=5", "hold=0s", "budget=101", "finish=1"]
-        {
+        for wrong in [
+            "",
+            "done",
+            "limit=90",
+            "failures",
+            "failures=0%",
+            "failures=100%",
+            "hold=5",
+            "hold=0s",
+            "budget=101",
+            "finish=1",
+        ] {
             let message = notice_rule(wrong).expect_err(wrong);
             assert!(message.contains("limit=80, limit=95"), "{message}");
         }

@@ -13,12 +13,12 @@ use crate::answer::{Expected, OnInvalid};
 use crate::domain::{ErrorClass, LaneChoice, PromptCache, Quality, Tier};
 use crate::export::RowKind;
 use crate::report::ProgressKind;
-use crate::watch::notices::NoticeForm;
 
 pub use crate::export::{Field, Order, OutputFormat};
 pub use crate::journal::Fsync;
 pub use crate::scheduler::StreamMode;
 pub use crate::source::InputFormat;
+pub use crate::watch::notices::{NoticeForm, NoticeRule};
 
 /// The share of the limits that is left unused (`--headroom`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -101,7 +101,9 @@ impl NewRun<'_> {
                     () = sleep(LOOK_EVERY) => {}
                 }
                 if begun.elapsed() > SILENT && !std::mem::replace(&mut is_told, true) {
-                    self.note(&["waiting for the last notices; Ctrl-C ends the wait, and the run is complete".to_owned()]);
+                    self.note(&[
+                        "waiting for the last notices; Ctrl-C ends the wait, and the run is complete".to_owned()
+                    ]);
                 }
             }
         });

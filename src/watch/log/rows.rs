@@ -115,7 +115,16 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
             maybe_paid: *maybe_paid,
         },
         EventBody::Succeeded {
-            row, pool, model, quality, usage, cost, latency, first_byte, mended, without_cache: _
+            row,
+            pool,
+            model,
+            quality,
+            usage,
+            cost,
+            latency,
+            first_byte,
+            mended,
+            without_cache: _,
         } => Body::Succeeded {
             row,
             pool: name(pool),
@@ -174,8 +183,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
 
 /// Returns the message about a failed row, unless it may quote the row or the answer.
 fn message(class: ErrorClass, message: &str) -> Option<&str> {
-    let may_quote =
-        matches!(class, ErrorClass::InvalidInput | ErrorClass::InvalidOutput | ErrorClass::InvalidRequest);
+    let may_quote = matches!(class, ErrorClass::InvalidInput | ErrorClass::InvalidOutput | ErrorClass::InvalidRequest);
     (!may_quote).then_some(message)
 }
 

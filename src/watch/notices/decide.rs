@@ -19,6 +19,9 @@ const FEWEST_ROWS: u64 = 20;
 /// The share of failures must fall below this part of the threshold before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
+/// The error of a division: ten cents times 80 % must be reached with eight cents.
+const ROUNDING: f64 = 1e-9;
+
 /// What a notice is about.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Happened {
@@ -160,10 +163,7 @@ impl Decider {
 
 impl Watched {
     fn failures(&mut self, event: &RunEvent, stats: &Stats, threshold: f64) -> Option<Happened> {
-        if !matches!(
-            event.body,
-            EventBody::Failed { .. } | EventBody::Succeeded { .. } | EventBody::Taken { .. }
-        ) {
+        if !matches!(event.body, EventBody::Failed { .. } | EventBody::Succeeded { .. } | EventBody::Taken { .. }) {
             return None;
         }
         let failed = stats.failed_total();
@@ -181,7 +181,7 @@ impl Watched {
     fn budget(&mut self, stats: &Stats, purse: &Purse, threshold: f64) -> Option<Happened> {
         let most = purse.most.filter(|most| *most > Money::ZERO && !self.is_crossed)?;
         let share = (purse.before + stats.cost).dollars() / most.dollars();
-        self.is_crossed = share >= threshold;
+        self.is_crossed = share >= threshold - ROUNDING;
         self.is_crossed.then_some(Happened::Budget { share, threshold })
     }
 
@@ -205,8 +205,7 @@ impl Watched {
     fn outage(&mut self, lasted: Option<Duration>, threshold: Duration) -> Option<Happened> {
         let was_crossed = self.is_crossed;
         self.is_crossed = lasted.is_some_and(|lasted| lasted >= threshold || was_crossed);
-        (self.is_crossed && !was_crossed)
-            .then_some(Happened::Outage { lasted: lasted.unwrap_or_default(), threshold })
+        (self.is_crossed && !was_crossed).then_some(Happened::Outage { lasted: lasted.unwrap_or_default(), threshold })
     }
 }
 

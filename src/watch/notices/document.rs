@@ -19,15 +19,15 @@ const VERSION: u32 = 1;
 
 /// What notices say about a run that no event says.
 #[derive(Clone, Debug, Default)]
-pub struct RunFacts {
+pub(crate) struct RunFacts {
     /// The name of the run: that of its results file without the folder, or of its input.
-    pub name: String,
+    pub(crate) name: String,
     /// The path of the results file; `None` if the results go to standard output.
-    pub results: Option<String>,
+    pub(crate) results: Option<String>,
     /// What earlier runs with the same results have spent.
-    pub before: Money,
+    pub(crate) before: Money,
     /// `--max-cost`.
-    pub max_cost: Option<Money>,
+    pub(crate) max_cost: Option<Money>,
 }
 
 impl RunFacts {
@@ -49,7 +49,13 @@ pub(super) struct Notice {
 
 impl Notice {
     /// Returns the notice about `happened`.
-    pub(super) fn new(happened: &Happened, event: &RunEvent, stats: &Stats, facts: &RunFacts, form: NoticeForm) -> Self {
+    pub(super) fn new(
+        happened: &Happened,
+        event: &RunEvent,
+        stats: &Stats,
+        facts: &RunFacts,
+        form: NoticeForm,
+    ) -> Self {
         let text = text(happened, stats, facts);
         let document = Document::new(happened, event, stats, facts, &text);
         let document = bytes(&document);
@@ -228,4 +234,3 @@ fn uses(stats: &Stats) -> Vec<Use> {
 fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
-

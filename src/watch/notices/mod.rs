@@ -29,8 +29,8 @@ mod view;
 mod words;
 
 pub use command::CommandTarget;
-pub use document::RunFacts;
-pub use outbox::Outbox;
+pub(crate) use document::RunFacts;
+pub(crate) use outbox::Outbox;
 pub use rule::{NoticeForm, NoticeRule};
 pub(crate) use sender::Target;
 pub(crate) use signature::SHORTEST_SECRET;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::document::Notice;
-use super::sender::{Sender, Target};
+use super::sender::{Sender, Target, Tries};
 use secrecy::SecretString;
 
 /// How many notices wait for one target at most.
@@ -17,7 +17,7 @@ const MOST: usize = 16;
 
 /// The notices of a run, and the threads that send them.
 #[derive(Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     queues: Vec<Arc<Queue>>,
 }
 
@@ -30,7 +30,8 @@ impl Outbox {
         let secret = secret.map(Arc::new);
         let start = |target: Target| {
             let queue = Arc::<Queue>::default();
-            let sender = Sender { target, queue: queue.clone(), secret: secret.clone() };
+            let (queue_of_sender, secret, tries) = (queue.clone(), secret.clone(), Tries::default());
+            let sender = Sender { target, queue: queue_of_sender, secret, tries };
             std::thread::Builder::new().name("notices".to_owned()).spawn(move || sender.run())?;
             Ok(queue)
         };
@@ -49,7 +50,7 @@ impl Outbox {
 
     /// Accepts no more notices.
     pub(crate) fn close(&self) {
-        self.queues.iter().for_each(|queue| queue.change(|state| state.is_closed = true));
+        self.queues.iter().for_each(|queue| queue.close());
     }
 
     /// Returns whether every notice was sent or given up.
@@ -106,6 +107,11 @@ impl Queue {
         });
     }
 
+    /// Accepts no more notices.
+    pub(super) fn close(&self) {
+        self.change(|state| state.is_closed = true);
+    }
+
     /// Waits for the next notice. Returns `None` when there will be no more. The second value is how many were dropped
     /// since the last call.
     pub(super) fn next(&self) -> Option<(Notice, u64)> {
@@ -139,7 +145,7 @@ impl Queue {
         self.has_warnings.store(true, Ordering::Release);
     }
 
-    fn take_warnings(&self) -> Vec<String> {
+    pub(super) fn take_warnings(&self) -> Vec<String> {
         match self.has_warnings.swap(false, Ordering::AcqRel) {
             true => self.change(|state| std::mem::take(&mut state.warnings)),
             false => Vec::new(),
@@ -177,7 +183,7 @@ mod tests {
         (1..MOST + 3).for_each(|number| queue.push(notice(number, false)));
         queue.push(notice(99, true));
 
-        queue.change(|state| state.is_closed = true);
+        queue.close();
         let mut taken = Vec::new();
         let mut dropped = 0;
         while let Some((notice, more)) = queue.next() {
