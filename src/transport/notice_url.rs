@@ -48,7 +48,7 @@ impl fmt::Debug for NoticeUrl {
 
 /// Why an address for notices is refused. No message contains a part of the address except its host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoticeUrlError {
+pub(crate) enum NoticeUrlError {
     /// The text can't be parsed as a URL.
     #[error("it is not a URL: give one like https://hooks.example.com/T0/B0")]
     NotAUrl,
@@ -78,7 +78,7 @@ pub enum NoticeUrlError {
 ///
 /// # Errors
 /// Any [`NoticeUrlError`].
-pub fn parse_notice_url(text: &str, allow_http: bool) -> Result<NoticeUrl, NoticeUrlError> {
+pub(crate) fn parse_notice_url(text: &str, allow_http: bool) -> Result<NoticeUrl, NoticeUrlError> {
     let text = text.trim();
     if text.chars().any(|char| char.is_control() || char.is_whitespace()) {
         return Err(NoticeUrlError::NotAUrl);

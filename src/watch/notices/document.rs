@@ -7,7 +7,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::decide::{Happened, Purse};
+use super::decide::Happened;
+use super::facts::RunFacts;
 use super::rule::{NoticeForm, NoticeRule};
 use super::words::{for_chats, reason_of, text};
 use crate::domain::{Dimension, LimitUse, Money, Quality, RunEvent};
@@ -16,25 +17,6 @@ use crate::report::use_of_limits::Level;
 
 /// Version of the document.
 const VERSION: u32 = 1;
-
-/// What notices say about a run that no event says.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RunFacts {
-    /// The name of the run: that of its results file without the folder, or of its input.
-    pub(crate) name: String,
-    /// The path of the results file; `None` if the results go to standard output.
-    pub(crate) results: Option<String>,
-    /// What earlier runs with the same results have spent.
-    pub(crate) before: Money,
-    /// `--max-cost`.
-    pub(crate) max_cost: Option<Money>,
-}
-
-impl RunFacts {
-    pub(super) fn purse(&self) -> Purse {
-        Purse { before: self.before, most: self.max_cost }
-    }
-}
 
 /// A notice that is ready to be sent.
 #[derive(Clone, Debug)]

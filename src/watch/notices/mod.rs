@@ -9,7 +9,8 @@
 //! | `rule.rs` | when a notice is sent, and in which form |
 //! | `decide.rs` | decides which events are worth a notice; each kind once per crossing |
 //! | `document.rs`, `words.rs` | the generic document and its text |
-//! | `outbox.rs` | the notices that wait, for each target |
+//! | `facts.rs` | what they say about a run that no event says |
+//! | `outbox.rs`, `queue.rs` | the notices that wait, for each target |
 //! | `sender.rs` | the thread of a target: tries, waits, warnings |
 //! | `signature.rs` | the signature of a notice |
 //! | `command.rs` | runs the program of a target |
@@ -21,7 +22,9 @@
 mod command;
 mod decide;
 mod document;
+mod facts;
 mod outbox;
+mod queue;
 mod rule;
 mod sender;
 mod signature;
@@ -29,7 +32,7 @@ mod view;
 mod words;
 
 pub use command::CommandTarget;
-pub(crate) use document::RunFacts;
+pub(crate) use facts::RunFacts;
 pub(crate) use outbox::Outbox;
 pub use rule::{NoticeForm, NoticeRule};
 pub(crate) use sender::Target;

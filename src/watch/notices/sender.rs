@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::command::CommandTarget;
 use super::document::Notice;
-use super::outbox::Queue;
+use super::queue::Queue;
 use super::signature::signature;
 use crate::report::text::plural;
 use crate::transport::http::NoticePoster;

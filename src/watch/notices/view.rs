@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::decide::Decider;
-use super::document::{Notice, RunFacts};
+use super::document::Notice;
+use super::facts::RunFacts;
 use super::outbox::Outbox;
 use super::rule::{NoticeForm, NoticeRule};
 use crate::domain::RunEvent;

@@ -4,7 +4,7 @@
 //! about a single row is not: it may quote the prompt or the answer of the row.
 
 use super::decide::Happened;
-use super::document::RunFacts;
+use super::facts::RunFacts;
 use crate::domain::{HaltReason, Money, shortened};
 use crate::report::Stats;
 use crate::report::text::{count, duration, escape, percent, plural, rough_duration};
