@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use claude_batch::answer::{OnInvalid, OnRefusal, OnTruncate};
 use claude_batch::cli::args::values::{
-    Concurrency, Fsync, HaltRule, Headroom, InputFormat, Order, OutputFormat, StreamMode,
+    Concurrency, Fsync, HaltRule, Headroom, InputFormat, NoticeForm, NoticeRule, Order, OutputFormat, StreamMode,
 };
 use claude_batch::cli::args::{Cli, Command, Settings};
 use claude_batch::cli::config::address::BaseUrlSource;
@@ -54,8 +54,9 @@ fn every_key_of_the_file_is_a_flag_and_every_flag_is_a_key() {
 
 #[test]
 fn a_file_sets_everything_it_names() {
-    let place = Place::new();
+    let mut place = Place::new();
     place.user_file(&fixture("every-key.toml"));
+    place.world.variables.insert("SLACK_URL".into(), "https://chat.example.invalid/T1/B1".into());
     let files = [
         ("system.txt", "Be brief."),
         ("prices.toml", "p"),
@@ -104,6 +105,12 @@ fn a_file_sets_everything_it_names() {
     assert_eq!(config.owners, Owners::Any);
     assert_eq!(config.reuse, ["old.jsonl", "earlier"].map(|name| place.user_folder().join(name)));
     assert!(config.dedupe && config.reuse_any_origin);
+    assert_eq!(
+        format!("{:?}", config.watch.notify),
+        "[Url(NoticeUrl(https://hooks.example.invalid/…)), Url(NoticeUrl(https://chat.example.invalid/…))]"
+    );
+    assert_eq!(config.watch.notify_on, [NoticeRule::Finish, NoticeRule::Limit(80)]);
+    assert_eq!((config.watch.notify_format, config.watch.log), (NoticeForm::Json, Some("events.jsonl".into())));
     let answers = &config.answers;
     assert!(
         answers.schema.as_ref().is_some_and(|schema| schema.check("{}").is_err() && schema.check(r#"{"a":1}"#).is_ok())

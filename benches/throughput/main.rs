@@ -302,10 +302,11 @@ fn recover_results(folder: &Path) -> io::Result<()> {
         let results = out.join("out.jsonl");
         recover::write_results(&results, rows, chars)?;
         let bytes = std::fs::metadata(&results)?.len() as f64;
+        let page = out.join("page.html");
         let (mut recovered, mut reported) = (Vec::new(), Vec::new());
         for _ in 0..TIMES {
             recovered.push(in_child(&["child", "recover", text(&out)], Stdio::null())?.0);
-            let args = ["report", text(&results), "-o", text(&out.join("page.html"))];
+            let args = ["report", text(&results), "-o", text(&page)];
             reported.push(watched(Command::new(PROGRAM).args(args).stderr(Stdio::null()), rows)?);
         }
         for (what, seen) in [("recover", recovered), ("report", reported)] {

@@ -119,7 +119,7 @@ impl Commands {
     }
 
     fn typed_again(&self) -> Vec<OsString> {
-        let args = shell::without_headers(self.typed.iter().cloned());
+        let args = shell::without_secrets(self.typed.iter().cloned());
         if !self.is_fresh {
             return args;
         }
@@ -228,7 +228,7 @@ fn typed_again(arg: &clap::Arg, matches: &ArgMatches) -> Vec<OsString> {
 }
 
 fn with_value(flag: &str, arg: &clap::Arg, value: OsString) -> Vec<OsString> {
-    let value = if flag == "--header" { shell::hidden(value.as_encoded_bytes()).into() } else { value };
+    let value = shell::shown_value(flag, value);
     if arg.is_require_equals_set() && value == "true" {
         return vec![flag.into()];
     }
@@ -300,6 +300,11 @@ mod tests {
             (&["run", "p.jsonl", "--beta", "a,b", "--beta", "c"], " --beta a,b --beta c"),
             (&["run", "p.jsonl", "--profile=-x"], " --profile=-x"),
             (&["run", "p.jsonl", "--header", "X-Team: s3cret"], " --header 'X-Team: [hidden]'"),
+            (&["run", "p.jsonl", "--notify", "https://h.example/s3cret"], " --notify '[hidden]'"),
+            (
+                &["run", "p.jsonl", "--notify", "env:URL", "--notify-on", "halt,limit=95"],
+                " --notify env:URL --notify-on halt,limit=95",
+            ),
             (&["run", "--no-proxy", "--", "--base-url"], " --no-proxy"),
             (
                 &["resume", "a.jsonl", "--only", "timeout", "--base-url", "http://[::1]:1"],
@@ -331,6 +336,7 @@ mod tests {
                 "5%",
                 "never",
                 "keep",
+                "halt",
                 "0:00-1:00 pause",
             ]
             .map(str::to_owned);

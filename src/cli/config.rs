@@ -60,7 +60,7 @@ pub use self::answers::AnswerConfig;
 pub use self::inputs::{InputArg, OutputArg, inputs};
 pub use self::rows::SourceConfig;
 pub(crate) use self::texts::{TextFile, named_file};
-pub use self::watch::WatchConfig;
+pub use self::watch::{NoticeTarget, WatchConfig};
 
 /// The user's settings for the form of an output.
 #[derive(Clone, Debug, Default)]
@@ -225,7 +225,7 @@ impl Config {
     /// Returns the settings of `run`. `recorded` contains settings of an earlier run, which override files.
     fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
-        let config = Self::of(args.settings.clone(), recorded, inputs, world)?;
+        let config = Self::of(args.settings.clone(), recorded, inputs, world)?.with_notices(world)?;
         lanes::check_output(config.lane, config.output.as_ref())?;
         match &config.inputs[..] {
             _ if config.output.is_some() => {}
@@ -236,6 +236,13 @@ impl Config {
             inputs => bail!("with {} inputs, name the results file with -o", inputs.len()),
         }
         Ok(config)
+    }
+
+    /// Checks where notices are sent. Only commands that run rows send notices.
+    fn with_notices(mut self, world: &World) -> Result<Self> {
+        let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, world)?;
+        self.warnings.extend(warnings);
+        Ok(self)
     }
 
     /// Returns the settings of `plan`, which are those of `run`. With several inputs, the output need not be named.
@@ -261,7 +268,7 @@ impl Config {
             bail!("an error log must be a file, because rows that fail again are written to it; found -");
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
-        let config = Self::of(args.settings(), recorded, inputs, world)?;
+        let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
         let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
         // The rows of a log are complete requests. Settings for new rows must not change them.
         Ok(Self {

@@ -92,6 +92,18 @@ pub(crate) fn results() -> Box<dyn Write + Send> {
     if stream.is_terminal() { Box::new(OnTerminal::new(stream)) } else { Box::new(stream) }
 }
 
+/// Asks the terminal of standard error to show a notification (OSC 9). Call this only if standard error is a terminal.
+/// The text can't end the sequence, because its control characters become escapes.
+pub(crate) fn notify_terminal(text: &str) {
+    let mut stream = io::stderr().lock();
+    // If this fails, there is no way to report it.
+    let _ = stream.write_all(notification(text).as_bytes()).and_then(|()| stream.flush());
+}
+
+fn notification(text: &str) -> String {
+    format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
+}
+
 /// Makes panics print through this module too. The given secrets are hidden, because the message of a panic may quote
 /// data.
 pub(crate) fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
@@ -142,6 +154,11 @@ mod tests {
     #[test]
     fn line_breaks_stay_and_control_characters_are_escaped() {
         assert_eq!(harmless("a\nb\u{1b}[2J\r\u{9b}1m\u{202e}"), "a\nb\\u{1b}[2J\\r\\u{9b}1m\\u{202e}");
+    }
+
+    #[test]
+    fn a_notification_has_one_begin_and_one_end() {
+        assert_eq!(notification("a\u{7}b\u{1b}\\c\nd"), "\u{1b}]9;a\\u{7}b\\u{1b}\\c\\nd\u{7}");
     }
 
     #[test]

@@ -6,15 +6,15 @@
 //! a different name. Even then, the shell runs no other command. On Windows, names can't contain these characters, and
 //! double quotes are enough.
 //!
-//! The value of a `--header` may be a secret. In a printed command, [`HIDDEN`] replaces the value. The program does not
-//! accept [`HIDDEN`] as a value.
+//! The value of a `--header` may be a secret, and so is an address of `--notify`. In a printed command, [`HIDDEN`] replaces
+//! them. The program does not accept [`HIDDEN`] as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::report::text::{escape, is_steering};
 
-/// Replaces the value of a header in a printed command.
+/// Replaces a secret value in a printed command.
 pub(crate) const HIDDEN: &str = "[hidden]";
 
 /// The name of this program. Printed commands begin with this name.
@@ -86,26 +86,48 @@ fn in_numbers(word: &[u8]) -> String {
     shown
 }
 
-/// Returns arguments in which the values of `--header` are hidden. After `--` there are no flags.
-pub(crate) fn without_headers(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// The flags whose values may be secret.
+const SECRET_FLAGS: [&str; 2] = ["--header", "--notify"];
+
+/// Returns arguments in which secret values are hidden. After `--` there are no flags.
+pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
-    let (mut is_value, mut has_flags) = (false, true);
+    // The flag whose value comes next.
+    let mut flag: Option<&str> = None;
+    let mut has_flags = true;
     for arg in args {
-        let inline = arg.as_encoded_bytes().strip_prefix(b"--header=").filter(|_| has_flags && !is_value);
-        let inline = inline.map(|value| format!("--header={}", hidden(value)));
-        match (is_value, inline) {
-            (true, _) => shown.push(hidden(arg.as_encoded_bytes()).into()),
-            (false, Some(flag)) => shown.push(flag.into()),
-            (false, None) => shown.push(arg.clone()),
+        if let Some(flag) = flag.take() {
+            shown.push(shown_value(flag, arg));
+            continue;
         }
-        has_flags = has_flags && (is_value || arg != "--");
-        is_value = has_flags && !is_value && arg == "--header";
+        has_flags = has_flags && arg != "--";
+        let text = arg.to_string_lossy();
+        flag = SECRET_FLAGS.into_iter().find(|flag| has_flags && text == *flag);
+        let inline = |flag: &'static str| Some((flag, text.strip_prefix(flag)?.strip_prefix('=')?));
+        match SECRET_FLAGS.into_iter().filter(|_| has_flags).find_map(inline) {
+            Some((flag, value)) => {
+                let mut word = OsString::from(format!("{flag}="));
+                word.push(shown_value(flag, value.into()));
+                shown.push(word);
+            }
+            None => shown.push(arg.clone()),
+        }
     }
     shown
 }
 
+/// Returns the value of a flag as it is shown: secret parts are replaced by [`HIDDEN`].
+pub(crate) fn shown_value(flag: &str, value: OsString) -> OsString {
+    let bytes = value.as_encoded_bytes();
+    match flag {
+        "--header" => hidden(bytes).into(),
+        "--notify" if !bytes.starts_with(b"env:") && !bytes.starts_with(b"cmd:") => HIDDEN.into(),
+        _ => value,
+    }
+}
+
 /// Returns a header whose value is hidden.
-pub(crate) fn hidden(header: &[u8]) -> String {
+fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))
 }
@@ -175,7 +197,7 @@ mod tests {
             "plain: file",
         ];
 
-        let shown = without_headers(typed.map(OsString::from).into_iter());
+        let shown = without_secrets(typed.map(OsString::from).into_iter());
 
         assert_eq!(
             shown,
@@ -197,6 +219,46 @@ mod tests {
             ]
         );
         assert_eq!(ours(&shown[..3]), "claude-batch run --header 'X-Team: [hidden]'");
+    }
+
+    #[test]
+    fn addresses_of_notices_are_hidden_and_variables_and_programs_are_not() {
+        let typed = [
+            "run",
+            "--notify",
+            "https://hooks.example/s3cret",
+            "--notify=http://localhost/s3cret",
+            "--notify",
+            "env:SLACK_URL",
+            "--notify=cmd:./tell.sh a",
+            "--notify-on",
+            "finish",
+            "--notify",
+            "--",
+            "--",
+            "--notify",
+        ];
+
+        let shown = without_secrets(typed.map(OsString::from).into_iter());
+
+        assert_eq!(
+            shown,
+            [
+                "run",
+                "--notify",
+                "[hidden]",
+                "--notify=[hidden]",
+                "--notify",
+                "env:SLACK_URL",
+                "--notify=cmd:./tell.sh a",
+                "--notify-on",
+                "finish",
+                "--notify",
+                "[hidden]",
+                "--",
+                "--notify",
+            ]
+        );
     }
 
     proptest! {

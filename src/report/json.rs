@@ -82,6 +82,18 @@ impl View for Json {
     }
 }
 
+/// Returns the line about an event, without its line break; `None` if this form has no line for it.
+pub(crate) fn event_line(event: &RunEvent, stats: &Stats) -> Option<Vec<u8>> {
+    let body = Body::of(&event.body, stats)?;
+    harmless::to_vec(&Line { v: EVENT_VERSION, at: event.at, run: &event.run, body }).ok()
+}
+
+/// Returns the line about the state of a run, without its line break.
+pub(crate) fn progress_line(event: &RunEvent, stats: &Stats) -> Option<Vec<u8>> {
+    let body = Body::Progress(Box::new(Progress::of(stats)));
+    harmless::to_vec(&Line { v: EVENT_VERSION, at: event.at, run: &event.run, body }).ok()
+}
+
 /// Returns a line of JSON, without its line break, for a message that is not an event of the run.
 pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
     let line = Line { v: EVENT_VERSION, at, run, body: Body::Note { message } };

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::text::{count, duration, escape, plural};
+use super::text::{count, duration, escape, plural, shorten};
 use super::words::{fault_words, halt_words};
-use crate::domain::{EventBody, HaltReason, LimitKind, Outage, PoolId, RateLimits, RunEvent};
+use crate::domain::{
+    ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, Outage, PoolId, RateLimits, RetriedRow, RunEvent,
+};
 
 /// How many messages are printed (`-q`, `-v`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,9 @@ pub enum Verbosity {
     /// In addition, each retry and each failure.
     Verbose,
 }
+
+/// How many columns the label of a row fills at most.
+const LONGEST_LABEL: usize = 40;
 
 /// Turns events into notes.
 #[derive(Debug)]
@@ -61,10 +66,8 @@ impl Notes {
             EventBody::Draining { in_flight, reason: Some(reason) } if self.verbosity > Verbosity::Quiet => {
                 Some(draining(*in_flight, reason))
             }
-            EventBody::Retried { class, .. } if self.verbosity == Verbosity::Verbose => Some(format!("retry: {class}")),
-            EventBody::Failed { class, .. } if self.verbosity == Verbosity::Verbose => {
-                Some(format!("row failed: {class}"))
-            }
+            EventBody::Retried { row, class, .. } if self.verbosity == Verbosity::Verbose => Some(retry(row, *class)),
+            EventBody::Failed { class, row, .. } if self.verbosity == Verbosity::Verbose => Some(failure(row, *class)),
             EventBody::Steered { message, .. } => Some(format!("note: {}", escape(message))),
             EventBody::Noted(text) => Some(format!("note: {}", escape(text))),
             EventBody::Started { .. }
@@ -146,6 +149,33 @@ pub(crate) fn limit_name(kind: LimitKind) -> &'static str {
     }
 }
 
+/// Returns the note for a retry: `retry: row r17: 529 overloaded, try 2 in 4 s`.
+fn retry(row: &RetriedRow, class: ErrorClass) -> String {
+    let wait = match row.wait.is_zero() {
+        true => "at once".to_owned(),
+        false => format!("in {}", duration(row.wait)),
+    };
+    format!("retry: row {}: {}, try {} {wait}", name(&row.label), fault(row.status, class), row.next_try)
+}
+
+/// Returns the note for a failure: `failed: row r17: 400 invalid_request: max_tokens is too large`.
+fn failure(row: &FailedRow, class: ErrorClass) -> String {
+    let message = match row.message.is_empty() {
+        true => String::new(),
+        false => format!(": {}", escape(&row.message)),
+    };
+    format!("failed: row {}: {}{message}", name(&row.label), fault(row.status, class))
+}
+
+fn fault(status: Option<u16>, class: ErrorClass) -> String {
+    status.map_or_else(|| class.to_string(), |status| format!("{status} {class}"))
+}
+
+/// Returns the label of a row, shortened so that a line of a terminal has room for the rest.
+fn name(label: &str) -> String {
+    shorten(&escape(label), LONGEST_LABEL).into_owned()
+}
+
 fn draining(in_flight: usize, reason: &HaltReason) -> String {
     let rest = match in_flight {
         0 => "nothing is in flight".to_owned(),
@@ -173,9 +203,9 @@ fn signed(span: Duration) -> jiff::SignedDuration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, pool};
+    use super::super::stats::tests::{at, pool, retried};
     use super::*;
-    use crate::domain::{Dimension, Failure};
+    use crate::domain::{Dimension, Failure, Usage};
 
     #[test]
     fn a_pool_that_is_held_again_soon_gets_one_note() {
@@ -240,6 +270,34 @@ mod tests {
         assert!(told[3].starts_with("the endpoint fails (500) for 1 min 01 s"), "{told:?}");
         assert!([1, 2, 4].iter().all(|at| told[*at].is_empty()), "{told:?}");
         assert_eq!(over, [Some("the endpoint works again after 1 min 10 s".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_retry_and_a_failure_name_the_row_and_its_fault() {
+        let mut notes = Notes::new(Verbosity::Verbose);
+        let mut retry = |label: &str, status, wait| {
+            let row = RetriedRow { label: label.to_owned(), status, wait: Duration::from_secs(wait), ..*retried() };
+            let row = Box::new(row);
+            let body = EventBody::Retried { row, class: ErrorClass::Overloaded, limit: None, maybe_paid: false };
+            notes.of(&at(0, body)).unwrap_or_default()
+        };
+
+        assert_eq!(retry("r17", Some(529), 4), "retry: row r17: 529 overloaded, try 2 in 4 s");
+        assert_eq!(retry("r17", None, 0), "retry: row r17: overloaded, try 2 at once");
+        let long = retry(&format!("a\u{1b}{}", "x".repeat(200)), Some(529), 4);
+        assert_eq!(long, format!("retry: row a\\u{{1b}}{}…: 529 overloaded, try 2 in 4 s", "x".repeat(32)));
+        let failed = |message: &str| {
+            let row = Box::new(FailedRow::new("r9", Some(400), message, false));
+            let class = ErrorClass::InvalidRequest;
+            let body = EventBody::Failed { class, row, usage: Usage::default(), cost: None };
+            Notes::new(Verbosity::Verbose).of(&at(0, body)).unwrap_or_default()
+        };
+        assert_eq!(failed("too\nlong"), r"failed: row r9: 400 invalid_request: too\nlong");
+        assert_eq!(failed(""), "failed: row r9: 400 invalid_request");
+        assert_eq!(
+            Notes::new(Verbosity::Normal).of(&at(0, super::super::stats::tests::failed(ErrorClass::Server))),
+            None
+        );
     }
 
     #[test]

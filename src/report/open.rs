@@ -61,6 +61,11 @@ impl Report {
         self.views.push(view);
     }
 
+    /// Returns the warnings of the views that were not shown yet.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        self.views.iter_mut().flat_map(|view| view.take_warnings()).collect()
+    }
+
     /// Returns the counters, for the summary and the exit code.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -74,6 +79,7 @@ impl Report {
 }
 
 impl Reporter for Report {
+    /// The views are asked for warnings only a few times per second, because most events are about a row.
     fn on_event(&mut self, event: &RunEvent) {
         self.pass(event);
         if !matches!(event.body, EventBody::Status { .. }) {
@@ -81,7 +87,7 @@ impl Reporter for Report {
         }
         let crossings =
             self.stats.tracker.take_crossings().into_iter().map(|crossing| EventBody::Crossed(crossing.into()));
-        let warnings = self.views.iter_mut().filter_map(|view| view.take_warning()).map(EventBody::Warned);
+        let warnings = self.take_warnings().into_iter().map(EventBody::Warned);
         self.last = Some((event.at, event.run.clone()));
         for body in crossings.chain(warnings).collect::<Vec<_>>() {
             self.pass(&RunEvent { at: event.at, run: event.run.clone(), body });
@@ -95,7 +101,7 @@ impl Reporter for Report {
     fn finish(&mut self) {
         self.views.iter_mut().for_each(|view| view.close());
         // A view that closes a file may have failed. The other views show this, and are closed again.
-        let warnings: Vec<_> = self.views.iter_mut().filter_map(|view| view.take_warning()).collect();
+        let warnings = self.take_warnings();
         let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };
         for warning in warnings {
             self.pass(&RunEvent { at, run: run.clone(), body: EventBody::Warned(warning) });

@@ -43,13 +43,13 @@ pub trait View: Send {
     /// Shows the state of the run because the user asked for it.
     fn answer(&mut self, stats: &Stats);
 
-    /// Returns a warning of this view for the user, and forgets it. The warning is then shown by all views. The default
-    /// returns nothing.
-    fn take_warning(&mut self) -> Option<String> {
-        None
-    }
-
     /// Ends the view: live lines are removed from the terminal, and files are closed. It may be called
     /// several times.
     fn close(&mut self) {}
+
+    /// Returns the warnings of this view for the user, and forgets them. They are then shown by all views. The default has
+    /// none.
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -63,6 +63,7 @@ pub use ledger::{Commit, JournalLedger, Ledger, commits};
 pub use orders::{Applied, Order, Steer};
 pub use parts::{Finish, Parts};
 pub use signals::Interrupt;
+pub(crate) use signals::{Meaning, Signals};
 pub use thread::LoopThread;
 pub use turns::drive;
 

@@ -26,6 +26,7 @@ mod config;
 mod exchange;
 mod faults;
 mod names;
+mod notices;
 mod pieces;
 mod upload;
 pub(super) mod url;
@@ -41,7 +42,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::client::client;
+use self::client::{Reach, client};
 use self::exchange::after;
 use self::faults::{Route, not_a_url, not_authorized};
 use self::upload::{Patience, Upload};
@@ -58,6 +59,7 @@ pub(crate) use self::client::check_authorities;
 pub use self::config::HttpConfig;
 pub(crate) use self::config::TransportError;
 pub(crate) use self::exchange::HttpExchange;
+pub(crate) use self::notices::NoticePoster;
 pub use super::credential::Credential;
 
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 streams or more. Requests above the
@@ -98,7 +100,7 @@ impl HttpTransport {
         let also_secret = config.also_secret.iter().chain(password).cloned().collect();
         let authorizer = Authorizer::new(config.authorization.clone(), also_secret)?;
         let count = if config.http2 { config.max_connections.div_ceil(STREAMS_PER_CONNECTION).max(1) } else { 1 };
-        let clients = (0..count).map(|_| client(&config)).collect::<Result<_, _>>()?;
+        let clients = (0..count).map(|_| client(&Reach::of(&config))).collect::<Result<_, _>>()?;
         Ok(Self {
             clients,
             next_client: AtomicUsize::new(0),

@@ -6,6 +6,9 @@
 //! | file | content |
 //! |---|---|
 //! | `timeline.rs` | the history of a run in at most 300 points |
+//! | `notices/` | notices to the user: when they are sent, what they say, and how they are sent |
+//! | `log.rs`, `log/` | the file of `--log`, with every event of a run |
+//! | `processes.rs` | ends a program that this program started |
 //! | `histogram.rs` | counts of durations, for percentiles |
 //! | `collect.rs` | counts what happened in a second, for the timeline |
 //! | `history.rs`, `merge.rs` | add to the timeline, and merge its older points |
@@ -24,8 +27,11 @@ pub(crate) mod files;
 pub(crate) mod gather;
 pub(crate) mod histogram;
 mod history;
+pub(crate) mod log;
 mod merge;
+pub(crate) mod notices;
 pub(crate) mod page;
+pub(crate) mod processes;
 pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timeline;

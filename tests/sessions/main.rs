@@ -17,6 +17,7 @@ mod input;
 mod limits;
 mod main_uses;
 mod models;
+mod notices;
 #[path = "../support/odd_rows.rs"]
 mod odd_rows;
 mod output;

@@ -14,14 +14,15 @@ use super::layered::{Layered, layered};
 use super::parsers::{self, RefusedKey};
 use super::steered::{self, Change};
 use super::values::{
-    self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Order, OutputFormat, Param, Refused,
-    StreamMode, Text,
+    self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Notify, Order, OutputFormat, Param,
+    Refused, StreamMode, Text,
 };
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::domain::{LaneChoice, Money, PromptCache, Quality, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
 use crate::source::Condition;
+use crate::watch::notices::{NoticeForm, NoticeRule};
 use crate::watch::schedule::Schedule;
 
 /// How inputs are read.
@@ -401,14 +402,14 @@ pub struct StorageArgs {
 #[command(next_help_heading = "Watching")]
 pub struct WatchArgs {
     /// Send notices to a URL, or to the one in a variable (env:NAME), or to a program (cmd:COMMAND); repeatable
-    #[arg(long, value_name = "TARGET")]
-    pub notify: Vec<String>,
+    #[arg(long, value_name = "TARGET", value_parser = parsers::NotifyParser)]
+    pub notify: Vec<Notify>,
     /// When notices are sent: finish, halt, failures=PCT%, limit=PCT, hold=DUR, budget=PCT [default: finish,halt,limit=95]
-    #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
-    pub notify_on: Vec<String>,
-    /// Form of notices: slack or json [default: slack]
-    #[arg(long, value_name = "FORM")]
-    pub notify_format: Option<String>,
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = parsers::notice_rule)]
+    pub notify_on: Vec<NoticeRule>,
+    /// Form of notices to addresses [default: slack]
+    #[arg(long, value_name = "FORM", value_parser = values::one_of(&values::NOTICE_FORMS))]
+    pub notify_format: Option<NoticeForm>,
     /// Change settings at certain times, as 'mon-fri 9:00-18:00 headroom=50%'; repeatable
     #[arg(long, value_name = "WHEN SETTING", value_parser = steered::schedule)]
     pub schedule: Vec<Schedule<Change>>,

@@ -11,11 +11,12 @@ use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
 use super::blocks::{DEEPEST_PARAM, system_param};
-use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Param, Refused, Text};
+use super::values::{Concurrency, Field, HaltRule, Header, Headroom, Notify, Param, Refused, Text};
 use crate::answer::{OnRefusal, OnTruncate};
 use crate::cli::shell::{HIDDEN, quoted};
 use crate::domain::{Money, json};
 use crate::source::Condition;
+use crate::watch::notices::NoticeRule;
 
 /// Parses the value of a switch. (clap's own parser would list the values in every line of the help.)
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
@@ -278,6 +279,65 @@ impl TypedValueParser for HeaderParser {
     }
 }
 
+/// Parses where notices are sent. Messages do not contain the value, because an address is a secret.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotifyParser;
+
+impl TypedValueParser for NotifyParser {
+    type Value = Notify;
+
+    fn parse_ref(
+        &self,
+        _command: &clap::Command,
+        _arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Notify, clap::Error> {
+        let notify = value.to_str().ok_or("the address is not ASCII text").and_then(notify);
+        notify.map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {message}\n")))
+    }
+}
+
+fn notify(text: &str) -> Result<Notify, &'static str> {
+    let text = text.trim();
+    match text.split_once(':') {
+        _ if text.contains(HIDDEN) => Err("the address was hidden when the command was printed; put the real one back"),
+        Some(("env", name)) if name.trim().is_empty() || name.contains(['=', '\0']) => {
+            Err("give the name of a variable after env:, such as env:SLACK_URL")
+        }
+        Some(("env", name)) => Ok(Notify::Variable(name.trim().to_owned())),
+        Some(("cmd", command)) if command.trim().is_empty() || command.contains('\0') => {
+            Err("give a program after cmd:, such as cmd:./tell.sh")
+        }
+        Some(("cmd", command)) => Ok(Notify::Command(command.trim().to_owned())),
+        Some(("https" | "http", _)) => Ok(Notify::Url(text.into())),
+        Some(_) | None => {
+            Err("give an address that begins with https://, or env:NAME for the address in a variable, or cmd:COMMAND")
+        }
+    }
+}
+
+/// Parses an event of `--notify-on`.
+pub(crate) fn notice_rule(text: &str) -> Result<NoticeRule, String> {
+    let wanted = "give finish, halt, failures=PCT% (such as failures=5%), limit=80, limit=95, hold=DUR (such as hold=5m) or \
+                  budget=PCT (such as budget=80)";
+    let share = |amount: &str, most: f64| {
+        let percent = amount.strip_suffix('%').unwrap_or(amount).parse::<f64>().ok();
+        percent.filter(|percent| *percent > 0.0 && *percent <= most).map(|percent| percent / 100.0)
+    };
+    let text = text.trim().to_ascii_lowercase();
+    let rule = match text.split_once('=') {
+        None if text == "finish" => Some(NoticeRule::Finish),
+        None if text == "halt" => Some(NoticeRule::Halt),
+        Some(("failures", amount)) => share(amount, 99.0).map(NoticeRule::Failures),
+        Some(("limit", "80" | "80%")) => Some(NoticeRule::Limit(80)),
+        Some(("limit", "95" | "95%")) => Some(NoticeRule::Limit(95)),
+        Some(("hold", time)) => positive_duration(time).ok().map(NoticeRule::Hold),
+        Some(("budget", amount)) => share(amount, 100.0).map(NoticeRule::Budget),
+        Some(_) | None => None,
+    };
+    rule.ok_or_else(|| wanted.to_owned())
+}
+
 fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
     let name = HeaderName::try_from(name.trim()).map_err(|_| "the part before the colon is not a header name")?;
@@ -313,6 +373,42 @@ mod tests {
         );
         for wrong in ["0", "-1", "+5", "1e309", "1.5", "10/sec", "", "k", "_1", "4294967296", "5000M", "€"] {
             assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_notice_goes_to_an_address_a_variable_or_a_program() {
+        let parse = |text: &str| notify(text).map(|notify| format!("{notify:?}"));
+
+        assert_eq!(parse("https://hooks.example/s3cret").as_deref(), Ok("Url"));
+        assert_eq!(parse("env:SLACK_URL").as_deref(), Ok("Variable(SLACK_URL)"));
+        assert_eq!(parse("cmd: ./tell.sh  s3cret").as_deref(), Ok("Command(Some(\"./tell.sh\"))"));
+        for wrong in ["", "hooks.example/s3cret", "ftp://s3cret", "env:", "env:A=s3cret", "cmd: ", "[hidden]"] {
+            assert!(parse(wrong).is_err_and(|message| !message.contains("s3cret")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn events_for_notices_are_listed_if_one_is_wrong() {
+        assert_eq!(notice_rule("finish"), Ok(NoticeRule::Finish));
+        assert_eq!(notice_rule(" failures=5% "), Ok(NoticeRule::Failures(0.05)));
+        assert_eq!(notice_rule("limit=95%"), Ok(NoticeRule::Limit(95)));
+        assert_eq!(notice_rule("hold=5m"), Ok(NoticeRule::Hold(Duration::from_secs(300))));
+        assert_eq!(notice_rule("budget=80"), Ok(NoticeRule::Budget(0.8)));
+        for wrong in [
+            "",
+            "done",
+            "limit=90",
+            "failures",
+            "failures=0%",
+            "failures=100%",
+            "hold=5",
+            "hold=0s",
+            "budget=101",
+            "finish=1",
+        ] {
+            let message = notice_rule(wrong).expect_err(wrong);
+            assert!(message.contains("limit=80, limit=95"), "{message}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! The values of flags, and the words that the user types for some of these values.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 use serde_json::value::RawValue;
 
 use crate::answer::{Expected, OnInvalid};
@@ -16,6 +18,7 @@ pub use crate::export::{Field, Order, OutputFormat};
 pub use crate::journal::Fsync;
 pub use crate::scheduler::StreamMode;
 pub use crate::source::InputFormat;
+pub use crate::watch::notices::{NoticeForm, NoticeRule};
 
 /// The share of the limits that is left unused (`--headroom`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -85,6 +88,27 @@ pub struct Header {
     pub value: HeaderValue,
 }
 
+/// Where notices are sent (`--notify`). Its `Debug` form shows no address and no arguments.
+#[derive(Clone)]
+pub enum Notify {
+    /// To this address.
+    Url(SecretString),
+    /// To the address in this environment variable.
+    Variable(String),
+    /// To a program. The text is split at blanks into its name and its arguments.
+    Command(String),
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(_) => f.write_str("Url"),
+            Self::Variable(name) => write!(f, "Variable({name})"),
+            Self::Command(command) => write!(f, "Command({:?})", command.split_whitespace().next()),
+        }
+    }
+}
+
 /// The value of a flag that is always refused.
 #[derive(Clone, Debug)]
 pub(crate) enum Refused {}
@@ -151,6 +175,9 @@ pub(crate) const PROGRESS: [(&str, ProgressKind); 5] = [
     ("json", ProgressKind::Json),
     ("none", ProgressKind::None),
 ];
+
+/// Names of the forms of notices.
+pub(crate) const NOTICE_FORMS: [(&str, NoticeForm); 2] = [("slack", NoticeForm::Slack), ("json", NoticeForm::Json)];
 
 /// Returns a parser that accepts only these names. Its errors list the names.
 pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(

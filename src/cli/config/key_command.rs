@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use super::world::{SECRET_VARIABLES, World};
+use crate::watch::processes;
 
 /// How many bytes a key or token may have.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
@@ -101,11 +102,7 @@ impl Running {
     }
 
     fn kill(&mut self) {
-        let started = descendants(self.child.id());
-        // All these processes may already have ended.
-        let _ = self.child.kill();
-        end_all(&started);
-        let _ = self.child.wait();
+        processes::end(&mut self.child);
     }
 
     /// Returns the last line of standard error in a form that is safe to show.
@@ -144,38 +141,6 @@ fn last_bytes(mut source: impl Read) -> Zeroizing<Vec<u8>> {
     }
     Zeroizing::new(kept.into())
 }
-
-/// Returns all descendants of a process: the processes that it started, the processes that these started, and so on.
-#[cfg(target_os = "linux")]
-fn descendants(parent: u32) -> Vec<u32> {
-    let mut found = vec![parent];
-    let mut at = 0;
-    while at < found.len() {
-        let path = format!("/proc/{id}/task/{id}/children", id = found[at]);
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        found.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
-        at += 1;
-    }
-    found.split_off(1)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn descendants(_parent: u32) -> Vec<u32> {
-    Vec::new()
-}
-
-#[cfg(unix)]
-fn end_all(processes: &[u32]) {
-    use rustix::process::{Pid, Signal, kill_process};
-    let ids = processes.iter().filter_map(|&id| Pid::from_raw(id.try_into().ok()?));
-    for id in ids {
-        // A process may already have ended. It then needs no signal.
-        let _ = kill_process(id, Signal::KILL);
-    }
-}
-
-#[cfg(not(unix))]
-fn end_all(_processes: &[u32]) {}
 
 #[cfg(all(test, unix))]
 mod tests {

@@ -13,7 +13,7 @@ use super::file_layer::{FileLayer, Table, Trust};
 use super::opened;
 use super::place::{Flag, PREFIX, Place, line_of, variable};
 use super::typed::{texts, times, words};
-use super::world::World;
+use super::world::{NOTIFY_SECRET, World};
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
 use crate::journal::Owners;
@@ -49,7 +49,7 @@ impl Reader {
         }
         for (variable, key) in &variables {
             if let Some(value) = world.variable(variable)? {
-                let values = if matches!(key.as_str(), "param" | "header" | "reuse") {
+                let values = if matches!(key.as_str(), "param" | "header" | "reuse" | "notify") {
                     value.lines().map(str::to_owned).collect()
                 } else {
                     vec![value.to_owned()]
@@ -64,7 +64,7 @@ impl Reader {
             .keys()
             .filter_map(|name| name.to_str())
             .chain(world.secrets.keys().copied())
-            .filter(|name| is_unknown(name));
+            .filter(|name| is_unknown(name) && *name != NOTIFY_SECRET);
         Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
     }
 

@@ -2,28 +2,118 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result, anyhow, bail};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::world::{NOTIFY_SECRET, SECRET_VARIABLES, World};
 use crate::cli::args::groups::WatchArgs;
 use crate::cli::args::steered::Change;
+use crate::cli::args::values::Notify;
+use crate::report::text::escape;
+use crate::transport::{NoticeUrl, parse_notice_url};
+use crate::watch::notices::{CommandTarget, NoticeForm, NoticeRule, SHORTEST_SECRET};
 use crate::watch::schedule::Schedule;
+
+/// Where notices are sent. Its `Debug` form shows no address and no arguments.
+#[derive(Clone, Debug)]
+pub enum NoticeTarget {
+    /// To this address.
+    Url(NoticeUrl),
+    /// To this program.
+    Command(CommandTarget),
+}
 
 /// How a run is watched and steered.
 #[derive(Clone, Debug, Default)]
 pub struct WatchConfig {
-    /// Where notices are sent.
-    pub notify: Vec<String>,
+    /// Where notices are sent. Commands that don't run rows send none, so for them this is empty.
+    pub notify: Vec<NoticeTarget>,
     /// When notices are sent.
-    pub notify_on: Vec<String>,
-    /// The form of notices.
-    pub notify_format: Option<String>,
+    pub notify_on: Vec<NoticeRule>,
+    /// The form of notices to addresses.
+    pub notify_format: NoticeForm,
+    /// The secret that signs notices to addresses.
+    pub notify_secret: Option<SecretString>,
     /// Settings that change at certain times.
     pub schedule: Vec<Schedule<Change>>,
     /// The file that gets each event.
     pub log: Option<PathBuf>,
+    asked: Vec<Notify>,
 }
 
 impl WatchConfig {
     pub(super) fn of(args: WatchArgs) -> Self {
         let WatchArgs { notify, notify_on, notify_format, schedule, log } = args;
-        Self { notify, notify_on, notify_format, schedule, log }
+        Self {
+            notify: Vec::new(),
+            notify_on: if notify_on.is_empty() { NoticeRule::DEFAULT.into() } else { notify_on },
+            notify_format: notify_format.unwrap_or_default(),
+            notify_secret: None,
+            schedule,
+            log,
+            asked: notify,
+        }
+    }
+
+    /// Checks the addresses, and reads those that are in variables. Returns warnings.
+    ///
+    /// # Errors
+    /// An address can't be used, or its variable is missing. The address is not shown.
+    pub(super) fn find_targets(&mut self, has_budget: bool, allow_http: bool, world: &World) -> Result<Vec<String>> {
+        let asked = std::mem::take(&mut self.asked);
+        let without: Vec<String> = SECRET_VARIABLES
+            .into_iter()
+            .chain(asked.iter().filter_map(|asked| match asked {
+                Notify::Variable(name) => Some(name.as_str()),
+                Notify::Url(_) | Notify::Command(_) => None,
+            }))
+            .map(str::to_owned)
+            .collect();
+        let find = |asked: &Notify| target(asked, &without, allow_http, world);
+        self.notify = asked.iter().map(find).collect::<Result<_>>()?;
+        if self.notify.is_empty() {
+            return Ok(Vec::new());
+        }
+        let secret = world.variable(NOTIFY_SECRET)?;
+        self.notify_secret = secret.map(SecretString::from);
+        let is_short = secret.is_some_and(|secret| secret.chars().count() < SHORTEST_SECRET);
+        let short = is_short
+            .then(|| format!("{NOTIFY_SECRET} has fewer than {SHORTEST_SECRET} characters, so it can be guessed"));
+        let asks_for_budget = self.notify_on.iter().any(|rule| matches!(rule, NoticeRule::Budget(_)));
+        let budget = (asks_for_budget && !has_budget)
+            .then(|| "--notify-on budget=… has no effect without --max-cost".to_owned());
+        Ok(short.into_iter().chain(budget).collect())
+    }
+
+    /// Returns the parts of the settings that must not be shown.
+    pub(crate) fn secrets(&self) -> Vec<SecretString> {
+        let addresses = self.notify.iter().filter_map(|target| match target {
+            NoticeTarget::Url(url) => Some(url.secret()),
+            NoticeTarget::Command(_) => None,
+        });
+        addresses.chain(self.notify_secret.clone()).collect()
+    }
+}
+
+fn target(asked: &Notify, without: &[String], allow_http: bool, world: &World) -> Result<NoticeTarget> {
+    match asked {
+        Notify::Url(url) => {
+            let url = parse_notice_url(url.expose_secret(), allow_http);
+            url.map(NoticeTarget::Url).map_err(|error| anyhow!("--notify: {error}"))
+        }
+        Notify::Variable(name) => {
+            let shown = escape(name);
+            let value = world.variable(name).with_context(|| format!("--notify env:{shown}"))?;
+            let Some(value) = value else {
+                bail!("--notify env:{shown}: the variable {shown} is not set or is empty; set it to the address")
+            };
+            let url = parse_notice_url(value, allow_http);
+            url.map(NoticeTarget::Url).map_err(|error| anyhow!("--notify env:{shown}: {error}"))
+        }
+        Notify::Command(command) => Ok(NoticeTarget::Command(CommandTarget {
+            words: command.split_whitespace().map(str::to_owned).collect(),
+            folder: world.working_folder.clone(),
+            without: without.to_vec(),
+        })),
     }
 }

@@ -15,11 +15,16 @@ use zeroize::Zeroizing;
 /// as `/dev/zero` has no end.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Variables that contain a key, or headers that may contain a key.
-pub(crate) const SECRET_VARIABLES: [&str; 8] = [
+/// The variable with the secret that signs notices.
+pub(crate) const NOTIFY_SECRET: &str = "CLAUDE_BATCH_NOTIFY_SECRET";
+
+/// Variables that contain a key, or headers and addresses that are as secret as a key.
+pub(crate) const SECRET_VARIABLES: [&str; 10] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "CLAUDE_BATCH_HEADER",
+    "CLAUDE_BATCH_NOTIFY",
+    NOTIFY_SECRET,
     // These have no effect, but a user may set them by mistake.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",

@@ -21,9 +21,14 @@ use crate::report::{EarlierRuns, Stats, SummaryContext, summary};
 use crate::runner::{Finish, JournalLedger};
 
 impl NewRun<'_> {
-    /// Closes the files, prints the summary, and returns the exit code.
-    pub(super) fn finish(&self, (mut finish, ledger, report): Ended, known: &Known) -> Result<Exit> {
-        let stats = report.stats();
+    /// Closes the files, prints the summary, waits for the last notices, and returns the exit code.
+    pub(super) fn finish(&self, (finish, ledger, mut report): Ended, known: &Known) -> Result<Exit> {
+        let exit = self.close(finish, ledger, report.stats(), known);
+        self.end_notices(&mut report);
+        exit
+    }
+
+    fn close(&self, mut finish: Finish, ledger: JournalLedger, stats: &Stats, known: &Known) -> Result<Exit> {
         let was_counted = known.2.is_some();
         if was_counted {
             self.note_missing_rows(&mut finish, stats);

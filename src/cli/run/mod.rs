@@ -16,9 +16,11 @@ mod files;
 mod finish;
 mod lane;
 mod left;
+mod log;
 mod look;
 mod new_run;
 mod nothing;
+mod notices;
 mod output;
 mod planning;
 mod refuse;
@@ -164,6 +166,7 @@ impl NewRun<'_> {
         self.watch_templates()?;
         let catalog = self.check_settings()?;
         self.check_output()?;
+        self.check_log()?;
         self.keep_pipe()?;
         self.read_stored()?;
 

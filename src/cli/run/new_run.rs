@@ -19,6 +19,7 @@ use crate::plan::Planner;
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, is_seekable};
 use crate::runner::{EarlySignals, Progress};
+use crate::watch::notices::Outbox;
 
 /// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
@@ -59,6 +60,8 @@ pub(super) struct NewRun<'a> {
     pub(super) early: Option<EarlySignals>,
     /// How much of the input has been read, and whether a signal asked the program to end.
     pub(super) progress: Arc<Progress>,
+    /// The notices that wait to be sent; `None` if nobody asked for notices.
+    pub(super) outbox: Option<Arc<Outbox>>,
 }
 
 impl<'a> NewRun<'a> {
@@ -100,6 +103,7 @@ impl<'a> NewRun<'a> {
             way: Way::default(),
             early: None,
             progress: Arc::default(),
+            outbox: None,
         }
     }
 

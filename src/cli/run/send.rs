@@ -132,7 +132,7 @@ impl NewRun<'_> {
 
     /// Opens the report, and tells it that the run starts.
     fn open_report(
-        &self,
+        &mut self,
         clock: RunClock,
         (_, recovered, survey): &Known,
         forecast: Option<RunForecast>,
@@ -147,6 +147,12 @@ impl NewRun<'_> {
         });
         if let Some(recorder) = self.recorder(recovered, survey)? {
             report.add(Box::new(recorder));
+        }
+        if let Some(notices) = self.open_notices(recovered.totals.spend)? {
+            report.add(Box::new(notices));
+        }
+        if let Some(log) = self.open_log()? {
+            report.add(Box::new(log));
         }
         let body = EventBody::Started {
             total: survey.map(|survey| survey.rows),

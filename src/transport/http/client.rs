@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::config::{HttpConfig, TransportError};
 use super::faults::described;
 use super::names::Names;
+use crate::transport::base_url::BaseUrl;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -13,8 +14,31 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// How a client reaches a server.
+pub(super) struct Reach<'a> {
+    pub(super) base_url: &'a BaseUrl,
+    pub(super) proxy: Option<&'a Proxy>,
+    pub(super) ca_pem: Option<&'a [u8]>,
+    pub(super) http2: bool,
+    /// How many unused connections are kept open at most.
+    pub(super) idle_connections: usize,
+}
+
+impl<'a> Reach<'a> {
+    /// Returns how the API is reached.
+    pub(super) fn of(config: &'a HttpConfig) -> Self {
+        Self {
+            base_url: &config.base_url,
+            proxy: config.proxy.as_ref(),
+            ca_pem: config.ca_pem.as_deref(),
+            http2: config.http2,
+            idle_connections: config.max_connections.max(1),
+        }
+    }
+}
+
 /// Builds a client. Nothing is sent.
-pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportError> {
+pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportError> {
     // This fails if an earlier transport or the program has already installed a provider. The failure does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -25,23 +49,23 @@ pub(super) fn client(config: &HttpConfig) -> Result<reqwest::Client, TransportEr
         .gzip(true)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(config.max_connections.max(1))
+        .pool_max_idle_per_host(reach.idle_connections)
         .tcp_keepalive(TCP_KEEPALIVE);
-    builder = match (config.http2, config.base_url.is_https()) {
+    builder = match (reach.http2, reach.base_url.is_https()) {
         (false, _) => builder.http1_only(),
         (true, true) => builder,
         (true, false) => builder.http2_prior_knowledge(),
     };
     // The client must not read proxy variables itself.
     builder = builder.dns_resolver(Names).no_proxy();
-    if let Some(proxy) = &config.proxy {
+    if let Some(proxy) = reach.proxy {
         let proxy = reqwest::Proxy::all(proxy.url());
         builder = builder.proxy(proxy.map_err(|error| TransportError::Client { reason: described(&error) })?);
     }
-    if let Some(pem) = &config.ca_pem {
+    if let Some(pem) = reach.ca_pem {
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
-    if !config.base_url.is_https() && !config.proxy.as_ref().is_some_and(Proxy::is_https) {
+    if !reach.base_url.is_https() && !reach.proxy.is_some_and(Proxy::is_https) {
         // No connection uses TLS, so the system's certificates are not needed. Reading them takes a while, and a
         // machine may have none.
         builder = builder.tls_certs_only([]);

@@ -133,8 +133,8 @@ impl View for Recorder {
     /// Nothing to do: the state is written every second.
     fn answer(&mut self, _stats: &Stats) {}
 
-    fn take_warning(&mut self) -> Option<String> {
-        self.warning.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_warnings(&mut self) -> Vec<String> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().collect()
     }
 
     fn close(&mut self) {

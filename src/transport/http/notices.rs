@@ -1,0 +1,116 @@
+//! Sends notices about a run to an address of the user.
+//!
+//! A notice goes to a server that is not the API. So it has a client of its own, and no key or header of the API is in
+//! reach of this module. Proxy and certificates follow the rules of the API. Redirects are not followed: the address is
+//! a secret, and so is what the notice says. The body of the response is not read, so it may be of any length.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue};
+use tokio::runtime::{Builder, Runtime};
+
+use super::client::{Reach, client};
+use super::config::TransportError;
+use crate::transport::notice_url::NoticeUrl;
+use crate::transport::proxy::Proxy;
+
+/// Sends notices to one address. Each call blocks its thread, so the thread must not be that of the loop.
+pub(crate) struct NoticePoster {
+    client: reqwest::Client,
+    url: NoticeUrl,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl fmt::Debug for NoticePoster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NoticePoster").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Why a notice did not arrive. No message contains the address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PostFault {
+    /// The server answered with this status, which is not a success.
+    #[error("it answered with status {0}{more}", more = if is_redirect(.0) { ", and redirects are not followed" } else { "" })]
+    Status(u16),
+    /// There was no response in time.
+    #[error("it did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// No connection could be opened.
+    #[error("it can't be reached")]
+    Connect,
+    /// The connection broke, or the response is not HTTP.
+    #[error("its response can't be read")]
+    Broken,
+}
+
+fn is_redirect(status: &u16) -> bool {
+    (300..400).contains(status)
+}
+
+impl PostFault {
+    /// Returns whether another try can't succeed. The waits between tries are short, so most refusals stay refusals.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Status(408 | 429) => false,
+            Self::Status(status) => (300..500).contains(status),
+            Self::Timeout(_) | Self::Connect | Self::Broken => false,
+        }
+    }
+}
+
+impl NoticePoster {
+    /// Returns a poster for an address. Nothing is sent.
+    ///
+    /// # Errors
+    /// The file of certificates can't be used, or the client can't be built.
+    pub(crate) fn new(url: NoticeUrl, proxy: Option<&Proxy>, ca_pem: Option<&[u8]>) -> Result<Self, TransportError> {
+        let reach = Reach { base_url: url.base(), proxy, ca_pem, http2: false, idle_connections: 1 };
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| TransportError::Client { reason: error.to_string() })?;
+        Ok(Self { client: client(&reach)?, url, runtime: Some(runtime) })
+    }
+
+    /// Returns the scheme and host of the address.
+    pub(crate) fn shown(&self) -> String {
+        self.url.shown()
+    }
+
+    /// Sends a notice as JSON, once. The whole try takes at most `timeout`.
+    ///
+    /// # Errors
+    /// Any [`PostFault`].
+    pub(crate) fn post(
+        &self,
+        body: Bytes,
+        signature: Option<(HeaderName, HeaderValue)>,
+        timeout: Duration,
+    ) -> Result<(), PostFault> {
+        let Some(runtime) = &self.runtime else { return Err(PostFault::Broken) };
+        let mut request = self.client.post(self.url.whole()).header(CONTENT_TYPE, "application/json").body(body);
+        if let Some((name, value)) = signature {
+            request = request.header(name, value);
+        }
+        let answer = runtime.block_on(async { tokio::time::timeout(timeout, request.send()).await });
+        match answer {
+            Err(_) => Err(PostFault::Timeout(timeout)),
+            Ok(Err(error)) if error.is_connect() => Err(PostFault::Connect),
+            Ok(Err(_)) => Err(PostFault::Broken),
+            Ok(Ok(response)) if response.status().is_success() => Ok(()),
+            Ok(Ok(response)) => Err(PostFault::Status(response.status().as_u16())),
+        }
+    }
+}
+
+impl Drop for NoticePoster {
+    /// A look-up of a name may hang, and dropping a runtime would wait for it.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The file of a log: private, appended to, and replaced when it is large.
+//!
+//! When a file has 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. `FILE.3` is
+//! the oldest and is removed. Lines are written in blocks. Nothing is synced: the log is for people and tools, and the
+//! results do not depend on it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, with_suffix};
+
+/// How large a file becomes before the next one begins.
+const MOST_BYTES: u64 = 64 << 20;
+/// The endings of the older files, the newest first.
+pub(crate) const OLDER: [&str; 3] = [".1", ".2", ".3"];
+/// How many bytes are written at once.
+const BLOCK: usize = 64 << 10;
+
+/// A file that gets lines.
+pub(super) struct LogFile {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    end: u64,
+    block: Vec<u8>,
+    most_bytes: u64,
+}
+
+impl LogFile {
+    /// Opens the file. If it exists, lines are added at its end. A half-written last line is ended first.
+    ///
+    /// # Errors
+    /// The file can't be opened or may not be used, or another run writes to it.
+    pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, DiskFailure> {
+        let failed = || DiskFailure::of("write", &path);
+        let file = disk.open(&path, OpenMode::Edit).map_err(failed())?;
+        locked(&*file).map_err(failed())?;
+        let end = file.size().map_err(failed())?;
+        let mut last = [b'\n'];
+        if end > 0 {
+            file.read_at(&mut last, end - 1).map_err(failed())?;
+        }
+        let block = if last == *b"\n" { Vec::new() } else { b"\n".to_vec() };
+        Ok(Self { disk, path, file, end, block, most_bytes: MOST_BYTES })
+    }
+
+    /// Adds a line. It is written when the block is full, or by [`LogFile::flush`].
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(super) fn add(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
+        self.block.extend_from_slice(line);
+        self.block.push(b'\n');
+        if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes all lines.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(super) fn flush(&mut self) -> Result<(), DiskFailure> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let written = self.write();
+        self.block.clear();
+        written.map_err(DiskFailure::of("write", &self.path))
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if self.end > 0 && self.end + self.block.len() as u64 > self.most_bytes {
+            self.rotate()?;
+        }
+        self.file.write_at(&self.block, self.end)?;
+        self.end += self.block.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let older = OLDER.map(|suffix| with_suffix(&self.path, suffix));
+        for pair in older.windows(2).rev() {
+            if self.disk.kind(&pair[0])?.is_some() {
+                self.disk.rename(&pair[0], &pair[1])?;
+            }
+        }
+        self.disk.rename(&self.path, &older[0])?;
+        self.file = self.disk.open(&self.path, OpenMode::Edit)?;
+        locked(&*self.file)?;
+        self.end = self.file.size()?;
+        Ok(())
+    }
+}
+
+fn locked(file: &dyn DiskFile) -> io::Result<()> {
+    match file.try_lock()? {
+        LockAttempt::Locked | LockAttempt::Unsupported => Ok(()),
+        LockAttempt::Held => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run writes to it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::MemDisk;
+
+    fn open(disk: &MemDisk) -> LogFile {
+        LogFile::open(Arc::new(disk.clone()), "log.jsonl".into()).expect("it can be opened")
+    }
+
+    fn text(disk: &MemDisk, name: &str) -> String {
+        disk.content(name).map(|bytes| String::from_utf8(bytes).expect("it is text")).unwrap_or_default()
+    }
+
+    #[test]
+    fn lines_are_added_after_those_of_earlier_runs() {
+        let disk = MemDisk::new();
+        disk.put("log.jsonl", b"old\nhalf");
+        let mut file = open(&disk);
+
+        file.add(b"new").expect("it is in memory");
+        let before = text(&disk, "log.jsonl");
+        file.flush().expect("it is written");
+
+        assert_eq!((before.as_str(), text(&disk, "log.jsonl").as_str()), ("old\nhalf", "old\nhalf\nnew\n"));
+    }
+
+    #[test]
+    fn a_large_file_is_renamed_and_three_older_ones_are_kept() {
+        let disk = MemDisk::new();
+        let mut file = open(&disk);
+        file.most_bytes = 4;
+
+        for line in [b"a1", b"b2", b"c3", b"d4", b"e5"] {
+            file.add(line).and_then(|()| file.flush()).expect("it is written");
+        }
+
+        let names = ["log.jsonl", "log.jsonl.1", "log.jsonl.2", "log.jsonl.3", "log.jsonl.4"];
+        assert_eq!(names.map(|name| text(&disk, name)), ["e5\n", "d4\n", "c3\n", "b2\n", ""]);
+    }
+
+    #[test]
+    fn two_runs_do_not_write_to_one_log() {
+        let disk = MemDisk::new();
+        let _first = open(&disk);
+
+        let second = LogFile::open(Arc::new(disk.clone()), "log.jsonl".into());
+
+        assert!(second.is_err_and(|failure| failure.to_string().contains("another run")));
+    }
+}

@@ -1,0 +1,157 @@
+//! Runs the program of a target, with the document of a notice on its standard input.
+//!
+//! The program is started without a shell. It gets no variable that contains a key or another secret of this program,
+//! its output is discarded, and it is ended when it takes too long, together with the programs that it started.
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::domain::quoted;
+use crate::watch::processes;
+
+/// How often to check whether the program has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A program that gets notices.
+#[derive(Clone)]
+pub struct CommandTarget {
+    /// The name of the program and its arguments.
+    pub(crate) words: Vec<String>,
+    /// The folder in which it is started; empty for the working folder.
+    pub(crate) folder: PathBuf,
+    /// The variables that it does not get.
+    pub(crate) without: Vec<String>,
+}
+
+/// The arguments may contain a secret, so only the program is shown.
+impl fmt::Debug for CommandTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandTarget({})", self.shown())
+    }
+}
+
+/// Why a program did not take a notice.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandFault {
+    #[error("it can't be started: {0}")]
+    Start(std::io::Error),
+    #[error("it failed ({0})")]
+    Failed(std::process::ExitStatus),
+    #[error("it took longer than {} s and was ended", .0.as_secs())]
+    Timeout(Duration),
+}
+
+impl CommandTarget {
+    /// Returns the name of the program.
+    pub(super) fn shown(&self) -> String {
+        quoted(self.words.first().map_or("", String::as_str))
+    }
+
+    /// Runs the program once.
+    pub(super) fn run(&self, document: &Bytes, patience: Duration) -> Result<(), CommandFault> {
+        let deadline = Instant::now() + patience;
+        let mut child = self.command().spawn().map_err(CommandFault::Start)?;
+        let (stdin, document) = (child.stdin.take(), document.clone());
+        // The program may not read. The thread ends with the program.
+        std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&document)));
+        match wait(&mut child, deadline) {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(CommandFault::Failed(status)),
+            None => {
+                processes::end(&mut child);
+                Err(CommandFault::Timeout(patience))
+            }
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut words = self.words.iter();
+        let mut command = Command::new(words.next().map_or("", String::as_str));
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.without.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        if !self.folder.as_os_str().is_empty() {
+            command.current_dir(&self.folder);
+        }
+        command
+    }
+}
+
+fn wait(child: &mut Child, deadline: Instant) -> Option<std::process::ExitStatus> {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn target(script: &str, folder: &std::path::Path) -> CommandTarget {
+        std::fs::write(folder.join("hook.sh"), script).expect("the folder is ours");
+        let words = ["sh", "hook.sh"].map(str::to_owned).into();
+        CommandTarget {
+            words,
+            folder: folder.to_owned(),
+            without: vec!["PATH_OF_SECRET".to_owned(), "HOME".to_owned()],
+        }
+    }
+
+    #[test]
+    fn the_program_gets_the_document_and_no_removed_variable() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let target = target("cat > got; env > variables; echo noise", folder.path());
+
+        target.run(&Bytes::from_static(b"{\"v\":1}"), Duration::from_secs(30)).expect("it succeeds");
+
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("the program wrote it");
+        assert_eq!(read("got"), "{\"v\":1}");
+        assert!(!read("variables").contains("\nHOME=") && !read("variables").starts_with("HOME="));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_what_it_started() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let target = target("sleep 600 & echo $! > child; sleep 600", folder.path());
+
+        let fault = target.run(&Bytes::from(vec![b'x'; 1 << 20]), Duration::from_millis(700));
+
+        assert!(matches!(fault, Err(CommandFault::Timeout(_))), "{fault:?}");
+        let child = std::fs::read_to_string(folder.path().join("child")).expect("it was written");
+        let is_alive = || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+            !state.is_empty() && !state.contains(" Z ")
+        };
+        // The signal was sent, and the system ends the process soon.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while is_alive() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        assert!(!is_alive());
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_status_and_only_the_program_is_shown() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let failed = target("exit 3", folder.path()).run(&Bytes::new(), Duration::from_secs(30));
+        let missing = CommandTarget {
+            words: ["no-such-program".to_owned(), "s3cret".to_owned()].into(),
+            folder: PathBuf::new(),
+            without: Vec::new(),
+        };
+
+        assert!(failed.is_err_and(|fault| fault.to_string().contains("3")));
+        assert!(matches!(missing.run(&Bytes::new(), Duration::from_secs(1)), Err(CommandFault::Start(_))));
+        assert_eq!(format!("{missing:?}"), "CommandTarget(\"no-such-program\")");
+    }
+}

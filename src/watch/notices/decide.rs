@@ -1,0 +1,367 @@
+//! Decides which events of a run are worth a notice.
+//!
+//! The decider is pure: it knows only the events and the counters. Each kind of notice comes once per crossing. A
+//! crossing is over when the value is clearly below its threshold again; for failures, below four fifths of it. Limits
+//! have this distance in their own events. Money is never given back, so a budget is crossed once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::rule::NoticeRule;
+use crate::domain::event::Crossing;
+use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
+use crate::report::Stats;
+
+/// A share of failures says little as long as fewer rows are finished.
+const FEWEST_ROWS: u64 = 20;
+/// The share of failures must fall below this part of the threshold before it can cross the threshold again.
+const CLEARLY_BELOW: f64 = 0.8;
+
+/// The error of a division: ten cents times 80 % must be reached with eight cents.
+const ROUNDING: f64 = 1e-9;
+
+/// What a notice is about.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Happened {
+    /// The run ended by itself.
+    Finished,
+    /// The run stopped.
+    Halted(Box<HaltReason>),
+    /// Too many rows failed.
+    Failures {
+        /// The share of the finished rows.
+        share: f64,
+        /// The share that the user gave.
+        threshold: f64,
+    },
+    /// The use of a limit is high.
+    Limit(Crossing),
+    /// A pool is held.
+    Held {
+        /// The pool.
+        pool: PoolId,
+        /// How long it has been held.
+        lasted: Duration,
+        /// The time that the user gave.
+        threshold: Duration,
+    },
+    /// All requests fail.
+    Outage {
+        /// How long they have failed.
+        lasted: Duration,
+        /// The time that the user gave.
+        threshold: Duration,
+    },
+    /// Most of the budget is spent.
+    Budget {
+        /// The share of the budget.
+        share: f64,
+        /// The share that the user gave.
+        threshold: f64,
+    },
+}
+
+impl Happened {
+    /// Returns the rule that asked for the notice.
+    pub(super) fn rule(&self) -> NoticeRule {
+        match self {
+            Self::Finished => NoticeRule::Finish,
+            Self::Halted(_) => NoticeRule::Halt,
+            Self::Failures { threshold, .. } => NoticeRule::Failures(*threshold),
+            Self::Limit(crossing) => NoticeRule::Limit(crossing.threshold),
+            Self::Held { threshold, .. } | Self::Outage { threshold, .. } => NoticeRule::Hold(*threshold),
+            Self::Budget { threshold, .. } => NoticeRule::Budget(*threshold),
+        }
+    }
+}
+
+/// The money that the decider knows besides the counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Purse {
+    /// What earlier runs with the same results have spent.
+    pub(super) before: Money,
+    /// `--max-cost`.
+    pub(super) most: Option<Money>,
+}
+
+/// Decides which events are worth a notice.
+#[derive(Debug)]
+pub(super) struct Decider {
+    rules: Vec<Watched>,
+    purse: Purse,
+    /// Since when each pool that is held has been held.
+    held: BTreeMap<PoolId, Timestamp>,
+    outage_lasted: Option<Duration>,
+}
+
+/// A rule, and whether its threshold is crossed at the moment.
+#[derive(Debug)]
+struct Watched {
+    rule: NoticeRule,
+    is_crossed: bool,
+    /// For `hold`: the pools whose hold was told, and whether the outage was.
+    told: Vec<PoolId>,
+}
+
+impl Decider {
+    /// Returns a decider for these rules. A rule that is given twice counts once.
+    pub(super) fn new(rules: &[NoticeRule], purse: Purse) -> Self {
+        let mut watched: Vec<Watched> = Vec::new();
+        for rule in rules {
+            if watched.iter().all(|known| known.rule != *rule) {
+                watched.push(Watched { rule: *rule, is_crossed: false, told: Vec::new() });
+            }
+        }
+        Self { rules: watched, purse, held: BTreeMap::new(), outage_lasted: None }
+    }
+
+    /// Returns what this event is worth a notice for. `stats` already includes the event.
+    pub(super) fn on_event(&mut self, event: &RunEvent, stats: &Stats) -> Vec<Happened> {
+        self.note_holds(event);
+        let Self { rules, purse, held, outage_lasted } = self;
+        let mut happened = Vec::new();
+        for watched in rules {
+            match watched.rule {
+                NoticeRule::Finish => happened.extend(ended(event, true)),
+                NoticeRule::Halt => happened.extend(ended(event, false)),
+                NoticeRule::Limit(threshold) => happened.extend(crossed(event, threshold)),
+                NoticeRule::Failures(threshold) => happened.extend(watched.failures(event, stats, threshold)),
+                NoticeRule::Budget(threshold) => happened.extend(watched.budget(stats, purse, threshold)),
+                NoticeRule::Hold(threshold) => {
+                    watched.holds(event.at, held, threshold, &mut happened);
+                    happened.extend(watched.outage(*outage_lasted, threshold));
+                }
+            }
+        }
+        happened
+    }
+
+    /// Keeps track of what is held. The pools of a status are those that have work; a pool that is missing waits for
+    /// nothing.
+    fn note_holds(&mut self, event: &RunEvent) {
+        if let EventBody::Held { pool, .. } = &event.body {
+            self.held.entry(pool.clone()).or_insert(event.at);
+        }
+        if let EventBody::Status { pools, .. } = &event.body {
+            let is_held = |pool: &PoolId| pools.iter().any(|at| at.pool == *pool && at.held_for.is_some());
+            self.held.retain(|pool, _| is_held(pool));
+            for status in pools.iter().filter(|status| status.held_for.is_some()) {
+                self.held.entry(status.pool.clone()).or_insert(event.at);
+            }
+        }
+        if let EventBody::Outage(outage) = &event.body {
+            self.outage_lasted = outage.as_ref().map(|outage| outage.lasted);
+        }
+        if let EventBody::Ended { .. } = &event.body {
+            self.held.clear();
+            self.outage_lasted = None;
+        }
+    }
+}
+
+impl Watched {
+    fn failures(&mut self, event: &RunEvent, stats: &Stats, threshold: f64) -> Option<Happened> {
+        if !matches!(event.body, EventBody::Failed { .. } | EventBody::Succeeded { .. } | EventBody::Taken { .. }) {
+            return None;
+        }
+        let failed = stats.failed_total();
+        let finished = failed + stats.succeeded_total();
+        let share = failed as f64 / finished.max(1) as f64;
+        let was_crossed = self.is_crossed;
+        if share < threshold * CLEARLY_BELOW {
+            self.is_crossed = false;
+        } else if share > threshold && finished >= FEWEST_ROWS {
+            self.is_crossed = true;
+        }
+        (self.is_crossed && !was_crossed).then_some(Happened::Failures { share, threshold })
+    }
+
+    fn budget(&mut self, stats: &Stats, purse: &Purse, threshold: f64) -> Option<Happened> {
+        let most = purse.most.filter(|most| *most > Money::ZERO && !self.is_crossed)?;
+        let share = (purse.before + stats.cost).dollars() / most.dollars();
+        self.is_crossed = share >= threshold - ROUNDING;
+        self.is_crossed.then_some(Happened::Budget { share, threshold })
+    }
+
+    fn holds(
+        &mut self,
+        now: Timestamp,
+        held: &BTreeMap<PoolId, Timestamp>,
+        threshold: Duration,
+        happened: &mut Vec<Happened>,
+    ) {
+        self.told.retain(|pool| held.contains_key(pool));
+        for (pool, since) in held {
+            let lasted = now.duration_since(*since).try_into().unwrap_or(Duration::ZERO);
+            if lasted >= threshold && !self.told.contains(pool) {
+                self.told.push(pool.clone());
+                happened.push(Happened::Held { pool: pool.clone(), lasted, threshold });
+            }
+        }
+    }
+
+    fn outage(&mut self, lasted: Option<Duration>, threshold: Duration) -> Option<Happened> {
+        let was_crossed = self.is_crossed;
+        self.is_crossed = lasted.is_some_and(|lasted| lasted >= threshold || was_crossed);
+        (self.is_crossed && !was_crossed).then_some(Happened::Outage { lasted: lasted.unwrap_or_default(), threshold })
+    }
+}
+
+fn ended(event: &RunEvent, by_itself: bool) -> Option<Happened> {
+    let EventBody::Ended { reason, .. } = &event.body else { return None };
+    match reason {
+        Some(reason) if !by_itself => Some(Happened::Halted(reason.clone())),
+        None if by_itself => Some(Happened::Finished),
+        Some(_) | None => None,
+    }
+}
+
+fn crossed(event: &RunEvent, threshold: u8) -> Option<Happened> {
+    let EventBody::Crossed(crossing) = &event.body else { return None };
+    (crossing.is_above && crossing.threshold == threshold).then(|| Happened::Limit((**crossing).clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, Reason};
+    use crate::report::stats::tests::{at, ended, failed, pool, status, succeeded};
+
+    /// Plays events, and returns what they were worth.
+    fn play(rules: &[NoticeRule], purse: Purse, events: &[(i64, EventBody)]) -> Vec<Happened> {
+        let (mut decider, mut stats) = (Decider::new(rules, purse), Stats::default());
+        let mut happened = Vec::new();
+        for (second, body) in events {
+            let event = at(*second, body.clone());
+            stats.fold(&event);
+            happened.extend(decider.on_event(&event, &stats));
+        }
+        happened
+    }
+
+    fn halted() -> EventBody {
+        let EventBody::Ended { pending, reasons, uses, elapsed, max_in_flight, batches, .. } = ended() else {
+            unreachable!("it is the end")
+        };
+        let reason = Some(Box::new(HaltReason::Signal(2)));
+        EventBody::Ended { pending, reason, reasons, uses, elapsed, max_in_flight, batches }
+    }
+
+    fn crossing(threshold: u8, is_above: bool) -> EventBody {
+        let pool = pool("haiku-4.5", [None; 3]).pool;
+        let share = if is_above { 0.96 } else { 0.5 };
+        EventBody::Crossed(Box::new(Crossing { pool, dimension: Dimension::OutputTokens, threshold, share, is_above }))
+    }
+
+    fn standing(held: &[&str]) -> EventBody {
+        let of = |class: &str| {
+            let mut status = pool(class, [None; 3]);
+            status.held_for = held.contains(&class).then_some(Duration::from_secs(9));
+            status
+        };
+        status(Reason::Hold, ["a", "b"].map(of).into())
+    }
+
+    fn outage(lasted: u64) -> EventBody {
+        let lasted = Duration::from_secs(lasted);
+        let outage = Outage { provider: "p".into(), fault: Failure::default(), lasted, next_try: None };
+        EventBody::Outage(Some(Box::new(outage)))
+    }
+
+    #[test]
+    fn an_end_is_a_finish_or_a_halt_and_told_once() {
+        let both = [NoticeRule::Finish, NoticeRule::Halt, NoticeRule::Finish];
+        let kinds = |end: EventBody, rules: &[NoticeRule]| {
+            let told = play(rules, Purse::default(), &[(0, succeeded(Quality::Ok)), (1, end)]);
+            told.iter().map(|happened| happened.rule().kind()).collect::<Vec<_>>()
+        };
+
+        assert_eq!(kinds(ended(), &both), ["finish"]);
+        assert_eq!(kinds(halted(), &both), ["halt"]);
+        assert!(kinds(halted(), &both[..1]).is_empty() && kinds(ended(), &both[1..2]).is_empty());
+    }
+
+    #[test]
+    fn only_a_rise_above_the_threshold_of_the_rule_is_told() {
+        let events = [(80, true), (95, true), (95, false), (95, true), (80, false)];
+        let events = events.map(|(threshold, is_above)| (0, crossing(threshold, is_above)));
+        let count = |rules: &[NoticeRule]| play(rules, Purse::default(), &events).len();
+
+        assert_eq!(count(&[NoticeRule::Limit(80)]), 1);
+        assert_eq!(count(&[NoticeRule::Limit(95)]), 2);
+        assert_eq!(count(&[NoticeRule::Limit(80), NoticeRule::Limit(95)]), 3);
+        assert_eq!(count(&[NoticeRule::Finish]), 0);
+    }
+
+    #[test]
+    fn failures_are_told_after_twenty_rows_and_once_per_crossing() {
+        let rule = [NoticeRule::Failures(0.05)];
+        let good = |count| vec![(0, succeeded(Quality::Ok)); count];
+        let bad = |count| vec![(0, failed(ErrorClass::Server)); count];
+        let count = |events: &[Vec<(i64, EventBody)>]| play(&rule, Purse::default(), &events.concat()).len();
+
+        assert_eq!(count(&[bad(19)]), 0, "too few rows");
+        assert_eq!(count(&[bad(19), good(1)]), 1);
+        assert_eq!(count(&[good(19), bad(1)]), 0, "exactly 5 % is not more than 5 %");
+        assert_eq!(count(&[good(19), bad(2), good(1), bad(40)]), 1, "it stays above");
+        assert_eq!(count(&[good(18), bad(2), good(24), bad(2)]), 1, "4.5 % is not clearly below");
+        assert_eq!(count(&[good(18), bad(2), good(40), bad(3)]), 2, "3.3 % is clearly below");
+    }
+
+    #[test]
+    fn a_hold_is_told_once_when_it_has_lasted_long_enough_in_one_piece() {
+        let rule = [NoticeRule::Hold(Duration::from_secs(60))];
+        let told = |events: &[(i64, EventBody)]| play(&rule, Purse::default(), events);
+        let held = EventBody::Held {
+            pool: pool("a", [None; 3]).pool,
+            wait: Duration::from_secs(90),
+            kind: LimitKind::Rate,
+            dimension: None,
+        };
+
+        let long = told(&[(0, held.clone()), (1, standing(&["a"])), (59, standing(&["a"])), (60, standing(&["a"]))]);
+        let broken = told(&[(0, standing(&["a"])), (50, standing(&[])), (51, held), (109, standing(&["a"]))]);
+        let twice = told(&[
+            (0, standing(&["a", "b"])),
+            (61, standing(&["a", "b"])),
+            (99, standing(&["b"])),
+            (100, standing(&["a", "b"])),
+            (161, standing(&["a", "b"])),
+        ]);
+
+        assert_eq!(long.len(), 1, "{long:?}");
+        assert!(matches!(&long[0], Happened::Held { lasted, .. } if lasted.as_secs() == 60));
+        assert!(broken.is_empty(), "{broken:?}");
+        assert_eq!(twice.len(), 3, "a, b, and a again: {twice:?}");
+    }
+
+    #[test]
+    fn an_outage_is_told_once_and_the_next_one_again() {
+        let rule = [NoticeRule::Hold(Duration::from_secs(60))];
+        let over = EventBody::Outage(None);
+
+        let told = play(
+            &rule,
+            Purse::default(),
+            &[(0, outage(59)), (1, outage(60)), (2, outage(61)), (3, over), (4, outage(1)), (64, outage(61))],
+        );
+
+        assert_eq!(told.len(), 2, "{told:?}");
+    }
+
+    #[test]
+    fn a_budget_is_told_once_and_counts_earlier_runs() {
+        // Each row costs a cent.
+        let rows = |count| vec![(0, succeeded(Quality::Ok)); count];
+        let told = |before: f64, most: Option<f64>, count| {
+            let purse = Purse { before: Money::from_dollars(before), most: most.map(Money::from_dollars) };
+            play(&[NoticeRule::Budget(0.8)], purse, &rows(count)).len()
+        };
+
+        assert_eq!((told(0.0, Some(0.1), 7), told(0.0, Some(0.1), 8), told(0.0, Some(0.1), 20)), (0, 1, 1));
+        assert_eq!(told(0.7, Some(1.0), 10), 1);
+        assert_eq!(told(0.7, None, 10), 0, "there is no budget");
+    }
+}

@@ -1,0 +1,24 @@
+//! What notices say about a run that no event says.
+
+use super::decide::Purse;
+use crate::domain::Money;
+
+/// What notices say about a run that no event says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunFacts {
+    /// The name of the run: that of its results file without the folder, or of its input.
+    pub(crate) name: String,
+    /// The path of the results file; `None` if the results go to standard output.
+    pub(crate) results: Option<String>,
+    /// What earlier runs with the same results have spent.
+    pub(crate) before: Money,
+    /// `--max-cost`.
+    pub(crate) max_cost: Option<Money>,
+}
+
+impl RunFacts {
+    /// Returns the money that the decider knows.
+    pub(super) fn purse(&self) -> Purse {
+        Purse { before: self.before, most: self.max_cost }
+    }
+}

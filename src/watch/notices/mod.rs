@@ -1,0 +1,41 @@
+//! Notices: short messages to the user about a run, sent to an address or to a program (`--notify`).
+//!
+//! ```text
+//! events ─► decide.rs (what happened) ─► document.rs (what it says) ─► outbox.rs ─► sender.rs ─► address or program
+//! ```
+//!
+//! | file | content |
+//! |---|---|
+//! | `rule.rs` | when a notice is sent, and in which form |
+//! | `decide.rs` | decides which events are worth a notice; each kind once per crossing |
+//! | `document.rs`, `words.rs` | the generic document and its text |
+//! | `facts.rs` | what they say about a run that no event says |
+//! | `outbox.rs`, `queue.rs` | the notices that wait, for each target |
+//! | `sender.rs` | the thread of a target: tries, waits, warnings |
+//! | `signature.rs` | the signature of a notice |
+//! | `command.rs` | runs the program of a target |
+//! | `view.rs` | turns events of the run into notices |
+//!
+//! A notice says how many rows there are and what became of them. It never contains a prompt, an answer or the label of
+//! a row. The run never waits for a notice, and a notice that can't be sent changes nothing but one warning.
+
+mod command;
+mod decide;
+mod document;
+mod facts;
+mod outbox;
+mod queue;
+mod rule;
+mod sender;
+mod signature;
+mod view;
+mod words;
+
+pub(crate) use command::CommandTarget;
+pub(crate) use facts::RunFacts;
+pub(crate) use outbox::Outbox;
+pub(crate) use rule::{NoticeForm, NoticeRule};
+pub(crate) use sender::Target;
+pub(crate) use signature::SHORTEST_SECRET;
+pub(crate) use view::NoticeView;
+pub(crate) use words::end_words;

@@ -1,0 +1,165 @@
+//! The notices that wait for one target.
+//!
+//! The run puts notices in and never waits. The thread of the target takes them out. When the queue is full, its oldest
+//! notice about a threshold is dropped; a notice about the end of the run never is.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::document::Notice;
+
+/// How many notices wait for one target at most.
+const MOST: usize = 16;
+
+/// The notices of one target.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    has_warnings: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Notice>,
+    dropped: u64,
+    is_sending: bool,
+    is_closed: bool,
+    is_given_up: bool,
+    warnings: Vec<String>,
+}
+
+impl Queue {
+    /// No code panics while it holds the lock, so its state is always whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.lock());
+        self.changed.notify_all();
+        changed
+    }
+
+    /// Adds a notice. If the queue is full, its oldest notice about a threshold is dropped.
+    pub(super) fn push(&self, notice: Notice) {
+        self.change(|state| {
+            if state.waiting.len() >= MOST
+                && let Some(at) = state.waiting.iter().position(|waiting| !waiting.is_about_the_end)
+            {
+                state.waiting.remove(at);
+                state.dropped += 1;
+            }
+            state.waiting.push_back(notice);
+        });
+    }
+
+    /// Accepts no more notices.
+    pub(super) fn close(&self) {
+        self.change(|state| state.is_closed = true);
+    }
+
+    /// Waits for the next notice. Returns `None` when there will be no more. The second value is how many were dropped
+    /// since the last call.
+    pub(super) fn next(&self) -> Option<(Notice, u64)> {
+        let mut state = self.lock();
+        state.is_sending = false;
+        loop {
+            if state.is_given_up {
+                return None;
+            }
+            if let Some(notice) = state.waiting.pop_front() {
+                state.is_sending = true;
+                return Some((notice, std::mem::take(&mut state.dropped)));
+            }
+            if state.is_closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits before another try. Returns whether there should be one.
+    pub(super) fn pause(&self, pause: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.is_given_up
+    }
+
+    /// Keeps a warning for the user.
+    pub(super) fn warn(&self, warning: String) {
+        self.change(|state| state.warnings.push(warning));
+        self.has_warnings.store(true, Ordering::Release);
+    }
+
+    /// Returns the warnings since the last call.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        match self.has_warnings.swap(false, Ordering::AcqRel) {
+            true => self.change(|state| std::mem::take(&mut state.warnings)),
+            false => Vec::new(),
+        }
+    }
+
+    /// Returns whether every notice was sent or given up.
+    pub(super) fn is_done(&self) -> bool {
+        let state = self.lock();
+        state.waiting.is_empty() && !state.is_sending
+    }
+
+    /// Gives up all notices that were not sent. Returns how many these are.
+    pub(super) fn give_up(&self) -> usize {
+        self.change(|state| {
+            state.is_given_up = true;
+            let left = state.waiting.len() + usize::from(state.is_sending);
+            state.waiting.clear();
+            left
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn notice(number: usize, is_about_the_end: bool) -> Notice {
+        let body = bytes::Bytes::from(number.to_string());
+        Notice { posted: body.clone(), document: body, is_about_the_end }
+    }
+
+    #[test]
+    fn a_full_queue_drops_its_oldest_threshold_and_never_the_end() {
+        let queue = Queue::default();
+        queue.push(notice(0, true));
+        (1..MOST + 3).for_each(|number| queue.push(notice(number, false)));
+        queue.push(notice(99, true));
+
+        queue.close();
+        let mut taken = Vec::new();
+        let mut dropped = 0;
+        while let Some((notice, more)) = queue.next() {
+            taken.push(String::from_utf8_lossy(&notice.document).into_owned());
+            dropped += more;
+        }
+
+        assert_eq!((taken.len(), dropped), (MOST, 4));
+        assert_eq!((taken[0].as_str(), taken[1].as_str(), taken[MOST - 1].as_str()), ("0", "5", "99"));
+    }
+
+    #[test]
+    fn giving_up_ends_a_pause_and_counts_what_is_left() {
+        let queue = Arc::new(Queue::default());
+        (0..3).for_each(|number| queue.push(notice(number, false)));
+        let first = queue.next();
+        let paused = queue.clone();
+        let thread = std::thread::spawn(move || paused.pause(Duration::from_secs(600)));
+
+        let left = queue.give_up();
+
+        assert!(first.is_some() && !thread.join().expect("it ends"));
+        assert_eq!((left, queue.next().is_none(), queue.is_done()), (3, true, true));
+    }
+}

@@ -1,0 +1,52 @@
+//! When notices are sent, and in which form.
+
+use std::time::Duration;
+
+/// When a notice is sent (`--notify-on`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NoticeRule {
+    /// The run ended by itself.
+    Finish,
+    /// The run stopped for a reason.
+    Halt,
+    /// More than this share of the finished rows has failed. The share is above 0 and below 1.
+    Failures(f64),
+    /// The use of a limit has risen above this percentage: 80 or 95.
+    Limit(u8),
+    /// A pool has been held, or all requests have failed, for this time without a break.
+    Hold(Duration),
+    /// This share of `--max-cost` is spent. The share is above 0 and at most 1.
+    Budget(f64),
+}
+
+impl NoticeRule {
+    /// The rules that apply if the user gives none.
+    pub const DEFAULT: [Self; 3] = [Self::Finish, Self::Halt, Self::Limit(95)];
+
+    /// Returns the name of the kind of notice.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Finish => "finish",
+            Self::Halt => "halt",
+            Self::Failures(_) => "failures",
+            Self::Limit(_) => "limit",
+            Self::Hold(_) => "hold",
+            Self::Budget(_) => "budget",
+        }
+    }
+
+    /// Returns whether the notice is about the end of the run. Such a notice is never dropped.
+    pub(super) fn is_about_the_end(self) -> bool {
+        matches!(self, Self::Finish | Self::Halt)
+    }
+}
+
+/// The form of notices to an address (`--notify-format`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoticeForm {
+    /// `{"text": …}`, which Slack, Mattermost, Rocket.Chat and the `/slack` path of Discord take.
+    #[default]
+    Slack,
+    /// The generic document.
+    Json,
+}

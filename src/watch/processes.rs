@@ -1,0 +1,46 @@
+//! Ends a program that was started by this program, together with the programs that it started.
+//!
+//! On systems with `/proc`, these are found by the ids of their parents. Elsewhere only the program itself is ended.
+
+use std::process::Child;
+
+/// Ends a child and its descendants, and waits for the end of the child.
+pub(crate) fn end(child: &mut Child) {
+    let started = descendants(child.id());
+    // All these processes may already have ended.
+    let _ = child.kill();
+    end_all(&started);
+    let _ = child.wait();
+}
+
+/// Returns all descendants of a process: the processes that it started, the processes that these started, and so on.
+#[cfg(target_os = "linux")]
+fn descendants(parent: u32) -> Vec<u32> {
+    let mut found = vec![parent];
+    let mut at = 0;
+    while at < found.len() {
+        let path = format!("/proc/{id}/task/{id}/children", id = found[at]);
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        found.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descendants(_parent: u32) -> Vec<u32> {
+    Vec::new()
+}
+
+#[cfg(unix)]
+fn end_all(processes: &[u32]) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let ids = processes.iter().filter_map(|&id| Pid::from_raw(id.try_into().ok()?));
+    for id in ids {
+        // A process may already have ended. It then needs no signal.
+        let _ = kill_process(id, Signal::KILL);
+    }
+}
+
+#[cfg(not(unix))]
+fn end_all(_processes: &[u32]) {}
