@@ -66,6 +66,7 @@ pub enum Command {
     /// Show what runs have done, and how to continue
     Status(Box<StatusArgs>),
     /// Pause, resume, end or change a run in progress
+    #[command(after_help = CTL_HELP)]
     Ctl(Box<CtlArgs>),
     /// Write a report about a run, as one HTML page
     Report(Box<ReportArgs>),
@@ -128,6 +129,20 @@ was killed. Nothing of the run is changed.
 Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
 error.class, message.PATH, and others (see README).";
+
+const CTL_HELP: &str = "\
+Examples:
+  claude-batch ctl prompts.jsonl pause
+  claude-batch ctl prompts.jsonl resume
+  claude-batch ctl prompts.jsonl set headroom=50%
+  claude-batch ctl prompts.jsonl set rpm=default   (the value of flags and files)
+  claude-batch ctl prompts.jsonl drain   (ends, and waits for requests in flight)
+  claude-batch ctl prompts.jsonl stop    (ends, and cuts them off)
+
+Settings: concurrency, tier, rpm, itpm, otpm, headroom, max-cost, max-requests,
+max-time. For each, the latest change counts, whether it comes from ctl, from
+--schedule, or from files that are read again (signal USR2).
+The run answers within a second; exit code 2 says that nothing was done.";
 
 const PLAN_HELP: &str = "\
 Examples:

@@ -16,7 +16,8 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
         (_, DeValue::Boolean(value)) => Ok(vec![value.to_string()]),
         ("deadline", DeValue::Datetime(time)) => Ok(vec![time.to_string()]),
         (
-            "param" | "header" | "beta" | "fields" | "map-model" | "reuse" | "require" | "rerun",
+            "param" | "header" | "beta" | "fields" | "map-model" | "reuse" | "require" | "rerun" | "notify"
+            | "notify-on" | "schedule",
             DeValue::Array(values),
         ) => {
             let texts = values.iter().map(|value| texts("", value.get_ref()));
