@@ -67,6 +67,7 @@ pub enum Command {
     #[command(after_help = STATUS_HELP)]
     Status(Box<StatusArgs>),
     /// Pause, resume, end or change a run in progress
+    #[command(after_help = CTL_HELP)]
     Ctl(Box<CtlArgs>),
     /// Write a report about a run, as one HTML page
     Report(Box<ReportArgs>),
@@ -146,6 +147,20 @@ Exit codes:
   8  killed: the same command resumes the run
   9  in progress, also if it is paused
 Of several runs, the first of 8, 4, 3, 9 and 0 that one of them has.";
+
+const CTL_HELP: &str = "\
+Examples:
+  claude-batch ctl prompts.jsonl pause
+  claude-batch ctl prompts.jsonl resume
+  claude-batch ctl prompts.jsonl set headroom=50%
+  claude-batch ctl prompts.jsonl set rpm=default   (the value of flags and files)
+  claude-batch ctl prompts.jsonl drain   (ends, and waits for requests in flight)
+  claude-batch ctl prompts.jsonl stop    (ends, and cuts them off)
+
+Settings: concurrency, tier, rpm, itpm, otpm, headroom, max-cost, max-requests,
+max-time. For each, the latest change counts, whether it comes from ctl, from
+--schedule, or from files that are read again (signal USR2).
+The run answers within a second; exit code 2 says that nothing was done.";
 
 const PLAN_HELP: &str = "\
 Examples:

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{EventBody, Money, RateLimits};
+use crate::domain::{Money, RateLimits};
 use crate::limiter::Headroom;
 
 use super::config::LimitsOf;
@@ -58,13 +58,8 @@ impl Scheduler {
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
         for state in &mut self.pools {
-            let before = state.pool.limits();
             let preset = (self.config.limits_of)(state.pool.id());
             state.pool.set_by_hand(by_hand, preset, now);
-            let limits = state.pool.limits();
-            if limits != before {
-                self.events.push(EventBody::LimitsChanged { pool: state.pool.id().clone(), limits });
-            }
         }
     }
 
@@ -123,7 +118,8 @@ mod tests {
         first.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), Instant::ZERO)));
 
         assert!(dispatched(&mut scheduler, Instant::ZERO).len() <= 1);
-        assert!(scheduler.take_events().iter().any(|event| matches!(event, EventBody::LimitsChanged { .. })));
+        assert_eq!(scheduler.pools[0].pool.limits().rpm, Some(60));
+        assert!(scheduler.take_events().is_empty(), "the API has not said anything about limits");
         scheduler.set_by_hand(RateLimits::NONE, Instant::from_secs(1));
         assert_eq!(dispatched(&mut scheduler, Instant::from_secs(1)).len(), 99);
     }

@@ -196,6 +196,28 @@ fn a_run_goes_on_when_a_folder_has_the_name_of_a_request() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 4);
 }
 
+#[test]
+fn planted_requests_do_not_disturb_a_run() {
+    let (folder, api) = (Folder::with_rows(ROWS), Api::slow(Duration::from_millis(60)));
+    let mut child = started(&folder, &api, &[]);
+    let name = "prompts.results.jsonl.run/ctl.request";
+    let mut planted = 0;
+    while child.try_wait().expect("it can be asked").is_none() {
+        if !folder.path(name).exists() {
+            let id = "0".repeat(32);
+            folder.write(name, &format!("{{\"v\":1,\"process\":\"{id}\",\"id\":\"{id}\",\"verb\":\"stop\"}}\n"));
+            planted += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    let said = finish(child);
+
+    assert!(planted > 2, "{planted}");
+    said.ends_with(0);
+    assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
+}
+
 /// Waits until a file exists.
 fn wait_for(folder: &Folder, name: &str) {
     while !folder.path(name).exists() {

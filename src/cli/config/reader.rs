@@ -49,7 +49,7 @@ impl Reader {
         }
         for (variable, key) in &variables {
             if let Some(value) = world.variable(variable)? {
-                let values = if matches!(key.as_str(), "param" | "header" | "reuse" | "notify") {
+                let values = if matches!(key.as_str(), "param" | "header" | "reuse" | "notify" | "schedule") {
                     value.lines().map(str::to_owned).collect()
                 } else {
                     vec![value.to_owned()]

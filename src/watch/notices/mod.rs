@@ -34,7 +34,7 @@ mod words;
 pub(crate) use command::CommandTarget;
 pub(crate) use facts::RunFacts;
 pub(crate) use outbox::Outbox;
-pub(crate) use rule::{NoticeForm, NoticeRule};
+pub use rule::{NoticeForm, NoticeRule};
 pub(crate) use sender::Target;
 pub(crate) use signature::SHORTEST_SECRET;
 pub(crate) use view::NoticeView;
