@@ -80,6 +80,9 @@
 //! | a verb of `batches` | its arguments in `cli/args/batches.rs`, and a file in `cli/batches/` | an arm in `cli/batches/mod.rs`; a call outside of a run: `cli/batches/workspace.rs` |
 //! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/finish.rs`) |
 //! | a way to mend an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
+//! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
+//! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
+//! | something in the report of a run | `Facts` (`watch/facts.rs`), read from the files in `watch/gather/` | a part of the page in `watch/page/` |
 //! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it |
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
 //! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |
