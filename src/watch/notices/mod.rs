@@ -31,7 +31,7 @@ mod signature;
 mod view;
 mod words;
 
-pub use command::CommandTarget;
+pub(crate) use command::CommandTarget;
 pub(crate) use facts::RunFacts;
 pub(crate) use outbox::Outbox;
 pub use rule::{NoticeForm, NoticeRule};
