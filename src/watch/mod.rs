@@ -13,6 +13,6 @@
 
 pub(crate) mod histogram;
 pub(crate) mod log;
-pub mod notices;
+pub(crate) mod notices;
 pub(crate) mod processes;
 pub(crate) mod timeline;
