@@ -83,6 +83,11 @@
 //! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
 //! | something in the report of a run | `Facts` (`watch/facts.rs`), read from the files in `watch/gather/` | a part of the page in `watch/page/` |
+//! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `watch/notices/decide.rs` | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), `fixtures/schemas/notice.schema.json` |
+//! | a member of notices | `watch/notices/document.rs` | `fixtures/schemas/notice.schema.json` |
+//! | a line of `--log` about a row | `watch/log/rows.rs` | the table in `watch/log.rs` |
+//! | a setting that can be changed during a run | `Setting` (`cli/args/steered.rs`) | `of`, `put` and `shown` (`cli/run/steer/settings.rs`), `Steering` (`scheduler/steer.rs`) |
+//! | a verb of `ctl` | `Verb` (`watch/ctl/request.rs`) and `Order` (`runner/orders.rs`) | `apply` (`runner/steering.rs`), `obey` (`cli/run/steer/thread.rs`) |
 //! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it |
 //! | a report during the run | a `View` (`report/view.rs`) in a file of `report/` | an arm in `report/open.rs` (`open`) |
 //! | a limit dimension | `Dimension` (`domain/cost.rs`) | the buckets in `limiter/dimension.rs`, the headers in `provider/anthropic/headers.rs`, the limits in `domain/limits.rs` and `catalog/tier.rs`, the simulator in `sim/model/limits.rs`; the compiler names the words of the reports |

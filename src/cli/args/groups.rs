@@ -404,7 +404,7 @@ pub struct WatchArgs {
     /// Send notices to a URL, or to the one in a variable (env:NAME), or to a program (cmd:COMMAND); repeatable
     #[arg(long, value_name = "TARGET", value_parser = parsers::NotifyParser)]
     pub notify: Vec<Notify>,
-    /// When notices are sent: finish, halt, failures=PCT%, limit=PCT, hold=DUR, budget=PCT [default: finish,halt,limit=95]
+    /// When notices are sent: finish, halt, failures=PCT%, limit=80, limit=95, hold=DUR, budget=PCT [default: finish,halt,limit=95]
     #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = parsers::notice_rule)]
     pub notify_on: Vec<NoticeRule>,
     /// Form of notices to addresses [default: slack]

@@ -83,7 +83,7 @@ impl NewRun<'_> {
             let left = outbox.give_up();
             if left > 0 {
                 let left = plural(left as u64, "notice was", "notices were");
-                self.warn(&[format!("{left} not sent: the program waited for up to {} s", MOST.as_secs())]);
+                self.warn(&[format!("{left} not sent in time; this does not change the run")]);
             }
         }
         self.warn(&report.take_warnings());
