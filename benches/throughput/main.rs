@@ -305,7 +305,8 @@ fn recover_results(folder: &Path) -> io::Result<()> {
         let (mut recovered, mut reported) = (Vec::new(), Vec::new());
         for _ in 0..TIMES {
             recovered.push(in_child(&["child", "recover", text(&out)], Stdio::null())?.0);
-            let args = ["report", text(&results), "-o", text(&out.join("page.html"))];
+            let page = out.join("page.html");
+            let args = ["report", text(&results), "-o", text(&page)];
             reported.push(watched(Command::new(PROGRAM).args(args).stderr(Stdio::null()), rows)?);
         }
         for (what, seen) in [("recover", recovered), ("report", reported)] {

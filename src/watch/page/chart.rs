@@ -155,11 +155,20 @@ impl Chart<'_> {
     }
 }
 
-/// Returns bars that show how much each reason held the run back over time: a name, its share of all time, and its
-/// share of each piece of time.
-pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[(String, f64, Vec<((i64, i64), f64)>)]) -> String {
+/// How much one reason held the run back.
+pub(super) struct Lane {
+    /// The name of the reason.
+    pub(super) name: String,
+    /// Its share of all time.
+    pub(super) share: f64,
+    /// Its share of each piece of time.
+    pub(super) values: Vec<((i64, i64), f64)>,
+}
+
+/// Returns a bar for each reason, which shows when it held the run back.
+pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     let mut out = String::from("<div class=lanes>");
-    for (at, (name, share, values)) in lanes.iter().enumerate() {
+    for (at, Lane { name, share, values }) in lanes.iter().enumerate() {
         let (name, share) = (text(name), percent(*share));
         let _ = write!(
             out,
