@@ -234,7 +234,7 @@ def look(pages, pictures, args):
             paper.close()
         if args.picture:
             # The sections with the charts, so that the picture shows what the page is for.
-            best = browser.new_page(viewport={"width": 1200, "height": 1480}, color_scheme="light")
+            best = browser.new_page(viewport={"width": 1200, "height": 1535}, color_scheme="light")
             best.goto(pages["two-hours"].as_uri())
             best.add_style_tag(content="section[aria-labelledby=h-asked],section[aria-labelledby=h-came]{display:none}")
             best.screenshot(path=args.picture)
