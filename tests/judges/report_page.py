@@ -183,7 +183,7 @@ def make_two_hours(folder):
         at = bucket(int(420 * math.exp(chance.gauss(0, 0.4))))
         counts[str(at)] = counts.get(str(at), 0) + 1
     timeline = {
-        "v": 1, "runs": [first, second], "pools": ["haiku-4.5", "sonnet-5 " + HOSTILE[:20]], "points": points,
+        "v": 1, "runs": [first, second], "pools": ["haiku-4.5", "sonnet-5"], "points": points,
         "notes": [
             note(6.2, "crossed", "haiku-4.5: use of input tokens is above 80% (mean of 5 min: 83%)"),
             note(9.0, "crossed", "haiku-4.5: use of input tokens is above 95% (mean of 5 min: 96%)"),
@@ -225,11 +225,18 @@ def look(pages, pictures, args):
             findings += without_scripts(browser, page, name)
             paper = browser.new_page()
             paper.goto(page.as_uri())
+            paper.emulate_media(media="print")
+            paper.set_viewport_size({"width": 690, "height": 1000})
+            paper.screenshot(path=pictures / f"{name}-paper.png", full_page=True)
+            if paper.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                findings.append(f"{name}: the page is wider than paper")
             paper.pdf(path=pictures / f"{name}.pdf", format="A4", print_background=True)
             paper.close()
         if args.picture:
-            best = browser.new_page(viewport={"width": 1200, "height": 1000}, color_scheme="light")
+            # The sections with the charts, so that the picture shows what the page is for.
+            best = browser.new_page(viewport={"width": 1200, "height": 1535}, color_scheme="light")
             best.goto(pages["two-hours"].as_uri())
+            best.add_style_tag(content="section[aria-labelledby=h-asked],section[aria-labelledby=h-came]{display:none}")
             best.screenshot(path=args.picture)
         browser.close()
     return findings

@@ -155,11 +155,20 @@ impl Chart<'_> {
     }
 }
 
-/// Returns bars that show how much each reason held the run back over time: a name, its share of all time, and its
-/// share of each piece of time.
-pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[(String, f64, Vec<((i64, i64), f64)>)]) -> String {
+/// How much one reason held the run back.
+pub(super) struct Lane {
+    /// The name of the reason.
+    pub(super) name: String,
+    /// Its share of all time.
+    pub(super) share: f64,
+    /// Its share of each piece of time.
+    pub(super) values: Vec<((i64, i64), f64)>,
+}
+
+/// Returns a bar for each reason, which shows when it held the run back.
+pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     let mut out = String::from("<div class=lanes>");
-    for (at, (name, share, values)) in lanes.iter().enumerate() {
+    for (at, Lane { name, share, values }) in lanes.iter().enumerate() {
         let (name, share) = (text(name), percent(*share));
         let _ = write!(
             out,
@@ -167,20 +176,29 @@ pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[(String, f64, Vec<((i64, i64
              <svg role=img aria-labelledby={id}-{at} viewBox=\"0 0 1000 10\" preserveAspectRatio=none>\
              <title id={id}-{at}>{name}: {share} of the time</title>"
         );
-        for ((from, to), share) in values.iter().filter(|(_, share)| *share >= 0.02) {
-            let (x, end) = (axis.x(*from), axis.x(*to));
-            let _ = write!(
-                out,
-                "<rect x={} width={} height=10 fill-opacity={:.2} />",
-                place(x),
-                place((end - x).max(1.0)),
-                share.clamp(0.1, 1.0)
-            );
+        for (x, end, opacity) in pieces_of_lane(axis, values) {
+            let (x, width) = (place(x), place((end - x).max(1.0)));
+            let _ =
+                write!(out, "<rect x={x} width={width} height=10 fill-opacity={:.2} />", f64::from(opacity) / 100.0);
         }
         out.push_str("</svg>");
     }
     out.push_str("</div>\n");
     out
+}
+
+/// Returns the pieces of a bar: beginning, end, and opacity in percent. Equal neighbours are one piece.
+fn pieces_of_lane(axis: &Axis, values: &[((i64, i64), f64)]) -> Vec<(f64, f64, u8)> {
+    let mut pieces: Vec<(f64, f64, u8)> = Vec::new();
+    for ((from, to), share) in values.iter().filter(|(_, share)| *share >= 0.02) {
+        let opacity = (share.clamp(0.1, 1.0) * 20.0).round() as u8 * 5;
+        let (x, end) = (axis.x(*from), axis.x(*to));
+        match pieces.last_mut() {
+            Some(last) if last.2 == opacity && x - last.1 < 0.1 => last.1 = end,
+            Some(_) | None => pieces.push((x, end, opacity)),
+        }
+    }
+    pieces
 }
 
 fn swatch(mark: Mark) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::axis::Axis;
-use super::chart::{Chart, Mark, Series, lanes, number};
+use super::chart::{Chart, Lane, Mark, Series, lanes, number};
 use super::html::{Set, dollars, paragraph, remark, table};
 use super::uses::{self, MOST_CHARTS};
 use crate::domain::Reason;
@@ -102,7 +102,11 @@ impl<'a> History<'a> {
         }
         let lane = |(name, share): &(String, f64)| {
             let of = |point: &Point| (point.bound.get(name).copied().unwrap_or(0.0) / point.s).clamp(0.0, 1.0);
-            (name.clone(), *share, self.points.iter().map(|point| (span(point), of(point))).collect())
+            Lane {
+                name: name.clone(),
+                share: *share,
+                values: self.points.iter().map(|point| (span(point), of(point))).collect(),
+            }
         };
         let bars: Vec<_> = reasons.iter().take(MOST_REASONS).map(lane).collect();
         let others = reasons.get(MOST_REASONS..).unwrap_or_default();

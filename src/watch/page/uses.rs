@@ -67,11 +67,11 @@ pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
     let level = |share: f64| Level::of(share, elapsed).map_or("too short to tell", Level::name).to_owned();
     let mut rows = Vec::new();
     for pool in uses.iter().take(MOST_POOLS) {
-        for dimension in 0..3 {
+        for (dimension, name) in DIMENSIONS.into_iter().enumerate() {
             let (Some(mean), Some(highest)) = (pool.mean[dimension], pool.highest[dimension]) else { continue };
             rows.push(vec![
                 pool.name.clone(),
-                DIMENSIONS[dimension].to_owned(),
+                name.to_owned(),
                 percent(mean),
                 level(mean),
                 percent(highest),
