@@ -82,7 +82,7 @@
 //! | a way to mend an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
 //! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
-//! | something in the report of a run | `Facts` (`watch/facts.rs`), read from the files in `watch/gather/` | a part of the page in `watch/page/` |
+//! | something that the report shows | a field in `RunFacts` (`watch/facts.rs`), read in `watch/gather/` | a section in `watch/page/mod.rs`; a member of result lines also in `More` (`journal/reading/fast_path.rs`), `Details` (`journal/reading/record.rs`) and `journal/reading/details.rs` |
 //! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `watch/notices/decide.rs` | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), `fixtures/schemas/notice.schema.json` |
 //! | a member of notices | `watch/notices/document.rs` | `fixtures/schemas/notice.schema.json` |
 //! | a line of `--log` about a row | `watch/log/rows.rs` | the table in `watch/log.rs` |

@@ -39,7 +39,7 @@ fn a_request_is_obeyed_once_and_its_answer_is_found() {
         let obeyed = obeyed(&mut mailbox);
         mailbox.answer(&request.id, Ok("done".to_owned())).expect("it is written");
 
-        assert_eq!(obeyed, [request.clone()]);
+        assert_eq!(obeyed, std::slice::from_ref(&request));
         let answer = Answer { id: request.id.clone(), ok: true, message: "done".to_owned() };
         assert_eq!(caller.answer(&request.id), Some(answer));
         assert!(!caller.withdraw(&request), "the run has removed it");
