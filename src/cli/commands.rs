@@ -72,6 +72,14 @@ impl Commands {
         Self { typed: typed.into_iter().collect(), is_fresh }
     }
 
+    /// Returns the commands as a file can contain them: without `--trust-owner`, because whoever pastes a command from a
+    /// file decides anew whose files to trust.
+    pub(crate) fn for_file(&self) -> Self {
+        let (mut typed, rest) = without(self.typed.clone(), "--trust-owner");
+        typed.extend(rest);
+        Self { typed, is_fresh: self.is_fresh }
+    }
+
     /// Returns the command that continues the run.
     pub(crate) fn again(&self) -> String {
         shell::ours(self.typed_again())
