@@ -2,7 +2,8 @@
 //!
 //! The decider is pure: it knows only the events and the counters. Each kind of notice comes once per crossing. A
 //! crossing is over when the value is clearly below its threshold again; for failures, below four fifths of it. Limits
-//! have this distance in their own events. Money is never given back, so a budget is crossed once.
+//! have this distance in their own events. Money is never given back, so a budget is crossed
+//! again only if it was raised in the meantime.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,8 +83,15 @@ impl Happened {
 pub(super) struct Purse {
     /// What earlier runs with the same results have spent.
     pub(super) before: Money,
-    /// `--max-cost`.
+    /// `--max-cost` at the start of the run.
     pub(super) most: Option<Money>,
+}
+
+impl Purse {
+    /// Returns `--max-cost` at this moment: it can be changed during the run.
+    pub(super) fn most_at(&self, stats: &Stats) -> Option<Money> {
+        stats.new_max_cost.unwrap_or(self.most)
+    }
 }
 
 /// Decides which events are worth a notice.
@@ -179,10 +187,10 @@ impl Watched {
     }
 
     fn budget(&mut self, stats: &Stats, purse: &Purse, threshold: f64) -> Option<Happened> {
-        let most = purse.most.filter(|most| *most > Money::ZERO && !self.is_crossed)?;
-        let share = (purse.before + stats.cost).dollars() / most.dollars();
-        self.is_crossed = share >= threshold - ROUNDING;
-        self.is_crossed.then_some(Happened::Budget { share, threshold })
+        let most = purse.most_at(stats).filter(|most| *most > Money::ZERO);
+        let share = most.map_or(0.0, |most| (purse.before + stats.cost).dollars() / most.dollars());
+        let was_crossed = std::mem::replace(&mut self.is_crossed, share >= threshold - ROUNDING);
+        (self.is_crossed && !was_crossed).then_some(Happened::Budget { share, threshold })
     }
 
     fn holds(
@@ -226,7 +234,7 @@ fn crossed(event: &RunEvent, threshold: u8) -> Option<Happened> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, Reason};
+    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, Reason, SteeredBy};
     use crate::report::stats::tests::{at, ended, failed, pool, status, succeeded};
 
     /// Plays events, and returns what they were worth.
@@ -363,5 +371,24 @@ mod tests {
         assert_eq!((told(0.0, Some(0.1), 7), told(0.0, Some(0.1), 8), told(0.0, Some(0.1), 20)), (0, 1, 1));
         assert_eq!(told(0.7, Some(1.0), 10), 1);
         assert_eq!(told(0.7, None, 10), 0, "there is no budget");
+    }
+
+    #[test]
+    fn a_budget_that_is_changed_during_the_run_counts_from_then_on() {
+        let steered = |most: Option<f64>| {
+            let max_cost = most.map(Money::from_dollars);
+            vec![(0, EventBody::Steered { by: SteeredBy::Ctl, message: String::new(), max_cost })]
+        };
+        let rows = |count| vec![(0, succeeded(Quality::Ok)); count];
+        let told = |most: Option<f64>, events: &[Vec<(i64, EventBody)>]| {
+            let purse = Purse { before: Money::ZERO, most: most.map(Money::from_dollars) };
+            play(&[NoticeRule::Budget(0.8)], purse, &events.concat()).len()
+        };
+
+        assert_eq!(told(Some(0.1), &[rows(5), steered(Some(0.2)), rows(10)]), 0);
+        assert_eq!(told(Some(0.1), &[rows(8), steered(Some(0.2)), rows(8)]), 2, "it is crossed again");
+        assert_eq!(told(None, &[rows(8), steered(Some(0.1))]), 1);
+        assert_eq!(told(Some(0.1), &[rows(5), steered(None), rows(10)]), 0);
+        assert_eq!(told(Some(0.1), &[rows(8), steered(Some(0.1)), rows(1)]), 1, "it is as before");
     }
 }
