@@ -422,6 +422,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_contains_no_trust_in_other_users() {
+        let typed = ["run", "p.jsonl", "--trust-owner", "--trust-owner=true", "--tier", "2", "--", "--trust-owner"];
+        let commands = commands(&typed, false).for_file();
+
+        assert_eq!(commands.again(), "claude-batch run p.jsonl --tier 2 -- --trust-owner");
+        let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
+        assert!(!commands.resume(&paths, None).contains("trust-owner"));
+    }
+
+    #[test]
     fn resuming_never_starts_over() {
         let again = |typed: &[&str], is_fresh| commands(typed, is_fresh).again();
 

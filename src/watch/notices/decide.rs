@@ -234,8 +234,9 @@ fn crossed(event: &RunEvent, threshold: u8) -> Option<Happened> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, Reason, SteeredBy};
+    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, RateLimits, Reason, SteeredBy};
     use crate::report::stats::tests::{at, ended, failed, pool, status, succeeded};
+    use crate::report::{Report, Reporter, View};
 
     /// Plays events, and returns what they were worth.
     fn play(rules: &[NoticeRule], purse: Purse, events: &[(i64, EventBody)]) -> Vec<Happened> {
@@ -301,6 +302,55 @@ mod tests {
         assert_eq!(count(&[NoticeRule::Limit(95)]), 2);
         assert_eq!(count(&[NoticeRule::Limit(80), NoticeRule::Limit(95)]), 3);
         assert_eq!(count(&[NoticeRule::Finish]), 0);
+    }
+
+    /// The test `tests/limit_use.rs` shows that whole runs have these crossings.
+    #[test]
+    fn limits_are_told_for_the_use_that_a_run_keeps_up() {
+        for (share, expected) in [(0.60, &[][..]), (0.85, &[80]), (0.97, &[80, 95])] {
+            for seed in 1..=20 {
+                let told = told_by_a_run(share, seed);
+
+                let expected = expected.iter().map(|threshold| NoticeRule::Limit(*threshold)).collect::<Vec<_>>();
+                assert_eq!(told, expected, "{share}, seed {seed}");
+            }
+        }
+    }
+
+    /// Plays ten minutes of a run that uses this share of a limit, and returns the rules of its notices.
+    fn told_by_a_run(share: f64, seed: u64) -> Vec<NoticeRule> {
+        let told = Told::default();
+        let rules = [NoticeRule::Limit(80), NoticeRule::Limit(95), NoticeRule::Halt];
+        let mut report = Report::new(Box::new(Deciding(Decider::new(&rules, Purse::default()), told.clone())));
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut counted = 0.0;
+        for second in 1..=600 {
+            // The rate goes up and down, but not the mean of some seconds.
+            counted += share * 100.0 * (if second % 2 == 1 { 0.2 } else { 1.8 });
+            let noise = random.f64() * 60.0;
+            let mut status_of_pool = pool("haiku-4.5", [None; 3]);
+            status_of_pool.limits = RateLimits { rpm: Some(6_000), ..RateLimits::NONE };
+            status_of_pool.counted = [(counted + noise) as u64, 0, 0];
+            status_of_pool.allowed = [Some(100 * second), None, None];
+            report.on_event(&at(second as i64, status(Reason::Window, vec![status_of_pool])));
+        }
+        report.on_event(&at(601, ended()));
+        let told = told.lock().expect("nobody panics").clone();
+        told
+    }
+
+    type Told = std::sync::Arc<std::sync::Mutex<Vec<NoticeRule>>>;
+
+    /// A view that keeps the rules of its notices.
+    struct Deciding(Decider, Told);
+
+    impl View for Deciding {
+        fn show(&mut self, event: &RunEvent, stats: &Stats) {
+            let happened = self.0.on_event(event, stats);
+            self.1.lock().expect("nobody panics").extend(happened.iter().map(Happened::rule));
+        }
+
+        fn answer(&mut self, _stats: &Stats) {}
     }
 
     #[test]
