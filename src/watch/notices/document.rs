@@ -15,6 +15,7 @@ use crate::domain::{Dimension, Money, PoolId, Quality, RunEvent};
 use crate::report::Stats;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
+use crate::watch::merge::rounded;
 
 /// Version of the document.
 const VERSION: u32 = 1;
@@ -210,10 +211,6 @@ fn uses(stats: &Stats) -> Vec<Use> {
     };
     let pools = stats.tracker.pools();
     pools.flat_map(|(pool, _)| Dimension::ALL.into_iter().filter_map(move |dimension| of(pool, dimension))).collect()
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
 }
 
 #[cfg(test)]
