@@ -72,6 +72,14 @@ impl Commands {
         Self { typed: typed.into_iter().collect(), is_fresh }
     }
 
+    /// Returns the commands as a file can contain them: without `--trust-owner`, because whoever pastes a command from a
+    /// file decides anew whose files to trust.
+    pub(crate) fn for_file(&self) -> Self {
+        let (mut typed, rest) = without(self.typed.clone(), "--trust-owner");
+        typed.extend(rest);
+        Self { typed, is_fresh: self.is_fresh }
+    }
+
     /// Returns the command that continues the run.
     pub(crate) fn again(&self) -> String {
         shell::ours(self.typed_again())
@@ -411,6 +419,16 @@ mod tests {
             commands(&typed[..5], false).run_again(&["a b.jsonl".to_owned()], Path::new("o.jsonl"), "auto"),
             "claude-batch run 'a b.jsonl' -o o.jsonl --lane auto"
         );
+    }
+
+    #[test]
+    fn a_file_contains_no_trust_in_other_users() {
+        let typed = ["run", "p.jsonl", "--trust-owner", "--trust-owner=true", "--tier", "2", "--", "--trust-owner"];
+        let commands = commands(&typed, false).for_file();
+
+        assert_eq!(commands.again(), "claude-batch run p.jsonl --tier 2 -- --trust-owner");
+        let paths = RunPaths::given(Some("o.jsonl".into()), "o.errors.jsonl".into());
+        assert!(!commands.resume(&paths, None).contains("trust-owner"));
     }
 
     #[test]

@@ -150,3 +150,32 @@ fn add(next: &mut Vec<(String, String)>, words: &str, verb: &[&str], path: &Path
     }
     next.push((words.to_owned(), shell::ours(args)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::MemDisk;
+    use crate::watch::timeline::{RunSpan, Timeline, VERSION};
+
+    #[test]
+    fn a_run_that_has_just_ended_has_a_report_in_its_folder_that_says_how_it_ended() {
+        for (reason, title) in [(None, "<h1>Finished"), (Some("interrupted"), "<h1>Stopped")] {
+            let run = RunSpan { has_ended: true, reason: reason.map(str::to_owned), ..RunSpan::default() };
+            let timeline = Timeline { v: VERSION, runs: vec![run], ..Timeline::default() };
+            let disk = MemDisk::new();
+            disk.put("out.jsonl", b"");
+            disk.put("out.jsonl.run/lock", b"");
+            disk.put("out.jsonl.run/timeline.json", &serde_json::to_vec(&timeline).expect("it is JSON"));
+
+            let paths = RunPaths::given(Some("out.jsonl".into()), "out.errors.jsonl".into());
+            let made = report_at_end(&paths, &disk).expect("it can be made");
+
+            assert_eq!(made, Some(PathBuf::from("out.jsonl.run/report.html")));
+            let page = String::from_utf8(disk.content("out.jsonl.run/report.html").expect("it is there"));
+            let page = page.expect("it is text");
+            assert!(page.contains(title), "{page}");
+        }
+        let to_stdout = RunPaths::given(None, "out.errors.jsonl".into());
+        assert!(matches!(report_at_end(&to_stdout, &MemDisk::new()), Ok(None)));
+    }
+}

@@ -326,6 +326,8 @@ pub enum EventBody {
         by: SteeredBy,
         /// What was changed, as a sentence for people.
         message: String,
+        /// `--max-cost` from this event on.
+        max_cost: Option<Money>,
     },
     /// A message for the user, which is shown once.
     Warned(String),

@@ -52,6 +52,8 @@ pub struct Stats {
     pub outage: Option<Outage>,
     /// What was expected of the run before its first request; `None` on a pipe.
     pub forecast: Option<RunForecast>,
+    /// `--max-cost` as it was set during the run; the outer `None` if it was not changed.
+    pub(crate) new_max_cost: Option<Option<Money>>,
     /// How the run ended; `None` while it lasts.
     pub ending: Option<Ending>,
     /// Whether the run has stopped starting requests.
@@ -149,11 +151,11 @@ impl Stats {
                     batches: batches.as_deref().cloned().unwrap_or_default(),
                 });
             }
+            EventBody::Steered { max_cost, .. } => self.new_max_cost = Some(*max_cost),
             EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
             | EventBody::Crossed(_)
-            | EventBody::Steered { .. }
             | EventBody::Warned(_)
             | EventBody::Noted(_) => {}
         }

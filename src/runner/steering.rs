@@ -18,7 +18,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         if let Ok(message) = result.as_ref()
             && !is_idle
         {
-            self.events.show(EventBody::Steered { by, message: message.clone() });
+            let max_cost = self.scheduler.max_cost();
+            self.events.show(EventBody::Steered { by, message: message.clone(), max_cost });
         }
         applied.call(result);
     }

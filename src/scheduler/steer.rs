@@ -51,6 +51,11 @@ impl Scheduler {
         self.set_budget(max_cost, max_requests, max_time);
     }
 
+    /// Returns `--max-cost`.
+    pub(crate) fn max_cost(&self) -> Option<Money> {
+        self.config.budget.max_cost
+    }
+
     /// Replaces the limits that the user has set, in the pools that are open and in those that are opened later.
     ///
     /// The new limits apply from the next row on. Requests in flight are not changed. No limit is raised above the

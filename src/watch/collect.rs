@@ -149,7 +149,7 @@ impl Collector {
                 let (threshold, share) = (crossing.threshold, percent(crossing.share));
                 ("crossed", format!("{pool}: the use of {dimension} {verb} {threshold}%: {share} in five minutes"))
             }
-            EventBody::Steered { by, message } => ("steered", format!("{message} (by {})", by.name())),
+            EventBody::Steered { by, message, .. } => ("steered", format!("{message} (by {})", by.name())),
             EventBody::Warned(message) => ("warning", message.clone()),
             EventBody::Outage(outage) => match (outage, std::mem::replace(&mut self.has_outage, outage.is_some())) {
                 (Some(outage), false) => ("outage", fault_words(&outage.fault).into_owned()),

@@ -11,6 +11,8 @@ use crate::support::*;
 
 /// A part of each address. It must not appear anywhere.
 const SECRET: &str = "B0-s3cret-hook-77";
+/// The secret of the signatures. It must not appear anywhere either.
+const SIGNING: &str = "0123456789abcdef-sign";
 
 /// Receives notices. Its answers are good or hostile.
 struct Receiver {
@@ -72,9 +74,11 @@ fn request(stream: &mut TcpStream) -> (String, String) {
 
 #[track_caller]
 fn assert_no_secret(folder: &Folder, said: &Said) {
-    assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{}", said.err);
-    for (path, bytes) in folder.contents() {
-        assert!(!bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()), "{}", path.display());
+    for secret in [SECRET, SIGNING] {
+        assert!(!said.out.contains(secret) && !said.err.contains(secret), "{}", said.err);
+        for (path, bytes) in folder.contents() {
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", path.display());
+        }
     }
 }
 
@@ -101,7 +105,7 @@ fn each_kind_comes_once_and_fits_the_schema() {
             "0.05",
         ],
     );
-    command.env("CLAUDE_BATCH_NOTIFY_SECRET", "0123456789abcdef-sign");
+    command.env("CLAUDE_BATCH_NOTIFY_SECRET", SIGNING);
 
     let said = Said::of(command.output().expect("the program starts"));
 

@@ -16,7 +16,8 @@ fn a_report_is_made_after_a_run_and_only_its_owner_can_read_it() {
     shown.ends_with(0);
     assert!(folder.read("page.html").contains("30 rows answered"));
     let page = folder.read("out.jsonl.run/report.html");
-    assert!(page.contains("30 rows answered") && page.contains("prompts.jsonl"), "{page}");
+    assert!(page.contains("<h1>Finished") && page.contains("30 rows answered"), "{page}");
+    assert!(page.contains("prompts.jsonl"), "{page}");
     assert!(shown.out.starts_with("<!doctype html>") && shown.out.trim_end().ends_with("</html>"));
     #[cfg(unix)]
     {

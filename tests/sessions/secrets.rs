@@ -20,10 +20,13 @@ fn no_output_mode_shows_the_key() {
     for kind in ["plain", "json", "none", "tty"] {
         let folder = Folder::with_rows(20);
 
-        let said = folder.run_at(&api, &["run", "prompts.jsonl", "-v", "-v", "--progress", kind]);
+        let said = folder.run_at(&api, &["run", "prompts.jsonl", "-v", "-v", "--progress", kind, "--log", "log.jsonl"]);
 
         said.ends_with(3);
         assert_no_canary(&folder, &said);
+        for command in [&["status", "--json"][..], &["status"], &["report", "prompts.jsonl"]] {
+            assert_no_canary(&folder, &folder.run_at(&api, command));
+        }
     }
 }
 

@@ -55,6 +55,31 @@ fn a_run_is_running_then_killed_then_finished() {
 }
 
 #[test]
+fn a_second_run_with_the_same_results_leaves_the_files_of_the_first_alone() {
+    let (folder, api) = (Folder::with_rows(60), Api::slow(Duration::from_millis(100)));
+    let mut first = folder.command_at(&api, &RUN).spawn().expect("it starts");
+    api.wait_for_requests(10);
+    let process = "prompts.results.jsonl.run/process";
+    while !folder.path(TIMELINE).exists() || !folder.path(process).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let own = folder.read(process);
+
+    for flags in [&[][..], &["--fresh"]] {
+        folder.run_at(&api, &[&RUN, flags].concat()).ends_with(2).tells(&["another run"]);
+    }
+
+    assert_eq!(folder.read(process), own);
+    folder.run(&["ctl", "prompts.jsonl", "drain"]).ends_with(0);
+    first.wait().expect("it ends");
+    let status: Value = serde_json::from_str(&folder.read(STATUS)).expect("it is JSON");
+    assert_eq!((&status["state"], &status["pid"]), (&"ended".into(), &first.id().into()));
+    let timeline: Value = serde_json::from_str(&folder.read(TIMELINE)).expect("it is JSON");
+    assert_eq!(timeline["runs"].as_array().map(Vec::len), Some(1));
+    assert!(!folder.path(process).exists());
+}
+
+#[test]
 fn failed_rows_are_told_with_an_example_and_a_command() {
     let folder = Folder::with_rows(10);
     let api = Api::with_faults(r#"{"rules":[{"status":400,"contains":"number 3."}]}"#);

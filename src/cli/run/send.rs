@@ -168,14 +168,15 @@ impl NewRun<'_> {
     /// Starts to keep the state of the run in its run folder; `None` if results go to standard output.
     fn recorder(&self, recovered: &Recovered, survey: Option<&Survey>) -> Result<Option<Recorder>> {
         let (Some(folder), Some(results)) = (self.paths.folder(), &self.paths.results) else { return Ok(None) };
+        let commands = self.commands.for_file();
         let about = About {
             run: self.name.clone(),
             origin: self.origin.clone(),
             results: results.display().to_string(),
             spent_before: recovered.totals.spend,
             failed_before: survey.map_or(0, |survey| survey.failed_before),
-            resume: self.commands.again(),
-            retry_failed: self.commands.resume(&self.paths, None),
+            resume: commands.again(),
+            retry_failed: commands.resume(&self.paths, None),
         };
         let disk = Arc::new(RealDisk::new(self.config.owners));
         Ok(Some(Recorder::start(about, disk, folder)?))

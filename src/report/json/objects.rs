@@ -105,7 +105,7 @@ impl<'a> Body<'a> {
                 share: rounded(crossing.share),
                 above: crossing.is_above,
             },
-            EventBody::Steered { by, message } => Self::Steered { by: by.name(), message },
+            EventBody::Steered { by, message, .. } => Self::Steered { by: by.name(), message },
             EventBody::Noted(message) => Self::Note { message },
             EventBody::Draining { in_flight, reason } => {
                 Self::Draining { in_flight: *in_flight, reason: reason.as_deref().map(halt_words) }

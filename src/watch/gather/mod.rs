@@ -24,8 +24,8 @@ use super::facts::{Answers, Failures, RunFacts, State};
 use super::timeline::{self, MOST_NOTES, MOST_POINTS, MOST_RUNS, Timeline};
 use crate::domain::{Money, RowId};
 use crate::journal::{
-    Details, Disk, FileKind, JournalError, Manifest, OpenMode, ResultRecord, Totals, check_free, read_details,
-    read_manifest, read_unclosed, read_up_to, with_suffix,
+    Details, Disk, FileKind, JournalError, LockState, Manifest, OpenMode, ResultRecord, Totals, lock_state,
+    read_details, read_manifest, read_unclosed, read_up_to, with_suffix,
 };
 
 /// The largest timeline that is read.
@@ -58,9 +58,17 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     } else if folder.is_none() {
         missing.push("There is no run folder, so it is not known what was asked, and how the run went.".to_owned());
     }
+    // A run writes its end before it frees the lock, so the lock is looked at before the timeline is read.
+    let lock = folder.as_deref().map(|folder| lock_state(disk, folder));
     let manifest = folder.as_deref().and_then(|folder| manifest_of(folder, disk, &mut missing));
     let timeline = folder.as_deref().and_then(|folder| timeline_of(folder, disk, &mut missing));
-    let (state, dead_in_flight) = state(files.results, folder.as_deref(), timeline.as_ref(), manifest.as_ref(), disk);
+    let (mut state, dead_in_flight) = state(lock, folder.as_deref(), timeline.as_ref(), manifest.as_ref(), disk);
+    if let (State::Killed, Some(folder)) = (&state, &folder)
+        && let LockState::Held(process) = lock_state(disk, folder)
+    {
+        // A run has begun in the meantime.
+        state = State::Running { process };
+    }
     let mut totals = answers.totals;
     totals += Totals { ok: 0, truncated: 0, refused: 0, unknown: 0, ..failures.totals };
     totals += manifest.as_ref().map(carried).unwrap_or_default();
@@ -169,15 +177,15 @@ fn bounded(mut timeline: Timeline) -> Timeline {
 
 /// Returns the state of a run, and how many requests were in flight when it was killed.
 fn state(
-    results: Option<&Path>,
+    lock: Option<LockState>,
     folder: Option<&Path>,
     timeline: Option<&Timeline>,
     manifest: Option<&Manifest>,
     disk: &dyn Disk,
 ) -> (State, u64) {
-    let (Some(results), Some(folder)) = (results, folder) else { return (State::Ended, 0) };
-    if let Err(JournalError::Locked { holder, .. }) = check_free(disk, folder, results) {
-        return (State::Running { process: holder }, 0);
+    let (Some(lock), Some(folder)) = (lock, folder) else { return (State::Ended, 0) };
+    if let LockState::Held(process) = lock {
+        return (State::Running { process }, 0);
     }
     let unclosed = read_unclosed(disk, folder).unwrap_or_default();
     let is_counted = manifest.is_some_and(|manifest| manifest.counted_opening >= unclosed.opening);

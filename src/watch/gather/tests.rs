@@ -91,6 +91,21 @@ fn a_run_that_did_not_end_by_itself_and_holds_no_lock_was_killed() {
     assert_eq!(facts.state, State::Killed);
 }
 
+#[test]
+fn a_run_that_holds_the_lock_is_in_progress_whatever_the_timeline_says() {
+    for has_ended in [false, true] {
+        let disk = in_folder(&serde_json::to_string(&timeline(has_ended)).expect("it is JSON"));
+        disk.put("out.jsonl.run/lock", b"");
+        disk.put("out.jsonl.run/holder", b"7");
+        let lock = disk.open(Path::new("out.jsonl.run/lock"), OpenMode::Edit).expect("it is there");
+        lock.try_lock().expect("it can be locked");
+
+        let facts = gather(files(), &disk, Timestamp::UNIX_EPOCH).expect("it can be read");
+
+        assert_eq!(facts.state, State::Running { process: Some(7) });
+    }
+}
+
 fn files() -> RunFiles<'static> {
     RunFiles { results: Some(Path::new("out.jsonl")), errors: Some(Path::new("out.errors.jsonl")) }
 }

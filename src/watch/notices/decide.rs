@@ -2,7 +2,8 @@
 //!
 //! The decider is pure: it knows only the events and the counters. Each kind of notice comes once per crossing. A
 //! crossing is over when the value is clearly below its threshold again; for failures, below four fifths of it. Limits
-//! have this distance in their own events. Money is never given back, so a budget is crossed once.
+//! have this distance in their own events. Money is never given back, so a budget is crossed
+//! again only if it was raised in the meantime.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,8 +83,15 @@ impl Happened {
 pub(super) struct Purse {
     /// What earlier runs with the same results have spent.
     pub(super) before: Money,
-    /// `--max-cost`.
+    /// `--max-cost` at the start of the run.
     pub(super) most: Option<Money>,
+}
+
+impl Purse {
+    /// Returns `--max-cost` at this moment: it can be changed during the run.
+    pub(super) fn most_at(&self, stats: &Stats) -> Option<Money> {
+        stats.new_max_cost.unwrap_or(self.most)
+    }
 }
 
 /// Decides which events are worth a notice.
@@ -179,10 +187,10 @@ impl Watched {
     }
 
     fn budget(&mut self, stats: &Stats, purse: &Purse, threshold: f64) -> Option<Happened> {
-        let most = purse.most.filter(|most| *most > Money::ZERO && !self.is_crossed)?;
-        let share = (purse.before + stats.cost).dollars() / most.dollars();
-        self.is_crossed = share >= threshold - ROUNDING;
-        self.is_crossed.then_some(Happened::Budget { share, threshold })
+        let most = purse.most_at(stats).filter(|most| *most > Money::ZERO);
+        let share = most.map_or(0.0, |most| (purse.before + stats.cost).dollars() / most.dollars());
+        let was_crossed = std::mem::replace(&mut self.is_crossed, share >= threshold - ROUNDING);
+        (self.is_crossed && !was_crossed).then_some(Happened::Budget { share, threshold })
     }
 
     fn holds(
@@ -226,8 +234,9 @@ fn crossed(event: &RunEvent, threshold: u8) -> Option<Happened> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, Reason};
+    use crate::domain::{Dimension, ErrorClass, Failure, LimitKind, Outage, Quality, RateLimits, Reason, SteeredBy};
     use crate::report::stats::tests::{at, ended, failed, pool, status, succeeded};
+    use crate::report::{Report, Reporter, View};
 
     /// Plays events, and returns what they were worth.
     fn play(rules: &[NoticeRule], purse: Purse, events: &[(i64, EventBody)]) -> Vec<Happened> {
@@ -293,6 +302,55 @@ mod tests {
         assert_eq!(count(&[NoticeRule::Limit(95)]), 2);
         assert_eq!(count(&[NoticeRule::Limit(80), NoticeRule::Limit(95)]), 3);
         assert_eq!(count(&[NoticeRule::Finish]), 0);
+    }
+
+    /// The test `tests/limit_use.rs` shows that whole runs have these crossings.
+    #[test]
+    fn limits_are_told_for_the_use_that_a_run_keeps_up() {
+        for (share, expected) in [(0.60, &[][..]), (0.85, &[80]), (0.97, &[80, 95])] {
+            for seed in 1..=20 {
+                let told = told_by_a_run(share, seed);
+
+                let expected = expected.iter().map(|threshold| NoticeRule::Limit(*threshold)).collect::<Vec<_>>();
+                assert_eq!(told, expected, "{share}, seed {seed}");
+            }
+        }
+    }
+
+    /// Plays ten minutes of a run that uses this share of a limit, and returns the rules of its notices.
+    fn told_by_a_run(share: f64, seed: u64) -> Vec<NoticeRule> {
+        let told = Told::default();
+        let rules = [NoticeRule::Limit(80), NoticeRule::Limit(95), NoticeRule::Halt];
+        let mut report = Report::new(Box::new(Deciding(Decider::new(&rules, Purse::default()), told.clone())));
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut counted = 0.0;
+        for second in 1..=600 {
+            // The rate goes up and down, but not the mean of some seconds.
+            counted += share * 100.0 * (if second % 2 == 1 { 0.2 } else { 1.8 });
+            let noise = random.f64() * 60.0;
+            let mut status_of_pool = pool("haiku-4.5", [None; 3]);
+            status_of_pool.limits = RateLimits { rpm: Some(6_000), ..RateLimits::NONE };
+            status_of_pool.counted = [(counted + noise) as u64, 0, 0];
+            status_of_pool.allowed = [Some(100 * second), None, None];
+            report.on_event(&at(second as i64, status(Reason::Window, vec![status_of_pool])));
+        }
+        report.on_event(&at(601, ended()));
+        let told = told.lock().expect("nobody panics").clone();
+        told
+    }
+
+    type Told = std::sync::Arc<std::sync::Mutex<Vec<NoticeRule>>>;
+
+    /// A view that keeps the rules of its notices.
+    struct Deciding(Decider, Told);
+
+    impl View for Deciding {
+        fn show(&mut self, event: &RunEvent, stats: &Stats) {
+            let happened = self.0.on_event(event, stats);
+            self.1.lock().expect("nobody panics").extend(happened.iter().map(Happened::rule));
+        }
+
+        fn answer(&mut self, _stats: &Stats) {}
     }
 
     #[test]
@@ -363,5 +421,24 @@ mod tests {
         assert_eq!((told(0.0, Some(0.1), 7), told(0.0, Some(0.1), 8), told(0.0, Some(0.1), 20)), (0, 1, 1));
         assert_eq!(told(0.7, Some(1.0), 10), 1);
         assert_eq!(told(0.7, None, 10), 0, "there is no budget");
+    }
+
+    #[test]
+    fn a_budget_that_is_changed_during_the_run_counts_from_then_on() {
+        let steered = |most: Option<f64>| {
+            let max_cost = most.map(Money::from_dollars);
+            vec![(0, EventBody::Steered { by: SteeredBy::Ctl, message: String::new(), max_cost })]
+        };
+        let rows = |count| vec![(0, succeeded(Quality::Ok)); count];
+        let told = |most: Option<f64>, events: &[Vec<(i64, EventBody)>]| {
+            let purse = Purse { before: Money::ZERO, most: most.map(Money::from_dollars) };
+            play(&[NoticeRule::Budget(0.8)], purse, &events.concat()).len()
+        };
+
+        assert_eq!(told(Some(0.1), &[rows(5), steered(Some(0.2)), rows(10)]), 0);
+        assert_eq!(told(Some(0.1), &[rows(8), steered(Some(0.2)), rows(8)]), 2, "it is crossed again");
+        assert_eq!(told(None, &[rows(8), steered(Some(0.1))]), 1);
+        assert_eq!(told(Some(0.1), &[rows(5), steered(None), rows(10)]), 0);
+        assert_eq!(told(Some(0.1), &[rows(8), steered(Some(0.1)), rows(1)]), 1, "it is as before");
     }
 }

@@ -11,9 +11,11 @@ use super::decide::Happened;
 use super::facts::RunFacts;
 use super::rule::{NoticeForm, NoticeRule};
 use super::words::{for_chats, reason_of, text};
-use crate::domain::{Dimension, LimitUse, Money, Quality, RunEvent};
+use crate::domain::{Dimension, Money, PoolId, Quality, RunEvent};
 use crate::report::Stats;
+use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
+use crate::watch::merge::rounded;
 
 /// Version of the document.
 const VERSION: u32 = 1;
@@ -90,7 +92,7 @@ struct Document<'a> {
     limit: Option<&'static str>,
     /// Why the run stopped, or what is wrong with the endpoint; null if nothing is.
     reason: Option<String>,
-    /// How much of each limit the run has used on average since its start.
+    /// The use of each limit over the last five minutes; empty in the first seconds of a run.
     limits: Vec<Use>,
 }
 
@@ -114,7 +116,7 @@ struct Cost {
     usd: Option<f64>,
     /// What earlier runs with the same results have spent.
     before_usd: f64,
-    /// `--max-cost`; null if it is not set.
+    /// `--max-cost` at this moment; null if it is not set.
     max_usd: Option<f64>,
 }
 
@@ -122,7 +124,10 @@ struct Cost {
 struct Use {
     pool: String,
     limit: &'static str,
+    /// The mean: 1 if all that the limit allowed was used.
     share: f64,
+    /// The use of the minute with the highest use; null in the first minute.
+    highest: Option<f64>,
     /// `low`, `moderate`, `high` or `critical`; null in the first minute.
     level: Option<&'static str>,
 }
@@ -166,7 +171,7 @@ impl<'a> Document<'a> {
             cost: Cost {
                 usd: stats.known_cost().map(Money::dollars),
                 before_usd: facts.before.dollars(),
-                max_usd: facts.max_cost.map(Money::dollars),
+                max_usd: facts.max_cost_at(stats).map(Money::dollars),
             },
             elapsed_s: rounded(stats.elapsed().as_secs_f64()),
             eta_s: stats.eta().map(|left| rounded(left.as_secs_f64())),
@@ -192,27 +197,47 @@ fn threshold(happened: &Happened) -> (Option<f64>, Option<f64>) {
     (Some(rounded(threshold)), Some(rounded(value)))
 }
 
-/// Returns the use of each limit since the start of the run: at its end from its end, before that from its state.
+/// Returns the use of each limit over the last five minutes, as `status` and the report show it.
 fn uses(stats: &Stats) -> Vec<Use> {
-    let at_end = stats.ending.as_ref().map(|ending| ending.uses.clone());
-    let so_far = || {
-        let pools = stats.standing.iter().flat_map(|standing| &standing.pools);
-        let of = |pool: &crate::domain::PoolStatus| LimitUse {
-            pool: pool.pool.clone(),
-            counted: pool.counted,
-            allowed: pool.allowed,
-        };
-        pools.map(of).collect::<Vec<_>>()
+    let of = |pool: &PoolId, dimension: Dimension| {
+        let RecentUse { average, highest, level } = stats.tracker.recent(pool, dimension)?;
+        Some(Use {
+            pool: pool.to_string(),
+            limit: dimension.name(),
+            share: rounded(average),
+            highest: highest.map(rounded),
+            level: level.map(Level::name),
+        })
     };
-    let uses = at_end.unwrap_or_else(so_far);
-    let of = |used: &LimitUse, dimension: Dimension| {
-        let share = used.share(dimension)?;
-        let level = Level::of(share, stats.elapsed()).map(Level::name);
-        Some(Use { pool: used.pool.to_string(), limit: dimension.name(), share: rounded(share), level })
-    };
-    uses.iter().flat_map(|used| Dimension::ALL.into_iter().filter_map(move |dimension| of(used, dimension))).collect()
+    let pools = stats.tracker.pools();
+    pools.flat_map(|(pool, _)| Dimension::ALL.into_iter().filter_map(move |dimension| of(pool, dimension))).collect()
 }
 
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventBody, PoolStatus, RateLimits, Reason};
+    use crate::report::stats::tests::{at, pool, status};
+
+    #[test]
+    fn the_use_of_a_limit_is_that_of_the_last_five_minutes() {
+        let mut stats = Stats::default();
+        // Half of the limit for ten minutes, then all of it for five.
+        for second in 1..=900 {
+            let limits = RateLimits { rpm: Some(600), ..RateLimits::NONE };
+            let counted = if second <= 600 { 5 * second } else { 3_000 + 10 * (second - 600) };
+            let (counted, allowed) = ([counted, 0, 0], [Some(10 * second), None, None]);
+            let pool = PoolStatus { limits, counted, allowed, ..pool("haiku-4.5", [None; 3]) };
+            stats.fold(&at(second as i64, status(Reason::Window, vec![pool])));
+        }
+        let event = at(900, EventBody::Warned(String::new()));
+
+        let notice = Notice::new(&Happened::Finished, &event, &stats, &RunFacts::default(), NoticeForm::Json);
+
+        let document: serde_json::Value = serde_json::from_slice(&notice.document).expect("it is JSON");
+        let expected = serde_json::json!([
+            { "pool": "haiku-4.5", "limit": "requests", "share": 1.0, "highest": 1.0, "level": "critical" },
+        ]);
+        assert_eq!(document["limits"], expected);
+    }
 }

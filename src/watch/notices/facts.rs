@@ -2,6 +2,7 @@
 
 use super::decide::Purse;
 use crate::domain::Money;
+use crate::report::Stats;
 
 /// What notices say about a run that no event says.
 #[derive(Clone, Debug, Default)]
@@ -12,11 +13,16 @@ pub(crate) struct RunFacts {
     pub(crate) results: Option<String>,
     /// What earlier runs with the same results have spent.
     pub(crate) before: Money,
-    /// `--max-cost`.
+    /// `--max-cost` at the start of the run.
     pub(crate) max_cost: Option<Money>,
 }
 
 impl RunFacts {
+    /// Returns `--max-cost` at this moment.
+    pub(super) fn max_cost_at(&self, stats: &Stats) -> Option<Money> {
+        self.purse().most_at(stats)
+    }
+
     /// Returns the money that the decider knows.
     pub(super) fn purse(&self) -> Purse {
         Purse { before: self.before, most: self.max_cost }

@@ -26,7 +26,10 @@ pub(super) fn text(happened: &Happened, stats: &Stats, facts: &RunFacts) -> Stri
         Happened::Limit(crossing) => {
             let pool = crossing.pool.to_string();
             let (share, limit) = (percent(crossing.share), crossing.dimension.name());
-            format!("claude-batch: {name}: {share} of the limit on {limit} of {} is in use; {so_far}", escape(&pool))
+            format!(
+                "claude-batch: {name}: {share} of the limit on {limit} of {} was used in the last five minutes; {so_far}",
+                escape(&pool)
+            )
         }
         Happened::Held { pool, lasted, .. } => {
             let pool = pool.to_string();
@@ -98,7 +101,7 @@ fn so_far(stats: &Stats, facts: &RunFacts) -> String {
     if stats.failed_total() > 0 {
         parts.push(format!("{} failed", count(stats.failed_total())));
     }
-    parts.extend(stats.known_cost().map(|cost| money(cost, facts)));
+    parts.extend(stats.known_cost().map(|cost| money(cost, facts, facts.max_cost_at(stats))));
     parts.push(format!("after {}", duration(stats.elapsed())));
     if stats.ending.is_none() {
         parts.extend(stats.eta().map(|left| format!("about {} left", rough_duration(left))));
@@ -106,8 +109,8 @@ fn so_far(stats: &Stats, facts: &RunFacts) -> String {
     parts.join(", ")
 }
 
-fn money(cost: Money, facts: &RunFacts) -> String {
-    let most = facts.max_cost.map(|most| format!(" of {most}")).unwrap_or_default();
+fn money(cost: Money, facts: &RunFacts, most: Option<Money>) -> String {
+    let most = most.map(|most| format!(" of {most}")).unwrap_or_default();
     match facts.before > Money::ZERO {
         false => format!("{cost}{most} spent"),
         true => format!("{cost} spent ({}{most} with earlier runs)", cost + facts.before),
@@ -170,7 +173,7 @@ mod tests {
         insta::assert_snapshot!(texts.replace(&"y".repeat(198), "yyy"), @r"
         claude-batch: a\u{1b}<b>.jsonl stopped: the key was refused (x\nyyy…); 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s
         claude-batch: a\u{1b}<b>.jsonl: 6% of the finished rows failed; 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s
-        claude-batch: a\u{1b}<b>.jsonl: 96% of the limit on output tokens of haiku-4.5 is in use; 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s
+        claude-batch: a\u{1b}<b>.jsonl: 96% of the limit on output tokens of haiku-4.5 was used in the last five minutes; 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s
         claude-batch: a\u{1b}<b>.jsonl: haiku-4.5 has been held for 5 min 20 s after 429 responses; 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s
         claude-batch: a\u{1b}<b>.jsonl: the endpoint is overloaded (529) for 5 min 20 s; 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s
         claude-batch: a\u{1b}<b>.jsonl: 81% of --max-cost is spent; 1,235 of 10,000 rows done, 1 failed, $12.00 spent ($15.00 of $40.00 with earlier runs), after 10 min 00 s

@@ -18,6 +18,7 @@ use crate::report::stats::Stats;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
 use crate::report::words::halt_words;
+use crate::watch::merge::rounded;
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;
@@ -285,8 +286,4 @@ fn errors(stats: &Stats) -> Vec<Failures> {
     errors.sort_by_key(|own| std::cmp::Reverse(own.rows));
     errors.truncate(MOST_ERRORS);
     errors
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
 }

@@ -100,7 +100,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Values, each of which is valid for some flag.
-const VALUES: [&str; 31] = [
+const VALUES: [&str; 32] = [
     "true",
     "false",
     "0",
@@ -132,6 +132,7 @@ const VALUES: [&str; 31] = [
     "{ temperature = 1 }",
     "{ X-A = \"b\" }",
     "1979-05-27",
+    "\"mon-fri 9:00-18:00 headroom=50%\"",
 ];
 
 fn keys(size: Size) -> String {

@@ -28,7 +28,26 @@ use mutate::Mutator;
 /// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
-const RECORDED: [&str; 7] = ["tier", "api-version", "beta", "simulate", "rpm", "itpm", "otpm"];
+const RECORDED: [&str; 18] = [
+    "tier",
+    "api-version",
+    "beta",
+    "simulate",
+    "rpm",
+    "itpm",
+    "otpm",
+    "dedupe",
+    "prompt-cache",
+    "lane",
+    "batch-rows",
+    "schema",
+    "expect",
+    "require",
+    "on-invalid",
+    "on-truncate",
+    "on-refusal",
+    "max-follow-ups",
+];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
 
