@@ -85,7 +85,7 @@
 //! | something that the report shows | a field in `RunFacts` (`watch/facts.rs`), read in `watch/gather/` | a section in `watch/page/mod.rs`; a member of result lines also in `More` (`journal/reading/fast_path.rs`), `Details` (`journal/reading/record.rs`) and `journal/reading/details.rs` |
 //! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `watch/notices/decide.rs` | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), `fixtures/schemas/notice.schema.json` |
 //! | a member of notices | `watch/notices/document.rs` | `fixtures/schemas/notice.schema.json` |
-//! | a line of `--log` about a row | `watch/log/rows.rs` | the table in `watch/log.rs` |
+//! | a line of the log of events about a row | `watch/log/rows.rs` | the table in `watch/log.rs` |
 //! | a setting that can be changed during a run | `Setting` (`cli/args/steered.rs`) | `of`, `put` and `shown` (`cli/run/steer/settings.rs`), `Steering` (`scheduler/steer.rs`) |
 //! | a verb of `ctl` | `Verb` (`watch/ctl/request.rs`) and `Order` (`runner/orders.rs`) | `apply` (`runner/steering.rs`), `obey` (`cli/run/steer/thread.rs`) |
 //! | an event | `EventBody` (`domain/event.rs`) | raised by a push to the events of the `Scheduler` (`scheduler/state.rs`), by `event_of` (`runner/outcomes.rs`) for the end of a row, or by `show` (`runner/events.rs`); the compiler names each report that has to show it |

@@ -76,7 +76,10 @@ fn folder_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
     let folder = with_suffix(&results.ok_or_else(no_folder)?, ".run");
     match disk.kind(&folder) {
         Ok(Some(FileKind::Folder)) => Ok(folder),
-        _ => bail!("{shown}: no run is in progress: there is no {} (a run to standard output has none, and ctl can't reach it)", folder.display()),
+        _ => bail!(
+            "{shown}: no run is in progress: there is no {} (a run to standard output has none, and ctl can't reach it)",
+            folder.display()
+        ),
     }
 }
 

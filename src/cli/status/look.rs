@@ -227,6 +227,19 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_closed_its_journal_was_not_killed() {
+        for (inflight, expected) in [("", State::Unknown), ("the head of the slots", State::Killed)] {
+            let disk = MemDisk::new();
+            disk.put("o.run/status.json", RUNNING.as_bytes());
+            disk.put("o.run/inflight", inflight.as_bytes());
+
+            let looked = look(&disk, "o".into(), Timestamp::UNIX_EPOCH);
+
+            assert_eq!((looked.state, looked.note.is_some()), (expected, inflight.is_empty()), "{inflight:?}");
+        }
+    }
+
+    #[test]
     fn a_run_that_is_locked_is_in_progress_whatever_its_status_says() {
         let paused = RUNNING.replace(r#""running""#, r#""paused""#);
         for (status, holder, expected) in [
