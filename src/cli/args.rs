@@ -143,7 +143,7 @@ nothing. Ctrl-C ends --watch. The use of limits is that of the last five minutes
 Exit codes:
   0  finished, and every row is answered
   3  finished, but some rows failed
-  4  stopped before the end: the same command resumes the run
+  4  stopped before the end, or not known: the same command resumes the run
   8  killed: the same command resumes the run
   9  in progress, also if it is paused
 Of several runs, the first of 8, 4, 3, 9 and 0 that one of them has.";

@@ -49,7 +49,7 @@ fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
         Verb::of(first).ok_or_else(|| anyhow!("{:?} is no verb of ctl: give one of {}", escape(first), verbs()))?;
     match (verb, rest) {
         (Verb::Set, []) => {
-            bail!("set needs a setting, such as headroom=50%: {}", Change::parse("").err().unwrap_or_default())
+            bail!("set needs a setting: {}", Change::parse("").err().unwrap_or_default())
         }
         (Verb::Set, [setting]) => {
             Change::parse(setting).map_err(|message| anyhow!(message))?;
@@ -76,7 +76,10 @@ fn folder_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
     let folder = with_suffix(&results.ok_or_else(no_folder)?, ".run");
     match disk.kind(&folder) {
         Ok(Some(FileKind::Folder)) => Ok(folder),
-        _ => bail!("{shown}: no run is in progress: there is no {}", folder.display()),
+        _ => bail!(
+            "{shown}: no run is in progress: there is no {} (a run to standard output has none, and ctl can't reach it)",
+            folder.display()
+        ),
     }
 }
 
@@ -111,7 +114,7 @@ impl Call<'_> {
         }
         // A run removes the id of its process when it ends.
         let how = if matches!(self.caller.process(), Ok(None)) { "it has ended" } else { "it was killed" };
-        bail!("{}: not running: {how}; to continue it, run the same command again", self.run)
+        bail!("{}: not running: {how}; if rows are left, run the same command again", self.run)
     }
 
     /// Returns the id of the process. A run that is still reading its input has not written it yet.

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::results::{Files, belongs_to_a_run, find};
 use super::{say, shell};
 use crate::export::{Compression, ExportError, whole_file};
-use crate::journal::{Disk, FileKind, RealDisk, RunPaths, folder_of, read_manifest, with_suffix};
+use crate::journal::{Disk, FileKind, OpenMode, RealDisk, RunPaths, folder_of, read_manifest, with_suffix};
 use crate::report::text::escape;
 use crate::watch::facts::{RunFacts, State};
 use crate::watch::gather::{RunFiles, gather};
@@ -23,6 +23,9 @@ use crate::watch::page::page;
 
 /// A run that lasted at least this long gets a report at its end.
 pub(crate) const LONG_RUN: Duration = Duration::from_secs(60);
+
+/// How each page begins.
+const DOCTYPE: &[u8] = b"<!doctype html>";
 
 /// The name of the report in the run folder.
 const NAME: &str = "report.html";
@@ -45,7 +48,11 @@ pub(crate) fn report(args: &ReportArgs, world: &World) -> Result<Exit> {
     match &target {
         None => say::out(html.trim_end())?,
         Some(path) => {
-            write(path, &html, &disk)?;
+            let written = write(path, &html, &disk);
+            match args.output {
+                Some(_) => written?,
+                None => written.context("the report can't be written into the run folder: name a file with -o FILE")?,
+            }
             say::err(&format!("report: {}", escape(&path.display().to_string())));
         }
     }
@@ -105,7 +112,21 @@ fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     if !is_report && belongs_to_a_run(output, disk)? {
         bail!("{} belongs to a run and would be overwritten: name another file with -o", output.display());
     }
+    if !is_page(output, disk) {
+        bail!("{} is not a web page and would be overwritten: name another file with -o", output.display());
+    }
     Ok(())
+}
+
+/// Returns whether a file is missing, empty, or begins like a page of this program. Such a file may be replaced.
+fn is_page(output: &Path, disk: &dyn Disk) -> bool {
+    let Ok(file) = disk.open(output, OpenMode::Read) else { return true };
+    let mut begin = [0; DOCTYPE.len()];
+    match file.read_at(&mut begin, 0) {
+        Ok(0) => true,
+        Ok(read) => begin[..read].eq_ignore_ascii_case(DOCTYPE),
+        Err(_) => false,
+    }
 }
 
 /// Returns the commands to go on with. They contain no flags that were typed for the run, because some of these are

@@ -89,7 +89,8 @@ pub(crate) use error::quoted;
 pub(crate) use files::open_to_append;
 pub use files::{Carried, InputIdentity, Manifest, RecordedOutput, RequestShape, RunPaths, Slot, read_manifest};
 pub(crate) use files::{
-    LearnedLimits, LockState, PathRequest, fault_of_name, lock_state, manifest_path, read_learned_limits, read_unclosed,
+    LearnedLimits, LockState, PathRequest, fault_of_name, lock_state, manifest_path, read_learned_limits,
+    read_unclosed, was_closed,
 };
 pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;

@@ -177,7 +177,7 @@ fn what(standing: &Standing) -> String {
         Reason::Input => "the input".to_owned(),
         Reason::Memory => "memory for rows".to_owned(),
         Reason::Disk => "the disk".to_owned(),
-        Reason::Paused => "ctl resume, since the run is paused".to_owned(),
+        Reason::Paused => "the end of the pause".to_owned(),
         Reason::Batches => "batches".to_owned(),
         Reason::Draining => match standing.in_flight as u64 {
             0 => "the disk".to_owned(),
@@ -211,7 +211,7 @@ mod tests {
         (Reason::Budget, "money that is reserved for other rows"),
         (Reason::Input, "the input"),
         (Reason::Disk, "the disk"),
-        (Reason::Paused, "ctl resume, since the run is paused"),
+        (Reason::Paused, "the end of the pause"),
         (Reason::Batches, "batches"),
         (Reason::Draining, "the last 3 answers"),
     ];

@@ -45,7 +45,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Order::Resume if !self.scheduler.is_paused() => Ok("the run is not paused".to_owned()),
             Order::Resume => {
                 self.set_paused(false);
-                Ok("resumed: rows are sent again".to_owned())
+                Ok("resumed: the run sends requests again".to_owned())
             }
             Order::Drain => {
                 self.scheduler.halt(HaltReason::Ctl { is_drain: true });

@@ -22,8 +22,10 @@ pub(crate) enum Found<T> {
     Good(T),
     /// There is no such file: the run is of an older version, or has not begun.
     Missing,
-    /// The file can't be read. The text says why.
+    /// The content is not that of such a file. The text says why.
     Damaged(String),
+    /// The file can't be read, or must not be: it may belong to another user. The text says why.
+    Unreadable(String),
     /// The file is of a later version of this program.
     Newer(u32),
 }
@@ -47,7 +49,7 @@ pub(crate) fn read<T: DeserializeOwned>(disk: &dyn Disk, path: &Path, version: u
     let bytes = match disk.open(path, OpenMode::Read).and_then(|file| read_up_to(&*file, MOST_BYTES + 1)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Found::Missing,
-        Err(error) => return Found::Damaged(causes(&error)),
+        Err(error) => return Found::Unreadable(causes(&error)),
     };
     if bytes.len() as u64 > MOST_BYTES {
         return Found::Damaged(format!("it is larger than {} MiB", MOST_BYTES >> 20));

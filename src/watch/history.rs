@@ -36,6 +36,7 @@ impl History {
             Found::Good(timeline) => (timeline, None),
             Found::Missing => (Timeline::default(), None),
             Found::Damaged(fault) => (Timeline::default(), anew(format!("the file is damaged ({fault})"))),
+            Found::Unreadable(fault) => (Timeline::default(), anew(format!("the file can't be read ({fault})"))),
             Found::Newer(version) => {
                 (Timeline::default(), anew(format!("the file has the version {version} of a later claude-batch")))
             }

@@ -43,6 +43,24 @@ fn a_report_never_overwrites_a_file_of_a_run_or_an_input() {
 }
 
 #[test]
+fn a_report_replaces_only_a_web_page() {
+    let folder = Folder::with_rows(3);
+    folder.run(&["run", "prompts.jsonl", "-o", "out.jsonl", "--simulate", "--log", "events.log"]).ends_with(0);
+    let log = folder.read("events.log");
+    folder.write("page.html", "<!DOCTYPE html><p>An older page");
+    folder.write("empty.html", "");
+
+    folder.run(&["report", "out.jsonl", "-o", "events.log"]).ends_with(2).tells(&["events.log is not a web page"]);
+    folder.run(&["report", "out.jsonl", "-o", "page.html"]).ends_with(0);
+    folder.run(&["report", "out.jsonl", "-o", "empty.html"]).ends_with(0);
+
+    assert_eq!(folder.read("events.log"), log);
+    for name in ["page.html", "empty.html"] {
+        assert!(folder.read(name).trim_end().ends_with("</html>"), "{name}");
+    }
+}
+
+#[test]
 fn a_run_that_was_killed_has_a_report_that_says_so() {
     let folder = Folder::new();
     let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/killed-run");

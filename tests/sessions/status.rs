@@ -167,13 +167,15 @@ fn a_status_that_can_not_be_written_is_one_warning_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_run_that_was_killed_after_its_last_row_is_finished_by_the_same_command() {
+fn a_run_that_ended_but_could_not_write_its_last_state_is_finished_by_the_same_command() {
     let (folder, api) = (Folder::with_rows(5), Api::quick());
     folder.run_at(&api, &RUN).ends_with(0);
     let mut status: Value = serde_json::from_str(&folder.read(STATUS)).expect("it is JSON");
     (status["state"], status["end"]) = ("running".into(), Value::Null);
     folder.write(STATUS, &status.to_string());
-    folder.run(&["status", "prompts.jsonl"]).ends_with(8);
+    let unknown = folder.run(&["status", "prompts.jsonl"]);
+    unknown.ends_with(4);
+    assert!(unknown.out.contains("the run has ended, but it could not write"), "{}", unknown.out);
 
     folder.run_at(&api, &RUN).ends_with(0).tells(&["nothing to do"]);
 

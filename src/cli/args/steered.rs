@@ -71,6 +71,7 @@ impl Change {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((name, value)) => Self::of(name, value),
+            None if text.is_empty() => Err(format!("give NAME=VALUE, such as headroom=50%; {}", names())),
             None => Err(format!("{:?}: give NAME=VALUE, such as headroom=50%; {}", escape(text), names())),
         }
     }

@@ -13,7 +13,7 @@ pub struct StatusArgs {
     /// Results file, error log, run folder, output, or input [default: all runs below the working folder]
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: Option<PathBuf>,
-    /// Show the status again every second, until the run ends
+    /// Show the status again every second (without a terminal: every ten), until the run ends
     #[arg(long)]
     pub watch: bool,
     /// Write one JSON document

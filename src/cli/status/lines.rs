@@ -43,8 +43,10 @@ fn head(run: &Looked, now: Timestamp) -> String {
     };
     if run.state.is_in_progress() {
         let since = duration(between(shown.started_at, now));
+        let is_running = run.state == State::Running;
+        let since = if is_running { format!(" for {since}") } else { format!(", started {since} ago") };
         let process = run.holder.or(shown.pid).map(|pid| format!(" (process {pid})")).unwrap_or_default();
-        return format!("{name}: {state} for {since}{process}");
+        return format!("{name}: {state}{since}{process}");
     }
     let reason = shown.end.as_ref().and_then(|end| end.reason.as_ref());
     let reason = reason.map(|reason| format!(" ({})", escape(reason))).unwrap_or_default();
@@ -95,8 +97,8 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
         let range = range.map(|range| format!(" ({range})")).unwrap_or_default();
         let basis = if eta.basis.is_empty() { String::new() } else { format!(", by {}", escape(&eta.basis)) };
         rows.push(ListRow::text("left", format!("about {}{range}{basis}", left_words(eta))));
-    } else if let Some(what) = &progress.waiting_for {
-        rows.push(ListRow::text("left", format!("not known, waiting for {}", escape(what))));
+    } else if progress.waiting_for.is_some() {
+        rows.push(ListRow::text("left", "not known at the moment"));
     }
     let in_flight = progress.in_flight.map(|in_flight| match progress.window {
         Some(window) => format!("{} of {} in flight", count(in_flight), count(window)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::journal::{Disk, LockState, OpenMode, RunPaths, lock_state, read_manifest, with_suffix};
+use crate::journal::{Disk, LockState, OpenMode, RunPaths, lock_state, read_manifest, was_closed, with_suffix};
 use crate::report::text::{escape, plural};
 use crate::watch::files::Found;
 use crate::watch::status::{Shown, read_status};
@@ -105,11 +105,21 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
         Found::Good(status) => (Some(status), None),
         Found::Missing => (None, Some(missing(disk, &folder))),
         Found::Damaged(fault) => (None, Some(format!("status.json is damaged ({fault}): the next run replaces it"))),
+        Found::Unreadable(fault) => (None, Some(format!("status.json can't be read: {fault}"))),
         Found::Newer(version) => {
             (None, Some(format!("status.json has the version {version} of a later claude-batch: use that one")))
         }
     };
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
+    // A run closes its journal at its end. So it was not killed, but its last state could not be written.
+    let is_closed = state == State::Killed && was_closed(disk, &folder);
+    let state = if is_closed { State::Unknown } else { state };
+    if is_closed {
+        note = Some(
+            "the run has ended, but it could not write its last state; the numbers are older: `report` counts again"
+                .to_owned(),
+        );
+    }
     let is_of_another = status.as_ref().is_some_and(|(_, shown)| is_earlier(shown, holder));
     if state.is_in_progress() && is_of_another {
         note = Some(
@@ -213,6 +223,19 @@ mod tests {
         assert_eq!(state_of(&ended(r#"{"batches":2}"#)), State::Stopped);
         for damaged in ["", "{", r#"{"v":1,"pools":7}"#, r#"{"v":2}"#] {
             assert_eq!(state_of(damaged), State::Unknown, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_closed_its_journal_was_not_killed() {
+        for (inflight, expected) in [("", State::Unknown), ("the head of the slots", State::Killed)] {
+            let disk = MemDisk::new();
+            disk.put("o.run/status.json", RUNNING.as_bytes());
+            disk.put("o.run/inflight", inflight.as_bytes());
+
+            let looked = look(&disk, "o".into(), Timestamp::UNIX_EPOCH);
+
+            assert_eq!((looked.state, looked.note.is_some()), (expected, inflight.is_empty()), "{inflight:?}");
         }
     }
 

@@ -55,7 +55,7 @@ fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
                 bail!("{}: its results went to standard output, and such a run has no run folder", run.display())
             };
             if !with_suffix(&results, ".run").is_dir() {
-                bail!("{} has no run folder: no run has written it, or the folder was removed", results.display())
+                bail!("{} has no run folder: a run to standard output has none, or it was removed", results.display())
             }
             vec![results]
         }

@@ -36,4 +36,4 @@ pub use paths::RunPaths;
 pub(crate) use paths::{PathRequest, is_own_log};
 pub(crate) use private::PrivateFile;
 pub use slots::Slot;
-pub(crate) use slots::{Slots, UnclosedRun, read_unclosed};
+pub(crate) use slots::{Slots, UnclosedRun, read_unclosed, was_closed};

@@ -149,6 +149,12 @@ pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRu
     Ok(parse(&bytes))
 }
 
+/// Returns whether the last run closed its journal. A run that was killed leaves slots.
+pub(crate) fn was_closed(disk: &dyn Disk, folder: &Path) -> bool {
+    let file = disk.open(&path_in(folder), OpenMode::Read);
+    file.and_then(|file| file.size()).is_ok_and(|size| size == 0)
+}
+
 fn parse(bytes: &[u8]) -> UnclosedRun {
     let mut slots = bytes.chunks_exact(SLOT_BYTES);
     let Some(head) = slots.next().filter(|head| head.starts_with(MAGIC)) else { return UnclosedRun::default() };

@@ -25,7 +25,7 @@ use super::timeline::{self, MOST_NOTES, MOST_POINTS, MOST_RUNS, Timeline};
 use crate::domain::{Money, RowId};
 use crate::journal::{
     Details, Disk, FileKind, JournalError, LockState, Manifest, OpenMode, ResultRecord, Totals, lock_state,
-    read_details, read_manifest, read_unclosed, read_up_to, with_suffix,
+    read_details, read_manifest, read_unclosed, read_up_to, was_closed, with_suffix,
 };
 
 /// The largest timeline that is read.
@@ -192,6 +192,8 @@ fn state(
     let dead = if is_counted { 0 } else { unclosed.rows.len() as u64 };
     let state = match timeline.and_then(|timeline| timeline.runs.last()) {
         _ if dead > 0 => State::Killed,
+        // The run ended, but its last state could not be written.
+        Some(run) if !run.has_ended && was_closed(disk, folder) => State::Ended,
         Some(run) if !run.has_ended => State::Killed,
         Some(run) => run.reason.clone().map_or(State::Finished, State::Stopped),
         None => State::Ended,

@@ -335,8 +335,7 @@ mod tests {
             report.on_event(&at(second as i64, status(Reason::Window, vec![status_of_pool])));
         }
         report.on_event(&at(601, ended()));
-        let told = told.lock().expect("nobody panics").clone();
-        told
+        told.lock().expect("nobody panics").clone()
     }
 
     type Told = std::sync::Arc<std::sync::Mutex<Vec<NoticeRule>>>;

@@ -204,11 +204,13 @@ fn happened(facts: &RunFacts) -> String {
     let Some(timeline) = &facts.timeline else { return String::new() };
     let mut out = String::new();
     let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let is_last = |run: &super::timeline::RunSpan| timeline.runs.last().is_some_and(|last| last.run == run.run);
     let row = |run: &super::timeline::RunSpan| {
         let end = match (&run.reason, run.has_ended) {
             (Some(reason), _) => format!("stopped: {reason}"),
             (None, true) => "ended with the last row".to_owned(),
             (None, false) if matches!(facts.state, State::Running { .. }) => "in progress".to_owned(),
+            (None, false) if facts.state == State::Ended && is_last(run) => "not known".to_owned(),
             (None, false) => "killed".to_owned(),
         };
         vec![run.run.clone(), time(run.started_at), time(run.ended_at), count(run.max_in_flight), end]

@@ -141,7 +141,9 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     };
     let mut rows = Vec::new();
     if first_byte.count() > 0 {
-        rows.push(row("to the first byte", first_byte, first_byte.percentile(1.0)));
+        // This one is rounded up, and the longest time to the whole answer is exact.
+        let longest_first = first_byte.percentile(1.0).map(|first| longest.map_or(first, |whole| first.min(whole)));
+        rows.push(row("to the first byte", first_byte, longest_first));
     }
     if answers.latency.count() > 0 {
         rows.push(row("to the whole answer", &answers.latency, longest));

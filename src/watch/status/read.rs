@@ -215,6 +215,7 @@ pub(crate) fn read_status(disk: &dyn Disk, folder: &Path) -> Found<(Value, Shown
         },
         Found::Missing => Found::Missing,
         Found::Damaged(fault) => Found::Damaged(fault),
+        Found::Unreadable(fault) => Found::Unreadable(fault),
         Found::Newer(version) => Found::Newer(version),
     }
 }

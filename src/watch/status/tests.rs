@@ -44,6 +44,7 @@ fn files(disk: &MemDisk) -> (Found<Shown>, Found<Timeline>) {
         Found::Good((_, shown)) => Found::Good(shown),
         Found::Missing => Found::Missing,
         Found::Damaged(fault) => Found::Damaged(fault),
+        Found::Unreadable(fault) => Found::Unreadable(fault),
         Found::Newer(version) => Found::Newer(version),
     };
     (status, read(disk, &timeline_path(Path::new(FOLDER)), crate::watch::timeline::VERSION))
