@@ -329,6 +329,8 @@ pub enum EventBody {
         /// `--max-cost` from this event on.
         max_cost: Option<Money>,
     },
+    /// The input could not be read to its end. The run finishes the rows that were read before.
+    InputBroke,
     /// A message for the user, which is shown once.
     Warned(String),
     /// A message that answers a signal of the user, or says which format a stream of rows has.

@@ -87,6 +87,7 @@ impl Notes {
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
             | EventBody::Crossed(_)
+            | EventBody::InputBroke
             | EventBody::Warned(_)
             | EventBody::Draining { .. }
             | EventBody::Ended { .. } => None,

@@ -3,6 +3,7 @@
 //! This module reads no clock: the current time is the time of the last event. A row is counted when its line is on
 //! disk, so the counters equal the number of lines in the files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
 use super::tallies::{BatchRows, FailedRows, MendedRows, RetryCause, TakenRows};
 use super::tracker::Tracker;
+use super::words::halt_words;
 use crate::domain::{
     BatchesStatus, ErrorClass, EventBody, Money, Outage, Quality, Reason, RunEvent, RunForecast, Usage,
 };
@@ -60,6 +62,8 @@ pub struct Stats {
     pub is_draining: bool,
     /// Whether the run ends before its rows are done.
     pub(super) is_stopping: bool,
+    /// Whether the input could not be read to its end.
+    is_input_broken: bool,
     already_done: u64,
     skipped: u64,
     pub(super) started_at: Option<Timestamp>,
@@ -152,6 +156,7 @@ impl Stats {
                 });
             }
             EventBody::Steered { max_cost, .. } => self.new_max_cost = Some(*max_cost),
+            EventBody::InputBroke => self.is_input_broken = true,
             EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
@@ -179,6 +184,14 @@ impl Stats {
     /// for any of them.
     pub(crate) fn known_cost(&self) -> Option<Money> {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
+    }
+
+    /// Returns why the run ended before its rows were done, in words; `None` while it lasts, and if it ended with its last
+    /// row.
+    pub(crate) fn end_reason(&self) -> Option<Cow<'static, str>> {
+        let ending = self.ending.as_ref()?;
+        let broken = self.is_input_broken.then_some("the input could not be read to its end".into());
+        ending.halt.as_ref().map(halt_words).or(broken)
     }
 
     /// Returns the number of rows answered by this run, of any quality.
@@ -296,6 +309,22 @@ pub(crate) mod tests {
         assert_eq!((stats.succeeded_total(), stats.succeeded_as(Quality::Truncated), stats.failed_total()), (2, 1, 1));
         assert_eq!((stats.finished(), stats.remaining()), (5, Some(5)));
         assert_eq!(stats.usage.output_tokens, 30);
+    }
+
+    #[test]
+    fn a_run_whose_input_broke_has_a_reason_for_its_end() {
+        let reason = |bodies: &[EventBody]| {
+            let mut stats = Stats::default();
+            bodies.iter().for_each(|body| stats.fold(&at(0, body.clone())));
+            stats.end_reason()
+        };
+
+        assert_eq!(reason(&[ended()]), None);
+        assert_eq!(reason(&[EventBody::InputBroke]), None, "the run goes on with the rows that were read");
+        assert_eq!(
+            reason(&[EventBody::InputBroke, ended()]).as_deref(),
+            Some("the input could not be read to its end")
+        );
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                     self.events.show(EventBody::Warned(text));
                 }
+                self.events.show(EventBody::InputBroke);
                 self.finish.input_error = Some(message);
                 self.end_input();
             }

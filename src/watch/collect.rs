@@ -169,6 +169,7 @@ impl Collector {
             | EventBody::Failed { .. }
             | EventBody::Status { .. }
             | EventBody::Batches(_)
+            | EventBody::InputBroke
             | EventBody::Noted(_)
             | EventBody::Draining { reason: None, .. }
             | EventBody::Ended { .. } => return,

@@ -133,6 +133,7 @@ impl<'a> Body<'a> {
             | EventBody::Succeeded { .. }
             | EventBody::Taken { .. }
             | EventBody::Failed { .. }
+            | EventBody::InputBroke
             | EventBody::Outage(_)
             | EventBody::Batches(_)
             | EventBody::Status { .. } => return None,

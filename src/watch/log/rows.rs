@@ -174,6 +174,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         | EventBody::Parked { .. }
         | EventBody::Crossed(_)
         | EventBody::Steered { .. }
+        | EventBody::InputBroke
         | EventBody::Warned(_)
         | EventBody::Noted(_)
         | EventBody::Draining { .. }

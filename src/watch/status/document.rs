@@ -17,7 +17,6 @@ use crate::report::plain::rate_words;
 use crate::report::stats::Stats;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
-use crate::report::words::halt_words;
 use crate::watch::merge::rounded;
 
 /// The version of the file's format.
@@ -216,7 +215,7 @@ fn end(about: &About, stats: &Stats) -> Option<End> {
     let ending = stats.ending.as_ref()?;
     let bound = |(reason, share): &(Reason, f64)| Bound { reason: reason.name(), share: rounded(*share) };
     Some(End {
-        reason: ending.halt.as_ref().map(halt_words),
+        reason: stats.end_reason(),
         pending: stats.remaining().unwrap_or(0).max(ending.pending),
         failed: stats.failed_total() + about.failed_before,
         batches: ending.batches.left,

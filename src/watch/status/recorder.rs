@@ -11,7 +11,6 @@ use super::document::{About, Document};
 use super::writer::{Update, Warning, Writer};
 use crate::domain::{EventBody, Money, RunEvent};
 use crate::journal::Disk;
-use crate::report::words::halt_words;
 use crate::report::{Stats, View};
 use crate::watch::collect::{Collector, Tick};
 use crate::watch::timeline::RunSpan;
@@ -88,7 +87,7 @@ impl Recorder {
             started_at,
             ended_at,
             has_ended: ending.is_some(),
-            reason: ending.and_then(|end| end.halt.as_ref()).map(|halt| halt_words(halt).into()),
+            reason: stats.end_reason().map(Into::into),
             total: stats.total,
             planned_usd: cost.map(|cost| three(cost.low, cost.likely, cost.high)),
             planned_s: time.map(|time| three(time.low, time.likely, time.high)),
