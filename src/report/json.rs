@@ -38,6 +38,7 @@ use super::view::View;
 use crate::domain::event::EVENT_VERSION;
 use crate::domain::{EventBody, RunEvent};
 
+pub(crate) use self::numbers::rounded;
 pub(crate) use self::objects::Progress;
 
 /// Writes JSON lines.

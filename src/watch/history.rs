@@ -5,7 +5,7 @@ use std::path::Path;
 use super::collect::Tick;
 use super::files::{Found, read, timeline_path};
 use super::merge::{fits, is_apart, merge_down};
-use super::timeline::{MOST_NOTES, MOST_POINTS, MOST_RUNS, Note, Point, RunSpan, Timeline, VERSION};
+use super::timeline::{MOST_NOTES, MOST_POINTS, MOST_RUNS, Note, Point, RunSpan, Timeline, VERSION, keep_last};
 use crate::journal::Disk;
 
 /// The file names at most this many pools. The uses of other pools are left out.
@@ -107,10 +107,6 @@ impl History {
         }
         merge_down(points, runs, MOST_POINTS, slot);
     }
-}
-
-fn keep_last<T>(list: &mut Vec<T>, most: usize) {
-    list.drain(..list.len().saturating_sub(most));
 }
 
 #[cfg(test)]

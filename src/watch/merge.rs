@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::timeline::{Point, PoolUse, RunSpan};
+use crate::report::json::rounded;
 
 impl Point {
     /// Adds the next point, which then is a part of this one.
@@ -76,9 +77,4 @@ pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
 pub(super) fn is_apart(one: Timestamp, next: Timestamp, runs: &[RunSpan]) -> bool {
     // If the clock was set back between two runs, the later run has earlier times.
     !runs.is_empty() && (next < one || runs.iter().any(|run| one < run.started_at && run.started_at <= next))
-}
-
-/// Returns a number with three decimal places: more would only make the file larger.
-pub(super) fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
 }

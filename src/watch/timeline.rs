@@ -113,3 +113,8 @@ pub(crate) struct Note {
     /// What happened, in words.
     pub(crate) text: String,
 }
+
+/// Removes the first elements of a list that has more than `most` elements.
+pub(super) fn keep_last<T>(list: &mut Vec<T>, most: usize) {
+    list.drain(..list.len().saturating_sub(most));
+}

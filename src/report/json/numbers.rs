@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::domain::Money;
 
-/// Returns a number rounded to three decimal places. More places would be useless in a log.
-pub(super) fn rounded(number: f64) -> f64 {
+/// Returns a number rounded to three decimal places. More places would be useless for people, and make files larger.
+pub(crate) fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 

@@ -21,15 +21,13 @@ use jiff::Timestamp;
 
 use self::failures::ReadFailures;
 use super::facts::{Answers, Failures, RunFacts, State};
-use super::timeline::{self, MOST_NOTES, MOST_POINTS, MOST_RUNS, Timeline};
+use super::files::{self, Found, timeline_path};
+use super::timeline::{self, MOST_NOTES, MOST_POINTS, MOST_RUNS, Timeline, keep_last};
 use crate::domain::{Money, RowId};
 use crate::journal::{
-    Details, Disk, FileKind, JournalError, LockState, Manifest, OpenMode, ResultRecord, Totals, lock_state,
-    read_details, read_manifest, read_unclosed, read_up_to, was_closed, with_suffix,
+    Details, Disk, FileKind, JournalError, LockState, Manifest, ResultRecord, Totals, lock_state, read_details,
+    read_manifest, read_unclosed, was_closed, with_suffix,
 };
-
-/// The largest timeline that is read.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// The files of a run.
 #[derive(Clone, Copy, Debug)]
@@ -138,35 +136,23 @@ fn manifest_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Opt
 
 /// Reads the timeline of a run folder. A list that is longer than it may be is shortened.
 fn timeline_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Option<Timeline> {
-    let path = folder.join("timeline.json");
-    let read = disk.open(&path, OpenMode::Read).and_then(|file| read_up_to(&*file, MOST_BYTES + 1));
-    let fault = match read {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let path = timeline_path(folder);
+    let shown = path.display();
+    let fault = match files::read(disk, &path, timeline::VERSION) {
+        Found::Good(timeline) => return Some(bounded(timeline)),
+        Found::Missing => {
             "The run folder has no timeline.json, so the use of limits and the reasons for waiting are not known."
                 .to_owned()
         }
-        Err(error) => format!("The history can't be read: {}: {error}.", path.display()),
-        Ok(bytes) if bytes.len() as u64 > MOST_BYTES => {
-            format!("The history can't be read: {} is larger than {} MiB.", path.display(), MOST_BYTES >> 20)
-        }
-        Ok(bytes) => match serde_json::from_slice::<Timeline>(&bytes) {
-            Ok(timeline) if timeline.v > timeline::VERSION => {
-                format!("The history can't be read: a later claude-batch wrote {}.", path.display())
-            }
-            Ok(timeline) => return Some(bounded(timeline)),
-            Err(error) => {
-                format!("The history can't be read: {} is damaged at line {}.", path.display(), error.line())
-            }
-        },
+        Found::Unreadable(why) => format!("The history can't be read: {shown}: {why}."),
+        Found::Damaged(why) => format!("The history can't be read: {shown} is damaged: {why}."),
+        Found::Newer(_) => format!("The history can't be read: a later claude-batch wrote {shown}."),
     };
     missing.push(format!("{fault} The rate over time is that of the lines."));
     None
 }
 
 fn bounded(mut timeline: Timeline) -> Timeline {
-    fn keep_last<T>(list: &mut Vec<T>, most: usize) {
-        list.drain(..list.len().saturating_sub(most));
-    }
     keep_last(&mut timeline.points, MOST_POINTS);
     keep_last(&mut timeline.notes, MOST_NOTES);
     keep_last(&mut timeline.runs, MOST_RUNS);

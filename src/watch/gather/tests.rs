@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::journal::MemDisk;
+use crate::journal::{MemDisk, OpenMode};
 use crate::watch::timeline::{Point, RunSpan};
 
 const MODELS: [&str; 3] = ["claude-haiku-4-5", "claude-sonnet-5", "mo\"del"];

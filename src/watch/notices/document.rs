@@ -13,9 +13,9 @@ use super::rule::{NoticeForm, NoticeRule};
 use super::words::{for_chats, reason_of, text};
 use crate::domain::{Dimension, Money, PoolId, Quality, RunEvent};
 use crate::report::Stats;
+use crate::report::json::rounded;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
-use crate::watch::merge::rounded;
 
 /// Version of the document.
 const VERSION: u32 = 1;

@@ -12,12 +12,12 @@ use serde::Serialize;
 use crate::domain::{Dimension, Interval, Money, PoolId, RateLimits, Reason};
 use crate::report::failures;
 use crate::report::json::Progress;
+use crate::report::json::rounded;
 use crate::report::outlook::Outlook;
 use crate::report::plain::rate_words;
 use crate::report::stats::Stats;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
-use crate::watch::merge::rounded;
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;
