@@ -26,7 +26,7 @@ use claude_batch::domain::{HaltReason, JobId, Money, Origin, Params, Planned, Ra
 use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, RowState};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Finish, Incoming, Interrupt, JournalLedger, Parts, commits, drive};
+use claude_batch::runner::{Finish, Incoming, Interrupt, JournalLedger, Parts, Routes, commits, drive};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
 use claude_batch::sim::config::{Endings, Latency, OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -287,8 +287,10 @@ impl Case {
         let transport = SimTransport::new(model, clock)
             .with_timeouts(Some(Duration::from_secs_f64(self.timeout_s)), Some(Duration::from_secs(5)));
         let parts = Parts {
-            transport: Arc::new(transport),
-            provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+            routes: Routes::single(
+                Arc::new(transport),
+                Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+            ),
             scheduler: Scheduler::new(config),
             ledger: JournalLedger::new(journal, clock),
             commits,

@@ -33,7 +33,7 @@ fn without_flags_the_defaults_hold() {
     assert_eq!((config.halt, config.grace, config.retry_ambiguous), (HaltRule::FirstTen, None, true));
     assert_eq!((config.headroom, config.concurrency), (Headroom::Auto, Concurrency::Auto));
     assert_eq!(
-        (config.dialect.api_version.as_str(), config.output, config.key),
+        (config.dialect.api_version.as_str(), config.output, config.provider.key),
         ("2023-06-01", None, KeySource::Missing)
     );
     assert_eq!((config.verbosity, config.progress), (Verbosity::Normal, ProgressKind::Auto));
@@ -77,7 +77,7 @@ fn a_file_sets_everything_it_names() {
     assert_eq!(config.request.params.get("temperature"), Some("0.5"));
     assert_eq!(config.request.params.get("stop_sequences"), Some(r#"["END"]"#));
     assert_eq!(config.dialect.betas, ["a-2026-01-01", "b-2026-01-01"]);
-    assert_eq!(config.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-team"]);
+    assert_eq!(config.provider.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-team"]);
     assert_eq!(config.output, Some(OutputArg::Path("out.jsonl".into())));
     assert_eq!((config.form.format, config.form.order), (Some(OutputFormat::Tsv), Some(Order::Done)));
     assert!(config.form.fields.len() == 2 && config.form.raw_cells && config.form.null);
@@ -92,7 +92,7 @@ fn a_file_sets_everything_it_names() {
     assert_eq!(config.prices.map(|file| file.text).as_deref(), Some("p"));
     assert_eq!((config.simulate, config.simulate_faults, config.ca_pem), (false, None, Some(b"PEM".to_vec())));
     assert_eq!((config.no_proxy, config.ca_file), (true, Some(place.user_folder().join("ca.pem"))));
-    let base_url = config.base_url.expect("the user's file may set it");
+    let base_url = config.provider.base_url.expect("the user's file may set it");
     assert_eq!(
         (base_url.url.join("").as_str(), base_url.source),
         ("https://gateway.example/claude", BaseUrlSource::File)
@@ -101,7 +101,7 @@ fn a_file_sets_everything_it_names() {
         (config.fsync, config.progress, config.verbosity),
         (Fsync::Always, ProgressKind::Plain, Verbosity::Verbose)
     );
-    assert_eq!(config.key, KeySource::File(place.user_folder().join("key.txt")));
+    assert_eq!(config.provider.key, KeySource::File(place.user_folder().join("key.txt")));
     assert_eq!(config.owners, Owners::Any);
     assert_eq!(config.reuse, ["old.jsonl", "earlier"].map(|name| place.user_folder().join(name)));
     assert!(config.dedupe && config.reuse_any_origin);
@@ -552,7 +552,7 @@ fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal()
 
     let config = place.run(&["a.jsonl", "--simulate"]).expect("it is good");
 
-    assert_eq!((config.simulate, config.base_url), (true, None));
+    assert_eq!((config.simulate, config.provider.base_url), (true, None));
     for flag in ["--simulate-faults", "--simulate-answers"] {
         assert!(place.error(&["a.jsonl", flag, "f"]).contains(&format!("{flag} needs --simulate")));
     }
@@ -566,7 +566,7 @@ fn the_address_records_where_it_was_set() {
     let mut place = Place::new();
     place.user_file("base-url = 'https://file.example'\n");
     let found = |place: &Place, args: &[&str]| {
-        let base_url = place.run(args).expect("it is good").base_url.expect("there is one");
+        let base_url = place.run(args).expect("it is good").provider.base_url.expect("there is one");
         (base_url.url.join(""), base_url.source)
     };
 
@@ -582,7 +582,7 @@ fn the_address_records_where_it_was_set() {
 fn the_key_comes_from_the_command_line_then_the_environment_then_the_file() {
     let mut place = Place::new();
     place.user_file("api-key-cmd = 'print-key'\n");
-    let source = |place: &Place, args: &[&str]| place.run(args).expect("it is good").key;
+    let source = |place: &Place, args: &[&str]| place.run(args).expect("it is good").provider.key;
 
     assert_eq!(source(&place, &["a"]), KeySource::Command("print-key".to_owned()));
     place.set("ANTHROPIC_AUTH_TOKEN", "tok");

@@ -23,7 +23,7 @@ use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::quiet::Silent;
 use claude_batch::report::{Report, Reporter};
 use claude_batch::runner::input::{Earlier, InputOrder, InputPlan, feed, is_seekable, survey};
-use claude_batch::runner::{JournalLedger, LoopThread, Parts, Progress, commits, drive};
+use claude_batch::runner::{JournalLedger, LoopThread, Parts, Progress, Routes, commits, drive};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, StreamMode, Window};
 use claude_batch::sim::config::{Latency, OutputLengths, SimConfig};
 use claude_batch::sim::model::Model;
@@ -203,8 +203,10 @@ impl<'a> Run<'a> {
             std::thread::spawn(move || feed(&plan, InputOrder::AsWritten, &mut reading, &Earlier::none(), &rows_in));
         let (_stay_open, interrupts) = mpsc::channel(1);
         let parts = Parts {
-            transport: Arc::new(transport),
-            provider: Arc::new(Anthropic::new("2023-06-01", &[], Default::default()).map_err(io::Error::other)?),
+            routes: Routes::single(
+                Arc::new(transport),
+                Arc::new(Anthropic::new("2023-06-01", &[], Default::default()).map_err(io::Error::other)?),
+            ),
             scheduler: Scheduler::new(scheduling(&catalog, self.window)),
             ledger: JournalLedger::new(journal, clock),
             commits,
@@ -271,6 +273,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
         budget: Budget::new(None, None, None, Money::ZERO),
         real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
         policy: None,
+        fallback: None,
         seed: 1,
     }
 }

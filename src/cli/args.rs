@@ -15,6 +15,7 @@ mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
 mod parsers;
+pub(crate) mod providers;
 mod settings;
 #[cfg(feature = "sim")]
 mod simulate;
@@ -30,8 +31,8 @@ pub use self::batches::{AdoptArgs, ApiArgs, BatchesArgs, BatchesVerb, CancelArgs
 pub use self::deadline::Deadline;
 use self::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OverrideArgs,
-    PlaceArgs, PriceArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs,
-    WatchArgs, WireArgs,
+    PlaceArgs, PriceArgs, ProviderArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs,
+    StorageArgs, WatchArgs, WireArgs,
 };
 pub use self::settings::{RunArgs, Settings};
 pub use self::watch::{CtlArgs, ReportArgs, StatusArgs};
@@ -233,6 +234,8 @@ pub struct ResumeArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
+    providers: ProviderArgs,
+    #[command(flatten)]
     display: DisplayArgs,
     #[command(flatten)]
     storage: StorageArgs,
@@ -259,6 +262,7 @@ impl ResumeArgs {
             answers,
             simulation,
             connection,
+            providers,
             display,
             storage,
             watch,
@@ -280,6 +284,7 @@ impl ResumeArgs {
             answers,
             simulation,
             connection,
+            providers,
             display,
             storage,
             watch,

@@ -19,6 +19,7 @@ mod lanes;
 mod layers;
 pub(super) mod opened;
 mod place;
+pub mod providers;
 mod reader;
 pub(crate) mod recorded;
 mod rerun;
@@ -34,7 +35,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use self::address::BaseUrl;
@@ -42,6 +42,7 @@ use self::credential::KeySource;
 use self::inputs::output_of;
 use self::lanes::Lanes;
 use self::layers::Layers;
+use self::providers::{FallbackConfig, ProviderConfig};
 use self::rows::{dialect, overrides, request_defaults, source_config};
 use self::texts::about;
 use self::world::World;
@@ -91,8 +92,6 @@ pub struct Config {
     pub overrides: RequestDefaults,
     /// API version and betas.
     pub dialect: Dialect,
-    /// Further headers.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
     /// Where results go; `None` for a file next to the input.
@@ -173,8 +172,10 @@ pub struct Config {
     pub simulate_faults: Option<TextFile>,
     /// The scripted answers of the simulator.
     pub simulate_answers: Option<TextFile>,
-    /// The server; `None` for the API.
-    pub base_url: Option<BaseUrl>,
+    /// The first provider.
+    pub provider: ProviderConfig,
+    /// The providers after the first.
+    pub fallback: FallbackConfig,
     /// Whether `http://` to other machines is allowed.
     pub allow_http: bool,
     /// Whether proxies are ignored.
@@ -183,8 +184,6 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The content of that file, as PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// Where the key comes from.
-    pub key: KeySource,
     /// How progress is shown.
     pub progress: ProgressKind,
     /// How many messages are printed.
@@ -384,13 +383,15 @@ impl Config {
         if fresh && !named.rows.rerun.is_empty() {
             bail!("--rerun asks again for earlier answers, and --fresh sets them aside: leave one of them out");
         }
+        let headers = wire.header.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
+        let key = KeySource::find(&named.key, &merged.key, world);
+        let provider = ProviderConfig::api(base_url, key, merged.key.api_key_ttl, headers);
         let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
             source: source_config(source, world)?,
             request: request_defaults(request, world)?,
             overrides: RequestDefaults::default(),
             dialect: dialect(&wire),
-            headers: wire.header.into_iter().map(|header| (header.name, header.value)).collect(),
             stream: wire.stream.unwrap_or_default(),
             output: output_of(output.output, &inputs),
             form: Self::form_of(form),
@@ -431,12 +432,12 @@ impl Config {
             simulate,
             simulate_faults: simulated_file("--simulate-faults", simulation.simulate_faults, simulate, world)?,
             simulate_answers: simulated_file("--simulate-answers", simulation.simulate_answers, simulate, world)?,
-            base_url,
+            provider,
+            fallback: FallbackConfig::default(),
             allow_http: allow_http.unwrap_or(false),
             no_proxy: no_proxy.unwrap_or(false),
             ca_pem: ca_pem.transpose()?,
             ca_file,
-            key: KeySource::find(&named.key, &merged.key, world),
             progress: merged.display.progress.unwrap_or_default(),
             verbosity: verbosity(merged.display.quiet, merged.display.verbose),
             is_terminal: world.stderr_is_terminal,

@@ -152,7 +152,7 @@ pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
 
 /// Returns the checked base URL.
 pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
-    match &config.base_url {
+    match &config.provider.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),
     }
@@ -161,12 +161,12 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
 /// Returns whether requests go to the Claude API itself, or to the simulator, which has the same models. Gateways have
 /// models of their own.
 pub(crate) fn is_api(config: &Config) -> bool {
-    config.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
+    config.provider.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
 
 /// Returns the key, and warnings about it.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
-    let (credential, mut warnings) = credential::credential(&config.key, world)?;
+    let (credential, mut warnings) = credential::credential(&config.provider.key, world)?;
     let credential = match credential {
         credential::Credential::ApiKey(key) => Credential::ApiKey(key),
         credential::Credential::Bearer(key) => Credential::Bearer(key),
@@ -197,7 +197,7 @@ pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, c
 /// Returns the provider.
 pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
     let Dialect { api_version, betas } = &config.dialect;
-    let headers: HeaderMap = config.headers.iter().cloned().collect();
+    let headers: HeaderMap = config.provider.headers.iter().cloned().collect();
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
@@ -296,6 +296,7 @@ pub(crate) fn forecast_scheduler(config: &Config, window: Window, limits_of: Lim
         budget: Budget::default(),
         real_cost: Box::new(|_, _| None),
         policy: None,
+        fallback: None,
         seed: 1,
     }
 }

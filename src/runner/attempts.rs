@@ -7,16 +7,15 @@ use tokio::task::AbortHandle;
 
 use super::answer_memory::AnswerMemory;
 use super::attempt::{Attempt, EndOnce, Report};
+use super::routes::{Route, Routes};
 use crate::clock::RunClock;
 use crate::domain::{Ask, Marked};
-use crate::provider::Provider;
 use crate::scheduler::Ticket;
 use crate::transport::Transport;
 
 /// Starts attempts and can abort them.
 pub(super) struct Attempts<T> {
-    transport: Arc<T>,
-    provider: Arc<dyn Provider>,
+    routes: Routes<T>,
     clock: RunClock,
     reports: UnboundedSender<Report>,
     memory: Arc<AnswerMemory>,
@@ -26,21 +25,17 @@ pub(super) struct Attempts<T> {
 
 impl<T: Transport> Attempts<T> {
     /// Returns a value that has not started any attempt yet. Each attempt sends its reports to `reports`.
-    pub(super) fn new(
-        transport: Arc<T>,
-        provider: Arc<dyn Provider>,
-        clock: RunClock,
-        reports: UnboundedSender<Report>,
-    ) -> Self {
-        Self { transport, provider, clock, reports, memory: Arc::default(), tasks: Vec::new() }
+    pub(super) fn new(routes: Routes<T>, clock: RunClock, reports: UnboundedSender<Report>) -> Self {
+        Self { routes, clock, reports, memory: Arc::default(), tasks: Vec::new() }
     }
 
     /// Sends the request of `ask`. Its end is reported, whatever happens to the task. `marked` has the places of its
     /// cache marks. `is_awaited` says whether other rows wait until the response has begun.
     pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, marked: Option<Marked>, is_awaited: bool, stream: bool) {
+        let Route { transport, provider } = self.routes.of(&ask.pool).clone();
         let attempt = Attempt {
-            transport: Arc::clone(&self.transport),
-            provider: Arc::clone(&self.provider),
+            transport,
+            provider,
             clock: self.clock,
             request: ask.request.clone(),
             marked,
@@ -92,7 +87,7 @@ mod tests {
             assert!(matches!(ended(&mut reports).await, (at, Verdict::Transient { .. }) if at == ticket));
         }
 
-        assert_eq!(attempts.transport.sent.load(Ordering::Relaxed), 3);
+        assert_eq!(attempts.routes.first().transport.sent.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]
@@ -104,7 +99,7 @@ mod tests {
             assert!(matches!(ended(&mut reports).await, (0, Verdict::Rejected { .. })));
         }
 
-        assert_eq!(attempts.transport.sent.load(Ordering::Relaxed), 2);
+        assert_eq!(attempts.routes.first().transport.sent.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
@@ -119,7 +114,7 @@ mod tests {
         let both = [ended(&mut reports).await, ended(&mut reports).await];
         assert!(both.iter().all(|(_, verdict)| matches!(verdict, Verdict::Aborted)), "{both:?}");
         assert_eq!(both.map(|(ticket, _)| ticket).iter().sum::<u32>(), 1);
-        assert_eq!(attempts.transport.sent.load(Ordering::Relaxed), 1);
+        assert_eq!(attempts.routes.first().transport.sent.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
@@ -143,7 +138,8 @@ mod tests {
         let provider = crate::provider::anthropic::Anthropic::new("2023-06-01", &[], http::HeaderMap::new());
         let provider = Arc::new(provider.expect("a provider"));
         let stage = Arc::new(Stage { play, sent: AtomicUsize::new(0) });
-        (Attempts::new(stage, provider, RunClock::start(), reports_in), reports)
+        let routes = Routes::single(stage, provider);
+        (Attempts::new(routes, RunClock::start(), reports_in), reports)
     }
 
     fn ask() -> Ask {

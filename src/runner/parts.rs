@@ -10,19 +10,17 @@ use super::equal::EqualRows;
 use super::input::Incoming;
 use super::lane_parts::LaneParts;
 use super::ledger::Commit;
+use super::routes::Routes;
 use super::signals::Interrupt;
 use crate::clock::RunClock;
 use crate::domain::{HaltReason, Job, LearnedPool, Money, RowId};
 use crate::journal::UnfinishedRow;
-use crate::provider::Provider;
 use crate::scheduler::Scheduler;
 
 /// The parts of a run.
 pub struct Parts<T, L, R> {
-    /// The transport, which sends requests to the server.
-    pub transport: Arc<T>,
-    /// The provider, which makes requests from rows and replies from responses.
-    pub provider: Arc<dyn Provider>,
+    /// How each endpoint is reached.
+    pub routes: Routes<T>,
     /// The scheduler, with no rows yet.
     pub scheduler: Scheduler,
     /// The ledger, which receives the lines.

@@ -60,8 +60,10 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
     let written = Arc::new(AtomicU64::new(0));
     let ledger = Stalled { written: written.clone(), taken: 0, line_bytes };
     let run = tokio::spawn(drive(Parts {
-        transport: Arc::new(Answers),
-        provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("a provider")),
+        routes: Routes::single(
+            Arc::new(Answers),
+            Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("a provider")),
+        ),
         scheduler: Scheduler::new(config(RateLimits::NONE, WINDOW)),
         ledger,
         commits,

@@ -13,6 +13,7 @@ use super::events::Events;
 use super::input::Incoming;
 use super::ledger::{Commit, Ledger};
 use super::parts::{Finish, Parts};
+use super::routes::Route;
 use super::run::Run;
 use super::run_lane::RunLane;
 use super::signals::Interrupt;
@@ -40,10 +41,10 @@ struct Channels {
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let (came_in, came) = mpsc::unbounded_channel();
-    let (transport, provider) = (parts.transport, parts.provider);
+    let Route { transport, provider } = parts.routes.first().clone();
     let lane = parts.lane.map(|lane| RunLane::new(lane, transport.clone(), provider.clone(), parts.clock, came_in));
     let mut run = Run {
-        attempts: Attempts::new(transport.clone(), provider.clone(), parts.clock, reports_in),
+        attempts: Attempts::new(parts.routes, parts.clock, reports_in),
         transport,
         provider,
         lane,

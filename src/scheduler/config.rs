@@ -8,6 +8,7 @@ use crate::limiter::Headroom;
 
 use super::budget::Budget;
 use super::endpoint::{EndpointId, Window};
+use super::fallback::Fallback;
 use super::halt::HaltRule;
 
 /// Which requests ask for a stream.
@@ -61,6 +62,8 @@ pub struct Config {
     pub real_cost: RealCost,
     /// Decides what to do after an answer or a failure. With `None`, every answer and failure is kept as it is.
     pub policy: Option<Policy>,
+    /// Sends rows to another endpoint; `None` if rows stay where they are.
+    pub fallback: Option<Fallback>,
     /// Seed of all jitter.
     pub seed: u64,
 }

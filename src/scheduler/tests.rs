@@ -88,6 +88,7 @@ pub(crate) fn config(limits: RateLimits, window: usize) -> Config {
         budget: Budget::default(),
         real_cost: Box::new(|_, _| Some(Money(10))),
         policy: None,
+        fallback: None,
         seed: 1,
     }
 }

@@ -15,7 +15,9 @@ use claude_batch::domain::{LaneChoice, ModelClass, Money, Planned, PoolId, RateL
 use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, RowState, StoredAnswers};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults, Shaped};
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{EqualRows, Finish, Incoming, Interrupt, JournalLedger, LaneParts, Parts, commits, drive};
+use claude_batch::runner::{
+    EqualRows, Finish, Incoming, Interrupt, JournalLedger, LaneParts, Parts, Routes, commits, drive,
+};
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, Window};
 use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{BatchConfig, BatchTime, Latency, SimConfig};
@@ -171,8 +173,10 @@ impl World {
         let transport = SimTransport::new(self.model.clone(), self.clock)
             .with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
         let parts = Parts {
-            transport: Arc::new(transport),
-            provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+            routes: Routes::single(
+                Arc::new(transport),
+                Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+            ),
             scheduler: Scheduler::new(config(run, &recovered)),
             ledger: JournalLedger::new(journal, clock),
             commits,

@@ -22,7 +22,8 @@ use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recover
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::report::Reporter;
 use claude_batch::runner::{
-    Applied, EqualRows, Finish, Incoming, Interrupt, JournalLedger, LaneParts, Order, Parts, Steer, commits, drive,
+    Applied, EqualRows, Finish, Incoming, Interrupt, JournalLedger, LaneParts, Order, Parts, Routes, Steer, commits,
+    drive,
 };
 use claude_batch::scheduler::{Budget, Config, HaltRule, Scheduler, Window};
 use claude_batch::sim::config::{BatchConfig, BatchTime, OutputLengths, SimConfig};
@@ -343,8 +344,10 @@ impl World {
             .with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
         let said: Arc<Mutex<Said>> = Arc::default();
         let parts = Parts {
-            transport: Arc::new(Watched::new(inside, self.traffic.clone(), self.clock)),
-            provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+            routes: Routes::single(
+                Arc::new(Watched::new(inside, self.traffic.clone(), self.clock)),
+                Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+            ),
             scheduler: Scheduler::new(config(run, &recovered)),
             ledger: JournalLedger::new(journal, clock),
             commits,

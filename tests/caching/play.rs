@@ -12,7 +12,7 @@ use claude_batch::domain::{Money, PromptCache, RateLimits, Usage};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::input::{Earlier, InputOrder, InputPlan, feed, survey};
-use claude_batch::runner::{Commit, Finish, Incoming, Ledger, Parts, Progress, drive};
+use claude_batch::runner::{Commit, Finish, Incoming, Ledger, Parts, Progress, Routes, drive};
 use claude_batch::scheduler::{Config, Scheduler, Window};
 use claude_batch::sim::model::{Books, Model};
 use claude_batch::sim::transport::{SharedModel, SimTransport, lock};
@@ -196,8 +196,7 @@ impl<'c> Session<'c> {
         let (_interrupts_in, interrupts) = mpsc::channel(1);
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let parts = Parts {
-            transport: Arc::new(transport),
-            provider: Arc::new(provider),
+            routes: Routes::single(Arc::new(transport), Arc::new(provider)),
             scheduler: Scheduler::new(self.config()),
             ledger,
             commits,

@@ -11,7 +11,7 @@ use claude_batch::clock::RunClock;
 use claude_batch::domain::{Dimension, EventBody, HaltReason, Planned, Reason, RunEvent};
 use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Finish, Incoming, Parts, drive};
+use claude_batch::runner::{Finish, Incoming, Parts, Routes, drive};
 use claude_batch::scheduler::order::Sizes;
 use claude_batch::scheduler::{Config, Scheduler, Window};
 use claude_batch::sim::model::{Books, Model};
@@ -55,8 +55,7 @@ async fn judged(scenario: &Scenario, rows: usize, seed: u64) -> Measures {
         if scenario.server.hides_headers { Arc::new(Hidden(anthropic)) } else { Arc::new(anthropic) };
     lift_cap(scenario, model.clone(), clock);
     let parts = Parts {
-        transport: Arc::new(watched(scenario, transport, model.clone(), log.clone())),
-        provider,
+        routes: Routes::single(Arc::new(watched(scenario, transport, model.clone(), log.clone())), provider),
         scheduler: Scheduler::new(config(scenario, seed)),
         ledger: WatchedLedger(ledger, log.clone()),
         commits,

@@ -133,6 +133,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
         budget: Budget::default(),
         real_cost: Box::new(|_, _| None),
         policy: None,
+        fallback: None,
         seed,
     }
 }

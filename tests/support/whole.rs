@@ -7,7 +7,7 @@ use std::time::Duration;
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{Cost, Outage, Planned, Reason};
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Finish, Incoming, Interrupt, Parts, drive};
+use claude_batch::runner::{Finish, Incoming, Interrupt, Parts, Routes, drive};
 use claude_batch::scheduler::{Config, Scheduler};
 use claude_batch::sim::config::SimConfig;
 use claude_batch::sim::model::Model;
@@ -128,8 +128,7 @@ fn whole_run_counted(
         meddle(interrupts_in);
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let parts = Parts {
-            transport: Arc::new(Gateway { inner: transport, hides }),
-            provider: Arc::new(provider),
+            routes: Routes::single(Arc::new(Gateway { inner: transport, hides }), Arc::new(provider)),
             scheduler: Scheduler::new(config()),
             ledger,
             commits,

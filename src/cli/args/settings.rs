@@ -6,8 +6,8 @@ use clap::{Args, ValueHint};
 
 use super::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs,
-    PriceArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WatchArgs,
-    WireArgs,
+    PriceArgs, ProviderArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs,
+    WatchArgs, WireArgs,
 };
 use super::layered::{Layered, layered};
 
@@ -70,6 +70,9 @@ pub struct Settings {
     /// The server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
+    /// The providers that requests are sent to.
+    #[command(flatten)]
+    pub providers: ProviderArgs,
     /// What is shown.
     #[command(flatten)]
     pub display: DisplayArgs,
@@ -89,7 +92,7 @@ pub struct Settings {
 
 layered! {
     Settings {
-        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, answers, rows, simulation, connection, display, storage, watch,
-        place, key,
+        source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, answers, rows, simulation, connection,
+        providers, display, storage, watch, place, key,
     }
 }

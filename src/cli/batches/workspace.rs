@@ -40,7 +40,7 @@ pub(crate) struct Stopped {
 impl Workspace {
     /// Returns whether there is a key.
     pub(crate) fn has_key(config: &Config) -> bool {
-        config.key != KeySource::Missing
+        config.provider.key != KeySource::Missing
     }
 
     /// Prepares the connection. Nothing is sent.

@@ -32,6 +32,16 @@ pub enum KeySource {
     File(PathBuf),
     /// A command that prints the key.
     Command(String),
+    /// Another variable of the environment.
+    Variable(String),
+    /// AWS credentials, from the environment or from the `aws` command. They are made into a token for Bedrock in this
+    /// region.
+    Aws {
+        /// The region.
+        region: String,
+    },
+    /// A Google token, from `gcloud` or from the metadata server.
+    Google,
     /// `ANTHROPIC_API_KEY`.
     ApiKeyVariable,
     /// `ANTHROPIC_AUTH_TOKEN`.
@@ -92,6 +102,7 @@ pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<
                 .ok_or_else(|| anyhow!("--api-key-cmd printed no text"))?;
             Ok((Credential::ApiKey(checked(&text, "what --api-key-cmd printed")?), Vec::new()))
         }
+        KeySource::Variable(_) | KeySource::Aws { .. } | KeySource::Google => bail!("not built yet"),
         KeySource::Missing => Err(anyhow!(
             "there is no API key: set {API_KEY} (or use --api-key-file or --api-key-cmd), or add --simulate to rehearse \
              without one"

@@ -84,7 +84,8 @@ fn find(
         return Ok(Ok(learned::of_run(run, &disk)?));
     }
     let origin = server::origin(config)?;
-    let key = if config.simulate || config.key == KeySource::Missing { None } else { Some(key(config, world)?) };
+    let key =
+        if config.simulate || config.provider.key == KeySource::Missing { None } else { Some(key(config, world)?) };
     let mut elsewhere = None;
     // With a tier, the simulator is asked: an earlier run may have used another tier.
     let is_other_tier = config.simulate && args.tier.is_some();

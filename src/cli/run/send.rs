@@ -18,7 +18,7 @@ use crate::plan::{Planner, Repeats};
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
 use crate::runner::signals::channel;
-use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, drive};
+use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, Routes, drive};
 use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
 use crate::transport::{Transport, parse_base_url};
@@ -75,8 +75,7 @@ impl NewRun<'_> {
             signals.send_to(interrupts_in, on_reread);
         }
         let (finish, ledger, mut report) = thread.run(drive(Parts {
-            transport,
-            provider,
+            routes: Routes::single(transport, provider),
             scheduler,
             ledger,
             commits,

@@ -11,7 +11,7 @@ use claude_batch::domain::{EventBody, Planned, RunEvent};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{Provider, ReplyHead, WireRequest};
 use claude_batch::report::{Reporter, Stats};
-use claude_batch::runner::{Finish, Incoming, Parts, drive};
+use claude_batch::runner::{Finish, Incoming, Parts, Routes, drive};
 use claude_batch::scheduler::{Config, Scheduler};
 use claude_batch::sim::config::SimConfig;
 use claude_batch::sim::model::{Books, Model};
@@ -146,8 +146,10 @@ async fn run_inside(sim: SimConfig, config: impl FnOnce() -> Config, rows: u64) 
     let (_interrupts_in, interrupts) = mpsc::channel(1);
     let watch = Watch { clock, silence: (Instant::ZERO, Duration::ZERO), stats: Stats::default() };
     let parts = Parts {
-        transport: Arc::new(Judge { inside, provider: provider(), clock, seen: seen.clone() }),
-        provider: Arc::new(provider()),
+        routes: Routes::single(
+            Arc::new(Judge { inside, provider: provider(), clock, seen: seen.clone() }),
+            Arc::new(provider()),
+        ),
         scheduler: Scheduler::new(config()),
         ledger,
         commits,

@@ -19,7 +19,7 @@ use claude_batch::plan::{Dialect, Planner, RequestDefaults};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::provider::{ReplyHead, WireRequest};
 use claude_batch::runner::input::{Earlier, InputOrder, InputPlan, feed, survey};
-use claude_batch::runner::{JournalLedger, Parts, Progress, commits, drive};
+use claude_batch::runner::{JournalLedger, Parts, Progress, Routes, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, StreamMode, Window};
 use claude_batch::source::{Input, Options};
 use claude_batch::transport::{Exchange, Transport, WireError};
@@ -163,8 +163,10 @@ fn run(input: &Path, folder: &Path) {
     let (_interrupts_in, interrupts) = mpsc::channel(1);
     let config = support::config(RateLimits::NONE, Window::fixed(64), 1);
     let parts = Parts {
-        transport: Arc::new(AtOnce),
-        provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+        routes: Routes::single(
+            Arc::new(AtOnce),
+            Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+        ),
         scheduler: Scheduler::new(Config { stream: StreamMode::Off, ..config }),
         ledger: JournalLedger::new(journal, clock),
         commits,

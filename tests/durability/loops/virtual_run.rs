@@ -14,7 +14,7 @@ use claude_batch::journal::{
 };
 use claude_batch::plan::Rejected;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Commit, EqualRows, Finish, Incoming, JournalLedger, Ledger, Parts, commits, drive};
+use claude_batch::runner::{Commit, EqualRows, Finish, Incoming, JournalLedger, Ledger, Parts, Routes, commits, drive};
 use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
 use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{OutputLengths, SimConfig};
@@ -142,8 +142,10 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         false => Config { real_cost: Box::new(|_, _| Some(Money(1_000))), ..plain },
     };
     let parts = Parts {
-        transport: Arc::new(SimTransport::new(model.clone(), clock)),
-        provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+        routes: Routes::single(
+            Arc::new(SimTransport::new(model.clone(), clock)),
+            Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
+        ),
         scheduler: Scheduler::new(config),
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,

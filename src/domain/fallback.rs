@@ -1,0 +1,34 @@
+//! When a row is sent to the next provider of a chain.
+
+use std::time::Duration;
+
+/// The cases in which the request of a row is sent to the next provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FallbackOn {
+    /// The row would wait longer than this because of limits; `None` if rows wait as long as they must.
+    pub limit: Option<Duration>,
+    /// The row met its second overload, or the provider is not sent anything because it fails.
+    pub overload: bool,
+    /// The provider does not work, or the row has used up its tries there.
+    pub endpoint: bool,
+    /// The model refused to answer.
+    pub refusal: bool,
+    /// The provider does not have the model, or does not allow it.
+    pub model: bool,
+    /// The key, the credit or the spend limit of the provider stops all requests.
+    pub account: bool,
+}
+
+impl Default for FallbackOn {
+    /// Everything except refusals, and waits of more than five minutes.
+    fn default() -> Self {
+        Self {
+            limit: Some(Duration::from_secs(5 * 60)),
+            overload: true,
+            endpoint: true,
+            refusal: false,
+            model: true,
+            account: true,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What a provider can do.
+
+/// What a provider can do, besides answering requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderFeatures {
+    /// It has Message Batches.
+    pub batches: bool,
+    /// It counts tokens (`/v1/messages/count_tokens`).
+    pub count_tokens: bool,
+    /// It lists its models (`/v1/models`).
+    pub model_list: bool,
+    /// Its responses report limits (`anthropic-ratelimit-…`).
+    pub rate_headers: bool,
+    /// It has a prompt cache, and takes cache marks (`cache_control`).
+    pub prompt_cache: bool,
+    /// It makes answers follow a schema (`output_config.format`).
+    pub structured_outputs: bool,
+    /// It makes calls of tools follow their schema (`strict`).
+    pub strict_tools: bool,
+}
+
+impl ProviderFeatures {
+    /// Everything that the Claude API can do.
+    pub const ALL: Self = Self {
+        batches: true,
+        count_tokens: true,
+        model_list: true,
+        rate_headers: true,
+        prompt_cache: true,
+        structured_outputs: true,
+        strict_tools: true,
+    };
+}
