@@ -10,15 +10,19 @@
 
 pub mod address;
 mod answers;
+pub mod authorization;
+mod aws;
 pub mod credential;
 mod file_layer;
 pub mod folder;
+mod google;
 mod inputs;
 mod key_command;
 mod lanes;
 mod layers;
 pub(super) mod opened;
 mod place;
+mod printed;
 pub mod providers;
 mod reader;
 pub(crate) mod recorded;

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use http::HeaderMap;
 
 use super::args::values;
+use super::config::authorization::authorization;
 use super::config::recorded::{recorded, recorded_rows};
 use super::config::world::World;
-use super::config::{Config, InputArg, OutputArg, credential};
+use super::config::{Config, InputArg, OutputArg};
 use super::projection::Projection;
 use crate::catalog::Catalog;
-use crate::domain::secrets;
 use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestShape, RunPaths};
 use crate::limiter::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults};
@@ -21,8 +21,8 @@ use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
 use crate::source::{self, Input, Template};
-use crate::transport::http::{Credential, HttpConfig};
-use crate::transport::{BaseUrl, parse_base_url};
+use crate::transport::http::HttpConfig;
+use crate::transport::{Authorization, BaseUrl, parse_base_url};
 
 /// The default server.
 const API: &str = "https://api.anthropic.com";
@@ -164,33 +164,25 @@ pub(crate) fn is_api(config: &Config) -> bool {
     config.provider.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
 
-/// Returns the key, and warnings about it.
-pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
-    let (credential, mut warnings) = credential::credential(&config.provider.key, world)?;
-    let credential = match credential {
-        credential::Credential::ApiKey(key) => Credential::ApiKey(key),
-        credential::Credential::Bearer(key) => Credential::Bearer(key),
-    };
-    let is_short = credential.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
-    let short = is_short.then(|| {
-        format!(
-            "the key is shorter than {} characters: if a server sends it back, it is not removed from messages",
-            secrets::SHORTEST
-        )
-    });
-    warnings.extend(short);
-    Ok((credential, warnings))
+/// Returns how requests to the first provider are authorized, and warnings about the key.
+pub(crate) fn key(config: &Config, world: &World) -> Result<(Authorization, Vec<String>)> {
+    authorization(&config.provider, world)
 }
 
 /// Returns the settings of the connection to the server.
-pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
+pub(crate) fn http(
+    config: &Config,
+    base_url: BaseUrl,
+    authorization: impl Into<Authorization>,
+    connections: usize,
+) -> HttpConfig {
     HttpConfig {
         timeout: config.timeout,
         idle_timeout: config.idle_timeout,
         max_connections: connections,
         ca_pem: config.ca_pem.clone(),
         http2: config.http2,
-        ..HttpConfig::new(base_url, credential)
+        ..HttpConfig::new(base_url, authorization)
     }
 }
 

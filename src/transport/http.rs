@@ -27,6 +27,7 @@ mod client;
 mod config;
 mod exchange;
 mod faults;
+mod metadata;
 mod names;
 mod notices;
 mod pieces;
@@ -61,6 +62,7 @@ pub(crate) use self::client::check_authorities;
 pub use self::config::HttpConfig;
 pub(crate) use self::config::TransportError;
 pub(crate) use self::exchange::HttpExchange;
+pub(crate) use self::metadata::google_token;
 pub(crate) use self::notices::NoticePoster;
 pub use super::credential::Credential;
 

@@ -36,12 +36,7 @@ pub struct AwsCredentials {
 
 /// Returns the bearer token of a region. It is valid from `at`, for `valid_for` in whole seconds, at most [`LONGEST`].
 /// It ends earlier if the credentials do.
-pub fn bedrock_token(
-    credentials: &AwsCredentials,
-    region: &str,
-    at: Timestamp,
-    valid_for: Duration,
-) -> SecretString {
+pub fn bedrock_token(credentials: &AwsCredentials, region: &str, at: Timestamp, valid_for: Duration) -> SecretString {
     let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);
     let query = query(credentials, &scope, &time, valid_for.min(LONGEST).as_secs());
@@ -142,11 +137,8 @@ mod tests {
 
     #[test]
     fn a_life_is_cut_to_the_longest() {
-        let credentials = AwsCredentials {
-            access_key_id: "A".to_owned(),
-            secret_access_key: "B".into(),
-            session_token: None,
-        };
+        let credentials =
+            AwsCredentials { access_key_id: "A".to_owned(), secret_access_key: "B".into(), session_token: None };
 
         let query = query(&credentials, "s", "t", Duration::from_secs(99_999).min(LONGEST).as_secs());
 

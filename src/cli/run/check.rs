@@ -11,7 +11,8 @@ use super::way::Way;
 use crate::catalog::Catalog;
 use crate::report::text::escape;
 use crate::source;
-use crate::transport::http::{Credential, check_authorities};
+use crate::transport::Authorization;
+use crate::transport::http::check_authorities;
 
 impl NewRun<'_> {
     /// Starts a watchdog for each template: it ends the program if a row takes too long.
@@ -43,7 +44,7 @@ impl NewRun<'_> {
     }
 
     /// Returns the key; `None` for a dry run and for a run with the simulator, because both need no key.
-    pub(super) fn key(&self) -> Result<Option<Credential>> {
+    pub(super) fn key(&self) -> Result<Option<Authorization>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);
         }
@@ -51,12 +52,12 @@ impl NewRun<'_> {
     }
 
     /// Returns the key, even in a dry run; `None` for a simulator, which needs none.
-    pub(super) fn key_for_counting(&self) -> Result<Option<Credential>> {
+    pub(super) fn key_for_counting(&self) -> Result<Option<Authorization>> {
         if self.config.simulate {
             return Ok(None);
         }
-        let (credential, warnings) = parts::key(&self.config, self.world)?;
+        let (authorization, warnings) = parts::key(&self.config, self.world)?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
-        Ok(Some(credential))
+        Ok(Some(authorization))
     }
 }

@@ -21,7 +21,7 @@ use crate::runner::signals::channel;
 use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, Routes, drive};
 use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
-use crate::transport::{Transport, parse_base_url};
+use crate::transport::{Authorization, Transport, parse_base_url};
 use crate::watch::files::Found;
 use crate::watch::status::{About, Recorder, read_status};
 
@@ -30,7 +30,7 @@ const FEED: usize = 256;
 
 /// Values that only the loop needs.
 pub(super) struct Ready {
-    pub(super) key: Option<Credential>,
+    pub(super) key: Option<Authorization>,
     pub(super) clock: RunClock,
     pub(super) journal: Journal,
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
@@ -109,7 +109,7 @@ impl NewRun<'_> {
     pub(super) fn transport(
         &self,
         simulator: Option<&Simulator>,
-        key: Option<Credential>,
+        key: Option<Authorization>,
         connections: usize,
     ) -> Result<Arc<HttpTransport>> {
         let base_url = match simulator {
@@ -118,11 +118,11 @@ impl NewRun<'_> {
         };
         // Secrets are hidden in messages, but the simulator's key is too short for this. Messages of the simulator may
         // contain the same text by chance.
-        let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
+        let key = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()).into());
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: self.way.proxy.clone(),
             also_secret: lockdown::also_secret(&self.config),
-            ..parts::http(&self.config, base_url, credential, connections)
+            ..parts::http(&self.config, base_url, key, connections)
         })?);
         let sent = transport.clone();
         say::panics(move || sent.secrets());

@@ -42,11 +42,7 @@ impl Stage {
     fn new(life: Life) -> Self {
         let (answers, receiver) = channel();
         let (calls, warnings) = (Arc::default(), Arc::default());
-        let gate = Gate {
-            answers: Mutex::new(receiver),
-            calls: Arc::clone(&calls),
-            warnings: Arc::clone(&warnings),
-        };
+        let gate = Gate { answers: Mutex::new(receiver), calls: Arc::clone(&calls), warnings: Arc::clone(&warnings) };
         Self { source: Renewing::new(gate, issued("first", life)), answers, calls, warnings }
     }
 
