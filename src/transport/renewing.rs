@@ -217,8 +217,8 @@ impl Shared {
 
     fn on_renewed(&self, issued: Result<Issued, String>, begun: Instant) {
         let warning = self.lock().on_renewed(issued, begun);
-        self.ended.send_replace(());
         warning.iter().for_each(|warning| self.issuer.warn(warning));
+        self.ended.send_replace(());
     }
 }
 
