@@ -247,17 +247,33 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Outpu
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
+/// A source of this many letters.
+#[derive(Debug)]
+struct Letters(u64);
+
+impl BodySource for Letters {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let count = (self.0 - offset).min(buffer.len() as u64) as usize;
+        buffer[..count].iter_mut().zip(offset..).for_each(|(byte, at)| *byte = b'a' + (at % 23) as u8);
+        Ok(count)
+    }
+}
+
 #[tokio::test]
 async fn a_body_from_a_source_is_read_again_for_the_second_request() {
     let (server, tokens) = (refusing_the_first_token("401 Unauthorized"), Renewable::new(2));
-    let sent = WireRequest { body: Body::from_source(Arc::new(Pattern::new(300_000))), ..request() };
+    let sent = WireRequest { body: Body::from_source(Arc::new(Letters(300_000))), ..request() };
 
     let (head, _) = body(&renewing(&server, &tokens), sent).await.expect("an answer");
 
     let bodies: Vec<_> =
         server.requests().iter().filter_map(|request| Some(request.split_once("\r\n\r\n")?.1.to_owned())).collect();
     assert_eq!((head.status, bodies.len()), (200, 2));
-    assert!(bodies[0] == bodies[1] && !bodies[0].is_empty());
+    assert!(bodies[0] == bodies[1] && bodies[0].len() == 300_000);
 }
 
 #[tokio::test]
@@ -275,6 +291,11 @@ async fn a_key_goes_only_to_its_own_server() {
     }
 
     assert_eq!((server.requests().len(), elsewhere.requests().len(), elsewhere.connections()), (2, 0, 0));
+    for path in [format!("@{}/v1/messages", elsewhere.address), format!("0{}", elsewhere.address)] {
+        let error = send(&server.transport(), WireRequest { path: path.into(), ..request() }).await;
+        assert!(error.is_err_and(|error| !error.maybe_sent));
+    }
+    assert_eq!((server.requests().len(), elsewhere.connections()), (2, 0));
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@
 
 use http::header::DATE;
 use jiff::fmt::rfc2822::DateTimeParser;
-use jiff::fmt::strtime;
 use jiff::{SignedDuration, Timestamp};
 
 use super::wire::ReplyHead;
@@ -92,10 +91,14 @@ fn said(message: &str) -> Option<SignedDuration> {
     }
 }
 
+/// Reads a time such as `20261127t091500z`.
 fn time(word: &str) -> Option<Timestamp> {
-    let is_time = word.len() == 16 && word.ends_with('z');
-    let parsed = is_time.then(|| strtime::parse("%Y%m%dt%H%M%Sz", word).ok())??;
-    parsed.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    if word.len() != 16 || !word.ends_with('z') {
+        return None;
+    }
+    let [date, time] = [&word[..8], &word[9..15]];
+    let text = format!("{}-{}-{}T{}:{}:{}Z", &date[..4], &date[4..6], &date[6..], &time[..2], &time[2..4], &time[4..]);
+    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -131,6 +131,10 @@ impl HttpTransport {
             return Ok(url.clone());
         }
         let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
+        // A path such as `@other.example` would lead to another server, and the key would be sent there.
+        if url.origin().ascii_serialization() != self.base_url.origin() {
+            return Err(not_a_url(&path, "it leads to another server"));
+        }
         // If another path has been stored already, the URL of this path is parsed each time.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)

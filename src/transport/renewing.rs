@@ -235,8 +235,9 @@ impl State {
             Err(reason) => reason,
         };
         Secrets::new(self.held.credential.exposed()).clean(&mut reason);
-        let until = if self.held.end.is_some() { "until it ends" } else { "until it is refused" };
-        let warning = format!("the key can't be renewed: {reason}; the present key is used {until}");
+        let still =
+            if self.held.end.is_some_and(|end| begun < end) { "; the present key is used until it ends" } else { "" };
+        let warning = format!("the key can't be renewed: {reason}{still}");
         self.failure = Some(Failure { reason, again: None });
         (!std::mem::replace(&mut self.has_warned, true)).then_some(warning)
     }

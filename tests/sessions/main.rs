@@ -42,3 +42,5 @@ mod status;
 mod support;
 mod tables;
 mod templates;
+#[cfg(unix)]
+mod tokens;

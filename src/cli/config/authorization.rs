@@ -42,9 +42,9 @@ pub(crate) fn with_first_key(
     world: &World,
 ) -> Result<(Authorization, Credential, Vec<String>)> {
     let found = find(provider, world);
-    let (authorization, key, mut warnings) = match provider.kind {
-        ProviderKind::Anthropic => found?,
-        _ => found.with_context(|| format!("the key of the provider {:?}", provider.name))?,
+    let (authorization, key, mut warnings) = match is_default(provider) {
+        true => found?,
+        false => found.with_context(|| format!("the key of the provider {:?}", provider.name))?,
     };
     let is_short = key.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
     warnings.extend(is_short.then(|| {
@@ -54,6 +54,11 @@ pub(crate) fn with_first_key(
         )
     }));
     Ok((authorization, key, warnings))
+}
+
+/// Returns whether this is the provider of users who choose none.
+fn is_default(provider: &ProviderConfig) -> bool {
+    *provider.name == *ProviderKind::Anthropic.name()
 }
 
 fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Credential, Vec<String>)> {
@@ -89,7 +94,7 @@ fn missing(provider: &ProviderConfig) -> Result<Credential> {
         ProviderKind::Messages if provider.base_url.as_ref().is_some_and(|base| base.url.is_loopback()) => {
             return Ok(Credential::None);
         }
-        ProviderKind::Anthropic => {
+        ProviderKind::Anthropic if is_default(provider) => {
             return credential(&KeySource::Missing, &World::default()).map(|(key, _)| key.into());
         }
         ProviderKind::Aws => "set ANTHROPIC_AWS_API_KEY, ",
@@ -99,7 +104,7 @@ fn missing(provider: &ProviderConfig) -> Result<Credential> {
         ProviderKind::Google => "run gcloud auth login, ",
         ProviderKind::Foundry => "set ANTHROPIC_FOUNDRY_API_KEY, ",
         ProviderKind::OpenRouter => "set OPENROUTER_API_KEY, ",
-        ProviderKind::LiteLlm | ProviderKind::Messages => "",
+        ProviderKind::Anthropic | ProviderKind::LiteLlm | ProviderKind::Messages => "",
     };
     Err(anyhow!(
         "there is no key: {variable}{}give api-key-env, api-key-file or api-key-cmd in [providers.{}], or use \
