@@ -68,7 +68,9 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     let style = provider.auth;
     match &provider.key {
         KeySource::Command(_) | KeySource::Aws { .. } | KeySource::Google => {
-            let source = Fetched { source: provider.key.clone(), style, ttl: provider.key_ttl, world: world.clone() };
+            let provider_name = (!is_default(provider)).then(|| provider.name.clone());
+            let (source, ttl, world) = (provider.key.clone(), provider.key_ttl, world.clone());
+            let source = Fetched { provider_name, source, style, ttl, world };
             let first = source.fetch()?;
             let key = first.credential.clone();
             Ok((Authorization::Asked(Arc::new(Renewing::new(source, first))), key, Vec::new()))
@@ -116,6 +118,8 @@ fn missing(provider: &ProviderConfig) -> Result<Credential> {
 
 /// A source of keys that are renewed.
 struct Fetched {
+    /// The name of the provider in warnings; `None` for the default provider.
+    provider_name: Option<Arc<str>>,
     source: KeySource,
     style: Option<AuthStyle>,
     ttl: Option<Duration>,
@@ -157,7 +161,8 @@ impl Issuer for Fetched {
     }
 
     fn warn(&self, warning: &str) {
-        say::err(&format!("warning: {}", escape(warning)));
+        let of = self.provider_name.iter().map(|name| format!("provider {}: ", escape(name))).collect::<String>();
+        say::err(&format!("warning: {of}{}", escape(warning)));
     }
 }
 
@@ -238,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_setting_of_the_provider_chooses_the_header() {
-        let place = Place::new("echo sk-1234567").set("KEY", "sk-7654321");
+        let place = Place::new("echo sk-1234567").set("KEY", "sk-7654321").set("ANTHROPIC_AUTH_TOKEN", "tok-12345");
         for (key, style, header) in [
             (command(), None, "x-api-key"),
             (command(), Some(AuthStyle::Bearer), "bearer"),
@@ -246,18 +251,12 @@ mod tests {
             (KeySource::Variable("KEY".to_owned()), Some(AuthStyle::Bearer), "bearer"),
             (KeySource::AuthTokenVariable, Some(AuthStyle::ApiKey), "x-api-key"),
         ] {
-            let place = Place { world: place.world.clone(), folder: place_folder(&place) };
-            let place = place.set("ANTHROPIC_AUTH_TOKEN", "tok-1234567");
             let provider = ProviderConfig { auth: style, ..provider(ProviderKind::Anthropic, key) };
 
             let (authorization, warnings) = place.of(&provider).expect("there is a key");
 
             assert_eq!((sent(&authorization).await.0, warnings), (header, Vec::new()));
         }
-    }
-
-    fn place_folder(place: &Place) -> tempfile::TempDir {
-        tempfile::tempdir_in(place.folder.path()).expect("the folder is ours")
     }
 
     #[tokio::test]
@@ -286,11 +285,12 @@ mod tests {
             (later, Some(60), Life::For(Duration::from_secs(86_400))),
         ] {
             let place = Place::new(script);
-            let (source, style, ttl) = (command(), None, ttl.map(Duration::from_secs));
+            let (ttl, world) = (ttl.map(Duration::from_secs), place.world.clone());
+            let source = Fetched { provider_name: None, source: command(), style: None, ttl, world };
 
-            let fetched = Fetched { source, style, ttl, world: place.world.clone() }.fetch().expect("there is a key");
+            let life_of_key = source.fetch().expect("there is a key").life;
 
-            assert_eq!(fetched.life, life, "{script}");
+            assert_eq!(life_of_key, life, "{script}");
         }
     }
 
