@@ -1,5 +1,7 @@
 //! Keys that are renewed: from commands whose key is refused, and from commands that fail.
 
+use std::time::Duration;
+
 use crate::support::*;
 
 /// A script that prints another key each time. The keys contain [`CANARY`].
@@ -58,4 +60,24 @@ fn a_command_without_a_key_ends_the_run_before_anything_is_written() {
         assert_ne!(said.code, Some(0));
         assert_eq!(folder.names(), before);
     }
+}
+
+#[test]
+fn rows_without_a_key_wait_and_are_answered_by_the_next_run() {
+    let api = Api::slow(Duration::from_millis(200));
+    let script = format!(
+        "echo >> calls\n[ $(wc -l < calls) = 1 ] || {{ echo 'the vault is closed' >&2; exit 1; }}\n\
+         echo '{{\"token\": \"{CANARY}\", \"expires_in\": 1}}'"
+    );
+    let folder = with_script(20, &script);
+    let narrow = ["-o", "results.jsonl", "--concurrency", "1", "--retry-for", "3s"];
+
+    let said = run(&folder, &api, &narrow);
+
+    assert_ne!(said.code, Some(0));
+    said.tells(&["There is no credential", "the vault is closed", "warning: the key can't be renewed"]);
+    assert!(folder.read("results.jsonl").lines().count() < 20, "{}", said.err);
+    assert!(!said.err.contains(CANARY), "{}", said.err);
+    folder.run_at(&api, &["run", "prompts.jsonl", "-o", "results.jsonl"]).ends_with(0);
+    assert_eq!(folder.read("results.jsonl").lines().count(), 20);
 }
