@@ -129,6 +129,15 @@ impl Catalog {
         Ok(self)
     }
 
+    /// Multiplies the prices of all models, for a provider that adds a surcharge.
+    pub(crate) fn with_price_factor(mut self, factor: f64) -> Self {
+        if factor != 1.0 {
+            let steps = self.models.iter_mut().flat_map(|model| model.prices.iter_mut().chain(&mut model.fast_prices));
+            steps.for_each(|step| step.multiply(factor));
+        }
+        self
+    }
+
     /// Returns the model that is used when neither the row nor a flag names a model.
     pub(crate) fn default_model(&self) -> &str {
         &self.default_model

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 
 use super::config::Config;
+use super::config::providers::ProviderConfig;
 
 /// Header values that are shorter than this are names and switches, not secrets. If they were hidden, messages of
 /// servers would be hard to read.
@@ -30,7 +31,12 @@ pub(super) fn begin() {
 /// Returns the secrets besides the key: the values of headers that the user set, the addresses of notices, and the
 /// secret that signs notices.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
-    let headers = config.provider.headers.iter().filter_map(|(_, value)| value.to_str().ok());
+    also_secret_of(&config.provider, config)
+}
+
+/// Returns the secrets besides the key that are sent to this provider, and those of notices.
+pub(super) fn also_secret_of(provider: &ProviderConfig, config: &Config) -> Vec<SecretString> {
+    let headers = provider.headers.iter().filter_map(|(_, value)| value.to_str().ok());
     let headers = headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from);
     headers.chain(config.watch.secrets()).collect()
 }

@@ -8,6 +8,7 @@ pub mod args;
 mod batches;
 mod below;
 mod caching;
+mod catalogs;
 mod check;
 mod columns;
 mod commands;
@@ -54,7 +55,7 @@ use crate::report::text::escape;
 
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
-    say::panics(|| Secrets::none().clone());
+    say::panics(|| vec![Secrets::none().clone()]);
     lockdown::begin();
     let exit = catch_unwind(|| {
         let ended = usage::typed().map_or_else(|ended| ended.map_err(anyhow::Error::from), |cli| obey(&cli));

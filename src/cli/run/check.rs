@@ -27,14 +27,18 @@ impl NewRun<'_> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
-            simulator::config(&catalog, &self.config)?;
+            for provider in self.providers() {
+                simulator::config(&catalog, &self.config, provider)?;
+            }
         }
         self.origin = match self.config.simulate {
             true => "simulator".to_owned(),
             false => parts::base_url(&self.config)?.origin().to_owned(),
         };
         self.way = Way::find(&self.config, self.world)?;
+        self.ways = self.check_chain()?;
         self.warn(&self.way.warnings);
+        self.ways.iter().for_each(|way| self.warn(&way.warnings));
         parts::window(&self.config, self.files_of_request())?;
         if let Some(pem) = &self.config.ca_pem {
             check_authorities(pem)?;
@@ -55,8 +59,13 @@ impl NewRun<'_> {
         if self.config.simulate {
             return Ok(None);
         }
-        let (credential, warnings) = parts::key(&self.config, self.world)?;
+        self.said_key(parts::key(&self.config, self.world)).map(Some)
+    }
+
+    /// Returns a key, and says the warnings about it.
+    pub(super) fn said_key(&self, found: Result<(Credential, Vec<String>)>) -> Result<Credential> {
+        let (credential, warnings) = found?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
-        Ok(Some(credential))
+        Ok(credential)
     }
 }
