@@ -62,7 +62,7 @@ pub(crate) struct Preset {
     lacks: Vec<String>,
     /// Whether it has the tiers of the Claude API.
     #[serde(default)]
-    pub(crate) tiers: bool,
+    tiers: bool,
     /// What prices are multiplied by if the prefix of models does not begin with `global.`.
     #[serde(default = "one")]
     pub(crate) regional_prices: f64,
@@ -115,6 +115,11 @@ impl Preset {
     pub(crate) fn of(kind: ProviderKind) -> &'static Self {
         let found = PRESETS.iter().find(|preset| preset.kind == kind.name());
         found.expect("a test checks that each kind has a preset")
+    }
+
+    /// Returns whether providers of this kind have the tiers of the Claude API.
+    pub(crate) fn of_tiers(kind: ProviderKind) -> bool {
+        Self::of(kind).tiers
     }
 
     /// Returns what providers of this kind can do.

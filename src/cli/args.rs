@@ -14,7 +14,7 @@ pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
-mod parsers;
+pub(crate) mod parsers;
 pub(crate) mod providers;
 mod settings;
 #[cfg(feature = "sim")]
