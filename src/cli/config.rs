@@ -223,6 +223,7 @@ impl Config {
     fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let config = Self::of(args.settings.clone(), recorded, inputs, world)?.with_notices(world)?;
+        config.check_providers()?;
         lanes::check_output(config.lane, config.output.as_ref())?;
         match &config.inputs[..] {
             _ if config.output.is_some() => {}
@@ -233,6 +234,11 @@ impl Config {
             inputs => bail!("with {} inputs, name the results file with -o", inputs.len()),
         }
         Ok(config)
+    }
+
+    /// Checks that the addresses of all providers are known.
+    fn check_providers(&self) -> Result<()> {
+        [&self.provider].into_iter().chain(&self.fallback.chain).try_for_each(ProviderConfig::check_complete)
     }
 
     /// Checks where notices are sent. Only commands that run rows send notices.
@@ -266,6 +272,7 @@ impl Config {
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
+        config.check_providers()?;
         let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
         // The rows of a log are complete requests. Settings for new rows must not change them.
         Ok(Self {

@@ -152,6 +152,7 @@ pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
 
 /// Returns the checked base URL.
 pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
+    config.provider.check_complete()?;
     match &config.provider.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),

@@ -32,15 +32,8 @@ impl ProviderFeatures {
     };
 
     /// The names of all features, as users type them.
-    pub const NAMES: [&str; 7] = [
-        "batches",
-        "count-tokens",
-        "model-list",
-        "rate-headers",
-        "prompt-cache",
-        "structured-outputs",
-        "strict-tools",
-    ];
+    pub const NAMES: [&str; 7] =
+        ["batches", "count-tokens", "model-list", "rate-headers", "prompt-cache", "structured-outputs", "strict-tools"];
 
     /// Returns whether the provider has the feature with this name; `None` if there is no such feature.
     pub(crate) fn get(mut self, name: &str) -> Option<bool> {

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_password_in_an_address_is_never_shown() {
-        let error = BaseUrl::checked("https://me:hunter2@x.example", "--base-url", false).expect_err("it has a password");
+        let error =
+            BaseUrl::checked("https://me:hunter2@x.example", "--base-url", false).expect_err("it has a password");
 
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

@@ -15,6 +15,7 @@
 mod chain;
 mod key;
 mod known;
+mod listed;
 mod places;
 mod resolve;
 pub(super) mod table;
@@ -26,8 +27,7 @@ use anyhow::{Result, bail};
 use http::{HeaderName, HeaderValue};
 
 pub(super) use self::chain::Providers;
-pub(crate) use self::known::Known;
-pub(crate) use self::resolve::{Flags, resolved};
+pub(crate) use self::listed::{Listed, ListedProvider};
 use super::TextFile;
 use super::address::BaseUrl;
 use super::credential::KeySource;
@@ -84,6 +84,20 @@ pub struct FallbackConfig {
     pub chain: Vec<ProviderConfig>,
     /// When a row is sent to the next provider.
     pub on: FallbackOn,
+}
+
+impl FallbackConfig {
+    /// Returns the chain in the form in which it is typed.
+    pub(crate) fn typed(&self) -> String {
+        let one = |provider: &ProviderConfig| match &provider.model {
+            Some(model) => format!("{}:{model}", provider.name),
+            None => provider.name.to_string(),
+        };
+        match &self.chain[..] {
+            [] => "off".to_owned(),
+            chain => chain.iter().map(one).collect::<Vec<_>>().join(","),
+        }
+    }
 }
 
 impl ProviderConfig {

@@ -91,7 +91,8 @@ impl Reader {
         let folder = path.parent().unwrap_or(Path::new(""));
         let hides_values = trust == Trust::Folder && opened.is_link;
         let place = Place { shown: shown.clone(), text, folder, trust, writers, hides_values };
-        let mut layer = FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new(), providers: Vec::new() };
+        let mut layer =
+            FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new(), providers: Vec::new() };
         for (key, value) in table.get_ref() {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("profile", DeValue::Table(profiles)) => {

@@ -97,6 +97,13 @@ fn chain(
     Ok((first, FallbackConfig { chain, on }, warnings))
 }
 
+/// Returns the names of the first provider and of its fallbacks.
+pub(super) fn names(settings: &Settings) -> Vec<&str> {
+    let first = settings.providers.provider.as_deref().unwrap_or(ProviderKind::Anthropic.name());
+    let others = settings.providers.fallback.iter().flat_map(|chain| &chain.0).map(|to| &*to.provider);
+    [first].into_iter().chain(others).collect()
+}
+
 /// Refuses a model that the provider surely does not have.
 fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
     let Some(model) = &to.model else { return Ok(()) };

@@ -54,7 +54,8 @@ pub(super) fn ways(found: Found<'_>, preset: &Preset, is_first: bool) -> String 
     }
     match preset.login {
         Some(Login::Aws) => ways.push(
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or log in with the aws command, and set AWS_REGION".to_owned(),
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or log in with the aws command, and set AWS_REGION"
+                .to_owned(),
         ),
         Some(Login::Google) => ways.push("log in with gcloud auth login".to_owned()),
         None => {}

@@ -42,9 +42,8 @@ impl Places {
 
     /// Returns a text with the values of its places; `None` if a place is not set.
     pub(super) fn fill(&self, text: &str) -> Option<String> {
-        let filled = self.known.iter().fold(text.to_owned(), |text, (name, value)| {
-            text.replace(&placeholder(name), value)
-        });
+        let filled =
+            self.known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&placeholder(name), value));
         (!filled.contains('{')).then_some(filled)
     }
 

@@ -95,10 +95,10 @@ fn address(
     let (given, from, source) = match (typed, own, variable, in_file) {
         (Some(url), ..) => (url.to_owned(), BaseUrlSource::Named.name().to_owned(), BaseUrlSource::Named),
         (None, Some((url, at)), ..) => (url.clone(), format!("{at}: base-url"), BaseUrlSource::Table),
-        (None, None, Some((name, url)), _) => (with_path(url, &preset.address_path), name.clone(), of_variable(is_default)),
-        (None, None, None, Some(url)) => {
-            (url.to_owned(), BaseUrlSource::File.name().to_owned(), BaseUrlSource::File)
+        (None, None, Some((name, url)), _) => {
+            (with_path(url, &preset.address_path), name.clone(), of_variable(is_default))
         }
+        (None, None, None, Some(url)) => (url.to_owned(), BaseUrlSource::File.name().to_owned(), BaseUrlSource::File),
         (None, None, None, None) if found.kind == ProviderKind::Anthropic => return Ok((None, Vec::new())),
         (None, None, None, None) => match preset.address.as_deref().and_then(|text| places.fill(text)) {
             Some(url) => (url, format!("the address of {}", found.name), BaseUrlSource::Preset),

@@ -161,11 +161,7 @@ fn kind(name: &str, table: &DeTable<'_>, at: &str, place: &Place<'_>) -> Result<
     let Some((key, value)) = table.iter().find(|(key, _)| *key.get_ref() == "kind") else {
         return ProviderKind::parse(name).ok_or_else(|| {
             let meant = nearest(name, names()).map(|name| format!("; did you mean [providers.{name}]?"));
-            anyhow!(
-                "{at}: [providers.{name}] needs a kind: {}{}",
-                names().join(", "),
-                meant.unwrap_or_default()
-            )
+            anyhow!("{at}: [providers.{name}] needs a kind: {}{}", names().join(", "), meant.unwrap_or_default())
         });
     };
     let found = value.get_ref().as_str().unwrap_or_default();
@@ -285,7 +281,8 @@ fn member(path: &str) -> Result<MemberPath, String> {
     if NEEDED.contains(&path) {
         return Err(format!("every request needs {path}, so it can't be left out"));
     }
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     let is_step = |step: &str| match step.split_once('[') {
         None => is_word(step),
         Some((name, rest)) => {
