@@ -143,3 +143,6 @@ impl ProviderConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,11 @@ fn limits(limits: RateLimits) -> String {
 
 fn prices(config: &ProviderConfig) -> Option<String> {
     let file = config.prices.as_ref().map(|file| format!("those of {}", escape(&file.path.display().to_string())));
-    let factor = (config.price_factor != 1.0).then(|| format!("the usual ones times {}", config.price_factor));
+    let factor = match config.price_factor {
+        1.0 => None,
+        0.0 => Some("none: its answers cost nothing".to_owned()),
+        factor => Some(format!("the usual ones times {factor}")),
+    };
     match (file, factor) {
         (Some(file), Some(factor)) => Some(format!("{file}, for other models {factor}")),
         (file, factor) => file.or(factor),
