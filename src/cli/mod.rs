@@ -24,6 +24,7 @@ mod models_table;
 mod parts;
 mod plan;
 mod projection;
+mod providers;
 mod report;
 mod results;
 mod reuse;
@@ -78,6 +79,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Limits(args) => limits::limits(args, &world),
         Command::Batches(args) => batches::batches(&args.verb, &world),
         Command::Models(args) => models_table::models(args, &world),
+        Command::Providers(args) => providers::providers(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),
     }

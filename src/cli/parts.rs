@@ -177,6 +177,7 @@ pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
 
 /// Returns the checked base URL of a provider.
 pub(crate) fn base_url_of(provider: &ProviderConfig) -> Result<BaseUrl> {
+    provider.check_complete()?;
     match &provider.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),

@@ -110,7 +110,7 @@ impl NewRun<'_> {
         let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
         Ok(Arc::new(HttpTransport::new(HttpConfig {
             proxy: way.proxy.clone(),
-            also_secret: lockdown::also_secret_of(provider, &self.config),
+            also_secret: lockdown::also_secret(&self.config),
             ..parts::http(&self.config, base_url, credential, connections)
         })?))
     }
