@@ -14,7 +14,8 @@ pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
-mod parsers;
+pub(crate) mod parsers;
+mod provider_list;
 pub(crate) mod providers;
 mod settings;
 #[cfg(feature = "sim")]
@@ -34,6 +35,7 @@ use self::groups::{
     PlaceArgs, PriceArgs, ProviderArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs,
     StorageArgs, WatchArgs, WireArgs,
 };
+pub use self::provider_list::ProvidersArgs;
 pub use self::settings::{RunArgs, Settings};
 pub use self::watch::{CtlArgs, ReportArgs, StatusArgs};
 
@@ -84,6 +86,9 @@ pub enum Command {
     Batches(Box<BatchesArgs>),
     /// Show models, their prices and their retirement dates
     Models(Box<ModelsArgs>),
+    /// Show the providers that requests can be sent to: what is set, what is missing, what differs
+    #[command(after_help = provider_list::HELP)]
+    Providers(Box<ProvidersArgs>),
     /// Run a local server that behaves like the API
     #[cfg(feature = "sim")]
     #[command(after_help = SIMULATE_HELP)]

@@ -343,6 +343,7 @@ mod tests {
                 "A: b",
                 "5%",
                 "never",
+                "account",
                 "keep",
                 "halt",
                 "0:00-1:00 pause",

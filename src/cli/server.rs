@@ -35,6 +35,8 @@ const SIMULATOR: &str = "simulator";
 
 /// A connection to the server, or to a simulator in this process.
 pub(crate) struct Server {
+    /// The name of the provider.
+    pub(crate) name: Arc<str>,
     /// The origin of the base URL, or `simulator`.
     pub(crate) origin: String,
     /// The provider, which makes requests and reads replies.
@@ -72,7 +74,7 @@ impl Server {
         way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let simulator = match config.simulate {
             true => {
-                let settings = simulator::config(catalog, config)?;
+                let settings = simulator::config(catalog, config, &config.provider)?;
                 Some(Simulator::start(settings, RunClock::start())?)
             }
             false => None,
@@ -90,8 +92,9 @@ impl Server {
             ..parts::http(config, base_url, key, 1)
         })?);
         let sent = transport.clone();
-        say::panics(move || sent.secrets());
+        say::panics(move || vec![sent.secrets()]);
         Ok(Self {
+            name: config.provider.name.clone(),
             origin: origin(config)?,
             provider: parts::provider(config)?,
             transport,

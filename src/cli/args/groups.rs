@@ -489,9 +489,10 @@ layered! {
 
 impl Layered for KeyArgs {
     /// The file and the command are two ways to give the key. So if a higher layer has one of them, both settings of a
-    /// lower layer are ignored.
+    /// lower layer are ignored. The lifetime is a setting of its own.
     fn over(self, lower: Self) -> Self {
-        if self.is_set() { self } else { lower }
+        let api_key_ttl = self.api_key_ttl.or(lower.api_key_ttl);
+        Self { api_key_ttl, ..if self.is_set() { self } else { lower } }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::explain::said;
-use crate::cli::parts::{self, PROVIDER};
+use crate::cli::parts;
 use crate::cli::say;
 use crate::cli::server::{Response, Server};
 use crate::domain::{HaltReason, ModelClass, PoolId, Speed, Verdict};
@@ -52,7 +52,7 @@ impl Workspace {
         warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let catalog = parts::catalog(config)?;
         let (account, class) = ("".into(), ModelClass("batches".into()));
-        let route = PoolId { provider: PROVIDER.into(), account, class, speed: Speed::Standard };
+        let route = PoolId { provider: config.provider.name.clone(), account, class, speed: Speed::Standard };
         Ok(Self { server: Server::open(config, Some(key), &catalog, world)?, route: route.into() })
     }
 

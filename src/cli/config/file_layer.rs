@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::providers::table::ProviderTable;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
 
@@ -22,6 +23,7 @@ pub(super) struct FileLayer {
     pub(super) shown: String,
     pub(super) plain: Table,
     pub(super) profiles: BTreeMap<String, Table>,
+    pub(super) providers: Vec<ProviderTable>,
 }
 
 impl FileLayer {

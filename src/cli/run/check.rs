@@ -28,14 +28,18 @@ impl NewRun<'_> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
-            simulator::config(&catalog, &self.config)?;
+            for provider in self.providers() {
+                simulator::config(&catalog, &self.config, provider)?;
+            }
         }
         self.origin = match self.config.simulate {
             true => "simulator".to_owned(),
             false => parts::base_url(&self.config)?.origin().to_owned(),
         };
         self.way = Way::find(&self.config, self.world)?;
+        self.ways = self.check_chain()?;
         self.warn(&self.way.warnings);
+        self.ways.iter().for_each(|way| self.warn(&way.warnings));
         parts::window(&self.config, self.files_of_request())?;
         if let Some(pem) = &self.config.ca_pem {
             check_authorities(pem)?;
@@ -56,8 +60,13 @@ impl NewRun<'_> {
         if self.config.simulate {
             return Ok(None);
         }
-        let (authorization, warnings) = parts::key(&self.config, self.world)?;
+        self.said_key(parts::key(&self.config, self.world)).map(Some)
+    }
+
+    /// Returns how requests are authorized, and says the warnings about the key.
+    pub(super) fn said_key(&self, found: Result<(Authorization, Vec<String>)>) -> Result<Authorization> {
+        let (authorization, warnings) = found?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
-        Ok(Some(authorization))
+        Ok(authorization)
     }
 }

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::super::args::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
+use super::super::config::providers::ProviderConfig;
 use super::super::config::world::World;
 use super::super::config::{Config, TextFile, named_file};
 use crate::catalog::Catalog;
@@ -17,7 +18,7 @@ use crate::sim::presets;
 ///
 /// # Errors
 /// The fault file or the answer file can't be used. The message names the line and the field.
-pub(crate) fn config(catalog: &Catalog, config: &Config) -> Result<SimConfig> {
+pub(crate) fn config(catalog: &Catalog, config: &Config, _provider: &ProviderConfig) -> Result<SimConfig> {
     of_tier(catalog, config.tier, config.simulate_faults.as_ref(), config.simulate_answers.as_ref())
 }
 
