@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::credential::{self, COMMAND, KeySource, PATIENCE, credential};
@@ -41,6 +41,7 @@ pub(crate) fn with_first_key(
     provider: &ProviderConfig,
     world: &World,
 ) -> Result<(Authorization, Credential, Vec<String>)> {
+    provider.check_complete()?;
     let found = find(provider, world);
     let (authorization, key, mut warnings) = match is_default(provider) {
         true => found?,
@@ -87,33 +88,15 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     }
 }
 
-/// Returns that no key is sent, if the provider can be used without one: a server on this machine often has no keys.
+/// Returns that no key is sent, if the provider can be used without one.
 ///
 /// # Errors
 /// The provider needs a key. The message names the ways to give one.
 fn missing(provider: &ProviderConfig) -> Result<Credential> {
-    let variable = match provider.kind {
-        ProviderKind::Messages if provider.base_url.as_ref().is_some_and(|base| base.url.is_loopback()) => {
-            return Ok(Credential::None);
-        }
-        ProviderKind::Anthropic if is_default(provider) => {
-            return credential(&KeySource::Missing, &World::default()).map(|(key, _)| key.into());
-        }
-        ProviderKind::Aws => "set ANTHROPIC_AWS_API_KEY, ",
-        ProviderKind::Bedrock | ProviderKind::BedrockMantle => {
-            "set AWS_BEARER_TOKEN_BEDROCK, or AWS_REGION and log in with aws sso login or aws configure, "
-        }
-        ProviderKind::Google => "run gcloud auth login, ",
-        ProviderKind::Foundry => "set ANTHROPIC_FOUNDRY_API_KEY, ",
-        ProviderKind::OpenRouter => "set OPENROUTER_API_KEY, ",
-        ProviderKind::Anthropic | ProviderKind::LiteLlm | ProviderKind::Messages => "",
-    };
-    Err(anyhow!(
-        "there is no key: {variable}{}give api-key-env, api-key-file or api-key-cmd in [providers.{}], or use \
-         --api-key-file or --api-key-cmd",
-        if variable.is_empty() { "" } else { "or " },
-        provider.name
-    ))
+    match provider.needs_key() {
+        true => bail!("there is no API key: {}, or add --simulate to rehearse without one", provider.key_ways),
+        false => Ok(Credential::None),
+    }
 }
 
 /// A source of keys that are renewed.
@@ -187,8 +170,6 @@ fn styled(key: Credential, style: Option<AuthStyle>) -> Credential {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::cli::config::address::{BaseUrl, BaseUrlSource};
-    use crate::transport::parse_base_url;
 
     /// A provider whose key comes from a script.
     fn provider(kind: ProviderKind, key: KeySource) -> ProviderConfig {
@@ -311,27 +292,31 @@ mod tests {
         assert!(in_table.starts_with("the key of the provider \"foundry\": --api-key-cmd"), "{in_table}");
     }
 
-    #[test]
-    fn without_a_key_the_message_names_the_ways_to_give_one() {
+    #[tokio::test]
+    async fn without_a_key_the_message_names_the_ways_to_give_one() {
         let place = Place::new("");
-        for kind in ProviderKind::ALL {
-            let error = place.of(&provider(kind, KeySource::Missing)).expect_err(kind.name());
+        let missing = |kind| place.of(&provider(kind, KeySource::Missing));
+        for kind in ProviderKind::ALL.into_iter().filter(|kind| *kind != ProviderKind::Messages) {
+            let error = missing(kind).expect_err(kind.name());
 
-            assert!(error.contains("no ") && error.contains("api-key-cmd"), "{error}");
+            assert!(error.contains("there is no API key: set ") && error.contains("--api-key-cmd"), "{error}");
         }
         let variable = place.of(&provider(ProviderKind::OpenRouter, KeySource::Variable("UNSET_KEY".to_owned())));
         assert!(variable.is_err_and(|error| error.contains("UNSET_KEY is empty")));
+        let (without, _) = missing(ProviderKind::Messages).expect("servers of this kind may run without keys");
+        assert_eq!(sent(&without).await, ("none", String::new()));
     }
 
-    #[tokio::test]
-    async fn a_server_on_this_machine_needs_no_key() {
-        let url = parse_base_url("http://127.0.0.1:11434", false).expect("a loopback URL");
-        let base_url = Some(BaseUrl { url, source: BaseUrlSource::File });
-        let local = ProviderConfig { base_url, ..provider(ProviderKind::Messages, KeySource::Missing) };
+    #[test]
+    fn a_provider_without_its_region_is_refused_before_its_command_runs() {
+        let place = Place::new("echo >> calls; echo k");
+        let missing = vec!["a region: set AWS_REGION".to_owned()];
+        let incomplete = ProviderConfig { missing, ..provider(ProviderKind::Bedrock, command()) };
 
-        let (authorization, _) = Place::new("").of(&local).expect("it needs none");
+        let error = place.of(&incomplete).expect_err("it has no region");
 
-        assert_eq!(sent(&authorization).await, ("none", String::new()));
+        assert!(error.contains("the provider bedrock needs a region: set AWS_REGION"), "{error}");
+        assert_eq!(place.calls(), 0);
     }
 
     #[test]
