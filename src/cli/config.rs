@@ -26,6 +26,7 @@ mod rerun;
 mod rows;
 mod system;
 mod texts;
+mod trust;
 mod typed;
 mod watch;
 pub mod world;
