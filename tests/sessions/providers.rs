@@ -103,6 +103,6 @@ fn the_provider_of_a_run_is_recorded_and_used_again_by_resume() {
     let manifest = folder.read("prompts.results.jsonl.run/manifest.json");
     let resumed = command(&["resume", "prompts.errors.jsonl"]);
 
-    assert!(manifest.contains(r#""provider":"mine""#) && manifest.contains(r#""fallback":"off""#), "{manifest}");
+    assert!(manifest.contains(r#""provider": "mine""#) && manifest.contains(r#""fallback": "off""#), "{manifest}");
     resumed.ends_with(0).tells(&["2 answered"]);
 }
