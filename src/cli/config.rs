@@ -30,6 +30,7 @@ mod rerun;
 mod rows;
 mod system;
 mod texts;
+mod trust;
 mod typed;
 mod watch;
 pub mod world;

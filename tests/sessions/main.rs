@@ -22,6 +22,7 @@ mod notices;
 mod odd_rows;
 mod output;
 mod plan;
+mod providers;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -1,8 +1,30 @@
-//! Parsers of the flags about providers.
+//! The flags about providers, and their parsers.
 
+use clap::Args;
+
+use super::layered::{Layered, layered};
 use super::parsers::duration;
 use crate::domain::FallbackOn;
 use crate::source::nearest;
+
+/// The providers that requests are sent to.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Providers")]
+pub struct ProviderArgs {
+    /// Provider to send to: a preset, or a [providers.NAME] of your configuration [default: anthropic]
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Providers for rows that the first can't answer: off, or NAME[:MODEL],... in order [default: off]
+    #[arg(long, value_name = "NAMES", value_parser = fallback)]
+    pub fallback: Option<Fallbacks>,
+    /// When: limit=5m, overload, endpoint, refusal, model, account [default: all but refusal]
+    #[arg(long, value_name = "CASES", value_parser = fallback_on)]
+    pub fallback_on: Option<FallbackOn>,
+}
+
+layered! {
+    ProviderArgs { provider, fallback, fallback_on }
+}
 
 /// The providers of a chain after the first; empty for `off`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

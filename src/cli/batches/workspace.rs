@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::cli::config::Config;
@@ -46,8 +46,11 @@ impl Workspace {
     /// Prepares the connection. Nothing is sent.
     ///
     /// # Errors
-    /// The key or a setting of the connection can't be used.
+    /// The provider has no batches, or the key or a setting of the connection can't be used.
     pub(crate) fn open(config: &Config, world: &World) -> Result<Self> {
+        if !config.provider.features.batches {
+            bail!("the provider {} has no Message Batches; choose another one with --provider", config.provider.name);
+        }
         let (key, warnings) = parts::key(config, world)?;
         warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let catalog = parts::catalog(config)?;

@@ -3,19 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::providers::table::ProviderTable;
+use super::trust::Trust;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
-
-/// How much the program trusts a configuration file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// The user named it.
-    Named,
-    /// It is in the user's configuration folder.
-    User,
-    /// It is in the working folder, and anybody may have written it.
-    Folder,
-}
 
 /// The settings of one file.
 pub(super) struct FileLayer {

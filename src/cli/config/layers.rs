@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::file_layer::{FileLayer, Trust};
+use super::file_layer::FileLayer;
 use super::folder;
 use super::providers::table::ProviderTable;
 use super::reader::Reader;
+use super::trust::Trust;
 use super::world::World;
 use crate::cli::args::Settings;
 use crate::cli::args::groups::{MoneyArgs, RequestArgs};

@@ -33,6 +33,9 @@ use super::address::BaseUrl;
 use super::credential::KeySource;
 use crate::domain::{FallbackOn, ProviderFeatures, ProviderKind, RateLimits, RequestRules};
 
+/// The ways to give a key to the Claude API.
+const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api-key-cmd)";
+
 /// A provider that requests are sent to.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
@@ -114,7 +117,7 @@ impl ProviderConfig {
             base_url,
             missing: Vec::new(),
             key,
-            key_ways: key::WAYS_OF_API.to_owned(),
+            key_ways: WAYS_OF_API.to_owned(),
             key_ttl,
             auth: None,
             headers,
@@ -128,7 +131,7 @@ impl ProviderConfig {
     }
 
     /// Returns whether requests need a key. Servers of the kind `messages` may run without one.
-    pub fn needs_key(&self) -> bool {
+    pub(crate) fn needs_key(&self) -> bool {
         self.kind != ProviderKind::Messages
     }
 

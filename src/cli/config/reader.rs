@@ -9,10 +9,11 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::file_layer::{FileLayer, Table, Trust};
+use super::file_layer::{FileLayer, Table};
 use super::opened;
 use super::place::{Flag, PREFIX, Place, line_of, variable};
 use super::providers::table;
+use super::trust::Trust;
 use super::typed::{texts, times, words};
 use super::world::{NOTIFY_SECRET, World};
 use crate::cli::args::Settings;

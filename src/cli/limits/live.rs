@@ -106,6 +106,12 @@ fn find(
     if let Some(found) = elsewhere.filter(|_| !can_ask) {
         return Ok(Ok(found));
     }
+    if !config.simulate && !config.provider.features.rate_headers {
+        bail!(
+            "the provider {} reports no limits in its responses, so they can't be asked for; its console has them",
+            config.provider.name
+        );
+    }
     let key = if key.is_none() && !config.simulate { Some(self::key(config, world)?) } else { key };
     asking::permission(config, catalog, model, &origin, world)?;
     let authorization = key.map(|(authorization, _)| authorization);

@@ -1,5 +1,6 @@
 //! Where the key of a provider comes from. The key itself is read later, when it is needed.
 
+use super::WAYS_OF_API;
 use super::known::Found;
 use super::places::Places;
 use crate::catalog::{Login, Preset};
@@ -7,9 +8,6 @@ use crate::cli::args::groups::KeyArgs;
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
-
-/// The ways to give a key to the Claude API.
-pub(super) const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api-key-cmd)";
 
 /// Returns where the key comes from. `flags` are those of this call if the provider is the first one; `files` are the
 /// settings in a file, which only the default provider uses.

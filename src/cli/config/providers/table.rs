@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::file_layer::Trust;
 use super::super::place::Place;
+use super::super::trust::Trust;
 use super::AuthStyle;
 use crate::cli::args::parsers;
 use crate::cli::config::credential::KeySource;
