@@ -111,7 +111,7 @@ impl Row {
             Some("pause_turn") => Came::Pause(message),
             _ => Came::Answer(message),
         };
-        let measure: Measure = Box::new(|params, rung, purpose| match params.get("max_tokens") {
+        let measure: Measure = Box::new(|params, rung, purpose, _| match params.get("max_tokens") {
             Some("7777") => Err("it is too long".to_owned()),
             _ => Ok(Ask { rung, ..ask_of(params, purpose) }),
         });

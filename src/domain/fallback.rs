@@ -50,6 +50,20 @@ pub struct FallbackOn {
     pub account: bool,
 }
 
+impl FallbackOn {
+    /// Returns whether rows are sent to the next provider in this case.
+    pub(crate) fn has(&self, case: FallbackCase) -> bool {
+        match case {
+            FallbackCase::Limit => self.limit.is_some(),
+            FallbackCase::Overload => self.overload,
+            FallbackCase::Endpoint => self.endpoint,
+            FallbackCase::Refusal => self.refusal,
+            FallbackCase::Model => self.model,
+            FallbackCase::Account => self.account,
+        }
+    }
+}
+
 impl Default for FallbackOn {
     /// Everything except refusals, and waits of more than five minutes.
     fn default() -> Self {

@@ -54,8 +54,8 @@ impl NewRun<'_> {
         let window = parts::window(&self.config, self.files_of_request())?;
         let simulator = self.start_simulator(catalog, clock)?;
         let transport = self.transport(simulator.as_ref(), key, window.most())?;
-        let planner = self.marking_planner(catalog, survey.as_ref());
-        let policy = answers::policy_of(&self.config.answers, catalog, planner, !self.is_collecting);
+        let planners = vec![(parts::PROVIDER.into(), self.marking_planner(catalog, survey.as_ref()))];
+        let policy = answers::policy_of(&self.config.answers, catalog, planners, !self.is_collecting);
         let scheduler = Scheduler::new(Config {
             policy: Some(policy),
             ..parts::scheduler(&self.config, catalog, window, recovered)
