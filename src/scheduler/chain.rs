@@ -235,3 +235,290 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::tests::{answer, config, dispatched, fault, planned};
+    use super::super::{Config, Fallback, Scheduler, Step, Ticket};
+    use super::*;
+    use crate::domain::{Ended, FallbackOn, HaltReason, Planned, PoolId, RateLimits, Verdict};
+
+    const NOW: Instant = Instant::from_secs(1);
+
+    /// Returns the settings of a run whose chain has these providers. Rows that contain "bound" stay at the first.
+    pub(crate) fn chain(providers: &[&str], on: FallbackOn, window: usize) -> Config {
+        let id = |name: &&str| EndpointId { provider: (*name).into(), account: "".into() };
+        let ask_for = |job: &Job, id: &EndpointId| match job.custom_id.contains("bound") {
+            true => Err(Box::new(Failure { message: "it needs a tool".to_owned(), ..Failure::default() })),
+            false => Ok(of(&job.custom_id, &id.provider).ask),
+        };
+        Config {
+            endpoints: providers.iter().map(id).collect(),
+            fallback: Some(Fallback { on, ask_for: Box::new(ask_for) }),
+            ..config(RateLimits::NONE, window)
+        }
+    }
+
+    /// Returns a row of a provider.
+    pub(crate) fn of(label: &str, provider: &str) -> Planned {
+        let mut planned = planned(label, 100, 100);
+        planned.ask.pool = Arc::new(PoolId { provider: provider.into(), ..PoolId::clone(&planned.ask.pool) });
+        planned
+    }
+
+    /// Returns the label and the provider of each request.
+    pub(crate) fn sent(scheduler: &Scheduler, tickets: &[Ticket]) -> Vec<(String, String)> {
+        let row = |ticket: &Ticket| scheduler.sent(*ticket);
+        tickets.iter().map(row).map(|row| (row.job.custom_id.clone(), row.ask.pool.provider.to_string())).collect()
+    }
+
+    /// Returns the events about rows that go to another provider.
+    pub(crate) fn told(scheduler: &mut Scheduler) -> Vec<String> {
+        let words = |event: EventBody| match event {
+            EventBody::Diverted { from, to, why } => Some(format!("{from} > {to}: {}", why.name())),
+            EventBody::Returned { to } => Some(format!("back to {to}")),
+            _ => None,
+        };
+        scheduler.take_events().into_iter().filter_map(words).collect()
+    }
+
+    fn offered(config: Config, labels: &[&str]) -> Scheduler {
+        let mut scheduler = Scheduler::new(config);
+        labels.iter().for_each(|label| scheduler.offer(of(label, "one"), Instant::ZERO));
+        scheduler
+    }
+
+    fn pairs(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+        rows.iter().map(|(label, provider)| ((*label).to_owned(), (*provider).to_owned())).collect()
+    }
+
+    fn failure(status: u16) -> Failure {
+        Failure { status: Some(status), message: format!("status {status}"), ..Failure::default() }
+    }
+
+    fn overloaded() -> Verdict {
+        Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: failure(529) }
+    }
+
+    /// Answers all requests until the run is over. Returns what was sent.
+    fn finish(scheduler: &mut Scheduler, now: Instant) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        loop {
+            let tickets = dispatched(scheduler, now);
+            if tickets.is_empty() {
+                return all;
+            }
+            all.extend(sent(scheduler, &tickets));
+            tickets.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), now)));
+        }
+    }
+
+    #[test]
+    fn a_row_moves_at_its_second_overload_and_keeps_its_attempts() {
+        let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 4), &["a"]);
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+        drop(scheduler.on_end(first, overloaded(), Instant::ZERO));
+        let later = Instant::from_secs(90);
+        let second = dispatched(&mut scheduler, later);
+        assert_eq!(sent(&scheduler, &second), pairs(&[("a", "one")]));
+
+        assert!(matches!(scheduler.on_end(second[0], overloaded(), later), Next::Again { .. }));
+        let third = dispatched(&mut scheduler, later);
+
+        assert_eq!(sent(&scheduler, &third), pairs(&[("a", "two")]));
+        assert_eq!(scheduler.sent(third[0]).ask.purpose, Purpose::Fallback);
+        let Next::Finished(outcome) = scheduler.on_end(third[0], answer(), later) else { panic!("it was answered") };
+        let providers: Vec<_> = outcome.attempts.iter().map(|attempt| &*attempt.provider).collect();
+        assert_eq!(providers, ["one", "one", "two"]);
+        assert_eq!(told(&mut scheduler), ["one > two: overload"]);
+    }
+
+    #[test]
+    fn after_a_lost_key_all_rows_go_to_the_next_endpoint_and_the_run_ends_well() {
+        let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 2), &["a", "b", "c", "d"]);
+        let tickets = dispatched(&mut scheduler, NOW);
+
+        let next = scheduler.on_end(tickets[0], Verdict::Halt(HaltReason::Key(failure(401))), NOW);
+        assert!(matches!(next, Next::Again { class: ErrorClass::Auth, .. }), "{next:?}");
+        drop(scheduler.on_end(tickets[1], Verdict::Halt(HaltReason::Key(failure(401))), NOW));
+        scheduler.offer(of("e", "one"), NOW);
+        scheduler.close_input();
+        let mut all = finish(&mut scheduler, NOW);
+        all.sort();
+
+        assert_eq!(all, pairs(&[("a", "two"), ("b", "two"), ("c", "two"), ("d", "two"), ("e", "two")]));
+        assert!(matches!(scheduler.poll(NOW), Step::Drained));
+        assert_eq!((scheduler.halted(), scheduler.row_bytes), (None, 0));
+        assert_eq!(told(&mut scheduler), ["one > two: account"], "it is told once");
+    }
+
+    #[test]
+    fn waiting_and_later_rows_keep_their_order_at_the_next_endpoint() {
+        let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 1), &["a", "b", "c"]);
+        let tickets = dispatched(&mut scheduler, NOW);
+
+        drop(scheduler.on_end(tickets[0], Verdict::Halt(HaltReason::Account(failure(400))), NOW));
+        scheduler.offer(of("d", "one"), NOW);
+
+        let two = |label| (label, "two");
+        assert_eq!(finish(&mut scheduler, NOW), pairs(&[two("a"), two("b"), two("c"), two("d")]));
+    }
+
+    #[test]
+    fn without_the_case_in_the_list_the_run_halts_as_with_one_endpoint() {
+        let on = FallbackOn { account: false, ..FallbackOn::default() };
+        let mut scheduler = offered(chain(&["one", "two"], on, 1), &["a", "b"]);
+        let tickets = dispatched(&mut scheduler, NOW);
+
+        let next = scheduler.on_end(tickets[0], Verdict::Halt(HaltReason::Key(failure(401))), NOW);
+
+        assert!(matches!(next, Next::Pending { .. }));
+        assert!(matches!(scheduler.halted(), Some(HaltReason::Key(_))));
+        assert_eq!(scheduler.take_set_aside().len(), 1);
+    }
+
+    #[test]
+    fn the_run_halts_when_no_endpoint_is_left() {
+        let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 1), &["a", "b"]);
+        let key = || Verdict::Halt(HaltReason::Key(failure(401)));
+        let first = dispatched(&mut scheduler, NOW)[0];
+        drop(scheduler.on_end(first, key(), NOW));
+        let second = dispatched(&mut scheduler, NOW)[0];
+
+        let next = scheduler.on_end(second, key(), NOW);
+
+        assert!(matches!(next, Next::Pending { .. }));
+        assert!(matches!(scheduler.halted(), Some(HaltReason::Key(_))));
+        assert_eq!((scheduler.take_set_aside().len(), scheduler.row_bytes), (1, 0));
+    }
+
+    #[test]
+    fn an_endpoint_that_has_halted_or_lacks_the_model_is_skipped() {
+        let mut scheduler = offered(chain(&["one", "two", "three", "four"], FallbackOn::default(), 1), &["a"]);
+        scheduler.halt_endpoint(1, HaltReason::Key(failure(401)), NOW);
+        let model = planned("a", 1, 1).ask.model;
+        scheduler.endpoints[2].access.on_missing(&model);
+        let first = dispatched(&mut scheduler, NOW)[0];
+
+        drop(scheduler.on_end(first, Verdict::Halt(HaltReason::Account(failure(400))), NOW));
+
+        assert_eq!(finish(&mut scheduler, NOW), pairs(&[("a", "four")]));
+    }
+
+    #[test]
+    fn a_row_that_no_endpoint_takes_fails_with_the_reason() {
+        let mut config = chain(&["one", "two"], FallbackOn::default(), 1);
+        config.max_retries = 0;
+        let mut scheduler = offered(config, &["bound"]);
+        let ticket = dispatched(&mut scheduler, NOW)[0];
+
+        let next = scheduler.on_end(ticket, fault(), NOW);
+
+        let Next::Finished(outcome) = next else { panic!("no endpoint is left for the row: {next:?}") };
+        let Ended::Failed { class, failure, .. } = &outcome.ended else { panic!("it has no answer") };
+        assert_eq!((*class, &*failure.message), (ErrorClass::Server, "; two can't be sent this row: it needs a tool"));
+    }
+
+    #[test]
+    fn a_row_that_no_endpoint_takes_is_left_for_a_later_run_when_its_endpoint_halts() {
+        let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 1), &["a", "bound", "c"]);
+        scheduler.close_input();
+        let ticket = dispatched(&mut scheduler, NOW)[0];
+
+        drop(scheduler.on_end(ticket, Verdict::Halt(HaltReason::Key(failure(401))), NOW));
+        let all = finish(&mut scheduler, NOW);
+
+        assert_eq!(all, pairs(&[("a", "two"), ("c", "two")]));
+        assert_eq!(scheduler.take_set_aside().len(), 1);
+        assert!(matches!(scheduler.halted(), Some(HaltReason::Key(_))), "the run is not complete");
+    }
+
+    #[test]
+    fn a_row_that_has_used_up_its_tries_moves_and_has_all_its_tries_again() {
+        let mut config = chain(&["one", "two"], FallbackOn::default(), 1);
+        config.max_retries = 1;
+        let mut scheduler = offered(config, &["a"]);
+        let providers: Vec<_> = (0..4)
+            .map(|minute| {
+                let now = Instant::from_secs(60 * minute);
+                let ticket = dispatched(&mut scheduler, now)[0];
+                let provider = sent(&scheduler, &[ticket]).remove(0).1;
+                drop(scheduler.on_end(ticket, fault(), now));
+                provider
+            })
+            .collect();
+
+        assert_eq!(providers, ["one", "one", "two", "two"]);
+        assert!(!scheduler.holds_rows(), "it has failed");
+    }
+
+    #[test]
+    fn what_may_have_been_billed_is_not_sent_elsewhere_if_the_user_forbids_it() {
+        let mut config = chain(&["one", "two"], FallbackOn::default(), 1);
+        config.retry_ambiguous = false;
+        let mut scheduler = offered(config, &["a"]);
+        let ticket = dispatched(&mut scheduler, NOW)[0];
+        let broken =
+            Verdict::Transient { class: ErrorClass::Network, retry_after: None, maybe_paid: true, failure: failure(200) };
+
+        let next = scheduler.on_end(ticket, broken, NOW);
+
+        assert!(matches!(next, Next::Finished(_)), "{next:?}");
+    }
+
+    #[test]
+    fn rows_of_a_model_that_an_endpoint_lacks_go_to_the_next_at_once() {
+        for verdict in [Verdict::NoModel(failure(404)), Verdict::Forbidden(failure(403))] {
+            let mut scheduler = offered(chain(&["one", "two"], FallbackOn::default(), 1), &["a", "b"]);
+            // Another model has answered, so the key is right.
+            scheduler.endpoints[0].access.on_answer(&"another".into());
+            let ticket = dispatched(&mut scheduler, NOW)[0];
+
+            assert!(matches!(scheduler.on_end(ticket, verdict, NOW), Next::Again { .. }));
+            scheduler.offer(of("c", "one"), NOW);
+            scheduler.close_input();
+
+            assert_eq!(finish(&mut scheduler, NOW), pairs(&[("a", "two"), ("b", "two"), ("c", "two")]));
+            assert_eq!(scheduler.halted(), None);
+            assert_eq!(told(&mut scheduler), ["one > two: model"]);
+        }
+    }
+
+    #[test]
+    fn a_refused_answer_is_recorded_and_another_endpoint_is_asked_only_if_the_user_says_so() {
+        let refused = || match answer() {
+            Verdict::Answered(message) => Verdict::Answered(Message { quality: Quality::Refused, ..message }),
+            other => other,
+        };
+        for refusal in [false, true] {
+            let on = FallbackOn { refusal, ..FallbackOn::default() };
+            let mut scheduler = offered(chain(&["one", "two"], on, 1), &["a"]);
+            let ticket = dispatched(&mut scheduler, NOW)[0];
+
+            let next = scheduler.on_end(ticket, refused(), NOW);
+
+            if !refusal {
+                assert!(matches!(next, Next::Finished(_)));
+                continue;
+            }
+            assert!(matches!(next, Next::FollowUp { purpose: Purpose::Fallback, .. }), "{next:?}");
+            let second = dispatched(&mut scheduler, NOW);
+            assert_eq!(sent(&scheduler, &second), pairs(&[("a", "two")]));
+            let Next::Finished(outcome) = scheduler.on_end(second[0], refused(), NOW) else { panic!("the last answers") };
+            assert!(matches!(outcome.ended, Ended::Succeeded(_)), "the last refusal is kept");
+            assert_eq!(scheduler.spent(), crate::domain::Money(20));
+        }
+    }
+
+    #[test]
+    fn limits_given_by_hand_are_those_of_the_first_endpoint() {
+        let mut config = chain(&["one", "two"], FallbackOn::default(), 1);
+        config.by_hand = RateLimits { rpm: Some(7), ..RateLimits::NONE };
+        let mut scheduler = offered(config, &["a"]);
+        scheduler.offer(of("b", "two"), NOW);
+
+        let rpm: Vec<_> = scheduler.pools.iter().map(|state| state.pool.limits().rpm).collect();
+
+        assert_eq!(rpm, [Some(7), None]);
+    }
+}

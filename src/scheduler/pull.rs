@@ -160,3 +160,186 @@ impl Scheduler {
         self.pools[pool].goes_to = goes_to;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::chain::tests::{chain, of, sent, told};
+    use super::super::tests::{answer, config, dispatched, limited};
+    use super::super::{Config, Scheduler, Step, Ticket};
+    use super::*;
+    use crate::domain::{ErrorClass, Failure, FallbackOn, PoolId, RateLimits, Verdict};
+
+    fn scheduler(config: Config, rows: usize) -> Scheduler {
+        let mut scheduler = Scheduler::new(config);
+        (0..rows).for_each(|row| scheduler.offer(of(&row.to_string(), "one"), Instant::ZERO));
+        scheduler
+    }
+
+    fn two(window: usize) -> Config {
+        chain(&["one", "two"], FallbackOn::default(), window)
+    }
+
+    fn providers(scheduler: &Scheduler, tickets: &[Ticket]) -> Vec<String> {
+        sent(scheduler, tickets).into_iter().map(|(_, provider)| provider).collect()
+    }
+
+    fn down() -> Verdict {
+        let failure = Failure { status: Some(503), ..Failure::default() };
+        Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
+    }
+
+    #[test]
+    fn while_a_pool_is_held_for_long_the_next_endpoint_takes_only_what_it_can_send() {
+        let mut scheduler = scheduler(two(2), 9);
+        let first = dispatched(&mut scheduler, Instant::ZERO);
+        first.iter().for_each(|ticket| drop(scheduler.on_end(*ticket, limited(Some(600)), Instant::ZERO)));
+
+        let taken = dispatched(&mut scheduler, Instant::ZERO);
+
+        assert_eq!(providers(&scheduler, &taken), ["two", "two"]);
+        assert_eq!(scheduler.pools[0].ready.len(), 7, "the others wait where they are");
+        assert_eq!(told(&mut scheduler), ["one > two: limit"]);
+    }
+
+    #[test]
+    fn the_rest_of_a_long_hold_is_used_and_then_the_endpoint_has_its_own_rows_again() {
+        let mut scheduler = scheduler(two(2), 12);
+        let first = dispatched(&mut scheduler, Instant::ZERO);
+        first.iter().for_each(|ticket| drop(scheduler.on_end(*ticket, limited(Some(600)), Instant::ZERO)));
+        let end = |scheduler: &mut Scheduler, tickets: Vec<Ticket>, now| {
+            tickets.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), now)));
+        };
+        let early = dispatched(&mut scheduler, Instant::ZERO);
+        let late = Instant::from_secs(599);
+        end(&mut scheduler, early, late);
+        let in_the_last_second = dispatched(&mut scheduler, late);
+        assert_eq!(providers(&scheduler, &in_the_last_second), ["two", "two"]);
+
+        let after = Instant::from_secs(610);
+        end(&mut scheduler, in_the_last_second, after);
+        let back = dispatched(&mut scheduler, after);
+
+        assert_eq!(providers(&scheduler, &back), ["one", "one"], "the other endpoint takes no more rows");
+        drop(dispatched(&mut scheduler, after));
+        assert_eq!(told(&mut scheduler), ["one > two: limit", "back to one"]);
+    }
+
+    #[test]
+    fn a_short_hold_moves_no_row() {
+        let mut scheduler = scheduler(two(1), 3);
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+        drop(scheduler.on_end(first, limited(Some(290)), Instant::ZERO));
+
+        assert_eq!(dispatched(&mut scheduler, Instant::from_secs(289)), []);
+        let next = dispatched(&mut scheduler, Instant::from_secs(310));
+        assert_eq!(providers(&scheduler, &next), ["one"]);
+    }
+
+    #[test]
+    fn short_holds_without_an_answer_between_them_are_one_long_hold() {
+        let mut scheduler = scheduler(two(1), 3);
+        let mut now = Instant::ZERO;
+        for _ in 0..2 {
+            let ticket = dispatched(&mut scheduler, now)[0];
+            assert_eq!(providers(&scheduler, &[ticket]), ["one"]);
+            drop(scheduler.on_end(ticket, limited(Some(200)), now));
+            now = now + Duration::from_secs(210);
+        }
+        let now = Instant::from_secs(211);
+
+        let taken = dispatched(&mut scheduler, now);
+
+        assert_eq!(providers(&scheduler, &taken), ["two"]);
+    }
+
+    #[test]
+    fn a_wait_beyond_retry_for_does_not_halt_the_first_endpoint_of_a_chain() {
+        let mut scheduler = scheduler(two(1), 3);
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+        drop(scheduler.on_end(first, limited(Some(7_200)), Instant::ZERO));
+        let taken = dispatched(&mut scheduler, Instant::ZERO);
+        drop(scheduler.on_end(taken[0], answer(), Instant::ZERO));
+        let second = dispatched(&mut scheduler, Instant::ZERO)[0];
+        drop(scheduler.on_end(second, answer(), Instant::from_secs(7_300)));
+
+        assert_eq!(scheduler.halted(), None);
+        let last = dispatched(&mut scheduler, Instant::from_secs(7_300));
+        assert_eq!(providers(&scheduler, &last), ["one"], "it is tried again");
+    }
+
+    #[test]
+    fn a_row_that_needs_more_than_the_limit_gives_in_that_time_moves() {
+        let tiny = RateLimits { itpm: Some(10), ..RateLimits::NONE };
+        let limits_of = move |pool: &PoolId| if &*pool.provider == "one" { tiny } else { RateLimits::NONE };
+        let mut scheduler = scheduler(Config { limits_of: Box::new(limits_of), ..two(4) }, 3);
+
+        let all = dispatched(&mut scheduler, Instant::ZERO);
+
+        assert_eq!(providers(&scheduler, &all), ["one", "two", "two"], "each row needs ten minutes at the first");
+    }
+
+    #[test]
+    fn a_failing_endpoint_keeps_one_row_for_its_probe_while_more_rows_come() {
+        for is_closed in [false, true] {
+            let mut scheduler = scheduler(two(8), 12);
+            if is_closed {
+                scheduler.close_input();
+            }
+            let first = dispatched(&mut scheduler, Instant::ZERO);
+            first.iter().for_each(|ticket| drop(scheduler.on_end(*ticket, down(), Instant::ZERO)));
+
+            let taken = dispatched(&mut scheduler, Instant::ZERO);
+
+            assert!(scheduler.endpoints[0].health.is_failing());
+            assert_eq!(providers(&scheduler, &taken), vec!["two"; if is_closed { 4 } else { 3 }]);
+            assert_eq!(told(&mut scheduler), ["one > two: endpoint"]);
+        }
+    }
+
+    #[test]
+    fn rows_that_no_endpoint_takes_stay_and_the_rows_behind_them_move() {
+        let mut scheduler = Scheduler::new(two(1));
+        let labels = ["a", "bound", "bound too", "b"];
+        labels.iter().for_each(|label| scheduler.offer(of(label, "one"), Instant::ZERO));
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+        drop(scheduler.on_end(first, limited(Some(600)), Instant::ZERO));
+
+        let mut moved = Vec::new();
+        while let [ticket] = dispatched(&mut scheduler, Instant::ZERO)[..] {
+            moved.extend(sent(&scheduler, &[ticket]));
+            drop(scheduler.on_end(ticket, answer(), Instant::ZERO));
+        }
+
+        let two = |label: &str| (label.to_owned(), "two".to_owned());
+        assert_eq!(moved, [two("a"), two("b")]);
+        assert_eq!(scheduler.pools[0].ready.len(), 2);
+    }
+
+    #[test]
+    fn if_the_second_endpoint_is_closed_as_well_the_third_takes_the_rows() {
+        let mut scheduler = scheduler(chain(&["one", "two", "three"], FallbackOn::default(), 1), 4);
+        for provider in ["one", "two", "three"] {
+            let ticket = dispatched(&mut scheduler, Instant::ZERO)[0];
+            assert_eq!(providers(&scheduler, &[ticket]), [provider]);
+            drop(scheduler.on_end(ticket, limited(Some(600)), Instant::ZERO));
+        }
+
+        let Step::Wait { until, .. } = scheduler.poll(Instant::ZERO) else { panic!("all endpoints are closed") };
+        assert!(until >= Instant::from_secs(600), "{until:?}");
+        assert!(until <= Instant::from_secs(660), "{until:?}");
+    }
+
+    #[test]
+    fn without_a_chain_a_long_hold_moves_nothing() {
+        let mut scheduler = scheduler(Config { retry_for: Duration::from_secs(9_000), ..config(RateLimits::NONE, 1) }, 2);
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+        drop(scheduler.on_end(first, limited(Some(600)), Instant::ZERO));
+
+        assert_eq!(dispatched(&mut scheduler, Instant::from_secs(599)), []);
+    }
+}
