@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Dimension, ErrorClass, Failure, FallbackCase, HaltReason, LimitKind, LimitUse, Money, PoolId, Purpose, Quality, RateLimits,
-    Reason, RunForecast, TakenFrom, Usage, shortened,
+    Dimension, ErrorClass, Failure, FallbackCase, HaltReason, LimitKind, LimitUse, Money, PoolId, Purpose, Quality,
+    RateLimits, Reason, RunForecast, TakenFrom, Usage, shortened,
 };
 
 /// Version of the format of events.

@@ -458,8 +458,12 @@ pub(super) mod tests {
         config.retry_ambiguous = false;
         let mut scheduler = offered(config, &["a"]);
         let ticket = dispatched(&mut scheduler, NOW)[0];
-        let broken =
-            Verdict::Transient { class: ErrorClass::Network, retry_after: None, maybe_paid: true, failure: failure(200) };
+        let broken = Verdict::Transient {
+            class: ErrorClass::Network,
+            retry_after: None,
+            maybe_paid: true,
+            failure: failure(200),
+        };
 
         let next = scheduler.on_end(ticket, broken, NOW);
 
@@ -504,7 +508,9 @@ pub(super) mod tests {
             assert!(matches!(next, Next::FollowUp { purpose: Purpose::Fallback, .. }), "{next:?}");
             let second = dispatched(&mut scheduler, NOW);
             assert_eq!(sent(&scheduler, &second), pairs(&[("a", "two")]));
-            let Next::Finished(outcome) = scheduler.on_end(second[0], refused(), NOW) else { panic!("the last answers") };
+            let Next::Finished(outcome) = scheduler.on_end(second[0], refused(), NOW) else {
+                panic!("the last answers")
+            };
             assert!(matches!(outcome.ended, Ended::Succeeded(_)), "the last refusal is kept");
             assert_eq!(scheduler.spent(), crate::domain::Money(20));
         }

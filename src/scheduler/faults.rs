@@ -21,8 +21,8 @@ use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
 
 use super::backoff::{Backoff, jittered_unsaid_hold};
-use super::endpoint::{Blame, Sign};
 use super::chain::Leaves;
+use super::endpoint::{Blame, Sign};
 use super::entry::Entry;
 use super::fallback::case_of_failure;
 use super::flights::End;

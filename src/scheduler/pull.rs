@@ -130,8 +130,8 @@ impl Scheduler {
                 return Takes::Soon(Instant::NEVER);
             }
         }
-        let is_full = endpoint.in_flight + endpoint.ready >= endpoint.window.size();
-        if is_full { Takes::Soon(Instant::NEVER) } else { Takes::Now }
+        let its = endpoint.in_flight + endpoint.ready + self.gates.waiting_at(to);
+        if its >= endpoint.window.size() { Takes::Soon(Instant::NEVER) } else { Takes::Now }
     }
 
     fn pull_again(&mut self, at: Instant, now: Instant) {
@@ -335,7 +335,8 @@ mod tests {
 
     #[test]
     fn without_a_chain_a_long_hold_moves_nothing() {
-        let mut scheduler = scheduler(Config { retry_for: Duration::from_secs(9_000), ..config(RateLimits::NONE, 1) }, 2);
+        let mut scheduler =
+            scheduler(Config { retry_for: Duration::from_secs(9_000), ..config(RateLimits::NONE, 1) }, 2);
         let first = dispatched(&mut scheduler, Instant::ZERO)[0];
 
         drop(scheduler.on_end(first, limited(Some(600)), Instant::ZERO));

@@ -49,8 +49,12 @@ impl Scheduler {
                 if stays { Some(until) } else { self.next_try(&mut entry, held, Some(held), end) }
             }
         };
-        let leaves =
-            Leaves { case: FallbackCase::Limit, class: ErrorClass::RateLimit, status: failure.status, limit: Some(kind) };
+        let leaves = Leaves {
+            case: FallbackCase::Limit,
+            class: ErrorClass::RateLimit,
+            status: failure.status,
+            limit: Some(kind),
+        };
         // While a pool is held, another endpoint takes its rows from the queue. So only the time so far counts.
         let since = self.waits_since(&mut entry, end);
         if next.is_some()

@@ -24,71 +24,125 @@ const STALL_S: f64 = 600.0;
 
 #[test]
 fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
-    judge_all("stalls", |case| {
-        let (from, until) = (case.at_s, case.at_s + STALL_S);
-        let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
-        let capacity = [Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
-            Capacity::of(case.rpm[1], &[(from, until)])];
-        // The run goes on for some minutes after the stall.
-        let rows = rows_within(&capacity, until + case.more_s);
-        Trial { faults: rules(&rule), dies_at: None, rows: vec![0; rows], least_s: least_time(&capacity, rows as f64) }
-    }, |played| {
-        assert_eq!(paid_twice(played), 0, "nothing was in flight that broke off");
-        assert_eq!(played.told, ["first > second: limit", "back to first"]);
-    });
+    judge_all(
+        "stalls",
+        |case| {
+            let (from, until) = (case.at_s, case.at_s + STALL_S);
+            let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
+            let capacity = [
+                Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
+                Capacity::of(case.rpm[1], &[(from, until)]),
+            ];
+            // The run goes on for some minutes after the stall.
+            let rows = rows_within(&capacity, until + case.more_s);
+            Trial {
+                faults: rules(&rule),
+                dies_at: None,
+                rows: vec![0; rows],
+                least_s: least_time(&capacity, rows as f64),
+            }
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0, "nothing was in flight that broke off");
+            assert_eq!(played.told, ["first > second: limit", "back to first"]);
+        },
+    );
+}
+
+#[test]
+fn while_the_first_provider_is_overloaded_for_ten_minutes_the_second_answers() {
+    judge_all(
+        "is overloaded",
+        |case| {
+            let (from, until) = (case.at_s, case.at_s + STALL_S);
+            let rule = format!(r#"{{"status":529,"from":"{from}s","until":"{until}s"}}"#);
+            let capacity = [
+                Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
+                Capacity::of(case.rpm[1], &[(from, until)]),
+            ];
+            let rows = rows_within(&capacity, until + case.more_s);
+            Trial {
+                faults: rules(&rule),
+                dies_at: None,
+                rows: vec![0; rows],
+                least_s: least_time(&capacity, rows as f64),
+            }
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: overload", "back to first"]);
+        },
+    );
 }
 
 #[test]
 fn when_the_first_provider_dies_the_second_answers() {
-    judge_all("dies", |case| after(case, String::new(), Some(support::at(case.at_s))), |played| {
-        let most = played.books[0].highest_in_flight;
-        assert!(paid_twice(played) <= most, "only what was in flight may be paid twice");
-    });
+    judge_all(
+        "dies",
+        |case| after(case, String::new(), Some(support::at(case.at_s))),
+        |played| {
+            let most = played.books[0].highest_in_flight;
+            assert!(paid_twice(played) <= most, "only what was in flight may be paid twice");
+        },
+    );
 }
 
 #[test]
 fn when_the_first_provider_loses_its_key_the_second_answers() {
-    judge_all("loses its key", |case| {
-        let rule = r#""status":401,"type":"authentication_error","message":"invalid x-api-key""#;
-        after(case, format!(r#"{{{rule},"from":"{}s"}}"#, case.at_s), None)
-    }, |played| {
-        assert_eq!(paid_twice(played), 0);
-        assert_eq!(played.told, ["first > second: account"]);
-    });
+    judge_all(
+        "loses its key",
+        |case| {
+            let rule = r#""status":401,"type":"authentication_error","message":"invalid x-api-key""#;
+            after(case, format!(r#"{{{rule},"from":"{}s"}}"#, case.at_s), None)
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: account"]);
+        },
+    );
 }
 
 #[test]
 fn when_the_first_provider_meets_a_spend_cap_the_second_answers() {
-    judge_all("meets a spend cap", |case| {
-        let rule = r#""status":400,"message":"You have reached your specified API usage limits.""#;
-        after(case, format!(r#"{{{rule},"from":"{}s"}}"#, case.at_s), None)
-    }, |played| {
-        assert_eq!(paid_twice(played), 0);
-        assert_eq!(played.told, ["first > second: account"]);
-    });
+    judge_all(
+        "meets a spend cap",
+        |case| {
+            let rule = r#""status":400,"message":"You have reached your specified API usage limits.""#;
+            after(case, format!(r#"{{{rule},"from":"{}s"}}"#, case.at_s), None)
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: account"]);
+        },
+    );
 }
 
 #[test]
 fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
-    judge_all("lacks a model", |case| {
-        let rule = format!(
-            r#"{{"status":404,"type":"not_found_error","message":"model: claude-sonnet-5","models":["{}"]}}"#,
-            world::MODELS[1]
-        );
-        let capacity = case.rpm.map(|rpm| Capacity::of(rpm, &[(0.0, f64::INFINITY)]));
-        // Each provider has work for most of the run.
-        let counts = [case.at_s + STALL_S, case.at_s + STALL_S + case.more_s - 150.0];
-        let counts: Vec<usize> = capacity.iter().zip(counts).map(|(own, time)| own.by(time) as usize).collect();
-        let least = capacity.iter().zip(&counts).map(|(own, rows)| least_time(std::slice::from_ref(own), *rows as f64));
-        let least_s = least.fold(0.0, f64::max);
-        let mut rows: Vec<usize> = counts.iter().enumerate().flat_map(|(model, rows)| vec![model; *rows]).collect();
-        fastrand::Rng::with_seed(case.seed).shuffle(&mut rows);
-        Trial { faults: rules(&rule), dies_at: None, rows, least_s }
-    }, |played| {
-        assert_eq!(paid_twice(played), 0);
-        assert_eq!(played.told, ["first > second: model"]);
-        assert_eq!(played.books[0].statuses.get(&404).copied().unwrap_or_default().min(20), played.books[0].statuses[&404]);
-    });
+    judge_all(
+        "lacks a model",
+        |case| {
+            let rule = format!(
+                r#"{{"status":404,"type":"not_found_error","message":"model: claude-sonnet-5","models":["{}"]}}"#,
+                world::MODELS[1]
+            );
+            let capacity = case.rpm.map(|rpm| Capacity::of(rpm, &[(0.0, f64::INFINITY)]));
+            // Each provider has work for most of the run.
+            let counts = [case.at_s + STALL_S, case.at_s + STALL_S + case.more_s - 150.0];
+            let counts: Vec<usize> = capacity.iter().zip(counts).map(|(own, time)| own.by(time) as usize).collect();
+            let least =
+                capacity.iter().zip(&counts).map(|(own, rows)| least_time(std::slice::from_ref(own), *rows as f64));
+            let least_s = least.fold(0.0, f64::max);
+            let mut rows: Vec<usize> = counts.iter().enumerate().flat_map(|(model, rows)| vec![model; *rows]).collect();
+            fastrand::Rng::with_seed(case.seed).shuffle(&mut rows);
+            Trial { faults: rules(&rule), dies_at: None, rows, least_s }
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: model"]);
+            assert!(played.books[0].statuses[&404] <= 20, "only rows that were in flight met the fault");
+        },
+    );
 }
 
 /// What differs from seed to seed.
@@ -112,8 +166,8 @@ struct Trial {
 
 /// Returns a trial in which the first provider works until the trouble begins, and the second works from then on.
 fn after(case: &Case, rule: String, dies_at: Option<Instant>) -> Trial {
-    let capacity = [Capacity::of(case.rpm[0], &[(0.0, case.at_s)]),
-        Capacity::of(case.rpm[1], &[(case.at_s, f64::INFINITY)])];
+    let capacity =
+        [Capacity::of(case.rpm[0], &[(0.0, case.at_s)]), Capacity::of(case.rpm[1], &[(case.at_s, f64::INFINITY)])];
     let rows = rows_within(&capacity, case.at_s + STALL_S + case.more_s);
     Trial { faults: rules(&rule), dies_at, rows: vec![0; rows], least_s: least_time(&capacity, rows as f64) }
 }
@@ -142,6 +196,7 @@ fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)
         answered.dedup();
         assert_eq!((answered.len(), &*played.ledger.failed), (setting.rows.len(), &[][..]), "seed {seed}");
         assert_eq!((&played.finish.halted, played.finish.pending), (&None, 0), "seed {seed}");
+        assert_eq!(played.warnings, [""; 0], "seed {seed}");
         for (books, rpm) in played.books.iter().zip(rpm) {
             assert!(of_limits(books, rpm, played.elapsed) <= MOST_REQUESTS, "seed {seed}: {books:?}");
         }

@@ -95,10 +95,7 @@ async fn played(setting: &Setting) -> Played {
     });
     let log = Log::default();
     let parts = Parts {
-        routes: Routes::new(
-            route(&first, setting.dies_at),
-            vec![(NAMES[1].into(), route(&second, None))],
-        ),
+        routes: Routes::new(route(&first, setting.dies_at), vec![(NAMES[1].into(), route(&second, None))]),
         scheduler: Scheduler::new(config(setting)),
         ledger,
         commits,
