@@ -22,9 +22,7 @@ impl Scheduler {
         endpoint.retries.on_success();
         endpoint.access.on_answer(&entry.planned.ask.model);
         endpoint.canary.on_row_answer();
-        let pool = &mut self.pools[end.pool];
-        pool.held_since = None;
-        pool.prediction.learn(&entry.planned.ask, &message.usage);
+        self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
         let then = self.then(&entry, Came::Answer(&message));
         if matches!(then, Then::Keep | Then::Fail { class: ErrorClass::Refused, .. })
             && let Some((ask, failure)) = self.after_refusal(&entry, &entry.planned.ask.pool.provider, &message)
@@ -58,6 +56,7 @@ impl Scheduler {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
         endpoint.has_last_tries = false;
+        self.pools[end.pool].held_since = None;
         self.on_reply(end);
     }
 

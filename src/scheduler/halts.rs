@@ -52,6 +52,9 @@ impl Scheduler {
         if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
             return self.halt(reason);
         }
+        if let Some(reason) = self.left_because.take() {
+            return self.halt(reason);
+        }
         let missing: Vec<_> = self.endpoints.iter().flat_map(|endpoint| endpoint.access.missing()).collect();
         if !missing.is_empty() {
             let message = format!("not found: {}", missing.join(", "));

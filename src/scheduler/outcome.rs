@@ -2,7 +2,7 @@
 
 use crate::answer::{Came, Then, accepts};
 use crate::clock::Instant;
-use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned, StoredAnswer};
+use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned, Quality, StoredAnswer};
 
 use super::entry::Entry;
 use super::flights::End;
@@ -104,6 +104,7 @@ impl Scheduler {
         let came = if paused.is_some() { Came::Pause(&message) } else { Came::Answer(&message) };
         let then = self.then(&entry, came);
         if matches!(then, Then::Keep | Then::Fail { class: ErrorClass::Refused, .. })
+            && message.quality == Quality::Refused
             && let Some(provider) = entry.attempts.last().map(|attempt| attempt.provider.clone())
             && let Some((ask, failure)) = self.after_refusal(&entry, &provider, &message)
         {

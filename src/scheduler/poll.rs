@@ -47,6 +47,9 @@ impl Scheduler {
         }
         if self.config.fallback.is_some() {
             self.pull(now);
+            if self.halted.is_some() {
+                return self.drain();
+            }
         }
         if self.ready() == 0 {
             return self.wait_without_rows();

@@ -7,10 +7,13 @@
 //!
 //! A pool stays closed until it sends a row again, even if the rest of the wait is short. Otherwise the other endpoint
 //! would have nothing to do during that time.
+//!
+//! A hold may be longer than `--retry-for`. Then the rows that no other endpoint takes are left for a later run.
 
 use crate::clock::Instant;
-use crate::domain::{Ask, FallbackCase};
+use crate::domain::{Ask, FallbackCase, HaltReason};
 
+use super::entry::Entry;
 use super::state::Scheduler;
 
 /// How many rows of a queue are checked to find one that another endpoint takes.
@@ -24,6 +27,16 @@ enum Takes {
     Soon(Instant),
     /// No: it is closed itself, perhaps until this moment.
     Closed(Instant),
+}
+
+/// Who takes a row.
+enum Taker {
+    /// The endpoint of this request, now.
+    Of(Box<Ask>),
+    /// Perhaps an endpoint, later.
+    Later,
+    /// No endpoint, with the reason if there is one.
+    Never(Option<String>),
 }
 
 impl Scheduler {
@@ -71,34 +84,58 @@ impl Scheduler {
 
     fn pull_from(&mut self, pool: usize, case: FallbackCase, now: Instant) {
         let from = self.pools[pool].endpoint;
-        // While more rows come, a failing endpoint keeps a row to be probed with.
-        let kept = usize::from(self.endpoints[from].health.is_failing() && !self.is_input_closed);
-        while let Some(place) = self.movable(pool).filter(|_| self.pools[pool].ready.len() > kept) {
-            let (mut why, mut is_any_closed) = (None, false);
-            for to in from + 1..self.chain_len() {
-                if self.endpoints[to].halted.is_some() {
+        let (wait, allowed) = (self.pools[pool].pool.held_until().since(now), self.config.retry_for);
+        let too_long = (wait > allowed).then_some(HaltReason::RetryAfter { wait, allowed });
+        if let (Some(reason), None) = (&too_long, self.next_endpoint(from)) {
+            return self.halt_endpoint(from, reason.clone(), now);
+        }
+        while let Some(place) = self.movable(pool) {
+            let why = match self.taker(pool, place, now) {
+                Taker::Of(ask) => return self.pull_row(pool, place, *ask, case, now),
+                Taker::Later => return,
+                Taker::Never(why) => why,
+            };
+            why.into_iter().for_each(|why| self.tell_stay(&why));
+            if too_long.is_none() {
+                self.pools[pool].ready[place].must_stay = true;
+                continue;
+            }
+            self.left_because.clone_from(&too_long);
+            let entry = self.take_at(pool, place);
+            self.put_aside_and_give_up_lead(entry, now);
+        }
+    }
+
+    /// Returns the request of a waiting row for the endpoint that takes it now.
+    fn taker(&mut self, pool: usize, place: usize, now: Instant) -> Taker {
+        let from = self.pools[pool].endpoint;
+        // While more rows come, a failing endpoint keeps a row to be probed with, unless the other endpoint is idle.
+        let is_last = self.pools[pool].ready.len() == 1;
+        let is_kept = is_last && self.endpoints[from].health.is_failing() && !self.is_input_closed;
+        let (mut why, mut is_any_closed) = (None, false);
+        for to in from + 1..self.chain_len() {
+            if self.endpoints[to].halted.is_some() {
+                continue;
+            }
+            match self.takes(to, pool, now) {
+                Takes::Now if is_kept && self.endpoints[to].in_flight > 0 => return Taker::Later,
+                Takes::Now => {}
+                Takes::Soon(at) => {
+                    self.pull_again(at, now);
+                    return Taker::Later;
+                }
+                Takes::Closed(at) => {
+                    self.pull_again(at, now);
+                    is_any_closed = true;
                     continue;
                 }
-                match self.takes(to, pool, now) {
-                    Takes::Now => {}
-                    Takes::Soon(at) => return self.pull_again(at, now),
-                    Takes::Closed(at) => {
-                        self.pull_again(at, now);
-                        is_any_closed = true;
-                        continue;
-                    }
-                }
-                match self.ask_at(&self.pools[pool].ready[place].planned.job, to) {
-                    Ok(ask) => return self.pull_row(pool, place, *ask, case, now),
-                    Err(words) => why = Some(words),
-                }
             }
-            if is_any_closed {
-                return;
+            match self.ask_at(&self.pools[pool].ready[place].planned.job, to) {
+                Ok(ask) => return Taker::Of(ask),
+                Err(words) => why = Some(words),
             }
-            self.pools[pool].ready[place].must_stay = true;
-            why.into_iter().for_each(|why| self.tell_stay(&why));
         }
+        if is_any_closed { Taker::Later } else { Taker::Never(why) }
     }
 
     /// Returns the place of the first row that may move.
@@ -140,15 +177,20 @@ impl Scheduler {
         }
     }
 
-    /// Moves a waiting row to the endpoint of `ask`.
-    fn pull_row(&mut self, pool: usize, place: usize, ask: Ask, case: FallbackCase, now: Instant) {
+    /// Removes and returns the row at a place of a queue.
+    fn take_at(&mut self, pool: usize, place: usize) -> Entry {
         let state = &mut self.pools[pool];
-        let entry = state.ready.remove(place).expect("the queue was just looked at");
         if place == 0 {
             state.passing = None;
         }
-        let from = state.endpoint;
-        self.endpoints[from].ready -= 1;
+        self.endpoints[state.endpoint].ready -= 1;
+        state.ready.remove(place).expect("the queue was just looked at")
+    }
+
+    /// Moves a waiting row to the endpoint of `ask`.
+    fn pull_row(&mut self, pool: usize, place: usize, ask: Ask, case: FallbackCase, now: Instant) {
+        let entry = self.take_at(pool, place);
+        let from = self.pools[pool].endpoint;
         self.note_detour(from, &ask.pool.provider, case, now);
         let target = ask.pool.clone();
         let entry = self.renewed(entry, ask, now);
@@ -298,6 +340,38 @@ mod tests {
             assert_eq!(providers(&scheduler, &taken), vec!["two"; if is_closed { 4 } else { 3 }]);
             assert_eq!(told(&mut scheduler), ["one > two: endpoint"]);
         }
+    }
+
+    #[test]
+    fn a_row_that_no_endpoint_takes_does_not_wait_longer_than_retry_for() {
+        let mut scheduler = Scheduler::new(two(1));
+        ["a", "bound", "b"].iter().for_each(|label| scheduler.offer(of(label, "one"), Instant::ZERO));
+        scheduler.close_input();
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+        drop(scheduler.on_end(first, limited(Some(7_200)), Instant::ZERO));
+
+        while let [ticket] = dispatched(&mut scheduler, Instant::ZERO)[..] {
+            drop(scheduler.on_end(ticket, answer(), Instant::ZERO));
+        }
+
+        assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
+        assert!(matches!(scheduler.halted(), Some(HaltReason::RetryAfter { .. })), "{:?}", scheduler.halted());
+        assert_eq!((scheduler.take_set_aside().len(), scheduler.row_bytes), (1, 0));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_held_beyond_retry_for_halts_when_no_other_is_left() {
+        let mut scheduler = scheduler(two(1), 3);
+        let first = dispatched(&mut scheduler, Instant::ZERO)[0];
+        drop(scheduler.on_end(first, limited(Some(7_200)), Instant::ZERO));
+        let second = dispatched(&mut scheduler, Instant::ZERO)[0];
+
+        let key = Verdict::Halt(HaltReason::Key(Failure::default()));
+        drop(scheduler.on_end(second, key, Instant::ZERO));
+
+        assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
+        assert!(matches!(scheduler.halted(), Some(HaltReason::RetryAfter { .. })), "{:?}", scheduler.halted());
+        assert_eq!(scheduler.take_set_aside().len(), 2);
     }
 
     #[test]

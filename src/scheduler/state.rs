@@ -51,6 +51,8 @@ pub struct Scheduler {
     pub(super) maybe_billed: u64,
     /// How many rows are left for a later run.
     pub(super) left: u64,
+    /// Why rows are left for a later run although their endpoint has not halted.
+    pub(super) left_because: Option<HaltReason>,
     /// When the next endpoint of a chain can perhaps take a row from an endpoint that is closed.
     pub(super) pull_at: Instant,
     /// Whether a pool has closed since the last check: rows of it may now be sent to another endpoint.
@@ -98,6 +100,7 @@ impl Scheduler {
             unkept: 0,
             maybe_billed: 0,
             left: 0,
+            left_because: None,
             pull_at: Instant::NEVER,
             has_closed: false,
             is_stay_told: false,
