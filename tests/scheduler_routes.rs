@@ -13,10 +13,10 @@ use std::time::Duration;
 use claude_batch::answer::{Came, Policy, Then};
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
-    Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Message, Money, Planned, PoolId, PrefixId, Purpose,
-    RateLimits, RateSignals, Reason, Request, Usage, Verdict,
+    Ask, AttemptRecord, ErrorClass, Failure, FallbackOn, HaltReason, Job, LimitKind, Message, Money, Planned, PoolId,
+    PrefixId, Purpose, Quality, RateLimits, RateSignals, Reason, Request, Usage, Verdict,
 };
-use claude_batch::scheduler::{Config, EndpointId, HaltRule, Next, Scheduler, Step, Ticket, Window};
+use claude_batch::scheduler::{Config, EndpointId, Fallback, HaltRule, Next, Scheduler, Step, Ticket, Window};
 
 use support::player::{Player, World, answer, fault, for_each_seed};
 use support::prefixed;
@@ -423,6 +423,142 @@ impl World for SeveralEndpoints {
             self.known.extend(prefixes);
         }
         verdict
+    }
+}
+
+#[test]
+fn random_runs_over_a_chain_keep_every_invariant_and_no_row_moves_back() {
+    for_each_seed(SEEDS, random_chain_run);
+}
+
+/// A chain of endpoints, each with its own troubles.
+struct Chain {
+    window: usize,
+    /// For each row in flight, the place of its endpoint in the chain.
+    in_flight: BTreeMap<u64, usize>,
+    /// For each row, the furthest place to which it was sent.
+    furthest: BTreeMap<u64, usize>,
+    halted: BTreeSet<usize>,
+    held_until: [Instant; 3],
+    lacks: BTreeSet<usize>,
+    /// The share of each kind of trouble: at each endpoint, faults, refusals, overloads and refused answers.
+    troubles: [[f64; 4]; 3],
+    halts: f64,
+}
+
+fn random_chain_run(seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let rows = rng.u64(1..80);
+    let mut trouble = || [0, 1, 2, 3].map(|_: u8| [0.0, 0.0, 0.1, 0.4][rng.usize(0..4)]);
+    let troubles = [trouble(), trouble(), trouble()];
+    let world = Chain {
+        window: rng.usize(1..8),
+        in_flight: BTreeMap::new(),
+        furthest: BTreeMap::new(),
+        halted: BTreeSet::new(),
+        held_until: [Instant::ZERO; 3],
+        lacks: (0..3).filter(|_| rng.u8(0..8) == 0).collect(),
+        troubles,
+        halts: [0.0, 0.01, 0.1][rng.usize(0..3)],
+    };
+    let on = FallbackOn {
+        limit: rng.bool().then(|| Duration::from_secs(rng.u64(0..400))),
+        overload: rng.bool(),
+        endpoint: rng.bool(),
+        refusal: rng.bool(),
+        model: rng.bool(),
+        account: rng.bool(),
+    };
+    let id = |account: &str| EndpointId { provider: account.into(), account: "".into() };
+    let config = Config {
+        seed,
+        endpoints: ACCOUNTS.map(id).to_vec(),
+        fallback: Some(Fallback { on, ask_for: Box::new(ask_for) }),
+        retry_ambiguous: rng.bool(),
+        ..config(world.window, None)
+    };
+    let mut player = Player::new(config, world, Duration::from_secs(3), rng);
+    {
+        let Player { scheduler, rng, now, .. } = &mut player;
+        for row in 0..rows {
+            let planned = at_provider(row, ACCOUNTS[0]);
+            let levels = rng.usize(0..3);
+            let prefixes = [rng.u64(1..4), 10 + rng.u64(1..6)];
+            scheduler.offer(if levels == 0 { planned } else { prefixed(planned, &prefixes[..levels]) }, *now);
+        }
+        scheduler.close_input();
+    }
+    let halt_at = (player.rng.u8(0..4) == 0).then(|| player.rng.u64(1..2 * rows));
+
+    player.play(halt_at);
+
+    assert_eq!((player.finished.len() + player.pending.len()) as u64, rows, "every row ends");
+    let is_complete = player.pending.is_empty() && halt_at.is_none() && player.world.halted.is_empty();
+    assert!(!is_complete || player.scheduler.halted().is_none(), "{:?}", player.scheduler.halted());
+}
+
+/// Every eleventh row stays where it is.
+fn ask_for(job: &Job, id: &EndpointId) -> Result<Ask, Box<Failure>> {
+    match job.id.0 % 11 {
+        10 => Err(Box::default()),
+        _ => Ok(at_provider(job.id.0, &id.provider).ask),
+    }
+}
+
+fn at_provider(row: u64, provider: &str) -> Planned {
+    let mut planned = support::planned(row, POOL, 100, 100);
+    planned.ask.pool = Arc::new(PoolId { provider: provider.into(), ..support::pool_id(POOL) });
+    planned
+}
+
+impl World for Chain {
+    fn on_sent(&mut self, planned: &Planned, now: Instant) {
+        let (row, provider) = (planned.job.id.0, &*planned.ask.pool.provider);
+        let place = ACCOUNTS.iter().position(|own| *own == provider).expect("it is in the chain");
+        assert!(!self.halted.contains(&place), "{provider} has halted");
+        assert!(now >= self.held_until[place], "{provider} is held");
+        let furthest = self.furthest.entry(row).or_default();
+        assert!(place >= *furthest, "row {row} moves back to {provider}");
+        *furthest = place;
+        assert!(row % 11 != 10 || place == 0, "row {row} can't be sent to {provider}");
+        assert_eq!(planned.ask.purpose == Purpose::Fallback, place > 0);
+        let there = self.in_flight.values().filter(|own| **own == place).count();
+        assert!(there < self.window, "the window of {provider} is exceeded");
+        self.in_flight.insert(row, place);
+    }
+
+    fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict {
+        let Some(place) = row.and_then(|row| self.in_flight.remove(&row)) else {
+            return if rng.bool() { fault(false) } else { answer(100, 50) };
+        };
+        let failure = |status| Failure { status: Some(status), ..Failure::default() };
+        if self.lacks.contains(&place) {
+            return Verdict::NoModel(failure(404));
+        }
+        if rng.f64() < self.halts {
+            self.halted.insert(place);
+            return Verdict::Halt(HaltReason::Account(Failure::default()));
+        }
+        let mut chance = rng.f64() * 1.6;
+        let kind = self.troubles[place].iter().position(|share| {
+            chance -= share;
+            chance < 0.0
+        });
+        match kind {
+            Some(0) => fault(rng.bool()),
+            Some(1) => {
+                let wait = [1, 10, 200, 600, 3_000][rng.usize(0..5)];
+                self.held_until[place] = self.held_until[place].max(now + Duration::from_secs(wait));
+                let retry_after = Some(Duration::from_secs(wait));
+                Verdict::Limited { kind: LimitKind::Rate, retry_after, failure: failure(429) }
+            }
+            Some(2) => Verdict::Overloaded { retry_after: None, maybe_paid: false, failure: failure(529) },
+            Some(3) => match answer(100, 50) {
+                Verdict::Answered(message) => Verdict::Answered(Message { quality: Quality::Refused, ..message }),
+                other => other,
+            },
+            _ => answer(100, 50),
+        }
     }
 }
 

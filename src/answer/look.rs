@@ -10,11 +10,12 @@ use super::seen::{Cut, Seen};
 use super::{Answer, Form, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{
-    Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, Purpose, Request, Rung, Usage, quoted,
+    Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, PoolId, Purpose, Request, Rung, Usage, quoted,
 };
 
-/// Makes requests from parameters: estimates them, and finds their limits and their cost. An error is a message.
-pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose) -> Result<Ask, String> + Send>;
+/// Makes requests from parameters: estimates them, and finds their limits and their cost. The pool is that of the row's
+/// last request, so its provider is the one that gets the next request. An error is a message.
+pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
 /// An answer that is looked at, with all that is known about its row.
 pub(super) struct Look<'a> {
@@ -116,7 +117,7 @@ impl Look<'_> {
             return self.fail(wrong, message);
         }
         let Some(Base { params, rung, request }) = make() else { return self.fail(wrong, message) };
-        match (self.measure.borrow_mut())(&params, rung, purpose) {
+        match (self.measure.borrow_mut())(&params, rung, purpose, &self.ask.pool) {
             Ok(ask) => {
                 let Wrong { class, words } = wrong;
                 let failure = Box::new(self.failure_of(words, message));

@@ -111,7 +111,7 @@ impl Row {
             Some("pause_turn") => Came::Pause(message),
             _ => Came::Answer(message),
         };
-        let measure: Measure = Box::new(|params, rung, purpose| match params.get("max_tokens") {
+        let measure: Measure = Box::new(|params, rung, purpose, _| match params.get("max_tokens") {
             Some("7777") => Err("it is too long".to_owned()),
             _ => Ok(Ask { rung, ..ask_of(params, purpose) }),
         });
@@ -404,7 +404,7 @@ fn a_paused_answer_of_an_earlier_run_is_continued() {
     let policy = policy(
         rules_of(|_| ()),
         Arc::new(Catalog::builtin()),
-        Box::new(|params, _, purpose| Ok(ask_of(params, purpose))),
+        Box::new(|params, _, purpose, _| Ok(ask_of(params, purpose))),
     );
 
     let then = policy(&row.job, &row.ask, Came::Answer(&paused), &row.attempts);
@@ -623,7 +623,7 @@ fn conditions_see_the_usage_of_all_answers_and_their_words_reach_the_model() {
 #[test]
 fn failures_and_halts_are_kept() {
     let row = Row::new(HAIKU, schema, "{}");
-    let policy = policy(rules_of(schema), Arc::new(Catalog::builtin()), Box::new(|_, _, _| Err("no".to_owned())));
+    let policy = policy(rules_of(schema), Arc::new(Catalog::builtin()), Box::new(|_, _, _, _| Err("no".to_owned())));
     let failure = Failure::default();
 
     let came = Came::Failure { class: ErrorClass::InvalidRequest, failure: &failure };

@@ -18,17 +18,29 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<S
     }))
 }
 
-/// Returns the policy for answers. `planner` estimates the requests that follow an answer. Without `can_send`, no such
-/// request is made.
-pub(crate) fn policy_of(config: &AnswerConfig, catalog: &Arc<Catalog>, mut planner: Planner, can_send: bool) -> Policy {
-    let measure: Measure = Box::new(move |params, rung, purpose| planner.ask_for(params, rung, purpose));
+/// Returns the policy for answers. The planners estimate the requests that follow an answer. There is one for each
+/// provider, with the provider's name. The first also estimates the requests for providers that have none. Without
+/// `can_send`, no request follows an answer.
+///
+/// # Panics
+/// If there is no planner.
+pub(crate) fn policy_of(
+    config: &AnswerConfig,
+    catalog: &Arc<Catalog>,
+    mut planners: Vec<(Arc<str>, Planner)>,
+    can_send: bool,
+) -> Policy {
+    let measure: Measure = Box::new(move |params, rung, purpose, pool| {
+        let at = planners.iter().position(|(provider, _)| *provider == pool.provider).unwrap_or_default();
+        planners[at].1.ask_for(params, rung, purpose)
+    });
     let max_follow_ups = if can_send { config.max_follow_ups } else { 0 };
     policy(Rules { max_follow_ups, ..rules_of(config) }, catalog.clone(), measure)
 }
 
 /// Returns the policy for answers of earlier results; `None` if rows can take all of them.
 pub(crate) fn policy_of_reuse(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Policy> {
-    let measure: Measure = Box::new(|_, _, _| Err("nothing is sent for an answer that exists".to_owned()));
+    let measure: Measure = Box::new(|_, _, _, _| Err("nothing is sent for an answer that exists".to_owned()));
     let rules = || Rules { max_follow_ups: 0, ..rules_of(config) };
     config.is_checked().then(|| policy(rules(), catalog.clone(), measure))
 }

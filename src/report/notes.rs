@@ -86,6 +86,8 @@ impl Notes {
             | EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
+            | EventBody::Diverted { .. }
+            | EventBody::Returned { .. }
             | EventBody::Crossed(_)
             | EventBody::InputBroke
             | EventBody::Warned(_)

@@ -160,6 +160,8 @@ impl Stats {
             EventBody::Held { .. }
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
+            | EventBody::Diverted { .. }
+            | EventBody::Returned { .. }
             | EventBody::Crossed(_)
             | EventBody::Warned(_)
             | EventBody::Noted(_) => {}

@@ -1,10 +1,13 @@
 //! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request itself (403,
 //! 404).
 
+use std::sync::Arc;
+
 use crate::answer::{Came, Then};
-use crate::domain::{ErrorClass, EventBody, Failure, HaltReason, Message};
+use crate::domain::{Ask, ErrorClass, EventBody, Failure, FallbackCase, HaltReason, Message};
 use crate::limiter::Pool;
 
+use super::chain::Leaves;
 use super::endpoint::{Endpoint, Forbidden};
 use super::entry::Entry;
 use super::flights::End;
@@ -20,7 +23,13 @@ impl Scheduler {
         endpoint.access.on_answer(&entry.planned.ask.model);
         endpoint.canary.on_row_answer();
         self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
-        match self.then(&entry, Came::Answer(&message)) {
+        let then = self.then(&entry, Came::Answer(&message));
+        if matches!(then, Then::Keep | Then::Fail { class: ErrorClass::Refused, .. })
+            && let Some((ask, failure)) = self.after_refusal(&entry, &entry.planned.ask.pool.provider, &message)
+        {
+            return self.follow_up(entry, *ask, ErrorClass::Refused, *failure, end.now);
+        }
+        match then {
             Then::Keep => self.keep_answer(entry, message),
             Then::Answer(message) => self.keep_answer(entry, *message),
             Then::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
@@ -47,6 +56,7 @@ impl Scheduler {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
         endpoint.has_last_tries = false;
+        self.pools[end.pool].held_since = None;
         self.on_reply(end);
     }
 
@@ -80,30 +90,63 @@ impl Scheduler {
     /// Handles a 403: either the key is not allowed to send any request, or only this row is forbidden.
     pub(super) fn on_forbidden(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
-        match self.endpoints[end.endpoint].access.on_forbidden() {
+        let access = &mut self.endpoints[end.endpoint].access;
+        let leaves = Leaves { case: FallbackCase::Model, class: ErrorClass::Auth, status: failure.status, limit: None };
+        match access.on_forbidden() {
             Forbidden::Key => self.halt_with(entry, HaltReason::Key(failure), end),
             Forbidden::All => self.halt_with(entry, HaltReason::Forbidden(failure), end),
-            Forbidden::Row => self.fail(entry, ErrorClass::Auth, failure, false, end),
+            Forbidden::Row => {
+                let may_have_model = access.has_answered(&entry.planned.ask.model);
+                if !may_have_model && let Ok(ask) = self.next_ask(&entry, end.endpoint, leaves.case) {
+                    return self.leave_with_model(entry, *ask, &leaves, end);
+                }
+                self.leave_or_fail(entry, &leaves, failure, false, end)
+            }
         }
     }
 
-    /// Handles a 404 for a model. The ready rows of that model are set aside and the run goes on. When all other rows
-    /// of the run have ended, the run halts because of the 404.
+    /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If they can't
+    /// be, they are set aside and the run goes on. When all other rows of the run have ended, the run halts because of
+    /// the 404.
     pub(super) fn on_no_model(&mut self, entry: Entry, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();
-        let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
+        let access = &mut self.endpoints[end.endpoint].access;
         if access.has_answered(&model) {
             // The model answered before, so this 404 is not about the model.
             return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
         }
-        if access.on_missing(&model) {
-            let (model, message) = (model.to_string(), failure.message.clone());
+        if let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, FallbackCase::Model) {
+            let (class, status) = (ErrorClass::InvalidRequest, failure.status);
+            let leaves = Leaves { case: FallbackCase::Model, class, status, limit: None };
+            return self.leave_with_model(entry, *ask, &leaves, end);
+        }
+        if self.endpoints[end.endpoint].access.on_missing(&model) {
+            let (model, message) = (model.to_string(), failure.message);
             self.events.push(EventBody::Parked { model, message });
         }
-        let id = id.clone();
-        let its = self.take_ready(|entry| entry.planned.ask.model == model && id.is_of(entry));
-        its.into_iter().for_each(|entry| self.put_aside_and_give_up_lead(entry, end.now));
+        self.queue_rows_again(&model, end);
         self.pending(entry)
+    }
+
+    /// Sends a row to the next endpoint because its endpoint does not have its model, or does not allow it. All rows of
+    /// the model are sent there from then on.
+    fn leave_with_model(&mut self, entry: Entry, ask: Ask, leaves: &Leaves, end: &End) -> Next {
+        let model = entry.planned.ask.model.clone();
+        let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];
+        if access.on_missing(&model) {
+            let (from, to) = (id.provider.clone(), ask.pool.provider.clone());
+            self.events.push(EventBody::Diverted { from, to, why: leaves.case });
+        }
+        let next = self.leave_untold(entry, ask, leaves, end);
+        self.queue_rows_again(&model, end);
+        next
+    }
+
+    /// Queues the ready rows of a model that the endpoint does not have: they go elsewhere, or are set aside.
+    fn queue_rows_again(&mut self, model: &Arc<str>, end: &End) {
+        let id = self.endpoints[end.endpoint].id.clone();
+        let its = self.take_ready(|entry| entry.planned.ask.model == *model && id.is_of(entry));
+        its.into_iter().for_each(|entry| self.queue_last(entry, end.now));
     }
 }

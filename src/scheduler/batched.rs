@@ -51,7 +51,7 @@ impl Scheduler {
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
             Some(at) => self.pools[*at].pool.limits(),
-            None => self.config.by_hand.or((self.config.limits_of)(pool)),
+            None => self.by_hand(pool).or((self.config.limits_of)(pool)),
         }
     }
 

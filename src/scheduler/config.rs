@@ -33,13 +33,14 @@ pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 pub struct Config {
     /// Limits by preset.
     pub limits_of: LimitsOf,
-    /// Limits given by hand. They replace the presets, and responses never raise them.
+    /// Limits given by hand. They replace the presets, and responses never raise them. In a chain, they are those of the
+    /// first endpoint.
     pub by_hand: RateLimits,
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
     /// Endpoints that are known from the start. An endpoint that is not listed is added with its first row. The list
     /// matters if only one endpoint has had rows so far and that endpoint halts. The run then continues only if another
-    /// endpoint is known.
+    /// endpoint is known. With `fallback`, they are the chain, in this order.
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window with which each endpoint begins.
     pub window: Window,
@@ -62,7 +63,7 @@ pub struct Config {
     pub real_cost: RealCost,
     /// Decides what to do after an answer or a failure. With `None`, every answer and failure is kept as it is.
     pub policy: Option<Policy>,
-    /// Sends rows to another endpoint; `None` if rows stay where they are.
+    /// When and how rows are sent to the next endpoint; `None` if rows stay where they are.
     pub fallback: Option<Fallback>,
     /// Seed of all jitter.
     pub seed: u64,

@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) wants_stream: Option<bool>,
     /// Whether the row has met a fault that it caused itself.
     pub(super) is_suspect: bool,
+    /// Whether no other endpoint of the chain takes the row.
+    pub(super) must_stay: bool,
     /// The prefixes that this row leads: its request writes them to the prompt cache, and other rows wait for that.
     pub(super) leads: Marks,
     /// Whether the row is sent without cache marks.
@@ -54,6 +56,7 @@ impl Entry {
             wants_stream: None,
             at_fault: None,
             is_suspect: false,
+            must_stay: false,
             leads: Marks::NONE,
             is_unmarked: false,
             tests_marks: false,

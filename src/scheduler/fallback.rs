@@ -1,6 +1,6 @@
 //! Sends rows to the next provider of a chain.
 
-use crate::domain::{Ask, Failure, FallbackOn, Job};
+use crate::domain::{Ask, ErrorClass, Failure, FallbackCase, FallbackOn, HaltReason, Job};
 
 use super::endpoint::EndpointId;
 
@@ -16,4 +16,42 @@ pub struct Fallback {
     pub on: FallbackOn,
     /// Makes the request for it.
     pub ask_for: AskFor,
+}
+
+/// Returns the case to which the halt of an endpoint belongs; `None` if the reason concerns the whole run.
+pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
+    match reason {
+        HaltReason::Key(_) | HaltReason::Forbidden(_) | HaltReason::Account(_) => Some(FallbackCase::Account),
+        HaltReason::Models(_) => Some(FallbackCase::Model),
+        HaltReason::RetryAfter { .. } => Some(FallbackCase::Limit),
+        HaltReason::Tls(_) | HaltReason::Proxy(_) | HaltReason::Redirect { .. } | HaltReason::Endpoint(_) => {
+            Some(FallbackCase::Endpoint)
+        }
+        HaltReason::AllFail { .. }
+        | HaltReason::Batches(_)
+        | HaltReason::OtherWorkspace
+        | HaltReason::Disk(_)
+        | HaltReason::Signal(_)
+        | HaltReason::Ctl { .. }
+        | HaltReason::Budget(_) => None,
+    }
+}
+
+/// Returns the case to which a row belongs that has used up its tries; `None` if the row itself is the cause.
+pub(super) fn case_of_failure(class: ErrorClass) -> Option<FallbackCase> {
+    match class {
+        ErrorClass::RateLimit => Some(FallbackCase::Limit),
+        ErrorClass::Overloaded => Some(FallbackCase::Overload),
+        ErrorClass::Server | ErrorClass::Timeout | ErrorClass::Network => Some(FallbackCase::Endpoint),
+        ErrorClass::InvalidInput
+        | ErrorClass::InvalidRequest
+        | ErrorClass::TooLarge
+        | ErrorClass::Auth
+        | ErrorClass::Billing
+        | ErrorClass::Refused
+        | ErrorClass::Truncated
+        | ErrorClass::InvalidOutput
+        | ErrorClass::Canceled
+        | ErrorClass::Expired => None,
+    }
 }

@@ -21,8 +21,10 @@ use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, HaltReason, WireErrorKind};
 
 use super::backoff::{Backoff, jittered_unsaid_hold};
+use super::chain::Leaves;
 use super::endpoint::{Blame, Sign};
 use super::entry::Entry;
+use super::fallback::case_of_failure;
 use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
@@ -61,7 +63,7 @@ impl Scheduler {
     pub(super) fn on_fault(&mut self, mut entry: Entry, fault: Fault, end: &End) -> Next {
         let was_failing = self.endpoints[end.endpoint].health.is_failing();
         let blame = self.note_fault(&mut entry, &fault, end);
-        if let Some(reason) = self.asks_too_long(fault.retry_after) {
+        if let Some(reason) = self.asks_too_long(fault.retry_after, end) {
             return self.halt_with(entry, reason, end);
         }
         if self.is_halted(end) {
@@ -99,15 +101,24 @@ impl Scheduler {
         let delay = backoff.delay(failed, retry_after, &mut self.rng);
         let delay = self.within_quota(delay, end);
         let next = if is_last { None } else { self.next_try(&mut entry, delay, retry_after, end) };
-        match next {
-            Some(at) => {
-                let keeps_mark = entry.keeps_mark();
-                let row = entry.retried(failure.status, at.since(end.now));
-                self.later.insert(entry, at);
-                Next::Again { row, class, limit: None, maybe_paid, keeps_mark }
-            }
-            None => self.fail(entry, class, failure, true, end),
+        let status = failure.status;
+        let leaves = |case| Leaves { case, class, status, limit: None };
+        let Some(at) = next else {
+            return match case_of_failure(class) {
+                Some(case) => self.leave_or_fail(entry, &leaves(case), failure, true, end),
+                None => self.fail(entry, class, failure, true, end),
+            };
+        };
+        // How long a row waits because of faults shows nothing about limits.
+        if let Some(case) = self.early_case(&entry, end.now, at, end)
+            && let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case)
+        {
+            return self.leave(entry, *ask, &leaves(case), end);
         }
+        let keeps_mark = entry.keeps_mark();
+        let row = entry.retried(status, at.since(end.now));
+        self.later.insert(entry, at);
+        Next::Again { row, class, limit: None, maybe_paid, keeps_mark }
     }
 
     /// Returns whether a fault may be a hidden refusal.
@@ -169,8 +180,13 @@ impl Scheduler {
 
     /// Returns the moment until which a row may wait.
     pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
+        self.waits_since(entry, end) + self.config.retry_for
+    }
+
+    /// Returns the moment from which the wait of a row counts.
+    pub(super) fn waits_since(&self, entry: &mut Entry, end: &End) -> Instant {
         let since = *entry.waiting_since.get_or_insert(end.sent_at);
-        since.max(self.endpoints[end.endpoint].health.recovered_at()).max(self.pause.ended_at) + self.config.retry_for
+        since.max(self.endpoints[end.endpoint].health.recovered_at()).max(self.pause.ended_at)
     }
 
     /// Returns how long a retry waits: for `delay`, or for longer if the endpoint has no retries left.

@@ -21,6 +21,11 @@ impl Gates {
         self.waiting
     }
 
+    /// Returns how many rows wait behind the gates of an endpoint.
+    pub(super) fn waiting_at(&self, endpoint: usize) -> usize {
+        self.closed.iter().filter(|((at, _), _)| *at == endpoint).map(|(_, behind)| behind.len()).sum()
+    }
+
     /// Puts a row behind a gate.
     pub(super) fn put_behind(&mut self, entry: Entry, gate: Key) {
         self.closed.entry(gate).or_default().push_back(entry);

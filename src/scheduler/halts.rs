@@ -2,9 +2,11 @@
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
-use crate::domain::{Failure, HaltReason};
+use crate::domain::{ErrorClass, Failure, HaltReason};
 
+use super::chain::Leaves;
 use super::entry::Entry;
+use super::fallback::case_of_halt;
 use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
@@ -20,15 +22,21 @@ impl Scheduler {
         self.take_waiting(|_| true).into_iter().for_each(|entry| self.put_aside(entry));
     }
 
-    /// Stops an endpoint. A policy may send the endpoint's rows to another endpoint. Without a policy the rows are set
+    /// Stops an endpoint. A policy or a chain may send the endpoint's rows to another endpoint. The other rows are set
     /// aside. When the last endpoint stops, the run stops.
     pub(super) fn halt_endpoint(&mut self, at: usize, reason: HaltReason, now: Instant) {
         if self.halted.is_some() || self.endpoints[at].halted.is_some() {
             return;
         }
         self.endpoints[at].halted = Some(reason.clone());
-        if self.endpoints.iter().all(|endpoint| endpoint.halted.is_some()) {
+        if !self.is_endpoint_left() {
             return self.halt(reason);
+        }
+        if let (Some(case), Some(next)) = (case_of_halt(&reason), self.next_endpoint(at))
+            && self.falls_back(case)
+        {
+            let to = self.endpoints[next].id.provider.clone();
+            self.note_detour(at, &to, case, Instant::NEVER);
         }
         let id = self.endpoints[at].id.clone();
         let waiting = self.take_waiting(|entry| id.is_of(entry));
@@ -36,9 +44,15 @@ impl Scheduler {
     }
 
     /// Stops the run once it can answer no more rows: each row that is left belongs to a halted endpoint, or to a model
-    /// that was not found. These rows stay pending.
+    /// that was not found. These rows stay pending. If a chain has answered all of them, the run just ends.
     pub(super) fn halt_for_endpoints(&mut self) {
+        if self.config.fallback.is_some() && self.left == 0 {
+            return;
+        }
         if let Some(reason) = self.endpoints.iter().find_map(|endpoint| endpoint.halted.clone()) {
+            return self.halt(reason);
+        }
+        if let Some(reason) = self.left_because.take() {
             return self.halt(reason);
         }
         let missing: Vec<_> = self.endpoints.iter().flat_map(|endpoint| endpoint.access.missing()).collect();
@@ -68,10 +82,15 @@ impl Scheduler {
     /// Returns what happens to a row when its endpoint or the whole run has halted.
     pub(super) fn leave_halted(&mut self, entry: Entry, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
-        match self.then(&entry, Came::Halt(&reason)) {
-            Then::Ask(ask) => self.more(entry, *ask, end),
-            Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => self.pending(entry),
+        if let Then::Ask(ask) = self.then(&entry, Came::Halt(&reason)) {
+            return self.more(entry, *ask, end);
         }
+        let Some(case) = case_of_halt(&reason).filter(|_| self.may_send_again(&entry)) else {
+            return self.pending(entry);
+        };
+        let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case) else { return self.pending(entry) };
+        let status = reason.failure().and_then(|failure| failure.status);
+        self.leave(entry, *ask, &Leaves { case, class: class_of(&reason), status, limit: None }, end)
     }
 
     /// Returns whether the run or the endpoint of an attempt has halted.
@@ -79,13 +98,31 @@ impl Scheduler {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
-    /// Asks the policy what to do with a waiting row of a halted endpoint.
+    /// Asks the policy and the chain what to do with a waiting row of a halted endpoint.
     fn reroute(&mut self, entry: Entry, reason: &HaltReason, now: Instant) {
         match self.then(&entry, Came::Halt(reason)) {
             Then::Ask(ask) => self.ask_again(entry, *ask, now),
-            Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => {
-                self.put_aside_and_give_up_lead(entry, now);
-            }
+            Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => self.queue_last(entry, now),
         }
+    }
+}
+
+/// Returns the class of the failed attempt that a row had at an endpoint that halted.
+fn class_of(reason: &HaltReason) -> ErrorClass {
+    match reason {
+        HaltReason::Key(_) | HaltReason::Forbidden(_) => ErrorClass::Auth,
+        HaltReason::Account(_) => ErrorClass::Billing,
+        HaltReason::Models(_) => ErrorClass::InvalidRequest,
+        HaltReason::RetryAfter { .. } => ErrorClass::RateLimit,
+        HaltReason::Tls(_) | HaltReason::Proxy(_) | HaltReason::Redirect { .. } | HaltReason::Endpoint(_) => {
+            ErrorClass::Network
+        }
+        HaltReason::AllFail { class, .. } => *class,
+        HaltReason::Batches(_)
+        | HaltReason::OtherWorkspace
+        | HaltReason::Disk(_)
+        | HaltReason::Signal(_)
+        | HaltReason::Ctl { .. }
+        | HaltReason::Budget(_) => ErrorClass::Canceled,
     }
 }

@@ -29,6 +29,9 @@
 //! the cache when the request is sent. Whether it asks for a stream is decided at the first try. This decision changes
 //! in two cases: streams of the endpoint can't be read (`endpoint::streaming`), or other rows wait for the row.
 //!
+//! Several endpoints can form a chain. A row that can't be sent to its endpoint soon is sent to the next one (`chain`).
+//! It never moves back.
+//!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
 //! an endpoint, and may send another request for the row, to the same endpoint or to another.
 //!
@@ -41,6 +44,7 @@
 //! - `state`: the struct [`Scheduler`];
 //! - what the scheduler does:
 //!   - rows come in: `queue` and `ahead`;
+//!   - rows are sent to the next endpoint of a chain (`fallback`): `chain` and `pull`;
 //!   - requests are sent: `poll`, `passing` and `canary`;
 //!   - the first row with a prefix is sent, and the others wait for it: `warm_up`;
 //!   - attempts end: `ends`, `answers`, `refusals`, `faults`, `outcome` and `halts`;
@@ -54,6 +58,7 @@ mod backoff;
 mod batched;
 mod budget;
 mod canary;
+mod chain;
 mod config;
 mod endpoint;
 mod ends;
@@ -73,6 +78,7 @@ mod pauses;
 mod poll;
 mod pool;
 mod prediction;
+mod pull;
 mod queue;
 mod refusals;
 mod state;

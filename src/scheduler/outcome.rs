@@ -2,7 +2,7 @@
 
 use crate::answer::{Came, Then, accepts};
 use crate::clock::Instant;
-use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned, StoredAnswer};
+use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned, Quality, StoredAnswer};
 
 use super::entry::Entry;
 use super::flights::End;
@@ -102,7 +102,15 @@ impl Scheduler {
         let entry = Entry { attempts, ..anew };
         let bytes = entry.bytes;
         let came = if paused.is_some() { Came::Pause(&message) } else { Came::Answer(&message) };
-        let next = match (self.then(&entry, came), paused) {
+        let then = self.then(&entry, came);
+        if matches!(then, Then::Keep | Then::Fail { class: ErrorClass::Refused, .. })
+            && message.quality == Quality::Refused
+            && let Some(provider) = entry.attempts.last().map(|attempt| attempt.provider.clone())
+            && let Some((ask, failure)) = self.after_refusal(&entry, &provider, &message)
+        {
+            return self.follow_up(entry, *ask, ErrorClass::Refused, *failure, now);
+        }
+        let next = match (then, paused) {
             (Then::Ask(ask), _) => {
                 let job = entry.planned.job.id;
                 self.ask_again(entry, *ask, now);
@@ -136,6 +144,7 @@ impl Scheduler {
     /// Counts a row that is left for a later run. Returns whether the row was billed or may have been billed.
     pub(super) fn note_pending(&mut self, entry: &Entry) -> bool {
         let maybe_paid = entry.may_be_billed();
+        self.left += 1;
         self.unkept += u64::from(entry.holds_answer());
         self.maybe_billed += u64::from(maybe_paid);
         maybe_paid

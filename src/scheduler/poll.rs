@@ -14,9 +14,15 @@ use super::warmth::Plan;
 impl Scheduler {
     /// Returns what to do next. Call it again and again until it returns `Step::Wait` or `Step::Drained`.
     pub fn poll(&mut self, now: Instant) -> Step {
-        let step = self.next_step(now);
-        match step {
-            Step::Wait { reason, .. } => self.bind(reason, now),
+        let mut step = self.next_step(now);
+        while std::mem::take(&mut self.has_closed) && matches!(step, Step::Wait { .. }) {
+            step = self.next_step(now);
+        }
+        match &mut step {
+            Step::Wait { until, reason } => {
+                *until = self.pull_at.min(*until);
+                self.bind(*reason, now);
+            }
             Step::Dispatch { .. } | Step::Canary { .. } => {}
             Step::Drained => self.bind(Reason::Draining, now),
         }
@@ -24,6 +30,7 @@ impl Scheduler {
     }
 
     fn next_step(&mut self, now: Instant) -> Step {
+        self.pull_at = Instant::NEVER;
         match self.pause.is_on() {
             true => self.halt_if_time_is_up(now),
             false => self.halt_if_overdue(now),
@@ -37,6 +44,12 @@ impl Scheduler {
         self.wake(now);
         if let Some(step) = self.send_canary(now) {
             return step;
+        }
+        if self.config.fallback.is_some() {
+            self.pull(now);
+            if self.halted.is_some() {
+                return self.drain();
+            }
         }
         if self.ready() == 0 {
             return self.wait_without_rows();
@@ -134,10 +147,15 @@ impl Scheduler {
         };
         let state = &mut self.pools[pool];
         let cost = state.prediction.cost(&state.ready[first].planned.ask, plan.read_tokens);
-        match state.pool.reserve(cost, now) {
+        let admission = state.pool.reserve(cost, now);
+        if let Admission::Wait { until, on } = &admission {
+            self.note_wait(pool, *until, on.is_none(), now);
+        }
+        match admission {
             Admission::Granted(reservation) => {
                 let step = self.send(pool, first, plan, reservation, now)?;
-                self.pools[pool].passing = None;
+                let state = &mut self.pools[pool];
+                (state.passing, state.closed_until) = (None, None);
                 Ok(step)
             }
             Admission::Wait { until, on: None } => Err((until, Reason::Hold)),

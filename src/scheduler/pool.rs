@@ -33,6 +33,12 @@ pub(super) struct PoolState {
     streamed: u32,
     /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
+    /// The start of the first hold since the last answer.
+    pub(super) held_since: Option<Instant>,
+    /// If the wait of the first row is too long for the chain: when the wait ends.
+    pub(super) closed_until: Option<Instant>,
+    /// The pools at other endpoints to which rows of this pool were sent last: at most one for each endpoint.
+    pub(super) goes_to: Vec<usize>,
 }
 
 /// The wait of a big row, while smaller rows pass it (`passing`).
@@ -47,7 +53,17 @@ pub(super) struct Passing {
 impl PoolState {
     /// Returns a pool without rows.
     pub(super) fn new(pool: Pool, endpoint: usize) -> Self {
-        Self { pool, endpoint, ready: VecDeque::new(), prediction: Prediction::default(), streamed: 0, passing: None }
+        Self {
+            pool,
+            endpoint,
+            ready: VecDeque::new(),
+            prediction: Prediction::default(),
+            streamed: 0,
+            passing: None,
+            held_since: None,
+            closed_until: None,
+            goes_to: Vec::new(),
+        }
     }
 
     /// Returns the position of the row that is sent as the next probe of a failing endpoint. It is the first of the

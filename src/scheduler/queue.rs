@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::clock::Instant;
-use crate::domain::{Ask, Planned, PoolId};
+use crate::domain::{Ask, FallbackCase, Planned, PoolId, RateLimits};
 use crate::limiter::Pool;
 
 use super::endpoint::{Endpoint, EndpointId};
 use super::entry::Entry;
+use super::fallback::case_of_halt;
 use super::pool::PoolState;
 use super::state::Scheduler;
 
@@ -80,7 +81,12 @@ impl Scheduler {
     /// Replaces the request of a row, and queues the row in the pool of the new request. Its tries are counted from 0
     /// again.
     pub(super) fn ask_again(&mut self, entry: Entry, ask: Ask, now: Instant) {
-        let mut entry = entry;
+        let anew = self.renewed(entry, ask, now);
+        self.queue_first(anew, now);
+    }
+
+    /// Replaces the request of a row that is in no queue. Its tries are counted from 0 again.
+    pub(super) fn renewed(&mut self, mut entry: Entry, ask: Ask, now: Instant) -> Entry {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);
         }
@@ -88,7 +94,7 @@ impl Scheduler {
         planned.ask = ask;
         self.row_bytes -= bytes;
         let anew = self.count_in(planned);
-        self.queue_first(Entry { attempts, ..anew }, now);
+        Entry { attempts, ..anew }
     }
 
     /// Notes a row that this run will not answer.
@@ -106,19 +112,24 @@ impl Scheduler {
         self.put_aside(entry);
     }
 
-    /// Returns a row with its pool. If this run can't answer the row any more, the row is set aside.
-    fn placed(&mut self, entry: Entry, now: Instant) -> Option<(usize, Entry)> {
-        let Ask { pool, model, .. } = &entry.planned.ask;
-        let pool = if self.halted.is_none() { Some(self.pool_of(&pool.clone(), now)) } else { None };
-        let open = pool.filter(|pool| {
-            let endpoint = &self.endpoints[self.pools[*pool].endpoint];
-            endpoint.halted.is_none() && !endpoint.access.lacks(model)
-        });
-        if open.is_none() {
-            self.put_aside_and_give_up_lead(entry, now);
-            return None;
+    /// Returns a row with its pool. If its endpoint does not take it, the row gets a request for the next endpoint of the
+    /// chain. If this run can't answer the row any more, the row is set aside.
+    fn placed(&mut self, mut entry: Entry, now: Instant) -> Option<(usize, Entry)> {
+        while self.halted.is_none() {
+            let Ask { pool, model, .. } = &entry.planned.ask;
+            let pool = self.pool_of(&pool.clone(), now);
+            let at = self.pools[pool].endpoint;
+            let endpoint = &self.endpoints[at];
+            let case = match &endpoint.halted {
+                None if !endpoint.access.lacks(model) => return Some((pool, entry)),
+                None => Some(FallbackCase::Model),
+                Some(reason) => case_of_halt(reason),
+            };
+            let Some(ask) = case.and_then(|case| self.ask_elsewhere(&entry, at, case)) else { break };
+            entry = self.renewed(entry, *ask, now);
         }
-        open.map(|pool| (pool, entry))
+        self.put_aside_and_give_up_lead(entry, now);
+        None
     }
 
     fn pool_of(&mut self, id: &Arc<PoolId>, now: Instant) -> usize {
@@ -136,11 +147,19 @@ impl Scheduler {
 
     fn open_pool(&mut self, id: &PoolId, now: Instant) -> usize {
         let preset = (self.config.limits_of)(id);
-        let pool = Pool::new(id.clone(), preset, self.config.by_hand, self.config.headroom, now);
+        let pool = Pool::new(id.clone(), preset, self.by_hand(id), self.config.headroom, now);
         let endpoint = self.endpoint_of(EndpointId::of(id));
         self.pools.push(PoolState::new(pool, endpoint));
         self.index.insert(id.clone(), self.pools.len() - 1);
         self.pools.len() - 1
+    }
+
+    /// Returns the limits given by hand that apply to a pool. In a chain, they are those of the first endpoint.
+    pub(super) fn by_hand(&self, id: &PoolId) -> RateLimits {
+        match self.config.endpoints.first() {
+            Some(first) if self.config.fallback.is_some() && EndpointId::of(id) != *first => RateLimits::NONE,
+            Some(_) | None => self.config.by_hand,
+        }
     }
 
     fn endpoint_of(&mut self, id: EndpointId) -> usize {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{ErrorClass, EventBody, Failure, HaltReason, LimitKind};
+use crate::domain::{ErrorClass, EventBody, Failure, FallbackCase, HaltReason, LimitKind};
 
 use super::backoff::{Backoff, jittered_hold, jittered_unsaid_hold};
+use super::chain::Leaves;
 use super::entry::Entry;
 use super::flights::End;
 use super::state::Scheduler;
@@ -20,7 +21,7 @@ impl Scheduler {
         failure: Failure,
         end: &End,
     ) -> Next {
-        if let Some(reason) = self.asks_too_long(retry_after) {
+        if let Some(reason) = self.asks_too_long(retry_after, end) {
             return self.halt_with(entry, reason, end);
         }
         self.on_reply(end);
@@ -41,16 +42,33 @@ impl Scheduler {
             }
             LimitKind::Rate | LimitKind::Acceleration => {
                 self.hold(kind, retry_after, end);
-                let held = self.pools[end.pool].pool.held_until().since(end.now);
-                let next = self.next_try(&mut entry, held, Some(held), end);
+                let until = self.pools[end.pool].pool.held_until();
+                let held = until.since(end.now);
+                // Another endpoint takes the row from the queue, if it can.
+                let stays = retry_after.is_some_and(|wait| wait > self.config.retry_for);
+                let next = if stays { Some(until) } else { self.next_try(&mut entry, held, Some(held), end) };
                 let longer = self.longer_wait(&entry, retry_after, end);
                 next.map(|at| at + longer)
             }
         };
+        let leaves = Leaves {
+            case: FallbackCase::Limit,
+            class: ErrorClass::RateLimit,
+            status: failure.status,
+            limit: Some(kind),
+        };
+        // While a pool is held, another endpoint takes its rows from the queue. So only the time so far counts.
+        let since = self.waits_since(&mut entry, end);
+        if next.is_some()
+            && let Some(case) = self.early_case(&entry, since, end.now, end)
+            && let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case)
+        {
+            return self.leave(entry, *ask, &Leaves { case, ..leaves }, end);
+        }
         let wait = next.map_or(Duration::ZERO, |at| at.since(end.now));
         let row = entry.retried(failure.status, wait);
         match (next, kind) {
-            (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
+            (None, _) => return self.leave_or_fail(entry, &leaves, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
             (Some(at), _) if at > self.pools[end.pool].pool.held_until() => self.later.insert(entry, at),
             // The pool is held for that time, so the row can be queued immediately.
@@ -81,16 +99,21 @@ impl Scheduler {
         }
     }
 
-    /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint.
-    pub(super) fn asks_too_long(&self, retry_after: Option<Duration>) -> Option<HaltReason> {
+    /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint. If rows can be
+    /// sent to the next endpoint instead, the endpoint is not stopped: it is used again after the wait.
+    pub(super) fn asks_too_long(&self, retry_after: Option<Duration>, end: &End) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;
+        if self.falls_back(FallbackCase::Limit) && self.next_endpoint(end.endpoint).is_some() {
+            return None;
+        }
         Some(HaltReason::RetryAfter { wait, allowed })
     }
 
     /// Holds the pool of a refused attempt for as long as the server asks. If the server does not say how long, the
     /// pool chooses the time.
     pub(super) fn hold(&mut self, kind: LimitKind, retry_after: Option<Duration>, end: &End) {
+        self.pools[end.pool].held_since.get_or_insert(end.now);
         let pool = &mut self.pools[end.pool].pool;
         let dimension = match &end.head {
             Some(head) => pool.on_refusal(end.reserved, &head.signals, head.limit_changed, end.now),

@@ -49,6 +49,16 @@ pub struct Scheduler {
     pub(super) unkept: u64,
     /// How many rows are left for a later run although they were billed or may have been billed.
     pub(super) maybe_billed: u64,
+    /// How many rows are left for a later run.
+    pub(super) left: u64,
+    /// Why rows are left for a later run although their endpoint has not halted.
+    pub(super) left_because: Option<HaltReason>,
+    /// When the next endpoint of a chain can perhaps take a row from an endpoint that is closed.
+    pub(super) pull_at: Instant,
+    /// Whether a pool has closed since the last check: rows of it may now be sent to another endpoint.
+    pub(super) has_closed: bool,
+    /// Whether the run has said why a row can't be sent to another endpoint.
+    pub(super) is_stay_told: bool,
     /// The part of the spent money that is for canaries.
     pub(super) canary_spend: Money,
     pub(super) events: Vec<EventBody>,
@@ -89,6 +99,11 @@ impl Scheduler {
             set_aside: Vec::new(),
             unkept: 0,
             maybe_billed: 0,
+            left: 0,
+            left_because: None,
+            pull_at: Instant::NEVER,
+            has_closed: false,
+            is_stay_told: false,
             canary_spend: Money::ZERO,
             events: Vec::new(),
             is_unknown_end_told: false,

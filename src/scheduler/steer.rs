@@ -62,9 +62,10 @@ impl Scheduler {
     /// limit that the server last reported, and a hold is not shortened.
     fn set_by_hand(&mut self, by_hand: RateLimits, now: Instant) {
         self.config.by_hand = by_hand;
-        for state in &mut self.pools {
-            let preset = (self.config.limits_of)(state.pool.id());
-            state.pool.set_by_hand(by_hand, preset, now);
+        for at in 0..self.pools.len() {
+            let id = self.pools[at].pool.id();
+            let (by_hand, preset) = (self.by_hand(id), (self.config.limits_of)(id));
+            self.pools[at].pool.set_by_hand(by_hand, preset, now);
         }
     }
 

@@ -62,7 +62,9 @@ impl Scheduler {
     /// Returns what response heads showed about the limits of each pool. Pools are left out if no head reported their
     /// limits.
     pub(crate) fn learned(&self) -> Vec<LearnedPool> {
-        self.pools.iter().filter_map(|state| state.pool.reported()).collect()
+        // What is learned is kept for the first endpoint of a chain: the names of pools do not show the endpoint.
+        let is_first = |state: &&PoolState| self.config.fallback.is_none() || state.endpoint == 0;
+        self.pools.iter().filter(is_first).filter_map(|state| state.pool.reported()).collect()
     }
 
     /// Returns how much of its limits each pool has used since the start of the run. Pools that were not used are left

@@ -161,6 +161,8 @@ impl Collector {
             | EventBody::Forecast(_)
             | EventBody::Models(_)
             | EventBody::Skipped
+            | EventBody::Diverted { .. }
+            | EventBody::Returned { .. }
             | EventBody::Sent { .. }
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }

@@ -270,7 +270,7 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
     let totals = &recovered.totals;
     let prices = catalog();
     let mut planner = planner();
-    let measure = move |params: &_, rung, purpose| planner.ask_for(params, rung, purpose);
+    let measure = move |params: &_, rung, purpose, _: &PoolId| planner.ask_for(params, rung, purpose);
     Config {
         halt: HaltRule::Never,
         budget: Budget::new(run.max_cost, run.max_requests, None, totals.spend).with_unsure(totals.maybe_spend),

@@ -128,11 +128,9 @@ impl NewRun<'_> {
         if chain.is_empty() {
             return None;
         }
-        let planner = |provider: &ProviderConfig| {
-            let planner = self.planner_of(provider, catalogs.of_provider(&provider.name));
-            (provider.name.clone(), provider.model.clone(), RefCell::new(self.with_marks(planner, provider, survey)))
-        };
-        let planners: Vec<_> = chain.iter().map(planner).collect();
+        let models = chain.iter().map(|provider| provider.model.clone());
+        let planners = self.other_planners(catalogs, survey).zip(models);
+        let planners: Vec<_> = planners.map(|((name, planner), model)| (name, model, RefCell::new(planner))).collect();
         let ask_for = Box::new(move |job: &_, endpoint: &EndpointId| {
             let found = planners.iter().find(|(name, ..)| *name == endpoint.provider);
             let (_, model, planner) = found.ok_or_else(Box::default)?;
@@ -140,6 +138,18 @@ impl NewRun<'_> {
             ask.map_err(|message| Box::new(Failure { message, ..Failure::default() }))
         });
         Some(Fallback { on: self.config.fallback.on, ask_for })
+    }
+
+    /// Returns the planners of the providers after the first, with the providers' names.
+    pub(super) fn other_planners(
+        &self,
+        catalogs: &Catalogs,
+        survey: Option<&Survey>,
+    ) -> impl Iterator<Item = (Arc<str>, Planner)> {
+        self.config.fallback.chain.iter().map(move |provider| {
+            let planner = self.planner_of(provider, catalogs.of_provider(&provider.name));
+            (provider.name.clone(), self.with_marks(planner, provider, survey))
+        })
     }
 
     /// Returns a planner that makes the requests of rows for a provider.

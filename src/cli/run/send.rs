@@ -57,8 +57,11 @@ impl NewRun<'_> {
         let catalogs = Catalogs::new(&self.config, catalog.clone())?;
         let simulators = self.start_simulators(&catalogs, clock)?;
         let routes = self.routes(&simulators, key, window.most())?;
-        let planner = self.marking_planner(catalog, survey.as_ref());
-        let policy = answers::policy_of(&self.config.answers, catalog, planner, !self.is_collecting);
+        let first = self.marking_planner(catalog, survey.as_ref());
+        let planners = std::iter::once((self.config.provider.name.clone(), first))
+            .chain(self.other_planners(&catalogs, survey.as_ref()))
+            .collect();
+        let policy = answers::policy_of(&self.config.answers, catalog, planners, !self.is_collecting);
         let scheduler = Scheduler::new(Config {
             policy: Some(policy),
             endpoints: self.endpoints(),

@@ -127,6 +127,8 @@ impl<'a> Body<'a> {
             EventBody::Forecast(_)
             | EventBody::Models(_)
             | EventBody::Skipped
+            | EventBody::Diverted { .. }
+            | EventBody::Returned { .. }
             | EventBody::Sent { .. }
             | EventBody::Retried { .. }
             | EventBody::Mending { .. }

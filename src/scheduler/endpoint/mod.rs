@@ -17,7 +17,7 @@ mod window;
 use std::sync::Arc;
 
 use crate::clock::Instant;
-use crate::domain::{Failure, HaltReason, PoolId, Reason};
+use crate::domain::{Failure, FallbackCase, HaltReason, PoolId, Reason};
 
 use access::Access;
 use health::Health;
@@ -73,6 +73,16 @@ pub(super) struct Endpoint {
     pub(super) last_fault: Failure,
     /// Whether its window and its health allow another request at this moment.
     pub(super) is_open: bool,
+    /// Why its rows are sent to the next endpoint of the chain; `None` while they stay.
+    pub(super) detour: Option<Detour>,
+}
+
+/// Why rows of an endpoint are sent to the next one. Reporters are told when this begins and ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Detour {
+    pub(super) why: FallbackCase,
+    /// The detour lasts at least until then.
+    pub(super) until: Instant,
 }
 
 impl Endpoint {
@@ -94,6 +104,7 @@ impl Endpoint {
             retries: RetryQuota::default(),
             last_fault: Failure::default(),
             is_open: true,
+            detour: None,
         }
     }
 

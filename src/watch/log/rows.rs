@@ -172,6 +172,8 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         | EventBody::Held { .. }
         | EventBody::LimitsChanged { .. }
         | EventBody::Parked { .. }
+        | EventBody::Diverted { .. }
+        | EventBody::Returned { .. }
         | EventBody::Crossed(_)
         | EventBody::Steered { .. }
         | EventBody::InputBroke

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use claude_batch::answer::{Form, OnInvalid, OnRefusal, OnTruncate, Rules, policy};
 use claude_batch::catalog::Catalog;
-use claude_batch::domain::{Ask, Expense, Money, Params, Planned, Purpose, Request, Rung};
+use claude_batch::domain::{Ask, Expense, Money, Params, Planned, PoolId, Purpose, Request, Rung};
 use claude_batch::journal::{MemDisk, Start};
 use claude_batch::scheduler::Config;
 use claude_batch::sim::answers::AnswerPlan;
@@ -80,7 +80,7 @@ pub fn config(plain: Config) -> Config {
     }
 }
 
-fn measure(params: &Params, _: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
+fn measure(params: &Params, _: Option<Rung>, purpose: Purpose, _: &PoolId) -> Result<Ask, String> {
     let max_tokens = params.get("max_tokens").and_then(|number| number.parse().ok()).unwrap_or(100);
     let ask = support::planned(0, "claude-haiku-4-5", 20, max_tokens).ask;
     Ok(Ask { request: Request::of(params), expense: Some(expense(max_tokens)), purpose, ..ask })

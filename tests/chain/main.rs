@@ -1,0 +1,260 @@
+//! Tests of whole runs over a chain of two providers. The first meets trouble, and the second takes its rows.
+//!
+//! Each run is judged by the books of the two simulated APIs: which rows they charged, and how many requests came. The
+//! time is compared with the least time that the limits allow, which [`Capacity`] computes from the settings alone.
+
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use std::time::Duration;
+
+use claude_batch::clock::Instant;
+use claude_batch::sim::model::Books;
+
+use world::{BURST, Played, Setting, play};
+
+const SEEDS: u64 = 50;
+/// The longest time of a run, as a multiple of the least time that the limits allow.
+const MOST_TIME: f64 = 1.1;
+/// The most requests that come to an API, as a multiple of what its limits allow.
+const MOST_REQUESTS: f64 = 1.05;
+/// How long the first API stalls.
+const STALL_S: f64 = 600.0;
+
+#[test]
+fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
+    judge_all(
+        "stalls",
+        |case| {
+            let (from, until) = (case.at_s, case.at_s + STALL_S);
+            let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
+            let capacity = [
+                Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
+                Capacity::of(case.rpm[1], &[(from, until)]),
+            ];
+            // The run goes on for some minutes after the stall.
+            let rows = rows_within(&capacity, until + case.more_s);
+            Trial {
+                faults: rules(&rule),
+                dies_at: None,
+                rows: vec![0; rows],
+                least_s: least_time(&capacity, rows as f64),
+            }
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0, "nothing was in flight that broke off");
+            assert_eq!(played.told, ["first > second: limit", "back to first"]);
+        },
+    );
+}
+
+#[test]
+fn while_the_first_provider_is_overloaded_for_ten_minutes_the_second_answers() {
+    judge_all(
+        "is overloaded",
+        |case| {
+            let (from, until) = (case.at_s, case.at_s + STALL_S);
+            let rule = format!(r#"{{"status":529,"from":"{from}s","until":"{until}s"}}"#);
+            let capacity = [
+                Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
+                Capacity::of(case.rpm[1], &[(from, until)]),
+            ];
+            let rows = rows_within(&capacity, until + case.more_s);
+            Trial {
+                faults: rules(&rule),
+                dies_at: None,
+                rows: vec![0; rows],
+                least_s: least_time(&capacity, rows as f64),
+            }
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: overload", "back to first"]);
+        },
+    );
+}
+
+#[test]
+fn when_the_first_provider_dies_the_second_answers() {
+    judge_all(
+        "dies",
+        |case| after(case, String::new(), Some(support::at(case.at_s))),
+        |played| {
+            let most = played.books[0].highest_in_flight;
+            assert!(paid_twice(played) <= most, "only what was in flight may be paid twice");
+        },
+    );
+}
+
+#[test]
+fn when_the_first_provider_loses_its_key_the_second_answers() {
+    judge_all(
+        "loses its key",
+        |case| {
+            let rule = r#""status":401,"type":"authentication_error","message":"invalid x-api-key""#;
+            after(case, format!(r#"{{{rule},"from":"{}s"}}"#, case.at_s), None)
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: account"]);
+        },
+    );
+}
+
+#[test]
+fn when_the_first_provider_meets_a_spend_cap_the_second_answers() {
+    judge_all(
+        "meets a spend cap",
+        |case| {
+            let rule = r#""status":400,"message":"You have reached your specified API usage limits.""#;
+            after(case, format!(r#"{{{rule},"from":"{}s"}}"#, case.at_s), None)
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: account"]);
+        },
+    );
+}
+
+#[test]
+fn rows_of_a_model_that_the_first_provider_lacks_are_answered_by_the_second() {
+    judge_all(
+        "lacks a model",
+        |case| {
+            let rule = format!(
+                r#"{{"status":404,"type":"not_found_error","message":"model: claude-sonnet-5","models":["{}"]}}"#,
+                world::MODELS[1]
+            );
+            let capacity = case.rpm.map(|rpm| Capacity::of(rpm, &[(0.0, f64::INFINITY)]));
+            // Each provider has work for most of the run.
+            let counts = [case.at_s + STALL_S, case.at_s + STALL_S + case.more_s - 150.0];
+            let counts: Vec<usize> = capacity.iter().zip(counts).map(|(own, time)| own.by(time) as usize).collect();
+            let least =
+                capacity.iter().zip(&counts).map(|(own, rows)| least_time(std::slice::from_ref(own), *rows as f64));
+            let least_s = least.fold(0.0, f64::max);
+            let mut rows: Vec<usize> = counts.iter().enumerate().flat_map(|(model, rows)| vec![model; *rows]).collect();
+            fastrand::Rng::with_seed(case.seed).shuffle(&mut rows);
+            Trial { faults: rules(&rule), dies_at: None, rows, least_s }
+        },
+        |played| {
+            assert_eq!(paid_twice(played), 0);
+            assert_eq!(played.told, ["first > second: model"]);
+            assert!(played.books[0].statuses[&404] <= 20, "only rows that were in flight met the fault");
+        },
+    );
+}
+
+/// What differs from seed to seed.
+struct Case {
+    seed: u64,
+    rpm: [u32; 2],
+    /// When the trouble begins, in seconds.
+    at_s: f64,
+    /// A further time between 150 and 300 seconds.
+    more_s: f64,
+}
+
+/// What a case makes of it.
+struct Trial {
+    faults: String,
+    dies_at: Option<Instant>,
+    rows: Vec<usize>,
+    /// The least time that the limits of both providers allow, in seconds.
+    least_s: f64,
+}
+
+/// Returns a trial in which the first provider works until the trouble begins, and the second works from then on.
+fn after(case: &Case, rule: String, dies_at: Option<Instant>) -> Trial {
+    let capacity =
+        [Capacity::of(case.rpm[0], &[(0.0, case.at_s)]), Capacity::of(case.rpm[1], &[(case.at_s, f64::INFINITY)])];
+    let rows = rows_within(&capacity, case.at_s + STALL_S + case.more_s);
+    Trial { faults: rules(&rule), dies_at, rows: vec![0; rows], least_s: least_time(&capacity, rows as f64) }
+}
+
+fn rules(rule: &str) -> String {
+    format!(r#"{{"rules":[{rule}]}}"#)
+}
+
+/// Plays a run for each seed and judges it.
+fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
+    let mut ratios = Vec::new();
+    for seed in 0..SEEDS {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut rpm = || rng.u32(30..90);
+        let rpm = [rpm(), rpm()];
+        let case = Case { seed, rpm, at_s: rng.u32(60..240).into(), more_s: rng.u32(150..300).into() };
+        let Trial { faults, dies_at, rows, least_s } = trial(&case);
+        let setting = Setting { seed, rpm, faults, dies_at, rows };
+
+        let played = play(&setting);
+
+        let ratio = played.elapsed.as_secs_f64() / least_s;
+        eprintln!("{name}, seed {seed}: {ratio:.3} of {least_s:.0} s for {} rows", setting.rows.len());
+        let mut answered = played.ledger.answered.clone();
+        answered.sort();
+        answered.dedup();
+        assert_eq!((answered.len(), &*played.ledger.failed), (setting.rows.len(), &[][..]), "seed {seed}");
+        assert_eq!((&played.finish.halted, played.finish.pending), (&None, 0), "seed {seed}");
+        assert_eq!(played.warnings, [""; 0], "seed {seed}");
+        for (books, rpm) in played.books.iter().zip(rpm) {
+            assert!(of_limits(books, rpm, played.elapsed) <= MOST_REQUESTS, "seed {seed}: {books:?}");
+        }
+        check(&played);
+        assert!(ratio <= MOST_TIME, "seed {seed}: {:?} instead of {least_s} s", played.elapsed);
+        ratios.push(ratio);
+    }
+    let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    println!("{name}: {mean:.3} of the least time on average, at most {most:.3}");
+}
+
+/// Returns how many rows were charged more than once, by both APIs together.
+fn paid_twice(played: &Played) -> u64 {
+    played.charged.values().filter(|calls| **calls > 1).count() as u64
+}
+
+/// Returns the requests that came to an API, as a share of what its limits allow in the time of the run. Requests that
+/// got an injected fault are not counted: they never reach the limits.
+fn of_limits(books: &Books, rpm: u32, elapsed: Duration) -> f64 {
+    let injected: u64 = books.faults.values().sum();
+    // Each model has limits of its own, so at most two buckets are used. Requests of the missing model get the fault.
+    let allowed = f64::from(rpm) / 60.0 * (elapsed + BURST).as_secs_f64();
+    (books.requests - injected) as f64 / allowed
+}
+
+/// How many requests an API allows as time passes, by its limit on requests. The other limits allow more.
+struct Capacity {
+    per_second: f64,
+    /// When the API works, and rows may be sent to it: seconds from and until.
+    open: Vec<(f64, f64)>,
+}
+
+impl Capacity {
+    fn of(rpm: u32, open: &[(f64, f64)]) -> Self {
+        Self { per_second: f64::from(rpm) / 60.0, open: open.to_vec() }
+    }
+
+    /// Returns how many requests are allowed until a time. Whenever the API becomes open, its bucket is full.
+    fn by(&self, time: f64) -> f64 {
+        let burst = (self.per_second * BURST.as_secs_f64()).max(1.0);
+        let open = self.open.iter().filter(|(from, _)| *from <= time);
+        open.map(|(from, until)| burst + self.per_second * (until.min(time) - from)).sum()
+    }
+}
+
+/// Returns the least time in which these APIs allow so many rows. A row also needs some time for its answer, which is
+/// left out.
+fn least_time(capacity: &[Capacity], rows: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 100_000.0);
+    while high - low > 0.01 {
+        let middle = f64::midpoint(low, high);
+        let allowed: f64 = capacity.iter().map(|own| own.by(middle)).sum();
+        if allowed < rows { low = middle } else { high = middle }
+    }
+    high
+}
+
+fn rows_within(capacity: &[Capacity], time: f64) -> usize {
+    capacity.iter().map(|own| own.by(time)).sum::<f64>() as usize
+}
