@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Dimension, ErrorClass, Failure, HaltReason, LimitKind, LimitUse, Money, PoolId, Purpose, Quality, RateLimits,
-    Reason, RunForecast, TakenFrom, Usage, shortened,
+    Dimension, ErrorClass, Failure, FallbackCase, HaltReason, LimitKind, LimitUse, Money, PoolId, Purpose, Quality,
+    RateLimits, Reason, RunForecast, TakenFrom, Usage, shortened,
 };
 
 /// Version of the format of events.
@@ -189,6 +189,8 @@ pub enum EventBody {
         /// Rows already done by earlier runs.
         already_done: u64,
     },
+    /// The providers of the run, in the order in which they are tried. Only a run with several providers has this event.
+    Providers(Arc<[Arc<str>]>),
     /// What the run is expected to cost, and how long it is expected to take.
     Forecast(RunForecast),
     /// The number of rows that the run sends to each model.
@@ -317,6 +319,21 @@ pub enum EventBody {
         model: String,
         /// The message of the API.
         message: String,
+    },
+    /// Rows of a provider begin to be sent to the next provider of the chain. There is one event for each episode, not
+    /// one for each row.
+    Diverted {
+        /// The provider that the rows leave.
+        from: Arc<str>,
+        /// The provider to which they are sent.
+        to: Arc<str>,
+        /// Why they are sent there.
+        why: FallbackCase,
+    },
+    /// A provider works again, and gets its own rows again.
+    Returned {
+        /// The provider.
+        to: Arc<str>,
     },
     /// The use of a limit has crossed a threshold.
     Crossed(Box<Crossing>),

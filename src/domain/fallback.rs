@@ -2,6 +2,37 @@
 
 use std::time::Duration;
 
+/// A case in which rows are sent to the next provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FallbackCase {
+    /// The rows would wait too long because of limits.
+    Limit,
+    /// The provider is overloaded.
+    Overload,
+    /// The provider does not work.
+    Endpoint,
+    /// The model refused to answer.
+    Refusal,
+    /// The provider does not have the model, or does not allow it.
+    Model,
+    /// The key, the credit or the spend limit of the provider stops all requests.
+    Account,
+}
+
+impl FallbackCase {
+    /// Returns the name that the flag `--fallback-on` and files use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Overload => "overload",
+            Self::Endpoint => "endpoint",
+            Self::Refusal => "refusal",
+            Self::Model => "model",
+            Self::Account => "account",
+        }
+    }
+}
+
 /// The cases in which the request of a row is sent to the next provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackOn {

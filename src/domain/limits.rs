@@ -139,6 +139,13 @@ pub struct PoolId {
     pub speed: Speed,
 }
 
+impl PoolId {
+    /// Returns the name of the pool. If the run has several providers, the name says which: `haiku-4.5 at openrouter`.
+    pub(crate) fn named(&self, has_several: bool) -> String {
+        if has_several { format!("{self} at {}", self.provider) } else { self.to_string() }
+    }
+}
+
 impl fmt::Display for PoolId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.speed {

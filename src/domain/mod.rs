@@ -43,7 +43,7 @@ pub use event::{
     Backoffs, BatchesEnd, BatchesStatus, EventBody, FailedRow, Outage, PoolStatus, RetriedRow, RunEvent, SteeredBy,
 };
 pub use failure::{Failure, LimitKind, StreamFault};
-pub use fallback::FallbackOn;
+pub use fallback::{FallbackCase, FallbackOn};
 pub use fault::{WireErrorKind, WriteCause, WriteFault, WriteTarget};
 pub use halt::HaltReason;
 pub use interval::Interval;

@@ -31,6 +31,7 @@ pub(crate) mod plain;
 mod planned;
 pub(crate) mod progress;
 mod projection;
+pub(crate) mod providers;
 pub mod quiet;
 pub(crate) mod ranges;
 mod spread;

@@ -10,6 +10,7 @@ use super::failures;
 use super::lanes;
 use super::plain::rate_words;
 use super::planned;
+use super::providers::OfProvider;
 use super::standing::Ending;
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
@@ -24,6 +25,7 @@ use crate::domain::Quality;
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", totals::answered(stats, context))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
+    rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect(), ListRow::text));
     rows.extend(labelled("lanes", lanes::lines(stats), ListRow::text));
     rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
     if let Some(ending) = &stats.ending {

@@ -56,6 +56,13 @@ pub(crate) fn outage_words(outage: &Outage) -> String {
     format!("{} for {}{next}", fault_words(&outage.fault), duration(outage.lasted))
 }
 
+/// Returns the state of an outage in few words: `529 for 42 s, next 3 s`.
+pub(super) fn short_outage(outage: &Outage) -> String {
+    let status = outage.fault.status.map_or_else(|| "down".to_owned(), |status| status.to_string());
+    let next = outage.next_try.map(|wait| format!(", next {}", duration(wait))).unwrap_or_default();
+    format!("{status} for {}{next}", duration(outage.lasted))
+}
+
 fn wire_words(kind: WireErrorKind) -> &'static str {
     match kind {
         WireErrorKind::Authorization => "there is no credential for the endpoint",

@@ -10,7 +10,7 @@ use crate::domain::{Interval, Money};
 use crate::report::plain::rate_words;
 use crate::report::ranges::{rough_money_range, time_range};
 use crate::report::text::{ListRow, count, duration, escape, list, percent, plural, rough_duration, short_count};
-use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownUse};
+use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse};
 
 /// How many kinds of failures are shown.
 const MOST_ERRORS: usize = 5;
@@ -25,7 +25,8 @@ pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
     if let Some(shown) = run.shown() {
         rows.push(ListRow::text("rows", rows_words(run.state, &shown.progress)));
         rows.extend(progress_rows(run.state, shown));
-        rows.extend(limit_rows(&shown.pools));
+        rows.extend(shown.progress.providers.iter().take(MOST_POOLS).map(provider_row));
+        rows.extend(limit_rows(&shown.pools, shown.progress.providers.len() > 1));
         rows.extend(money_words(&shown.money).map(|words| ListRow::text("cost", words)));
         rows.extend(error_rows(shown));
     }
@@ -121,8 +122,21 @@ pub(super) fn left_words(eta: &ShownEta) -> String {
     rough_duration(of_seconds(eta.seconds))
 }
 
-/// Returns the use of the limits of each pool.
-fn limit_rows(pools: &[ShownPool]) -> Vec<ListRow> {
+/// Returns the row of a provider: `openrouter: 1,204 answered, $3.10, sending`.
+fn provider_row(own: &ShownProvider) -> ListRow {
+    let mut parts = vec![format!("{} answered", count(own.answered))];
+    if own.failed > 0 {
+        parts.push(format!("{} failed", count(own.failed)));
+    }
+    parts.extend(own.cost_usd.map(money));
+    let to = own.to.as_ref().map(|to| format!(", rows go to {}", escape(to))).unwrap_or_default();
+    let why = own.why.as_ref().map(|why| format!(" ({})", escape(why))).unwrap_or_default();
+    parts.push(format!("{}{why}{to}", escape(&own.state)));
+    ListRow::text("provider", format!("{}: {}", escape(&own.provider), parts.join(", ")))
+}
+
+/// Returns the use of the limits of each pool. With several providers, it names the provider of each pool.
+fn limit_rows(pools: &[ShownPool], has_several: bool) -> Vec<ListRow> {
     let row = |pool: &ShownPool| {
         let uses = [
             (&pool.requests, "requests"),
@@ -132,7 +146,9 @@ fn limit_rows(pools: &[ShownPool]) -> Vec<ListRow> {
         let parts = uses.into_iter().filter_map(|(used, name)| Some(use_words(used.as_ref()?, name)));
         let held = pool.held_s.map(|held| format!("held for {}", duration(of_seconds(held))));
         let parts: Vec<String> = parts.chain(held).collect();
-        (!parts.is_empty()).then(|| ListRow::text("limits", format!("{}: {}", escape(&pool.pool), parts.join(", "))))
+        let at = if has_several { format!(" at {}", escape(&pool.provider)) } else { String::new() };
+        let used = || format!("{}{at}: {}", escape(&pool.pool), parts.join(", "));
+        (!parts.is_empty()).then(|| ListRow::text("limits", used()))
     };
     pools.iter().filter_map(row).take(MOST_POOLS).collect()
 }

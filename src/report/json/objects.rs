@@ -14,6 +14,7 @@ use crate::domain::{ErrorClass, EventBody, Interval, Money, Outage, PoolStatus, 
 use crate::report::failures;
 use crate::report::notes::limit_name;
 use crate::report::outlook::Outlook;
+use crate::report::providers::{OfProvider, State};
 use crate::report::stats::Stats;
 use crate::report::tallies::FailedRows;
 use crate::report::words::{fault_words, halt_words};
@@ -34,14 +35,19 @@ pub(super) enum Body<'a> {
         total: Option<u64>,
         already_done: u64,
     },
+    Providers {
+        providers: Vec<&'a str>,
+    },
     Progress(Box<Progress>),
     Held {
+        provider: &'a str,
         pool: String,
         wait_s: f64,
         limit: &'static str,
         dimension: Option<&'static str>,
     },
     Limits {
+        provider: &'a str,
         pool: String,
         limits: Limits,
     },
@@ -49,7 +55,16 @@ pub(super) enum Body<'a> {
         model: &'a str,
         message: &'a str,
     },
+    Diverted {
+        from: &'a str,
+        to: &'a str,
+        why: &'static str,
+    },
+    Returned {
+        to: &'a str,
+    },
     Crossed {
+        provider: &'a str,
         pool: String,
         dimension: &'static str,
         threshold: f64,
@@ -79,6 +94,7 @@ pub(super) enum Body<'a> {
         limit_use: Vec<PoolUse>,
         cache: Option<Cache>,
         batches: Option<BatchesAtEnd>,
+        providers: Vec<ProviderNow>,
         failures: Vec<Failures<'a>>,
     },
 }
@@ -88,17 +104,22 @@ impl<'a> Body<'a> {
         Some(match body {
             EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
             EventBody::Held { pool, wait, kind, dimension } => Self::Held {
+                provider: &pool.provider,
                 pool: pool.to_string(),
                 wait_s: seconds(*wait),
                 limit: limit_name(*kind),
                 dimension: dimension.map(|dimension| dimension.name()),
             },
             EventBody::LimitsChanged { pool, limits } => {
-                Self::Limits { pool: pool.to_string(), limits: Limits::of(limits) }
+                Self::Limits { provider: &pool.provider, pool: pool.to_string(), limits: Limits::of(limits) }
             }
+            EventBody::Providers(names) => Self::Providers { providers: names.iter().map(|name| &**name).collect() },
+            EventBody::Diverted { from, to, why } => Self::Diverted { from, to, why: why.name() },
+            EventBody::Returned { to } => Self::Returned { to },
             EventBody::Parked { model, message } => Self::Parked { model, message },
             EventBody::Warned(message) => Self::Warning { message },
             EventBody::Crossed(crossing) => Self::Crossed {
+                provider: &crossing.pool.provider,
                 pool: crossing.pool.to_string(),
                 dimension: crossing.dimension.name(),
                 threshold: f64::from(crossing.threshold) / 100.0,
@@ -122,6 +143,7 @@ impl<'a> Body<'a> {
                 limit_use: uses.iter().map(|used| PoolUse::of(used, *elapsed)).collect(),
                 cache: stats.caching().map(|used| Cache::of(&used)),
                 batches: BatchesAtEnd::of(stats),
+                providers: providers(stats),
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Forecast(_)
@@ -274,6 +296,56 @@ pub(crate) struct Progress {
     answered_in_batches: u64,
     /// The pools with work.
     pools: Vec<Pool>,
+    /// The providers of a run with several; otherwise empty.
+    providers: Vec<ProviderNow>,
+}
+
+/// One provider of several.
+#[derive(Debug, Serialize)]
+pub(super) struct ProviderNow {
+    provider: String,
+    /// Rows that it answered, of any quality.
+    answered: u64,
+    /// Rows that failed for good, and whose last request was sent to it.
+    failed: u64,
+    /// The known cost of these rows, in dollars; null if no price is known.
+    cost_usd: Option<f64>,
+    /// `sending`, `held` (after a 429), `failing` (all requests fail), `diverted` (its rows go to another provider for
+    /// some time), `stopped` (it gets no requests for the rest of the run) or `idle` (it has no rows).
+    state: &'static str,
+    /// The provider that gets its rows; null if it gets its own rows.
+    to: Option<String>,
+    /// Why, by the names of `--fallback-on`; null if it gets its own rows.
+    why: Option<&'static str>,
+    /// How often its rows began to be sent to another provider, by the reason.
+    left: BTreeMap<&'static str, u64>,
+    /// Attempts that were tried again after a 429.
+    limited: u64,
+    /// How often one of its pools was held after a 429.
+    holds: u64,
+}
+
+impl ProviderNow {
+    fn of(own: &OfProvider, stats: &Stats) -> Self {
+        let state = State::of(own, stats);
+        let diverted = state.diverted();
+        Self {
+            provider: own.name.to_string(),
+            answered: own.answered,
+            failed: own.failed,
+            cost_usd: own.known_cost().map(Money::dollars),
+            state: state.name(),
+            to: diverted.map(|(to, _)| to.to_owned()),
+            why: diverted.map(|(_, why)| why.name()),
+            left: own.left.iter().map(|(why, times)| (why.name(), *times)).collect(),
+            limited: own.limited,
+            holds: own.holds,
+        }
+    }
+}
+
+fn providers(stats: &Stats) -> Vec<ProviderNow> {
+    stats.providers.several().iter().map(|own| ProviderNow::of(own, stats)).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -307,6 +379,7 @@ impl OutageNow {
 
 #[derive(Debug, Serialize)]
 struct Pool {
+    provider: String,
     pool: String,
     rpm: Option<u32>,
     itpm: Option<u32>,
@@ -360,6 +433,7 @@ impl Progress {
             batches: stats.batches.as_ref().map(BatchesNow::of),
             answered_in_batches: stats.batch_rows.rows,
             pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
+            providers: providers(stats),
         }
     }
 }
@@ -367,6 +441,7 @@ impl Progress {
 impl Pool {
     fn of(status: &PoolStatus) -> Self {
         Self {
+            provider: status.pool.provider.to_string(),
             pool: status.pool.to_string(),
             rpm: status.limits.rpm,
             itpm: status.limits.itpm,
