@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use http::HeaderMap;
 
 use super::args::values;
+use super::config::providers::ProviderConfig;
 use super::config::recorded::{recorded, recorded_rows};
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, credential};
@@ -152,7 +153,12 @@ pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
 
 /// Returns the checked base URL.
 pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
-    match &config.provider.base_url {
+    address(&config.provider)
+}
+
+/// Returns the checked address of a provider.
+pub(crate) fn address(provider: &ProviderConfig) -> Result<BaseUrl> {
+    match &provider.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),
     }

@@ -102,6 +102,11 @@ impl Providers {
         self.of(name).diverted = None;
     }
 
+    /// Returns the providers that did something in this run.
+    pub(super) fn all(&self) -> &[OfProvider] {
+        &self.own
+    }
+
     /// Returns the providers; nothing if the run has only one.
     pub(crate) fn several(&self) -> &[OfProvider] {
         if self.are_several() { &self.own } else { &[] }

@@ -127,7 +127,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
         null(&mut at).or_else(|| at.count().map(drop))?;
     }
     more.lane(raw_text(&mut at, b",\"lane\":")?);
-    skip_text(&mut at, b",\"provider\":")?;
+    let provider = raw_text(&mut at, b",\"provider\":")?;
     at.literal(b",\"attempts\":")?;
     more.attempts(at.count()?);
     at.literal(b",\"usage\":{")?;
@@ -167,6 +167,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
         row: row(custom_id, key, occurrence),
         quality,
         run,
+        provider,
         ended_at,
         charges,
     };

@@ -37,6 +37,8 @@ struct Meta<'a> {
     #[serde(borrow)]
     run: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    provider: Option<&'a RawValue>,
+    #[serde(borrow)]
     key: Cow<'a, str>,
     occurrence: Option<u32>,
     #[serde(borrow)]
@@ -114,6 +116,7 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
         label: custom_id,
         quality: quality(meta.quality.as_deref()),
         run: meta.run,
+        provider: meta.provider.and_then(|raw| raw_string(raw.get())),
         ended_at: meta.ended_at,
         charges: Charges {
             usage: meta.usage,
@@ -122,6 +125,11 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
             maybe_spend: spend(meta.maybe_cost_usd),
         },
     })
+}
+
+/// Returns the content of a string in JSON, with its escapes; `None` for other values.
+fn raw_string(json: &str) -> Option<&[u8]> {
+    Some(json.strip_prefix('"')?.strip_suffix('"')?.as_bytes())
 }
 
 /// Parses an error line.

@@ -39,6 +39,8 @@ pub(crate) struct ResultRecord<'a> {
     pub(crate) quality: Quality,
     /// Id of the run that wrote the line; `None` if the line does not say it.
     pub(crate) run: Option<Cow<'a, str>>,
+    /// The text of the provider that answered, with its escapes; `None` if the line does not say it.
+    pub(crate) provider: Option<&'a [u8]>,
     /// When the answer came, as text.
     pub(crate) ended_at: Option<Cow<'a, str>>,
     pub(crate) charges: Charges,
