@@ -29,6 +29,7 @@ mod cache;
 mod limit_use;
 mod numbers;
 mod objects;
+mod providers;
 
 use std::io::Write;
 
@@ -106,11 +107,34 @@ pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::at;
+    use super::super::provider_states::tests::chain;
+    use super::super::stats::tests::{at, pool};
     use super::*;
     use std::time::Duration;
 
-    use crate::domain::{Failure, Outage};
+    use crate::domain::{Failure, LimitKind, Outage};
+
+    #[test]
+    fn every_object_about_a_pool_names_its_provider() {
+        let stats = chain();
+        let id = pool("haiku-4.5", [None; 3]).pool;
+        let held =
+            EventBody::Held { pool: id, wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
+
+        let progress = serde_json::to_value(Progress::of(&stats)).expect("it is JSON");
+        let held = event_line(&at(1, held), &stats).expect("it has a line");
+        let held: serde_json::Value = serde_json::from_slice(&held).expect("it is JSON");
+
+        assert_eq!((&held["provider"], &held["pool"]), (&"anthropic".into(), &"haiku-4.5".into()));
+        let pools = progress["pools"].as_array().expect("it is a list");
+        assert_eq!(pools.iter().map(|pool| &pool["provider"]).collect::<Vec<_>>(), ["bedrock", "openrouter"]);
+        let stopped = serde_json::json!({"provider": "anthropic", "answered": 840, "failed": 0, "cost_usd": 8.4,
+            "state": "stopped", "to": "openrouter", "why": "account", "left": {"limit": 2, "account": 1}, "limited": 0,
+            "holds": 0});
+        assert_eq!(progress["providers"][0], stopped);
+        let one = serde_json::to_value(Progress::of(&Stats::default())).expect("it is JSON");
+        assert_eq!(one["providers"], serde_json::json!([]));
+    }
 
     #[test]
     fn an_outage_is_part_of_the_progress_while_it_lasts() {

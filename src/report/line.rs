@@ -11,7 +11,8 @@ use super::answers::Answers;
 use super::open_batches;
 use super::outlook::Outlook;
 use super::plain::{projected_cost, rate_words, time_left_range};
-use super::providers::{OfProvider, State};
+use super::provider_states::{State, pools};
+use super::providers::OfProvider;
 use super::standing::Standing;
 use super::stats::Stats;
 use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
@@ -224,7 +225,7 @@ fn provider_line(own: &OfProvider, stats: &Stats) -> Vec<Part> {
         vec![Part::new(9, shorten(&name, 24), shorten(&name, 12)), Part::new(7, answered.0, answered.1)];
     let state = State::of(own, stats);
     if let Some(standing) = &stats.standing
-        && let Some(pool) = Standing::busiest_of(own.pools(stats))
+        && let Some(pool) = Standing::busiest_of(pools(own, stats))
     {
         parts.extend(pool_parts(pool, standing.reason));
     }

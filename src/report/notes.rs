@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::providers::{diverted_words, returned_words};
 use super::text::{count, duration, escape, plural, shorten};
-use super::words::{fault_words, halt_words};
+use super::words::{diverted_words, fault_words, halt_words, returned_words};
 use crate::domain::{
     ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, Outage, PoolId, RateLimits, RetriedRow, RunEvent,
 };

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::answers::Answers;
 use super::notes::{Notes, Verbosity};
 use super::outlook::Outlook;
-use super::providers::State;
+use super::provider_states::State;
 use super::ranges::{rough_money_range, time_range};
 use super::stats::Stats;
 use super::text::{count, duration, escape, plural};

@@ -1,16 +1,14 @@
-//! The providers of a run: what each of them did, and where its rows go at this moment.
+//! The providers of a run: what each of them did, and where its rows go.
 //!
 //! A row counts for the provider that its last request was sent to. So does its cost: if another provider billed an
 //! attempt before, that small part of the cost counts for the wrong one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::stats::Stats;
-use super::text::{count, duration, escape, plural};
-use super::words::{outage_words, short_outage};
-use crate::domain::{ErrorClass, FallbackCase, Money, Outage, PoolId, PoolStatus, Usage};
+use super::text::{count, escape, plural};
+use super::words::{case_words, is_about_provider};
+use crate::domain::{ErrorClass, FallbackCase, Money, PoolId, Usage};
 
 /// What the rows of one provider did in this run.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +90,7 @@ impl Providers {
         *own.left.entry(why).or_default() += 1;
         // An account that is stopped stays so, whatever else happens to the provider's rows.
         let is_stopped = own.diverted.as_ref().is_some_and(|(_, why)| *why == FallbackCase::Account);
-        if lasts(why) && !is_stopped {
+        if is_about_provider(why) && !is_stopped {
             own.diverted = Some((Arc::clone(to), why));
         }
     }
@@ -131,21 +129,7 @@ impl Providers {
     }
 }
 
-/// Returns whether a case is a state of the provider. The other cases are about single rows.
-fn lasts(why: FallbackCase) -> bool {
-    match why {
-        FallbackCase::Limit | FallbackCase::Overload | FallbackCase::Endpoint | FallbackCase::Account => true,
-        FallbackCase::Refusal | FallbackCase::Model => false,
-    }
-}
-
 impl OfProvider {
-    /// Returns its pools that have work.
-    pub(super) fn pools<'a>(&'a self, stats: &'a Stats) -> impl Iterator<Item = &'a PoolStatus> {
-        let standing = stats.standing.iter().flat_map(|standing| &standing.pools);
-        standing.filter(|status| status.pool.provider == self.name)
-    }
-
     fn spend(&mut self, usage: Usage, cost: Option<Money>) {
         match cost {
             Some(cost) => self.cost += cost,
@@ -188,103 +172,4 @@ impl OfProvider {
         let reasons: Vec<String> = self.left.iter().map(times).collect();
         (!reasons.is_empty()).then(|| format!("rows went to other providers: {}", reasons.join(", ")))
     }
-}
-
-/// What a provider does at this moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// It gets no requests for the rest of the run, and its rows go to this provider.
-    Stopped(Arc<str>, FallbackCase),
-    /// Its requests fail.
-    Failing(Box<Outage>),
-    /// Its rows go to this provider for some time.
-    Diverted(Arc<str>, FallbackCase),
-    /// All its pools that have work are held after a 429, the first of them until this time has passed.
-    Held(Duration),
-    /// It has rows.
-    Sending,
-    /// It has no rows.
-    Idle,
-}
-
-impl State {
-    /// Returns the state of a provider of this run.
-    pub(crate) fn of(own: &OfProvider, stats: &Stats) -> Self {
-        let outage = stats.outage.as_ref().filter(|outage| outage.provider == own.name);
-        let pools = || own.pools(stats).map(|pool| pool.held_for);
-        match (&own.diverted, outage) {
-            (Some((to, why @ FallbackCase::Account)), _) => Self::Stopped(to.clone(), *why),
-            (_, Some(outage)) => Self::Failing(Box::new(outage.clone())),
-            (Some((to, why)), None) => Self::Diverted(to.clone(), *why),
-            (None, None) => match pools().collect::<Option<Vec<_>>>() {
-                None => Self::Sending,
-                Some(held) => held.into_iter().min().map_or(Self::Idle, Self::Held),
-            },
-        }
-    }
-
-    /// Returns the name for scripts.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Stopped(..) => "stopped",
-            Self::Failing(_) => "failing",
-            Self::Diverted(..) => "diverted",
-            Self::Held(_) => "held",
-            Self::Sending => "sending",
-            Self::Idle => "idle",
-        }
-    }
-
-    /// Returns the state in words, such as `stopped: key, credit or spend limit, rows go to bedrock`.
-    pub(crate) fn words(&self) -> String {
-        match self {
-            Self::Stopped(to, why) => format!("stopped: {}, rows go to {}", case_words(*why), escape(to)),
-            Self::Failing(outage) => outage_words(outage),
-            Self::Diverted(to, why) => format!("{}: rows go to {}", case_words(*why), escape(to)),
-            Self::Held(wait) => format!("held {}", duration(*wait)),
-            Self::Sending | Self::Idle => self.name().to_owned(),
-        }
-    }
-
-    /// Returns the state in few words.
-    pub(super) fn short_words(&self) -> String {
-        match self {
-            Self::Failing(outage) => short_outage(outage),
-            Self::Diverted(_, why) => why.name().to_owned(),
-            Self::Held(wait) => format!("held {}", duration(*wait)),
-            Self::Stopped(..) | Self::Sending | Self::Idle => self.name().to_owned(),
-        }
-    }
-
-    /// Returns the provider that gets its rows, and why; `None` if it gets its own rows.
-    pub(crate) fn diverted(&self) -> Option<(&str, FallbackCase)> {
-        match self {
-            Self::Stopped(to, why) | Self::Diverted(to, why) => Some((to, *why)),
-            Self::Failing(_) | Self::Held(_) | Self::Sending | Self::Idle => None,
-        }
-    }
-}
-
-/// Returns a short text that says why rows go to another provider.
-pub(crate) fn case_words(why: FallbackCase) -> &'static str {
-    match why {
-        FallbackCase::Limit => "limits",
-        FallbackCase::Overload => "overload",
-        FallbackCase::Endpoint => "the endpoint fails",
-        FallbackCase::Refusal => "refusals of the model",
-        FallbackCase::Model => "the model is not available",
-        FallbackCase::Account => "key, credit or spend limit",
-    }
-}
-
-/// Returns the text about rows that leave a provider: `anthropic: overload; its rows go to bedrock`.
-pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
-    let stopped = if why == FallbackCase::Account { "stopped: " } else { "" };
-    let rows = if lasts(why) { "its rows" } else { "such rows" };
-    format!("{from}: {stopped}{}; {rows} go to {to}", case_words(why))
-}
-
-/// Returns the text about a provider that works again.
-pub(crate) fn returned_words(to: &str) -> String {
-    format!("{to} gets its own rows again")
 }

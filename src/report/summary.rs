@@ -202,6 +202,32 @@ mod tests {
     };
 
     #[test]
+    fn several_providers_have_a_line_each_and_the_whole_file_has_its_sum() {
+        let mut stats = super::super::provider_states::tests::chain();
+        stats.fold(&at(130, ended(0, None)));
+        let answers_by = vec![("openrouter".to_owned(), 1_204), ("foun\u{1b}dry".to_owned(), 2)];
+        let context = SummaryContext { answers_by, ..context() };
+
+        let shown = [120, 80, 40].map(|columns| summary(&stats, &context, columns)).join("\n");
+
+        insta::assert_snapshot!(shown, @"");
+    }
+
+    #[test]
+    fn the_whole_file_has_a_sum_by_provider_only_if_there_are_several() {
+        let shown = |counts: &[(&str, u64)]| {
+            let answers_by = counts.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect();
+            let mut stats = Stats::default();
+            stats.fold(&at(1, succeeded(Quality::Ok)));
+            by_all_runs(&stats, &SummaryContext { answers_by, ..context() })
+        };
+
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[("anthropic", 7)]), None);
+        assert_eq!(shown(&[("a", 7), ("b", 9)]).as_deref(), Some("9 by b, 7 by a"));
+    }
+
+    #[test]
     fn the_summary_of_a_clean_run_is_short() {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(3), 0)));

@@ -11,9 +11,8 @@ use crate::domain::{
 };
 use crate::report::json::rounded;
 use crate::report::notes::limit_name;
-use crate::report::providers::{diverted_words, returned_words};
 use crate::report::text::{count, duration, percent};
-use crate::report::words::{fault_words, halt_words};
+use crate::report::words::{diverted_words, fault_words, halt_words, returned_words};
 
 /// A piece of the timeline has at most this many notes. More would only come from a fault that repeats.
 const MOST_NOTES: usize = 20;

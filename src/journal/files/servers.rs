@@ -84,7 +84,7 @@ mod tests {
             assert_eq!(theirs.conflict(ours), None, "{theirs:?} {ours:?}");
         }
         assert_eq!(old, api);
-        assert_eq!(router.with(&api).len(), 2);
+        assert_eq!(router.clone().with(&api).len(), 2);
         assert_eq!(Servers::default().conflict(&router), None, "nothing is known");
     }
 

@@ -1,5 +1,7 @@
 //! Counts the answers of each provider in the results.
 
+use super::record::decoded;
+
 /// At most this many providers are counted. A file with more was not written by this program.
 const MOST: usize = 64;
 /// A name has at most this many bytes.
@@ -49,8 +51,7 @@ impl AnswersBy {
     pub fn by_size(&self) -> Vec<(String, u64)> {
         let mut counts: Vec<(String, u64)> = Vec::new();
         for (text, lines) in &self.counts {
-            let quoted = [b"\"", &**text, b"\""].concat();
-            let Ok(name) = serde_json::from_slice::<String>(&quoted) else { continue };
+            let Some(name) = decoded(text) else { continue };
             // The same name can be written with and without escapes.
             match counts.iter_mut().find(|(own, _)| *own == name) {
                 Some((_, count)) => *count += lines,

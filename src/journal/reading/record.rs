@@ -52,6 +52,15 @@ impl ResultRecord<'_> {
         &self.label
     }
 
+    /// Returns the name of the provider that answered; empty if the line does not say it.
+    pub(crate) fn provider_name(&self) -> Cow<'_, str> {
+        let text = self.provider.unwrap_or_default();
+        match std::str::from_utf8(text) {
+            Ok(plain) if !plain.contains('\\') => plain.into(),
+            Ok(_) | Err(_) => decoded(text).unwrap_or_default().into(),
+        }
+    }
+
     /// Returns when the answer came. The text is parsed only here, because few rows need the time.
     pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
         self.ended_at.as_deref()?.parse().ok()
@@ -101,6 +110,11 @@ pub(crate) struct ErrorRecord {
     /// When the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,
     pub(crate) charges: Charges,
+}
+
+/// Decodes the escapes of a text; `None` if they are not those of JSON.
+pub(super) fn decoded(text: &[u8]) -> Option<String> {
+    serde_json::from_slice(&[b"\"", text, b"\""].concat()).ok()
 }
 
 /// Returns the identity of a row. If its key has an unknown format, the row counts as changed, not as new.
