@@ -12,8 +12,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::args::RunArgs;
 use super::results::{find, results_of_folder};
 use crate::journal::{
-    Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Manifest, Owners, RealDisk, StoredAnswers, StoredFile,
-    Usable, folder_of, line_kind, read_manifest, with_suffix,
+    Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Manifest, Owners, RealDisk, StoredAnswers,
+    StoredFile, Usable, folder_of, line_kind, read_manifest, with_suffix,
 };
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};

@@ -223,7 +223,9 @@ pub(crate) fn quoted(text: &str) -> String {
 /// Returns what to do if the answers of a provider whose address has changed are wanted in the same results.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
-    format!("; to add answers of both servers, give the second a name of its own, because {name} is the name of the first")
+    format!(
+        "; to add answers of both servers, give the second a name of its own, because {name} is the name of the first"
+    )
 }
 
 #[cfg(test)]

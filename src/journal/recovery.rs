@@ -7,12 +7,12 @@ use super::charges::Charges;
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, remove_left_over, sync_name, with_suffix};
 use super::error::JournalError;
 use super::files::{
-    Access, Conflict, ExistingOutputs, Lock, Manifest, Output, RunPaths, Servers, UnclosedRun, check_free, lock, manifest, read_manifest,
-    slots,
+    Access, Conflict, ExistingOutputs, Lock, Manifest, Output, RunPaths, Servers, UnclosedRun, check_free, lock,
+    manifest, read_manifest, slots,
 };
 use super::reading::{
-    AnswersBy, Contents, DoneSet, RerunRows, Reruns, Scan, Totals, UnfinishedRow, Unresolved, check_first_line, check_owner,
-    parse_error, parse_result,
+    AnswersBy, Contents, DoneSet, RerunRows, Reruns, Scan, Totals, UnfinishedRow, Unresolved, check_first_line,
+    check_owner, parse_error, parse_result,
 };
 use super::rewriting::{Superseded, repair};
 use super::start::Start;
@@ -76,7 +76,12 @@ impl<'a> Recovery<'a> {
     }
 
     /// Finds and locks the existing files, and refuses files that must not be used. Changes no file.
-    pub(crate) fn find(&mut self, inputs: &[PathBuf], servers: &Servers, start: Start) -> Result<Existing, JournalError> {
+    pub(crate) fn find(
+        &mut self,
+        inputs: &[PathBuf],
+        servers: &Servers,
+        start: Start,
+    ) -> Result<Existing, JournalError> {
         self.paths.check(inputs, start, self.disk)?;
         let is_known = self.is_known()?;
         self.check_first_lines(is_known)?;

@@ -118,8 +118,7 @@ mod tests {
     fn every_object_about_a_pool_names_its_provider() {
         let stats = chain();
         let id = pool("haiku-4.5", [None; 3]).pool;
-        let held =
-            EventBody::Held { pool: id, wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
+        let held = EventBody::Held { pool: id, wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
 
         let progress = serde_json::to_value(Progress::of(&stats)).expect("it is JSON");
         let held = event_line(&at(1, held), &stats).expect("it has a line");

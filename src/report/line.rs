@@ -221,8 +221,7 @@ fn pool_parts(pool: &PoolStatus, reason: Reason) -> Vec<Part> {
 fn provider_line(own: &OfProvider, stats: &Stats) -> Vec<Part> {
     let name = escape(&own.name);
     let answered = (format!("{} answered", count(own.answered)), short_count(own.answered));
-    let mut parts =
-        vec![Part::new(9, shorten(&name, 24), shorten(&name, 12)), Part::new(7, answered.0, answered.1)];
+    let mut parts = vec![Part::new(9, shorten(&name, 24), shorten(&name, 12)), Part::new(7, answered.0, answered.1)];
     let state = State::of(own, stats);
     if let Some(standing) = &stats.standing
         && let Some(pool) = Standing::busiest_of(pools(own, stats))

@@ -98,9 +98,7 @@ pub(super) mod tests {
     use super::super::stats::tests::{at, failed, pool, retried, started, status, succeeded};
     use super::super::text::width;
     use super::*;
-    use crate::domain::{
-        ErrorClass, EventBody, Failure, LimitKind, PoolId, Quality, RateLimits, Reason, RetriedRow,
-    };
+    use crate::domain::{ErrorClass, EventBody, Failure, LimitKind, PoolId, Quality, RateLimits, Reason, RetriedRow};
 
     #[test]
     fn each_provider_has_a_line_at_every_width() {
@@ -108,7 +106,25 @@ pub(super) mod tests {
 
         let shown = [120, 80, 40].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n");
 
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @"
+        1,201/20,000 █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left (26–37 min)
+        holds after 429 · 3/16 in flight · $12.00 of $195–204
+        anthropic · 840 answered · stopped: key, credit or spend limit, rows go to openrouter
+        bedrock · 0 answered · haiku-4.5 · req ▁ 0% · out ▃ 31% · held 12 s
+        openrouter · 360 answered · haiku-4.5 · req ▇ 83% · in ▂ 12% · out ▄ 40% · sending
+
+        1,201/20,000 ░░░░░░░░ 6% · 1 failed · 601 rows/min · about 31 min left
+        holds after 429 · 3/16 in flight · $12.00 of $195–204
+        anthropic · 840 · stopped: key, credit or spend limit, rows go to openrouter
+        bedrock · 0 answered · haiku-4.5 · req ▁ 0% · out ▃ 31% · held 12 s
+        openrouter · 360 answered · haiku-4.5 · req 83% · in 12% · out 40% · sending
+
+        1.2k/20.0k 6% · 1 bad · 601/min · 31 min
+        held · 3/16 · $12.00 of $195–204
+        anthropic · 840 · stopped
+        bedrock · 0 · req 0% · held 12 s
+        openrouter · 360 · req 83% · sending
+        ");
         for columns in 1..250 {
             assert!(lines(&stats, columns, false).iter().all(|line| width(line) <= columns), "{columns} columns");
         }
@@ -116,7 +132,9 @@ pub(super) mod tests {
 
     #[test]
     fn the_plain_line_has_a_part_for_each_provider() {
-        insta::assert_snapshot!(plain::line(&chain()), @"");
+        insta::assert_snapshot!(plain::line(&chain()), @"
+        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 840 by anthropic (stopped: key, credit or spend limit, rows go to openrouter), 0 by bedrock (held 12 s), 360 by openrouter (sending), 601 rows/min, about 31 min left (26–37 min), bound by holds after 429, 3 of 16 in flight, $12.00 of $195–204
+        ");
     }
 
     #[test]
@@ -190,7 +208,16 @@ pub(super) mod tests {
 
         let told = bodies.map(|body| notes.of(&at(1, body)).unwrap_or_default());
 
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r"
+        haiku-4.5 at bed\u{1b}rock held for 12 s: rate limit
+        haiku-4.5 at bed\u{1b}rock: the API says 50 requests per minute
+        anthropic: limits; its rows go to openrouter
+        anthropic: the model is not available; such rows go to openrouter
+        anthropic: stopped: key, credit or spend limit; its rows go to openrouter
+        anthropic gets its own rows again
+        anthropic: the endpoint is overloaded (529); rows wait or go to another provider, and requests are tried until one works
+        anthropic: the endpoint works again after 0 s
+        ");
     }
 
     /// Returns the state of a run with a chain of three providers. The first is stopped, and the second is held.
@@ -237,7 +264,16 @@ pub(super) mod tests {
                 EventBody::Failed { class, row, usage, cost }
             }
             EventBody::Succeeded {
-                row, model, quality, usage, cost, without_cache, latency, first_byte, mended, ..
+                row,
+                model,
+                quality,
+                usage,
+                cost,
+                without_cache,
+                latency,
+                first_byte,
+                mended,
+                ..
             } => {
                 let pool = Some(id);
                 EventBody::Succeeded {

@@ -154,7 +154,7 @@ impl OfProvider {
             Some(cost) => format!("{cost} and the unknown cost of {}", plural(self.unpriced, "row", "rows")),
         });
         if self.holds > 0 {
-            parts.push(format!("held {} after 429", plural(self.holds, "time", "times")));
+            parts.push(format!("{} after 429", plural(self.holds, "hold", "holds")));
         }
         let left = self.left_words().map(|words| format!("; {words}")).unwrap_or_default();
         format!("{}: {}{left}", escape(&self.name), parts.join(", "))
@@ -162,14 +162,20 @@ impl OfProvider {
 
     /// Returns why its rows were sent to other providers; `None` if they were not.
     fn left_words(&self) -> Option<String> {
-        if let Some((to, why @ FallbackCase::Account)) = &self.diverted {
-            return Some(format!("stopped: {}; its rows went to {}", case_words(*why), escape(to)));
-        }
         let times = |(why, times): (&FallbackCase, &u64)| match times {
             1 => case_words(*why).to_owned(),
             times => format!("{} ({} times)", case_words(*why), count(*times)),
         };
-        let reasons: Vec<String> = self.left.iter().map(times).collect();
-        (!reasons.is_empty()).then(|| format!("rows went to other providers: {}", reasons.join(", ")))
+        let passing = self.left.iter().filter(|(why, _)| **why != FallbackCase::Account);
+        let reasons: Vec<String> = passing.map(times).collect();
+        let passing = (!reasons.is_empty()).then(|| format!("rows went to other providers: {}", reasons.join(", ")));
+        let stopped = match &self.diverted {
+            Some((to, why @ FallbackCase::Account)) => {
+                Some(format!("stopped: {}; its rows went to {}", case_words(*why), escape(to)))
+            }
+            Some(_) | None => None,
+        };
+        let words: Vec<String> = passing.into_iter().chain(stopped).collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 }

@@ -210,7 +210,82 @@ mod tests {
 
         let shown = [120, 80, 40].map(|columns| summary(&stats, &context, columns)).join("\n");
 
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r#"
+        ended early after 1 min 32 s
+        rows      1,200 answered
+                  1 failed (1 server)
+                  18,799 pending
+        by        anthropic: 840 answered, $8.40; rows went to other providers: limits (2 times); stopped: key, credit or spend
+                  limit; its rows went to openrouter
+                  bedrock: 0 answered, 1 failed, $0.00, 1 hold after 429
+                  openrouter: 360 answered, $3.60
+        all runs  1,564 by openrouter, 840 by anthropic, 2 by foun\u{1b}dry
+        why       server: row r7, 500, "it went wrong"
+        speed     783 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until requests per minute limit the run
+        tokens    120,100 in, 12,010 out
+        cost      $12.00 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        continue  claude-batch run prompts.jsonl --tier 2
+
+        ended early after 1 min 32 s
+        rows      1,200 answered
+                  1 failed (1 server)
+                  18,799 pending
+        by        anthropic: 840 answered, $8.40; rows went to other providers: limits
+                  (2 times); stopped: key, credit or spend limit; its rows went to
+                  openrouter
+                  bedrock: 0 answered, 1 failed, $0.00, 1 hold after 429
+                  openrouter: 360 answered, $3.60
+        all runs  1,564 by openrouter, 840 by anthropic, 2 by foun\u{1b}dry
+        why       server: row r7, 500, "it went wrong"
+        speed     783 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until
+                  requests per minute limit the run
+        tokens    120,100 in, 12,010 out
+        cost      $12.00 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        continue  claude-batch run prompts.jsonl --tier 2
+
+        ended early after 1 min 32 s
+        rows      1,200 answered
+                  1 failed (1 server)
+                  18,799 pending
+        by        anthropic: 840 answered,
+                  $8.40; rows went to other
+                  providers: limits (2 times);
+                  stopped: key, credit or spend
+                  limit; its rows went to
+                  openrouter
+                  bedrock: 0 answered, 1 failed,
+                  $0.00, 1 hold after 429
+                  openrouter: 360 answered,
+                  $3.60
+        all runs  1,564 by openrouter, 840 by
+                  anthropic, 2 by foun\u{1b}dry
+        why       server: row r7, 500, "it went…
+        speed     783 rows/min, at most 64 in
+                  flight
+        bound by  output tokens per minute 83%
+                  of the time, concurrency 17%
+        limits    used 15% of requests, 2% of
+                  input tokens, 93% of output
+                  tokens (critical)
+        faster    with shorter answers, or a
+                  higher tier: up to 6.0 times
+                  as fast, until requests per
+                  minute limit the run
+        tokens    120,100 in, 12,010 out
+        cost      $12.00 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        continue
+          claude-batch run prompts.jsonl --tier 2
+        "#);
     }
 
     #[test]

@@ -277,10 +277,10 @@ mod tests {
         let usage = serde_json::json!({"input_tokens": 3, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0,
             "cache_read_tokens": 0, "output_tokens": 7, "web_searches": 0});
         let steps = serde_json::json!([
-            {"purpose": "first", "model": "m", "max_tokens": 5, "quality": "truncated", "usage": usage,
-                "cost_usd": 0.00015, "request_id": "req_1"},
-            {"purpose": "more_room", "model": "m", "max_tokens": 20, "quality": "ok", "usage": usage,
-                "cost_usd": null, "request_id": null},
+            {"purpose": "first", "provider": "anthropic", "model": "m", "max_tokens": 5, "quality": "truncated",
+                "usage": usage, "cost_usd": 0.00015, "request_id": "req_1"},
+            {"purpose": "more_room", "provider": "anthropic", "model": "m", "max_tokens": 20, "quality": "ok",
+                "usage": usage, "cost_usd": null, "request_id": null},
         ]);
         assert_eq!((&result["meta"]["steps"], &error["error"]["steps"]), (&steps, &steps));
         assert_eq!(
@@ -325,7 +325,8 @@ mod tests {
     fn a_row_that_failed_at_every_provider_has_a_step_for_each() {
         let mut outcome = outcome("a", Identity::Named, failed("no"));
         let failed = outcome.attempts[0].clone();
-        let other = AttemptRecord { provider: "bedrock".into(), failed: Some(ErrorClass::Overloaded), ..failed.clone() };
+        let other =
+            AttemptRecord { provider: "bedrock".into(), failed: Some(ErrorClass::Overloaded), ..failed.clone() };
         outcome.attempts = vec![failed.clone(), failed, other.clone(), other];
 
         let line = rendered(&outcome);

@@ -126,9 +126,7 @@ impl RawPool {
     /// Returns the pool; `None` if this program can't have written it.
     fn checked(self) -> Option<LearnedPool> {
         let Self { provider, class, speed, limits: RawLimits { rpm, itpm, otpm }, bursts } = self;
-        let is_good = |name: &str| {
-            !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control)
-        };
+        let is_good = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control);
         let is_shown = is_good(&class) && is_good(&provider);
         let limits = RateLimits { rpm, itpm, otpm };
         let bursts = [bursts.requests, bursts.input_tokens, bursts.output_tokens];

@@ -128,6 +128,10 @@ fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
     }
     more.lane(raw_text(&mut at, b",\"lane\":")?);
     let provider = raw_text(&mut at, b",\"provider\":")?;
+    // The parser refuses a text that is not UTF-8. Names of providers are nearly always ASCII.
+    if provider.is_some_and(|text| !text.is_ascii() && std::str::from_utf8(text).is_err()) {
+        return None;
+    }
     at.literal(b",\"attempts\":")?;
     more.attempts(at.count()?);
     at.literal(b",\"usage\":{")?;

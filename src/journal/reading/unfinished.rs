@@ -175,9 +175,14 @@ mod tests {
     #[test]
     fn the_provider_of_each_answer_is_read_and_requests_without_an_answer_are_passed_over() {
         let failed = r#""steps":[{"purpose":"first","provider":"anthropic","model":"m","max_tokens":5,"quality":null,"#;
-        let failed = format!(r#"{failed}"failed":"server","usage":{{"output_tokens":3}},"cost_usd":0.1,"request_id":null}},{{"#);
+        let failed =
+            format!(r#"{failed}"failed":"server","usage":{{"output_tokens":3}},"cost_usd":0.1,"request_id":null}},{{"#);
         let line = LINE.replacen(r#""steps":[{"#, &failed, 1);
-        let line = line.replacen(r#""model":"m","max_tokens":20"#, r#""provider":"bed\u0072ock","model":"m","max_tokens":20"#, 1);
+        let line = line.replacen(
+            r#""model":"m","max_tokens":20"#,
+            r#""provider":"bed\u0072ock","model":"m","max_tokens":20"#,
+            1,
+        );
         let charges = Charges { usage: output(15), spend: Money::from_dollars(0.85), ..Charges::default() };
 
         let row = unfinished_row(line.as_bytes(), charges).expect("the line is whole");

@@ -241,7 +241,8 @@ mod tests {
 
         let document: serde_json::Value = serde_json::from_slice(&notice.document).expect("it is JSON");
         let expected = serde_json::json!([
-            { "pool": "haiku-4.5", "limit": "requests", "share": 1.0, "highest": 1.0, "level": "critical" },
+            { "provider": "anthropic", "pool": "haiku-4.5", "limit": "requests", "share": 1.0, "highest": 1.0,
+                "level": "critical" },
         ]);
         assert_eq!(document["limits"], expected);
     }

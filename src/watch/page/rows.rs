@@ -210,13 +210,7 @@ fn models(facts: &RunFacts) -> String {
             (true, "") => format!("{} at an unknown provider", sum.model),
             (true, provider) => format!("{} at {provider}", sum.model),
         };
-        vec![
-            model,
-            count(sum.rows),
-            count(sum.usage.prompt_tokens()),
-            count(sum.usage.output_tokens),
-            money(sum.spend),
-        ]
+        vec![model, count(sum.rows), count(sum.usage.prompt_tokens()), count(sum.usage.output_tokens), money(sum.spend)]
     };
     let mut rows: Vec<Vec<String>> = answers.models.iter().map(row).collect();
     if answers.of_other_models > 0 {
