@@ -215,3 +215,39 @@ fn of_seconds(seconds: f64) -> Duration {
 fn between(begin: Timestamp, end: Timestamp) -> Duration {
     end.duration_since(begin).try_into().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_with_several_providers_has_a_row_for_each_and_names_them_at_its_limits() {
+        let own = |name: &str, state: &str, to: Option<&str>, why: Option<&str>| ShownProvider {
+            provider: name.to_owned(),
+            answered: 1_204,
+            failed: u64::from(to.is_some()),
+            cost_usd: to.is_none().then_some(3.1),
+            state: state.to_owned(),
+            to: to.map(str::to_owned),
+            why: why.map(str::to_owned),
+        };
+        let providers = [
+            own("anthropic", "stopped", Some("bed\u{1b}rock"), Some("account")),
+            own("bed\u{1b}rock", "sending", None, None),
+        ];
+        let used = Some(ShownUse { average: 0.97, ..ShownUse::default() });
+        let (provider, pool) = ("bed\u{1b}rock".to_owned(), "haiku-4.5".to_owned());
+        let pools = [ShownPool { provider, pool, requests: used, ..ShownPool::default() }];
+
+        let mut rows: Vec<ListRow> = providers.iter().map(provider_row).collect();
+        rows.extend(limit_rows(&pools, true));
+        rows.extend(limit_rows(&pools, false));
+
+        insta::assert_snapshot!(list(&rows, 120), @r"
+        provider  anthropic: 1,204 answered, 1 failed, stopped (account), rows go to bed\u{1b}rock
+        provider  bed\u{1b}rock: 1,204 answered, $3.10, sending
+        limits    haiku-4.5 at bed\u{1b}rock: 97% of requests
+        limits    haiku-4.5: 97% of requests
+        ");
+    }
+}

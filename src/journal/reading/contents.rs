@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::done::AnsweredRows;
 use super::lines::{Line, Lines, line_number};
-use super::parse::{parse_error, parse_result};
+use super::parse::{parse_error, parse_result_expecting};
 use super::providers::AnswersBy;
 use super::record::{ErrorRecord, Parsed};
 use super::reruns::RerunRows;
@@ -90,14 +90,14 @@ impl Contents {
         let Self { unresolved, in_flight, totals, answers_by, answered, reruns, .. } = self;
         let keeps_qualities = reruns.is_used();
         let read = |line: &Line<'_>, block: &mut Answers| {
-            parse_result(line.bytes).handed_to(|record| {
+            parse_result_expecting(line.bytes, block.answers_by.expected()).handed_to(|record| {
                 block.end = line.end();
                 block.rows.push(record.row);
                 if keeps_qualities {
                     block.qualities.push(record.quality);
                 }
                 block.totals.add_result(record.quality, record.charges);
-                block.answers_by.add(record.provider, 1);
+                block.answers_by.add(record.provider);
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
