@@ -785,6 +785,35 @@ fn results_of_another_origin_are_refused() {
 }
 
 #[test]
+fn results_of_another_provider_are_continued_and_counted_by_provider() {
+    let disk = MemDisk::new();
+    run(&disk, "r1", FAILS);
+    let servers = [("router", "https://router.example.invalid"), ("anthropic", "https://api.example.invalid")];
+    let with = |servers: &[(&str, &str)]| Manifest {
+        origin: servers[0].1.to_owned(),
+        providers: servers.iter().map(|(name, origin)| ((*name).to_owned(), (*origin).to_owned())).collect(),
+        ..Manifest::default()
+    };
+    let open = |run: &str, manifest| {
+        Journal::open(JournalOptions { manifest, ..options(&disk, run) }, Box::new(|_| {}))
+            .map(|(_, recovered)| recovered)
+            .map_err(|error| error.to_string())
+    };
+
+    let first = open("r2", with(&servers[..1])).expect("another provider is allowed");
+    let chain = open("r3", with(&servers)).expect("a chain is allowed");
+    let moved = open("r4", with(&[("router", "https://elsewhere.example.invalid")])).map(drop);
+    let simulated = open("r5", with(&[("router", "simulator")])).map(drop);
+
+    let answers = first.totals.ok + first.totals.truncated + first.totals.refused;
+    assert_eq!(first.answers_by.by_size(), [("anthropic".to_owned(), answers)]);
+    let known = chain.manifest.expect("it was written").providers;
+    assert_eq!(known.into_keys().collect::<Vec<_>>(), ["anthropic", "router"]);
+    assert!(moved.as_ref().is_err_and(|message| message.contains("a name of its own")), "{moved:?}");
+    assert!(simulated.as_ref().is_err_and(|message| message.contains("simulator")), "{simulated:?}");
+}
+
+#[test]
 fn a_later_format_version_is_refused() {
     let disk = MemDisk::new();
     run(&disk, "r1", FAILS);

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::args::RunArgs;
 use super::results::{find, results_of_folder};
 use crate::journal::{
-    Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Owners, RealDisk, StoredAnswers, StoredFile,
-    Usable, folder_of, line_kind, read_manifest, with_suffix,
+    Disk, DiskFailure, FileKind, JournalError, LineKind, MOST_FILES, Manifest, Owners, RealDisk, StoredAnswers,
+    StoredFile, Usable, folder_of, line_kind, read_manifest, with_suffix,
 };
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};
@@ -260,7 +260,12 @@ impl Taker<'_> {
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
-        let theirs = manifest.map(|manifest| manifest.origin).filter(|origin| !origin.is_empty());
+        // Results can have answers of several providers. They count as those of a server that is not this run's.
+        let theirs = manifest.and_then(|manifest| {
+            let Manifest { origin, providers, .. } = manifest;
+            let others = providers.into_values().find(|other| *other != self.origin);
+            others.or(Some(origin)).filter(|origin| !origin.is_empty())
+        });
         let is_rehearsal = self.origin == SIMULATOR;
         let is_simulated_by_name =
             || results.file_name().is_some_and(|name| name.to_string_lossy().contains(".simulated."));

@@ -189,6 +189,8 @@ pub enum EventBody {
         /// Rows already done by earlier runs.
         already_done: u64,
     },
+    /// The providers of the run, in the order in which they are tried. Only a run with several providers has this event.
+    Providers(Arc<[Arc<str>]>),
     /// What the run is expected to cost, and how long it is expected to take.
     Forecast(RunForecast),
     /// The number of rows that the run sends to each model.

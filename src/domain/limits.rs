@@ -139,6 +139,13 @@ pub struct PoolId {
     pub speed: Speed,
 }
 
+impl PoolId {
+    /// Returns the name of the pool. If the run has several providers, the name says which: `haiku-4.5 at openrouter`.
+    pub(crate) fn named(&self, has_several: bool) -> String {
+        if has_several { format!("{self} at {}", self.provider) } else { self.to_string() }
+    }
+}
+
 impl fmt::Display for PoolId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.speed {
@@ -153,6 +160,8 @@ impl fmt::Display for PoolId {
 /// It contains no limit from a preset, and no limit that the user set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedPool {
+    /// The provider that reported the limits.
+    pub provider: Arc<str>,
     /// The models that share the limits.
     pub class: ModelClass,
     /// The speed of service.
@@ -165,6 +174,13 @@ pub struct LearnedPool {
     /// Units: requests or tokens. A number of tokens may be wrong by up to 500, because heads round it. The real bucket
     /// may be larger, if it was never full when a head reported its level.
     pub bursts: [Option<u32>; 3],
+}
+
+impl LearnedPool {
+    /// Returns whether this is what was learned about a pool. Each provider has limits of its own.
+    pub(crate) fn is_of(&self, pool: &PoolId) -> bool {
+        self.provider == pool.provider && self.class == pool.class && self.speed == pool.speed
+    }
 }
 
 /// What one response head says about one dimension.

@@ -49,8 +49,9 @@ pub(crate) type Path = Vec<String>;
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
 /// the path in the line of a failure, and the kind of the values. If a kind of line has no
 /// such member, its path is empty.
-const SHORT: [(&str, &str, &str, ColumnKind); 19] = [
+const SHORT: [(&str, &str, &str, ColumnKind); 20] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
+    ("provider", "meta.provider", "error.provider", ColumnKind::Text),
     ("stop_reason", "result.message.stop_reason", "message.stop_reason", ColumnKind::Text),
     ("usage.input_tokens", "meta.usage.input_tokens", "error.usage.input_tokens", ColumnKind::Integer),
     ("usage.output_tokens", "meta.usage.output_tokens", "error.usage.output_tokens", ColumnKind::Integer),
@@ -82,7 +83,7 @@ const SHORT: [(&str, &str, &str, ColumnKind); 19] = [
 ];
 
 /// The members of `error` in the line of a failure.
-const OF_ERROR: [&str; 18] = [
+const OF_ERROR: [&str; 19] = [
     "class",
     "message",
     "status",
@@ -93,6 +94,7 @@ const OF_ERROR: [&str; 18] = [
     "first_at",
     "last_at",
     "request_id",
+    "provider",
     "hint",
     "source",
     "line",

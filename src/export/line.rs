@@ -158,7 +158,7 @@ impl<'a> Line<'a> {
     /// Returns how many requests for the row were answered. For a failed row, this is known only if there were several.
     pub(crate) fn steps(&self) -> Value<'a> {
         let count = match self.list_of_steps() {
-            Some(steps) => length(steps),
+            Some(steps) => answered(steps).count,
             None if !self.is_answer => return Value::Missing,
             // The answer was taken from another line.
             None if member(self.meta, "attempts") == Some(b"0") => 0,
@@ -169,7 +169,9 @@ impl<'a> Line<'a> {
 
     /// Returns the purpose of the last request that was answered, if the row has several answers.
     pub(crate) fn mended(&self) -> Value<'a> {
-        let last = self.list_of_steps().and_then(|steps| element(steps, length(steps).checked_sub(1)?));
+        // A row with one answer has steps too, if another provider was asked before.
+        let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
+        let last = answered.and_then(|answered| answered.last);
         last.and_then(|step| member(step, "purpose")).map_or(Value::Missing, value)
     }
 
@@ -250,14 +252,30 @@ fn is_escaped(own: &[u8], name: &str) -> bool {
     unescaped(&quoted).is_some_and(|own| own == name)
 }
 
-/// Returns the number of elements of an array.
-fn length(array: &[u8]) -> usize {
-    let mut length = 0;
-    let _ = Cursor::new(array).array(|at| {
-        length += 1;
-        at.skip_value(DEEPEST)
+/// The requests of a row that were answered.
+#[derive(Default)]
+struct Answered<'a> {
+    count: usize,
+    /// The last of them.
+    last: Option<&'a [u8]>,
+    /// Whether the list also has requests without an answer.
+    has_others: bool,
+}
+
+/// Reads a list of steps.
+fn answered(steps: &[u8]) -> Answered<'_> {
+    let mut answered = Answered::default();
+    let _ = Cursor::new(steps).array(|at| {
+        let step = at.value(DEEPEST)?;
+        if member(step, "failed").is_some() {
+            answered.has_others = true;
+        } else {
+            answered.count += 1;
+            answered.last = Some(step);
+        }
+        Some(())
     });
-    length
+    answered
 }
 
 fn element(array: &[u8], wanted: usize) -> Option<&[u8]> {
@@ -310,7 +328,10 @@ mod tests {
             (line(text).steps(), line(text).mended())
         }
         let number = |text: &'static str| Value::Json(text.into());
+        let moved = r#""steps":[{"purpose":"first","failed":"server"},{"purpose":"first","provider":"bedrock"}]"#;
+        let moved = ANSWER.replace(r#""v":1"#, &format!(r#""v":1,{moved}"#));
 
+        assert_eq!(told(&moved), (number("1"), Value::Missing));
         assert_eq!(told(&several), (number("3"), text("more_room")));
         assert_eq!(told(ANSWER), (number("1"), Value::Missing));
         assert_eq!(told(&taken), (number("0"), Value::Missing));

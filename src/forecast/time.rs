@@ -60,7 +60,7 @@ pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     /// tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
-    let found = learned.iter().find(|known| known.class == largest.pool.class && known.speed == largest.pool.speed)?;
+    let found = learned.iter().find(|known| known.is_of(&largest.pool))?;
     let burst = |dimension: Dimension| {
         let (limit, burst) = (f64::from(found.limits.of(dimension)?), f64::from(found.bursts[dimension.index()]?));
         let share = burst / limit.max(1.0);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Journal;
 use super::disk::Disk;
 use super::error::JournalError;
-use super::files::{Access, RunPaths};
+use super::files::{Access, Manifest, RunPaths};
 use super::reading::Unresolved;
 use super::recovery::{Existing, Recovered, Recovery};
 use super::rewriting::copy_rows;
@@ -23,8 +23,8 @@ pub(crate) struct Inspected {
 }
 
 impl Journal {
-    /// Reads the files that a run would open, without locking or changing them. `inputs` and `origin` are those of the
-    /// run, and so are `start` and `rerun`.
+    /// Reads the files that a run would open, without locking or changing them. `inputs` are those of the run,
+    /// and so are `start` and `rerun`. `given` describes the run.
     ///
     /// # Errors
     /// The errors of [`Journal::open`], except errors that occur only while files are written.
@@ -32,12 +32,12 @@ impl Journal {
         disk: Arc<dyn Disk>,
         paths: &RunPaths,
         inputs: &[PathBuf],
-        origin: &str,
+        given: &Manifest,
         start: Start,
         rerun: &[Quality],
     ) -> Result<(Inspected, Recovered), JournalError> {
         let mut recovery = Recovery::new(&*disk, paths, "", Access::ReadOnly).with_rerun(rerun);
-        let mut existing = recovery.find(inputs, origin, start)?;
+        let mut existing = recovery.find(inputs, &given.servers(), start)?;
         if start == Start::Fresh {
             existing.outputs = Default::default();
         }
@@ -132,8 +132,12 @@ mod tests {
         drop(open_at(disk, "o", Start::Continue, "https://elsewhere.invalid").expect("nothing is there"));
     }
 
+    fn of(origin: &str) -> Manifest {
+        Manifest { origin: origin.to_owned(), ..Manifest::default() }
+    }
+
     fn inspect(disk: &MemDisk, results: &str, start: Start) -> Result<(Inspected, Recovered), JournalError> {
-        Journal::inspect(Arc::new(disk.clone()), &paths(results), &["in".into()], "here", start, &[])
+        Journal::inspect(Arc::new(disk.clone()), &paths(results), &["in".into()], &of("here"), start, &[])
     }
 
     fn open(disk: &MemDisk, results: &str, start: Start) -> Result<(Journal, Recovered), JournalError> {
@@ -153,7 +157,7 @@ mod tests {
             run: "r".into(),
             clock: RunClock::start(),
             price_date: None,
-            manifest: Manifest { origin: origin.to_owned(), ..Manifest::default() },
+            manifest: of(origin),
             start,
             rerun: Vec::new(),
             fsync: Fsync::Off,

@@ -107,12 +107,15 @@ pub enum JournalError {
     /// The results come from another server.
     #[error(
         "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would ask \
-         {ours}: name another output with -o, or start over with --fresh (the old file is kept)",
-        path.display()
+         {ours}: name another output with -o, or start over with --fresh (the old file is kept){}",
+        path.display(),
+        provider.as_ref().map(|name| moved(name)).unwrap_or_default(),
     )]
     OtherOrigin {
         /// The results file.
         path: PathBuf,
+        /// The provider whose address has changed; `None` if only one of the runs uses the simulator.
+        provider: Option<String>,
         /// The origin of these results.
         theirs: String,
         /// The origin of this run.
@@ -217,6 +220,14 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
+/// Returns what to do if the answers of a provider whose address has changed are wanted in the same results.
+fn moved(provider: &str) -> String {
+    let name = quoted(provider);
+    format!(
+        "; to add answers of both servers, give the second a name of its own, because {name} is the name of the first"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -297,6 +308,7 @@ mod tests {
             JournalError::NewerFormat { path: path.clone(), version: 2 },
             JournalError::OtherOrigin {
                 path: path.clone(),
+                provider: None,
                 theirs: "simulator".to_owned(),
                 ours: "http://a".to_owned(),
             },

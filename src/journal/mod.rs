@@ -94,11 +94,11 @@ pub(crate) use files::{
 };
 pub(crate) use hold::{Held, hold};
 pub use open::JournalOptions;
+pub use reading::{AnswersBy, DoneSet, ErrorLog, Reruns, RowState, Totals, UnfinishedRow, read_error_log};
 pub(crate) use reading::{
     Details, FailureText, KnownBy, LineKind, Read, ResultRecord, Unresolved, line_kind, read_details,
     read_failure_texts, read_failures, read_lines,
 };
-pub use reading::{DoneSet, ErrorLog, Reruns, RowState, Totals, UnfinishedRow, read_error_log};
 pub use recovery::Recovered;
 pub use start::Start;
 pub(crate) use stored::MOST_FILES;

@@ -1,5 +1,6 @@
 //! Opens a journal: finds the files by their names, and returns a journal that is ready for lines.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Journal {
         let JournalOptions { disk, paths, inputs, run, start, rerun, .. } = options;
         let folder = paths.folder();
         let mut recovery = Recovery::new(&*disk, &paths, &run, Access::Write).with_rerun(&rerun);
-        let mut existing = recovery.find(&inputs, &options.manifest.origin, start)?;
+        let mut existing = recovery.find(&inputs, &options.manifest.servers(), start)?;
         if start == Start::Fresh {
             recovery.set_aside(std::mem::take(&mut existing.outputs))?;
         }
@@ -151,11 +152,14 @@ fn next_manifest(
         maybe_spend: recovered.dead_at_most,
         ..Charges::default()
     });
+    let servers = before.map(Manifest::servers).unwrap_or_default();
+    let providers = if given.providers.is_empty() { BTreeMap::new() } else { servers.with(&given.servers()) };
     let last = before.map_or(0, |before| before.opening).max(unclosed.opening);
     let next = Manifest {
         format: FORMAT_VERSION,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         run: run.to_owned(),
+        providers,
         carried,
         opening: last.saturating_add(1),
         counted_opening: last,

@@ -7,12 +7,12 @@ use super::charges::Charges;
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, remove_left_over, sync_name, with_suffix};
 use super::error::JournalError;
 use super::files::{
-    Access, ExistingOutputs, Lock, Manifest, Output, RunPaths, UnclosedRun, check_free, lock, manifest, read_manifest,
-    slots,
+    Access, Conflict, ExistingOutputs, Lock, Manifest, Output, RunPaths, Servers, UnclosedRun, check_free, lock,
+    manifest, read_manifest, slots,
 };
 use super::reading::{
-    Contents, DoneSet, RerunRows, Reruns, Scan, Totals, UnfinishedRow, Unresolved, check_first_line, check_owner,
-    parse_error, parse_result,
+    AnswersBy, Contents, DoneSet, RerunRows, Reruns, Scan, Totals, UnfinishedRow, Unresolved, check_first_line,
+    check_owner, parse_error, parse_result,
 };
 use super::rewriting::{Superseded, repair};
 use super::start::Start;
@@ -27,6 +27,8 @@ pub struct Recovered {
     pub reruns: Reruns,
     /// Sums over all runs that wrote to the results.
     pub totals: Totals,
+    /// How many answers each provider gave in these runs.
+    pub answers_by: AnswersBy,
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// Rows that were in flight when the last run died and that have no line. They may have been billed.
@@ -74,14 +76,19 @@ impl<'a> Recovery<'a> {
     }
 
     /// Finds and locks the existing files, and refuses files that must not be used. Changes no file.
-    pub(crate) fn find(&mut self, inputs: &[PathBuf], origin: &str, start: Start) -> Result<Existing, JournalError> {
+    pub(crate) fn find(
+        &mut self,
+        inputs: &[PathBuf],
+        servers: &Servers,
+        start: Start,
+    ) -> Result<Existing, JournalError> {
         self.paths.check(inputs, start, self.disk)?;
         let is_known = self.is_known()?;
         self.check_first_lines(is_known)?;
         let lock = self.lock()?;
         let outputs =
             ExistingOutputs::find(self.disk, self.paths, inputs, start, self.access, &mut self.recovered.notes)?;
-        let unclosed = self.read_folder(origin, start)?;
+        let unclosed = self.read_folder(servers, start)?;
         if let Some(Output { path: _, file }) = outputs.errors.as_ref().filter(|_| start == Start::Fresh) {
             check_owner(&**file, self.paths)?;
         }
@@ -125,7 +132,7 @@ impl<'a> Recovery<'a> {
 
     /// Reads the manifest and the slots. The slots are ignored if they were counted before, or if the results are set
     /// aside.
-    fn read_folder(&mut self, origin: &str, start: Start) -> Result<UnclosedRun, JournalError> {
+    fn read_folder(&mut self, servers: &Servers, start: Start) -> Result<UnclosedRun, JournalError> {
         let Some(folder) = self.paths.folder() else { return Ok(UnclosedRun::default()) };
         let mut unclosed = slots::read_unclosed(self.disk, &folder)?;
         let manifest = match start {
@@ -135,7 +142,7 @@ impl<'a> Recovery<'a> {
             Start::Continue => self.read_or_note(&folder)?,
         };
         if let Some(manifest) = &manifest {
-            check_origin(self.paths, &manifest.origin, origin)?;
+            check_origin(self.paths, &manifest.servers(), servers)?;
         }
         let counted = manifest.as_ref().map_or(0, |manifest| manifest.counted_opening);
         if start == Start::Fresh || unclosed.opening <= counted {
@@ -200,6 +207,7 @@ impl<'a> Recovery<'a> {
         contents.totals.add(carried.charges());
         contents.totals.add(Charges { maybe_paid, maybe_spend, ..Charges::default() });
         self.recovered.totals = contents.totals;
+        self.recovered.answers_by = std::mem::take(&mut contents.answers_by);
         self.recovered.dead_in_flight = maybe_paid;
         self.recovered.dead_at_most = maybe_spend;
         self.recovered.unfinished = std::mem::take(&mut contents.unfinished);
@@ -258,11 +266,12 @@ fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     rows
 }
 
-fn check_origin(paths: &RunPaths, theirs: &str, ours: &str) -> Result<(), JournalError> {
-    match &paths.results {
-        Some(path) if !theirs.is_empty() && theirs != ours => {
-            Err(JournalError::OtherOrigin { path: path.clone(), theirs: theirs.to_owned(), ours: ours.to_owned() })
+/// Refuses results that must not be mixed with answers of this run.
+fn check_origin(paths: &RunPaths, theirs: &Servers, ours: &Servers) -> Result<(), JournalError> {
+    match (&paths.results, theirs.conflict(ours)) {
+        (Some(path), Some(Conflict { provider, theirs, ours })) => {
+            Err(JournalError::OtherOrigin { path: path.clone(), provider, theirs, ours })
         }
-        Some(_) | None => Ok(()),
+        (Some(_) | None, _) => Ok(()),
     }
 }

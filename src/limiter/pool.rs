@@ -106,8 +106,9 @@ impl Pool {
         let [rpm, itpm, otpm] = [0, 1, 2].map(|at: usize| self.dimensions[at].reported());
         let limits = RateLimits { rpm, itpm, otpm };
         let bursts = [0, 1, 2].map(|at: usize| self.dimensions[at].burst_seen());
-        let PoolId { class, speed, .. } = &self.id;
-        (limits != RateLimits::NONE).then(|| LearnedPool { class: class.clone(), speed: *speed, limits, bursts })
+        let PoolId { provider, class, speed, .. } = &self.id;
+        let (provider, class) = (provider.clone(), class.clone());
+        (limits != RateLimits::NONE).then(|| LearnedPool { provider, class, speed: *speed, limits, bursts })
     }
 
     /// Returns the level of each bucket, as a share of a minute's limit; `None` where there is no limit.

@@ -6,15 +6,18 @@
 //! |---|---|---|
 //! | `started` | once | `total` (null on a pipe), `already_done` |
 //! | `progress` | after a second, then every second, and at the end | the members of [`Progress`] |
-//! | `held` | a pool waits after a 429 | `pool`, `wait_s`, `limit`, `dimension` |
-//! | `limits` | a response changed a limit | `pool`, `limits` {`rpm`, `itpm`, `otpm`} |
+//! | `providers` | once, in a run with several providers | `providers`: their names, in the order in which they are tried |
+//! | `held` | a pool waits after a 429 | `provider`, `pool`, `wait_s`, `limit`, `dimension` |
+//! | `limits` | a response changed a limit | `provider`, `pool`, `limits` {`rpm`, `itpm`, `otpm`} |
 //! | `parked` | a model was not found | `model`, `message` |
-//! | `crossed` | the use of a limit rose above 80 or 95 %, or fell clearly below again | `pool`, `dimension`, `threshold`, `share` (of the last five minutes), `above` |
+//! | `crossed` | the use of a limit rose above 80 or 95 %, or fell clearly below again | `provider`, `pool`, `dimension`, `threshold`, `share` (of the last five minutes), `above` |
+//! | `diverted` | rows of a provider begin to be sent to another | `from`, `to`, `why` (`limit`, `overload`, `endpoint`, `refusal`, `model` or `account`) |
+//! | `returned` | a provider gets its own rows again | `to` |
 //! | `steered` | settings were changed during the run | `by` (`ctl`, `signal` or `schedule`), `message` |
 //! | `warning` | something a person should know | `message` |
 //! | `draining` | no more requests are started | `in_flight`, `reason` (null at the end of the input) |
 //! | `note` | a message for people before or after the run: where requests go, the summary, what to do next | `message` |
-//! | `ended` | the last event | `pending`, `reason` (null at the end of the input), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `limit_use` [objects with the members of [`PoolUse`]], `cache` {`read_tokens`, `write_5m_tokens`, `write_1h_tokens`, `hit_rate` (tokens read, divided by tokens read or written), `saved_usd`} (null if no token was written or read), `batches` {`answered`, `saved_usd`, `left`, `left_rows`, `refused` [{`parameter`, `rows`}]} (null in a run without batches), `failures` [objects with the members of [`Failures`]] |
+//! | `ended` | the last event | `pending`, `reason` (null at the end of the input), `elapsed_s`, `max_in_flight`, `bound_by` [{`reason`, `share`}], `limit_use` [objects with the members of [`PoolUse`]], `cache` {`read_tokens`, `write_5m_tokens`, `write_1h_tokens`, `hit_rate` (tokens read, divided by tokens read or written), `saved_usd`} (null if no token was written or read), `batches` {`answered`, `saved_usd`, `left`, `left_rows`, `refused` [{`parameter`, `rows`}]} (null in a run without batches), `providers` [the same objects as in `progress`] (empty in a run with one provider), `failures` [objects with the members of [`Failures`]] |
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, because people look at these lines too.
 //!
@@ -26,6 +29,7 @@ mod cache;
 mod limit_use;
 mod numbers;
 mod objects;
+mod providers;
 
 use std::io::Write;
 
@@ -103,11 +107,33 @@ pub(crate) fn note(run: &str, message: &str, at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::at;
+    use super::super::provider_states::tests::chain;
+    use super::super::stats::tests::{at, pool};
     use super::*;
     use std::time::Duration;
 
-    use crate::domain::{Failure, Outage};
+    use crate::domain::{Failure, LimitKind, Outage};
+
+    #[test]
+    fn every_object_about_a_pool_names_its_provider() {
+        let stats = chain();
+        let id = pool("haiku-4.5", [None; 3]).pool;
+        let held = EventBody::Held { pool: id, wait: Duration::from_secs(1), kind: LimitKind::Rate, dimension: None };
+
+        let progress = serde_json::to_value(Progress::of(&stats)).expect("it is JSON");
+        let held = event_line(&at(1, held), &stats).expect("it has a line");
+        let held: serde_json::Value = serde_json::from_slice(&held).expect("it is JSON");
+
+        assert_eq!((&held["provider"], &held["pool"]), (&"anthropic".into(), &"haiku-4.5".into()));
+        let pools = progress["pools"].as_array().expect("it is a list");
+        assert_eq!(pools.iter().map(|pool| &pool["provider"]).collect::<Vec<_>>(), ["bedrock", "openrouter"]);
+        let stopped = serde_json::json!({"provider": "anthropic", "answered": 840, "failed": 0, "cost_usd": 8.4,
+            "state": "stopped", "to": "openrouter", "why": "account", "left": {"limit": 2, "account": 1}, "limited": 0,
+            "holds": 0});
+        assert_eq!(progress["providers"][0], stopped);
+        let one = serde_json::to_value(Progress::of(&Stats::default())).expect("it is JSON");
+        assert_eq!(one["providers"], serde_json::json!([]));
+    }
 
     #[test]
     fn an_outage_is_part_of_the_progress_while_it_lasts() {

@@ -11,10 +11,12 @@ use super::answers::Answers;
 use super::open_batches;
 use super::outlook::Outlook;
 use super::plain::{projected_cost, rate_words, time_left_range};
+use super::provider_states::{State, pools};
+use super::providers::OfProvider;
 use super::standing::Standing;
 use super::stats::Stats;
 use super::text::{count, duration, escape, percent, plural, short_count, shorten, width};
-use super::words::outage_words;
+use super::words::{outage_words, short_outage};
 use crate::domain::{BatchesStatus, Dimension, PoolStatus, Reason};
 
 /// Several lines, separated by line breaks.
@@ -72,6 +74,10 @@ pub(crate) fn block(stats: &Stats, columns: usize, is_colored: bool) -> Block {
     if let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) {
         block.push("\n");
         block.push_line(limits_line(stats, standing), columns, is_colored);
+    }
+    for own in stats.providers.several() {
+        block.push("\n");
+        block.push_line(provider_line(own, stats), columns, is_colored);
     }
     block
 }
@@ -174,20 +180,16 @@ fn batches_line(stats: &Stats, batches: &BatchesStatus) -> Vec<Part> {
 /// output tokens per minute · 32/64 in flight · $1.23 of $8.40–9.10`.
 fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     let mut parts = Vec::new();
-    if let Some(pool) = standing.busiest() {
-        let name = pool.pool.to_string();
-        let name = escape(&name);
-        parts.push(Part::new(1, shorten(&name, 24), shorten(&name, 10)));
-        Dimension::ALL.into_iter().for_each(|dimension| parts.extend(gauge(pool, dimension, standing.reason)));
+    // With several providers, each has a line of its own, which shows its limits and its outage.
+    let has_several = stats.providers.are_several();
+    let busiest = standing.busiest().filter(|_| !has_several);
+    if let Some(pool) = busiest {
+        parts.extend(pool_parts(pool, standing.reason));
     }
-    let held = standing.busiest().and_then(|pool| pool.held_for);
-    parts.push(match (standing.reason, held, &stats.outage) {
-        (_, _, Some(outage)) => {
-            let status = outage.fault.status.map_or_else(|| "down".to_owned(), |status| status.to_string());
-            let next = outage.next_try.map(|wait| format!(", next {}", duration(wait))).unwrap_or_default();
-            let short = format!("{status} for {}{next}", duration(outage.lasted));
-            Part::new(10, outage_words(outage), short).colored(AnsiColor::Red)
-        }
+    let held = busiest.and_then(|pool| pool.held_for);
+    let outage = stats.outage.as_ref().filter(|_| !has_several);
+    parts.push(match (standing.reason, held, outage) {
+        (_, _, Some(outage)) => Part::new(10, outage_words(outage), short_outage(outage)).colored(AnsiColor::Red),
         (Reason::Hold, Some(wait), None) => {
             Part::new(8, format!("held {}", duration(wait)), duration(wait)).colored(AnsiColor::Yellow)
         }
@@ -202,6 +204,40 @@ fn limits_line(stats: &Stats, standing: &Standing) -> Vec<Part> {
     parts.extend(cost_parts(stats));
     // This part is left out before any other part is shortened.
     parts.extend(stats.caching().map(|used| Part::new(0, format!("cache {}", percent(used.hit_rate())), "")));
+    parts
+}
+
+/// Returns the name of a pool and the levels of its buckets.
+fn pool_parts(pool: &PoolStatus, reason: Reason) -> Vec<Part> {
+    let name = pool.pool.to_string();
+    let name = escape(&name);
+    let name = Part::new(1, shorten(&name, 24), shorten(&name, 10));
+    let gauges = Dimension::ALL.into_iter().filter_map(|dimension| gauge(pool, dimension, reason));
+    [name].into_iter().chain(gauges).collect()
+}
+
+/// Returns the parts of the line of a provider, if a run has several: `bedrock · 1,204 answered · haiku-4.5 · req ▇ 83%
+/// · in ▁ 12% · out ▃ 40% · sending`.
+fn provider_line(own: &OfProvider, stats: &Stats) -> Vec<Part> {
+    let name = escape(&own.name);
+    let answered = (format!("{} answered", count(own.answered)), short_count(own.answered));
+    let mut parts = vec![Part::new(9, shorten(&name, 24), shorten(&name, 12)), Part::new(7, answered.0, answered.1)];
+    let state = State::of(own, stats);
+    if let Some(standing) = &stats.standing
+        && let Some(pool) = Standing::busiest_of(pools(own, stats))
+    {
+        parts.extend(pool_parts(pool, standing.reason));
+    }
+    let color = match state {
+        State::Stopped(..) | State::Failing(_) => Some(AnsiColor::Red),
+        State::Diverted(..) | State::Held(_) => Some(AnsiColor::Yellow),
+        State::Sending | State::Idle => None,
+    };
+    let part = Part::new(8, state.words(), state.short_words());
+    parts.push(match color {
+        Some(color) => part.colored(color),
+        None => part,
+    });
     parts
 }
 

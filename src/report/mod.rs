@@ -31,6 +31,8 @@ pub(crate) mod plain;
 mod planned;
 pub(crate) mod progress;
 mod projection;
+mod provider_states;
+pub(crate) mod providers;
 pub mod quiet;
 pub(crate) mod ranges;
 mod spread;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::text::{count, duration, escape, plural, shorten};
-use super::words::{fault_words, halt_words};
+use super::words::{diverted_words, fault_words, halt_words, returned_words};
 use crate::domain::{
     ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, Outage, PoolId, RateLimits, RetriedRow, RunEvent,
 };
@@ -33,10 +33,14 @@ const LONGEST_LABEL: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Notes {
     verbosity: Verbosity,
+    /// Whether the run has several providers. Then notes name the provider.
+    has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
     /// The outage that was shown last: its description, the time of its last note, and the length of the outage at that
     /// time.
     outage: Option<(String, Timestamp, Duration)>,
+    /// The provider of this outage, in front of its words. Empty in a run with one provider.
+    failing: String,
 }
 
 impl Notes {
@@ -44,7 +48,7 @@ impl Notes {
 
     /// Returns notes with this amount of detail.
     pub(crate) fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, told_at: BTreeMap::new(), outage: None }
+        Self { verbosity, has_several: false, told_at: BTreeMap::new(), outage: None, failing: String::new() }
     }
 
     /// Returns the note for an event. The note is one line, without a line break at its end. It is already escaped.
@@ -53,14 +57,23 @@ impl Notes {
             return (self.verbosity > Verbosity::Quiet).then_some(warning);
         }
         match &event.body {
+            EventBody::Providers(names) => {
+                self.has_several = names.len() > 1;
+                None
+            }
+            EventBody::Diverted { from, to, why } if self.verbosity > Verbosity::Quiet => {
+                self.has_several = true;
+                Some(diverted_words(&escape(from), &escape(to), *why))
+            }
+            EventBody::Returned { to } if self.verbosity > Verbosity::Quiet => Some(returned_words(&escape(to))),
             EventBody::Held { pool, wait, kind, dimension } if self.may_tell(pool, event.at) => {
                 let bucket = dimension.map(|dimension| format!(" on {}", dimension.name())).unwrap_or_default();
-                let pool = pool.to_string();
+                let pool = pool.named(self.has_several);
                 Some(format!("{} held for {}: {}{bucket}", escape(&pool), duration(*wait), limit_name(*kind)))
             }
             EventBody::Outage(outage) if self.verbosity > Verbosity::Quiet => self.outage(outage.as_deref(), event.at),
             EventBody::LimitsChanged { pool, limits } if self.verbosity > Verbosity::Quiet => {
-                let pool = pool.to_string();
+                let pool = pool.named(self.has_several);
                 Some(format!("{}: the API says {}", escape(&pool), limits_words(limits)))
             }
             EventBody::Draining { in_flight, reason: Some(reason) } if self.verbosity > Verbosity::Quiet => {
@@ -102,14 +115,17 @@ impl Notes {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;
             let since = now.duration_since(told).try_into().unwrap_or(Duration::ZERO);
-            return Some(format!("the endpoint works again after {}", duration(lasted + since)));
+            let works = format!("the endpoint works again after {}", duration(lasted + since));
+            return Some(format!("{}{works}", self.failing));
         };
-        let fault = fault_words(&outage.fault).into_owned();
+        let failing = if self.has_several { format!("{}: ", escape(&outage.provider)) } else { String::new() };
+        let fault = format!("{failing}{}", fault_words(&outage.fault));
         let is_due = |told: &Timestamp| now.duration_since(*told) >= signed(Self::PAUSE);
         match &self.outage {
             Some((words, told, _)) if *words == fault || !is_due(told) => return None,
             Some(_) | None => {}
         }
+        self.failing = failing;
         self.outage = Some((fault.clone(), now, outage.lasted));
         let lasted = match outage.lasted < Duration::from_secs(1) {
             true => String::new(),
@@ -119,7 +135,8 @@ impl Notes {
             true => String::new(),
             false => format!(" (\"{}\")", escape(&outage.fault.message)),
         };
-        Some(format!("{fault}{lasted}{message}; rows wait, and requests are tried until one works"))
+        let wait = if self.has_several { "rows wait or go to another provider" } else { "rows wait" };
+        Some(format!("{fault}{lasted}{message}; {wait}, and requests are tried until one works"))
     }
 
     fn may_tell(&mut self, pool: &PoolId, now: Timestamp) -> bool {

@@ -82,7 +82,7 @@ impl Stats {
                 Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
                 _,
             ) => waiting(standing, idle),
-            _ if is_stuck || self.outage.is_some() => waiting(standing, idle),
+            _ if is_stuck || (self.outage.is_some() && !self.providers.are_several()) => waiting(standing, idle),
             // The budget may stop the run before all rows are done, or nothing is known about the time left.
             (Reason::Budget, _) | (_, None) => Outlook::Unknown,
             (_, Some(left)) if left <= 0.0 => waiting(standing, idle),

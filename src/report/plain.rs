@@ -10,9 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::answers::Answers;
 use super::notes::{Notes, Verbosity};
 use super::outlook::Outlook;
+use super::provider_states::State;
 use super::ranges::{rough_money_range, time_range};
 use super::stats::Stats;
-use super::text::{count, duration, plural};
+use super::text::{count, duration, escape, plural};
 use super::view::View;
 use super::words::outage_words;
 use crate::domain::{EventBody, Reason, RunEvent};
@@ -84,6 +85,11 @@ pub(crate) fn line(stats: &Stats) -> String {
     if stats.taken.rows() > 0 {
         parts.push(format!("{} of them without a request", count(stats.taken.rows())));
     }
+    let several = stats.providers.several().iter();
+    parts.extend(several.map(|own| {
+        let state = State::of(own, stats).words();
+        format!("{} by {} ({state})", count(own.answered), escape(&own.name))
+    }));
     if let Some(rate) = stats.rows_per_minute() {
         parts.push(format!("{} rows/min", rate_words(rate)));
     }
@@ -97,10 +103,10 @@ pub(crate) fn line(stats: &Stats) -> String {
     parts.extend(words.clone().filter(|_| !is_last));
     if let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) {
         parts.extend(match (&stats.outage, standing.reason) {
-            (Some(outage), _) => Some(outage_words(outage)),
+            (Some(outage), _) if !stats.providers.are_several() => Some(outage_words(outage)),
             // The outlook says what the run waits for.
-            (None, Reason::Draining | Reason::Batches) => None,
-            (None, reason) => Some(format!("bound by {}", reason.name())),
+            (_, Reason::Draining | Reason::Batches) => None,
+            (_, reason) => Some(format!("bound by {}", reason.name())),
         });
         parts.push(format!("{} of {} in flight", count(standing.in_flight as u64), count(standing.window as u64)));
     }

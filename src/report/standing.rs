@@ -23,7 +23,12 @@ impl Standing {
     /// Returns the pool with the least room. If any pools are held, this is one of them. Otherwise it is the pool with
     /// the emptiest bucket.
     pub(crate) fn busiest(&self) -> Option<&PoolStatus> {
-        self.pools.iter().min_by(|a, b| {
+        Self::busiest_of(self.pools.iter())
+    }
+
+    /// Returns the pool with the least room of these.
+    pub(super) fn busiest_of<'a>(pools: impl Iterator<Item = &'a PoolStatus>) -> Option<&'a PoolStatus> {
+        pools.min_by(|a, b| {
             (a.held_for.is_none(), room(a))
                 .partial_cmp(&(b.held_for.is_none(), room(b)))
                 .unwrap_or(std::cmp::Ordering::Equal)

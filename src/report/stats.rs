@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::cached_rows::CachedRows;
 use super::mix::Mix;
 use super::pace::{Pace, between};
+use super::providers::Providers;
 use super::spread::RowsSoFar;
 use super::standing::{Ending, Standing};
 use super::tallies::{BatchRows, FailedRows, MendedRows, RetryCause, TakenRows};
@@ -74,6 +75,8 @@ pub struct Stats {
     pub(super) cached_rows: CachedRows,
     pub(super) batch_rows: BatchRows,
     pub(crate) tracker: Tracker,
+    /// What each provider did.
+    pub(crate) providers: Providers,
 }
 
 impl Stats {
@@ -87,15 +90,18 @@ impl Stats {
                 self.total = *total;
                 self.already_done = *already_done;
             }
+            EventBody::Providers(names) => self.providers.announce(names),
             EventBody::Forecast(forecast) => self.forecast = Some(*forecast),
             EventBody::Models(rows) => self.mix = Mix::of(rows),
             EventBody::Skipped => self.skipped += 1,
             EventBody::Sent { .. } => self.sent += 1,
-            EventBody::Retried { row: _, class, limit, maybe_paid } => {
+            EventBody::Retried { row, class, limit, maybe_paid } => {
+                self.providers.retried(&row.pool, *class);
                 *self.retried.entry(RetryCause::of(*class, *limit)).or_default() += 1;
                 self.maybe_paid += u64::from(*maybe_paid);
             }
-            EventBody::Succeeded { model, quality, usage, cost, without_cache, latency, mended, .. } => {
+            EventBody::Succeeded { pool, model, quality, usage, cost, without_cache, latency, mended, .. } => {
+                self.providers.answered(pool.as_deref(), *usage, *cost);
                 mended.iter().for_each(|purpose| self.mended.add(*purpose));
                 self.cached_rows.add(*cost, *without_cache);
                 *self.succeeded.entry(*quality).or_default() += 1;
@@ -113,12 +119,16 @@ impl Stats {
                     }
                 }
             }
-            EventBody::Mending { usage, cost, .. } => self.finish_row(*usage, *cost),
+            EventBody::Mending { pool, usage, cost, .. } => {
+                self.providers.used(pool.as_deref(), *usage, *cost);
+                self.finish_row(*usage, *cost);
+            }
             EventBody::Taken { row: _, from, quality, saved } => {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.taken.add(*from, *saved);
             }
             EventBody::Failed { class, row, usage, cost } => {
+                self.providers.failed(row.pool.as_deref(), *usage, *cost);
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
                 // A row that can't be read needs no time, so the row does not affect the pace.
@@ -157,11 +167,11 @@ impl Stats {
             }
             EventBody::Steered { max_cost, .. } => self.new_max_cost = Some(*max_cost),
             EventBody::InputBroke => self.is_input_broken = true,
-            EventBody::Held { .. }
-            | EventBody::LimitsChanged { .. }
+            EventBody::Held { pool, .. } => self.providers.held(pool),
+            EventBody::Diverted { from, to, why } => self.providers.divert(from, to, *why),
+            EventBody::Returned { to } => self.providers.return_to(to),
+            EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
-            | EventBody::Diverted { .. }
-            | EventBody::Returned { .. }
             | EventBody::Crossed(_)
             | EventBody::Warned(_)
             | EventBody::Noted(_) => {}

@@ -2,6 +2,7 @@
 //!
 //! It is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]).
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::failures;
 use super::lanes;
 use super::plain::rate_words;
 use super::planned;
+use super::providers::OfProvider;
 use super::standing::Ending;
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
@@ -24,6 +26,8 @@ use crate::domain::Quality;
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = vec![ListRow::text("rows", totals::answered(stats, context))];
     rows.extend(unfinished(stats, context).into_iter().map(|text| ListRow::text("", text)));
+    rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect(), ListRow::text));
+    rows.extend(by_all_runs(stats, context).map(|text| ListRow::text("all runs", text)));
     rows.extend(labelled("lanes", lanes::lines(stats), ListRow::text));
     rows.extend(labelled("why", failures::reasons(stats), ListRow::cut));
     if let Some(ending) = &stats.ending {
@@ -61,6 +65,18 @@ fn headline(stats: &Stats, context: &SummaryContext) -> String {
     };
     let simulated = if context.is_simulated { ", simulated" } else { "" };
     format!("{what} after {}{simulated}", duration(stats.elapsed()))
+}
+
+/// Returns how many answers each provider gave in all runs: `1,204 by openrouter, 96 by anthropic`. Returns `None` if all
+/// answers are those of one provider, and if there was no earlier run.
+fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
+    let mut counts: BTreeMap<&str, u64> = context.answers_by.iter().map(|(name, rows)| (&**name, *rows)).collect();
+    let has_earlier = counts.values().any(|rows| *rows > 0);
+    for own in stats.providers.all().iter().filter(|own| own.answered > 0) {
+        *counts.entry(&own.name).or_default() += own.answered;
+    }
+    let by = |(name, rows): (&str, u64)| (rows, format!("by {}", escape(name)));
+    (has_earlier && counts.len() > 1).then(|| by_size(counts.into_iter().map(by)))
 }
 
 fn unfinished(stats: &Stats, context: &SummaryContext) -> Vec<String> {
@@ -175,8 +191,6 @@ fn by_size(counts: impl Iterator<Item = (u64, impl Display)>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::answers::tests::answers_of_all_kinds;
     use super::super::stats::tests::{at, failed, failed_with, in_batch, retried, started, succeeded};
     use super::super::summary_context::EarlierRuns;
@@ -186,6 +200,107 @@ mod tests {
         BatchesEnd, Dimension, ErrorClass, EventBody, FailedRow, Failure, HaltReason, Interval, LimitKind, Money,
         RateLimits, Reason, RunForecast, Usage,
     };
+
+    #[test]
+    fn several_providers_have_a_line_each_and_the_whole_file_has_its_sum() {
+        let mut stats = super::super::provider_states::tests::chain();
+        stats.fold(&at(130, ended(0, None)));
+        let answers_by = vec![("openrouter".to_owned(), 1_204), ("foun\u{1b}dry".to_owned(), 2)];
+        let context = SummaryContext { answers_by, ..context() };
+
+        let shown = [120, 80, 40].map(|columns| summary(&stats, &context, columns)).join("\n");
+
+        insta::assert_snapshot!(shown, @r#"
+        ended early after 1 min 32 s
+        rows      1,200 answered
+                  1 failed (1 server)
+                  18,799 pending
+        by        anthropic: 840 answered, $8.40; rows went to other providers: limits (2 times); stopped: key, credit or spend
+                  limit; its rows went to openrouter
+                  bedrock: 0 answered, 1 failed, $0.00, 1 hold after 429
+                  openrouter: 360 answered, $3.60
+        all runs  1,564 by openrouter, 840 by anthropic, 2 by foun\u{1b}dry
+        why       server: row r7, 500, "it went wrong"
+        speed     783 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until requests per minute limit the run
+        tokens    120,100 in, 12,010 out
+        cost      $12.00 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        continue  claude-batch run prompts.jsonl --tier 2
+
+        ended early after 1 min 32 s
+        rows      1,200 answered
+                  1 failed (1 server)
+                  18,799 pending
+        by        anthropic: 840 answered, $8.40; rows went to other providers: limits
+                  (2 times); stopped: key, credit or spend limit; its rows went to
+                  openrouter
+                  bedrock: 0 answered, 1 failed, $0.00, 1 hold after 429
+                  openrouter: 360 answered, $3.60
+        all runs  1,564 by openrouter, 840 by anthropic, 2 by foun\u{1b}dry
+        why       server: row r7, 500, "it went wrong"
+        speed     783 rows/min, at most 64 in flight
+        bound by  output tokens per minute 83% of the time, concurrency 17%
+        limits    used 15% of requests, 2% of input tokens, 93% of output tokens
+                  (critical)
+        faster    with shorter answers, or a higher tier: up to 6.0 times as fast, until
+                  requests per minute limit the run
+        tokens    120,100 in, 12,010 out
+        cost      $12.00 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        continue  claude-batch run prompts.jsonl --tier 2
+
+        ended early after 1 min 32 s
+        rows      1,200 answered
+                  1 failed (1 server)
+                  18,799 pending
+        by        anthropic: 840 answered,
+                  $8.40; rows went to other
+                  providers: limits (2 times);
+                  stopped: key, credit or spend
+                  limit; its rows went to
+                  openrouter
+                  bedrock: 0 answered, 1 failed,
+                  $0.00, 1 hold after 429
+                  openrouter: 360 answered,
+                  $3.60
+        all runs  1,564 by openrouter, 840 by
+                  anthropic, 2 by foun\u{1b}dry
+        why       server: row r7, 500, "it went…
+        speed     783 rows/min, at most 64 in
+                  flight
+        bound by  output tokens per minute 83%
+                  of the time, concurrency 17%
+        limits    used 15% of requests, 2% of
+                  input tokens, 93% of output
+                  tokens (critical)
+        faster    with shorter answers, or a
+                  higher tier: up to 6.0 times
+                  as fast, until requests per
+                  minute limit the run
+        tokens    120,100 in, 12,010 out
+        cost      $12.00 (prices of 2026-11-24)
+        results   prompts.results.jsonl
+        continue
+          claude-batch run prompts.jsonl --tier 2
+        "#);
+    }
+
+    #[test]
+    fn the_whole_file_has_a_sum_by_provider_only_if_there_are_several() {
+        let shown = |counts: &[(&str, u64)]| {
+            let answers_by = counts.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect();
+            let mut stats = Stats::default();
+            stats.fold(&at(1, succeeded(Quality::Ok)));
+            by_all_runs(&stats, &SummaryContext { answers_by, ..context() })
+        };
+
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[("anthropic", 7)]), None);
+        assert_eq!(shown(&[("a", 7), ("b", 9)]).as_deref(), Some("9 by b, 7 by a"));
+    }
 
     #[test]
     fn the_summary_of_a_clean_run_is_short() {

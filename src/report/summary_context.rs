@@ -35,6 +35,8 @@ pub(crate) struct SummaryContext {
     pub failed_before: u64,
     /// What earlier runs used; `None` if they used nothing.
     pub earlier: Option<EarlierRuns>,
+    /// How many answers earlier runs got from each provider, the largest number first.
+    pub answers_by: Vec<(String, u64)>,
     /// How many requests may be in flight at the same time, if the user set this number.
     pub concurrency: Option<usize>,
     /// Whether the run used the simulator.

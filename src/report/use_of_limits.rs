@@ -62,13 +62,15 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();
     }
+    let first = uses.first().map(|used| &used.pool.provider);
+    let has_several = uses.iter().any(|used| Some(&used.pool.provider) != first);
     let line = |used: &LimitUse| {
         let parts = Dimension::ALL.into_iter().filter_map(|dimension| {
             let share = used.share(dimension)?;
             Some(format!("{} of {}{}", percent(share), dimension.name(), remark(share, elapsed)))
         });
         let parts = parts.collect::<Vec<_>>().join(", ");
-        let name = if uses.len() > 1 { format!("{}: ", escape(&used.pool.to_string())) } else { String::new() };
+        let name = if uses.len() > 1 { format!("{}: ", escape(&used.pool.named(has_several))) } else { String::new() };
         (!parts.is_empty()).then(|| format!("{name}used {parts}"))
     };
     uses.iter().filter_map(line).collect()

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::text::{duration, escape};
-use crate::domain::{Failure, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
+use crate::domain::{Failure, FallbackCase, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
 
 /// Returns a short text that says why a run stopped. The text is a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
@@ -54,6 +54,45 @@ pub(crate) fn outage_words(outage: &Outage) -> String {
         None => ", trying".to_owned(),
     };
     format!("{} for {}{next}", fault_words(&outage.fault), duration(outage.lasted))
+}
+
+/// Returns the state of an outage in few words: `529 for 42 s, next 3 s`.
+pub(super) fn short_outage(outage: &Outage) -> String {
+    let status = outage.fault.status.map_or_else(|| "down".to_owned(), |status| status.to_string());
+    let next = outage.next_try.map(|wait| format!(", next {}", duration(wait))).unwrap_or_default();
+    format!("{status} for {}{next}", duration(outage.lasted))
+}
+
+/// Returns whether a case is a state of the provider. The other cases are about single rows.
+pub(super) fn is_about_provider(why: FallbackCase) -> bool {
+    match why {
+        FallbackCase::Limit | FallbackCase::Overload | FallbackCase::Endpoint | FallbackCase::Account => true,
+        FallbackCase::Refusal | FallbackCase::Model => false,
+    }
+}
+
+/// Returns a short text that says why rows go to another provider.
+pub(crate) fn case_words(why: FallbackCase) -> &'static str {
+    match why {
+        FallbackCase::Limit => "limits",
+        FallbackCase::Overload => "overload",
+        FallbackCase::Endpoint => "the endpoint fails",
+        FallbackCase::Refusal => "refusals of the model",
+        FallbackCase::Model => "the model is not available",
+        FallbackCase::Account => "key, credit or spend limit",
+    }
+}
+
+/// Returns the text about rows that leave a provider: `anthropic: overload; its rows go to bedrock`.
+pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
+    let stopped = if why == FallbackCase::Account { "stopped: " } else { "" };
+    let rows = if is_about_provider(why) { "its rows" } else { "such rows" };
+    format!("{from}: {stopped}{}; {rows} go to {to}", case_words(why))
+}
+
+/// Returns the text about a provider that works again.
+pub(crate) fn returned_words(to: &str) -> String {
+    format!("{to} gets its own rows again")
 }
 
 fn wire_words(kind: WireErrorKind) -> &'static str {

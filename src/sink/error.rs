@@ -54,6 +54,9 @@ pub(super) fn error_line(
     error.time(name!("last_at"), outcome.attempts.last().map(|attempt| context.clock.wall(attempt.ended_at)));
     let last_id = outcome.attempts.last().and_then(|attempt| attempt.request_id.as_deref());
     error.text(name!("request_id"), fault.failure.request_id.as_deref().or(last_id));
+    if let Some(last) = outcome.attempts.last().filter(|last| !last.provider.is_empty()) {
+        error.text(name!("provider"), &*last.provider);
+    }
     error.text(name!("hint"), hint(fault.class, fault.failure, fault.is_retryable));
     error.text(name!("key"), &*job.key.to_string());
     match job.identity {
@@ -274,10 +277,10 @@ mod tests {
         let usage = serde_json::json!({"input_tokens": 3, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0,
             "cache_read_tokens": 0, "output_tokens": 7, "web_searches": 0});
         let steps = serde_json::json!([
-            {"purpose": "first", "model": "m", "max_tokens": 5, "quality": "truncated", "usage": usage,
-                "cost_usd": 0.00015, "request_id": "req_1"},
-            {"purpose": "more_room", "model": "m", "max_tokens": 20, "quality": "ok", "usage": usage,
-                "cost_usd": null, "request_id": null},
+            {"purpose": "first", "provider": "anthropic", "model": "m", "max_tokens": 5, "quality": "truncated",
+                "usage": usage, "cost_usd": 0.00015, "request_id": "req_1"},
+            {"purpose": "more_room", "provider": "anthropic", "model": "m", "max_tokens": 20, "quality": "ok",
+                "usage": usage, "cost_usd": null, "request_id": null},
         ]);
         assert_eq!((&result["meta"]["steps"], &error["error"]["steps"]), (&steps, &steps));
         assert_eq!(
@@ -295,6 +298,51 @@ mod tests {
         let line = rendered(&outcome);
 
         assert_eq!((&line["meta"]["schema"], line["meta"].get("steps")), (&"format".into(), None));
+    }
+
+    #[test]
+    fn the_steps_of_a_row_show_where_it_was_sent_before_another_provider_answered() {
+        let mut outcome = outcome("a", Identity::Named, answered("{}"));
+        let [failed, last] = [0, 1].map(|at: usize| outcome.attempts[at].clone());
+        let last = AttemptRecord { provider: "bedrock".into(), model: "anthropic.m".into(), ..last };
+        outcome.attempts = vec![failed.clone(), failed.clone(), AttemptRecord { quality: Some(Quality::Ok), ..last }];
+
+        let line = rendered(&outcome);
+
+        let of = |step: &Value| ["provider", "model", "failed", "quality"].map(|name| step[name].clone());
+        let steps: Vec<_> = line["meta"]["steps"].as_array().expect("it has steps").iter().map(of).collect();
+        let (none, text) = (Value::Null, |text: &str| Value::from(text));
+        let expected = [
+            [text("anthropic"), text("m"), text("server"), none.clone()],
+            [text("bedrock"), text("anthropic.m"), none, text("ok")],
+        ];
+        assert_eq!(steps, expected);
+        assert_eq!((&line["meta"]["provider"], &line["meta"]["model"]), (&text("bedrock"), &text("anthropic.m")));
+        assert_eq!(line["meta"]["attempts"], 3);
+    }
+
+    #[test]
+    fn a_row_that_failed_at_every_provider_has_a_step_for_each() {
+        let mut outcome = outcome("a", Identity::Named, failed("no"));
+        let failed = outcome.attempts[0].clone();
+        let other =
+            AttemptRecord { provider: "bedrock".into(), failed: Some(ErrorClass::Overloaded), ..failed.clone() };
+        outcome.attempts = vec![failed.clone(), failed, other.clone(), other];
+
+        let line = rendered(&outcome);
+
+        let steps = line["error"]["steps"].as_array().expect("it has steps");
+        let of = |name: &str| steps.iter().map(|step| step[name].as_str().unwrap_or_default()).collect::<Vec<_>>();
+        assert_eq!((of("provider"), of("failed")), (vec!["anthropic", "bedrock"], vec!["server", "overloaded"]));
+    }
+
+    #[test]
+    fn a_row_that_stayed_with_one_provider_has_no_steps() {
+        let mut outcome = outcome("a", Identity::Named, answered("{}"));
+        // An earlier version sent the first request and did not record its provider.
+        outcome.attempts[0].provider = "".into();
+
+        assert_eq!(rendered(&outcome)["meta"].get("steps"), None);
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! What a line says about the requests of a row, if its answers had to follow rules.
 //!
-//! A row can have several answers: an answer is not accepted, and another request follows (see [`crate::answer`]). The
-//! line of the row then lists them in `steps`. It is an array with one object for each request that was answered, the
-//! oldest first:
+//! A row can have several answers: an answer is not accepted, and another request follows (see [`crate::answer`]). Or its
+//! requests were sent to several providers. The line of the row then lists its requests in `steps`. It is an array with
+//! one object for each request that was answered, the oldest first:
 //!
 //! | member | meaning |
 //! |---|---|
 //! | `purpose` | why the request was sent: [`Purpose::name`] |
+//! | `provider` | the provider that it was sent to; missing if an earlier version sent it |
 //! | `model` | the model that it was for |
 //! | `max_tokens` | how many output tokens its answer could have |
-//! | `quality` | how good the answer was: [`Quality::name`](crate::domain::Quality::name) |
+//! | `quality` | how good the answer was: [`Quality::name`](crate::domain::Quality::name); null if none came |
+//! | `failed` | the class of the failure: [`ErrorClass::name`](crate::domain::ErrorClass::name), only if no answer came |
 //! | `lane` | `batch`, only if it was sent in a batch |
 //! | `usage`, `cost_usd` | what it used, and what this costs; the cost is null for a model without a price |
 //! | `request_id` | the API's id of the answer |
 //!
-//! Requests without an answer are not listed. So the sums of a row can be larger than the sums of its steps.
+//! Requests without an answer are not listed, with one exception: if requests of the row were sent to several providers,
+//! the last request to each provider that the row left is listed, and so is the last request of a row that failed. So the
+//! sums of a row can be larger than the sums of its steps.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 
@@ -41,10 +45,11 @@ pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Opti
     if let Some(rung) = outcome.attempts.last().and_then(|attempt| attempt.rung) {
         object.plain(name!("schema"), rung.name());
     }
-    if next.is_some() || answered(outcome).count() > 1 {
+    let steps = steps(&outcome.attempts);
+    if next.is_some() || steps.len() > 1 {
         let out = object.member(name!("steps"));
         out.push(b'[');
-        for (at, attempt) in answered(outcome).enumerate() {
+        for (at, attempt) in steps.into_iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
@@ -57,16 +62,28 @@ pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Opti
     }
 }
 
-fn answered(outcome: &Outcome) -> impl Iterator<Item = &AttemptRecord> {
-    outcome.attempts.iter().filter(|attempt| attempt.failed.is_none())
+/// Returns the attempts that are listed.
+fn steps(attempts: &[AttemptRecord]) -> Vec<&AttemptRecord> {
+    // The provider of an attempt that an earlier version sent is not known: it is empty.
+    let known = attempts.iter().map(|attempt| &attempt.provider).filter(|provider| !provider.is_empty());
+    let has_moved = known.clone().zip(known.skip(1)).any(|(one, next)| one != next);
+    let is_last_there = |at: usize| attempts.get(at + 1).is_none_or(|next| next.provider != attempts[at].provider);
+    let is_listed = |at: usize| attempts[at].failed.is_none() || (has_moved && is_last_there(at));
+    attempts.iter().enumerate().filter(|(at, _)| is_listed(*at)).map(|(_, attempt)| attempt).collect()
 }
 
 fn write_step(attempt: &AttemptRecord, out: &mut Vec<u8>) {
     let mut step = Object::new(out);
     step.plain(name!("purpose"), attempt.purpose.name());
+    if !attempt.provider.is_empty() {
+        step.text(name!("provider"), &*attempt.provider);
+    }
     step.text(name!("model"), &*attempt.model);
     step.number(name!("max_tokens"), u64::from(attempt.max_tokens));
     step.text(name!("quality"), attempt.quality.map(|quality| quality.name()));
+    if let Some(class) = attempt.failed {
+        step.plain(name!("failed"), class.name());
+    }
     if attempt.lane == Lane::Batch {
         step.plain(name!("lane"), attempt.lane.name());
     }

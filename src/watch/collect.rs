@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::report::json::rounded;
 use crate::report::notes::limit_name;
 use crate::report::text::{count, duration, percent};
-use crate::report::words::{fault_words, halt_words};
+use crate::report::words::{diverted_words, fault_words, halt_words, returned_words};
 
 /// A piece of the timeline has at most this many notes. More would only come from a fault that repeats.
 const MOST_NOTES: usize = 20;
@@ -58,6 +58,8 @@ pub(crate) struct Collector {
     last_at: Option<Timestamp>,
     pools: Vec<Sums>,
     has_outage: bool,
+    /// Whether the run has several providers. Then names of pools and notes name the provider.
+    has_several: bool,
 }
 
 /// The sums of a pool at the last status, and those at the end of the last piece.
@@ -129,7 +131,7 @@ impl Collector {
         if let Some(sums) = self.pools.iter_mut().find(|sums| sums.pool == status.pool) {
             sums.now = now;
         } else if self.pools.len() < MOST_POOLS {
-            let name = shortened(&status.pool.to_string()).into_owned();
+            let name = shortened(&status.pool.named(self.has_several)).into_owned();
             self.pools.push(Sums { pool: status.pool.clone(), name, now, before: Default::default() });
         }
     }
@@ -137,22 +139,34 @@ impl Collector {
     /// Adds a note about an event that changes how the run goes on.
     fn note(&mut self, body: &EventBody, now: Timestamp) {
         let (kind, text) = match body {
+            EventBody::Providers(names) => {
+                self.has_several = names.len() > 1;
+                return;
+            }
+            EventBody::Diverted { from, to, why } => ("provider", diverted_words(from, to, *why)),
+            EventBody::Returned { to } => ("provider", returned_words(to)),
             EventBody::Held { pool, wait, kind, dimension } => {
+                let pool = pool.named(self.has_several);
                 let bucket = dimension.map(|dimension| format!(" on {}", dimension.name())).unwrap_or_default();
                 ("held", format!("{pool} held for {}: {}{bucket}", duration(*wait), limit_name(*kind)))
             }
-            EventBody::LimitsChanged { pool, limits } => ("limits", format!("{pool}: {}", limits_words(limits))),
+            EventBody::LimitsChanged { pool, limits } => {
+                ("limits", format!("{}: {}", pool.named(self.has_several), limits_words(limits)))
+            }
             EventBody::Parked { model, message } => ("warning", format!("model {model} was not found: {message}")),
             EventBody::Crossed(crossing) => {
                 let verb = if crossing.is_above { "rose above" } else { "fell below" };
-                let (pool, dimension) = (&crossing.pool, crossing.dimension.name());
+                let (pool, dimension) = (crossing.pool.named(self.has_several), crossing.dimension.name());
                 let (threshold, share) = (crossing.threshold, percent(crossing.share));
                 ("crossed", format!("{pool}: the use of {dimension} {verb} {threshold}%: {share} in five minutes"))
             }
             EventBody::Steered { by, message, .. } => ("steered", format!("{message} (by {})", by.name())),
             EventBody::Warned(message) => ("warning", message.clone()),
             EventBody::Outage(outage) => match (outage, std::mem::replace(&mut self.has_outage, outage.is_some())) {
-                (Some(outage), false) => ("outage", fault_words(&outage.fault).into_owned()),
+                (Some(outage), false) => {
+                    let of = if self.has_several { format!("{}: ", outage.provider) } else { String::new() };
+                    ("outage", format!("{of}{}", fault_words(&outage.fault)))
+                }
                 (None, true) => ("outage", "the endpoint works again".to_owned()),
                 (Some(_), true) | (None, false) => return,
             },
@@ -161,8 +175,6 @@ impl Collector {
             | EventBody::Forecast(_)
             | EventBody::Models(_)
             | EventBody::Skipped
-            | EventBody::Diverted { .. }
-            | EventBody::Returned { .. }
             | EventBody::Sent { .. }
             | EventBody::Retried { .. }
             | EventBody::Succeeded { .. }

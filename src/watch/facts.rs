@@ -91,9 +91,11 @@ pub(crate) struct Answers {
     pub(crate) rate: Rate,
 }
 
-/// The sums of one model.
+/// The sums of one model at one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
+    /// The name of the provider, shortened; empty if the lines do not say it.
+    pub(crate) provider: String,
     /// The name of the model, shortened.
     pub(crate) model: String,
     /// How many rows it answered.

@@ -79,7 +79,8 @@ pub(super) fn ask(server: &Server, catalog: &Catalog, model: &str) -> Result<Fou
         RateLimits { rpm: signals.requests.limit, itpm: signals.input_tokens.limit, otpm: signals.output_tokens.limit };
     let status = response.head.status;
     if limits != RateLimits::NONE && (status == 200 || status == 429) {
-        let pool = LearnedPool { class: route.class, speed: route.speed, limits, bursts: [None; 3] };
+        let pool =
+            LearnedPool { provider: route.provider, class: route.class, speed: route.speed, limits, bursts: [None; 3] };
         return Ok(Found::Message { origin: server.origin.clone(), model: model.to_owned(), pool });
     }
     if status != 200 {

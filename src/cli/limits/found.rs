@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
-use crate::domain::{Dimension, LearnedPool, ModelClass, RateLimits, Speed};
+use crate::domain::{Dimension, LearnedPool, ModelClass, ProviderKind, RateLimits, Speed};
 use crate::journal::LearnedLimits;
 use crate::provider::anthropic::rate_limits::LimitGroup;
 use crate::report::text::{count, duration, escape};
@@ -57,12 +57,14 @@ impl Found {
         }
     }
 
-    /// Returns the limits of a model at standard speed; `None` if the limits of this model were not found.
-    pub(super) fn limits(&self, catalog: &Catalog, model: &str) -> Option<RateLimits> {
+    /// Returns the limits of a model of a provider at standard speed; `None` if these limits were not found.
+    pub(super) fn limits(&self, catalog: &Catalog, model: &str, provider: &str) -> Option<RateLimits> {
         let of_pools = |pools: &[LearnedPool]| {
             let class: ModelClass = catalog.class_of(model);
-            let pool = pools.iter().find(|pool| pool.class == class && pool.speed == Speed::Standard);
-            pool.map(|pool| pool.limits)
+            let is_it = |pool: &&LearnedPool| {
+                *pool.provider == *provider && pool.class == class && pool.speed == Speed::Standard
+            };
+            pools.iter().find(is_it).map(|pool| pool.limits)
         };
         let limits = match self {
             Self::Organization { groups, .. } => {
@@ -183,7 +185,11 @@ fn pool_lines(pool: &LearnedPool) -> Vec<String> {
         Speed::Standard => "",
         Speed::Fast => " (fast)",
     };
-    let mut lines = vec![format!("  {}{speed}", escape(&pool.class.0))];
+    let at = match &*pool.provider {
+        provider if provider == ProviderKind::Anthropic.name() => String::new(),
+        provider => format!(" at {}", escape(provider)),
+    };
+    let mut lines = vec![format!("  {}{speed}{at}", escape(&pool.class.0))];
     for dimension in Dimension::ALL {
         let name = match dimension {
             Dimension::Requests => "requests",
@@ -211,6 +217,7 @@ fn pool_json(pool: &LearnedPool) -> Value {
     let RateLimits { rpm, itpm, otpm } = pool.limits;
     let [requests, input_tokens, output_tokens] = pool.bursts;
     json!({
+        "provider": &*pool.provider,
         "class": &*pool.class.0,
         "speed": pool.speed.name(),
         "limits": { "rpm": rpm, "itpm": itpm, "otpm": otpm },

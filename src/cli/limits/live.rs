@@ -66,7 +66,7 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
         }
     }
     let Some(profile) = profile else { return Ok(Exit::Done) };
-    let Some(limits) = found.limits(&catalog, model) else {
+    let Some(limits) = found.limits(&catalog, model, &config.provider.name) else {
         bail!("nothing was saved: no limits of {} are among these; choose a model with -m", escape(model))
     };
     say::err(&profile.save(limits)?);

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 
 use super::super::{parts, say};
 use super::new_run::NewRun;
+use super::providers;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::journal::{Inspected, Journal, JournalOptions, RealDisk, Recovered, Start, Threading};
+use crate::journal::{Inspected, Journal, JournalOptions, Manifest, RealDisk, Recovered, Start, Threading};
 use crate::runner::{Commit, commits};
 use crate::source::Input;
 
@@ -40,9 +41,13 @@ impl NewRun<'_> {
         let clock = RunClock::start();
         let (on_commit, commits) = commits();
         let (disk, inputs) = (Arc::new(RealDisk::new(self.config.owners)), parts::input_files(&self.config));
+        let manifest = Manifest {
+            providers: providers::origins(&self.config)?,
+            ..parts::manifest(&self.config, &self.origin, self.projection.as_ref())
+        };
         let (opened, recovered) = if self.config.dry_run {
             let (inspected, recovered) =
-                Journal::inspect(disk, &self.paths, &inputs, &self.origin, self.start, &self.config.rerun)?;
+                Journal::inspect(disk, &self.paths, &inputs, &manifest, self.start, &self.config.rerun)?;
             (Opened::DryRun(Box::new(inspected)), recovered)
         } else {
             let options = JournalOptions {
@@ -52,7 +57,7 @@ impl NewRun<'_> {
                 run: self.name.as_str().into(),
                 clock,
                 price_date: Some(catalog.price_date().into()),
-                manifest: parts::manifest(&self.config, &self.origin, self.projection.as_ref()),
+                manifest,
                 start: self.start,
                 rerun: self.config.rerun.clone(),
                 fsync: self.config.fsync,

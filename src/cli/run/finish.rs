@@ -174,6 +174,7 @@ impl NewRun<'_> {
                 Concurrency::Fixed(most) => Some(most.get()),
             },
             is_simulated: self.config.simulate,
+            answers_by: recovered.answers_by.by_size(),
         }
     }
 }

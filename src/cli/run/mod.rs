@@ -24,6 +24,7 @@ mod nothing;
 mod notices;
 mod output;
 mod planning;
+mod providers;
 mod refuse;
 mod rerun;
 mod resume;
@@ -204,6 +205,7 @@ impl NewRun<'_> {
         };
 
         let key = if self.is_resuming { self.keys()? } else { early_key };
+        self.note_other_providers(&recovered);
         if !was_asked {
             self.announce(survey.as_ref(), forecast.as_ref(), &catalog, recovered.totals.spend);
             self.ask(forecast.as_ref())?;

@@ -203,7 +203,7 @@ impl NewRun<'_> {
     fn expected_limits(&self, pool: &PoolId, catalog: &Catalog, learned: &Learned) -> RateLimits {
         let learned = learned.limits.as_ref().filter(|_| self.config.tier == Tier::Auto);
         let found = learned.and_then(|learned| {
-            let is_pool = |known: &&LearnedPool| known.class == pool.class && known.speed == pool.speed;
+            let is_pool = |known: &&LearnedPool| known.is_of(pool);
             Some(learned.pools.iter().find(is_pool)?.limits)
         });
         self.config

@@ -12,6 +12,7 @@ use super::super::simulator::Simulator;
 use super::super::{answers, parts, say, simulator};
 use super::chain::Keys;
 use super::new_run::NewRun;
+use super::providers;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{EventBody, PromptCache, RunEvent, RunForecast};
@@ -154,7 +155,8 @@ impl NewRun<'_> {
             already_done: survey.map_or(0, |survey| survey.done + survey.failed_before),
         };
         let models = survey.map(|survey| EventBody::Models(survey.load.rows_of_models().into_iter().collect()));
-        for body in [Some(body), forecast.map(EventBody::Forecast), models].into_iter().flatten() {
+        let providers = providers::several(&self.config).map(EventBody::Providers);
+        for body in [Some(body), providers, forecast.map(EventBody::Forecast), models].into_iter().flatten() {
             report.on_event(&RunEvent { at: clock.wall(clock.now()), run: self.name.as_str().into(), body });
         }
         Ok(report)

@@ -10,7 +10,7 @@ use crate::domain::{Interval, Money};
 use crate::report::plain::rate_words;
 use crate::report::ranges::{rough_money_range, time_range};
 use crate::report::text::{ListRow, count, duration, escape, list, percent, plural, rough_duration, short_count};
-use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownUse};
+use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse};
 
 /// How many kinds of failures are shown.
 const MOST_ERRORS: usize = 5;
@@ -25,7 +25,8 @@ pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
     if let Some(shown) = run.shown() {
         rows.push(ListRow::text("rows", rows_words(run.state, &shown.progress)));
         rows.extend(progress_rows(run.state, shown));
-        rows.extend(limit_rows(&shown.pools));
+        rows.extend(shown.progress.providers.iter().take(MOST_POOLS).map(provider_row));
+        rows.extend(limit_rows(&shown.pools, shown.progress.providers.len() > 1));
         rows.extend(money_words(&shown.money).map(|words| ListRow::text("cost", words)));
         rows.extend(error_rows(shown));
     }
@@ -121,8 +122,21 @@ pub(super) fn left_words(eta: &ShownEta) -> String {
     rough_duration(of_seconds(eta.seconds))
 }
 
-/// Returns the use of the limits of each pool.
-fn limit_rows(pools: &[ShownPool]) -> Vec<ListRow> {
+/// Returns the row of a provider: `openrouter: 1,204 answered, $3.10, sending`.
+fn provider_row(own: &ShownProvider) -> ListRow {
+    let mut parts = vec![format!("{} answered", count(own.answered))];
+    if own.failed > 0 {
+        parts.push(format!("{} failed", count(own.failed)));
+    }
+    parts.extend(own.cost_usd.map(money));
+    let to = own.to.as_ref().map(|to| format!(", rows go to {}", escape(to))).unwrap_or_default();
+    let why = own.why.as_ref().map(|why| format!(" ({})", escape(why))).unwrap_or_default();
+    parts.push(format!("{}{why}{to}", escape(&own.state)));
+    ListRow::text("provider", format!("{}: {}", escape(&own.provider), parts.join(", ")))
+}
+
+/// Returns the use of the limits of each pool. With several providers, it names the provider of each pool.
+fn limit_rows(pools: &[ShownPool], has_several: bool) -> Vec<ListRow> {
     let row = |pool: &ShownPool| {
         let uses = [
             (&pool.requests, "requests"),
@@ -132,7 +146,9 @@ fn limit_rows(pools: &[ShownPool]) -> Vec<ListRow> {
         let parts = uses.into_iter().filter_map(|(used, name)| Some(use_words(used.as_ref()?, name)));
         let held = pool.held_s.map(|held| format!("held for {}", duration(of_seconds(held))));
         let parts: Vec<String> = parts.chain(held).collect();
-        (!parts.is_empty()).then(|| ListRow::text("limits", format!("{}: {}", escape(&pool.pool), parts.join(", "))))
+        let at = if has_several { format!(" at {}", escape(&pool.provider)) } else { String::new() };
+        let used = || format!("{}{at}: {}", escape(&pool.pool), parts.join(", "));
+        (!parts.is_empty()).then(|| ListRow::text("limits", used()))
     };
     pools.iter().filter_map(row).take(MOST_POOLS).collect()
 }
@@ -198,4 +214,40 @@ fn of_seconds(seconds: f64) -> Duration {
 
 fn between(begin: Timestamp, end: Timestamp) -> Duration {
     end.duration_since(begin).try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_with_several_providers_has_a_row_for_each_and_names_them_at_its_limits() {
+        let own = |name: &str, state: &str, to: Option<&str>, why: Option<&str>| ShownProvider {
+            provider: name.to_owned(),
+            answered: 1_204,
+            failed: u64::from(to.is_some()),
+            cost_usd: to.is_none().then_some(3.1),
+            state: state.to_owned(),
+            to: to.map(str::to_owned),
+            why: why.map(str::to_owned),
+        };
+        let providers = [
+            own("anthropic", "stopped", Some("bed\u{1b}rock"), Some("account")),
+            own("bed\u{1b}rock", "sending", None, None),
+        ];
+        let used = Some(ShownUse { average: 0.97, ..ShownUse::default() });
+        let (provider, pool) = ("bed\u{1b}rock".to_owned(), "haiku-4.5".to_owned());
+        let pools = [ShownPool { provider, pool, requests: used, ..ShownPool::default() }];
+
+        let mut rows: Vec<ListRow> = providers.iter().map(provider_row).collect();
+        rows.extend(limit_rows(&pools, true));
+        rows.extend(limit_rows(&pools, false));
+
+        insta::assert_snapshot!(list(&rows, 120), @r"
+        provider  anthropic: 1,204 answered, 1 failed, stopped (account), rows go to bed\u{1b}rock
+        provider  bed\u{1b}rock: 1,204 answered, $3.10, sending
+        limits    haiku-4.5 at bed\u{1b}rock: 97% of requests
+        limits    haiku-4.5: 97% of requests
+        ");
+    }
 }

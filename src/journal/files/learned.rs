@@ -1,8 +1,9 @@
 //! What the last run learned about limits. It is the file `limits.json` in the run folder.
 //!
-//! Shape: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"class":"haiku-4.5",
-//! "speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":{"requests":16,"input_tokens":7000,
-//! "output_tokens":null}}]}`. A number that no response reported is `null`.
+//! Shape: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"provider":
+//! "anthropic","class":"haiku-4.5","speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":
+//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. Files of
+//! the first versions do not name the provider: it is `anthropic`.
 //!
 //! The file is only a convenience. It is replaced atomically at the end of a run in which a response reported a limit.
 //! If it can't be written, the run still ends normally. A run folder may come from another person, so the file is not
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::fault_of_origin;
-use crate::domain::{LearnedPool, ModelClass, RateLimits, Speed};
+use crate::domain::{LearnedPool, ModelClass, ProviderKind, RateLimits, Speed};
 use crate::journal::disk::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
 const NAME: &str = "limits.json";
@@ -23,9 +24,9 @@ const VERSION: u32 = 1;
 
 /// The largest size of a file that is read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The largest length of a class in bytes. For a model that the catalog does not know, the class is the name of the
-/// model. The length is limited because messages show the class.
-const CLASS_BYTES: usize = 256;
+/// The largest length of a class or the name of a provider, in bytes. For a model that the catalog does not know, the
+/// class is the name of the model. The length is limited because messages show both.
+const NAME_BYTES: usize = 256;
 
 /// What a run learned about limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +49,17 @@ struct RawFile {
 
 #[derive(Serialize, Deserialize)]
 struct RawPool {
+    #[serde(default = "first_provider")]
+    provider: String,
     class: String,
     speed: String,
     limits: RawLimits,
     #[serde(default)]
     bursts: RawBursts,
+}
+
+fn first_provider() -> String {
+    ProviderKind::Anthropic.name().to_owned()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,9 +112,10 @@ pub(crate) fn write(disk: &dyn Disk, folder: &Path, learned: &LearnedLimits) -> 
 
 impl RawPool {
     fn of(pool: &LearnedPool) -> Self {
-        let LearnedPool { class, speed, limits: RateLimits { rpm, itpm, otpm }, bursts } = pool;
+        let LearnedPool { provider, class, speed, limits: RateLimits { rpm, itpm, otpm }, bursts } = pool;
         let [requests, input_tokens, output_tokens] = *bursts;
         Self {
+            provider: provider.to_string(),
             class: class.to_string(),
             speed: speed.name().to_owned(),
             limits: RawLimits { rpm: *rpm, itpm: *itpm, otpm: *otpm },
@@ -117,15 +125,17 @@ impl RawPool {
 
     /// Returns the pool; `None` if this program can't have written it.
     fn checked(self) -> Option<LearnedPool> {
-        let Self { class, speed, limits: RawLimits { rpm, itpm, otpm }, bursts } = self;
-        let is_shown = !class.is_empty() && class.len() <= CLASS_BYTES && !class.chars().any(char::is_control);
+        let Self { provider, class, speed, limits: RawLimits { rpm, itpm, otpm }, bursts } = self;
+        let is_good = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control);
+        let is_shown = is_good(&class) && is_good(&provider);
         let limits = RateLimits { rpm, itpm, otpm };
         let bursts = [bursts.requests, bursts.input_tokens, bursts.output_tokens];
         let numbers = [rpm, itpm, otpm].into_iter().chain(bursts).flatten();
         if !is_shown || limits == RateLimits::NONE || numbers.into_iter().any(|number| number == 0) {
             return None;
         }
-        Some(LearnedPool { class: ModelClass(class.into()), speed: Speed::parse(&speed)?, limits, bursts })
+        let (provider, class, speed) = (provider.into(), ModelClass(class.into()), Speed::parse(&speed)?);
+        Some(LearnedPool { provider, class, speed, limits, bursts })
     }
 }
 
@@ -137,13 +147,18 @@ mod tests {
     const FOLDER: &str = "o.run";
 
     fn learned() -> LearnedLimits {
-        let pool = |class: &str, speed, rpm| LearnedPool {
+        let pool = |provider: &str, class: &str, speed, rpm| LearnedPool {
+            provider: provider.into(),
             class: ModelClass(class.into()),
             speed,
             limits: RateLimits { rpm: Some(rpm), itpm: None, otpm: Some(90_000) },
             bursts: [Some(16), None, Some(u32::MAX)],
         };
-        let pools = vec![pool("haiku-4.5", Speed::Standard, 1_000), pool("opus-5", Speed::Fast, u32::MAX)];
+        let pools = vec![
+            pool("anthropic", "haiku-4.5", Speed::Standard, 1_000),
+            pool("our gateway", "haiku-4.5", Speed::Standard, 50),
+            pool("anthropic", "opus-5", Speed::Fast, u32::MAX),
+        ];
         LearnedLimits { at: "2026-11-26T09:30:00Z".parse().expect("a time"), origin: "simulator".to_owned(), pools }
     }
 
@@ -167,15 +182,17 @@ mod tests {
     #[test]
     fn a_file_that_this_program_did_not_write_counts_as_missing() {
         let good = r#"{"v":1,"at":"2026-11-26T09:30:00Z","origin":"o","pools":[{"class":"c","speed":"standard","limits":{"rpm":5}}]}"#;
-        assert!(read_text(good.as_bytes()).is_some_and(|learned| learned.pools[0].bursts == [None; 3]));
+        let pool = read_text(good.as_bytes()).expect("it is good").pools.remove(0);
+        assert_eq!((&*pool.provider, pool.bursts), ("anthropic", [None; 3]));
 
-        let long = "c".repeat(CLASS_BYTES + 1);
+        let long = "c".repeat(NAME_BYTES + 1);
         for (from, to) in [
             ("\"v\":1", "\"v\":2"),
             ("2026-11-26T09:30:00Z", "yesterday"),
             ("\"o\"", "\"\\u001b[2J\""),
             ("\"c\"", "\"\\n\""),
             ("\"c\"", "\"\""),
+            ("{\"class\"", "{\"provider\":\"\\n\",\"class\""),
             ("\"c\"", &format!("{long:?}")),
             ("standard", "slow"),
             ("{\"rpm\":5}", "{}"),

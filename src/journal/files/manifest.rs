@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::servers::Servers;
 use crate::domain::{Money, Usage};
 use crate::journal::charges::Charges;
 use crate::journal::disk::{Disk, DiskFailure, OpenMode, read_up_to, replace, with_suffix};
@@ -49,6 +50,10 @@ pub struct Manifest {
     /// Where answers come from: the origin of the base URL, or `simulator`.
     #[serde(default)]
     pub origin: String,
+    /// The providers that this run or an earlier one could use, with their origins. Empty in the first versions, which
+    /// had only one provider.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, String>,
     /// The inputs.
     #[serde(default)]
     pub inputs: Vec<InputIdentity>,
@@ -146,6 +151,17 @@ pub struct Carried {
 }
 
 impl Manifest {
+    /// Returns where the answers come from.
+    pub(crate) fn servers(&self) -> Servers {
+        Servers::new(&self.origin, &self.providers)
+    }
+
+    /// Returns the texts that messages show.
+    fn shown(&self) -> impl Iterator<Item = &str> {
+        let providers = self.providers.iter().flat_map(|(name, origin)| [&**name, &**origin]);
+        [&*self.origin].into_iter().chain(providers)
+    }
+
     /// Adds the charges of lines that are about to be removed, and makes the sums durable. Without a run folder, the
     /// sums are only kept in memory.
     ///
@@ -228,10 +244,13 @@ fn parse(bytes: &[u8], path: PathBuf) -> Result<Manifest, JournalError> {
     }
     let manifest = serde_json::from_slice::<Manifest>(bytes);
     let fault = match manifest {
-        Ok(manifest) => match fault_of_origin(&manifest.origin) {
-            None => return Ok(manifest),
-            Some(fault) => fault,
-        },
+        Ok(manifest) => {
+            let fault = manifest.shown().find_map(fault_of_origin);
+            match fault {
+                None => return Ok(manifest),
+                Some(fault) => fault,
+            }
+        }
         Err(error) => fault_of_json(&error),
     };
     Err(JournalError::Manifest { path, fault })

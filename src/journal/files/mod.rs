@@ -9,6 +9,7 @@
 //! | `lock.rs` | the lock of the run folder, and the process that has the lock |
 //! | `manifest.rs` | the description of the run, and the sums that are no longer in any line |
 //! | `learned.rs` | what the last run learned about limits |
+//! | `servers.rs` | where the answers come from, and which results may be mixed |
 //! | `slots.rs` | the requests that are in flight |
 //!
 //! This module knows nothing about the content of the lines.
@@ -21,6 +22,7 @@ pub(crate) mod manifest;
 mod output;
 mod paths;
 mod private;
+mod servers;
 pub(crate) mod slots;
 
 pub(crate) use learned::{LearnedLimits, read_learned_limits};
@@ -35,5 +37,6 @@ pub(crate) use output::{Access, ExistingOutputs, Output, Outputs};
 pub use paths::RunPaths;
 pub(crate) use paths::{PathRequest, is_own_log};
 pub(crate) use private::PrivateFile;
+pub(crate) use servers::{Conflict, Servers};
 pub use slots::Slot;
 pub(crate) use slots::{Slots, UnclosedRun, read_unclosed, was_closed};

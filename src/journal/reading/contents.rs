@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::done::AnsweredRows;
 use super::lines::{Line, Lines, line_number};
-use super::parse::{parse_error, parse_result};
+use super::parse::{parse_error, parse_result_expecting};
+use super::providers::AnswersBy;
 use super::record::{ErrorRecord, Parsed};
 use super::reruns::RerunRows;
 use super::scan::{Scan, scan};
@@ -35,6 +36,8 @@ pub(crate) struct Contents {
     pub(crate) unresolved: Unresolved,
     /// Sums over all lines.
     pub(crate) totals: Totals,
+    /// How many result lines each provider has.
+    pub(crate) answers_by: AnswersBy,
     /// Rows that were in flight when the last run died, and the highest amount that each may have cost. A row is
     /// removed when one of its lines is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
@@ -84,16 +87,17 @@ impl Contents {
         unclosed_run: &str,
     ) -> Result<(), JournalError> {
         let size = file.size().map_err(DiskFailure::of("look at", path))?;
-        let Self { unresolved, in_flight, totals, answered, reruns, .. } = self;
+        let Self { unresolved, in_flight, totals, answers_by, answered, reruns, .. } = self;
         let keeps_qualities = reruns.is_used();
         let read = |line: &Line<'_>, block: &mut Answers| {
-            parse_result(line.bytes).handed_to(|record| {
+            parse_result_expecting(line.bytes, block.answers_by.expected()).handed_to(|record| {
                 block.end = line.end();
                 block.rows.push(record.row);
                 if keeps_qualities {
                     block.qualities.push(record.quality);
                 }
                 block.totals.add_result(record.quality, record.charges);
+                block.answers_by.add(record.provider);
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
@@ -115,6 +119,7 @@ impl Contents {
             block.rows.iter().zip(block.qualities).for_each(|(row, quality)| reruns.note(*row, quality));
             block.rows.into_iter().for_each(|row| answered.push(row));
             *totals += block.totals;
+            answers_by.merge(&block.answers_by);
             with_entry.extend(block.with_entry);
             was_in_flight.extend(block.was_in_flight);
         };
@@ -192,6 +197,7 @@ struct Answers {
     /// The qualities of these answers. They are kept only if rows may be run again because of them.
     qualities: Vec<Quality>,
     totals: Totals,
+    answers_by: AnswersBy,
     /// Rows that have an entry in the error log, and the time of their answer.
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
     /// Rows that were in flight when the last run died.

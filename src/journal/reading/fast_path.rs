@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::record::{Details, ResultRecord, quality, row};
+use super::record::{Details, ProviderText, ResultRecord, quality, row};
 use crate::domain::json::{Cursor, DEEPEST};
 use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
@@ -84,19 +84,20 @@ impl<'a> More<'a> for Detailed<'a> {
     }
 }
 
-/// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line.
-pub(super) fn parse_result(line: &[u8]) -> Option<ResultRecord<'_>> {
-    parse::<()>(line).map(|(record, ())| record)
+/// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
+/// whole member of the provider that the line probably has. To compare it is faster than to read the member.
+pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
+    parse::<()>(line, expected).map(|(record, ())| record)
 }
 
 /// Parses a result line like [`parse_result`], with its details. `None` also if a detail has an escape.
 pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
-    parse::<Detailed<'_>>(line)
+    parse::<Detailed<'_>>(line, None)
         .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))
 }
 
 #[inline]
-fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
+fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(ResultRecord<'a>, M)> {
     let mut more = M::default();
     let mut at = Cursor::new(line);
     at.literal(b"{\"custom_id\":")?;
@@ -127,7 +128,10 @@ fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
         null(&mut at).or_else(|| at.count().map(drop))?;
     }
     more.lane(raw_text(&mut at, b",\"lane\":")?);
-    skip_text(&mut at, b",\"provider\":")?;
+    let provider = match expected.and_then(|expected| at.literal(expected)) {
+        Some(()) => ProviderText::Expected,
+        None => ProviderText::Text(provider(&mut at)?),
+    };
     at.literal(b",\"attempts\":")?;
     more.attempts(at.count()?);
     at.literal(b",\"usage\":{")?;
@@ -167,6 +171,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8]) -> Option<(ResultRecord<'a>, M)> {
         row: row(custom_id, key, occurrence),
         quality,
         run,
+        provider,
         ended_at,
         charges,
     };
@@ -200,6 +205,13 @@ fn skip_rest_of_meta<'a>(at: &mut Cursor<'a>, more: &mut impl More<'a>) -> Optio
 
 fn null(at: &mut Cursor<'_>) -> Option<()> {
     at.literal(b"null")
+}
+
+/// Reads the member of the provider. The parser refuses a text that is not UTF-8, so it is refused here too.
+#[inline(never)]
+fn provider<'a>(at: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
+    let text = raw_text(at, b",\"provider\":")?;
+    text.is_none_or(|text| std::str::from_utf8(text).is_ok()).then_some(text)
 }
 
 /// Reads a string without escapes.
@@ -379,10 +391,15 @@ mod tests {
         for _ in 0..5_000 {
             let (line, is_taken) = line(&mut random);
 
-            let read = parse_result(&line);
+            let read = parse_result(&line, None);
 
             assert_eq!(read.is_some(), is_taken, "{}", String::from_utf8_lossy(&line));
             read.iter().for_each(|read| assert_parser_agrees(&line, read));
+            let expecting = |member: &[u8]| parse_result(&line, Some(member)).map(|read| read.provider);
+            let is_read = read.is_some();
+            let text = read.map(|read| read.provider);
+            assert_eq!(expecting(br#","provider":"anthropic""#), is_read.then_some(ProviderText::Expected));
+            assert_eq!(expecting(br#","provider":"anthropi""#), text);
             assert_details_agree(&line);
         }
     }
@@ -414,7 +431,7 @@ mod tests {
                     break;
                 }
             }
-            if let Some(fast) = parse_result(&line) {
+            if let Some(fast) = parse_result(&line, None) {
                 taken += 1;
                 assert_parser_agrees(&line, &fast);
                 assert_details_agree(&line);

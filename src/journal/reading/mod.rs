@@ -10,7 +10,7 @@
 //!
 //! `reruns.rs` collects the answered rows that `--rerun` runs again. `stored.rs` reads the answer of a line, for a row
 //! that takes it. `unfinished.rs` reads the answer of a row that is not finished. `error_log.rs` reads an error log for
-//! `resume`. `places.rs` lists where the lines are, for [`crate::export`].
+//! `resume`. `providers.rs` counts the answers of each provider. `places.rs` lists where the lines are, for [`crate::export`].
 //! `details.rs` reads more of each line, for the report of a run.
 //!
 //! This module changes no file. Damage is repaired in [`super::rewriting`].
@@ -24,6 +24,7 @@ mod fast_path;
 mod lines;
 mod parse;
 mod places;
+mod providers;
 mod record;
 mod reruns;
 mod scan;
@@ -40,6 +41,7 @@ pub use error_log::{ErrorLog, read_error_log};
 pub(crate) use lines::{Line, Lines};
 pub(crate) use parse::{parse_error, parse_result};
 pub(crate) use places::{KnownBy, LineKind, Read, line_kind, read_lines};
+pub use providers::AnswersBy;
 pub(crate) use record::{Details, Parsed, ResultRecord};
 pub(crate) use reruns::RerunRows;
 pub use reruns::Reruns;

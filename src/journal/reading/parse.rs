@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::fast_path;
-use super::record::{ErrorRecord, Parsed, ResultRecord, quality, row};
+use super::record::{ErrorRecord, Parsed, ProviderText, ResultRecord, quality, row};
 use super::unfinished::has_answers;
 use crate::domain::{ErrorClass, JobKey, Money, RowId, Usage};
 use crate::journal::charges::Charges;
@@ -36,6 +36,8 @@ struct Meta<'a> {
     v: u32,
     #[serde(borrow)]
     run: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    provider: Option<&'a RawValue>,
     #[serde(borrow)]
     key: Cow<'a, str>,
     occurrence: Option<u32>,
@@ -100,7 +102,13 @@ struct ErrorPart<'a> {
 
 /// Parses a result line.
 pub(crate) fn parse_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
-    fast_path::parse_result(line).map_or_else(|| parse_any_result(line), Parsed::Record)
+    parse_result_expecting(line, None)
+}
+
+/// Parses a result line. `expected` is the whole member of the provider that the line probably has, such as
+/// `,"provider":"anthropic"`.
+pub(super) fn parse_result_expecting<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Parsed<ResultRecord<'a>> {
+    fast_path::parse_result(line, expected).map_or_else(|| parse_any_result(line), Parsed::Record)
 }
 
 /// Parses a result line whose members are in any order.
@@ -114,6 +122,7 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
         label: custom_id,
         quality: quality(meta.quality.as_deref()),
         run: meta.run,
+        provider: ProviderText::Text(meta.provider.and_then(|raw| raw_string(raw.get()))),
         ended_at: meta.ended_at,
         charges: Charges {
             usage: meta.usage,
@@ -122,6 +131,11 @@ pub(super) fn parse_any_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
             maybe_spend: spend(meta.maybe_cost_usd),
         },
     })
+}
+
+/// Returns the content of a string in JSON, with its escapes; `None` for other values.
+fn raw_string(json: &str) -> Option<&[u8]> {
+    Some(json.strip_prefix('"')?.strip_suffix('"')?.as_bytes())
 }
 
 /// Parses an error line.

@@ -30,6 +30,15 @@ impl<T> Parsed<T> {
     }
 }
 
+/// The provider in a result line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProviderText<'a> {
+    /// The provider that the caller expected.
+    Expected,
+    /// The text of the provider, with its escapes; `None` if the line does not say it.
+    Text(Option<&'a [u8]>),
+}
+
 /// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
@@ -39,6 +48,8 @@ pub(crate) struct ResultRecord<'a> {
     pub(crate) quality: Quality,
     /// Id of the run that wrote the line; `None` if the line does not say it.
     pub(crate) run: Option<Cow<'a, str>>,
+    /// The provider that answered.
+    pub(crate) provider: ProviderText<'a>,
     /// When the answer came, as text.
     pub(crate) ended_at: Option<Cow<'a, str>>,
     pub(crate) charges: Charges,
@@ -48,6 +59,19 @@ impl ResultRecord<'_> {
     /// Returns the label in the line.
     pub(crate) fn label(&self) -> &str {
         &self.label
+    }
+
+    /// Returns the name of the provider that answered. It is empty if the line does not say it, or if it is the provider
+    /// that the caller expected.
+    pub(crate) fn provider_name(&self) -> Cow<'_, str> {
+        let text = match self.provider {
+            ProviderText::Text(text) => text.unwrap_or_default(),
+            ProviderText::Expected => return "".into(),
+        };
+        match std::str::from_utf8(text) {
+            Ok(plain) if !plain.contains('\\') => plain.into(),
+            Ok(_) | Err(_) => decoded(text).unwrap_or_default().into(),
+        }
     }
 
     /// Returns when the answer came. The text is parsed only here, because few rows need the time.
@@ -99,6 +123,11 @@ pub(crate) struct ErrorRecord {
     /// When the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,
     pub(crate) charges: Charges,
+}
+
+/// Decodes the escapes of a text; `None` if they are not those of JSON.
+pub(super) fn decoded(text: &[u8]) -> Option<String> {
+    serde_json::from_slice(&[b"\"", text, b"\""].concat()).ok()
 }
 
 /// Returns the identity of a row. If its key has an unknown format, the row counts as changed, not as new.

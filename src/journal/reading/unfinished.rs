@@ -47,7 +47,11 @@ struct Step<'a> {
     model: Cow<'a, str>,
     max_tokens: u32,
     #[serde(borrow)]
-    quality: Cow<'a, str>,
+    quality: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    provider: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    failed: Option<Cow<'a, str>>,
     usage: Usage,
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
@@ -86,7 +90,9 @@ pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<Unfinished
 fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
     let rung = error.schema.as_deref().and_then(Rung::parse);
-    let steps: Vec<AttemptRecord> = error.steps.iter().map(|step| attempt(step, rung)).collect::<Option<_>>()?;
+    // A request without an answer is listed only to show where the row was sent.
+    let answered = error.steps.iter().filter(|step| step.failed.is_none());
+    let steps: Vec<AttemptRecord> = answered.map(|step| attempt(step, rung)).collect::<Option<_>>()?;
     let quality = steps.last()?.quality?;
     message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
@@ -131,9 +137,9 @@ fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
         rung,
         max_tokens: step.max_tokens,
         is_recorded: true,
-        quality: Some(quality(Some(&step.quality))),
+        quality: Some(quality(Some(step.quality.as_deref()?))),
         lane: if step.lane.as_deref() == Some(Lane::Batch.name()) { Lane::Batch } else { Lane::Online },
-        provider: "".into(),
+        provider: step.provider.as_deref().unwrap_or_default().into(),
         pool: None,
         model: (*step.model).into(),
         template: 0,
@@ -164,6 +170,27 @@ mod tests {
         assert_eq!((last.purpose, last.max_tokens, last.lane), (Purpose::MoreRoom, 20, Lane::Batch));
         assert_eq!((last.rung, last.cost), (Rung::parse("format"), Some(Money::from_dollars(0.25))));
         assert!(row.attempts.iter().all(|attempt| attempt.is_recorded && attempt.failed.is_none()));
+    }
+
+    #[test]
+    fn the_provider_of_each_answer_is_read_and_requests_without_an_answer_are_passed_over() {
+        let failed = r#""steps":[{"purpose":"first","provider":"anthropic","model":"m","max_tokens":5,"quality":null,"#;
+        let failed =
+            format!(r#"{failed}"failed":"server","usage":{{"output_tokens":3}},"cost_usd":0.1,"request_id":null}},{{"#);
+        let line = LINE.replacen(r#""steps":[{"#, &failed, 1);
+        let line = line.replacen(
+            r#""model":"m","max_tokens":20"#,
+            r#""provider":"bed\u0072ock","model":"m","max_tokens":20"#,
+            1,
+        );
+        let charges = Charges { usage: output(15), spend: Money::from_dollars(0.85), ..Charges::default() };
+
+        let row = unfinished_row(line.as_bytes(), charges).expect("the line is whole");
+
+        let providers: Vec<_> = row.attempts.iter().map(|attempt| (&*attempt.provider, attempt.failed)).collect();
+        let unanswered = ("bedrock", Some(ErrorClass::InvalidOutput));
+        assert_eq!(providers, [unanswered, ("", None), ("bedrock", None)]);
+        assert_eq!(row.attempts[0].usage, output(3), "its usage is kept");
     }
 
     #[test]

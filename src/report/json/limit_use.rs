@@ -11,6 +11,8 @@ use crate::report::use_of_limits::Level;
 /// How much of the limits of one pool this run used.
 #[derive(Debug, Serialize)]
 pub(crate) struct PoolUse {
+    /// The provider of the pool.
+    provider: String,
     /// The pool.
     pool: String,
     requests: DimensionUse,
@@ -38,6 +40,7 @@ impl PoolUse {
     pub(super) fn of(used: &LimitUse, elapsed: Duration) -> Self {
         let of = |dimension| DimensionUse::of(used, dimension, elapsed);
         Self {
+            provider: used.pool.provider.to_string(),
             pool: used.pool.to_string(),
             requests: of(Dimension::Requests),
             input_tokens: of(Dimension::InputTokens),

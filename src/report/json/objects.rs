@@ -10,6 +10,7 @@ use super::batches::{BatchesAtEnd, BatchesNow};
 use super::cache::{Cache, saved};
 use super::limit_use::PoolUse;
 use super::numbers::{dollars, rounded, seconds, whole_second};
+use super::providers::{ProviderNow, providers};
 use crate::domain::{ErrorClass, EventBody, Interval, Money, Outage, PoolStatus, Quality, RateLimits, Reason};
 use crate::report::failures;
 use crate::report::notes::limit_name;
@@ -34,14 +35,19 @@ pub(super) enum Body<'a> {
         total: Option<u64>,
         already_done: u64,
     },
+    Providers {
+        providers: Vec<&'a str>,
+    },
     Progress(Box<Progress>),
     Held {
+        provider: &'a str,
         pool: String,
         wait_s: f64,
         limit: &'static str,
         dimension: Option<&'static str>,
     },
     Limits {
+        provider: &'a str,
         pool: String,
         limits: Limits,
     },
@@ -49,7 +55,16 @@ pub(super) enum Body<'a> {
         model: &'a str,
         message: &'a str,
     },
+    Diverted {
+        from: &'a str,
+        to: &'a str,
+        why: &'static str,
+    },
+    Returned {
+        to: &'a str,
+    },
     Crossed {
+        provider: &'a str,
         pool: String,
         dimension: &'static str,
         threshold: f64,
@@ -79,6 +94,7 @@ pub(super) enum Body<'a> {
         limit_use: Vec<PoolUse>,
         cache: Option<Cache>,
         batches: Option<BatchesAtEnd>,
+        providers: Vec<ProviderNow>,
         failures: Vec<Failures<'a>>,
     },
 }
@@ -88,17 +104,22 @@ impl<'a> Body<'a> {
         Some(match body {
             EventBody::Started { total, already_done } => Self::Started { total: *total, already_done: *already_done },
             EventBody::Held { pool, wait, kind, dimension } => Self::Held {
+                provider: &pool.provider,
                 pool: pool.to_string(),
                 wait_s: seconds(*wait),
                 limit: limit_name(*kind),
                 dimension: dimension.map(|dimension| dimension.name()),
             },
             EventBody::LimitsChanged { pool, limits } => {
-                Self::Limits { pool: pool.to_string(), limits: Limits::of(limits) }
+                Self::Limits { provider: &pool.provider, pool: pool.to_string(), limits: Limits::of(limits) }
             }
+            EventBody::Providers(names) => Self::Providers { providers: names.iter().map(|name| &**name).collect() },
+            EventBody::Diverted { from, to, why } => Self::Diverted { from, to, why: why.name() },
+            EventBody::Returned { to } => Self::Returned { to },
             EventBody::Parked { model, message } => Self::Parked { model, message },
             EventBody::Warned(message) => Self::Warning { message },
             EventBody::Crossed(crossing) => Self::Crossed {
+                provider: &crossing.pool.provider,
                 pool: crossing.pool.to_string(),
                 dimension: crossing.dimension.name(),
                 threshold: f64::from(crossing.threshold) / 100.0,
@@ -122,13 +143,12 @@ impl<'a> Body<'a> {
                 limit_use: uses.iter().map(|used| PoolUse::of(used, *elapsed)).collect(),
                 cache: stats.caching().map(|used| Cache::of(&used)),
                 batches: BatchesAtEnd::of(stats),
+                providers: providers(stats),
                 failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             },
             EventBody::Forecast(_)
             | EventBody::Models(_)
             | EventBody::Skipped
-            | EventBody::Diverted { .. }
-            | EventBody::Returned { .. }
             | EventBody::Sent { .. }
             | EventBody::Retried { .. }
             | EventBody::Mending { .. }
@@ -276,6 +296,8 @@ pub(crate) struct Progress {
     answered_in_batches: u64,
     /// The pools with work.
     pools: Vec<Pool>,
+    /// The providers of a run with several; otherwise empty.
+    providers: Vec<ProviderNow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -309,6 +331,7 @@ impl OutageNow {
 
 #[derive(Debug, Serialize)]
 struct Pool {
+    provider: String,
     pool: String,
     rpm: Option<u32>,
     itpm: Option<u32>,
@@ -362,6 +385,7 @@ impl Progress {
             batches: stats.batches.as_ref().map(BatchesNow::of),
             answered_in_batches: stats.batch_rows.rows,
             pools: standing.map(|standing| standing.pools.iter().map(Pool::of).collect()).unwrap_or_default(),
+            providers: providers(stats),
         }
     }
 }
@@ -369,6 +393,7 @@ impl Progress {
 impl Pool {
     fn of(status: &PoolStatus) -> Self {
         Self {
+            provider: status.pool.provider.to_string(),
             pool: status.pool.to_string(),
             rpm: status.limits.rpm,
             itpm: status.limits.itpm,

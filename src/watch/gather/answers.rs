@@ -49,16 +49,17 @@ impl Answers {
     }
 
     fn add_model(&mut self, record: &ResultRecord<'_>, details: &Details<'_>) {
-        let model = details.model.as_deref().unwrap_or("unknown");
-        let sum = ModelSum { model: String::new(), rows: 1, usage: record.charges.usage, spend: record.charges.spend };
-        match self.models.iter_mut().find(|own| own.model == model) {
+        let (provider, model) = (record.provider_name(), details.model.as_deref().unwrap_or("unknown"));
+        let (usage, spend) = (record.charges.usage, record.charges.spend);
+        let sum = ModelSum { provider: String::new(), model: String::new(), rows: 1, usage, spend };
+        match self.models.iter_mut().find(|own| own.model == model && own.provider == provider) {
             Some(own) => put_together(own, &sum),
-            None => self.add_sum(ModelSum { model: cut(model), ..sum }),
+            None => self.add_sum(ModelSum { provider: cut(&provider), model: cut(model), ..sum }),
         }
     }
 
     fn add_sum(&mut self, sum: ModelSum) {
-        match self.models.iter().position(|own| own.model == sum.model) {
+        match self.models.iter().position(|own| own.model == sum.model && own.provider == sum.provider) {
             Some(at) => put_together(&mut self.models[at], &sum),
             None if self.models.len() < MOST_MODELS => self.models.push(sum),
             None => self.of_other_models += sum.rows,

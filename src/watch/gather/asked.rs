@@ -21,6 +21,10 @@ pub(super) fn asked(manifest: &Manifest) -> Vec<(String, String)> {
     let more = manifest.inputs.len().saturating_sub(MOST_INPUTS) as u64;
     add("Input", (more > 0).then(|| format!("and {}", plural(more, "more input", "more inputs"))));
     add("Server", Some(manifest.origin.clone()).filter(|origin| !origin.is_empty()));
+    let has_several = manifest.providers.len() > 1;
+    for (name, origin) in manifest.providers.iter().filter(|_| has_several).take(MOST_INPUTS) {
+        add("Provider", Some(format!("{name} ({origin})")));
+    }
     let shape = &manifest.shape;
     add("Model", shape.model.clone());
     for (from, to) in shape.map_model.iter().take(MOST_INPUTS) {

@@ -1,5 +1,6 @@
 //! The lines of a log about single rows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,10 +25,12 @@ struct Line<'a> {
 enum Body<'a> {
     Sent {
         row: &'a str,
+        provider: &'a str,
         pool: String,
     },
     Retried {
         row: &'a str,
+        provider: &'a str,
         pool: String,
         class: &'static str,
         limit: Option<&'static str>,
@@ -38,6 +41,7 @@ enum Body<'a> {
     },
     Succeeded {
         row: &'a str,
+        provider: Option<&'a str>,
         pool: Option<String>,
         model: &'a str,
         quality: &'static str,
@@ -49,6 +53,7 @@ enum Body<'a> {
     },
     Mending {
         row: &'a str,
+        provider: Option<&'a str>,
         pool: Option<String>,
         purpose: &'static str,
         usage: Tokens,
@@ -62,6 +67,7 @@ enum Body<'a> {
     },
     Failed {
         row: &'a str,
+        provider: Option<&'a str>,
         pool: Option<String>,
         class: &'static str,
         status: Option<u16>,
@@ -101,11 +107,12 @@ pub(super) fn line(event: &RunEvent) -> Option<Vec<u8>> {
 }
 
 fn body(event: &EventBody) -> Option<Body<'_>> {
-    let name = |pool: &Option<std::sync::Arc<PoolId>>| pool.as_ref().map(ToString::to_string);
+    let name = |pool: &Option<Arc<PoolId>>| pool.as_ref().map(ToString::to_string);
     Some(match event {
-        EventBody::Sent { row, pool } => Body::Sent { row, pool: pool.to_string() },
+        EventBody::Sent { row, pool } => Body::Sent { row, provider: &pool.provider, pool: pool.to_string() },
         EventBody::Retried { row, class, limit, maybe_paid } => Body::Retried {
             row: &row.label,
+            provider: &row.pool.provider,
             pool: row.pool.to_string(),
             class: class.name(),
             limit: limit.map(limit_name),
@@ -127,6 +134,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
             without_cache: _,
         } => Body::Succeeded {
             row,
+            provider: provider(pool),
             pool: name(pool),
             model,
             quality: quality.name(),
@@ -138,6 +146,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         },
         EventBody::Mending { row, pool, purpose, usage, cost } => Body::Mending {
             row,
+            provider: provider(pool),
             pool: name(pool),
             purpose: purpose.name(),
             usage: Tokens::of(usage),
@@ -154,6 +163,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         },
         EventBody::Failed { class, row, usage, cost } => Body::Failed {
             row: &row.label,
+            provider: provider(&row.pool),
             pool: name(&row.pool),
             class: class.name(),
             status: row.status,
@@ -172,6 +182,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         | EventBody::Held { .. }
         | EventBody::LimitsChanged { .. }
         | EventBody::Parked { .. }
+        | EventBody::Providers(_)
         | EventBody::Diverted { .. }
         | EventBody::Returned { .. }
         | EventBody::Crossed(_)
@@ -182,6 +193,11 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         | EventBody::Draining { .. }
         | EventBody::Ended { .. } => return None,
     })
+}
+
+/// Returns the provider of a pool, if the pool is known.
+fn provider(pool: &Option<Arc<PoolId>>) -> Option<&str> {
+    pool.as_ref().map(|pool| &*pool.provider)
 }
 
 /// Returns the message about a failed row, unless it may quote the row or the answer.

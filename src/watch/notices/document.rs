@@ -87,6 +87,8 @@ struct Document<'a> {
     /// The value that crossed it, in the same unit.
     value: Option<f64>,
     /// The pool that the notice is about; null if it is about the whole run.
+    /// The provider of this pool; null if there is no such pool.
+    provider: Option<String>,
     pool: Option<String>,
     /// The limit that the notice is about.
     limit: Option<&'static str>,
@@ -122,6 +124,7 @@ struct Cost {
 
 #[derive(Serialize)]
 struct Use {
+    provider: String,
     pool: String,
     limit: &'static str,
     /// The mean: 1 if all that the limit allowed was used.
@@ -136,8 +139,8 @@ impl<'a> Document<'a> {
     fn new(happened: &Happened, event: &'a RunEvent, stats: &Stats, facts: &'a RunFacts, text: &'a str) -> Self {
         let (threshold, value) = threshold(happened);
         let (pool, limit) = match happened {
-            Happened::Limit(crossing) => (Some(crossing.pool.to_string()), Some(crossing.dimension.name())),
-            Happened::Held { pool, .. } => (Some(pool.to_string()), None),
+            Happened::Limit(crossing) => (Some(crossing.pool.clone()), Some(crossing.dimension.name())),
+            Happened::Held { pool, .. } => (Some(pool.clone()), None),
             Happened::Finished
             | Happened::Halted(_)
             | Happened::Failures { .. }
@@ -177,7 +180,8 @@ impl<'a> Document<'a> {
             eta_s: stats.eta().map(|left| rounded(left.as_secs_f64())),
             threshold,
             value,
-            pool,
+            provider: pool.as_ref().map(|pool| pool.provider.to_string()),
+            pool: pool.as_ref().map(ToString::to_string),
             limit,
             reason: reason_of(happened, stats),
             limits: uses(stats),
@@ -202,6 +206,7 @@ fn uses(stats: &Stats) -> Vec<Use> {
     let of = |pool: &PoolId, dimension: Dimension| {
         let RecentUse { average, highest, level } = stats.tracker.recent(pool, dimension)?;
         Some(Use {
+            provider: pool.provider.to_string(),
             pool: pool.to_string(),
             limit: dimension.name(),
             share: rounded(average),
@@ -236,7 +241,8 @@ mod tests {
 
         let document: serde_json::Value = serde_json::from_slice(&notice.document).expect("it is JSON");
         let expected = serde_json::json!([
-            { "pool": "haiku-4.5", "limit": "requests", "share": 1.0, "highest": 1.0, "level": "critical" },
+            { "provider": "anthropic", "pool": "haiku-4.5", "limit": "requests", "share": 1.0, "highest": 1.0,
+                "level": "critical" },
         ]);
         assert_eq!(document["limits"], expected);
     }

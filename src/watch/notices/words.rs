@@ -24,7 +24,7 @@ pub(super) fn text(happened: &Happened, stats: &Stats, facts: &RunFacts) -> Stri
             format!("claude-batch: {name}: {} of the finished rows failed; {so_far}", percent(*share))
         }
         Happened::Limit(crossing) => {
-            let pool = crossing.pool.to_string();
+            let pool = crossing.pool.named(stats.providers.are_several());
             let (share, limit) = (percent(crossing.share), crossing.dimension.name());
             format!(
                 "claude-batch: {name}: {share} of the limit on {limit} of {} was used in the last five minutes; {so_far}",
@@ -32,7 +32,7 @@ pub(super) fn text(happened: &Happened, stats: &Stats, facts: &RunFacts) -> Stri
             )
         }
         Happened::Held { pool, lasted, .. } => {
-            let pool = pool.to_string();
+            let pool = pool.named(stats.providers.are_several());
             let lasted = duration(*lasted);
             format!("claude-batch: {name}: {} has been held for {lasted} after 429 responses; {so_far}", escape(&pool))
         }
@@ -57,7 +57,11 @@ pub(crate) fn end_words(stats: &Stats, facts: &RunFacts) -> String {
 pub(super) fn reason_of(happened: &Happened, stats: &Stats) -> Option<String> {
     match happened {
         Happened::Halted(reason) => Some(with_message(reason)),
-        Happened::Outage { .. } => stats.outage.as_ref().map(|outage| fault_words(&outage.fault).into_owned()),
+        Happened::Outage { .. } => stats.outage.as_ref().map(|outage| {
+            let has_several = stats.providers.are_several();
+            let of = if has_several { format!("{}: ", escape(&outage.provider)) } else { String::new() };
+            format!("{of}{}", fault_words(&outage.fault))
+        }),
         Happened::Finished
         | Happened::Failures { .. }
         | Happened::Limit(_)

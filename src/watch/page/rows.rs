@@ -203,14 +203,14 @@ fn models(facts: &RunFacts) -> String {
     if answers.models.is_empty() {
         return String::new();
     }
+    let has_several = answers.models.iter().any(|sum| sum.provider != answers.models[0].provider);
     let row = |sum: &crate::watch::facts::ModelSum| {
-        vec![
-            sum.model.clone(),
-            count(sum.rows),
-            count(sum.usage.prompt_tokens()),
-            count(sum.usage.output_tokens),
-            money(sum.spend),
-        ]
+        let model = match (has_several, &*sum.provider) {
+            (false, _) => sum.model.clone(),
+            (true, "") => format!("{} at an unknown provider", sum.model),
+            (true, provider) => format!("{} at {provider}", sum.model),
+        };
+        vec![model, count(sum.rows), count(sum.usage.prompt_tokens()), count(sum.usage.output_tokens), money(sum.spend)]
     };
     let mut rows: Vec<Vec<String>> = answers.models.iter().map(row).collect();
     if answers.of_other_models > 0 {
@@ -224,7 +224,8 @@ fn models(facts: &RunFacts) -> String {
         ("Output tokens", Set::Number),
         ("Cost", Set::Number),
     ];
-    table("Answers by model", &columns, &rows)
+    let title = if has_several { "Answers by model and provider" } else { "Answers by model" };
+    table(title, &columns, &rows)
 }
 
 fn spent(facts: &RunFacts) -> String {

@@ -97,6 +97,7 @@ struct Bound {
 
 #[derive(Debug, Serialize)]
 struct Pool {
+    provider: String,
     pool: String,
     rpm: Option<u32>,
     itpm: Option<u32>,
@@ -230,6 +231,7 @@ fn pools(stats: &Stats) -> Vec<Pool> {
         let standing = stats.standing.iter().flat_map(|standing| &standing.pools);
         let held = standing.filter(|status| status.pool == *id).find_map(|status| status.held_for);
         Pool {
+            provider: id.provider.to_string(),
             pool: id.to_string(),
             rpm: limits.rpm,
             itpm: limits.itpm,

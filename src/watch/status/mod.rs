@@ -24,5 +24,5 @@ mod writer;
 mod tests;
 
 pub(crate) use document::{About, VERSION};
-pub(crate) use read::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownUse, read_status};
+pub(crate) use read::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse, read_status};
 pub(crate) use recorder::Recorder;

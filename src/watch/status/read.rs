@@ -100,6 +100,28 @@ pub(crate) struct ShownProgress {
     pub(crate) reason: Option<String>,
     /// The open batches.
     pub(crate) batches: Option<ShownBatches>,
+    /// The providers of a run with several; otherwise empty.
+    pub(crate) providers: Vec<ShownProvider>,
+}
+
+/// A provider.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ShownProvider {
+    /// Its name.
+    pub(crate) provider: String,
+    /// Rows that it answered.
+    pub(crate) answered: u64,
+    /// Rows that failed there.
+    pub(crate) failed: u64,
+    /// The known cost of these rows.
+    pub(crate) cost_usd: Option<f64>,
+    /// What it does at this moment.
+    pub(crate) state: String,
+    /// The provider that gets its rows.
+    pub(crate) to: Option<String>,
+    /// Why, by the names of `--fallback-on`.
+    pub(crate) why: Option<String>,
 }
 
 /// The open batches.
@@ -116,6 +138,8 @@ pub(crate) struct ShownBatches {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownPool {
+    /// Its provider.
+    pub(crate) provider: String,
     /// Its name.
     pub(crate) pool: String,
     /// How long it is held.

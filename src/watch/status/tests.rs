@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::{EventBody, Quality, Reason, RunEvent};
+use crate::domain::{EventBody, FallbackCase, Quality, Reason, RunEvent};
 use crate::journal::MemDisk;
 use crate::report::quiet::Silent;
 use crate::report::stats::tests::{at, ended, pool, started, status, succeeded};
@@ -62,6 +62,32 @@ fn a_run_leaves_its_last_state_and_its_whole_timeline() {
     assert!(timeline.runs.len() == 1 && timeline.runs[0].has_ended && timeline.latency.count() == SECONDS as u64);
     let names: Vec<_> = disk.paths();
     assert_eq!(names, [Path::new("o.run/status.json"), Path::new("o.run/timeline.json")]);
+}
+
+#[test]
+fn the_state_has_each_provider_of_a_chain() {
+    let disk = MemDisk::new();
+    let names = ["anthropic".into(), "bedrock".into()];
+    let events = [
+        started(Some(100), 0),
+        EventBody::Providers(names.into()),
+        EventBody::Diverted { from: "anthropic".into(), to: "bedrock".into(), why: FallbackCase::Account },
+        status(Reason::Window, vec![pool("haiku-4.5", [None; 3])]),
+        ended(),
+    ];
+    let mut report = report(&disk);
+
+    events.into_iter().for_each(|body| report.on_event(&at(1, body)));
+    report.finish();
+
+    let (Found::Good(shown), Found::Good(timeline)) = files(&disk) else { panic!("{:?}", files(&disk)) };
+    let own = &shown.progress.providers[0];
+    assert_eq!((&*own.provider, &*own.state, own.to.as_deref()), ("anthropic", "stopped", Some("bedrock")));
+    assert_eq!((own.why.as_deref(), shown.progress.providers.len()), (Some("account"), 2));
+    assert_eq!((&*shown.pools[0].provider, &*shown.pools[0].pool), ("anthropic", "haiku-4.5"));
+    let notes: Vec<_> = timeline.notes.iter().map(|note| (&*note.kind, &*note.text)).collect();
+    let text = "anthropic: stopped: key, credit or spend limit; its rows go to bedrock";
+    assert_eq!(notes, [("provider", text)]);
 }
 
 #[test]

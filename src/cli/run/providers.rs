@@ -1,0 +1,100 @@
+//! The providers of a run, and those of the results that it continues.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::super::config::Config;
+use super::super::config::providers::ProviderConfig;
+use super::super::parts;
+use super::new_run::NewRun;
+use crate::journal::Recovered;
+use crate::report::text::{count, escape, plural};
+
+/// The name of the simulator, where runs record the origin of their answers.
+const SIMULATOR: &str = "simulator";
+
+/// Returns the providers of a run, in the order in which they are tried.
+fn providers(config: &Config) -> impl Iterator<Item = &ProviderConfig> {
+    [&config.provider].into_iter().chain(&config.fallback.chain)
+}
+
+/// Returns the names of the providers, in the order in which they are tried; `None` if there is only one.
+pub(super) fn several(config: &Config) -> Option<Arc<[Arc<str>]>> {
+    let is_chain = !config.fallback.chain.is_empty();
+    is_chain.then(|| providers(config).map(|provider| Arc::clone(&provider.name)).collect())
+}
+
+/// Returns the origin of each provider of a run, by its name.
+///
+/// # Errors
+/// The address of the API can't be read.
+pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
+    let of = |provider: &ProviderConfig| {
+        let origin = match config.simulate {
+            true => SIMULATOR.to_owned(),
+            false => parts::base_url_of(provider)?.origin().to_owned(),
+        };
+        Ok((provider.name.to_string(), origin))
+    };
+    providers(config).map(of).collect()
+}
+
+impl NewRun<'_> {
+    /// If this run has other providers than the earlier runs with these results, says so.
+    pub(super) fn note_other_providers(&self, recovered: &Recovered) {
+        let ours: Vec<&str> = providers(&self.config).map(|provider| &*provider.name).collect();
+        let earlier = recovered.manifest.as_ref().map(|manifest| manifest.servers().providers);
+        let earlier: Vec<String> = earlier.unwrap_or_default().into_keys().collect();
+        other_providers(&recovered.answers_by.by_size(), &earlier, &ours).iter().for_each(|text| self.say(text));
+    }
+}
+
+/// Returns the note about answers of earlier runs; `None` if there are none, or if the providers are the same. `before`
+/// has the providers of these answers. `earlier` are those that the earlier runs could use, as far as this is known, and
+/// `ours` are those of this run.
+fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) -> Option<String> {
+    let names = || before.iter().map(|(name, _)| name);
+    let is_left = names().any(|name| !ours.contains(&&**name));
+    let known: BTreeSet<&str> = names().chain(earlier).map(String::as_str).collect();
+    let is_same = !is_left && ours.iter().all(|name| known.contains(name));
+    let answers = before.iter().enumerate().map(|(at, (name, rows))| match at {
+        0 => format!("{} by {}", plural(*rows, "answer", "answers"), escape(name)),
+        _ => format!("{} by {}", count(*rows), escape(name)),
+    });
+    let answers = answers.collect::<Vec<_>>().join(" and ");
+    let ours = ours.iter().map(|name| escape(name)).collect::<Vec<_>>().join(", then ");
+    (!before.is_empty() && !is_same)
+        .then(|| format!("note: the results hold {answers}; this run uses {ours}. Earlier answers stay as they are"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_other_providers_are_told_once_and_those_of_the_same_are_not() {
+        let before = |counts: &[(&str, u64)]| -> Vec<(String, u64)> {
+            counts.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect()
+        };
+
+        let router = before(&[("openrouter", 1_204)]);
+        let both = before(&[("openrouter", 1_204), ("bed\u{1b}rock", 1)]);
+
+        let notes = [
+            other_providers(&router, &[], &["anthropic"]),
+            other_providers(&both, &[], &["openrouter"]),
+            other_providers(&router, &["openrouter".to_owned()], &["openrouter", "anthropic"]),
+        ];
+        insta::assert_snapshot!(notes.map(Option::unwrap_or_default).join("\n"), @r"
+        note: the results hold 1,204 answers by openrouter; this run uses anthropic. Earlier answers stay as they are
+        note: the results hold 1,204 answers by openrouter and 1 by bed\u{1b}rock; this run uses openrouter. Earlier answers stay as they are
+        note: the results hold 1,204 answers by openrouter; this run uses openrouter, then anthropic. Earlier answers stay as they are
+        ");
+        let chain = ["openrouter".to_owned(), "anthropic".to_owned()];
+        assert_eq!(other_providers(&router, &chain, &["openrouter", "anthropic"]), None, "nothing has changed");
+        assert_eq!(other_providers(&router, &[], &["openrouter"]), None);
+        assert_eq!(other_providers(&[], &[], &["openrouter", "anthropic"]), None);
+    }
+}

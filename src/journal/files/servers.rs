@@ -1,0 +1,119 @@
+//! Where the answers of a run come from, and which results may be mixed.
+//!
+//! The results of a run can have answers of several providers. Real answers and those of the simulator are never mixed.
+//! A provider is known by its name. If its address has changed, somebody may have confused two servers, for example a
+//! server for tests and the API. So this is refused.
+
+use std::collections::BTreeMap;
+
+use crate::domain::ProviderKind;
+
+/// The origin of runs with the simulator.
+const SIMULATOR: &str = "simulator";
+
+/// Where the answers of a run come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Servers {
+    /// The origin of the first provider, or `simulator`. It is empty if it is not known.
+    pub(crate) origin: String,
+    /// The origins of all providers, by their names.
+    pub(crate) providers: BTreeMap<String, String>,
+}
+
+/// Why the answers of two runs must not be mixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    /// The provider whose address has changed; `None` if only one of the runs uses the simulator.
+    pub(crate) provider: Option<String>,
+    /// The origin of the earlier run.
+    pub(crate) theirs: String,
+    /// The origin of this run.
+    pub(crate) ours: String,
+}
+
+impl Servers {
+    /// Returns the servers of a run. Runs of the first versions have only an origin, which is that of `anthropic`.
+    pub(crate) fn new(origin: &str, providers: &BTreeMap<String, String>) -> Self {
+        let mut providers = providers.clone();
+        if providers.is_empty() && !origin.is_empty() {
+            providers.insert(ProviderKind::Anthropic.name().to_owned(), origin.to_owned());
+        }
+        Self { origin: origin.to_owned(), providers }
+    }
+
+    /// Returns why answers of this run and of `ours` must not be mixed; `None` if they may be.
+    pub(crate) fn conflict(&self, ours: &Self) -> Option<Conflict> {
+        let conflict = |provider: Option<&String>, theirs: &str, ours: &str| Conflict {
+            provider: provider.cloned(),
+            theirs: theirs.to_owned(),
+            ours: ours.to_owned(),
+        };
+        if self.origin.is_empty() {
+            return None;
+        }
+        if (self.origin == SIMULATOR) != (ours.origin == SIMULATOR) {
+            return Some(conflict(None, &self.origin, &ours.origin));
+        }
+        ours.providers.iter().find_map(|(name, origin)| {
+            let before = self.providers.get(name).filter(|before| *before != origin)?;
+            Some(conflict(Some(name), before, origin))
+        })
+    }
+
+    /// Returns the providers of both runs.
+    pub(crate) fn with(self, later: &Self) -> BTreeMap<String, String> {
+        let mut providers = self.providers;
+        providers.extend(later.providers.clone());
+        providers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "https://api.example.invalid";
+    const ROUTER: &str = "https://router.example.invalid";
+
+    #[test]
+    fn answers_of_another_provider_may_be_added() {
+        let (old, api) = (Servers::new(API, &BTreeMap::new()), of(&[("anthropic", API)]));
+        let (router, both) = (of(&[("router", ROUTER)]), of(&[("router", ROUTER), ("anthropic", API)]));
+
+        for (theirs, ours) in [(&old, &router), (&old, &both), (&api, &router), (&both, &api), (&router, &both)] {
+            assert_eq!(theirs.conflict(ours), None, "{theirs:?} {ours:?}");
+        }
+        assert_eq!(old, api);
+        assert_eq!(router.clone().with(&api).len(), 2);
+        assert_eq!(Servers::default().conflict(&router), None, "nothing is known");
+    }
+
+    #[test]
+    fn a_provider_whose_address_has_changed_is_refused() {
+        let (api, moved) = (of(&[("anthropic", API)]), of(&[("anthropic", ROUTER)]));
+        let chain = of(&[("router", ROUTER), ("anthropic", ROUTER)]);
+
+        for ours in [&moved, &chain] {
+            let conflict = api.conflict(ours).expect("the address has changed");
+            let (provider, theirs, ours) = (Some("anthropic".to_owned()), API.to_owned(), ROUTER.to_owned());
+            assert_eq!(conflict, Conflict { provider, theirs, ours });
+        }
+    }
+
+    #[test]
+    fn the_simulator_is_never_mixed_with_a_server() {
+        let simulated = [of(&[("anthropic", SIMULATOR)]), of(&[("router", SIMULATOR)])];
+        let api = of(&[("anthropic", API)]);
+
+        for simulator in &simulated {
+            assert!(simulator.conflict(&api).is_some() && api.conflict(simulator).is_some(), "{simulator:?}");
+        }
+        assert_eq!(simulated[0].conflict(&simulated[1]), None);
+    }
+
+    /// Returns the servers of a run with these providers. The first of them is the first of the run.
+    fn of(providers: &[(&str, &str)]) -> Servers {
+        let named = providers.iter().map(|(name, origin)| ((*name).to_owned(), (*origin).to_owned())).collect();
+        Servers::new(providers[0].1, &named)
+    }
+}
