@@ -5,7 +5,7 @@ use claude_batch::answer::schema::Schema;
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::Instant;
 use claude_batch::domain::Rung;
-use claude_batch::domain::{Merged, Params, RateLimits};
+use claude_batch::domain::{Merged, Params, ProviderFeatures, RateLimits};
 use claude_batch::sim::config::{Latency, SimConfig};
 use claude_batch::sim::model::{Model, Request, Step};
 use claude_batch::sim::presets;
@@ -52,7 +52,7 @@ fn answered(model: &str, schema: &str, rest: &str) -> Rung {
     let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{error}"));
     let own = members(&format!(r#"{{"model": "{model}", {rest}}}"#));
     let catalog = Catalog::builtin();
-    let rung = Rung::of(&schema, catalog.model(model), Merged::from(&own));
+    let rung = Rung::of(&schema, catalog.model(model), ProviderFeatures::ALL, Merged::from(&own));
 
     let message = sent(&rung.apply(&schema, Merged::from(&own)));
 

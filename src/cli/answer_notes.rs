@@ -6,7 +6,7 @@ use super::config::AnswerConfig;
 use crate::answer::{OnInvalid, OnRefusal, OnTruncate};
 use crate::catalog::Catalog;
 use crate::domain::json::string_value;
-use crate::domain::{Merged, Params, Rung};
+use crate::domain::{Merged, Params, ProviderFeatures, Rung};
 use crate::report::text::{escape, plural};
 
 /// At most this many models are named, and this many changes of a schema.
@@ -37,7 +37,7 @@ pub(super) fn schema_notes<'m>(
     for model in models {
         let mut params = params.clone();
         params.set("model", string_value(model));
-        let rung = Rung::of(schema, catalog.model(model), Merged::from(&params));
+        let rung = Rung::of(schema, catalog.model(model), ProviderFeatures::ALL, Merged::from(&params));
         is_changed |= matches!(rung, Rung::Format | Rung::StrictTool);
         rungs.entry(rung_words(rung)).or_default().push(model);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::config::AnswerConfig;
 use crate::answer::{self, Form, Measure, Policy, Rules, policy, shaped};
 use crate::catalog::Catalog;
-use crate::domain::shortened;
+use crate::domain::{ProviderFeatures, shortened};
 use crate::plan::{Planner, Shaped, Shaping};
 use crate::source::{Condition, Facts, row_of};
 
@@ -13,7 +13,7 @@ use crate::source::{Condition, Facts, row_of};
 pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Shaping> {
     let (schema, catalog) = (config.schema.clone()?, catalog.clone());
     Some(Arc::new(move |params| {
-        let (params, rung) = shaped(&schema, &catalog, params);
+        let (params, rung) = shaped(&schema, &catalog, ProviderFeatures::ALL, params);
         Shaped { params, rung: Some(rung) }
     }))
 }
@@ -46,6 +46,7 @@ fn rules_of(config: &AnswerConfig) -> Rules {
         on_truncate: config.on_truncate,
         on_refusal: config.on_refusal.clone(),
         max_follow_ups: config.max_follow_ups,
+        features: ProviderFeatures::ALL,
     }
 }
 

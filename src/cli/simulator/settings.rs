@@ -48,6 +48,7 @@ pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, wor
     let answers = named_file("--answers", args.answers.answers.clone(), world)?;
     let mut config = of_tier(catalog, tier, faults.as_ref(), answers.as_ref())?;
     limits(&mut config, &args.limits)?;
+    config.kind = args.kind.unwrap_or_default();
     if let Some(keys) = &args.keys {
         config.keys = keys.clone();
     }
