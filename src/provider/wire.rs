@@ -124,8 +124,7 @@ impl Body {
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "nothing is inserted into a source");
         assert!(splice.end() <= self.bytes.len(), "a splice lies within its body");
-        let is_inside = |earlier: &Splice| earlier.at < splice.at && splice.at < earlier.end();
-        if self.splices.iter().any(is_inside) {
+        if self.leaves_out(splice.at) {
             return self;
         }
         let is_over = |earlier: &Splice| splice.at < earlier.end().max(earlier.at + 1) && earlier.at < splice.end();
@@ -133,6 +132,11 @@ impl Body {
         let place = self.splices.partition_point(|earlier| earlier.at <= splice.at);
         self.splices.insert(place, splice);
         self
+    }
+
+    /// Returns whether this place is inside of bytes that are left out.
+    pub(crate) fn leaves_out(&self, at: usize) -> bool {
+        self.splices.iter().any(|splice| splice.at < at && at < splice.end())
     }
 
     /// Returns whether the body is empty.
