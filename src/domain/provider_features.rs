@@ -9,7 +9,7 @@ pub struct ProviderFeatures {
     pub count_tokens: bool,
     /// It lists its models (`/v1/models`).
     pub model_list: bool,
-    /// Its responses report limits (`anthropic-ratelimit-…`).
+    /// The headers of its responses report limits.
     pub rate_headers: bool,
     /// It has a prompt cache, and takes cache marks (`cache_control`).
     pub prompt_cache: bool,

@@ -157,7 +157,7 @@ impl Planner {
 
     /// Makes the planner reject each row with a member that the provider refuses, and tell of each member that is left
     /// out of requests. `provider` is the name of the provider. This does not change any request.
-    pub fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
+    pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
         self.rules = ProviderRules::new(provider, rules);
         self
     }

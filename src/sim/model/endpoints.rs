@@ -136,8 +136,8 @@ impl Model {
             return Err(ApiError::new(529, errors::usual_message(529)).into());
         }
         let skew = self.config.token_skew;
-        let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::Messages, skew)?;
         platform::refuse_members(self.config.kind, request.body)?;
+        let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::Messages, skew)?;
         let account = self.account_of(organization, self.class_of[at]);
         let asked = AskedFacts {
             content: content.end(),

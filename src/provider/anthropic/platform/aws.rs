@@ -17,7 +17,7 @@ use jiff::civil::DateTime;
 use serde_json::Value;
 
 use super::super::text;
-use super::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
+use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 use crate::provider::ReplyHead;
 
@@ -143,7 +143,7 @@ fn time(text: &str) -> Option<DateTime> {
 mod tests {
     use http::HeaderMap;
 
-    use super::super::failure;
+    use super::super::meaning::failure;
     use super::*;
 
     fn head(headers: &[(&'static str, &str)]) -> ReplyHead {

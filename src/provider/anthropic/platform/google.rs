@@ -6,7 +6,7 @@
 //! 2026-10); anthropics/claude-code#1440, cline/cline#651, Aider-AI/aider#1912 (the 429, also inside a list); uni-api#41
 //! (a model that is not enabled).
 
-use super::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
+use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
 /// What is added if the project has not enabled the model.
@@ -51,7 +51,7 @@ pub(super) fn status_of(name: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure;
+    use super::super::meaning::failure;
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
+use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
 /// Returns what an error of the proxy means; `None` if it means what its status says.
@@ -37,7 +37,7 @@ fn wait(message: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure;
+    use super::super::meaning::failure;
     use super::*;
 
     #[test]

@@ -6,54 +6,15 @@
 pub(super) mod aws;
 mod google;
 mod litellm;
+mod meaning;
 pub(super) mod openrouter;
 mod servers;
 
 use std::time::Duration;
 
-use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, ProviderKind, Verdict};
+use self::meaning::{Finding, Meaning};
+use crate::domain::{Failure, HaltReason, LimitKind, ProviderKind, Verdict};
 use crate::provider::ReplyHead;
-
-/// What an error of a platform means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// A limit is used up. `None` if the platform does not say how long.
-    Limit(Option<Duration>),
-    /// The platform has no capacity at the moment, whoever asks.
-    Overload,
-    /// Another try may succeed.
-    Fault(ErrorClass),
-    /// This row can't succeed.
-    Row(ErrorClass),
-    /// The platform does not serve this model, or not to this account.
-    Model,
-    /// The key, the token or its signature is not accepted.
-    Key,
-    /// The account has no credit or quota left.
-    Account,
-    /// The address does not lead to the Messages API.
-    Address,
-}
-
-/// What an error means, and what is added to its message.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    meaning: Meaning,
-    note: Option<String>,
-}
-
-impl From<Meaning> for Finding {
-    fn from(meaning: Meaning) -> Self {
-        Self { meaning, note: None }
-    }
-}
-
-impl Meaning {
-    /// Returns this meaning with text that is added to the message of the error.
-    fn because(self, note: impl Into<String>) -> Finding {
-        Finding { meaning: self, note: Some(note.into()) }
-    }
-}
 
 /// Returns the verdict on an error that this platform uses in a way of its own; otherwise the failure itself. `status` is
 /// the status of the head, or the one that the body names. `retry_after` is the wait that the server asks for.
@@ -107,51 +68,9 @@ pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Optio
     usual.or(named).or_else(by_number).unwrap_or(500)
 }
 
-/// Returns whether a message says that the input does not fit the context window of the model.
-fn is_too_long(failure: &Failure) -> bool {
-    /// Words of vLLM, llama.cpp, Ollama, SGLang, LM Studio, LiteLLM and Bedrock (2026).
-    const WORDS: [&str; 10] = [
-        "context length",
-        "context window",
-        "context size",
-        "contextwindowexceeded",
-        "exceed_context_size",
-        "maximum context",
-        "prompt is too long",
-        "input is too long",
-        "too many input tokens",
-        "input length",
-    ];
-    has_any(failure, &WORDS)
-}
-
-/// Returns whether a message says that a quota for a day or a longer time is used up.
-fn is_for_a_day(failure: &Failure) -> bool {
-    has_any(failure, &["per day", "per-day", "perday", "daily", "per month", "monthly"])
-}
-
-/// What is added to the message if a quota for a day is used up.
-const DAY_IS_OVER: &str = "this is a quota for a day or longer: resume the run when the quota is renewed, or ask the platform for a higher one";
-
-/// Returns whether the message, the kind or the code of a failure has one of these words. Case does not matter.
-fn has_any(failure: &Failure, words: &[&str]) -> bool {
-    let texts = [Some(&failure.message), failure.kind.as_ref(), failure.code.as_ref()];
-    texts
-        .into_iter()
-        .flatten()
-        .map(|text| text.to_ascii_lowercase())
-        .any(|text| words.iter().any(|word| text.contains(word)))
-}
-
-/// A failure with this kind and this message.
-#[cfg(test)]
-fn failure(kind: &str, message: &str) -> Failure {
-    let kind = (!kind.is_empty()).then(|| kind.to_owned());
-    Failure { kind, message: message.to_owned(), ..Failure::default() }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::meaning::{DAY_IS_OVER, failure};
     use super::*;
 
     #[test]

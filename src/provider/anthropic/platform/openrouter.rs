@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use super::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
+use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
 /// Returns what an error of OpenRouter means; `None` if it means what its status says.
@@ -42,7 +42,7 @@ pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure;
+    use super::super::meaning::failure;
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@
 //! Sources: vllm-project/vllm#46688, ggml-org/llama.cpp#15780, #17570 and #19774, anthropics/claude-code#67179, ollama/ollama (`server/routes.go`), Microsoft Foundry,
 //! "Deploy and use Claude models" (2026).
 
-use super::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
+use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
 /// What is added if the path is not known.
@@ -36,7 +36,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure;
+    use super::super::meaning::failure;
     use super::*;
 
     #[test]

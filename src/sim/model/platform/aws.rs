@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::Sent;
+use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
 /// The answer to a path that the service does not have. Its status is 200.

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::Sent;
+use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
 /// Returns a path without the part that names project, location and workspace.

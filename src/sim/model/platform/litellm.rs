@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
-use super::Sent;
+use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
 /// Puts the prefix of the proxy in front of the headers of the API, and adds the proxy's own.

@@ -18,13 +18,14 @@ mod aws;
 mod google;
 mod litellm;
 mod openrouter;
+mod sent;
 mod servers;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
+use http::{HeaderMap, HeaderName};
 
+use self::sent::Sent;
 use super::errors::ApiError;
 use crate::domain::ProviderKind;
 
@@ -87,7 +88,7 @@ pub(super) fn model(kind: ProviderKind, name: &str) -> Result<Cow<'_, str>, ApiE
         ProviderKind::OpenRouter => openrouter::model(name),
         _ => Some(name.into()),
     };
-    found.ok_or_else(|| super::endpoints::unknown(name))
+    found.ok_or_else(|| ApiError::new(404, format!("model: {name}")))
 }
 
 /// Returns the error for a request with a member that the platform refuses.
@@ -128,25 +129,6 @@ pub(super) fn change_headers(kind: ProviderKind, headers: &mut HeaderMap) {
 fn rename(headers: &mut HeaderMap, from: &'static str, to: &'static str) {
     if let Some(value) = headers.remove(from) {
         headers.insert(HeaderName::from_static(to), value);
-    }
-}
-
-/// An error as a platform sends it.
-pub(super) struct Sent {
-    pub status: u16,
-    pub body: Vec<u8>,
-    /// Headers that only errors have.
-    pub headers: HeaderMap,
-}
-
-impl Sent {
-    fn new(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string().into_bytes(), headers: HeaderMap::new() }
-    }
-
-    fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.insert(name, HeaderValue::from_static(value));
-        self
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use super::Sent;
+use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
 /// Returns the API's name of a model. OpenRouter writes versions with a dot: `anthropic/claude-haiku-4.5`.

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::Sent;
+use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
 /// Returns an error in the form of vLLM.
