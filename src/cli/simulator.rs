@@ -45,6 +45,7 @@ impl Simulator {
     /// # Errors
     /// There is no free port, or no thread can be started.
     pub(crate) fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
+        let path = base_path(config.kind);
         let (ready_in, ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
@@ -55,7 +56,7 @@ impl Simulator {
             }
         })?;
         let url = ready.recv().map_err(|_| anyhow!("the simulator ended before it was ready"))??;
-        Ok(Self { url, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { url: url + path, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Returns its base URL.

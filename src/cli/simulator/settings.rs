@@ -13,12 +13,13 @@ use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, Sim
 use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
-/// Returns the simulated API of a run with `--simulate`.
+/// Returns the simulated API of a run with `--simulate`. It plays the platform of the run's first provider.
 ///
 /// # Errors
 /// The fault file or the answer file can't be used. The message names the line and the field.
 pub(crate) fn config(catalog: &Catalog, config: &Config) -> Result<SimConfig> {
-    of_tier(catalog, config.tier, config.simulate_faults.as_ref(), config.simulate_answers.as_ref())
+    let (faults, answers) = (config.simulate_faults.as_ref(), config.simulate_answers.as_ref());
+    Ok(of_tier(catalog, config.tier, faults, answers)?.of_kind(config.provider.kind))
 }
 
 /// Returns a simulated API with the limits of a tier.
