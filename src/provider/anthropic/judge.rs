@@ -94,8 +94,8 @@ fn by_platform(
     retry_after: Option<Duration>,
     signals: &RateSignals,
 ) -> Verdict {
-    platform::verdict(kind, status, failure, head, retry_after)
-        .unwrap_or_else(|failure| by_status(status, failure, retry_after, signals))
+    let usual = |failure| by_status(status, failure, retry_after, signals);
+    platform::verdict(kind, status, failure, head, retry_after, usual)
 }
 
 /// Returns the status that belongs to an error type.

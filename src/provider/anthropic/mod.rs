@@ -1,7 +1,7 @@
 //! The Claude Messages API, at Anthropic and on other platforms.
 //!
-//! All platforms share one adapter, [`Anthropic`]. Its kind decides what errors and headers mean ([`platform`]), and its
-//! rules change the requests ([`changes`]).
+//! All platforms share one adapter, [`Anthropic`]. Its kind decides what errors and headers mean (`platform`), and its
+//! rules change the requests (`changes`).
 //!
 //! This module owns the wire form of the API (requests, heads, whole answers, streams) and decides what replies mean.
 //! It knows nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put

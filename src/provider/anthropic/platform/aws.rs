@@ -122,7 +122,7 @@ fn clock_words(message: &str) -> Option<String> {
     }
     let mut times = message.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(time);
     let signed = times.next()?;
-    let server = times.last()?;
+    let server = times.next_back()?;
     let seconds = signed.duration_since(server).as_secs().unsigned_abs();
     let apart = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
     Some(match is_early {

@@ -16,20 +16,22 @@ use self::meaning::{Finding, Meaning};
 use crate::domain::{Failure, HaltReason, LimitKind, ProviderKind, Verdict};
 use crate::provider::ReplyHead;
 
-/// Returns the verdict on an error that this platform uses in a way of its own; otherwise the failure itself. `status` is
-/// the status of the head, or the one that the body names. `retry_after` is the wait that the server asks for.
+/// Returns the verdict on an error. If this platform does not use it in a way of its own, `usual` makes the verdict.
+/// `status` is the status of the head, or the one that the body names. `retry_after` is the wait that the server asks
+/// for.
 pub(super) fn verdict(
     kind: ProviderKind,
     status: u16,
     mut failure: Failure,
     head: &ReplyHead,
     retry_after: Option<Duration>,
-) -> Result<Verdict, Failure> {
-    let Some(Finding { meaning, note }) = finding(kind, status, &failure, head) else { return Err(failure) };
+    usual: impl FnOnce(Failure) -> Verdict,
+) -> Verdict {
+    let Some(Finding { meaning, note }) = finding(kind, status, &failure, head) else { return usual(failure) };
     if let Some(note) = note {
         failure.message = format!("{}; {note}", failure.message.trim_end_matches('.'));
     }
-    Ok(match meaning {
+    match meaning {
         Meaning::Limit(wait) => Verdict::Limited { kind: LimitKind::Rate, retry_after: retry_after.max(wait), failure },
         Meaning::Overload => Verdict::Overloaded { retry_after, maybe_paid: false, failure },
         Meaning::Fault(class) => Verdict::Transient { class, retry_after, maybe_paid: false, failure },
@@ -38,7 +40,7 @@ pub(super) fn verdict(
         Meaning::Key => Verdict::Halt(HaltReason::Key(failure)),
         Meaning::Account => Verdict::Halt(HaltReason::Account(failure)),
         Meaning::Address => Verdict::Halt(HaltReason::Endpoint(failure)),
-    })
+    }
 }
 
 fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead) -> Option<Finding> {
@@ -78,10 +80,8 @@ mod tests {
         let head = ReplyHead { status: 429, headers: http::HeaderMap::new() };
         let daily = failure("ThrottlingException", "Too many tokens per day.");
 
-        let Ok(Verdict::Halt(HaltReason::Account(failure))) = verdict(ProviderKind::Bedrock, 429, daily, &head, None)
-        else {
-            panic!("the account is halted")
-        };
+        let found = verdict(ProviderKind::Bedrock, 429, daily, &head, None, Verdict::Forbidden);
+        let Verdict::Halt(HaltReason::Account(failure)) = found else { panic!("the account is halted") };
 
         assert_eq!(failure.message, format!("Too many tokens per day; {DAY_IS_OVER}"));
     }
@@ -91,7 +91,8 @@ mod tests {
         let head = ReplyHead { status: 429, headers: http::HeaderMap::new() };
         let daily = failure("ThrottlingException", "Too many tokens per day.");
 
-        assert!(verdict(ProviderKind::Anthropic, 429, daily.clone(), &head, None).is_err());
+        let found = verdict(ProviderKind::Anthropic, 429, daily.clone(), &head, None, Verdict::Forbidden);
+        assert!(matches!(found, Verdict::Forbidden(_)), "the usual verdict is used");
         let numbered = Failure { code: Some("429".to_owned()), ..daily };
         assert_eq!(status_in_body(ProviderKind::Anthropic, &numbered, None), 500);
         assert_eq!(status_in_body(ProviderKind::OpenRouter, &numbered, None), 429);
