@@ -326,7 +326,7 @@ async fn a_request_can_be_a_get_of_another_path() {
 async fn text_inserted_into_a_body_counts_in_the_content_length() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut sent = request();
-    sent.body = sent.body.with(Splice { at: 12, text: Bytes::from_static(b",\"stream\":true") });
+    sent.body = sent.body.with(Splice::insert(12, &b",\"stream\":true"[..]));
 
     send(&server.transport(), sent).await.expect("an answer");
 
@@ -340,7 +340,7 @@ async fn a_large_body_with_inserted_text_is_sent_complete_on_each_try() {
     let server = Server::start(|stream, _| whole(stream, "529 Overloaded", "", b"{}"));
     let bytes = Bytes::from(format!("{{\"model\":\"{}\"}}", "m".repeat(40_000)));
     let body = Body::plain(bytes.clone());
-    let body = body.with(Splice { at: bytes.len() - 1, text: Bytes::from_static(b",\"stream\":true") });
+    let body = body.with(Splice::insert(bytes.len() - 1, &b",\"stream\":true"[..]));
 
     for _ in 0..2 {
         let sent = WireRequest { body: body.clone(), ..request() };

@@ -3,6 +3,8 @@
 mod exchange;
 #[path = "exchange/odd.rs"]
 mod odd;
+#[path = "exchange/platforms.rs"]
+mod platforms;
 
 use std::collections::BTreeMap;
 

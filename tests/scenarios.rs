@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use claude_batch::domain::{HaltReason, RateLimits};
+use claude_batch::domain::{HaltReason, ProviderKind, RateLimits};
 use claude_batch::runner::Interrupt;
 use claude_batch::scheduler::Window;
 use claude_batch::sim::config::{Burst, Keys, OutputLengths, SimConfig};
@@ -12,7 +12,7 @@ use claude_batch::sim::faults::FaultPlan;
 use claude_batch::sim::presets;
 use support::judge;
 use support::scenario::Scenario;
-use support::whole::{Whole, WholeRow, whole_run};
+use support::whole::{Whole, WholeRow, refused, whole_run};
 
 const HAIKU: &str = "claude-haiku-4-5";
 const TIER_2: RateLimits = RateLimits::new(1_000, 450_000, 90_000);
@@ -121,6 +121,32 @@ fn an_outage_is_reported_while_it_lasts_with_its_status_and_the_next_try() {
     let longest = told.iter().map(|outage| outage.lasted).max().expect("an outage was reported");
     assert!((20..=60).contains(&longest.as_secs()), "{longest:?}");
     assert!(told.iter().filter(|outage| outage.next_try.is_some()).count() > 50, "{told:?}");
+}
+
+#[test]
+fn every_platform_answers_all_rows_within_its_limits() {
+    for kind in ProviderKind::ALL {
+        let whole = run_at_tier_2(sim(Burst::Minute, 20).of_kind(kind), rows(1_500, &[20]));
+
+        assert_eq!((whole.ledger.answered.len(), &whole.finish.halted), (1_500, &None), "{kind:?}");
+        let refused = refused(&whole);
+        assert!(refused <= 1_500 / 20, "{kind:?}: {refused} refusals");
+        assert!(whole.elapsed < Duration::from_secs(180), "{kind:?}: {:?}", whole.elapsed);
+    }
+}
+
+#[test]
+fn every_platform_answers_all_rows_through_its_faults_with_limits_that_nobody_has_set() {
+    let plan = r#"{"rules":[{"status":529,"share":0.05,"draw":"attempt"},{"status":500,"share":0.03,"draw":"attempt"},{"kind":"error_event","share":0.03,"draw":"attempt"}]}"#;
+    for kind in ProviderKind::ALL {
+        let sim =
+            sim(Burst::Minute, 20).of_kind(kind).with_faults(FaultPlan::parse(plan, "test").expect("a good plan"));
+
+        let whole =
+            whole_run(sim, || support::config(RateLimits::NONE, Window::auto(200), 1), rows(400, &[20]), |_| {});
+
+        assert_eq!((whole.ledger.answered.len(), &whole.finish.halted), (400, &None), "{kind:?}");
+    }
 }
 
 #[test]

@@ -4,8 +4,7 @@
 use claude_batch::answer::schema::Schema;
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::Instant;
-use claude_batch::domain::Rung;
-use claude_batch::domain::{Merged, Params, RateLimits};
+use claude_batch::domain::{Merged, Params, ProviderFeatures, ProviderKind, RateLimits, Rung};
 use claude_batch::sim::config::{Latency, SimConfig};
 use claude_batch::sim::model::{Model, Request, Step};
 use claude_batch::sim::presets;
@@ -47,14 +46,29 @@ fn every_model_accepts_the_schema_by_the_best_means_that_it_has() {
     }
 }
 
+#[test]
+fn bedrock_accepts_the_schema_without_structured_outputs_and_strict_tools() {
+    for model in presets::models() {
+        let features = ProviderFeatures { structured_outputs: false, strict_tools: false, ..ProviderFeatures::ALL };
+        let rung = answered_by(ProviderKind::Bedrock, features, &model.id, TICKET, ASKED);
+
+        let expected = if model.traits.allows_forced_tools { Rung::Tool } else { Rung::Instruction };
+        assert_eq!(rung, expected, "{}", model.id);
+    }
+}
+
 /// Sends a request with the schema, and checks the answer. Returns by which means the schema was sent.
 fn answered(model: &str, schema: &str, rest: &str) -> Rung {
+    answered_by(ProviderKind::Anthropic, ProviderFeatures::ALL, model, schema, rest)
+}
+
+fn answered_by(kind: ProviderKind, features: ProviderFeatures, model: &str, schema: &str, rest: &str) -> Rung {
     let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{error}"));
     let own = members(&format!(r#"{{"model": "{model}", {rest}}}"#));
     let catalog = Catalog::builtin();
-    let rung = Rung::of(&schema, catalog.model(model), Merged::from(&own));
+    let rung = Rung::of(&schema, catalog.model(model), features, Merged::from(&own));
 
-    let message = sent(&rung.apply(&schema, Merged::from(&own)));
+    let message = sent(kind, &rung.apply(&schema, Merged::from(&own)));
 
     let found = rung.answer_json(&message).map(|json| schema.check(&json));
     match rung {
@@ -72,17 +86,22 @@ fn members(json: &str) -> Params {
 }
 
 /// Sends a request, and returns the message.
-fn sent(params: &Params) -> Vec<u8> {
-    let body: serde_json::Map<String, Value> = Merged::from(params)
+fn sent(kind: ProviderKind, params: &Params) -> Vec<u8> {
+    let mut body: serde_json::Map<String, Value> = Merged::from(params)
         .iter()
         .map(|(name, json)| (name.to_owned(), serde_json::from_str(json).expect("a parameter is JSON")))
         .collect();
+    if kind == ProviderKind::Bedrock {
+        let name = format!("global.anthropic.{}", body["model"].as_str().expect("the model has a name"));
+        body.insert("model".to_owned(), name.into());
+    }
     let body = Value::Object(body).to_string();
     let headers: HeaderMap = [("x-api-key", "k"), ("anthropic-version", "2023-06-01")]
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
         .into_iter()
         .collect();
     let config = SimConfig::new(presets::models()).with_limits(RateLimits::NONE).with_latency(Latency::ZERO);
+    let config = config.of_kind(kind);
     let request =
         Request { method: &Method::POST, path: "/v1/messages", query: None, headers: &headers, body: body.as_bytes() };
     let arrival = Model::new(config).arrive(&request, Instant::ZERO);

@@ -145,6 +145,32 @@ fn all_prompts_of_the_fixture_are_answered_over_streams() {
     assert_eq!((stats["in_flight"].as_u64(), stats["answered_again"].as_u64()), (Some(0), Some(0)));
 }
 
+#[test]
+fn the_simulator_plays_other_platforms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = Simulator::start(&["--as", "bedrock", "--tier", "4", "--latency", "zero"]);
+    let rows = folder.path().join("rows.jsonl");
+    std::fs::write(&rows, "{\"prompt\":\"Capital of France?\"}\n{\"prompt\":\"Capital of Peru?\"}\n").expect("written");
+
+    let elsewhere = simulator.post("/anthropic/v1/messages/count_tokens", COUNT);
+    let bare = simulator.post("/anthropic/v1/messages", &prompt("Hi"));
+    let base = format!("{}/anthropic", simulator.url);
+    let mut run = Command::new(PROGRAM);
+    run.current_dir(folder.path()).env_clear().env("ANTHROPIC_API_KEY", "made-up").env("HOME", folder.path());
+    run.args(["run", "rows.jsonl", "--tier", "4", "-m", "global.anthropic.claude-haiku-4-5", "--yes"]);
+    let output = run.args(["--base-url", &base, "-o", "out.jsonl"]).stdin(Stdio::null()).output().expect("it starts");
+    let (lines, _) = simulator.stop("INT");
+
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let kept = std::fs::read_to_string(folder.path().join("out.jsonl")).expect("results");
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+    assert_eq!((elsewhere.0, bare.0), (200, 400));
+    assert!(elsewhere.1["Output"]["__type"].as_str().is_some_and(|name| name.ends_with("UnknownOperationException")));
+    let text = lines.join("\n");
+    assert!(text.contains("simulated bedrock on http://127.0.0.1:"), "{text}");
+    assert!(text.contains("--provider bedrock --base-url http://127.0.0.1:") && text.contains("/anthropic"), "{text}");
+}
+
 const COUNT: &str = r#"{"model":"claude-haiku-4-5","messages":[{"role":"user","content":"Hi"}]}"#;
 
 fn prompt(text: &str) -> String {

@@ -5,7 +5,7 @@ use super::follow_up::{self, Base, params_of};
 use super::look::Look;
 use super::schema::Schema;
 use crate::catalog::Catalog;
-use crate::domain::{Merged, Params, Request, Rung};
+use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
 
 impl Look<'_> {
     /// Returns the first request for the row, with the model, the `max_tokens` and the schema as the last answer had
@@ -30,7 +30,7 @@ impl Look<'_> {
         let rung = match (&self.rules.form, self.without_schema(&first)) {
             (Form::Schema(schema), Some(mut own)) => {
                 follow_up::set_text(&mut own, "model", model);
-                Some(Rung::of(schema, self.catalog.model(model), (&own).into()))
+                Some(Rung::of(schema, self.catalog.model(model), self.rules.features, (&own).into()))
             }
             (Form::Schema(_) | Form::Json | Form::Any, _) => self.ask.rung,
         };
@@ -80,9 +80,9 @@ impl Look<'_> {
     }
 }
 
-/// Puts a schema into a request, in the best way that the model of the request supports.
-pub fn shaped(schema: &Schema, catalog: &Catalog, params: Merged<'_>) -> (Params, Rung) {
+/// Puts a schema into a request, in the best way that the model of the request and the provider support.
+pub fn shaped(schema: &Schema, catalog: &Catalog, features: ProviderFeatures, params: Merged<'_>) -> (Params, Rung) {
     let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
-    let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), params);
+    let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), features, params);
     (rung.apply(schema, params), rung)
 }

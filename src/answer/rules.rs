@@ -1,7 +1,7 @@
 //! The rules for answers, as the user set them.
 
 use super::schema::Schema;
-use crate::domain::{Job, Usage};
+use crate::domain::{Job, ProviderFeatures, Usage};
 
 /// What an answer must be.
 pub struct Rules {
@@ -17,6 +17,8 @@ pub struct Rules {
     pub on_refusal: OnRefusal,
     /// How many requests a row may have after its first answer.
     pub max_follow_ups: u32,
+    /// What the provider can do. It decides how a schema is put into a request to another model.
+    pub features: ProviderFeatures,
 }
 
 /// A condition on an answer. If the answer does not meet it, the condition returns why, in words.

@@ -9,8 +9,8 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::clock::Instant;
 use crate::domain::{
-    ANSWER_TOOL, Cost, Identity, Interval, JobId, JobKey, Lane, ModelClass, Money, Origin, Params, PoolId, Purpose,
-    Quality, Request, RowId, Rung, Speed, Terms, Usage,
+    ANSWER_TOOL, Cost, Identity, Interval, JobId, JobKey, Lane, ModelClass, Money, Origin, Params, PoolId,
+    ProviderFeatures, Purpose, Quality, Request, RowId, Rung, Speed, Terms, Usage,
 };
 
 const HAIKU: &str = "claude-haiku-4-5";
@@ -75,7 +75,7 @@ impl Row {
         let request = Request::of(&params);
         let ask = match rules_of(rules).form {
             Form::Schema(schema) => {
-                let (params, rung) = shaped(&schema, &Catalog::builtin(), (&params).into());
+                let (params, rung) = shaped(&schema, &Catalog::builtin(), ProviderFeatures::ALL, (&params).into());
                 Ask { rung: Some(rung), ..ask_of(&params, Purpose::First) }
             }
             Form::Any | Form::Json => Ask { request: request.clone(), ..ask_of(&params, Purpose::First) },
@@ -149,6 +149,7 @@ fn rules_of(change: fn(&mut Rules)) -> Rules {
         on_truncate: OnTruncate::Keep,
         on_refusal: OnRefusal::Keep,
         max_follow_ups: 2,
+        features: ProviderFeatures::ALL,
     };
     change(&mut rules);
     rules

@@ -6,7 +6,7 @@ use super::config::AnswerConfig;
 use crate::answer::{OnInvalid, OnRefusal, OnTruncate};
 use crate::catalog::Catalog;
 use crate::domain::json::string_value;
-use crate::domain::{Merged, Params, Rung};
+use crate::domain::{Merged, Params, ProviderFeatures, Rung};
 use crate::report::text::{escape, plural};
 
 /// At most this many models are named, and this many changes of a schema.
@@ -18,8 +18,9 @@ pub(super) fn notes<'m>(
     params: &Params,
     models: impl Iterator<Item = &'m str>,
     catalog: &Catalog,
+    features: ProviderFeatures,
 ) -> Vec<String> {
-    let mut notes = schema_notes(config, params, models, catalog);
+    let mut notes = schema_notes(config, params, models, catalog, features);
     notes.extend(follow_up_note(config));
     notes
 }
@@ -30,6 +31,7 @@ pub(super) fn schema_notes<'m>(
     params: &Params,
     models: impl Iterator<Item = &'m str>,
     catalog: &Catalog,
+    features: ProviderFeatures,
 ) -> Vec<String> {
     let Some(schema) = &config.schema else { return Vec::new() };
     let mut rungs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -37,7 +39,7 @@ pub(super) fn schema_notes<'m>(
     for model in models {
         let mut params = params.clone();
         params.set("model", string_value(model));
-        let rung = Rung::of(schema, catalog.model(model), Merged::from(&params));
+        let rung = Rung::of(schema, catalog.model(model), features, Merged::from(&params));
         is_changed |= matches!(rung, Rung::Format | Rung::StrictTool);
         rungs.entry(rung_words(rung)).or_default().push(model);
     }
@@ -122,7 +124,7 @@ mod tests {
 
     fn told(config: &AnswerConfig, params: &str, models: &[&str]) -> Vec<String> {
         let params = Params::of_object(params).expect("it is an object");
-        notes(config, &params, models.iter().copied(), &Catalog::builtin())
+        notes(config, &params, models.iter().copied(), &Catalog::builtin(), ProviderFeatures::ALL)
     }
 
     #[test]

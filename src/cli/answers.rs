@@ -5,22 +5,22 @@ use std::sync::Arc;
 use super::config::AnswerConfig;
 use crate::answer::{self, Form, Measure, Policy, Rules, policy, shaped};
 use crate::catalog::Catalog;
-use crate::domain::shortened;
+use crate::domain::{ProviderFeatures, shortened};
 use crate::plan::{Planner, Shaped, Shaping};
 use crate::source::{Condition, Facts, row_of};
 
 /// Returns what is changed in the request of each row before it is sent: the schema for its answer is added.
-pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>) -> Option<Shaping> {
+pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: ProviderFeatures) -> Option<Shaping> {
     let (schema, catalog) = (config.schema.clone()?, catalog.clone());
     Some(Arc::new(move |params| {
-        let (params, rung) = shaped(&schema, &catalog, params);
+        let (params, rung) = shaped(&schema, &catalog, features, params);
         Shaped { params, rung: Some(rung) }
     }))
 }
 
 /// Returns the policy for answers. The planners estimate the requests that follow an answer. There is one for each
 /// provider, with the provider's name. The first also estimates the requests for providers that have none. Without
-/// `can_send`, no request follows an answer.
+/// `can_send`, no request follows an answer. `features` are what all these providers can do.
 ///
 /// # Panics
 /// If there is no planner.
@@ -28,6 +28,7 @@ pub(crate) fn policy_of(
     config: &AnswerConfig,
     catalog: &Arc<Catalog>,
     mut planners: Vec<(Arc<str>, Planner)>,
+    features: ProviderFeatures,
     can_send: bool,
 ) -> Policy {
     let measure: Measure = Box::new(move |params, rung, purpose, pool| {
@@ -35,7 +36,7 @@ pub(crate) fn policy_of(
         planners[at].1.ask_for(params, rung, purpose)
     });
     let max_follow_ups = if can_send { config.max_follow_ups } else { 0 };
-    policy(Rules { max_follow_ups, ..rules_of(config) }, catalog.clone(), measure)
+    policy(Rules { max_follow_ups, features, ..rules_of(config) }, catalog.clone(), measure)
 }
 
 /// Returns the policy for answers of earlier results; `None` if rows can take all of them.
@@ -58,6 +59,7 @@ fn rules_of(config: &AnswerConfig) -> Rules {
         on_truncate: config.on_truncate,
         on_refusal: config.on_refusal.clone(),
         max_follow_ups: config.max_follow_ups,
+        features: ProviderFeatures::ALL,
     }
 }
 

@@ -198,6 +198,9 @@ Example:
   then, in another terminal:
   ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:8787
 
+--as bedrock plays Amazon Bedrock, --as openrouter OpenRouter, and so on; the first lines that it prints show
+the address to use.
+
 GET /__sim/stats shows what it has seen and charged, POST /__sim/reset starts over. Ctrl-C stops it.";
 
 fn run_help() -> String {

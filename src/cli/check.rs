@@ -20,13 +20,18 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let planner = parts::planner(&config.provider.name, &config.request, &config.dialect, &catalog);
-    let planner = planner.with_shaping(answers::shaping(&config.answers, &catalog));
+    let (name, rules) = (config.provider.name.clone(), config.provider.rules.clone());
+    let planner = planner.with_rules(name, rules).with_shaping(answers::shaping(
+        &config.answers,
+        &catalog,
+        config.provider.features,
+    ));
     let mut planner = planner.without_unknown_models().with_conditions(config.answers.require.clone());
     let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;
     found.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     columns::lines(&plan, &found, config.request.system_text()).iter().for_each(|text| say::err(text));
     let models = found.models.keys().map(|model| &**model);
-    answer_notes::schema_notes(&config.answers, &config.request.params, models, &catalog)
+    answer_notes::schema_notes(&config.answers, &config.request.params, models, &catalog, config.provider.features)
         .iter()
         .for_each(|text| say::err(text));
     models::notes(&config, &catalog, &found).iter().for_each(|text| say::err(text));

@@ -222,7 +222,8 @@ pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
 pub(crate) fn adapter(config: &Config, provider: &ProviderConfig) -> Result<Anthropic> {
     let Dialect { api_version, betas } = &config.dialect;
     let headers: HeaderMap = provider.headers.iter().cloned().collect();
-    Ok(Anthropic::new(api_version, betas, headers)?)
+    let adapter = Anthropic::new(api_version, betas, headers)?;
+    Ok(adapter.of_kind(provider.kind).with_rules(provider.rules.clone()))
 }
 
 /// Returns the share of the limits that is left unused.

@@ -20,11 +20,12 @@ use super::exit::Exit;
 use super::{say, shell};
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::Tier;
+use crate::domain::{ProviderKind, Tier};
 use crate::journal::Owners;
 use crate::runner::signals::{Meaning, Signals};
 use crate::sim::config::SimConfig;
 use crate::sim::model::Model;
+use crate::sim::model::platform::base_path;
 use crate::sim::server::SimServer;
 use crate::sim::transport::{SharedModel, lock};
 
@@ -44,6 +45,7 @@ impl Simulator {
     /// # Errors
     /// There is no free port, or no thread can be started.
     pub(crate) fn start(config: SimConfig, clock: RunClock) -> Result<Self> {
+        let path = base_path(config.kind);
         let (ready_in, ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
@@ -54,7 +56,7 @@ impl Simulator {
             }
         })?;
         let url = ready.recv().map_err(|_| anyhow!("the simulator ended before it was ready"))??;
-        Ok(Self { url, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { url: url + path, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Returns its base URL.
@@ -106,18 +108,18 @@ pub(crate) fn serve(args: &SimulateArgs, world: &World) -> Result<Exit> {
     let host = args.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = SocketAddr::new(host, args.port.unwrap_or(PORT));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve_visibly(Arc::new(Mutex::new(model)), address, tier))?;
+    runtime.block_on(serve_visibly(Arc::new(Mutex::new(model)), address, (tier, args.kind.unwrap_or_default())))?;
     Ok(if journal_failed.load(Ordering::Relaxed) { Exit::Output } else { Exit::Done })
 }
 
 /// Serves and prints the address. When it is interrupted, prints a summary of the requests.
-async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> Result<()> {
+async fn serve_visibly(model: SharedModel, address: SocketAddr, played: (Tier, ProviderKind)) -> Result<()> {
     let mut signals = Signals::install()?;
     let clock = RunClock::start();
     let server = SimServer::start(address, model.clone(), clock)
         .await
         .with_context(|| format!("can't listen on {address}; choose another --port, or 0 for a free one"))?;
-    announce(server.url(), tier);
+    announce(server.url(), played);
     let told = || say::err(&format!("simulated API: {}", watch::summary(&lock(&model).stats(clock.now()).books)));
     loop {
         match signals.next().await {
@@ -132,12 +134,18 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, tier: Tier) -> R
 
 /// Prints the address and some commands that use it. All of this is a single write, because a script that starts the
 /// simulator waits for the first line.
-fn announce(url: &str, tier: Tier) {
+fn announce(url: &str, (tier, kind): (Tier, ProviderKind)) {
     let tier = tier.name();
-    let run = shell::ours(["run", "prompts.jsonl", "--tier", tier, "--base-url", url]);
-    let [variable, stats] = [url.to_owned(), format!("{url}/__sim/stats")].map(shell::quoted);
+    let base = format!("{url}{}", base_path(kind));
+    let (provider, who) = match kind {
+        ProviderKind::Anthropic => (vec![], "API".to_owned()),
+        kind => (vec!["--provider", kind.name()], kind.name().to_owned()),
+    };
+    let words = ["run", "prompts.jsonl", "--tier", tier].into_iter().chain(provider).chain(["--base-url", &base]);
+    let run = shell::ours(words);
+    let [variable, stats] = [base.clone(), format!("{url}/__sim/stats")].map(shell::quoted);
     let text = format!(
-        "simulated API on {url} (tier {tier}); Ctrl-C stops it\n  \
+        "simulated {who} on {url} (tier {tier}); Ctrl-C stops it\n  \
          claude-batch   ANTHROPIC_API_KEY=test {run}\n  \
          official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n  \
          what it saw    curl {stats}"

@@ -9,7 +9,7 @@ pub struct ProviderFeatures {
     pub count_tokens: bool,
     /// It lists its models (`/v1/models`).
     pub model_list: bool,
-    /// Headers of its responses report limits.
+    /// The headers of its responses report limits.
     pub rate_headers: bool,
     /// It has a prompt cache, and takes cache marks (`cache_control`).
     pub prompt_cache: bool,
@@ -30,6 +30,20 @@ impl ProviderFeatures {
         structured_outputs: true,
         strict_tools: true,
     };
+
+    /// Returns what both providers can do.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            batches: self.batches && other.batches,
+            count_tokens: self.count_tokens && other.count_tokens,
+            model_list: self.model_list && other.model_list,
+            rate_headers: self.rate_headers && other.rate_headers,
+            prompt_cache: self.prompt_cache && other.prompt_cache,
+            structured_outputs: self.structured_outputs && other.structured_outputs,
+            strict_tools: self.strict_tools && other.strict_tools,
+        }
+    }
 
     /// The names of all features, as users type them.
     pub const NAMES: [&str; 7] =

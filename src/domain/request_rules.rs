@@ -36,7 +36,8 @@ impl RequestRules {
 
 /// Where a member is in a request: names with dots between them. `[]` after a name means each element of a list, for
 /// example `output_config.format` or `tools[].strict`. An element may have a condition: `tools[type=web_search]` means
-/// the whole elements whose `type` begins with this text.
+/// the whole elements whose `type` begins with this text. A path that begins with `**.` means that the member may be
+/// anywhere, for example `**.cache_control`, but not inside the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

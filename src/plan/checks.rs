@@ -8,7 +8,9 @@ use std::fmt::Write;
 use super::estimate::{Estimate, least_input_tokens};
 use crate::catalog::Model;
 use crate::domain::json::first_byte;
-use crate::domain::{ErrorClass, MAX_BODY_BYTES, Merged, Params, quoted, shortened, too_large_words};
+use crate::domain::{
+    ErrorClass, MAX_BODY_BYTES, MemberFinder, Merged, Params, RequestRules, quoted, shortened, too_large_words,
+};
 use crate::source::{Condition, found_list};
 
 /// The most messages that the API accepts in one request. Source: API documentation, "Errors", request size limits
@@ -96,6 +98,22 @@ pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fa
         1..=MAX_MESSAGES => Ok(()),
         count => Err(invalid(format!("messages has {count} entries, above the API's {MAX_MESSAGES}; split the row"))),
     }
+}
+
+/// Checks that a request has no member that the provider refuses. `refused` finds these members.
+pub(super) fn refused(
+    provider: &str,
+    rules: &RequestRules,
+    refused: &MemberFinder,
+    request: &[u8],
+) -> Result<(), Fault> {
+    let Some(found) = refused.find(request).into_iter().next() else { return Ok(()) };
+    let member = quoted(&rules.refuse[found.path].0);
+    let provider = shortened(provider);
+    Err(invalid(format!(
+        "{provider} does not take {member}; take it out of the row, choose another --provider, or let requests go without \
+         it: `drop` in [providers.{provider}]"
+    )))
 }
 
 /// Checks the body's size.

@@ -33,6 +33,7 @@ mod overrides;
 mod planner;
 mod prefix;
 mod pricing;
+mod provider_rules;
 mod seen;
 mod template;
 mod unknown;

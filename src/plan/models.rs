@@ -29,7 +29,8 @@ pub(super) struct Models {
     /// The position of the model that the last row named.
     last: usize,
     today: Option<Date>,
-    notices: Vec<Notice>,
+    /// What the user has not been told yet.
+    pub notices: Vec<Notice>,
     /// Whether there are notices about models that the catalog does not know.
     pub tells_unknown: bool,
 }

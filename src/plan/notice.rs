@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::unknown::UnknownModel;
+use crate::domain::{MemberPath, quoted, shortened};
 
 /// Something that the user should know. It is printed once, before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,13 @@ pub(crate) enum Notice {
         /// The parameter.
         param: &'static str,
     },
+    /// Rows have a member that is left out of requests, because the provider does not take it.
+    Dropped {
+        /// The name of the provider.
+        provider: Arc<str>,
+        /// The member.
+        member: MemberPath,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -48,6 +56,10 @@ impl fmt::Display for Notice {
             Self::Retiring { model, on } => write!(f, "{model} retires on {on}"),
             Self::Sampling { model, param } => {
                 write!(f, "{model} accepts no {param} other than its default; remove it or choose an older model")
+            }
+            Self::Dropped { provider, member } => {
+                let provider = shortened(provider);
+                write!(f, "{provider} does not take {}: requests are sent without it", quoted(&member.0))
             }
         }
     }

@@ -19,13 +19,14 @@ use super::notice::Notice;
 use super::overrides::{Overridden, Overrides};
 use super::prefix::{CachePlan, PrefixFinder, wants_parts};
 use super::pricing::Pricing;
+use super::provider_rules::ProviderRules;
 use super::seen::Seen;
 use super::template::Templates;
 use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
-    PoolId, Prefixes, Purpose, Request, RowId, Rung, Terms,
+    PoolId, Prefixes, Purpose, Request, RequestRules, RowId, Rung, Terms,
 };
 use crate::source::{Condition, Row};
 
@@ -52,6 +53,8 @@ pub struct Planner {
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
+    /// What the provider does not take; `None` if it takes everything.
+    rules: Option<ProviderRules>,
 }
 
 /// Changes the request that is sent for a row. The row keeps its own request and its key.
@@ -148,7 +151,15 @@ impl Planner {
             shaping: None,
             overrides: Default::default(),
             conditions: Vec::new(),
+            rules: None,
         }
+    }
+
+    /// Makes the planner reject each row with a member that the provider refuses, and tell of each member that is left
+    /// out of requests. `provider` is the name of the provider. This does not change any request.
+    pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
+        self.rules = ProviderRules::new(provider, rules);
+        self
     }
 
     /// Makes the planner change the request of each row before it is sent.
@@ -216,6 +227,7 @@ impl Planner {
     /// - Its prompt is certainly longer than the model's context window.
     /// - It has more than four cache marks, or a mark for an hour after a mark for five minutes.
     /// - It lacks a column that a condition on its answer needs.
+    /// - It has a member that the provider refuses.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
@@ -313,6 +325,9 @@ impl Planner {
     fn ask_of(&mut self, params: Merged<'_>, request: Request, purpose: Purpose) -> Result<Ask, Fault> {
         let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
+        if let Some(rules) = &mut self.rules {
+            rules.check(request.json(), &mut self.models.notices)?;
+        }
         let Self { models, templates, prefixes, .. } = self;
         let measured = measured(params, body_bytes, may_exceed, models, templates, prefixes)?;
         let Measured { model, terms, pool, input_tokens, expense, max_tokens, template, prefixes, has_own_marks } =
@@ -466,7 +481,7 @@ mod tests {
     use super::super::tests::params;
     use super::super::{KeyCensus, UnknownModel, key};
     use super::*;
-    use crate::domain::{ErrorClass, Origin};
+    use crate::domain::{ErrorClass, MemberPath, Origin};
 
     const HI: &str = r#"{"messages":[{"role":"user","content":"Hi"}]}"#;
 
@@ -477,6 +492,31 @@ mod tests {
 
     fn planner() -> Planner {
         planner_with(RequestDefaults::default())
+    }
+
+    #[test]
+    fn a_row_with_a_member_that_the_provider_refuses_is_rejected_and_a_dropped_one_is_told_once() {
+        let paths = |paths: &[&str]| paths.iter().map(|path| MemberPath((*path).into())).collect();
+        let rules = RequestRules {
+            refuse: paths(&["output_config.format"]),
+            drop: paths(&["metadata", "**.cache_control"]),
+            ..RequestRules::default()
+        };
+        let mut planner = planner().with_rules("bedrock".into(), Arc::new(rules));
+        let refused = HI.replace("}]}", r#"}],"output_config":{"format":{}}}"#);
+        let dropped = HI.replace("}]}", r#"}],"metadata":{"user_id":"u"}}"#);
+
+        let rejected = planner.plan(row(&refused), JobId(0)).expect_err("the member is refused");
+        let planned = [1, 2].map(|id| planner.plan(row(&dropped), JobId(id)).expect("the member is left out later"));
+
+        assert!(
+            rejected.message.starts_with(r#"bedrock does not take "output_config.format"; take it out of the row"#),
+            "{}",
+            rejected.message
+        );
+        assert!(planned.iter().all(|planned| planned.ask.request.json().ends_with(br#""metadata":{"user_id":"u"}}"#)));
+        let notices: Vec<_> = planner.take_notices().iter().map(ToString::to_string).collect();
+        assert_eq!(notices, [r#"bedrock does not take "metadata": requests are sent without it"#]);
     }
 
     fn row(json: &str) -> Row {

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, Method};
 
 use crate::domain::{PoolId, RateSignals};
@@ -73,13 +74,32 @@ pub trait BodySource: Send + Sync + fmt::Debug {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
-/// Text that is inserted into a body.
+/// A change of a body: text that is inserted, or that replaces bytes of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
     /// The text is inserted before this offset in the body's own bytes.
     pub at: usize,
+    /// How many of the body's own bytes are left out, beginning at `at`. The text is inserted in their place.
+    pub leave_out: usize,
     /// The text.
     pub text: Bytes,
+}
+
+impl Splice {
+    /// Returns a splice that only inserts text.
+    pub fn insert(at: usize, text: impl Into<Bytes>) -> Self {
+        Self { at, leave_out: 0, text: text.into() }
+    }
+
+    /// Returns a splice that replaces these bytes of the body by a text. An empty text leaves the bytes out.
+    pub(crate) fn replace(bytes: Range<usize>, text: impl Into<Bytes>) -> Self {
+        Self { at: bytes.start, leave_out: bytes.len(), text: text.into() }
+    }
+
+    /// Returns the offset after the bytes that are left out.
+    fn end(&self) -> usize {
+        self.at + self.leave_out
+    }
 }
 
 impl Body {
@@ -94,18 +114,29 @@ impl Body {
         Self { source: Some(source), ..Self::default() }
     }
 
-    /// Returns the body with `splice` inserted. If earlier splices are at the same place, the new splice comes after
-    /// them.
+    /// Returns the body with `splice` applied. If earlier splices are at the same place, the new splice comes after
+    /// them. A splice inside of bytes that an earlier splice leaves out has no effect: what it belongs to is not sent.
     ///
     /// # Panics
-    /// If the place of the splice is beyond the end of the body's own bytes, or the body is read from a source.
+    /// If the splice is beyond the end of the body's own bytes, if it leaves out bytes at which there are earlier
+    /// splices, or if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "nothing is inserted into a source");
-        assert!(splice.at <= self.bytes.len(), "a splice lies within its body");
+        assert!(splice.end() <= self.bytes.len(), "a splice lies within its body");
+        if self.leaves_out(splice.at) {
+            return self;
+        }
+        let is_over = |earlier: &Splice| splice.at < earlier.end().max(earlier.at + 1) && earlier.at < splice.end();
+        assert!(splice.leave_out == 0 || !self.splices.iter().any(is_over), "what is left out has no splices yet");
         let place = self.splices.partition_point(|earlier| earlier.at <= splice.at);
         self.splices.insert(place, splice);
         self
+    }
+
+    /// Returns whether this place is inside of bytes that are left out.
+    pub(crate) fn leaves_out(&self, at: usize) -> bool {
+        self.splices.iter().any(|splice| splice.at < at && at < splice.end())
     }
 
     /// Returns whether the body is empty.
@@ -123,7 +154,8 @@ impl Body {
         if let Some(source) = &self.source {
             return usize::try_from(source.len()).unwrap_or(usize::MAX);
         }
-        self.bytes.len() + self.splices.iter().map(|splice| splice.text.len()).sum::<usize>()
+        let sent = |length: usize, splice: &Splice| length + splice.text.len() - splice.leave_out;
+        self.splices.iter().fold(self.bytes.len(), sent)
     }
 
     /// Returns the source, if the body is read from one.
@@ -145,10 +177,10 @@ impl Body {
         let mut whole = Vec::with_capacity(self.len());
         let Self { bytes, splices, source: _ } = self;
         let mut from = 0;
-        for Splice { at, text } in &splices {
-            whole.extend_from_slice(&bytes[from..*at]);
-            whole.extend_from_slice(text);
-            from = *at;
+        for splice in &splices {
+            whole.extend_from_slice(&bytes[from..splice.at.max(from)]);
+            whole.extend_from_slice(&splice.text);
+            from = splice.end().max(from);
         }
         whole.extend_from_slice(&bytes[from..]);
         whole.into()
@@ -159,9 +191,11 @@ impl Body {
         let Self { mut bytes, splices, source: _ } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);
         let mut from = 0;
-        for Splice { at, text } in splices {
-            pieces.extend([bytes.split_to(at - from), text]);
-            from = at;
+        for splice in splices {
+            let (at, end) = (splice.at.max(from), splice.end().max(from));
+            pieces.extend([bytes.split_to(at - from), splice.text]);
+            bytes.advance(end - at);
+            from = end;
         }
         pieces.push(bytes);
         pieces.retain(|piece| !piece.is_empty());
@@ -225,7 +259,21 @@ mod tests {
     use super::*;
 
     fn splice(at: usize, text: &'static str) -> Splice {
-        Splice { at, text: Bytes::from_static(text.as_bytes()) }
+        Splice::insert(at, text)
+    }
+
+    #[test]
+    fn bytes_are_left_out_or_replaced_and_other_splices_keep_their_places() {
+        let body = Body::plain(Bytes::from_static(b"abcdefgh"))
+            .with(Splice::replace(1..3, ""))
+            .with(Splice::replace(5..6, "FFF"))
+            .with(splice(1, "1"))
+            .with(splice(2, "lost"))
+            .with(splice(3, "3"))
+            .with(splice(8, "8"));
+
+        assert_eq!((body.len(), body.clone().into_bytes()), (11, "a13deFFFgh8".into()));
+        assert_eq!(body.into_pieces().concat(), b"a13deFFFgh8");
     }
 
     #[test]

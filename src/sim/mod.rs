@@ -56,6 +56,7 @@
 //! | all batch endpoints share a limit on requests per minute; another limit counts the requests that wait for processing; batches do not count against the limits of messages | Docs, Rate limits, 2026-08-22 (the catalog) |
 //! | batches and messages do not share prompt caches | anthropics/skills#1475, #1477 and #1601, 2026-07 and 2026-08 |
 //! | models are listed in pages, with lifecycle and capabilities; an administrator's key can list the limits of the organization: all of them, by model or by kind | API reference, 2026-10 |
+//! | other platforms that speak the Messages API have paths, names of models, refused members, headers and errors of their own | sources in [`model`]'s `platform`, one file for each |
 //! | each kind of token has its own price, and Haiku 5.5 has higher prices for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
 //!
 //! # Choices where the API documents nothing

@@ -16,6 +16,7 @@ use crate::transport::{Exchange, Transport, WireError, WireErrorKind};
 
 #[cfg(feature = "sim")]
 use super::model::ResultsPart;
+use super::model::platform::reads_x_api_key;
 use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 
 /// A model that several tasks share.
@@ -56,7 +57,10 @@ impl SimTransport {
     fn arrive(&self, request: &WireRequest) -> Arrival {
         let mut headers = request.headers.clone();
         if !headers.contains_key("x-api-key") && !headers.contains_key("authorization") {
-            headers.insert("x-api-key", HeaderValue::from_static("sk-ant-simulated"));
+            match reads_x_api_key(lock(&self.model).config().kind) {
+                true => headers.insert("x-api-key", HeaderValue::from_static("sk-ant-simulated")),
+                false => headers.insert("authorization", HeaderValue::from_static("Bearer sk-ant-simulated")),
+            };
         }
         let body = request.body.clone().into_bytes();
         let (path, query) = match request.path.split_once('?') {

@@ -11,7 +11,7 @@ use claude_batch::answer::{Form, OnInvalid, OnRefusal, OnTruncate, Rules, policy
 use claude_batch::batches::{Demand, Lane, LaneSettings, Opened};
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{LaneChoice, ModelClass, Money, Planned, PoolId, RateLimits, Speed};
+use claude_batch::domain::{LaneChoice, ModelClass, Money, Planned, PoolId, ProviderFeatures, RateLimits, Speed};
 use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, RowState, StoredAnswers};
 use claude_batch::plan::{Dialect, Planner, RequestDefaults, Shaped};
 use claude_batch::provider::anthropic::Anthropic;
@@ -108,7 +108,7 @@ pub fn play<T>(seed: u64, faults: &str, test: impl AsyncFnOnce(&mut World) -> T)
 pub fn planner() -> Planner {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let shape = move |params: claude_batch::domain::Merged<'_>| {
-        let (params, rung) = shaped(&schema(), &catalog(), params);
+        let (params, rung) = shaped(&schema(), &catalog(), ProviderFeatures::ALL, params);
         Shaped { params, rung: Some(rung) }
     };
     Planner::new(RequestDefaults::default(), dialect, catalog(), "anthropic".into(), "".into())
@@ -134,7 +134,15 @@ fn rules(manner: Manner) -> Rules {
         }
     };
     let form = Form::Schema(schema());
-    Rules { form, conditions: Vec::new(), on_invalid, on_truncate, on_refusal, max_follow_ups: 2 }
+    Rules {
+        form,
+        conditions: Vec::new(),
+        on_invalid,
+        on_truncate,
+        on_refusal,
+        max_follow_ups: 2,
+        features: ProviderFeatures::ALL,
+    }
 }
 
 impl World {

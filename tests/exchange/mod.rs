@@ -20,8 +20,11 @@ impl Exchange {
     }
 
     pub fn load(name: &str) -> Self {
-        let path = folder().join(format!("{name}.http"));
-        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::load_path(&folder().join(format!("{name}.http")))
+    }
+
+    pub fn load_path(path: &std::path::Path) -> Self {
+        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let end = bytes.windows(2).position(|pair| pair == b"\n\n").expect("a head ends in a blank line");
         let head = str::from_utf8(&bytes[..end]).expect("a head is text");
         let (first, lines) = head.split_once('\n').unwrap_or((head, ""));

@@ -139,7 +139,7 @@ pub const STREAMS: (&[&str], &[&str]) = (
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Words of the Messages API (types and codes of errors, names of headers), and the folders that may contain them. Only
+/// Words of the Messages API and of other platforms (types and codes of errors, names of headers), and the folders that may contain them. Only
 /// the provider decides what a reply means. Case does not matter. A word also counts if it is inside a longer word, in
 /// a comment or in a test.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
@@ -158,6 +158,16 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
         "credit balance",
         "anthropic-ratelimit",
         "x-should-retry",
+        // Names of other platforms.
+        "throttlingexception",
+        "validationexception",
+        "accessdeniedexception",
+        "unknownoperationexception",
+        "x-amzn-errortype",
+        "resource_exhausted",
+        "failed_precondition",
+        "limit_source",
+        "llm_provider-",
     ],
     &["provider/anthropic/", "catalog/", "sim/"],
 );

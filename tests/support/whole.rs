@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claude_batch::clock::RunClock;
-use claude_batch::domain::{Cost, Outage, Planned, Reason};
+use claude_batch::domain::{Cost, Outage, Planned, ProviderKind, Reason, RequestRules};
 use claude_batch::provider::anthropic::Anthropic;
 use claude_batch::runner::{Finish, Incoming, Interrupt, Parts, Routes, drive};
 use claude_batch::scheduler::{Config, Scheduler};
@@ -112,6 +112,7 @@ fn whole_run_counted(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(async move {
         let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
+        let kind = sim.kind;
         let model = Arc::new(Mutex::new(Model::new(sim)));
         let transport = SimTransport::new(model.clone(), clock)
             .with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60)));
@@ -127,6 +128,7 @@ fn whole_run_counted(
         });
         meddle(interrupts_in);
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
+        let provider = provider.of_kind(kind).with_rules(Arc::new(rules_of(kind)));
         let parts = Parts {
             routes: Routes::single(Arc::new(Gateway { inner: transport, hides }), Arc::new(provider)),
             scheduler: Scheduler::new(config()),
@@ -158,6 +160,17 @@ fn whole_run_counted(
             model,
         }
     })
+}
+
+/// Returns the names that a platform has for the models of Claude.
+fn rules_of(kind: ProviderKind) -> RequestRules {
+    let model_prefix = match kind {
+        ProviderKind::Bedrock => "global.anthropic.",
+        ProviderKind::BedrockMantle => "anthropic.",
+        ProviderKind::OpenRouter => "anthropic/",
+        _ => "",
+    };
+    RequestRules { model_prefix: model_prefix.into(), ..RequestRules::default() }
 }
 
 /// Returns how often the simulated API refused with 429.

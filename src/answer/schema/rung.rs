@@ -9,11 +9,13 @@ use super::text::{elements, members};
 use super::{Schema, expect_json};
 use crate::catalog::Model;
 use crate::domain::json::{is_filled_array, unescaped};
-use crate::domain::{ANSWER_TOOL, Merged, Rung};
+use crate::domain::{ANSWER_TOOL, Merged, ProviderFeatures, Rung};
 
 impl Rung {
-    /// Returns the best means that the model, the schema and the other parameters of the request allow.
+    /// Returns the best means that the provider, the model, the schema and the other parameters of the request allow.
     ///
+    /// - A provider without structured outputs or strict tools gets neither: for example, Amazon Bedrock gets a tool that
+    ///   must be called. The answer is checked here in any case.
     /// - A format of the request itself stays as it is, so the answer is a text: [`Rung::Format`].
     /// - The API refuses a format if documents have citations, or if the request ends with the beginning of the answer.
     /// - The model is forced to call a tool. The API refuses this if the model thinks, and some models always refuse it.
@@ -25,21 +27,21 @@ impl Rung {
     /// a Messages API know a tool that must be called.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
-    pub fn of(schema: &Schema, model: Option<&Model>, params: Merged<'_>) -> Self {
+    pub fn of(schema: &Schema, model: Option<&Model>, features: ProviderFeatures, params: Merged<'_>) -> Self {
         if has_own_format(params) {
             return Self::Format;
         }
         let structured = model.map_or_else(|| is_likely_structured(params), |model| model.structured_outputs);
         let strict = schema.0.strict.as_ref().filter(|_| structured);
         let is_begun = has_prefill(params);
-        if strict.is_some() && !is_begun && !has_citations(params) {
+        if strict.is_some() && features.structured_outputs && !is_begun && !has_citations(params) {
             return Self::Format;
         }
         if is_begun || !may_force_tool(model, params) {
             return Self::Instruction;
         }
         match strict {
-            Some(strict) if strict.is_object => Self::StrictTool,
+            Some(strict) if strict.is_object && features.strict_tools => Self::StrictTool,
             Some(_) | None if schema.is_object() => Self::Tool,
             Some(_) | None => Self::Instruction,
         }
@@ -153,10 +155,14 @@ mod tests {
     const LIST: &str = r#"{"type":"array","items":{"type":"string"}}"#;
 
     fn of(schema: &str, model: &str, params: &str) -> &'static str {
+        with(ProviderFeatures::ALL, schema, model, params)
+    }
+
+    fn with(features: ProviderFeatures, schema: &str, model: &str, params: &str) -> &'static str {
         let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
         let mut params = Params::of_object(params).unwrap_or_else(|| panic!("{params}"));
         params.set("model", crate::domain::json::string_value(model));
-        Rung::of(&schema, Catalog::builtin().model(model), Merged::from(&params)).name()
+        Rung::of(&schema, Catalog::builtin().model(model), features, Merged::from(&params)).name()
     }
 
     #[test]
@@ -177,6 +183,27 @@ mod tests {
 
         for (model, schema, rung) in cases {
             assert_eq!(of(schema, model, "{}"), rung, "{model} {schema}");
+        }
+    }
+
+    #[test]
+    fn a_provider_can_lack_the_best_means() {
+        let features = |structured_outputs, strict_tools| ProviderFeatures {
+            structured_outputs,
+            strict_tools,
+            ..ProviderFeatures::ALL
+        };
+        let thinking = r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#;
+
+        for (structured, strict, schema, params, rung) in [
+            (true, false, PLAIN, "{}", "format"),
+            (false, true, PLAIN, "{}", "strict_tool"),
+            (false, false, PLAIN, "{}", "tool"),
+            (false, false, LIST, "{}", "instruction"),
+            (false, false, PLAIN, thinking, "instruction"),
+        ] {
+            let found = with(features(structured, strict), schema, "claude-haiku-4-5", params);
+            assert_eq!(found, rung, "{structured} {strict} {schema} {params}");
         }
     }
 

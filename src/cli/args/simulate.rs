@@ -17,13 +17,24 @@ use self::parse::{
 };
 use super::parsers;
 use super::values::{self, TIERS};
-use crate::domain::{Dimension, ModelClass, Money, RateLimits, Tier};
+use crate::domain::{Dimension, ModelClass, Money, ProviderKind, RateLimits, Tier};
 use crate::sim::config::{Acceleration, BatchTime, Bursts, Endings, Keys, Latency, OutputLengths, OutputRule};
 
 pub(crate) use self::parse::{Change, ChangeTo, Other};
 
 /// Tiers that the simulator can have: all except `auto`, which has no limits of its own.
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
+
+/// The platforms that the simulator can play.
+const KINDS: [(&str, ProviderKind); 9] = {
+    let mut kinds = [("", ProviderKind::Anthropic); 9];
+    let mut at = 0;
+    while at < kinds.len() {
+        kinds[at] = (ProviderKind::ALL[at].name(), ProviderKind::ALL[at]);
+        at += 1;
+    }
+    kinds
+};
 
 const RULES: [(&str, OutputRule); 2] =
     [("produced", OutputRule::AsProduced), ("max-tokens", OutputRule::MaxTokensUpFront)];
@@ -37,6 +48,9 @@ pub struct SimulateArgs {
     /// Address of this machine to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", help_heading = "Server", value_parser = loopback)]
     pub host: Option<IpAddr>,
+    /// Platform to play: its paths, names of models, headers, and the form of its errors [default: anthropic]
+    #[arg(long = "as", value_name = "NAME", help_heading = "Server", value_parser = values::one_of(&KINDS))]
+    pub kind: Option<ProviderKind>,
     /// Accepted keys, or none [default: any key]
     #[arg(long, value_name = "KEYS", help_heading = "Server", value_parser = keys)]
     pub keys: Option<Keys>,

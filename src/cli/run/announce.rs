@@ -106,7 +106,13 @@ impl NewRun<'_> {
 
     /// Says how a schema is sent, and how many more requests a row may have.
     fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
-        let notes = answer_notes::notes(&self.config.answers, &self.config.request.params, models, catalog);
+        let notes = answer_notes::notes(
+            &self.config.answers,
+            &self.config.request.params,
+            models,
+            catalog,
+            self.config.provider.features,
+        );
         notes.iter().for_each(|text| self.say(text));
     }
 

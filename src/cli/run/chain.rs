@@ -14,7 +14,7 @@ use super::new_run::NewRun;
 use super::way::Way;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{Failure, PromptCache};
+use crate::domain::{Failure, PromptCache, ProviderFeatures};
 use crate::plan::Planner;
 use crate::runner::input::Survey;
 use crate::runner::{Route, Routes};
@@ -35,6 +35,12 @@ impl NewRun<'_> {
     /// Returns the providers of the run, in the order of the chain.
     pub(super) fn providers(&self) -> impl Iterator<Item = &ProviderConfig> {
         std::iter::once(&self.config.provider).chain(&self.config.fallback.chain)
+    }
+
+    /// Returns what all providers of the run can do.
+    pub(super) fn common_features(&self) -> ProviderFeatures {
+        let others = self.config.fallback.chain.iter();
+        others.fold(self.config.provider.features, |common, provider| common.and(provider.features))
     }
 
     /// Checks the settings of the providers after the first, and finds the way to each.
@@ -155,8 +161,9 @@ impl NewRun<'_> {
     /// Returns a planner that makes the requests of rows for a provider.
     pub(super) fn planner_of(&self, provider: &ProviderConfig, catalog: &Arc<Catalog>) -> Planner {
         let planner = parts::planner(&provider.name, &self.config.request, &self.config.dialect, catalog)
-            .with_shaping(answers::shaping(&self.config.answers, catalog))
+            .with_shaping(answers::shaping(&self.config.answers, catalog, provider.features))
             .with_conditions(self.config.answers.require.clone());
+        let planner = planner.with_rules(provider.name.clone(), provider.rules.clone());
         self.with_overrides(planner)
     }
 

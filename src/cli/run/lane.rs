@@ -153,7 +153,7 @@ impl NewRun<'_> {
         // A row that goes into another batch is asked in the same way as before.
         let mut planner =
             parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
-                .with_shaping(answers::shaping(&self.config.answers, catalog));
+                .with_shaping(answers::shaping(&self.config.answers, catalog, self.config.provider.features));
         let route = PoolId {
             provider: self.config.provider.name.clone(),
             account: "".into(),

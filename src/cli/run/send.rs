@@ -62,7 +62,8 @@ impl NewRun<'_> {
         let planners = std::iter::once((self.config.provider.name.clone(), first))
             .chain(self.other_planners(&catalogs, survey.as_ref()))
             .collect();
-        let policy = answers::policy_of(&self.config.answers, catalog, planners, !self.is_collecting);
+        let policy =
+            answers::policy_of(&self.config.answers, catalog, planners, self.common_features(), !self.is_collecting);
         let scheduler = Scheduler::new(Config {
             policy: Some(policy),
             endpoints: self.endpoints(),

@@ -14,12 +14,24 @@ use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, Sim
 use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
-/// Returns the simulated API of a run with `--simulate`.
+/// Returns the simulated API of a provider, for a run with `--simulate`. Only the first provider has the faults of
+/// `--simulate-faults`, so that a run can rehearse how its rows are sent to the next one.
 ///
 /// # Errors
 /// The fault file or the answer file can't be used. The message names the line and the field.
-pub(crate) fn config(catalog: &Catalog, config: &Config, _provider: &ProviderConfig) -> Result<SimConfig> {
-    of_tier(catalog, config.tier, config.simulate_faults.as_ref(), config.simulate_answers.as_ref())
+pub(crate) fn config(catalog: &Catalog, config: &Config, provider: &ProviderConfig) -> Result<SimConfig> {
+    let is_first = provider.name == config.provider.name;
+    let faults = config.simulate_faults.as_ref().filter(|_| is_first);
+    let tier = match provider.features.rate_headers {
+        _ if is_first => config.tier,
+        true => Tier::Auto,
+        false => Tier::None,
+    };
+    let mut simulated = of_tier(catalog, tier, faults, config.simulate_answers.as_ref())?.of_kind(provider.kind);
+    for model in &mut simulated.models {
+        model.limits = provider.limits.or(model.limits);
+    }
+    Ok(simulated)
 }
 
 /// Returns a simulated API with the limits of a tier.
@@ -49,6 +61,7 @@ pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, wor
     let answers = named_file("--answers", args.answers.answers.clone(), world)?;
     let mut config = of_tier(catalog, tier, faults.as_ref(), answers.as_ref())?;
     limits(&mut config, &args.limits)?;
+    config.kind = args.kind.unwrap_or_default();
     if let Some(keys) = &args.keys {
         config.keys = keys.clone();
     }

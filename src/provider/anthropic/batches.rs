@@ -15,8 +15,8 @@ use serde::de::{Deserialize as _, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Anthropic, headers, judge, not_in_batches, reply, results_url, text};
-use crate::domain::{ErrorClass, PoolId, RateSignals, Request, Verdict, shortened};
+use super::{Anthropic, error_body, headers, judge, not_in_batches, reply, results_url, text};
+use crate::domain::{ErrorClass, PoolId, ProviderKind, RateSignals, Request, Verdict, shortened};
 use crate::provider::{
     Batch, BatchApi, BatchCall, BatchCounts, BatchEnd, BatchLine, BatchPage, BatchStatus, Body, HeadNews, Reply,
     ReplyHead, Transfer, WireRequest,
@@ -78,21 +78,21 @@ impl BatchApi for Anthropic {
             BatchEnd::Succeeded(message) => {
                 let head = head(200);
                 let reply = reply::answer(message, &head, asked);
-                Some(judge::judge(&head, reply, &RateSignals::default()))
+                Some(judge::judge(self.kind, &head, reply, &RateSignals::default()))
             }
-            BatchEnd::Errored(error) => Some(judge_error(&error)),
+            BatchEnd::Errored(error) => Some(judge_error(self.kind, &error)),
             BatchEnd::Canceled | BatchEnd::Expired => None,
         }
     }
 
     fn judge_call(&self, head: &ReplyHead, body: &[u8], now: &dyn Fn() -> Timestamp) -> (HeadNews, Verdict) {
-        let news = headers::read(&head.headers, now);
-        let reply = reply::error(body, head);
+        let news = headers::read(self.kind, &head.headers, now);
+        let reply = error_body::error(body, head);
         let retry_after = match &reply {
             Reply::Error { retry_after, .. } => news.signals.retry_after.max(*retry_after),
             Reply::Message(_) | Reply::Broken { .. } | Reply::Unfinished { .. } => news.signals.retry_after,
         };
-        let verdict = match judge::judge(head, reply, &news.signals) {
+        let verdict = match judge::judge(self.kind, head, reply, &news.signals) {
             Verdict::NoModel(failure) => {
                 Verdict::Transient { class: ErrorClass::Server, retry_after, maybe_paid: false, failure }
             }
@@ -144,14 +144,14 @@ fn checked_id(id: &str) -> Result<&str, String> {
 }
 
 /// Returns the verdict on a request that ended with an error.
-fn judge_error(error: &Bytes) -> Verdict {
+fn judge_error(provider: ProviderKind, error: &Bytes) -> Verdict {
     let json = serde_json::from_slice::<Value>(error).unwrap_or_default();
     let is_whole = json.get("error").is_some_and(Value::is_object);
     // Some servers leave out the outer object.
     let bare = (!is_whole && json.is_object()).then(|| [br#"{"error":"#, &error[..], b"}"].concat());
     let kind = json.pointer(if is_whole { "/error/type" } else { "/type" }).and_then(Value::as_str);
     let head = head(judge::status_of(kind));
-    judge::judge(&head, reply::error(bare.as_deref().unwrap_or(error), &head), &RateSignals::default())
+    judge::judge(provider, &head, error_body::error(bare.as_deref().unwrap_or(error), &head), &RateSignals::default())
 }
 
 /// Returns the head that a result would have had as a response of its own.

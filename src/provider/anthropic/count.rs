@@ -50,12 +50,13 @@ impl Anthropic {
         body.push(b'}');
         // A request that can't be read is sent whole. The server then says what is wrong with it.
         let body = if walk.is_some() { body } else { request.json().to_vec() };
+        let changes = self.changes_of(&body);
         WireRequest {
             route: route.clone(),
             method: Method::POST,
             path: "/v1/messages/count_tokens".into(),
             headers: self.whole.clone(),
-            body: Body::plain(body.into()),
+            body: changes.into_iter().fold(Body::plain(body.into()), Body::with),
             is_stream: false,
             transfer: Transfer::Usual,
         }

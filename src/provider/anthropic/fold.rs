@@ -40,15 +40,28 @@ pub(super) enum End {
 /// The parts of an event that are read.
 #[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     kind: String,
     index: Option<u64>,
+    /// The message of a stream that begins. In an error of AWS, it is a text.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+    /// The error of a platform whose events of errors have no type.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
     #[serde(borrow)]
     content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
+}
+
+impl Event<'_> {
+    /// Returns whether an event without a type is an error: `{"error":{…}}`, or `{"message":"…"}`.
+    fn is_error(&self) -> bool {
+        let is_text = |raw: &RawValue| raw.get().starts_with('"');
+        let is_object = |raw: &RawValue| raw.get().starts_with('{');
+        self.error.is_some_and(|error| is_text(error) || is_object(error)) || self.message.is_some_and(is_text)
+    }
 }
 
 /// What has been received so far.
@@ -85,6 +98,8 @@ impl Fold {
             return Err(format!("{} before message_start", event.kind));
         }
         match event.kind.as_str() {
+            "" if event.is_error() => return Ok(Some(End::Error(data.to_vec()))),
+            "" => return Err("an event is unreadable: missing field `type`".to_owned()),
             "error" => return Ok(Some(End::Error(data.to_vec()))),
             "message_start" => self.on_start(part(event.message.map(RawValue::get), "message_start")?)?,
             "content_block_start" => self.on_block_start(&event)?,

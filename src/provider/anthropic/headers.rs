@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use crate::domain::{LimitSignal, RateSignals};
+use crate::domain::{LimitSignal, ProviderKind, RateSignals};
 use crate::provider::HeadNews;
 
 /// The longest wait that is accepted. Waits of several days occur (302,539 s has been seen), and a spend cap is lifted
@@ -20,20 +20,38 @@ const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 /// A value above this means "no limit": some proxies send 2³² or 2⁶³.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
+/// What a LiteLLM proxy puts in front of the names of the headers that the platform behind it has sent. Its own
+/// `retry-after` is missing in refusals of the Messages path. Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754
+/// (2026-08).
+const OF_PLATFORM_BEHIND: &str = "llm_provider-";
+
 /// Returns the limits and waiting times in a head, and the id of the request.
 ///
 /// A date in `retry-after` is compared with the head's `date`, so that the wait is right even if the server's clock is
 /// wrong. If the head has no `date`, the date in `retry-after` is compared with `now`, which returns wall-clock time.
-pub fn read(headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
+///
+/// Behind a LiteLLM proxy, the headers of the platform behind it count as well. For each limit, the proxy's own headers
+/// have priority.
+pub(super) fn read(kind: ProviderKind, headers: &HeaderMap, now: &dyn Fn() -> Timestamp) -> HeadNews {
     let values = Values::of(headers);
-    let signals = RateSignals {
-        requests: values.requests.signal(),
-        input_tokens: values.input_tokens.signal(),
-        output_tokens: values.output_tokens.signal(),
-        retry_after: values.retry_after(now),
-        should_retry: values.should_retry(),
+    let own = values.signals(now);
+    let signals = match kind {
+        ProviderKind::LiteLlm => either(own, Values::behind(headers).signals(now)),
+        _ => own,
     };
     HeadNews { signals, request_id: values.request_id() }
+}
+
+/// Returns the signals of the proxy, and where there are none, those of the platform behind it. The longer wait counts.
+fn either(own: RateSignals, behind: RateSignals) -> RateSignals {
+    let limit = |own: LimitSignal, behind| if own == LimitSignal::default() { behind } else { own };
+    RateSignals {
+        requests: limit(own.requests, behind.requests),
+        input_tokens: limit(own.input_tokens, behind.input_tokens),
+        output_tokens: limit(own.output_tokens, behind.output_tokens),
+        retry_after: own.retry_after.max(behind.retry_after),
+        should_retry: own.should_retry.or(behind.should_retry),
+    }
 }
 
 /// Returns the id that the API gave the request: at most 128 visible ASCII characters.
@@ -61,6 +79,8 @@ struct Values<'a> {
     x_should_retry: Single<'a>,
     request_id: Single<'a>,
     x_request_id: Single<'a>,
+    /// The id that another platform gave the request.
+    platform_id: Single<'a>,
 }
 
 /// A limit and how much of it is left.
@@ -82,9 +102,19 @@ enum Single<'a> {
 
 impl<'a> Values<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
+        Self::named(headers.iter().map(|(name, value)| (name.as_str(), value)))
+    }
+
+    /// Returns the headers of the platform behind a LiteLLM proxy.
+    fn behind(headers: &'a HeaderMap) -> Self {
+        let own = |(name, value): (&'a HeaderName, _)| Some((name.as_str().strip_prefix(OF_PLATFORM_BEHIND)?, value));
+        Self::named(headers.iter().filter_map(own))
+    }
+
+    #[inline]
+    fn named(headers: impl Iterator<Item = (&'a str, &'a HeaderValue)>) -> Self {
         let mut values = Self::default();
         for (name, value) in headers {
-            let name = name.as_str();
             let single = match name.strip_prefix("anthropic-ratelimit-") {
                 Some(rest) => values.limit(rest),
                 None => values.other(name),
@@ -97,6 +127,16 @@ impl<'a> Values<'a> {
             }
         }
         values
+    }
+
+    fn signals(&self, now: &dyn Fn() -> Timestamp) -> RateSignals {
+        RateSignals {
+            requests: self.requests.signal(),
+            input_tokens: self.input_tokens.signal(),
+            output_tokens: self.output_tokens.signal(),
+            retry_after: self.retry_after(now),
+            should_retry: self.should_retry(),
+        }
     }
 
     fn limit(&mut self, name: &str) -> Option<&mut Single<'a>> {
@@ -119,6 +159,8 @@ impl<'a> Values<'a> {
             "x-should-retry" => Some(&mut self.x_should_retry),
             "request-id" => Some(&mut self.request_id),
             "x-request-id" => Some(&mut self.x_request_id),
+            // AWS, LiteLLM and Azure have names of their own.
+            "x-amzn-requestid" | "x-litellm-call-id" | "apim-request-id" => Some(&mut self.platform_id),
             _ => None,
         }
     }
@@ -127,7 +169,10 @@ impl<'a> Values<'a> {
         let id = match self.request_id {
             Single::Once(_) => self.request_id,
             // A header that is sent twice counts as missing.
-            Single::Missing | Single::Repeated => self.x_request_id,
+            Single::Missing | Single::Repeated => match self.x_request_id {
+                Single::Once(_) => self.x_request_id,
+                Single::Missing | Single::Repeated => self.platform_id,
+            },
         };
         let id = id.text()?;
         // This loop never ends early, so the compiler can check many bytes in one step.
@@ -215,8 +260,6 @@ fn is_digits(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
-
     use super::*;
 
     /// Sunday, 22 November 2026, 10:00:00 UTC.
@@ -234,7 +277,7 @@ mod tests {
     }
 
     fn rate_signals(headers: &HeaderMap) -> RateSignals {
-        read(headers, &now).signals
+        read(ProviderKind::Anthropic, headers, &now).signals
     }
 
     fn wait(pairs: &[(&'static str, &str)]) -> Option<Duration> {
@@ -259,6 +302,26 @@ mod tests {
         assert_eq!(signals.input_tokens, LimitSignal { limit: Some(30_000), remaining: Some(28_000) });
         assert_eq!(signals.output_tokens, LimitSignal { limit: Some(8_000), remaining: Some(0) });
         assert_eq!(signals.retry_after, None);
+    }
+
+    #[test]
+    fn the_headers_of_the_platform_behind_a_proxy_count_only_for_such_a_proxy() {
+        let headers = head(&[
+            ("llm_provider-anthropic-ratelimit-requests-limit", "50"),
+            ("llm_provider-anthropic-ratelimit-input-tokens-limit", "30000"),
+            ("anthropic-ratelimit-input-tokens-limit", "20000"),
+            ("llm_provider-retry-after", "7"),
+            ("retry-after", "3"),
+            ("x-litellm-call-id", "abc"),
+        ]);
+
+        let news = read(ProviderKind::LiteLlm, &headers, &now);
+
+        assert_eq!((news.signals.requests.limit, news.signals.input_tokens.limit), (Some(50), Some(20_000)));
+        assert_eq!(news.signals.retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(news.request_id.as_deref(), Some("abc"));
+        let direct = read(ProviderKind::Anthropic, &headers, &now).signals;
+        assert_eq!((direct.requests.limit, direct.retry_after), (None, Some(Duration::from_secs(3))));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a reply of the Messages API means for its row, its pool and the run.
 //!
 //! Pure and total: every reply has exactly one verdict. The verdict depends on the status, `error.type` and
-//! `details.error_code`. The text of a message matters only if it begins like an entry of [`ACCOUNT_MESSAGES`]. The
-//! scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a
+//! `details.error_code`. The text of a message matters only if it begins like an entry of [`ACCOUNT_MESSAGES`]. Errors
+//! that only another platform has are judged in [`super::platform`]. The scheduler knows the history, so it decides how to act on a verdict: how long to wait, when to give up, and what a
 //! 403 before any success means.
 //!
 //! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use http::header::LOCATION;
 
-use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, RateSignals, Verdict, shortened};
+use super::platform;
+use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, ProviderKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
 /// Beginnings of messages. An error with the status 400 and such a message means that the account has no credit left
 /// (2026-08-22).
 ///
-/// This is the only place where the text of a message matters: these errors have the same status and type as ordinary
-/// bad requests.
+/// For the API, this is the only place where the text of a message matters: these errors have the same status and type as
+/// ordinary bad requests.
 const ACCOUNT_MESSAGES: [&str; 3] = [
     "Your credit balance is too low",
     "You have reached your specified API usage limits",
@@ -37,8 +38,9 @@ const ACCOUNT_CODES: [&str; 5] = [
 
 const RAMP_CODE: &str = "ramp_limit_exceeded";
 
-/// Returns what a reply means for its row, its pool and the run. `signals` are the rate signals of its head.
-pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
+/// Returns what a reply of a provider of this kind means for its row, its pool and the run. `signals` are the rate
+/// signals of its head.
+pub(super) fn judge(kind: ProviderKind, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
     match reply {
         Reply::Message(message) => Verdict::Answered(message),
         Reply::Broken { failure } => {
@@ -48,12 +50,12 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
         Reply::Error { failure, is_in_stream, retry_after } => {
             let waits = signals.retry_after.max(retry_after);
             if is_in_stream || head.is_success() {
-                return after_success(failure, waits, signals);
+                return after_success(kind, head, failure, waits, signals);
             }
             if (300..400).contains(&head.status) {
                 return Verdict::Halt(redirect(failure, head));
             }
-            let verdict = by_status(head.status, failure, waits, signals);
+            let verdict = by_platform(kind, head, head.status, failure, waits, signals);
             obey_should_retry(verdict, head.status, signals.should_retry)
         }
     }
@@ -64,9 +66,15 @@ pub(super) fn judge(head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Ve
 ///
 /// The answer had begun, so the attempt may have been billed. The head's advice on retries is ignored, because the head
 /// was sent before the error happened.
-fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignals) -> Verdict {
-    let status = status_of(failure.kind.as_deref());
-    match by_status(status, failure, waits, signals) {
+fn after_success(
+    kind: ProviderKind,
+    head: &ReplyHead,
+    failure: Failure,
+    waits: Option<Duration>,
+    signals: &RateSignals,
+) -> Verdict {
+    let status = platform::status_in_body(kind, &failure, known_status_of(failure.kind.as_deref()));
+    match by_platform(kind, head, status, failure, waits, signals) {
         Verdict::Overloaded { retry_after, failure, .. } => {
             Verdict::Overloaded { retry_after, maybe_paid: true, failure }
         }
@@ -77,9 +85,26 @@ fn after_success(failure: Failure, waits: Option<Duration>, signals: &RateSignal
     }
 }
 
+/// Judges an error by the meaning that it has for this kind of provider, otherwise by its status.
+fn by_platform(
+    kind: ProviderKind,
+    head: &ReplyHead,
+    status: u16,
+    failure: Failure,
+    retry_after: Option<Duration>,
+    signals: &RateSignals,
+) -> Verdict {
+    let usual = |failure| by_status(status, failure, retry_after, signals);
+    platform::verdict(kind, status, failure, head, retry_after, usual)
+}
+
 /// Returns the status that belongs to an error type.
 pub(super) fn status_of(kind: Option<&str>) -> u16 {
-    match kind {
+    known_status_of(kind).unwrap_or(500)
+}
+
+fn known_status_of(kind: Option<&str>) -> Option<u16> {
+    Some(match kind {
         Some("invalid_request_error") => 400,
         Some("authentication_error") => 401,
         Some("billing_error") => 402,
@@ -90,8 +115,8 @@ pub(super) fn status_of(kind: Option<&str>) -> u16 {
         Some("rate_limit_error") => 429,
         Some("timeout_error") => 504,
         Some("overloaded_error") => 529,
-        _ => 500,
-    }
+        _ => return None,
+    })
 }
 
 fn by_status(status: u16, failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {

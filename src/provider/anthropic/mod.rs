@@ -1,4 +1,7 @@
-//! The Claude Messages API.
+//! The Claude Messages API, at Anthropic and on other platforms.
+//!
+//! All platforms share one adapter, [`Anthropic`]. Its kind decides what errors and headers mean (`platform`), and its
+//! rules change the requests (`changes`).
 //!
 //! This module owns the wire form of the API (requests, heads, whole answers, streams) and decides what replies mean.
 //! It knows nothing of credentials, which the transport adds. A whole answer is kept byte for byte. A stream is put
@@ -6,7 +9,9 @@
 
 mod batches;
 mod block;
+mod changes;
 mod count;
+mod error_body;
 mod fold;
 mod growth;
 pub mod headers;
@@ -14,6 +19,7 @@ mod judge;
 mod kinds;
 mod members;
 mod not_in_batches;
+mod platform;
 pub(crate) mod rate_limits;
 mod reply;
 mod request;
@@ -31,8 +37,9 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Transfer, WireRequest};
-use crate::domain::{Marked, PoolId, RateSignals, Request, Verdict};
+use self::changes::Changes;
+use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Splice, Transfer, WireRequest};
+use crate::domain::{Marked, PoolId, ProviderKind, RateSignals, Request, RequestRules, Verdict};
 
 /// Room for the headers of a request, including those that the transport and its client add. With less room, the map
 /// would have to grow, and would then be copied.
@@ -53,6 +60,9 @@ pub struct DialectError {
 pub struct Anthropic {
     whole: HeaderMap,
     stream: HeaderMap,
+    kind: ProviderKind,
+    /// `None` if the requests of rows are sent as they are.
+    changes: Option<Changes>,
 }
 
 impl Anthropic {
@@ -75,7 +85,27 @@ impl Anthropic {
         stream.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         whole.extend(extra.clone());
         stream.extend(extra);
-        Ok(Self { whole, stream })
+        Ok(Self { whole, stream, kind: ProviderKind::default(), changes: None })
+    }
+
+    /// Makes this the adapter for a provider of this kind: its errors and headers have the meaning that they have there.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ProviderKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Makes the adapter change requests by these rules: names of models, and members that are left out. Members that the
+    /// provider refuses are not its concern: their rows are rejected when they are planned.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Arc<RequestRules>) -> Self {
+        self.changes = Changes::new(rules);
+        self
+    }
+
+    /// Returns the changes that the rules make in a request.
+    fn changes_of(&self, json: &[u8]) -> Vec<Splice> {
+        self.changes.as_ref().map(|changes| changes.of(json)).unwrap_or_default()
     }
 }
 
@@ -91,14 +121,14 @@ impl Provider for Anthropic {
             method: Method::POST,
             path: "/v1/messages".into(),
             headers,
-            body: request::body(request, marked, stream),
+            body: request::body(request, marked, stream, self.changes_of(request.json())),
             is_stream: stream,
             transfer: Transfer::Usual,
         }
     }
 
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews {
-        headers::read(&head.headers, now)
+        headers::read(self.kind, &head.headers, now)
     }
 
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder> {
@@ -109,11 +139,21 @@ impl Provider for Anthropic {
     }
 
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict {
-        judge::judge(head, reply, signals)
+        judge::judge(self.kind, head, reply, signals)
     }
 
     fn batches(&self) -> Option<&dyn BatchApi> {
-        Some(self)
+        match self.kind {
+            ProviderKind::Bedrock | ProviderKind::BedrockMantle | ProviderKind::Foundry | ProviderKind::OpenRouter => {
+                None
+            }
+            // Whether a server of the last two kinds has batches is a setting.
+            ProviderKind::Anthropic
+            | ProviderKind::Aws
+            | ProviderKind::Google
+            | ProviderKind::LiteLlm
+            | ProviderKind::Messages => Some(self),
+        }
     }
 }
 

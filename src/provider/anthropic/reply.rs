@@ -1,17 +1,15 @@
-//! Reads whole responses: a message as JSON, or an error in any form.
+//! Reads whole responses: a message as JSON, or the error that came instead ([`super::error_body`]).
 //!
 //! Invariant: a message has the server's own bytes. Only white space around the message is removed, and line breaks
 //! become blanks, so that the message fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists
 //! what it must have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 
+use super::error_body::{error, failure_of, is_error};
 use super::growth::Growing;
-use super::headers::request_id;
 use super::scan::Scanned;
 use super::shape::{Refused, Shape, first_not_offered};
 use super::{scan, text};
@@ -23,10 +21,6 @@ use crate::provider::{Decoder, Reply, ReplyHead};
 const PAUSED: &str = "the answer is not finished: the API paused it (stop_reason \"pause_turn\"), which it does after many \
                       calls of server tools; let the row use fewer of them (max_uses) or ask for less in one row, and run \
                       it again";
-
-/// Longer error bodies are not parsed as JSON. Real errors are never so long, and parsing a large body takes much
-/// memory.
-const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
 /// Decodes a response that is not a stream of events.
 #[derive(Default)]
@@ -79,11 +73,6 @@ pub(super) fn broken_stream(head: &ReplyHead, why: impl std::fmt::Display, usage
     }
 }
 
-/// Returns a failure with only the facts from the head.
-fn failure_of(head: &ReplyHead) -> Failure {
-    Failure { status: Some(head.status), request_id: request_id(&head.headers), ..Failure::default() }
-}
-
 /// Reads a message, or the error that came instead of a message.
 pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let body = trimmed(body);
@@ -100,7 +89,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
         Ok(shape) => shape,
         Err(error) => return broken(head, unreadable(&body, &error), Usage::default()),
     };
-    if shape.is_error() {
+    if shape.is_error() || (!shape.is_message() && is_error(&body, head)) {
         return error(&body, head);
     }
     let usage = shape.usage().unwrap_or_default();
@@ -172,44 +161,10 @@ pub(super) fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     format!("the body is not a JSON object but begins {excerpt:?}")
 }
 
-/// Reads an error body leniently. The body can have the API's own form or the form of a gateway. It can also be a page,
-/// or be empty.
-pub(super) fn error(body: &[u8], head: &ReplyHead) -> Reply {
-    let json = (body.len() <= LONGEST_ERROR_BYTES).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
-    let Some(json) = json.filter(Value::is_object) else {
-        let excerpt = text::excerpt(body);
-        let message = if excerpt.is_empty() { "the response has no body".to_owned() } else { excerpt };
-        let failure = Failure { message, ..failure_of(head) };
-        return Reply::Error { failure, is_in_stream: false, retry_after: None };
-    };
-    Reply::Error { failure: failure(&json, head, body), is_in_stream: false, retry_after: retry_after(&json) }
-}
-
-/// Reads an error object. Its form is
-/// `{"type":"error","error":{"type","message","details":{"error_code"}},"request_id"}` or similar.
-pub(super) fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
-    let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
-    let message = ["/error/message", "/message", "/error", "/detail", "/title"].into_iter().find_map(string);
-    Failure {
-        status: Some(head.status),
-        wire: None,
-        kind: string("/error/type").and_then(text::name),
-        code: string("/error/details/error_code").and_then(text::name),
-        message: message.map(text::clean).filter(|message| !message.is_empty()).unwrap_or_else(|| text::excerpt(body)),
-        request_id: request_id(&head.headers).or_else(|| string("/request_id").and_then(text::name)),
-        ..Failure::default()
-    }
-}
-
-/// Returns the waiting time in the body of one of Cloudflare's own errors. The body gives it in seconds. Values above a
-/// day are ignored.
-fn retry_after(json: &Value) -> Option<Duration> {
-    let seconds = json.get("retry_after")?.as_u64()?;
-    (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
@@ -413,12 +368,38 @@ mod tests {
     }
 
     #[test]
+    fn errors_of_other_platforms_with_status_200_are_errors() {
+        for (body, kind, message) in [
+            (
+                r#"{"Output":{"__type":"a#UnknownOperationException"},"Version":"1.0"}"#,
+                Some("UnknownOperationException"),
+                "{",
+            ),
+            (r#"{"error":{"code":502,"message":"Provider returned error"}}"#, None, "Provider returned error"),
+            (r#"{"message":"Too many tokens"}"#, None, "Too many tokens"),
+            (r#"{"error":"no such model"}"#, None, "no such model"),
+        ] {
+            let (failure, _) = failed(200, body);
+
+            assert_eq!((failure.status, failure.kind.as_deref()), (Some(200), kind), "{body}");
+            assert!(failure.message.starts_with(message), "{failure:?}");
+        }
+        for body in [r#"{"id":"x","choices":[{"message":{"content":"Hi"}}],"error":null}"#, "{}", "[]", "[{}]"] {
+            assert!(matches!(decode(200, body.as_bytes()), Reply::Broken { .. }), "{body}");
+        }
+    }
+
+    #[test]
     fn errors_of_gateways_are_read_in_every_form() {
         assert_eq!(failed(502, "<html><h1>502 Bad Gateway</h1></html>").0.message, "502 Bad Gateway");
         assert_eq!(failed(520, "").0.message, "the response has no body");
         assert_eq!(failed(400, r#"{"error":"no such deployment"}"#).0.message, "no such deployment");
         assert_eq!(failed(400, r#"{"detail":"nope"}"#).0.message, "nope");
         assert_eq!(failed(400, r#"{"error":{"code":7}}"#).0.message, r#"{"error":{"code":7}}"#);
+        assert_eq!(failed(404, r#"{"object":"error","message":"no x","type":"NotFoundError"}"#).0.message, "no x");
+        let of_google = failed(429, r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#).0;
+        assert_eq!((of_google.message.as_str(), of_google.kind.as_deref()), ("m", Some("RESOURCE_EXHAUSTED")));
+        assert_eq!(of_google.code.as_deref(), Some("429"));
         assert_eq!(failed(413, "\u{1f}\u{8b}\u{8}\u{0}").0.kind, None);
     }
 

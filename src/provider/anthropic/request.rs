@@ -1,7 +1,8 @@
 //! Writes the bodies of requests.
 //!
 //! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. Only
-//! two things are added: `stream`, at the end, and cache marks.
+//! two things are added: `stream`, at the end, and cache marks. The rules of a provider ([`super::changes`]) may replace the name
+//! of the model and leave members out. All places are places in the row's own request, so the rules move no mark.
 //!
 //! A mark (`cache_control`) is a member of a block. A plain string is the short form of a list with one text block. To
 //! mark it, the long form is written, which means the same. If a prefix contains such a text, all rows with this prefix
@@ -20,10 +21,10 @@ const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 const NO_MARK: &str = "";
 
-/// Returns the body of a request, with its marks. With `stream`, the body asks for a stream.
-pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool) -> Body {
+/// Returns the body of a request, with these changes and with its marks. With `stream`, the body asks for a stream.
+pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool, changes: Vec<Splice>) -> Body {
     let json = request.json();
-    let mut body = Body::plain(json.clone());
+    let mut body = changes.into_iter().fold(Body::plain(json.clone()), Body::with);
     if let Some(Marked { prefixes, marks }) = marked
         && let Some(last) = marks.last()
     {
@@ -33,7 +34,7 @@ pub(super) fn body(request: &Request, marked: Option<&Marked>, stream: bool) -> 
     }
     let Some(members) = json.strip_suffix(b"}").filter(|_| stream) else { return body };
     let text = if members.len() > 1 { ASKS_FOR_STREAM } else { ASKS_ONLY_FOR_STREAM };
-    body.with(Splice { at: members.len(), text: Bytes::from_static(text) })
+    body.with(Splice::insert(members.len(), text))
 }
 
 /// Writes the last text of a prefix in its long form, and marks the end of the prefix if `is_marked`.
@@ -43,13 +44,15 @@ fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
         Caching::Hour => MARK_1H,
         Caching::None | Caching::FiveMinutes => MARK_5M,
     };
-    let insert = |body: Body, at: u32, text: Bytes| body.with(Splice { at: at as usize, text });
+    let insert = |body: Body, at: u32, text: Bytes| body.with(Splice::insert(at as usize, text));
     let fixed = |text: &'static str| Bytes::from_static(text.as_bytes());
     const BEGIN: &str = r#"[{"type":"text","text":"#;
     match level.place {
         MarkPlace::Own => body,
         MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
         MarkPlace::Block { .. } => body,
+        // The text itself is not sent. Its end could be the place at which the next bytes begin.
+        MarkPlace::Text { start, .. } | MarkPlace::Cut { start, .. } if body.leaves_out(start as usize) => body,
         MarkPlace::Text { start, end } => {
             let body = insert(body, start, fixed(BEGIN));
             insert(body, end, format!("{mark}}}]").into())
@@ -72,7 +75,8 @@ mod tests {
     fn text(members: &[(&str, &str)], stream: bool) -> String {
         let raw = |json: &str| RawValue::from_string(json.to_owned()).expect("the test writes valid JSON");
         let params = Params(members.iter().map(|(name, json)| ((*name).into(), raw(json))).collect());
-        String::from_utf8(body(&Request::of(&params), None, stream).into_bytes().to_vec()).expect("a body is UTF-8")
+        String::from_utf8(body(&Request::of(&params), None, stream, Vec::new()).into_bytes().to_vec())
+            .expect("a body is UTF-8")
     }
 
     #[test]
@@ -100,7 +104,7 @@ mod tests {
             .map(|members| Params(members.into_iter().map(|(name, value)| (name.into(), value)).collect()))
             .expect("the test writes valid JSON");
         let marked = Marked { prefixes: prefixes.into(), marks };
-        String::from_utf8(body(&Request::of(&params), Some(&marked), stream).into_bytes().to_vec())
+        String::from_utf8(body(&Request::of(&params), Some(&marked), stream, Vec::new()).into_bytes().to_vec())
             .expect("it is UTF-8")
     }
 

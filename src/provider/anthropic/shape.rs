@@ -8,7 +8,7 @@
 //! | part | what it must be | else |
 //! |---|---|---|
 //! | the whole | JSON, at most 125 levels deep, without lone surrogates; none of the members below occurs twice (in a stream, no member of any name occurs twice) | refused |
-//! | `type` | `"message"` | refused (`"error"`: read as an error) |
+//! | `type` | `"message"` | refused (`"error"`, or an error of another platform: read as an error) |
 //! | `content` | a list of objects, each with a `type` that is a string; it may be empty | refused |
 //! | a `text` block | its `text` is a string; it may be empty | refused |
 //! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
@@ -82,6 +82,11 @@ impl Shape<'_> {
         self.kind.and_then(string).as_deref() == Some("error")
     }
 
+    /// Returns whether this says that it is a message.
+    pub(super) fn is_message(&self) -> bool {
+        self.kind.and_then(string).as_deref() == Some("message")
+    }
+
     /// Returns its usage, if it has one.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage.and_then(|raw| usage::read(raw.get()))
@@ -94,7 +99,7 @@ impl Shape<'_> {
                 format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which readers of results do not accept");
             return Err(Refused::Broken(why.into()));
         }
-        if self.kind.and_then(string).as_deref() != Some("message") {
+        if !self.is_message() {
             return broken("its type is not \"message\"");
         }
         let stop_reason = self.stop_reason.and_then(string).filter(|reason| !reason.is_empty());

@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+use super::error_body::error;
 use super::fold::{End, Fold};
 use super::growth::Growing;
 use super::reply::{self, broken, broken_stream};
@@ -61,7 +62,7 @@ impl Decoder for SseDecoder {
                 Ok(message) => reply::answer(message, head, asked),
                 Err(why) => broken(head, why, usage),
             },
-            Some(End::Error(event)) => in_stream(reply::error(&event, head), usage),
+            Some(End::Error(event)) => in_stream(error(&event, head), usage),
             Some(End::Broken(why)) => broken_stream(head, why, usage, StreamFault::Foreign),
             None => broken_stream(head, "the stream ended without message_stop", usage, StreamFault::Cut),
         }

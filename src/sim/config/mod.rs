@@ -10,7 +10,7 @@ mod models;
 
 use std::time::Duration;
 
-use crate::domain::{Money, RateLimits};
+use crate::domain::{Money, ProviderKind, RateLimits};
 
 use super::answers::AnswerPlan;
 use super::faults::FaultPlan;
@@ -24,6 +24,8 @@ pub use models::{SimModel, UnknownModels};
 /// The settings of a simulated API.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
+    /// The platform that it is: its paths, names of models, headers and errors.
+    pub kind: ProviderKind,
     /// Seed for answers, lengths, latencies and faults.
     pub seed: u64,
     /// The models it serves.
@@ -80,6 +82,7 @@ impl SimConfig {
     /// Returns an API with these models, bursts of a whole minute, realistic latency and no faults.
     pub fn new(models: Vec<SimModel>) -> Self {
         Self {
+            kind: ProviderKind::Anthropic,
             seed: 0,
             models,
             unknown_models: UnknownModels::NotFound,
@@ -105,6 +108,13 @@ impl SimConfig {
             answers: AnswerPlan::default(),
             wall_start: jiff::Timestamp::UNIX_EPOCH,
         }
+    }
+
+    /// Sets the platform.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ProviderKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Gives every model the same limits.

@@ -22,6 +22,7 @@ use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
 use super::limits::{Account, Asked, Reason, Refusal};
 use super::out;
+use super::platform;
 use super::refusal::{Stop, organization_id};
 use super::reply::{self, Frame};
 use super::state::{Event, Model};
@@ -246,8 +247,9 @@ impl Model {
             Fault::ErrorEvent { at, kind } => {
                 call.end_early(*at);
                 let status = errors::status_of(kind);
-                let error = ApiError { kind: kind.clone(), ..ApiError::new(200, errors::usual_message(status)) };
-                (head_at, delivery::spoil(body, fault, &error.body(&call.request_id)))
+                let error = ApiError { kind: kind.clone(), ..ApiError::new(status, errors::usual_message(status)) };
+                let event = platform::error_event(self.config.kind, &error, &call.request_id);
+                (head_at, delivery::spoil(body, fault, &event))
             }
             _ => (head_at, delivery::spoil(body, fault, b"")),
         }

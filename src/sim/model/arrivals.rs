@@ -11,6 +11,7 @@ use super::endpoints::most_body_bytes;
 use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Ending, Request, Ticket, Unread};
 use super::out::id;
+use super::platform;
 use super::refusal::Stop;
 use super::state::Model;
 
@@ -88,6 +89,7 @@ impl Model {
             headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         self.write_rate_headers(&mut headers, account);
+        platform::change_headers(self.config.kind, &mut headers);
         ReplyHead { status: 200, headers }
     }
 

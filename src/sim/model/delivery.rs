@@ -59,7 +59,7 @@ pub(super) fn spread(pieces: Vec<Piece>, begin: Instant, end: Instant) -> Vec<St
     pieces.into_iter().map(|piece| Step::Bytes { at: at(piece.tokens), bytes: piece.bytes.into() }).collect()
 }
 
-/// Changes a body in the way that the fault describes. `error` is the body of the error for an error event.
+/// Changes a body in the way that the fault describes. `error` is the event of an error.
 pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<Step> {
     match fault {
         Fault::ResetMid { at } => {
@@ -79,7 +79,7 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         }
         Fault::ErrorEvent { at, .. } => {
             let moment = keep_events(&mut steps, *at);
-            steps.push(Step::Bytes { at: moment, bytes: reply::error_event(error).into() });
+            steps.push(Step::Bytes { at: moment, bytes: Bytes::copy_from_slice(error) });
         }
         Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
@@ -190,8 +190,9 @@ mod tests {
 
     #[test]
     fn an_error_event_follows_whole_events() {
-        let first = spoil(body(), &Fault::ErrorEvent { at: 0.0, kind: String::new() }, b"E");
-        let later = spoil(body(), &Fault::ErrorEvent { at: 0.5, kind: String::new() }, b"E");
+        const EVENT: &[u8] = b"event: error\ndata: E\n\n";
+        let first = spoil(body(), &Fault::ErrorEvent { at: 0.0, kind: String::new() }, EVENT);
+        let later = spoil(body(), &Fault::ErrorEvent { at: 0.5, kind: String::new() }, EVENT);
 
         assert_eq!(text(&first), "event: error\ndata: E\n\n");
         assert_eq!(text(&later), "0123\n\nevent: error\ndata: E\n\n");

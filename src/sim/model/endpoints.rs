@@ -15,6 +15,7 @@ use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Request};
 use super::fields::Fields;
 use super::hash::Hash;
+use super::platform;
 use super::refusal::Stop;
 use super::script::AskedFacts;
 use super::state::{Model, TOKEN_COUNT};
@@ -52,15 +53,22 @@ impl Model {
         request_id: &str,
         now: Instant,
     ) -> Result<Arrival, Box<Stop>> {
-        let path = request.path.strip_suffix('/').unwrap_or(request.path);
+        let kind = self.config.kind;
+        let path = platform::path(kind, request.path.strip_suffix('/').unwrap_or(request.path));
         if path == HELLO && matches!(*request.method, Method::GET | Method::HEAD) {
             return Ok(self.json_answer(br#"{"message":"hello"}"#.to_vec(), request_id, 0, None));
         }
-        if !is_known(path) {
+        if !is_known(path) || !platform::has_endpoint(kind, path) {
+            if let Some(body) = platform::unknown_path(kind) {
+                return Ok(self.json_answer(body.to_vec(), request_id, 0, None));
+            }
             return Err(ApiError::new(404, "Not found").into());
         }
         let caller = self.authenticate(request.headers)?;
-        let version = version(request.headers)?;
+        let version = match platform::needs_version(kind) || request.headers.contains_key("anthropic-version") {
+            true => version(request.headers)?,
+            false => validate::VERSIONS[0],
+        };
         betas(request.headers)?;
         encoding(request.headers)?;
         match (path, request.method) {
@@ -84,7 +92,8 @@ impl Model {
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let Some(key) = text("x-api-key").or(bearer) else {
+        let plain = text("x-api-key").filter(|_| platform::reads_x_api_key(self.config.kind));
+        let Some(key) = plain.or(bearer) else {
             return Err(ApiError::new(401, "x-api-key header is required"));
         };
         let is_good = match &self.config.keys {
@@ -112,7 +121,8 @@ impl Model {
     ) -> Result<Arrival, Box<Stop>> {
         self.arrivals += 1;
         let fields = Fields::read(request.body)?;
-        let name = validate::model_name(&fields, Endpoint::Messages)?;
+        let named = validate::model_name(&fields, Endpoint::Messages)?;
+        let name = platform::model(self.config.kind, &named)?;
         let content = fields.content_hash(self.config.seed);
         self.line.model(&name, content.end());
         let rule = self.draw_fault(request.body, content.end(), &name, now);
@@ -126,6 +136,7 @@ impl Model {
             return Err(ApiError::new(529, errors::usual_message(529)).into());
         }
         let skew = self.config.token_skew;
+        platform::refuse_members(self.config.kind, request.body)?;
         let prompt = validate::read(fields, &self.config.models[at], version, Endpoint::Messages, skew)?;
         let account = self.account_of(organization, self.class_of[at]);
         let asked = AskedFacts {
@@ -148,7 +159,8 @@ impl Model {
         version: &str,
     ) -> Result<Arrival, Box<Stop>> {
         let fields = Fields::read(request.body)?;
-        let name = validate::model_name(&fields, Endpoint::CountTokens)?;
+        let named = validate::model_name(&fields, Endpoint::CountTokens)?;
+        let name = platform::model(self.config.kind, &named)?;
         self.line.model(&name, fields.content_hash(self.config.seed).end());
         let Some(at) = self.find_model(&name) else { return Err(unknown(&name).into()) };
         let skew = self.config.token_skew;
@@ -184,7 +196,7 @@ impl Model {
 /// Returns the maximum length of a body.
 pub(crate) fn most_body_bytes(method: &Method, path: &str) -> usize {
     let path = path.strip_suffix('/').unwrap_or(path);
-    if *method == Method::POST && path == batches::PATH { MAX_BATCH_BYTES } else { MAX_BODY_BYTES }
+    if *method == Method::POST && path.ends_with(batches::PATH) { MAX_BATCH_BYTES } else { MAX_BODY_BYTES }
 }
 
 fn is_known(path: &str) -> bool {

@@ -8,7 +8,8 @@
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` admits a message or refuses it, `cache` says what its prompt reads and writes, and
 //! `diagnostics` says why the prompt was not read from the cache. `answer`, `script` and `scripted` say what is answered, from `schema`, `offered` and
-//! `server_tools`; `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state` holds what all of these modules share. `sized` is for calls without a body.
+//! `server_tools`; `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state` holds what all of these modules share. `platform` has what differs between the
+//! platforms. `sized` is for calls without a body.
 //!
 //! Invariants:
 //! - Time only goes forward.
@@ -42,6 +43,7 @@ mod lists;
 mod offered;
 mod out;
 mod parts;
+pub(crate) mod platform;
 mod rate_headers;
 mod refusal;
 mod reply;

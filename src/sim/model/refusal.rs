@@ -14,6 +14,7 @@ use super::errors::{self, ApiError};
 use super::exchange::{Arrival, Ticket};
 use super::hash::Hash;
 use super::limits::{Account, Reason};
+use super::platform;
 use super::state::Model;
 
 impl Model {
@@ -27,6 +28,7 @@ impl Model {
                 self.books.refuse(reason);
                 self.line.note(|line| line.reason = Some(reason.name()));
                 let mut headers = HeaderMap::new();
+                let retry_after = retry_after.filter(|_| platform::says_how_long(self.config.kind));
                 if let Some(seconds) = retry_after {
                     headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
                 }
@@ -112,15 +114,18 @@ impl Model {
         request_id: &str,
         at: Instant,
     ) -> Arrival {
-        *self.books.statuses.entry(error.status).or_default() += 1;
+        let sent = platform::error(self.config.kind, error, request_id);
+        *self.books.statuses.entry(sent.status).or_default() += 1;
         let mut headers = self.base_headers(request_id, account.map_or(0, |account| account.0));
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(own);
         if let Some(account) = account {
             self.write_rate_headers(&mut headers, account);
         }
-        let bytes = Bytes::from(error.body(request_id));
-        let head = Some(ReplyHead { status: error.status, headers });
+        platform::change_headers(self.config.kind, &mut headers);
+        headers.extend(sent.headers);
+        let bytes = Bytes::from(sent.body);
+        let head = Some(ReplyHead { status: sent.status, headers });
         Arrival { ticket: Ticket(0), head_at: at, head, body: vec![Step::Bytes { at, bytes }] }
     }
 
@@ -140,6 +145,7 @@ impl Model {
         if let Some(account) = account {
             self.write_rate_headers(&mut headers, account);
         }
+        platform::change_headers(self.config.kind, &mut headers);
         let head = Some(ReplyHead { status: 200, headers });
         Arrival { ticket: Ticket(0), head_at: at, head, body: vec![Step::Bytes { at, bytes: body.into() }] }
     }

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_large_body_with_a_splice_is_not_copied_and_has_a_known_length() {
         let bytes = Bytes::from(vec![b'x'; LARGE_BYTES]);
-        let splice = Splice { at: LARGE_BYTES - 1, text: Bytes::from_static(b"put in") };
+        let splice = Splice::insert(LARGE_BYTES - 1, &b"put in"[..]);
         let body = Body::plain(bytes.clone()).with(splice);
 
         let whole = body.clone().into_bytes();
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_small_body_and_a_body_without_splices_are_one_piece() {
-        let small = Body::plain(Bytes::from_static(b"{}")).with(Splice { at: 1, text: Bytes::from_static(b"1") });
+        let small = Body::plain(Bytes::from_static(b"{}")).with(Splice::insert(1, &b"1"[..]));
         let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
 
         assert_eq!(pieces(&mut sent(small, None)), [&b"{1}"[..]]);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use claude_batch::answer::{Form, OnInvalid, OnRefusal, OnTruncate, Rules, policy};
 use claude_batch::catalog::Catalog;
-use claude_batch::domain::{Ask, Expense, Money, Params, Planned, PoolId, Purpose, Request, Rung};
+use claude_batch::domain::{Ask, Expense, Money, Params, Planned, PoolId, ProviderFeatures, Purpose, Request, Rung};
 use claude_batch::journal::{MemDisk, Start};
 use claude_batch::scheduler::Config;
 use claude_batch::sim::answers::AnswerPlan;
@@ -71,6 +71,7 @@ pub fn config(plain: Config) -> Config {
         on_truncate: OnTruncate::Grow { max_tokens: None },
         on_refusal: OnRefusal::Keep,
         max_follow_ups: 2,
+        features: ProviderFeatures::ALL,
     };
     let prices = catalog.clone();
     Config {

@@ -1,0 +1,48 @@
+//! What the provider of a planner does not take: members that reject a row, and members that are left out.
+
+use std::sync::Arc;
+
+use super::checks::{self, Fault};
+use super::notice::Notice;
+use crate::domain::{MemberFinder, RequestRules};
+
+/// The rules of a provider, as far as they concern the planning of rows.
+#[derive(Debug)]
+pub(super) struct ProviderRules {
+    /// The name of the provider.
+    provider: Arc<str>,
+    rules: Arc<RequestRules>,
+    refused: MemberFinder,
+    dropped: MemberFinder,
+    /// For each dropped member, whether the user has been told of it.
+    told: Vec<bool>,
+}
+
+impl ProviderRules {
+    /// Returns the rules of a provider with this name; `None` if there is nothing to check.
+    pub(super) fn new(provider: Arc<str>, rules: Arc<RequestRules>) -> Option<Self> {
+        let (refused, dropped) = (MemberFinder::new(&rules.refuse), MemberFinder::new(&rules.drop));
+        let told = vec![false; rules.drop.len()];
+        let is_empty = refused.is_empty() && dropped.is_empty();
+        (!is_empty).then_some(Self { provider, rules, refused, dropped, told })
+    }
+
+    /// Checks that a request has no member that the provider refuses. Adds a notice for each member that is left out of
+    /// requests, when it occurs for the first time.
+    ///
+    /// # Errors
+    /// The provider refuses a member of the request.
+    pub(super) fn check(&mut self, request: &[u8], notices: &mut Vec<Notice>) -> Result<(), Fault> {
+        checks::refused(&self.provider, &self.rules, &self.refused, request)?;
+        if self.told.iter().all(|told| *told) {
+            return Ok(());
+        }
+        for found in self.dropped.find(request) {
+            if !std::mem::replace(&mut self.told[found.path], true) {
+                let (provider, member) = (self.provider.clone(), self.rules.drop[found.path].clone());
+                notices.push(Notice::Dropped { provider, member });
+            }
+        }
+        Ok(())
+    }
+}
