@@ -108,7 +108,7 @@ impl Pool {
         let bursts = [0, 1, 2].map(|at: usize| self.dimensions[at].burst_seen());
         let PoolId { provider, class, speed, .. } = &self.id;
         let (provider, class) = (provider.clone(), class.clone());
-        (limits != RateLimits::NONE).then(|| LearnedPool { provider, class, speed: *speed, limits, bursts })
+        (limits != RateLimits::NONE).then_some(LearnedPool { provider, class, speed: *speed, limits, bursts })
     }
 
     /// Returns the level of each bucket, as a share of a minute's limit; `None` where there is no limit.

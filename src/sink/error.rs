@@ -33,6 +33,8 @@ pub(super) struct Fault<'a> {
 ///
 /// A later run identifies the row by `error.key`. If the row has no name, the later run also uses `error.occurrence`.
 ///
+/// `error.provider` is the provider that the last request was sent to. A row that was not sent does not have it.
+///
 /// `next` is the purpose of the request that is sent next, if the row is not finished. The line then has `error.next`.
 pub(super) fn error_line(
     outcome: &Outcome,

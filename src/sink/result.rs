@@ -15,7 +15,7 @@ const ROOM: usize = 1024;
 ///
 /// Shape: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. Only lines of unnamed rows have
 /// `meta.occurrence`. Only lines of rows with a schema have `meta.schema`, and only lines of rows with several answers
-/// have `meta.steps`: see [`super::steps`].
+/// or whose requests were sent to several providers have `meta.steps`: see [`super::steps`].
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
     let meta = |meta: &mut Object<'_>| members_of_meta(meta, outcome, message, context);

@@ -98,7 +98,7 @@ mod tests {
 
         first.merge(&second);
 
-        assert_eq!(first.by_size(), [("openrouter".to_owned(), 4), ("anthropic".to_owned(), 4)]);
+        assert_eq!(first.by_size(), [("anthropic".to_owned(), 4), ("openrouter".to_owned(), 4)]);
     }
 
     #[test]
