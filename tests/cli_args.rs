@@ -102,6 +102,12 @@ fn a_file_sets_everything_it_names() {
         (Fsync::Always, ProgressKind::Plain, Verbosity::Verbose)
     );
     assert_eq!(config.provider.key, KeySource::File(place.user_folder().join("key.txt")));
+    assert_eq!((&*config.provider.name, config.provider.key_ttl), ("anthropic", Some(Duration::from_secs(600))));
+    let chain: Vec<_> = config.fallback.chain.iter().map(|one| (&*one.name, one.model.as_deref())).collect();
+    assert_eq!(chain, [("openrouter", None), ("gateway", Some("claude-haiku-4-5"))]);
+    let gateway = &config.fallback.chain[1];
+    assert_eq!((gateway.limits, gateway.price_factor), (RateLimits::new(100, 50_000, 10_000), 1.1));
+    assert_eq!((config.fallback.on.limit, config.fallback.on.endpoint), (Some(Duration::from_secs(120)), false));
     assert_eq!(config.owners, Owners::Any);
     assert_eq!(config.reuse, ["old.jsonl", "earlier"].map(|name| place.user_folder().join(name)));
     assert!(config.dedupe && config.reuse_any_origin);

@@ -106,6 +106,198 @@ async fn a_credential_that_expires_is_asked_for_at_each_request() {
     assert_eq!(said, "you sent [key] and [key]");
 }
 
+/// Gives the same token until it is renewed, and counts the renewals.
+#[derive(Debug)]
+struct Renewable {
+    current: Mutex<Arc<Credential>>,
+    renewals: AtomicUsize,
+    /// How many tokens there are.
+    tokens: usize,
+}
+
+impl Renewable {
+    fn new(tokens: usize) -> Arc<Self> {
+        Arc::new(Self { current: Mutex::new(Self::token(0)), renewals: AtomicUsize::new(0), tokens })
+    }
+
+    fn token(number: usize) -> Arc<Credential> {
+        Arc::new(Credential::Bearer(format!("token-{number}-{KEY}").into()))
+    }
+
+    fn renewals(&self) -> usize {
+        self.renewals.load(Ordering::Relaxed)
+    }
+}
+
+impl CredentialSource for Renewable {
+    fn credential(&self) -> Asked<'_> {
+        Box::pin(async { Ok(self.current.lock().expect("no test panics in it").clone()) })
+    }
+
+    fn renew<'a>(&'a self, refused: &'a Arc<Credential>) -> Asked<'a> {
+        Box::pin(async {
+            let mut current = self.current.lock().expect("no test panics in it");
+            if Arc::ptr_eq(&current, refused) {
+                match self.renewals.fetch_add(1, Ordering::Relaxed) + 1 {
+                    number if number < self.tokens => *current = Self::token(number),
+                    _ if self.tokens == 0 => return Err("the vault is closed".to_owned()),
+                    _ => {}
+                }
+            }
+            Ok(current.clone())
+        })
+    }
+}
+
+/// Returns a transport with tokens that can be renewed.
+fn renewing(server: &Server, tokens: &Arc<Renewable>) -> HttpTransport {
+    let mut config = server.config();
+    config.authorization = Authorization::Asked(tokens.clone());
+    transport(config)
+}
+
+/// Starts a server that refuses the first token with this status.
+fn refusing_the_first_token(status: &'static str) -> Server {
+    Server::start(move |stream, request| match request.contains("token-0-") {
+        true => whole(stream, status, "", b"{\"refused\":true}"),
+        false => whole(stream, "200 OK", "", b"{}"),
+    })
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_and_the_request_is_sent_once_more() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let (server, tokens) = (refusing_the_first_token(status), Renewable::new(2));
+        let transport = renewing(&server, &tokens);
+
+        let (head, _) = body(&transport, request()).await.expect("an answer");
+
+        let requests = server.requests();
+        assert_eq!((head.status, requests.len(), tokens.renewals()), (200, 2, 1));
+        assert_eq!(requests[1], requests[0].replace("token-0-", "token-1-"));
+        let mut said = format!("token-0-{KEY} and token-1-{KEY}");
+        transport.secrets().clean(&mut said);
+        assert_eq!(said, "[key] and [key]");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_not_sent_a_third_time_when_the_new_token_is_refused_too() {
+    let server = Server::start(|stream, _| whole(stream, "401 Unauthorized", "", b"{\"refused\":true}"));
+    let tokens = Renewable::new(9);
+
+    let (head, body) = body(&renewing(&server, &tokens), request()).await.expect("an answer");
+
+    assert_eq!((head.status, &body[..], server.requests().len()), (401, &b"{\"refused\":true}"[..], 2));
+}
+
+#[tokio::test]
+async fn without_another_token_the_refusal_is_the_answer() {
+    for tokens in [0, 1] {
+        let (server, tokens) = (refusing_the_first_token("403 Forbidden"), Renewable::new(tokens));
+
+        let (head, body) = body(&renewing(&server, &tokens), request()).await.expect("an answer");
+
+        assert_eq!((head.status, &body[..], server.requests().len()), (403, &b"{\"refused\":true}"[..], 1));
+        assert_eq!(tokens.renewals(), 1);
+    }
+}
+
+#[tokio::test]
+async fn other_errors_and_fixed_keys_lead_to_no_second_request() {
+    let server = Server::start(|stream, request| {
+        let status = if request.contains("token-0-") { "429 Too Many" } else { "401 Unauthorized" };
+        whole(stream, status, "", b"{}")
+    });
+    let tokens = Renewable::new(2);
+
+    send(&renewing(&server, &tokens), request()).await.expect("an answer");
+    send(&server.transport(), request()).await.expect("an answer");
+
+    assert_eq!((server.requests().len(), tokens.renewals()), (2, 0));
+}
+
+#[tokio::test]
+async fn requests_that_are_refused_together_lead_to_one_renewal() {
+    let (server, tokens) = (refusing_the_first_token("401 Unauthorized"), Renewable::new(2));
+    let transport = renewing(&server, &tokens);
+
+    let all = (0..16).map(|_| body(&transport, request()));
+    let all = futures_of(all).await;
+
+    assert!(all.iter().all(|answer| answer.as_ref().is_ok_and(|(head, _)| head.status == 200)), "{all:?}");
+    assert_eq!(tokens.renewals(), 1);
+}
+
+/// Runs futures side by side, and returns their outputs.
+async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
+                *output = Some(ready);
+            }
+        }
+        match running.iter().all(|(_, output)| output.is_some()) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+/// A source of this many letters.
+#[derive(Debug)]
+struct Letters(u64);
+
+impl BodySource for Letters {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let count = (self.0 - offset).min(buffer.len() as u64) as usize;
+        buffer[..count].iter_mut().zip(offset..).for_each(|(byte, at)| *byte = b'a' + (at % 23) as u8);
+        Ok(count)
+    }
+}
+
+#[tokio::test]
+async fn a_body_from_a_source_is_read_again_for_the_second_request() {
+    let (server, tokens) = (refusing_the_first_token("401 Unauthorized"), Renewable::new(2));
+    let sent = WireRequest { body: Body::from_source(Arc::new(Letters(300_000))), ..request() };
+
+    let (head, _) = body(&renewing(&server, &tokens), sent).await.expect("an answer");
+
+    let bodies: Vec<_> =
+        server.requests().iter().filter_map(|request| Some(request.split_once("\r\n\r\n")?.1.to_owned())).collect();
+    assert_eq!((head.status, bodies.len()), (200, 2));
+    assert!(bodies[0] == bodies[1] && bodies[0].len() == 300_000);
+}
+
+#[tokio::test]
+async fn a_key_goes_only_to_its_own_server() {
+    let elsewhere = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let target = elsewhere.url();
+    let server = Server::start(move |stream, _| {
+        whole(stream, "307 Temporary", &format!("location: {target}/v1/messages\r\n"), b"")
+    });
+    let tokens = Renewable::new(2);
+
+    for transport in [server.transport(), renewing(&server, &tokens)] {
+        let (head, _) = body(&transport, request()).await.expect("an answer");
+        assert_eq!(head.status, 307);
+    }
+
+    assert_eq!((server.requests().len(), elsewhere.requests().len(), elsewhere.connections()), (2, 0, 0));
+    for path in [format!("@{}/v1/messages", elsewhere.address), format!("0{}", elsewhere.address)] {
+        let error = send(&server.transport(), WireRequest { path: path.into(), ..request() }).await;
+        assert!(error.is_err_and(|error| !error.maybe_sent));
+    }
+    assert_eq!((server.requests().len(), elsewhere.connections()), (2, 0));
+}
+
 #[tokio::test]
 async fn a_request_can_be_a_get_of_another_path() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));

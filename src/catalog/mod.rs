@@ -1,7 +1,8 @@
 //! The catalog: models, prices and tiers, as data with a date.
 //!
 //! The catalog contains the facts from the API's documentation that this program needs. These facts are in
-//! `models.toml`, `tiers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The catalog reads no file
+//! `models.toml`, `tiers.toml`, `providers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The
+//! catalog reads no file
 //! and no clock, and knows nothing about requests. Callers pass a price file as text. To find out whether a model has
 //! retired since the data were checked, they pass today's date (`Model::is_retired_on`).
 //!
@@ -18,6 +19,7 @@ mod fields;
 mod model;
 mod price;
 mod price_file;
+mod providers;
 mod tier;
 mod vendors;
 
@@ -28,6 +30,7 @@ pub(crate) use fields::REQUEST_FIELDS;
 pub use model::{Lifecycle, Line, Model, TokenizerFamily, ToolPrompt};
 pub use price::{PriceStep, Prices};
 pub use price_file::CatalogError;
+pub(crate) use providers::{KeyHeader, Login, PlaceFacts, Preset, placeholder};
 pub use tier::TierLimits;
 pub use tier::TierTable;
 pub(crate) use vendors::vendor_of;
@@ -127,6 +130,15 @@ impl Catalog {
         self.web_search = file.web_search.unwrap_or(self.web_search);
         self.price_file = Some(OfPriceFile { name: name.to_owned(), date: file.date, models });
         Ok(self)
+    }
+
+    /// Multiplies the prices of all models, for a provider that adds a surcharge.
+    pub(crate) fn with_price_factor(mut self, factor: f64) -> Self {
+        if factor != 1.0 {
+            let steps = self.models.iter_mut().flat_map(|model| model.prices.iter_mut().chain(&mut model.fast_prices));
+            steps.for_each(|step| step.multiply(factor));
+        }
+        self
     }
 
     /// Returns the model that is used when neither the row nor a flag names a model.

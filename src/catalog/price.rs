@@ -25,6 +25,15 @@ pub struct PriceStep {
 }
 
 impl PriceStep {
+    /// Multiplies all prices of the step.
+    pub(super) fn multiply(&mut self, factor: f64) {
+        let Self { above_prompt_tokens: _, input, output, cache_write_5m, cache_write_1h, cache_read, is_confirmed: _ } =
+            self;
+        for price in [input, output, cache_write_5m, cache_write_1h, cache_read] {
+            *price = Money((price.0 as f64 * factor).round() as u128);
+        }
+    }
+
     /// Returns the price of all tokens of a usage at this step, without web searches.
     fn tokens(&self, usage: &Usage) -> Money {
         self.input.times(usage.input_tokens)

@@ -14,7 +14,8 @@ pub(crate) mod blocks;
 mod deadline;
 pub(crate) mod groups;
 pub(crate) mod layered;
-mod parsers;
+pub(crate) mod parsers;
+mod provider_list;
 pub(crate) mod providers;
 mod settings;
 #[cfg(feature = "sim")]
@@ -31,9 +32,11 @@ pub use self::batches::{AdoptArgs, ApiArgs, BatchesArgs, BatchesVerb, CancelArgs
 pub use self::deadline::Deadline;
 use self::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OverrideArgs,
-    PlaceArgs, PriceArgs, ProviderArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs,
-    StorageArgs, WatchArgs, WireArgs,
+    PlaceArgs, PriceArgs, ReadArgs, RequestArgs, ReuseArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs,
+    WatchArgs, WireArgs,
 };
+pub use self::provider_list::ProvidersArgs;
+use self::providers::ProviderArgs;
 pub use self::settings::{RunArgs, Settings};
 pub use self::watch::{CtlArgs, ReportArgs, StatusArgs};
 
@@ -84,6 +87,9 @@ pub enum Command {
     Batches(Box<BatchesArgs>),
     /// Show models, their prices and their retirement dates
     Models(Box<ModelsArgs>),
+    /// Show the providers that requests can be sent to: what is set, what is missing, what differs
+    #[command(after_help = provider_list::HELP)]
+    Providers(Box<ProvidersArgs>),
     /// Run a local server that behaves like the API
     #[cfg(feature = "sim")]
     #[command(after_help = SIMULATE_HELP)]
@@ -402,6 +408,9 @@ pub struct LimitsArgs {
     /// Write one JSON document
     #[arg(long)]
     pub json: bool,
+    /// With --live: the provider that is asked
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
     /// With --live: send the message without asking
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
@@ -425,12 +434,14 @@ pub struct LimitsArgs {
 impl LimitsArgs {
     /// Returns the flags as settings.
     pub(crate) fn settings(&self) -> Settings {
-        let Self { tier, model, yes, wire, prices, simulation, connection, storage, place, key, .. } = self.clone();
+        let Self { provider, tier, model, yes, wire, prices, simulation, connection, storage, place, key, .. } =
+            self.clone();
         let mut settings =
             Settings { wire, prices, simulation, connection, storage, place, key, ..Settings::default() };
         settings.request.model = model;
         settings.speed.tier = tier;
         settings.money.yes = yes;
+        settings.providers.provider = provider;
         settings
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
     let catalog = parts::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
-    let planner = parts::planner(&config.request, &config.dialect, &catalog);
+    let planner = parts::planner(&config.provider.name, &config.request, &config.dialect, &catalog);
     let planner = planner.with_shaping(answers::shaping(&config.answers, &catalog));
     let mut planner = planner.without_unknown_models().with_conditions(config.answers.require.clone());
     let found = survey(&plan, &mut planner, &Earlier::none(), faults::SHOWN, &Progress::default())?;

@@ -10,15 +10,19 @@
 
 pub mod address;
 mod answers;
+pub mod authorization;
+mod aws;
 pub mod credential;
 mod file_layer;
 pub mod folder;
+mod google;
 mod inputs;
 mod key_command;
 mod lanes;
 mod layers;
 pub(super) mod opened;
 mod place;
+mod printed;
 pub mod providers;
 mod reader;
 pub(crate) mod recorded;
@@ -26,6 +30,7 @@ mod rerun;
 mod rows;
 mod system;
 mod texts;
+mod trust;
 mod typed;
 mod watch;
 pub mod world;
@@ -37,12 +42,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use self::address::BaseUrl;
-use self::credential::KeySource;
 use self::inputs::output_of;
 use self::lanes::Lanes;
 use self::layers::Layers;
-use self::providers::{FallbackConfig, ProviderConfig};
+use self::providers::{FallbackConfig, ProviderConfig, Providers};
 use self::rows::{dialect, overrides, request_defaults, source_config};
 use self::texts::about;
 use self::world::World;
@@ -225,6 +228,7 @@ impl Config {
     fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let config = Self::of(args.settings.clone(), recorded, inputs, world)?.with_notices(world)?;
+        config.check_providers()?;
         lanes::check_output(config.lane, config.output.as_ref())?;
         match &config.inputs[..] {
             _ if config.output.is_some() => {}
@@ -235,6 +239,11 @@ impl Config {
             inputs => bail!("with {} inputs, name the results file with -o", inputs.len()),
         }
         Ok(config)
+    }
+
+    /// Checks that the addresses of all providers are known.
+    fn check_providers(&self) -> Result<()> {
+        [&self.provider].into_iter().chain(&self.fallback.chain).try_for_each(ProviderConfig::check_complete)
     }
 
     /// Checks where notices are sent. Only commands that run rows send notices.
@@ -268,6 +277,7 @@ impl Config {
         }
         let inputs = |_| Ok(args.errors.iter().cloned().map(InputArg::Path).collect());
         let config = Self::of(args.settings(), recorded, inputs, world)?.with_notices(world)?;
+        config.check_providers()?;
         let overrides = overrides(Layers::read(args.settings(), Settings::default(), world)?.named, world)?;
         // The rows of a log are complete requests. Settings for new rows must not change them.
         Ok(Self {
@@ -352,12 +362,13 @@ impl Config {
         inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
         world: &World,
     ) -> Result<Self> {
-        let Layers { named, merged, lower: _, mut warnings, notes, has_own_max_cost } =
+        let Layers { named, merged, lower: _, mut warnings, notes, providers, has_own_max_cost } =
             Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
-        let (base_url, warning) = BaseUrl::find(&named, &merged, simulate, world)?;
-        warnings.extend(warning);
+        let Providers { first: provider, fallback, tier, lane, prompt_cache, warnings: of_providers } =
+            Providers::of(&named, &merged, &providers, world)?;
+        warnings.extend(of_providers);
         let Settings {
             source,
             request,
@@ -376,16 +387,13 @@ impl Config {
             watch,
             ..
         } = merged;
-        let Lanes { lane, deadline, batch_rows, detach } = Lanes::of(&lanes, &named.lanes, world)?;
+        let Lanes { lane, deadline, batch_rows, detach } = Lanes::of(lane, &lanes, &named.lanes, world)?;
         let ConnectionArgs { base_url: _, allow_http, no_proxy, ca_file } = merged.connection;
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
         if fresh && !named.rows.rerun.is_empty() {
             bail!("--rerun asks again for earlier answers, and --fresh sets them aside: leave one of them out");
         }
-        let headers = wire.header.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
-        let key = KeySource::find(&named.key, &merged.key, world);
-        let provider = ProviderConfig::api(base_url, key, merged.key.api_key_ttl, headers);
         let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
             source: source_config(source, world)?,
@@ -396,7 +404,7 @@ impl Config {
             output: output_of(output.output, &inputs),
             form: Self::form_of(form),
             errors: output.errors,
-            tier: speed.tier.unwrap_or(Tier::Auto),
+            tier,
             limits: RateLimits { rpm: speed.rpm, itpm: speed.itpm, otpm: speed.otpm },
             headroom: speed.headroom.unwrap_or_default(),
             concurrency: speed.concurrency.unwrap_or_default(),
@@ -416,7 +424,7 @@ impl Config {
             has_own_max_cost,
             max_requests: money.max_requests,
             max_time: money.max_time,
-            prompt_cache: money.prompt_cache.unwrap_or_default(),
+            prompt_cache,
             dedupe: reuse.dedupe.unwrap_or(false),
             reuse: reuse.reuse,
             reuse_any_origin: reuse.reuse_any_origin.unwrap_or(false),
@@ -433,7 +441,7 @@ impl Config {
             simulate_faults: simulated_file("--simulate-faults", simulation.simulate_faults, simulate, world)?,
             simulate_answers: simulated_file("--simulate-answers", simulation.simulate_answers, simulate, world)?,
             provider,
-            fallback: FallbackConfig::default(),
+            fallback,
             allow_http: allow_http.unwrap_or(false),
             no_proxy: no_proxy.unwrap_or(false),
             ca_pem: ca_pem.transpose()?,

@@ -8,6 +8,7 @@ pub mod args;
 mod batches;
 mod below;
 mod caching;
+mod catalogs;
 mod check;
 mod columns;
 mod commands;
@@ -23,6 +24,7 @@ mod models_table;
 mod parts;
 mod plan;
 mod projection;
+mod providers;
 mod report;
 mod results;
 mod reuse;
@@ -54,7 +56,7 @@ use crate::report::text::escape;
 
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
-    say::panics(|| Secrets::none().clone());
+    say::panics(|| vec![Secrets::none().clone()]);
     lockdown::begin();
     let exit = catch_unwind(|| {
         let ended = usage::typed().map_or_else(|ended| ended.map_err(anyhow::Error::from), |cli| obey(&cli));
@@ -77,6 +79,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
         Command::Limits(args) => limits::limits(args, &world),
         Command::Batches(args) => batches::batches(&args.verb, &world),
         Command::Models(args) => models_table::models(args, &world),
+        Command::Providers(args) => providers::providers(args, &world),
         #[cfg(feature = "sim")]
         Command::Simulate(args) => simulator::serve(args, &world),
     }

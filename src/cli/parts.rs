@@ -7,12 +7,15 @@ use anyhow::{Context, Result, bail};
 use http::HeaderMap;
 
 use super::args::values;
+use super::catalogs::Catalogs;
+use super::config::authorization::authorization;
+use super::config::providers::ProviderConfig;
 use super::config::recorded::{recorded, recorded_rows};
 use super::config::world::World;
-use super::config::{Config, InputArg, OutputArg, credential};
+use super::config::{Config, InputArg, OutputArg, TextFile};
 use super::projection::Projection;
 use crate::catalog::Catalog;
-use crate::domain::secrets;
+use crate::domain::Tier;
 use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestShape, RunPaths};
 use crate::limiter::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults};
@@ -21,13 +24,11 @@ use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
 use crate::source::{self, Input, Template};
-use crate::transport::http::{Credential, HttpConfig};
-use crate::transport::{BaseUrl, parse_base_url};
+use crate::transport::http::HttpConfig;
+use crate::transport::{Authorization, BaseUrl, parse_base_url};
 
 /// The default server.
 const API: &str = "https://api.anthropic.com";
-/// The name of the provider in records.
-pub(crate) const PROVIDER: &str = "anthropic";
 /// How many requests may be in flight if the user does not choose a number.
 const WIDEST: usize = 1_000;
 /// At least this many files are reserved for uses other than connections: journal, inputs, terminal, libraries.
@@ -37,14 +38,29 @@ const OTHER_FILES: usize = 64;
 /// failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
 
-/// Returns the catalog. The user's prices replace the built-in ones.
+/// Returns the catalog of the first provider. The user's prices replace the built-in ones.
 pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
-    let catalog = Catalog::builtin();
-    Ok(Arc::new(match &config.prices {
-        Some(file) => {
+    let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
+    catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
+}
+
+/// Returns the catalog of a provider after the first. Its own prices come before those of `--prices`.
+pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
+    let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
+    catalog_with(provider, own_prices(provider).or(file))
+}
+
+fn own_prices(provider: &ProviderConfig) -> Option<(&TextFile, String)> {
+    provider.prices.as_ref().map(|file| (file, format!("prices of [providers.{}]", provider.name)))
+}
+
+fn catalog_with(provider: &ProviderConfig, prices: Option<(&TextFile, String)>) -> Result<Arc<Catalog>> {
+    let catalog = Catalog::builtin().with_price_factor(provider.price_factor);
+    Ok(Arc::new(match prices {
+        Some((file, from)) => {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy();
             let priced = catalog.with_price_file(&file.text, &escape(&name));
-            priced.with_context(|| format!("--prices {}", file.path.display()))?
+            priced.with_context(|| format!("{from} {}", file.path.display()))?
         }
         None => catalog,
     }))
@@ -100,9 +116,14 @@ pub(crate) fn input_files(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Returns a planner. Each reading needs a planner of its own, because a planner counts identical rows.
-pub(crate) fn planner(request: &RequestDefaults, dialect: &Dialect, catalog: &Arc<Catalog>) -> Planner {
+pub(crate) fn planner(
+    provider: &Arc<str>,
+    request: &RequestDefaults,
+    dialect: &Dialect,
+    catalog: &Arc<Catalog>,
+) -> Planner {
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
-    Planner::new(request.clone(), dialect.clone(), catalog.clone(), PROVIDER.into(), "".into()).with_today(today)
+    Planner::new(request.clone(), dialect.clone(), catalog.clone(), provider.clone(), "".into()).with_today(today)
 }
 
 /// Returns the paths of the run's files. With a projection, the results file is next to the output.
@@ -152,7 +173,13 @@ pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
 
 /// Returns the checked base URL.
 pub(crate) fn base_url(config: &Config) -> Result<BaseUrl> {
-    match &config.provider.base_url {
+    base_url_of(&config.provider)
+}
+
+/// Returns the checked base URL of a provider.
+pub(crate) fn base_url_of(provider: &ProviderConfig) -> Result<BaseUrl> {
+    provider.check_complete()?;
+    match &provider.base_url {
         Some(base) => Ok(base.url.clone()),
         None => parse_base_url(API, false).context("the API's address"),
     }
@@ -164,40 +191,37 @@ pub(crate) fn is_api(config: &Config) -> bool {
     config.provider.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
 
-/// Returns the key, and warnings about it.
-pub(crate) fn key(config: &Config, world: &World) -> Result<(Credential, Vec<String>)> {
-    let (credential, mut warnings) = credential::credential(&config.provider.key, world)?;
-    let credential = match credential {
-        credential::Credential::ApiKey(key) => Credential::ApiKey(key),
-        credential::Credential::Bearer(key) => Credential::Bearer(key),
-    };
-    let is_short = credential.exposed().is_some_and(|key| key.len() < secrets::SHORTEST);
-    let short = is_short.then(|| {
-        format!(
-            "the key is shorter than {} characters: if a server sends it back, it is not removed from messages",
-            secrets::SHORTEST
-        )
-    });
-    warnings.extend(short);
-    Ok((credential, warnings))
+/// Returns how requests to the first provider are authorized, and warnings about the key.
+pub(crate) fn key(config: &Config, world: &World) -> Result<(Authorization, Vec<String>)> {
+    authorization(&config.provider, world)
 }
 
 /// Returns the settings of the connection to the server.
-pub(crate) fn http(config: &Config, base_url: BaseUrl, credential: Credential, connections: usize) -> HttpConfig {
+pub(crate) fn http(
+    config: &Config,
+    base_url: BaseUrl,
+    authorization: impl Into<Authorization>,
+    connections: usize,
+) -> HttpConfig {
     HttpConfig {
         timeout: config.timeout,
         idle_timeout: config.idle_timeout,
         max_connections: connections,
         ca_pem: config.ca_pem.clone(),
         http2: config.http2,
-        ..HttpConfig::new(base_url, credential)
+        ..HttpConfig::new(base_url, authorization)
     }
 }
 
-/// Returns the provider.
+/// Returns the adapter for the first provider.
 pub(crate) fn provider(config: &Config) -> Result<Anthropic> {
+    adapter(config, &config.provider)
+}
+
+/// Returns the adapter for a provider.
+pub(crate) fn adapter(config: &Config, provider: &ProviderConfig) -> Result<Anthropic> {
     let Dialect { api_version, betas } = &config.dialect;
-    let headers: HeaderMap = config.provider.headers.iter().cloned().collect();
+    let headers: HeaderMap = provider.headers.iter().cloned().collect();
     Ok(Anthropic::new(api_version, betas, headers)?)
 }
 
@@ -246,20 +270,31 @@ fn open_files() -> usize {
     usize::MAX
 }
 
-/// Returns the limits of the pools in this tier.
+/// Returns the limits with which the pools begin: for the first provider those of the tier, for the others those of
+/// their tables. A provider with Anthropic's rate headers and without limits of its own begins with the strictest preset.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
-    Box::new(move |pool| catalog.limits(tier, &pool.class).limits)
+    let preset = |provider: &ProviderConfig| {
+        let tier = if provider.features.rate_headers { Tier::Auto } else { Tier::None };
+        (provider.name.clone(), provider.limits, tier)
+    };
+    let others: Vec<_> = config.fallback.chain.iter().map(preset).collect();
+    let own = config.provider.limits;
+    Box::new(move |pool| {
+        let other = others.iter().find(|(name, ..)| *name == pool.provider);
+        let (limits, tier) = other.map_or((own, tier), |(_, limits, tier)| (*limits, *tier));
+        limits.or(catalog.limits(tier, &pool.class).limits)
+    })
 }
 
 /// Returns the scheduler's settings. `recovered` is what earlier runs left in the same results.
 pub(crate) fn scheduler(
     config: &Config,
-    catalog: &Arc<Catalog>,
+    catalogs: &Catalogs,
     window: Window,
     recovered: &Recovered,
 ) -> SchedulerConfig {
-    let costs = catalog.clone();
+    let costs = catalogs.clone();
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
     SchedulerConfig {
@@ -267,9 +302,9 @@ pub(crate) fn scheduler(
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend)
             .with_unsure(totals.maybe_spend),
-        real_cost: Box::new(move |ask, usage| costs.cost_on(ask.terms, &ask.model, usage)),
+        real_cost: Box::new(move |ask, usage| costs.of(&ask.pool).cost_on(ask.terms, &ask.model, usage)),
         seed: fastrand::u64(..),
-        ..forecast_scheduler(config, window, limits_of(config, catalog))
+        ..forecast_scheduler(config, window, limits_of(config, catalogs.first()))
     }
 }
 

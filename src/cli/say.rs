@@ -106,10 +106,10 @@ fn notification(text: &str) -> String {
 
 /// Makes panics print through this module too. The given secrets are hidden, because the message of a panic may quote
 /// data.
-pub(crate) fn panics(secrets: impl Fn() -> Arc<Secrets> + Send + Sync + 'static) {
+pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
-        secrets().clean(&mut words);
+        secrets().iter().for_each(|secrets| secrets.clean(&mut words));
         err(&words);
     }));
 }

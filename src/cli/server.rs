@@ -22,7 +22,7 @@ use crate::provider::{ReplyHead, WireRequest};
 use crate::report::text::escape;
 use crate::runner::LoopThread;
 use crate::transport::http::{Credential, HttpConfig, HttpTransport};
-use crate::transport::{Exchange, Transport, WireError, parse_base_url};
+use crate::transport::{Authorization, Exchange, Transport, WireError, parse_base_url};
 
 /// The longest wait for an answer. Somebody waits at the terminal, and an answer of one token takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +35,8 @@ const SIMULATOR: &str = "simulator";
 
 /// A connection to the server, or to a simulator in this process.
 pub(crate) struct Server {
+    /// The name of the provider.
+    pub(crate) name: Arc<str>,
     /// The origin of the base URL, or `simulator`.
     pub(crate) origin: String,
     /// The provider, which makes requests and reads replies.
@@ -67,12 +69,12 @@ impl Server {
     ///
     /// # Errors
     /// A setting of the connection can't be used.
-    pub(crate) fn open(config: &Config, key: Option<Credential>, catalog: &Catalog, world: &World) -> Result<Self> {
+    pub(crate) fn open(config: &Config, key: Option<Authorization>, catalog: &Catalog, world: &World) -> Result<Self> {
         let way = Way::find(config, world)?;
         way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let simulator = match config.simulate {
             true => {
-                let settings = simulator::config(catalog, config)?;
+                let settings = simulator::config(catalog, config, &config.provider)?;
                 Some(Simulator::start(settings, RunClock::start())?)
             }
             false => None,
@@ -81,17 +83,18 @@ impl Server {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(config)?,
         };
-        let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
+        let key = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()).into());
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: way.proxy,
             also_secret: lockdown::also_secret(config),
             timeout: config.timeout.min(PATIENCE),
             max_response_bytes: MOST_BYTES,
-            ..parts::http(config, base_url, credential, 1)
+            ..parts::http(config, base_url, key, 1)
         })?);
         let sent = transport.clone();
-        say::panics(move || sent.secrets());
+        say::panics(move || vec![sent.secrets()]);
         Ok(Self {
+            name: config.provider.name.clone(),
             origin: origin(config)?,
             provider: parts::provider(config)?,
             transport,

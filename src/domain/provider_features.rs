@@ -9,7 +9,7 @@ pub struct ProviderFeatures {
     pub count_tokens: bool,
     /// It lists its models (`/v1/models`).
     pub model_list: bool,
-    /// The headers of its responses report limits.
+    /// Headers of its responses report limits.
     pub rate_headers: bool,
     /// It has a prompt cache, and takes cache marks (`cache_control`).
     pub prompt_cache: bool,
@@ -30,4 +30,27 @@ impl ProviderFeatures {
         structured_outputs: true,
         strict_tools: true,
     };
+
+    /// The names of all features, as users type them.
+    pub const NAMES: [&str; 7] =
+        ["batches", "count-tokens", "model-list", "rate-headers", "prompt-cache", "structured-outputs", "strict-tools"];
+
+    /// Returns whether the provider has the feature with this name; `None` if there is no such feature.
+    pub(crate) fn get(mut self, name: &str) -> Option<bool> {
+        self.get_mut(name).copied()
+    }
+
+    /// Returns the feature with this name.
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut bool> {
+        Some(match name {
+            "batches" => &mut self.batches,
+            "count-tokens" => &mut self.count_tokens,
+            "model-list" => &mut self.model_list,
+            "rate-headers" => &mut self.rate_headers,
+            "prompt-cache" => &mut self.prompt_cache,
+            "structured-outputs" => &mut self.structured_outputs,
+            "strict-tools" => &mut self.strict_tools,
+            _ => return None,
+        })
+    }
 }

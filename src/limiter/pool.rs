@@ -290,6 +290,11 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
+    /// Returns whether the server has refused several requests in a row, so that the holds grow.
+    pub(crate) fn is_refused_in_a_row(&self) -> bool {
+        self.refusals_in_a_row > 1
+    }
+
     fn empty(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.empty(now));
     }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
+use serde_json::value::RawValue;
 
 use super::checks::{self, Fault};
 use super::notice::Notice;
 use super::unknown::UnknownModel;
 use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
-use crate::domain::{Merged, Money, PoolId, Speed, Terms, UsageBound};
+use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 
 /// The largest number of models in a run. The number is limited because each model has its own limits, statistics and
 /// warnings. If rows name more models than this, the values are certainly not names of models.
@@ -32,6 +33,19 @@ pub(super) struct Models {
     pub notices: Vec<Notice>,
     /// Whether there are notices about models that the catalog does not know.
     pub tells_unknown: bool,
+}
+
+impl Models {
+    /// Replaces the model of a request. The number of output tokens is lowered to what the model can write.
+    pub(super) fn replace(&self, params: &mut Params, name: &str) {
+        let raw = |json: String| RawValue::from_string(json).expect("it is JSON");
+        let most = self.catalog.model(name).map_or(u32::MAX, |model| model.max_output_tokens);
+        let asked = params.get("max_tokens").and_then(|json| json.parse::<u64>().ok());
+        if asked.is_some_and(|asked| asked > u64::from(most)) {
+            params.set("max_tokens", raw(most.to_string()));
+        }
+        params.set("model", raw(serde_json::Value::from(name).to_string()));
+    }
 }
 
 /// A model that a row has named.

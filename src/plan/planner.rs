@@ -367,6 +367,24 @@ impl Planner {
         planned
     }
 
+    /// Returns the request of a row for another provider. It is made from the row's own request. With `model`, that model
+    /// is asked, with at most as many output tokens as it can write.
+    ///
+    /// # Errors
+    /// A message: the request can't work there.
+    pub(crate) fn ask_elsewhere(&mut self, job: &Job, model: Option<&str>) -> Result<Ask, String> {
+        let mut params = raw_members(job.request.json());
+        if self.overrides.1 == Overridden::All {
+            params = self.overrides.0.over((&params).into());
+        }
+        if let Some(model) = model {
+            self.models.replace(&mut params, model);
+        }
+        let request = Request::of(&params);
+        let ask = self.ask_of_row((&params).into(), &request).map_err(|fault| fault.message)?;
+        Ok(Ask { purpose: Purpose::Fallback, ..ask })
+    }
+
     /// Returns the key that a row will have. It is for a first pass over the input.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())

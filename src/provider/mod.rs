@@ -6,6 +6,7 @@
 
 pub mod anthropic;
 mod batches;
+mod clock_skew;
 mod wire;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use crate::domain::{Failure, Marked, Message, PoolId, RateSignals, Request, Usage, Verdict};
 
 pub use batches::{Batch, BatchApi, BatchCall, BatchCounts, BatchEnd, BatchLine, BatchPage, BatchStatus};
+pub(crate) use clock_skew::explain_refusal;
 pub(crate) use wire::read_piece;
 pub use wire::{Body, BodySource, HeadNews, ReplyHead, Splice, Transfer, WireRequest};
 

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::classify::on_wire;
 use crate::clock::RunClock;
 use crate::domain::{ErrorClass, Failure, Marked, PoolId, RateSignals, Request, Usage, Verdict};
-use crate::provider::{Decoder, HeadNews, Provider, Reply};
+use crate::provider::{Decoder, HeadNews, Provider, Reply, explain_refusal};
 use crate::scheduler::Ticket;
 use crate::transport::{Exchange, Transport, WireError};
 
@@ -89,6 +89,9 @@ impl<T: Transport> Attempt<T> {
             Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
             Some(_) | None => provider.judge(exchange.head(), reply, &signals),
         };
+        if matches!(exchange.head().status, 400 | 401 | 403) {
+            explain_refusal(exchange.head(), &mut verdict, clock.wall(clock.now()));
+        }
         transport.secrets().clean_verdict(&mut verdict);
         end.report(head, verdict);
     }

@@ -22,6 +22,10 @@ impl Backoff {
     /// For all other overload, and for refusals because too many requests are open at the same time.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
+    /// For a row that was refused before, and a server that does not say how long to wait. It comes after the hold of
+    /// the pool.
+    pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
+
     /// Returns the delay before the next try, when `tries` tries have failed. The delay is never shorter than the wait
     /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {

@@ -42,7 +42,9 @@ impl Scheduler {
             LimitKind::Rate | LimitKind::Acceleration => {
                 self.hold(kind, retry_after, end);
                 let held = self.pools[end.pool].pool.held_until().since(end.now);
-                self.next_try(&mut entry, held, Some(held), end)
+                let next = self.next_try(&mut entry, held, Some(held), end);
+                let longer = self.longer_wait(&entry, retry_after, end);
+                next.map(|at| at + longer)
             }
         };
         let wait = next.map_or(Duration::ZERO, |at| at.since(end.now));
@@ -50,10 +52,22 @@ impl Scheduler {
         match (next, kind) {
             (None, _) => return self.fail(entry, ErrorClass::RateLimit, failure, true, end),
             (Some(at), LimitKind::Concurrency) => self.later.insert(entry, at),
+            (Some(at), _) if at > self.pools[end.pool].pool.held_until() => self.later.insert(entry, at),
             // The pool is held for that time, so the row can be queued immediately.
             (Some(_), LimitKind::Rate | LimitKind::Acceleration) => self.queue_in_turn(entry, end.now),
         }
         Next::Again { row, class: ErrorClass::RateLimit, limit: Some(kind), maybe_paid, keeps_mark }
+    }
+
+    /// Returns how much longer than its pool a row waits. If the server does not say how long to wait, it may have refused
+    /// this row for a reason of its own. So each further refusal of the row doubles its wait, while other rows are sent. If
+    /// the server refuses all rows, the hold of the pool grows instead.
+    fn longer_wait(&mut self, entry: &Entry, retry_after: Option<Duration>, end: &End) -> Duration {
+        let grows = self.pools[end.pool].pool.is_refused_in_a_row();
+        if retry_after.is_some() || entry.turns < 2 || grows {
+            return Duration::ZERO;
+        }
+        Backoff::REFUSED_AGAIN.delay(entry.turns, None, &mut self.rng)
     }
 
     /// Returns the kind of limit that really caused a refusal. A refusal without headers looks like a concurrency

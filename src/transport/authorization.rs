@@ -1,5 +1,5 @@
 //! How requests are authorized: with a fixed key, or with a token that expires. The transport asks for a token before
-//! each request.
+//! each request. If a server refuses a token, the transport asks once for another token, and sends the request again.
 //!
 //! This module keeps each credential that is sent, so that it can be removed from texts that servers send. The
 //! transport stores each credential before it sends the request, so a source of tokens can't forget to do so. Only the
@@ -51,6 +51,30 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// The reason why there is no credential, as a message for people. It must not contain a secret. The request is not
     /// sent, and its row is tried again.
     fn credential(&self) -> Asked<'_>;
+
+    /// Returns another credential, because a server refused this one with 401 or 403. Returns the refused credential if
+    /// there is no other. If it was replaced since it was sent, returns the current credential.
+    ///
+    /// Many requests may be refused together. Their calls must lead to one renewal only.
+    ///
+    /// # Errors
+    /// The reason why there is no other credential. It must not contain a secret.
+    fn renew<'a>(&'a self, refused: &'a Arc<Credential>) -> Asked<'a> {
+        let same = refused.clone();
+        Box::pin(std::future::ready(Ok(same)))
+    }
+
+    /// Returns secrets that are parts of the current credential in another form. Servers may send them back too.
+    fn also_secret(&self) -> Vec<SecretString> {
+        Vec::new()
+    }
+}
+
+/// A credential that was sent.
+struct Sent {
+    credential: Arc<Credential>,
+    header: Header,
+    also_secret: Vec<SecretString>,
 }
 
 /// Turns credentials into headers, and keeps all secrets that were sent.
@@ -67,7 +91,7 @@ type Header = Option<(HeaderName, HeaderValue)>;
 /// The last credentials that were sent, the oldest first.
 #[derive(Default)]
 struct Known {
-    sent: VecDeque<(Arc<Credential>, Header)>,
+    sent: VecDeque<Sent>,
     secrets: Arc<Secrets>,
 }
 
@@ -85,16 +109,35 @@ impl Authorizer {
         Ok(authorizer)
     }
 
-    /// Returns the header for a request that is about to be sent.
+    /// Returns the credential for the next request.
     ///
     /// # Errors
     /// The reason why there is no credential, as a message for people.
-    pub(super) async fn header(&self) -> Result<Header, String> {
-        let header = match &self.source {
-            Authorization::Fixed(credential) => self.header_of(credential),
-            Authorization::Asked(source) => self.header_of(&source.credential().await?),
-        };
-        header.map_err(|error| error.to_string())
+    pub(super) async fn credential(&self) -> Result<Arc<Credential>, String> {
+        match &self.source {
+            Authorization::Fixed(credential) => Ok(credential.clone()),
+            Authorization::Asked(source) => source.credential().await,
+        }
+    }
+
+    /// Returns whether a server that refuses a credential may get another one.
+    pub(super) fn can_renew(&self) -> bool {
+        matches!(self.source, Authorization::Asked(_))
+    }
+
+    /// Returns another credential, after a server refused this one; `None` if there is no other.
+    pub(super) async fn renewed(&self, refused: &Arc<Credential>) -> Option<Arc<Credential>> {
+        let Authorization::Asked(source) = &self.source else { return None };
+        let other = source.renew(refused).await.ok()?;
+        (other.exposed() != refused.exposed()).then_some(other)
+    }
+
+    /// Returns the header for a request that is about to be sent with this credential.
+    ///
+    /// # Errors
+    /// The credential can't be sent in a header.
+    pub(super) fn header(&self, credential: &Arc<Credential>) -> Result<Header, String> {
+        self.header_of(credential).map_err(|error| error.to_string())
     }
 
     /// Returns all secrets that were sent so far.
@@ -104,27 +147,32 @@ impl Authorizer {
 
     fn header_of(&self, credential: &Arc<Credential>) -> Result<Header, UnusableKey> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, header)) = known.sent.iter().rfind(|(sent, _)| Arc::ptr_eq(sent, credential)) {
-            return Ok(header.clone());
+        if let Some(sent) = known.sent.iter().rfind(|sent| Arc::ptr_eq(&sent.credential, credential)) {
+            return Ok(sent.header.clone());
         }
         drop(known);
         let header = credential.header()?;
-        self.note(Some((credential.clone(), header.clone())));
+        let also_secret = match &self.source {
+            Authorization::Fixed(_) => Vec::new(),
+            Authorization::Asked(source) => source.also_secret(),
+        };
+        self.note(Some(Sent { credential: credential.clone(), header: header.clone(), also_secret }));
         Ok(header)
     }
 
     /// Records the credential that is about to be sent.
-    fn note(&self, new: Option<(Arc<Credential>, Header)>) {
+    fn note(&self, new: Option<Sent>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((credential, header)) = new {
-            known.sent.retain(|(sent, _)| sent.exposed() != credential.exposed());
-            known.sent.push_back((credential, header));
+        if let Some(new) = new {
+            known.sent.retain(|sent| sent.credential.exposed() != new.credential.exposed());
+            known.sent.push_back(new);
         }
         if known.sent.len() > KNOWN {
             known.sent.pop_front();
         }
-        let keys = known.sent.iter().filter_map(|(credential, _)| credential.exposed());
-        known.secrets = Arc::new(Secrets::new(keys.chain(self.others.iter().map(ExposeSecret::expose_secret))));
+        let keys = known.sent.iter().filter_map(|sent| sent.credential.exposed());
+        let others = known.sent.iter().flat_map(|sent| &sent.also_secret).chain(&self.others);
+        known.secrets = Arc::new(Secrets::new(keys.chain(others.map(ExposeSecret::expose_secret))));
     }
 }
 
@@ -161,8 +209,12 @@ mod tests {
         text
     }
 
+    async fn header(authorizer: &Authorizer) -> Result<Header, String> {
+        authorizer.header(&authorizer.credential().await?)
+    }
+
     async fn sent(authorizer: &Authorizer) -> String {
-        let (_, value) = authorizer.header().await.expect("there is a token").expect("it goes into a header");
+        let (_, value) = header(authorizer).await.expect("there is a token").expect("it goes into a header");
         value.to_str().expect("it is text").to_owned()
     }
 
@@ -197,7 +249,7 @@ mod tests {
         let closed = Authorizer::new(Authorization::Asked(Tokens::new(&[])), Vec::new()).expect("nothing yet");
         let broken = Authorizer::new(Authorization::Asked(Tokens::new(&["a\nb"])), Vec::new()).expect("nothing yet");
 
-        assert_eq!(closed.header().await, Err("the vault is closed".to_owned()));
-        assert!(broken.header().await.is_err_and(|error| error.contains("can't be sent")));
+        assert_eq!(header(&closed).await, Err("the vault is closed".to_owned()));
+        assert!(header(&broken).await.is_err_and(|error| error.contains("can't be sent")));
     }
 }

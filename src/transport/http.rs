@@ -2,7 +2,9 @@
 //!
 //! Only this module uses reqwest. It manages connections, time limits and the limit on the size of a body.
 //!
-//! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here.
+//! - One [`Transport::send`] is one request, so the scheduler knows of every attempt. Nothing is retried here, with one
+//!   exception: if a server refuses a token that can be renewed (401, 403), the token is renewed, and the request is
+//!   sent once more. A refused request is not billed.
 //!   Redirects are not followed, because the key would be sent to the other address as well.
 //! - There are two time limits. `timeout` runs from the call to the end of the body. `idle_timeout` limits the wait
 //!   between two pieces of the body. The `idle_timeout` starts when the head has arrived, because the wait for the head
@@ -25,6 +27,7 @@ mod client;
 mod config;
 mod exchange;
 mod faults;
+mod metadata;
 mod names;
 mod notices;
 mod pieces;
@@ -59,6 +62,7 @@ pub(crate) use self::client::check_authorities;
 pub use self::config::HttpConfig;
 pub(crate) use self::config::TransportError;
 pub(crate) use self::exchange::HttpExchange;
+pub(crate) use self::metadata::google_token;
 pub(crate) use self::notices::NoticePoster;
 pub use super::credential::Credential;
 
@@ -127,23 +131,32 @@ impl HttpTransport {
             return Ok(url.clone());
         }
         let url = Url::parse(&self.base_url.join(&path)).map_err(|error| not_a_url(&path, &error.to_string()))?;
+        // A path such as `@other.example` would lead to another server, and the key would be sent there.
+        if url.origin().ascii_serialization() != self.base_url.origin() {
+            return Err(not_a_url(&path, "it leads to another server"));
+        }
         // If another path has been stored already, the URL of this path is parsed each time.
         let _ = self.first_url.set((path, url.clone()));
         Ok(url)
     }
 
-    /// Returns the request with its authorization. Fails if there is no credential by `deadline`.
-    async fn request(
+    /// Returns the credential for a request. Fails if there is none by `deadline`.
+    async fn credential(&self, deadline: Instant) -> Result<Arc<Credential>, WireError> {
+        let credential = tokio::time::timeout_at(deadline, self.authorizer.credential()).await;
+        let none = || Err(format!("there was none within {:?} (--timeout)", self.timeout));
+        credential.unwrap_or_else(|_| none()).map_err(|reason| not_authorized(&reason))
+    }
+
+    /// Returns the request with its authorization.
+    fn request(
         &self,
         request: WireRequest,
         upload: Option<Arc<Upload>>,
-        deadline: Instant,
+        credential: &Arc<Credential>,
     ) -> Result<reqwest::Request, WireError> {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;
-        let header = tokio::time::timeout_at(deadline, self.authorizer.header()).await;
-        let header = header.unwrap_or_else(|_| Err(format!("there was none within {:?} (--timeout)", self.timeout)));
-        if let Some((name, value)) = header.map_err(|reason| not_authorized(&reason))? {
+        if let Some((name, value)) = self.authorizer.header(credential).map_err(|reason| not_authorized(&reason))? {
             sent.headers_mut().insert(name, value);
         }
         if !request.body.is_empty() {
@@ -154,7 +167,7 @@ impl HttpTransport {
 }
 
 impl HttpTransport {
-    /// Sends the request and waits for the head of its response.
+    /// Waits for the head of the response to a request.
     async fn response(
         &self,
         request: reqwest::Request,
@@ -175,16 +188,17 @@ impl HttpTransport {
             }
         }
     }
-}
 
-impl Transport for HttpTransport {
-    type Exchange = HttpExchange;
-
-    async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
-        let deadline = after(Instant::now(), self.timeout);
+    /// Sends the request and waits for the head of its response.
+    async fn send_with(
+        &self,
+        request: WireRequest,
+        credential: &Arc<Credential>,
+        deadline: Instant,
+    ) -> Result<HttpExchange, WireError> {
         let is_bulk = request.transfer == Transfer::Bulk;
         let upload = request.body.source().filter(|source| !source.is_empty()).map(|_| Arc::<Upload>::default());
-        let request = self.request(request, upload.clone(), deadline).await?;
+        let request = self.request(request, upload.clone(), credential)?;
         let (timeout, idle_timeout) = (self.timeout, self.idle_timeout);
         let patience = Patience { deadline, upload: upload.as_deref(), timeout, idle_timeout };
         let response = self.response(request, &patience).await;
@@ -215,6 +229,47 @@ impl Transport for HttpTransport {
             received_bytes: 0,
             max_bytes,
         })
+    }
+
+    /// Sends a request once more with another credential, after the server refused the first one. If there is no other
+    /// credential, returns the refusal.
+    async fn send_renewed(
+        &self,
+        request: WireRequest,
+        refusal: HttpExchange,
+        refused: &Arc<Credential>,
+        deadline: Instant,
+    ) -> Result<HttpExchange, WireError> {
+        let deadline = match request.body.source() {
+            // An upload may have taken longer than the time limit of a usual request.
+            Some(_) => after(Instant::now(), self.timeout),
+            None => deadline,
+        };
+        match tokio::time::timeout_at(deadline, self.authorizer.renewed(refused)).await {
+            Ok(Some(other)) => {
+                drop(refusal);
+                self.send_with(request, &other, deadline).await
+            }
+            Ok(None) | Err(_) => Ok(refusal),
+        }
+    }
+}
+
+impl Transport for HttpTransport {
+    type Exchange = HttpExchange;
+
+    async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
+        let deadline = after(Instant::now(), self.timeout);
+        // A request with a key that stays the same is not copied.
+        let again = self.authorizer.can_renew().then(|| request.clone());
+        let credential = self.credential(deadline).await?;
+        let exchange = self.send_with(request, &credential, deadline).await?;
+        match again {
+            Some(again) if matches!(exchange.head.status, 401 | 403) => {
+                Box::pin(self.send_renewed(again, exchange, &credential, deadline)).await
+            }
+            Some(_) | None => Ok(exchange),
+        }
     }
 
     fn base_url(&self) -> &str {

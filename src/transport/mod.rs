@@ -11,6 +11,8 @@ mod destination;
 pub mod http;
 mod notice_url;
 mod proxy;
+mod renewing;
+pub mod sigv4;
 mod timers;
 mod tunnel;
 mod wire;
@@ -22,6 +24,7 @@ pub use notice_url::NoticeUrl;
 pub(crate) use notice_url::parse_notice_url;
 pub use proxy::proxy_for;
 pub(crate) use proxy::{PassedOverWhy, Proxy, passed_over};
+pub(crate) use renewing::{Issued, Issuer, Life, Renewing};
 pub use wire::{Exchange, Transport, WireError};
 
 pub use crate::domain::WireErrorKind;

@@ -22,6 +22,7 @@ mod notices;
 mod odd_rows;
 mod output;
 mod plan;
+mod providers;
 #[cfg(unix)]
 #[path = "../security/loops/terminal/pty.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -42,3 +43,5 @@ mod status;
 mod support;
 mod tables;
 mod templates;
+#[cfg(unix)]
+mod tokens;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::groups::{ConnectionArgs, DisplayArgs, FaultArgs, KeyArgs, PlaceArgs, PriceArgs, StorageArgs, WireArgs};
 use super::parsers;
+use super::providers::ProviderArgs;
 use super::settings::{RunArgs, Settings};
 
 /// Arguments of `batches`.
@@ -91,6 +92,9 @@ the batch, to the row with this custom_id. Rows that have an answer are left alo
 /// The settings of all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ApiArgs {
+    /// Provider that has the batches: a preset, or a [providers.NAME] of your configuration
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
     #[command(flatten)]
     wire: WireArgs,
     #[command(flatten)]
@@ -106,8 +110,9 @@ pub struct ApiArgs {
 impl ApiArgs {
     /// Returns the flags as settings.
     pub(crate) fn settings(&self) -> Settings {
-        let Self { wire, connection, storage, place, key } = self.clone();
-        Settings { wire, connection, storage, place, key, ..Settings::default() }
+        let Self { provider, wire, connection, storage, place, key } = self.clone();
+        let providers = ProviderArgs { provider, ..ProviderArgs::default() };
+        Settings { providers, wire, connection, storage, place, key, ..Settings::default() }
     }
 }
 

@@ -12,14 +12,13 @@ use clap::{ArgAction, Args, ValueHint};
 use super::deadline::{self, Deadline};
 use super::layered::{Layered, layered};
 use super::parsers::{self, RefusedKey};
-use super::providers::{self, Fallbacks};
 use super::steered::{self, Change};
 use super::values::{
     self, Concurrency, Field, Fsync, HaltRule, Header, Headroom, InputFormat, Notify, Order, OutputFormat, Param,
     Refused, StreamMode, Text,
 };
 use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
-use crate::domain::{FallbackOn, LaneChoice, Money, PromptCache, Quality, Tier};
+use crate::domain::{LaneChoice, Money, PromptCache, Quality, Tier};
 use crate::journal::Owners;
 use crate::report::ProgressKind;
 use crate::source::Condition;
@@ -369,21 +368,6 @@ pub struct ConnectionArgs {
     pub ca_file: Option<PathBuf>,
 }
 
-/// The providers that requests are sent to.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Providers")]
-pub struct ProviderArgs {
-    /// Provider to send to: a preset, or a [providers.NAME] of your configuration [default: anthropic]
-    #[arg(long, value_name = "NAME")]
-    pub provider: Option<String>,
-    /// Providers for rows that the first can't answer: off, or NAME[:MODEL],... in order [default: off]
-    #[arg(long, value_name = "NAMES", value_parser = providers::fallback)]
-    pub fallback: Option<Fallbacks>,
-    /// When: limit=5m, overload, endpoint, refusal, model, account [default: all but refusal]
-    #[arg(long, value_name = "CASES", value_parser = providers::fallback_on)]
-    pub fallback_on: Option<FallbackOn>,
-}
-
 /// What is shown.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
@@ -480,7 +464,6 @@ layered! {
     RowsArgs { fresh, retry_failed, rerun_changed, rerun }
     SimulationArgs { simulate, simulate_faults, simulate_answers }
     ConnectionArgs { base_url, allow_http, no_proxy, ca_file }
-    ProviderArgs { provider, fallback, fallback_on }
     DisplayArgs { progress, quiet, verbose }
     StorageArgs { fsync, trust_owner }
     WatchArgs { notify, notify_on, notify_format, schedule, log }
@@ -489,9 +472,10 @@ layered! {
 
 impl Layered for KeyArgs {
     /// The file and the command are two ways to give the key. So if a higher layer has one of them, both settings of a
-    /// lower layer are ignored.
+    /// lower layer are ignored. The lifetime is a setting of its own.
     fn over(self, lower: Self) -> Self {
-        if self.is_set() { self } else { lower }
+        let api_key_ttl = self.api_key_ttl.or(lower.api_key_ttl);
+        Self { api_key_ttl, ..if self.is_set() { self } else { lower } }
     }
 }
 

@@ -338,7 +338,7 @@ pub(crate) fn notice_rule(text: &str) -> Result<NoticeRule, String> {
     rule.ok_or_else(|| wanted.to_owned())
 }
 
-fn header(text: &str) -> Result<Header, String> {
+pub(crate) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
     let name = HeaderName::try_from(name.trim()).map_err(|_| "the part before the colon is not a header name")?;
     match name.as_str() {

@@ -6,10 +6,11 @@ use clap::{Args, ValueHint};
 
 use super::groups::{
     AnswerArgs, ConnectionArgs, DisplayArgs, FaultArgs, FormArgs, KeyArgs, LaneArgs, MoneyArgs, OutputArgs, PlaceArgs,
-    PriceArgs, ProviderArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs,
-    WatchArgs, WireArgs,
+    PriceArgs, RequestArgs, ReuseArgs, RowsArgs, SimulationArgs, SourceArgs, SpeedArgs, StorageArgs, WatchArgs,
+    WireArgs,
 };
 use super::layered::{Layered, layered};
+use super::providers::ProviderArgs;
 
 /// Arguments of `run`.
 #[derive(Clone, Debug, Default, Args)]

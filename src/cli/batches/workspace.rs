@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::cli::config::Config;
@@ -12,7 +12,7 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::explain::said;
-use crate::cli::parts::{self, PROVIDER};
+use crate::cli::parts;
 use crate::cli::say;
 use crate::cli::server::{Response, Server};
 use crate::domain::{HaltReason, ModelClass, PoolId, Speed, Verdict};
@@ -46,13 +46,16 @@ impl Workspace {
     /// Prepares the connection. Nothing is sent.
     ///
     /// # Errors
-    /// The key or a setting of the connection can't be used.
+    /// The provider has no batches, or the key or a setting of the connection can't be used.
     pub(crate) fn open(config: &Config, world: &World) -> Result<Self> {
+        if !config.provider.features.batches {
+            bail!("the provider {} has no Message Batches; choose another one with --provider", config.provider.name);
+        }
         let (key, warnings) = parts::key(config, world)?;
         warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let catalog = parts::catalog(config)?;
         let (account, class) = ("".into(), ModelClass("batches".into()));
-        let route = PoolId { provider: PROVIDER.into(), account, class, speed: Speed::Standard };
+        let route = PoolId { provider: config.provider.name.clone(), account, class, speed: Speed::Standard };
         Ok(Self { server: Server::open(config, Some(key), &catalog, world)?, route: route.into() })
     }
 

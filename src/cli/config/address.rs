@@ -4,8 +4,6 @@
 
 use anyhow::{Context, Result};
 
-use super::world::World;
-use crate::cli::args::Settings;
 use crate::transport::{self, parse_base_url};
 
 /// The address of a server other than the API.
@@ -26,6 +24,12 @@ pub enum BaseUrlSource {
     Environment,
     /// The user's configuration file.
     File,
+    /// The table of the provider in the user's configuration file.
+    Table,
+    /// A variable of the provider's platform.
+    Platform,
+    /// The provider has one address for everybody, or its region or project decides.
+    Preset,
 }
 
 impl BaseUrlSource {
@@ -35,43 +39,24 @@ impl BaseUrlSource {
             Self::Named => "--base-url",
             Self::Environment => "ANTHROPIC_BASE_URL",
             Self::File => "base-url in your configuration file",
+            Self::Table => "base-url in the provider's table in your configuration file",
+            Self::Platform => "a variable of the provider's platform",
+            Self::Preset => "the provider's own address",
         }
     }
 }
 
 impl BaseUrl {
-    /// Returns the address, and a warning to print. A run with the simulator has no address.
+    /// Returns the address, and a warning to print. `from` says where it was set.
     ///
     /// # Errors
     /// The address is malformed, has parts that can't be used, or uses plain `http` for another machine.
-    pub(super) fn find(
-        named: &Settings,
-        merged: &Settings,
-        simulate: bool,
-        world: &World,
-    ) -> Result<(Option<Self>, Option<String>)> {
-        if simulate {
-            return Ok((None, None));
-        }
-        let (given, source) = match (&named.connection.base_url, world.variable("ANTHROPIC_BASE_URL")?) {
-            (Some(url), _) => (url.as_str(), BaseUrlSource::Named),
-            (None, Some(url)) => (url, BaseUrlSource::Environment),
-            (None, None) => match &merged.connection.base_url {
-                Some(url) => (url.as_str(), BaseUrlSource::File),
-                None => return Ok((None, None)),
-            },
-        };
-        let allow_http = merged.connection.allow_http.unwrap_or(false);
-        let (url, warning) = checked(given, source.name(), allow_http)?;
-        Ok((Some(Self { url, source }), warning))
+    pub(super) fn checked(given: &str, from: &str, allow_http: bool) -> Result<(transport::BaseUrl, Option<String>)> {
+        let url = parse_base_url(given, allow_http).with_context(|| from.to_owned())?;
+        let has_version = given.trim().trim_end_matches('/').ends_with("/v1");
+        let note = || format!("{from}: /v1 at the end is not needed and was removed; the program adds it");
+        Ok((url, has_version.then(note)))
     }
-}
-
-/// Returns the address, and a warning to print.
-fn checked(given: &str, from: &str, allow_http: bool) -> Result<(transport::BaseUrl, Option<String>)> {
-    let url = parse_base_url(given, allow_http).with_context(|| from.to_owned())?;
-    let has_version = given.trim().trim_end_matches('/').ends_with("/v1");
-    Ok((url, has_version.then(|| format!("{from}: /v1 at the end is not needed and was removed; the program adds it"))))
 }
 
 #[cfg(test)]
@@ -81,7 +66,7 @@ mod tests {
     #[test]
     fn a_version_at_the_end_is_left_out_with_a_note() {
         let plain = |url| {
-            let (url, warning) = checked(url, "--base-url", false).expect("the address is good");
+            let (url, warning) = BaseUrl::checked(url, "--base-url", false).expect("the address is good");
             (url.join(""), warning.is_some())
         };
 
@@ -105,14 +90,15 @@ mod tests {
             "https://a b.example",
             "",
         ] {
-            assert!(checked(wrong, "--base-url", false).is_err(), "{wrong}");
+            assert!(BaseUrl::checked(wrong, "--base-url", false).is_err(), "{wrong}");
         }
-        assert!(checked("http://gateway.example", "--base-url", true).is_ok());
+        assert!(BaseUrl::checked("http://gateway.example", "--base-url", true).is_ok());
     }
 
     #[test]
     fn a_password_in_an_address_is_never_shown() {
-        let error = checked("https://me:hunter2@x.example", "--base-url", false).expect_err("it has a password");
+        let error =
+            BaseUrl::checked("https://me:hunter2@x.example", "--base-url", false).expect_err("it has a password");
 
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

@@ -11,16 +11,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::key_command::{self, MOST_BYTES, bounded};
+use super::printed::{checked, printed};
 use super::world::World;
 use crate::cli::args::groups::KeyArgs;
 use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
+/// The command that prints the key, in messages.
+pub(super) const COMMAND: &str = "--api-key-cmd";
 
 /// The longest wait for a command, or for a file that is a pipe, such as `--api-key-file <(pass show key)`.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,11 +82,12 @@ impl KeySource {
     }
 }
 
-/// Returns the key, and warnings about it to print. A run with the simulator needs no key and does not call this.
+/// Returns the key, and warnings about it to print. A run with the simulator needs no key and does not call this. A
+/// command runs once: [`authorization`](super::authorization::authorization) also renews its key.
 ///
 /// # Errors
-/// There is no key (the message names the ways to give one), its file or command fails, or the text that was found
-/// can't be a key. That text is never shown.
+/// There is no key (the message names the ways to give one), its file or command fails, the text that was found can't
+/// be a key, or the source makes tokens that have to be renewed. The text that was found is never shown.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {
@@ -98,11 +103,14 @@ pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<
         }
         KeySource::File(path) => of_file(path, world),
         KeySource::Command(command) => {
-            let text = text(key_command::output(command, world, PATIENCE)?)
-                .ok_or_else(|| anyhow!("--api-key-cmd printed no text"))?;
-            Ok((Credential::ApiKey(checked(&text, "what --api-key-cmd printed")?), Vec::new()))
+            let output = key_command::output(COMMAND, command, world, PATIENCE)?;
+            Ok((Credential::ApiKey(printed(COMMAND, &output, Timestamp::now())?.key), Vec::new()))
         }
-        KeySource::Variable(_) | KeySource::Aws { .. } | KeySource::Google => bail!("not built yet"),
+        KeySource::Variable(name) => {
+            let key = checked(world.variable(name)?.unwrap_or_default(), name)?;
+            Ok((Credential::ApiKey(key), Vec::new()))
+        }
+        KeySource::Aws { .. } | KeySource::Google => bail!("tokens of AWS and Google have to be renewed"),
         KeySource::Missing => Err(anyhow!(
             "there is no API key: set {API_KEY} (or use --api-key-file or --api-key-cmd), or add --simulate to rehearse \
              without one"
@@ -180,54 +188,9 @@ fn is_device(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns a key without the line break at its end. In messages, `from` is the place where the key was found.
-fn checked(text: &str, from: &str) -> Result<SecretString> {
-    let key = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
-    if key.is_empty() {
-        bail!("{from} is empty; it should hold a key");
-    }
-    if let Some(at) = key.bytes().position(|byte| !byte.is_ascii_graphic()) {
-        let what = match key.as_bytes()[at] {
-            b'\n' | b'\r' => "a line break",
-            b' ' | b'\t' => "a blank",
-            byte if byte.is_ascii() => "a control character",
-            _ => "a character that is not ASCII",
-        };
-        bail!("the key in {from} has {what} at position {}; copy it again", at + 1);
-    }
-    Ok(SecretString::from(key))
-}
-
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
-
-    #[test]
-    fn a_line_break_at_the_end_is_not_part_of_the_key() {
-        let key = checked("sk-ant-test\r\n", API_KEY).expect("it is a key");
-
-        assert_eq!(key.expose_secret(), "sk-ant-test");
-    }
-
-    #[test]
-    fn a_malformed_key_is_refused_without_being_shown() {
-        for (text, what) in [
-            ("sk-sec\nret", "a line break"),
-            ("sk-sec ret", "a blank"),
-            ("sk-sec\x1bret", "a control character"),
-            ("sk-sec\u{2011}ret", "not ASCII"),
-        ] {
-            let message = checked(text, API_KEY).expect_err("it is malformed").to_string();
-
-            assert!(
-                message.contains(what) && message.contains("position 7") && !message.contains("sk-sec"),
-                "{message}"
-            );
-        }
-        assert!(checked(" \n", API_KEY).expect_err("it is empty").to_string().contains("is empty"));
-    }
 
     #[test]
     fn no_debug_output_shows_a_key() {

@@ -2,19 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::providers::table::ProviderTable;
+use super::trust::Trust;
 use crate::cli::args::Settings;
 use crate::cli::args::layered::Layered;
-
-/// How much the program trusts a configuration file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// The user named it.
-    Named,
-    /// It is in the user's configuration folder.
-    User,
-    /// It is in the working folder, and anybody may have written it.
-    Folder,
-}
 
 /// The settings of one file.
 pub(super) struct FileLayer {
@@ -22,6 +13,7 @@ pub(super) struct FileLayer {
     pub(super) shown: String,
     pub(super) plain: Table,
     pub(super) profiles: BTreeMap<String, Table>,
+    pub(super) providers: Vec<ProviderTable>,
 }
 
 impl FileLayer {

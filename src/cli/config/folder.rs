@@ -46,7 +46,7 @@ pub const FREE: [&str; 24] = [
 pub const CAPS: [&str; 3] = ["max-cost", "max-requests", "max-time"];
 
 /// Settings that the file can't contain.
-pub const REFUSED: [&str; 56] = [
+pub const REFUSED: [&str; 60] = [
     "limit",
     "skip",
     "strict",
@@ -97,6 +97,10 @@ pub const REFUSED: [&str; 56] = [
     "allow-http",
     "no-proxy",
     "ca-file",
+    // They decide where requests are sent, and with which key.
+    "provider",
+    "fallback",
+    "fallback-on",
     "quiet",
     "verbose",
     "fsync",
@@ -108,13 +112,14 @@ pub const REFUSED: [&str; 56] = [
     "log",
     "api-key-file",
     "api-key-cmd",
+    "api-key-ttl",
     "config",
     "profile",
 ];
 
 /// The settings that decide where the key comes from, where it is sent, and through which proxy.
-pub const ABOUT_THE_KEY: [&str; 7] =
-    ["base-url", "header", "allow-http", "no-proxy", "ca-file", "api-key-file", "api-key-cmd"];
+pub const ABOUT_THE_KEY: [&str; 9] =
+    ["base-url", "header", "allow-http", "no-proxy", "ca-file", "provider", "fallback", "api-key-file", "api-key-cmd"];
 
 /// Returns whether a file in the working folder can contain this setting.
 pub fn may_set(name: &str) -> bool {

@@ -1,4 +1,5 @@
-//! Runs the command that prints the key, and ends the command if it takes too long.
+//! Runs a command that prints the key, and ends the command if it takes too long. `--api-key-cmd` is such a command, and
+//! so are the commands of AWS and Google.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So its
 //! time and the length of its output are limited. It does not get the variables that contain a key. Its standard error
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use super::world::{SECRET_VARIABLES, World};
+use crate::domain::Secrets;
 use crate::watch::processes;
 
 /// How many bytes a key or token may have.
@@ -31,13 +33,14 @@ const SHORTEST_KEY_WORD: usize = 12;
 /// How often to check whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Runs a command without a shell, and returns its output.
+/// Runs a command without a shell, and returns its output. In messages, `what` says what the command is for.
 ///
 /// # Errors
-/// The command can't be run, fails, prints too much, or takes longer than `patience`.
-pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
+/// The command can't be run (the cause is the error of the system), fails, prints too much, or takes longer than
+/// `patience`.
+pub(super) fn output(what: &str, command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
     let mut words = command.split_whitespace();
-    let Some(program) = words.next() else { bail!("--api-key-cmd is empty") };
+    let Some(program) = words.next() else { bail!("{what} is empty") };
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in SECRET_VARIABLES {
@@ -46,20 +49,21 @@ pub(super) fn output(command: &str, world: &World, patience: Duration) -> Result
     if !world.working_folder.as_os_str().is_empty() {
         command.current_dir(&world.working_folder);
     }
-    let child = command.spawn().with_context(|| format!("--api-key-cmd: can't run {program:?}"))?;
+    let child = command.spawn().with_context(|| format!("{what}: can't run {program:?}"))?;
     let mut running = Running::watch(child, Instant::now() + patience);
     let ended = running.end();
     if ended.is_none() {
         running.kill();
     }
-    let said = || running.last_line().map_or(String::new(), |line| format!(": {line}"));
-    match ended {
+    let printed = ended.as_ref().map_or(&b""[..], |(output, _)| output);
+    let said = || running.last_line(printed).map_or(String::new(), |line| format!(": {line}"));
+    match &ended {
         Some((output, _)) if output.len() > MOST_BYTES => {
-            bail!("--api-key-cmd: {program:?} printed more than {} KiB, and no key is that long", MOST_BYTES >> 10)
+            bail!("{what}: {program:?} printed more than {} KiB, and no key is that long", MOST_BYTES >> 10)
         }
-        Some((output, status)) if status.success() => Ok(output),
-        Some((_, status)) => bail!("--api-key-cmd: {program:?} failed ({status}){}", said()),
-        None => bail!("--api-key-cmd: {program:?} took longer than {} s and was ended{}", patience.as_secs(), said()),
+        Some((_, status)) if !status.success() => bail!("{what}: {program:?} failed ({status}){}", said()),
+        Some(_) => Ok(ended.map(|(output, _)| output).unwrap_or_default()),
+        None => bail!("{what}: {program:?} took longer than {} s and was ended{}", patience.as_secs(), said()),
     }
 }
 
@@ -105,15 +109,17 @@ impl Running {
         processes::end(&mut self.child);
     }
 
-    /// Returns the last line of standard error in a form that is safe to show.
-    fn last_line(&self) -> Option<String> {
+    /// Returns the last line of standard error in a form that is safe to show: without words that could be a key, and
+    /// without what the command printed on standard output.
+    fn last_line(&self, printed: &[u8]) -> Option<String> {
         // A process that the command started may still have standard error open, so the wait is limited.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;
         let text = Zeroizing::new(String::from_utf8_lossy(&errors).into_owned());
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-        Some(
-            line.split_whitespace().map(without_key).collect::<Vec<_>>().join(" ").chars().take(LONGEST_LINE).collect(),
-        )
+        let mut line = line.split_whitespace().map(without_key).collect::<Vec<_>>().join(" ");
+        let printed = Zeroizing::new(String::from_utf8_lossy(printed).into_owned());
+        Secrets::new(printed.split_whitespace()).clean(&mut line);
+        Some(line.chars().take(LONGEST_LINE).collect())
     }
 }
 
@@ -153,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let world = World { working_folder: folder.path().to_owned(), ..World::default() };
         std::fs::write(folder.path().join("key.sh"), script).expect("the folder is ours");
-        output("sh key.sh", &world, patience).map_err(|error| error.to_string())
+        output("--api-key-cmd", "sh key.sh", &world, patience).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -178,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_does_not_show_what_was_printed() {
+        let error = of("echo onlyletterskey; echo 'no use for onlyletterskey' >&2; exit 1", PATIENCE);
+
+        assert!(error.as_ref().is_err_and(|error| error.ends_with(": no use for [key]")), "{error:?}");
+    }
+
+    #[test]
     fn output_without_end_is_cut_off() {
         let error = of("yes", PATIENCE).expect_err("no key is as long");
         let errors = of("yes | head -100000 >&2; exit 1", PATIENCE).expect_err("it fails");
@@ -193,7 +206,9 @@ mod tests {
         std::fs::write(folder.path().join("key.sh"), "sleep 1000 & echo $! > id; echo touch it >&2; wait")
             .expect("the folder is ours");
 
-        let error = output("sh key.sh", &world, Duration::from_millis(300)).expect_err("it never ends").to_string();
+        let error = output("--api-key-cmd", "sh key.sh", &world, Duration::from_millis(300))
+            .expect_err("it never ends")
+            .to_string();
 
         assert!(error.contains("took longer than 0 s") && error.ends_with(": touch it"), "{error}");
         let id = std::fs::read_to_string(folder.path().join("id")).expect("it was written");

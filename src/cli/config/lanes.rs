@@ -24,12 +24,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Returns the settings of all layers. `named` has those of this call: the flags and the environment.
+    /// Returns the settings of all layers. `named` has those of this call: the flags and the environment. `lane` is the
+    /// lane that the provider allows.
     ///
     /// # Errors
     /// `--detach` is given for a run without batches, or the deadline is in the past.
-    pub(super) fn of(merged: &LaneArgs, named: &LaneArgs, world: &World) -> Result<Self> {
-        let lane = merged.lane.unwrap_or_default();
+    pub(super) fn of(lane: LaneChoice, merged: &LaneArgs, named: &LaneArgs, world: &World) -> Result<Self> {
         if named.detach == Some(true) && !lane.uses_batches() {
             bail!("--detach: with --lane online there are no batches to leave behind; add --lane batch or --lane auto");
         }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn lanes(merged: LaneArgs, named: LaneArgs) -> Result<Lanes, String> {
-        Lanes::of(&merged, &named, &world()).map_err(|error| error.to_string())
+        Lanes::of(merged.lane.unwrap_or_default(), &merged, &named, &world()).map_err(|error| error.to_string())
     }
 
     #[test]

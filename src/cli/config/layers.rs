@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::file_layer::{FileLayer, Trust};
+use super::file_layer::FileLayer;
 use super::folder;
+use super::providers::table::ProviderTable;
 use super::reader::Reader;
+use super::trust::Trust;
 use super::world::World;
 use crate::cli::args::Settings;
 use crate::cli::args::groups::{MoneyArgs, RequestArgs};
@@ -31,6 +33,8 @@ pub(crate) struct Layers {
     pub warnings: Vec<String>,
     /// Notes about the settings of a file in the working folder.
     pub notes: Vec<String>,
+    /// The tables of providers.
+    pub providers: Vec<ProviderTable>,
     /// Whether the user set `max-cost` in any layer. The file in the working folder does not count.
     pub has_own_max_cost: bool,
 }
@@ -57,13 +61,15 @@ impl Layers {
         let profile = profile(chosen, &files)?;
         let upper = named.clone().over(recorded);
         let set = files.iter().find(|file| file.trust == Trust::Folder).and_then(|file| file.set(chosen));
+        let providers = files.iter_mut().flat_map(|file| std::mem::take(&mut file.providers)).collect();
         let lower = files.into_iter().fold(profile, |upper, file| upper.over(file.plain.settings));
         let lower_request = lower.request.clone();
         let mut merged = upper.over(lower);
         let has_own_max_cost = merged.money.max_cost.is_some();
         let idle = folder::lower(&mut merged.money, &caps);
         let notes = set.map(|set| [vec![set], idle].concat().join("; "));
-        Ok(Self { named, merged, lower: lower_request, warnings, notes: notes.into_iter().collect(), has_own_max_cost })
+        let notes = notes.into_iter().collect();
+        Ok(Self { named, merged, lower: lower_request, warnings, notes, providers, has_own_max_cost })
     }
 }
 

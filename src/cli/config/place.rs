@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use toml::Spanned;
 
-use super::file_layer::Trust;
 use super::folder::{self, ABOUT_THE_KEY};
+use super::trust::Trust;
 use crate::cli::args::values::Text;
 
 /// Environment variables for settings begin with this.

@@ -1,14 +1,40 @@
 //! The providers of a run: the first one, and the chain of the others.
+//!
+//! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a preset
+//! that a table changes. What a table says counts more than a variable of the platform, because it is about this one
+//! provider. `--base-url`, `--header` and the flags about the key are for the first provider. The settings of the same
+//! names in a file, `ANTHROPIC_BASE_URL` and the variables of the key keep their meaning for the provider `anthropic`.
+//!
+//! `table.rs` reads the tables, `known.rs` finds a provider by its name, `resolve.rs` makes its settings, with its
+//! address and places (`places.rs`) and its key (`key.rs`). `chain.rs` puts the first provider and its fallbacks together
+//! and checks that the other settings fit.
+//!
+//! A place that is not set, such as a region, is not an error here: commands that send nothing do not need it. It is one
+//! when something is to be sent ([`ProviderConfig::check_complete`]).
+
+mod chain;
+mod key;
+mod known;
+mod listed;
+mod places;
+mod resolve;
+pub(super) mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use http::{HeaderName, HeaderValue};
 
+pub(super) use self::chain::Providers;
+pub(crate) use self::listed::{Listed, ListedProvider};
 use super::TextFile;
 use super::address::BaseUrl;
 use super::credential::KeySource;
 use crate::domain::{FallbackOn, ProviderFeatures, ProviderKind, RateLimits, RequestRules};
+
+/// The ways to give a key to the Claude API.
+const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api-key-cmd)";
 
 /// A provider that requests are sent to.
 #[derive(Clone, Debug)]
@@ -17,10 +43,14 @@ pub struct ProviderConfig {
     pub name: Arc<str>,
     /// Its kind.
     pub kind: ProviderKind,
-    /// Its address; `None` for the Claude API.
+    /// Its address; `None` for the Claude API, and if the address is not known.
     pub base_url: Option<BaseUrl>,
+    /// What must be set before requests can be sent, in words: "a region: set AWS_REGION, or …".
+    pub missing: Vec<String>,
     /// Where its key comes from.
     pub key: KeySource,
+    /// The ways to give it a key, in words: "set ANTHROPIC_API_KEY (or use …)".
+    pub key_ways: String,
     /// How long a key that a command printed is used, unless the command says how long; `None` for the whole run.
     pub key_ttl: Option<Duration>,
     /// In which header the key is sent; `None` if that depends on where the key comes from.
@@ -59,6 +89,20 @@ pub struct FallbackConfig {
     pub on: FallbackOn,
 }
 
+impl FallbackConfig {
+    /// Returns the chain in the form in which it is typed.
+    pub(crate) fn typed(&self) -> String {
+        let one = |provider: &ProviderConfig| match &provider.model {
+            Some(model) => format!("{}:{model}", provider.name),
+            None => provider.name.to_string(),
+        };
+        match &self.chain[..] {
+            [] => "off".to_owned(),
+            chain => chain.iter().map(one).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
 impl ProviderConfig {
     /// Returns the Claude API, or a gateway that behaves as the API does.
     pub(crate) fn api(
@@ -71,7 +115,9 @@ impl ProviderConfig {
             name: ProviderKind::Anthropic.name().into(),
             kind: ProviderKind::Anthropic,
             base_url,
+            missing: Vec::new(),
             key,
+            key_ways: WAYS_OF_API.to_owned(),
             key_ttl,
             auth: None,
             headers,
@@ -83,4 +129,23 @@ impl ProviderConfig {
             model: None,
         }
     }
+
+    /// Returns whether requests need a key. Servers of the kind `messages` may run without one.
+    pub(crate) fn needs_key(&self) -> bool {
+        self.kind != ProviderKind::Messages
+    }
+
+    /// Checks that everything is set that requests need, except the key.
+    ///
+    /// # Errors
+    /// The message names what is missing, with the variables and the key of the table.
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        match &self.missing[..] {
+            [] => Ok(()),
+            missing => bail!("the provider {} needs {}", self.name, missing.join("; and ")),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,11 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::file_layer::{FileLayer, Table, Trust};
+use super::file_layer::{FileLayer, Table};
 use super::opened;
 use super::place::{Flag, PREFIX, Place, line_of, variable};
+use super::providers::table;
+use super::trust::Trust;
 use super::typed::{texts, times, words};
 use super::world::{NOTIFY_SECRET, World};
 use crate::cli::args::Settings;
@@ -90,7 +92,8 @@ impl Reader {
         let folder = path.parent().unwrap_or(Path::new(""));
         let hides_values = trust == Trust::Folder && opened.is_link;
         let place = Place { shown: shown.clone(), text, folder, trust, writers, hides_values };
-        let mut layer = FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new() };
+        let mut layer =
+            FileLayer { trust, shown, plain: Table::default(), profiles: BTreeMap::new(), providers: Vec::new() };
         for (key, value) in table.get_ref() {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("profile", DeValue::Table(profiles)) => {
@@ -102,6 +105,7 @@ impl Reader {
                     }
                 }
                 ("profile", _) => bail!("{}: a profile is a table, such as [profile.night]", place.at(key)),
+                ("providers", value) => layer.providers = table::read(key, value, &place)?,
                 (name, _) => layer.plain.add(name, self.entry(key, value, &place)?),
             }
         }
@@ -124,6 +128,9 @@ impl Reader {
     ) -> Result<Settings> {
         let name = key.get_ref().as_ref();
         let Some(flag) = self.flag(name) else {
+            if name == "providers" {
+                bail!("{}: [providers.NAME] is not a part of a profile; put it at the top level", place.at(key));
+            }
             match place.hides_values {
                 true => bail!("{}: unknown key", place.at(key)),
                 false => bail!("{}: unknown key {:?}{}", place.at(key), name, self.suggestion(name)),

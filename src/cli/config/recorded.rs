@@ -7,6 +7,10 @@
 //! because somebody must have put it there. A lane with batches can only make rows cheaper; a run says at its start that
 //! the API stores them. The rules for answers can send more requests for a row, but only a few. The rows of a log can
 //! cost more than these requests.
+//!
+//! The names of providers are recorded, but nothing else about them: their addresses and keys come from presets and from
+//! this user's own configuration. So a folder of another person can choose among the providers that this user has set
+//! up, and a run says at its start which ones it uses.
 
 use std::path::Path;
 
@@ -18,6 +22,7 @@ use super::Config;
 use super::reader::Reader;
 use crate::answer::Expected;
 use crate::cli::args::layered::Layered;
+use crate::cli::args::providers;
 use crate::cli::args::{ResumeArgs, Settings};
 use crate::domain::PromptCache;
 use crate::journal::{Disk, manifest_path, quoted, read_manifest};
@@ -49,7 +54,7 @@ const BETA: Recorded = Recorded {
     kind: "a list of texts",
 };
 
-const TABLE: [Recorded; 18] = [
+const TABLE: [Recorded; 21] = [
     Recorded { name: "tier", of: |config| Some(config.tier.name().into()), texts: text, kind: TEXT },
     API_VERSION,
     BETA,
@@ -126,6 +131,25 @@ const TABLE: [Recorded; 18] = [
         of: |config| Some(config.answers.max_follow_ups.into()),
         texts: number,
         kind: NUMBER,
+    },
+    // A run with the simulator has no provider.
+    Recorded {
+        name: "provider",
+        of: |config| (!config.simulate).then(|| (*config.provider.name).into()),
+        texts: text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "fallback",
+        of: |config| (!config.simulate).then(|| config.fallback.typed().into()),
+        texts: long_text,
+        kind: TEXT,
+    },
+    Recorded {
+        name: "fallback-on",
+        of: |config| (!config.fallback.chain.is_empty()).then(|| providers::cases(config.fallback.on).into()),
+        texts: text,
+        kind: TEXT,
     },
 ];
 

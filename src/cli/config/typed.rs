@@ -23,6 +23,10 @@ pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, Stri
             let texts = values.iter().map(|value| texts("", value.get_ref()));
             Ok(texts.collect::<Result<Vec<_>, _>>()?.concat())
         }
+        ("fallback" | "fallback-on", DeValue::Array(values)) => {
+            let texts = values.iter().map(|value| texts("", value.get_ref()));
+            Ok(vec![texts.collect::<Result<Vec<_>, _>>()?.concat().join(",")])
+        }
         ("param", DeValue::Table(table)) => {
             table.iter().map(|(key, value)| Ok(format!("{}={}", key.get_ref(), json(value.get_ref())?))).collect()
         }

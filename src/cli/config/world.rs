@@ -19,9 +19,14 @@ pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 pub(crate) const NOTIFY_SECRET: &str = "CLAUDE_BATCH_NOTIFY_SECRET";
 
 /// Variables that contain a key, or headers and addresses that are as secret as a key.
-pub(crate) const SECRET_VARIABLES: [&str; 10] = [
+pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_AWS_API_KEY",
+    "ANTHROPIC_FOUNDRY_API_KEY",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "LITELLM_PROXY_API_KEY",
+    "OPENROUTER_API_KEY",
     "CLAUDE_BATCH_HEADER",
     "CLAUDE_BATCH_NOTIFY",
     NOTIFY_SECRET,

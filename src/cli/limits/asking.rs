@@ -10,8 +10,8 @@ use super::super::config::Config;
 use super::super::config::world::World;
 use super::super::exit::Exit;
 use super::super::explain::said;
+use super::super::say;
 use super::super::server::{Response, Server};
-use super::super::{parts, say};
 use super::found::Found;
 use crate::catalog::Catalog;
 use crate::domain::{
@@ -71,7 +71,7 @@ pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin
 /// too.
 pub(super) fn ask(server: &Server, catalog: &Catalog, model: &str) -> Result<Found, Stopped> {
     let class = catalog.class_of(model);
-    let route = PoolId { provider: parts::PROVIDER.into(), account: "".into(), class, speed: Speed::Standard };
+    let route = PoolId { provider: server.name.clone(), account: "".into(), class, speed: Speed::Standard };
     let request = server.provider.encode(&request(model), None, &Arc::new(route.clone()), false);
     let response = server.send(request).map_err(|error| failed(&error))?;
     let signals = server.provider.read_head(&response.head, &jiff::Timestamp::now).signals;

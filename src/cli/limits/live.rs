@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::super::args::LimitsArgs;
 use super::super::config::Config;
+use super::super::config::authorization::with_first_key;
 use super::super::config::credential::KeySource;
 use super::super::config::world::World;
 use super::super::exit::Exit;
@@ -27,6 +28,7 @@ use crate::catalog::Catalog;
 use crate::journal::RealDisk;
 use crate::provider::anthropic::rate_limits::is_admin_key;
 use crate::report::text::escape;
+use crate::transport::Authorization;
 use crate::transport::http::Credential;
 
 /// Shows the limits that apply now, and saves them if the user asks for it.
@@ -90,8 +92,9 @@ fn find(
     // With a tier, the simulator is asked: an earlier run may have used another tier.
     let is_other_tier = config.simulate && args.tier.is_some();
     if !args.ask && !is_other_tier {
-        if key.as_ref().and_then(Credential::exposed).is_some_and(is_admin_key) {
-            return organization::ask(&Server::open(config, key, catalog, world)?);
+        if key.as_ref().and_then(|(_, first)| first.exposed()).is_some_and(is_admin_key) {
+            let authorization = key.map(|(authorization, _)| authorization);
+            return organization::ask(&Server::open(config, authorization, catalog, world)?);
         }
         let class = (args.model.is_some() || args.save.is_some()).then(|| catalog.class_of(model));
         match learned::latest(&world.working_folder, &origin, class.as_ref(), &disk) {
@@ -103,13 +106,20 @@ fn find(
     if let Some(found) = elsewhere.filter(|_| !can_ask) {
         return Ok(Ok(found));
     }
+    if !config.simulate && !config.provider.features.rate_headers {
+        bail!(
+            "the provider {} reports no limits in its responses, so they can't be asked for; its console has them",
+            config.provider.name
+        );
+    }
     let key = if key.is_none() && !config.simulate { Some(self::key(config, world)?) } else { key };
     asking::permission(config, catalog, model, &origin, world)?;
-    Ok(asking::ask(&Server::open(config, key, catalog, world)?, catalog, model))
+    let authorization = key.map(|(authorization, _)| authorization);
+    Ok(asking::ask(&Server::open(config, authorization, catalog, world)?, catalog, model))
 }
 
-fn key(config: &Config, world: &World) -> Result<Credential> {
-    let (credential, warnings) = parts::key(config, world)?;
+fn key(config: &Config, world: &World) -> Result<(Authorization, Credential)> {
+    let (authorization, first, warnings) = with_first_key(&config.provider, world)?;
     warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
-    Ok(credential)
+    Ok((authorization, first))
 }

@@ -105,9 +105,10 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
-        let (request, dialect) = (config.request.clone(), config.dialect.clone());
+        let (provider, request, dialect) =
+            (config.provider.name.clone(), config.request.clone(), config.dialect.clone());
         let catalog = std::sync::Arc::new(Catalog::builtin());
-        Box::new(move || parts::planner(&request, &dialect, &catalog)) as Box<dyn Fn() -> _>
+        Box::new(move || parts::planner(&provider, &request, &dialect, &catalog)) as Box<dyn Fn() -> _>
     });
     Ok(RunInput { inputs: inputs.to_vec(), options: plan.options, planner })
 }

@@ -115,7 +115,7 @@ impl NewRun<'_> {
         let earlier = self.note_submitted(Some(&batches), &mut recovered, &catalog)?;
         let rows = batches.rows_without_line(&recovered.done)?;
         self.check_interrupted()?;
-        let key = self.key()?;
+        let key = self.keys()?;
         self.config.detach = true;
         let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
         let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });

@@ -11,7 +11,8 @@ use super::way::Way;
 use crate::catalog::Catalog;
 use crate::report::text::escape;
 use crate::source;
-use crate::transport::http::{Credential, check_authorities};
+use crate::transport::Authorization;
+use crate::transport::http::check_authorities;
 
 impl NewRun<'_> {
     /// Starts a watchdog for each template: it ends the program if a row takes too long.
@@ -27,14 +28,18 @@ impl NewRun<'_> {
         let catalog = parts::catalog(&self.config)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
-            simulator::config(&catalog, &self.config)?;
+            for provider in self.providers() {
+                simulator::config(&catalog, &self.config, provider)?;
+            }
         }
         self.origin = match self.config.simulate {
             true => "simulator".to_owned(),
             false => parts::base_url(&self.config)?.origin().to_owned(),
         };
         self.way = Way::find(&self.config, self.world)?;
+        self.ways = self.check_chain()?;
         self.warn(&self.way.warnings);
+        self.ways.iter().for_each(|way| self.warn(&way.warnings));
         parts::window(&self.config, self.files_of_request())?;
         if let Some(pem) = &self.config.ca_pem {
             check_authorities(pem)?;
@@ -43,7 +48,7 @@ impl NewRun<'_> {
     }
 
     /// Returns the key; `None` for a dry run and for a run with the simulator, because both need no key.
-    pub(super) fn key(&self) -> Result<Option<Credential>> {
+    pub(super) fn key(&self) -> Result<Option<Authorization>> {
         if self.config.simulate || self.config.dry_run {
             return Ok(None);
         }
@@ -51,12 +56,17 @@ impl NewRun<'_> {
     }
 
     /// Returns the key, even in a dry run; `None` for a simulator, which needs none.
-    pub(super) fn key_for_counting(&self) -> Result<Option<Credential>> {
+    pub(super) fn key_for_counting(&self) -> Result<Option<Authorization>> {
         if self.config.simulate {
             return Ok(None);
         }
-        let (credential, warnings) = parts::key(&self.config, self.world)?;
+        self.said_key(parts::key(&self.config, self.world)).map(Some)
+    }
+
+    /// Returns how requests are authorized, and says the warnings about the key.
+    pub(super) fn said_key(&self, found: Result<(Authorization, Vec<String>)>) -> Result<Authorization> {
+        let (authorization, warnings) = found?;
         warnings.iter().for_each(|text| self.say_whole(&format!("warning: {}", escape(text))));
-        Ok(Some(credential))
+        Ok(authorization)
     }
 }

@@ -114,7 +114,7 @@ impl NewRun<'_> {
         let Some(results) = self.paths.results.clone() else { bail!("a run with batches has a results file") };
         let batches = Opened::new(Arc::new(RealDisk::new(self.config.owners)), &results)?;
         let rows = batches.rows_without_line(&recovered.done)?;
-        let key = self.key()?;
+        let key = self.keys()?;
         self.check_interrupted()?;
         self.say(&format!(
             "{}: collecting {} with {}",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::super::answers;
-use super::super::parts::{self, PROVIDER};
+use super::super::parts;
 use super::new_run::NewRun;
 use crate::batches::{BATCH_BYTES, BatchesError, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
 use crate::catalog::Catalog;
@@ -151,10 +151,11 @@ impl NewRun<'_> {
             origin: self.origin.clone(),
         };
         // A row that goes into another batch is asked in the same way as before.
-        let mut planner = parts::planner(&self.config.request, &self.config.dialect, catalog)
-            .with_shaping(answers::shaping(&self.config.answers, catalog));
+        let mut planner =
+            parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
+                .with_shaping(answers::shaping(&self.config.answers, catalog));
         let route = PoolId {
-            provider: PROVIDER.into(),
+            provider: self.config.provider.name.clone(),
             account: "".into(),
             class: ModelClass("batches".into()),
             speed: Speed::Standard,

@@ -8,6 +8,7 @@ mod adopt;
 mod announce;
 mod answers;
 mod caps;
+mod chain;
 mod check;
 mod collect;
 mod early;
@@ -174,7 +175,7 @@ impl NewRun<'_> {
         if has_no_rows(first.as_ref()) && self.planning.is_none() {
             return self.end_without_rows();
         }
-        let early_key = if self.is_resuming { None } else { self.key()? };
+        let early_key = if self.is_resuming { None } else { self.keys()? };
         let asked = self.ask_before_files(first.as_ref(), &catalog)?;
 
         self.look_at_batches()?;
@@ -202,7 +203,7 @@ impl NewRun<'_> {
             return self.end_dry_run(survey.as_ref(), forecast.as_ref(), &catalog, &recovered);
         };
 
-        let key = if self.is_resuming { self.key()? } else { early_key };
+        let key = if self.is_resuming { self.keys()? } else { early_key };
         if !was_asked {
             self.announce(survey.as_ref(), forecast.as_ref(), &catalog, recovered.totals.spend);
             self.ask(forecast.as_ref())?;

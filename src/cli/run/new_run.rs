@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::answers;
 use super::super::commands::Commands;
 use super::super::config::Config;
 use super::super::config::world::World;
-use super::super::parts;
 use super::super::plan::Asked;
 use super::super::projection::Projection;
 use super::way::Way;
@@ -56,6 +54,8 @@ pub(super) struct NewRun<'a> {
     pub(super) origin: String,
     /// The proxy and the certificates for the connection to the server.
     pub(super) way: Way,
+    /// The same for the providers after the first.
+    pub(super) ways: Vec<Way>,
     /// Handles signals until the run begins.
     pub(super) early: Option<EarlySignals>,
     /// How much of the input has been read, and whether a signal asked the program to end.
@@ -101,6 +101,7 @@ impl<'a> NewRun<'a> {
             stored: None,
             origin: String::new(),
             way: Way::default(),
+            ways: Vec::new(),
             early: None,
             progress: Arc::default(),
             outbox: None,
@@ -127,22 +128,21 @@ impl<'a> NewRun<'a> {
     ///
     /// Source: anthropics/skills#1475, #1477 and #1601 (2026-08-17).
     pub(super) fn prompt_cache(&self) -> PromptCache {
-        if self.config.lane.uses_batches() { PromptCache::Off } else { self.config.prompt_cache }
+        let has_cache = self.config.provider.features.prompt_cache;
+        if self.config.lane.uses_batches() || !has_cache { PromptCache::Off } else { self.config.prompt_cache }
     }
 
     /// Returns a planner for one reading of the input.
     pub(super) fn planner(&self, catalog: &Arc<Catalog>) -> Planner {
-        let planner = parts::planner(&self.config.request, &self.config.dialect, catalog)
-            .with_shaping(answers::shaping(&self.config.answers, catalog))
-            .with_conditions(self.config.answers.require.clone());
-        let planner = self.with_overrides(planner);
+        let planner = self.planner_of(&self.config.provider, catalog);
         // The survey counts the rows of each model.
         if is_seekable(&self.plan) { planner.without_unknown_models() } else { planner }
     }
 
-    /// Returns how many open files a request in flight needs. If the simulator is in this process, the process has both
-    /// ends of each connection.
+    /// Returns how many open files are needed for each place in the concurrency window. If the simulator is in this
+    /// process, the process has both ends of each connection. Each provider has a window of its own.
     pub(super) fn files_of_request(&self) -> usize {
-        if self.config.simulate { 2 } else { 1 }
+        let ends = if self.config.simulate { 2 } else { 1 };
+        ends * self.providers().count()
     }
 }

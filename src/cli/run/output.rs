@@ -84,9 +84,10 @@ impl NewRun<'_> {
 
     fn own_run(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Run {
         let (request, dialect, catalog) = (self.config.request.clone(), self.config.dialect.clone(), catalog.clone());
+        let provider = self.config.provider.name.clone();
         let repeats = repeats.cloned();
         let planner = move || {
-            let planner = parts::planner(&request, &dialect, &catalog);
+            let planner = parts::planner(&provider, &request, &dialect, &catalog);
             match &repeats {
                 Some(repeats) => planner.with_repeats(repeats.clone()),
                 None => planner,

@@ -7,8 +7,10 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::super::catalogs::Catalogs;
 use super::super::simulator::Simulator;
-use super::super::{answers, lockdown, parts, say, simulator};
+use super::super::{answers, parts, say, simulator};
+use super::chain::Keys;
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
@@ -18,10 +20,10 @@ use crate::plan::{Planner, Repeats};
 use crate::report::{self, Report, Reporter, ViewOptions};
 use crate::runner::input::{Earlier, InputOrder, Survey, feed};
 use crate::runner::signals::channel;
-use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, Routes, drive};
+use crate::runner::{Commit, Finish, Incoming, JournalLedger, LaneParts, Parts, drive};
 use crate::scheduler::{Config, Scheduler};
-use crate::transport::http::{Credential, HttpConfig, HttpTransport};
-use crate::transport::{Transport, parse_base_url};
+use crate::transport::http::HttpTransport;
+use crate::transport::{Authorization, Transport};
 use crate::watch::files::Found;
 use crate::watch::status::{About, Recorder, read_status};
 
@@ -30,7 +32,7 @@ const FEED: usize = 256;
 
 /// Values that only the loop needs.
 pub(super) struct Ready {
-    pub(super) key: Option<Credential>,
+    pub(super) key: Option<Keys>,
     pub(super) clock: RunClock,
     pub(super) journal: Journal,
     pub(super) commits: mpsc::UnboundedReceiver<Commit>,
@@ -52,18 +54,20 @@ impl NewRun<'_> {
         let Ready { key, clock, journal, commits, earlier, forecast, lane } = ready;
         let (catalog, recovered, survey) = known;
         let window = parts::window(&self.config, self.files_of_request())?;
-        let simulator = self.start_simulator(catalog, clock)?;
-        let transport = self.transport(simulator.as_ref(), key, window.most())?;
+        let catalogs = Catalogs::new(&self.config, catalog.clone())?;
+        let simulators = self.start_simulators(&catalogs, clock)?;
+        let routes = self.routes(&simulators, key, window.most())?;
         let planner = self.marking_planner(catalog, survey.as_ref());
         let policy = answers::policy_of(&self.config.answers, catalog, planner, !self.is_collecting);
         let scheduler = Scheduler::new(Config {
             policy: Some(policy),
-            ..parts::scheduler(&self.config, catalog, window, recovered)
+            endpoints: self.endpoints(),
+            fallback: self.fallback(&catalogs, survey.as_ref()),
+            ..parts::scheduler(&self.config, &catalogs, window, recovered)
         });
         let reporter = self.open_report(clock, known, forecast)?;
         let mut ledger = JournalLedger::new(journal, clock);
         let equal = self.equal_rows(&mut ledger, known)?;
-        let provider = Arc::new(parts::provider(&self.config)?);
         let rows = self.start_reader(catalog, earlier, survey.as_ref())?;
         let Some(early) = self.early.take() else { bail!("signals are heard from the start") };
         let (thread, signals) = early.release();
@@ -75,7 +79,7 @@ impl NewRun<'_> {
             signals.send_to(interrupts_in, on_reread);
         }
         let (finish, ledger, mut report) = thread.run(drive(Parts {
-            routes: Routes::single(transport, provider),
+            routes,
             scheduler,
             ledger,
             commits,
@@ -100,32 +104,21 @@ impl NewRun<'_> {
         if !self.config.simulate {
             return Ok(None);
         }
-        let config = simulator::config(catalog, &self.config)?;
+        let config = simulator::config(catalog, &self.config, &self.config.provider)?;
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the server or the simulator. From now on, messages of panics are printed without the secrets of the
+    /// Connects to the first provider or its simulator. From now on, messages of panics are printed without the secrets of the
     /// requests.
     pub(super) fn transport(
         &self,
         simulator: Option<&Simulator>,
-        key: Option<Credential>,
+        key: Option<Authorization>,
         connections: usize,
     ) -> Result<Arc<HttpTransport>> {
-        let base_url = match simulator {
-            Some(simulator) => parse_base_url(simulator.url(), false)?,
-            None => parts::base_url(&self.config)?,
-        };
-        // Secrets are hidden in messages, but the simulator's key is too short for this. Messages of the simulator may
-        // contain the same text by chance.
-        let credential = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()));
-        let transport = Arc::new(HttpTransport::new(HttpConfig {
-            proxy: self.way.proxy.clone(),
-            also_secret: lockdown::also_secret(&self.config),
-            ..parts::http(&self.config, base_url, credential, connections)
-        })?);
+        let transport = self.transport_to(&self.config.provider, &self.way, simulator, key, connections)?;
         let sent = transport.clone();
-        say::panics(move || sent.secrets());
+        say::panics(move || vec![sent.secrets()]);
         Ok(transport)
     }
 

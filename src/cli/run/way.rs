@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::super::config::Config;
+use super::super::config::providers::ProviderConfig;
 use super::super::config::world::World;
 use super::super::parts;
 use crate::report::text::escape;
@@ -28,10 +29,18 @@ impl Way {
     /// # Errors
     /// A variable for proxies or certificates can't be read.
     pub(crate) fn find(config: &Config, world: &World) -> Result<Self> {
+        Self::find_to(&config.provider, config, world)
+    }
+
+    /// Returns the proxy and the certificates for the connection to a provider.
+    ///
+    /// # Errors
+    /// The errors of [`Way::find`].
+    pub(crate) fn find_to(provider: &ProviderConfig, config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());
         }
-        let base_url = parts::base_url(config)?;
+        let base_url = parts::base_url_of(provider)?;
         let variable = |name: &str| world.variables.get(OsStr::new(name)).map(|value| value.as_os_str());
         let mut way = Self::default();
         if !config.no_proxy {

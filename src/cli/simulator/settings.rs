@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::super::args::{Change, ChangeTo, SimLimitArgs, SimulateArgs};
+use super::super::config::providers::ProviderConfig;
 use super::super::config::world::World;
 use super::super::config::{Config, TextFile, named_file};
 use crate::catalog::Catalog;
@@ -13,13 +14,13 @@ use crate::sim::config::{LimitChange, Organizations, OtherClient, SimConfig, Sim
 use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
-/// Returns the simulated API of a run with `--simulate`. It plays the platform of the run's first provider.
+/// Returns the simulated API of a run with `--simulate`. It plays the platform of this provider.
 ///
 /// # Errors
 /// The fault file or the answer file can't be used. The message names the line and the field.
-pub(crate) fn config(catalog: &Catalog, config: &Config) -> Result<SimConfig> {
+pub(crate) fn config(catalog: &Catalog, config: &Config, provider: &ProviderConfig) -> Result<SimConfig> {
     let (faults, answers) = (config.simulate_faults.as_ref(), config.simulate_answers.as_ref());
-    Ok(of_tier(catalog, config.tier, faults, answers)?.of_kind(config.provider.kind))
+    Ok(of_tier(catalog, config.tier, faults, answers)?.of_kind(provider.kind))
 }
 
 /// Returns a simulated API with the limits of a tier.

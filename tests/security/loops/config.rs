@@ -599,6 +599,8 @@ fn judge(place: &Place, is_suspect: bool) -> u64 {
         ("allow-http", "true"),
         ("no-proxy", "true"),
         ("ca-file", "'/dev/null'"),
+        ("provider", "'openrouter'"),
+        ("fallback", "'openrouter'"),
     ];
     assert_eq!(lines.map(|(key, _)| key).len(), folder::ABOUT_THE_KEY.len());
     for (key, value) in lines {

@@ -28,7 +28,7 @@ use mutate::Mutator;
 /// If a run takes longer than this, it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
-const RECORDED: [&str; 18] = [
+const RECORDED: [&str; 21] = [
     "tier",
     "api-version",
     "beta",
@@ -47,6 +47,9 @@ const RECORDED: [&str; 18] = [
     "on-truncate",
     "on-refusal",
     "max-follow-ups",
+    "provider",
+    "fallback",
+    "fallback-on",
 ];
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";

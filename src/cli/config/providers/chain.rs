@@ -1,0 +1,177 @@
+//! The first provider and its fallbacks, and whether the other settings fit them.
+
+use anyhow::{Result, bail};
+
+use super::known::Known;
+use super::resolve::{Flags, resolved};
+use super::table::ProviderTable;
+use super::{FallbackConfig, ProviderConfig};
+use crate::catalog::{Preset, vendor_of};
+use crate::cli::args::Settings;
+use crate::cli::args::providers::{FallbackTo, Fallbacks, ProviderArgs};
+use crate::cli::config::credential::KeySource;
+use crate::cli::config::world::World;
+use crate::domain::{LaneChoice, PromptCache, ProviderKind, Tier};
+use crate::report::text::escape;
+
+/// The providers of a run, with the settings that depend on them.
+pub(in crate::cli::config) struct Providers {
+    pub(in crate::cli::config) first: ProviderConfig,
+    pub(in crate::cli::config) fallback: FallbackConfig,
+    pub(in crate::cli::config) tier: Tier,
+    pub(in crate::cli::config) lane: LaneChoice,
+    pub(in crate::cli::config) prompt_cache: PromptCache,
+    pub(in crate::cli::config) warnings: Vec<String>,
+}
+
+impl Providers {
+    /// Returns the providers. `named` has the settings of this call, `merged` those of all layers.
+    ///
+    /// # Errors
+    /// A provider is not known, is named twice, or can't do what was typed. The message names the flag.
+    pub(in crate::cli::config) fn of(
+        named: &Settings,
+        merged: &Settings,
+        tables: &[ProviderTable],
+        world: &World,
+    ) -> Result<Self> {
+        let args = &merged.providers;
+        let (first, fallback, warnings) = match merged.simulation.simulate.unwrap_or(false) {
+            true => (simulator(named, merged, world)?, FallbackConfig::default(), Vec::new()),
+            false => chain(named, merged, Known::new(tables), world)?,
+        };
+        if named.providers.fallback_on.is_some() && args.fallback.as_ref().is_none_or(|chain| chain.0.is_empty()) {
+            bail!("--fallback-on says when rows go to another provider; name one with --fallback");
+        }
+        Ok(Self {
+            tier: tier(&first, named, merged)?,
+            lane: lane(&first, named, merged)?,
+            prompt_cache: prompt_cache(&first, named, merged)?,
+            first,
+            fallback,
+            warnings,
+        })
+    }
+}
+
+/// Returns the provider of a run with the simulator. Settings in files about providers have no effect on such a run.
+fn simulator(named: &Settings, merged: &Settings, world: &World) -> Result<ProviderConfig> {
+    let ProviderArgs { provider, fallback, .. } = &named.providers;
+    if provider.as_ref().is_some_and(|name| name != ProviderKind::Anthropic.name()) {
+        bail!("--simulate runs against its own server; leave out --provider");
+    }
+    if fallback.as_ref().is_some_and(|chain| !chain.0.is_empty()) {
+        bail!("--simulate runs against its own server; leave out --fallback");
+    }
+    let headers = merged.wire.header.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
+    let key = KeySource::find(&named.key, &merged.key, world);
+    Ok(ProviderConfig::api(None, key, merged.key.api_key_ttl, headers))
+}
+
+fn chain(
+    named: &Settings,
+    merged: &Settings,
+    known: Known<'_>,
+    world: &World,
+) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
+    let name = merged.providers.provider.as_deref().unwrap_or(ProviderKind::Anthropic.name());
+    let found = known.find(name, "--provider")?;
+    let (first, mut warnings) = resolved(found, Flags { named, merged, is_first: true }, world)?;
+    let mut chain: Vec<ProviderConfig> = Vec::new();
+    let none = Fallbacks::default();
+    for to in &merged.providers.fallback.as_ref().unwrap_or(&none).0 {
+        let found = known.find(&to.provider, "--fallback")?;
+        if *first.name == *found.name {
+            bail!("--fallback: {} is the first provider, so it can't be a fallback too; leave it out", found.name);
+        }
+        if chain.iter().any(|earlier| *earlier.name == *found.name) {
+            bail!("--fallback names {} twice; leave one of them out", found.name);
+        }
+        let (config, more) = resolved(found, Flags { named, merged, is_first: false }, world)?;
+        check_model(&config, to)?;
+        warnings.extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+        chain.push(ProviderConfig { model: to.model.clone(), ..config });
+    }
+    let on = merged.providers.fallback_on.unwrap_or_default();
+    Ok((first, FallbackConfig { chain, on }, warnings))
+}
+
+/// Returns the names of the first provider and of its fallbacks.
+pub(super) fn names(settings: &Settings) -> Vec<&str> {
+    let first = settings.providers.provider.as_deref().unwrap_or(ProviderKind::Anthropic.name());
+    let others = settings.providers.fallback.iter().flat_map(|chain| &chain.0).map(|to| &*to.provider);
+    [first].into_iter().chain(others).collect()
+}
+
+/// Refuses a model that the provider surely does not have.
+fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
+    let Some(model) = &to.model else { return Ok(()) };
+    let has_only_claude = match provider.kind {
+        ProviderKind::Anthropic => provider.base_url.is_none(),
+        ProviderKind::Aws
+        | ProviderKind::Bedrock
+        | ProviderKind::BedrockMantle
+        | ProviderKind::Google
+        | ProviderKind::Foundry => true,
+        ProviderKind::OpenRouter | ProviderKind::LiteLlm | ProviderKind::Messages => false,
+    };
+    match vendor_of(model) {
+        Some(vendor) if has_only_claude => bail!(
+            "--fallback {}:{}: this is a model of {vendor}, and {} has only Claude models; name one of them, or leave \
+             the model out to keep the models of the rows",
+            to.provider,
+            escape(model),
+            Preset::of(provider.kind).title
+        ),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns the tier. Only some providers have the tiers of the Claude API.
+fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<Tier> {
+    if Preset::of_tiers(first.kind) {
+        return Ok(merged.speed.tier.unwrap_or(Tier::Auto));
+    }
+    match named.speed.tier {
+        None | Some(Tier::None) => Ok(Tier::None),
+        Some(tier) => bail!(
+            "--tier {}: the provider {} does not have the tiers of the Claude API; give --rpm, --itpm and --otpm, or \
+             limits in [providers.{}] of your configuration file",
+            tier.name(),
+            first.name,
+            first.name
+        ),
+    }
+}
+
+/// Returns the lane. A lane that a file sets for all runs has no effect on a provider without batches, if it is `auto`.
+fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<LaneChoice> {
+    let lane = merged.lanes.lane.unwrap_or_default();
+    match lane {
+        LaneChoice::Batch | LaneChoice::Auto if !first.features.batches => match named.lanes.lane {
+            None if lane == LaneChoice::Auto => Ok(LaneChoice::Online),
+            None | Some(_) => bail!(
+                "--lane {}: the provider {} has no Message Batches; use --lane online, or another --provider",
+                lane.name(),
+                first.name
+            ),
+        },
+        lane => Ok(lane),
+    }
+}
+
+/// Returns the setting of the prompt cache.
+fn prompt_cache(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<PromptCache> {
+    let setting = merged.money.prompt_cache.unwrap_or_default();
+    match (first.features.prompt_cache, named.money.prompt_cache) {
+        (true, _) => Ok(setting),
+        (false, Some(typed @ (PromptCache::FiveMinutes | PromptCache::Hour))) => bail!(
+            "--prompt-cache {}: the provider {} has no prompt cache; leave the flag out, or set features = {{ \
+             prompt-cache = true }} in [providers.{}] if it has one",
+            typed.name(),
+            first.name,
+            first.name
+        ),
+        (false, _) => Ok(PromptCache::Off),
+    }
+}

@@ -1,0 +1,70 @@
+//! The providers that can be named: the presets, and the tables of the user.
+
+use anyhow::{Result, bail};
+
+use super::table::ProviderTable;
+use crate::domain::ProviderKind;
+use crate::report::text::escape;
+use crate::source::nearest;
+
+/// The providers that can be named.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'t> {
+    tables: &'t [ProviderTable],
+}
+
+/// A provider that was found by its name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'t> {
+    /// Its name.
+    pub(crate) name: &'t str,
+    /// Its kind.
+    pub(crate) kind: ProviderKind,
+    /// Its table; `None` for a preset that no table changes.
+    pub(crate) table: Option<&'t ProviderTable>,
+}
+
+impl<'t> Known<'t> {
+    /// Returns the presets and these tables.
+    pub(crate) fn new(tables: &'t [ProviderTable]) -> Self {
+        Self { tables }
+    }
+
+    /// Returns all providers: the presets, then the tables with names of their own, in the order of these names.
+    pub(crate) fn all(&self) -> Vec<Found<'t>> {
+        let presets = ProviderKind::ALL.map(|kind| self.get(kind.name()));
+        let own = self.tables.iter().filter(|table| ProviderKind::parse(&table.name).is_none());
+        presets.into_iter().flatten().chain(own.map(of_table)).collect()
+    }
+
+    /// Returns the provider with this name. `from` is the setting that contains the name.
+    ///
+    /// # Errors
+    /// There is no such provider. The message names all providers.
+    pub(crate) fn find(&self, name: &str, from: &str) -> Result<Found<'t>> {
+        if let Some(found) = self.get(name) {
+            return Ok(found);
+        }
+        let all = self.all();
+        let names: Vec<&str> = all.iter().map(|found| found.name).collect();
+        let meant = nearest(name, names.iter().copied()).map(|name| format!("; did you mean {name}?"));
+        bail!(
+            "{from}: there is no provider {:?}{} The providers are {}; add others as [providers.NAME] in your \
+             configuration file",
+            escape(name),
+            meant.unwrap_or_else(|| ".".to_owned()),
+            names.join(", ")
+        )
+    }
+
+    fn get(&self, name: &str) -> Option<Found<'t>> {
+        match self.tables.iter().find(|table| table.name == name) {
+            Some(table) => Some(of_table(table)),
+            None => ProviderKind::parse(name).map(|kind| Found { name: kind.name(), kind, table: None }),
+        }
+    }
+}
+
+fn of_table(table: &ProviderTable) -> Found<'_> {
+    Found { name: &table.name, kind: table.kind, table: Some(table) }
+}

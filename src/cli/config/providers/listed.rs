@@ -1,0 +1,74 @@
+//! All providers with their settings, for the command that lists them.
+
+use anyhow::Result;
+
+use super::known::Known;
+use super::resolve::{Flags, resolved};
+use super::{ProviderConfig, chain};
+use crate::catalog::Preset;
+use crate::cli::args::Settings;
+use crate::cli::config::layers::Layers;
+use crate::cli::config::world::World;
+use crate::domain::ProviderKind;
+
+/// All providers that can be named.
+pub(crate) struct Listed {
+    /// The providers: the presets, then the tables with names of their own.
+    pub(crate) providers: Vec<ListedProvider>,
+    /// Warnings to print.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A provider that can be named.
+pub(crate) struct ListedProvider {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its kind.
+    pub(crate) kind: ProviderKind,
+    /// What it is, in words.
+    pub(crate) title: &'static str,
+    /// Its address if nothing changes it, with the names of places in braces.
+    pub(crate) address: Option<&'static str>,
+    /// Where its table is, as `file:line`; `None` without a table.
+    pub(crate) table: Option<String>,
+    /// Its place in the chain of the settings, counted from 0 for the first provider; `None` if it is not in the chain.
+    pub(crate) order: Option<usize>,
+    /// Its settings, or why they can't be used.
+    pub(crate) settings: Result<ProviderConfig, String>,
+}
+
+impl Listed {
+    /// Returns all providers.
+    ///
+    /// # Errors
+    /// A configuration file or a variable can't be read, or the settings name a provider that there is not.
+    pub(crate) fn read(flags: Settings, world: &World) -> Result<Self> {
+        let Layers { named, merged, providers: tables, mut warnings, .. } =
+            Layers::read(flags, Settings::default(), world)?;
+        let known = Known::new(&tables);
+        let chain = chain::names(&merged);
+        for (at, name) in chain.iter().enumerate() {
+            known.find(name, if at == 0 { "--provider" } else { "--fallback" })?;
+        }
+        let mut providers = Vec::new();
+        for found in known.all() {
+            let order = chain.iter().position(|name| *name == found.name);
+            let flags = Flags { named: &named, merged: &merged, is_first: order == Some(0) };
+            let preset = Preset::of(found.kind);
+            let settings = resolved(found, flags, world).map(|(config, more)| {
+                warnings.extend(more);
+                config
+            });
+            providers.push(ListedProvider {
+                name: found.name.to_owned(),
+                kind: found.kind,
+                title: &preset.title,
+                address: preset.address.as_deref(),
+                table: found.table.map(|table| table.at.clone()),
+                order,
+                settings: settings.map_err(|error| format!("{error:#}")),
+            });
+        }
+        Ok(Self { providers, warnings })
+    }
+}

@@ -1,0 +1,99 @@
+//! The address and the headers of a provider, with the places that they contain: regions, projects, workspaces and
+//! others.
+
+use anyhow::{Result, bail};
+use http::{HeaderName, HeaderValue};
+
+use super::known::Found;
+use crate::catalog::{PlaceFacts, Preset, placeholder};
+use crate::cli::config::world::World;
+
+/// The places of a provider.
+pub(super) struct Places {
+    /// The names of the places with their values.
+    known: Vec<(&'static str, String)>,
+}
+
+impl Places {
+    /// Returns the places that are set.
+    ///
+    /// # Errors
+    /// A value can't be a part of an address. Otherwise, it could lead to another server.
+    pub(super) fn find(found: Found<'_>, preset: &'static Preset, world: &World) -> Result<Self> {
+        if let Some((name, (_, at))) = found.table.and_then(|table| {
+            table.places.iter().find(|(name, _)| !preset.places.iter().any(|place| place.name == **name))
+        }) {
+            bail!("{at}: {name}: providers of the kind {} have no {name}", found.kind.name());
+        }
+        let mut known = Vec::new();
+        for place in &preset.places {
+            if let Some((value, from)) = value_of(place, found, world)? {
+                check(&place.name, &value, &from)?;
+                known.push((&*place.name, value));
+            }
+        }
+        Ok(Self { known })
+    }
+
+    /// Returns the value of a place.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.known.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value)
+    }
+
+    /// Returns a text with the values of its places; `None` if a place is not set.
+    pub(super) fn fill(&self, text: &str) -> Option<String> {
+        let filled =
+            self.known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&placeholder(name), value));
+        (!filled.contains('{')).then_some(filled)
+    }
+
+    /// Returns the headers whose places are set.
+    pub(super) fn headers(&self, preset: &Preset) -> Vec<(HeaderName, HeaderValue)> {
+        let header = |(name, text): (&String, &String)| {
+            let value = HeaderValue::try_from(self.fill(text)?).ok()?;
+            Some((HeaderName::try_from(name).ok()?, value))
+        };
+        preset.headers.iter().filter_map(header).collect()
+    }
+
+    /// Returns what is missing in these texts, in words.
+    pub(super) fn missing(&self, found: Found<'_>, preset: &Preset, texts: &[&str]) -> Vec<String> {
+        let is_missing = |place: &&PlaceFacts| Preset::needs(place, texts) && self.get(&place.name).is_none();
+        preset.places.iter().filter(is_missing).map(|place| words(place, found.name)).collect()
+    }
+}
+
+/// Returns a place that is missing, with the ways to set it.
+fn words(place: &PlaceFacts, provider: &str) -> String {
+    format!(
+        "a {}: set {}, or {} in [providers.{provider}] of your configuration file",
+        place.name,
+        place.variables.join(" or "),
+        place.name
+    )
+}
+
+/// Returns the value of a place, and where it was set.
+fn value_of(place: &PlaceFacts, found: Found<'_>, world: &World) -> Result<Option<(String, String)>> {
+    if let Some((value, at)) = found.table.and_then(|table| table.places.get(&place.name)) {
+        return Ok(Some((value.clone(), format!("{at}: {}", place.name))));
+    }
+    for variable in &place.variables {
+        if let Some(value) = world.variable(variable)? {
+            return Ok(Some((value.trim().to_owned(), variable.clone())));
+        }
+    }
+    Ok(place.default.clone().map(|value| (value, place.name.clone())))
+}
+
+/// Checks that a value is one part of a host name or of a path.
+fn check(place: &str, value: &str, from: &str) -> Result<()> {
+    let is_of_host = matches!(place, "region" | "resource");
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (!is_of_host && b"_.:~".contains(&byte));
+    let is_dots = value.bytes().all(|byte| byte == b'.');
+    if is_dots || value.starts_with('-') || !value.bytes().all(is_fit) {
+        let others = if is_of_host { "letters, digits and -" } else { "letters, digits, -, _, . and :" };
+        bail!("{from}: {value:?} can't be a {place}, which consists of {others}");
+    }
+    Ok(())
+}

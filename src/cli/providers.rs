@@ -1,0 +1,56 @@
+//! The command `providers`: the providers that can be named, what is set, what is missing, and what differs from the
+//! Claude API. It sends nothing, runs no command, and shows no secret.
+//!
+//! `words.rs` makes the text, `document.rs` the JSON document.
+
+mod document;
+mod words;
+
+use anyhow::{Result, bail};
+
+use super::args::ProvidersArgs;
+use super::config::providers::Listed;
+use super::config::world::World;
+use super::exit::Exit;
+use super::say;
+use crate::report::progress::terminal_width;
+use crate::report::text::escape;
+use crate::source::nearest;
+
+/// No line is wider than this, except those with a long address or path.
+const COLUMNS: usize = 80;
+
+/// Shows all providers, or one of them.
+pub(crate) fn providers(args: &ProvidersArgs, world: &World) -> Result<Exit> {
+    let mut listed = Listed::read(args.settings(), world)?;
+    listed.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
+    if let Some(name) = &args.name {
+        check_known(&listed, name)?;
+        listed.providers.retain(|provider| provider.name == *name);
+    }
+    if args.json {
+        say::out(&document::document(&listed.providers, world))?;
+        return Ok(Exit::Done);
+    }
+    let columns = terminal_width().unwrap_or(COLUMNS).min(COLUMNS);
+    let blocks: Vec<String> = listed.providers.iter().map(|provider| words::block(provider, columns, world)).collect();
+    say::out(blocks.join("\n").trim_end())?;
+    if args.name.is_none() {
+        say::out("")?;
+        words::below(columns).iter().try_for_each(|line| say::out(line))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn check_known(listed: &Listed, name: &str) -> Result<()> {
+    let names = || listed.providers.iter().map(|provider| &*provider.name);
+    if names().any(|own| own == name) {
+        return Ok(());
+    }
+    let meant = nearest(name, names()).map(|name| format!("; did you mean {name}?"));
+    bail!(
+        "there is no provider {:?}{}",
+        escape(name),
+        meant.unwrap_or_else(|| { format!("; there are {}", names().collect::<Vec<_>>().join(", ")) })
+    )
+}

@@ -1,0 +1,277 @@
+//! Credentials that expire, and are renewed before they do.
+//!
+//! An [`Issuer`] makes credentials, for example with a command. [`Renewing`] decides when it is asked for another one:
+//!
+//! - Some time before the end of the current credential: five minutes, or a tenth of a short life. Requests use the
+//!   current credential in this time.
+//! - When a server refuses the current credential, but at most once a minute: a server may have other reasons to
+//!   refuse.
+//! - When the current credential has ended. Requests wait then.
+//!
+//! The issuer is asked once, however many requests need the credential. It runs on a thread of its own: it may block,
+//! and the runtime of the request that needed it may end first. If it fails, the current credential is used until its
+//! end, and there is one warning. After that, each request fails with the reason. The issuer is asked again later.
+//!
+//! A life counts from the moment at which the issuer was asked, so the time of a slow issuer is part of it. While a
+//! machine sleeps, the clock of this module may stand still. The credential is then refused and renewed.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::authorization::{Asked, CredentialSource};
+use super::credential::Credential;
+use crate::domain::Secrets;
+
+/// How long before its end a credential is renewed at the earliest.
+const MARGIN: Duration = Duration::from_secs(5 * 60);
+/// How often a credential is renewed at most because a server refused it.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
+/// How long to wait after a failed renewal before the next one.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// The shortest wait after a failed renewal.
+const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// Makes credentials.
+pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
+    /// Returns a credential. This call may block for a while. If the current credential still has much of its life, the
+    /// same credential may be returned again.
+    ///
+    /// # Errors
+    /// The reason why there is none, as a message for people, without secrets.
+    fn issue(&self) -> Result<Issued, String>;
+
+    /// Tells the user that the credential can't be renewed. This is called once, until a renewal succeeds.
+    fn warn(&self, warning: &str);
+}
+
+/// A credential that was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Issued {
+    pub(crate) credential: Credential,
+    pub(crate) life: Life,
+    /// Secrets that are parts of the credential in another form.
+    pub(crate) also_secret: Vec<SecretString>,
+}
+
+/// How long a credential can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// This long.
+    For(Duration),
+    /// At least this long. Its end is not known, so the issuer is asked again after this time.
+    AtLeast(Duration),
+    /// Until a server refuses it.
+    UntilRefused,
+}
+
+/// A source that renews its credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Renewing(Arc<Shared>);
+
+struct Shared {
+    issuer: Box<dyn Issuer>,
+    state: Mutex<State>,
+    /// Changes when a renewal has ended.
+    ended: watch::Sender<()>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewing").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+struct State {
+    held: Held,
+    is_renewing: bool,
+    failure: Option<Failure>,
+    has_warned: bool,
+    /// Until this moment, a refusal does not lead to a renewal.
+    refused_until: Option<Instant>,
+}
+
+/// The current credential.
+struct Held {
+    credential: Arc<Credential>,
+    also_secret: Vec<SecretString>,
+    /// When the issuer is asked again.
+    due: Option<Instant>,
+    end: Option<Instant>,
+}
+
+/// Why the last renewal failed.
+struct Failure {
+    reason: String,
+    /// When the next renewal may begin. It is set by the first request that sees the failure.
+    again: Option<Instant>,
+}
+
+impl Renewing {
+    /// Returns a source with its first credential.
+    pub(crate) fn new(issuer: impl Issuer, first: Issued) -> Self {
+        let state = State {
+            held: Held::new(first, Instant::now()),
+            is_renewing: false,
+            failure: None,
+            has_warned: false,
+            refused_until: None,
+        };
+        Self(Arc::new(Shared { issuer: Box::new(issuer), state: Mutex::new(state), ended: watch::channel(()).0 }))
+    }
+
+    /// Returns the current credential if requests may use it, and begins a renewal if it is due. Otherwise returns what
+    /// to wait for.
+    fn current(&self, now: Instant) -> Result<Result<Arc<Credential>, String>, watch::Receiver<()>> {
+        let mut state = self.0.lock();
+        let has_ended = state.held.end.is_some_and(|end| end <= now);
+        let is_due = has_ended || state.held.due.is_some_and(|due| due <= now);
+        if is_due && !state.waits_after_failure(now) {
+            self.begin(&mut state, now);
+        }
+        match (&state.failure, has_ended) {
+            (_, false) => Ok(Ok(state.held.credential.clone())),
+            (Some(failure), true) if !state.is_renewing => Ok(Err(failure.reason.clone())),
+            (_, true) => Err(self.0.ended.subscribe()),
+        }
+    }
+
+    /// Returns the other credential if there is one already, or if there can't be one yet. Otherwise begins a renewal,
+    /// and returns what to wait for.
+    fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
+        let mut state = self.0.lock();
+        if !Arc::ptr_eq(&state.held.credential, refused) {
+            return Ok(state.held.credential.clone());
+        }
+        if !state.is_renewing {
+            if state.refused_until.is_some_and(|until| now < until) {
+                return Ok(refused.clone());
+            }
+            state.refused_until = Some(now + BETWEEN_REFUSALS);
+            self.begin(&mut state, now);
+        }
+        // If no renewal could begin, there is nothing to wait for.
+        if state.is_renewing { Err(self.0.ended.subscribe()) } else { Ok(refused.clone()) }
+    }
+
+    /// Begins a renewal, unless one is running.
+    fn begin(&self, state: &mut State, now: Instant) {
+        if std::mem::replace(&mut state.is_renewing, true) {
+            return;
+        }
+        let shared = self.0.clone();
+        let renewal = move || {
+            let issued = catch_unwind(AssertUnwindSafe(|| shared.issuer.issue()));
+            shared.on_renewed(issued.unwrap_or_else(|_| Err("the renewal panicked".to_owned())), now);
+        };
+        if let Err(error) = std::thread::Builder::new().name("key".to_owned()).spawn(renewal) {
+            state.is_renewing = false;
+            state.failure = Some(Failure { reason: format!("no thread can be started: {error}"), again: None });
+        }
+    }
+}
+
+impl CredentialSource for Renewing {
+    fn credential(&self) -> Asked<'_> {
+        Box::pin(async {
+            let mut has_waited = false;
+            loop {
+                let mut ended = match self.current(Instant::now()) {
+                    Ok(credential) => return credential,
+                    Err(_) if has_waited => return Err("each new key has ended before it could be sent".to_owned()),
+                    Err(ended) => ended,
+                };
+                // The sender lives as long as `self`.
+                let _ = ended.changed().await;
+                has_waited = true;
+            }
+        })
+    }
+
+    fn renew<'a>(&'a self, refused: &'a Arc<Credential>) -> Asked<'a> {
+        Box::pin(async {
+            let mut ended = match self.other(refused, Instant::now()) {
+                Ok(other) => return Ok(other),
+                Err(ended) => ended,
+            };
+            // The sender lives as long as `self`.
+            let _ = ended.changed().await;
+            Ok(self.0.lock().held.credential.clone())
+        })
+    }
+
+    fn also_secret(&self) -> Vec<SecretString> {
+        self.0.lock().held.also_secret.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on_renewed(&self, issued: Result<Issued, String>, begun: Instant) {
+        let warning = self.lock().on_renewed(issued, begun);
+        warning.iter().for_each(|warning| self.issuer.warn(warning));
+        self.ended.send_replace(());
+    }
+}
+
+impl State {
+    /// Returns a warning for the user, if there is one.
+    fn on_renewed(&mut self, issued: Result<Issued, String>, begun: Instant) -> Option<String> {
+        self.is_renewing = false;
+        let mut reason = match issued {
+            Ok(issued) => {
+                self.held = Held::new(issued, begun).or_same(&self.held);
+                (self.failure, self.has_warned) = (None, false);
+                return None;
+            }
+            Err(reason) => reason,
+        };
+        Secrets::new(self.held.credential.exposed()).clean(&mut reason);
+        let still =
+            if self.held.end.is_some_and(|end| begun < end) { "; the present key is used until it ends" } else { "" };
+        let warning = format!("the key can't be renewed: {reason}{still}");
+        self.failure = Some(Failure { reason, again: None });
+        (!std::mem::replace(&mut self.has_warned, true)).then_some(warning)
+    }
+
+    /// Returns whether a renewal failed a short while ago.
+    fn waits_after_failure(&mut self, now: Instant) -> bool {
+        let left = self.held.end.map_or(Duration::MAX, |end| end.saturating_duration_since(now));
+        let wait = match left {
+            Duration::ZERO => AFTER_FAILURE,
+            left => AFTER_FAILURE.min(left / 4).max(AFTER_FAILURE_AT_LEAST),
+        };
+        self.failure.as_mut().is_some_and(|failure| now < *failure.again.get_or_insert(now + wait))
+    }
+}
+
+impl Held {
+    fn new(issued: Issued, begun: Instant) -> Self {
+        let Issued { credential, life, also_secret } = issued;
+        let (due, end) = match life {
+            Life::For(life) => (begun.checked_add(life - MARGIN.min(life / 10)), begun.checked_add(life)),
+            Life::AtLeast(life) => (begun.checked_add(life), None),
+            Life::UntilRefused => (None, None),
+        };
+        Self { credential: Arc::new(credential), also_secret, due, end }
+    }
+
+    /// Returns this credential. If it has the same key as the one before it, it stays the same credential, with a new
+    /// life.
+    fn or_same(self, before: &Self) -> Self {
+        let is_same = self.credential.exposed() == before.credential.exposed();
+        let credential = if is_same { before.credential.clone() } else { self.credential };
+        Self { credential, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+"""The official SDK's classes for other platforms and this program make the same requests: method, path, headers and body.
+
+Twenty kinds of rows go through each class, and through the program, to a server of this judge, which keeps what it gets.
+
+usage: providers.py PROGRAM FOLDER
+"""
+
+import http.server
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import anthropic
+from anthropic.lib.aws import AnthropicAWS
+from anthropic.lib.bedrock import AnthropicBedrockMantle
+from anthropic.lib.foundry import AnthropicFoundry
+from anthropic.lib.google_cloud import AnthropicGoogleCloud
+
+ANSWER = json.dumps(
+    {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [{"type": "text", "text": "Yes."}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 5, "output_tokens": 2},
+    }
+).encode()
+
+# What each HTTP client chooses for itself.
+OWN = {
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "host",
+    "transfer-encoding",
+    "user-agent",
+}
+KEY = "key-of-the-judge-0123456789"
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    seen = []
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        kept = {name: value for name, value in headers.items() if name not in OWN and "stainless" not in name}
+        Recorder.seen.append((self.command, self.path, kept, json.loads(body)))
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(ANSWER)))
+        self.end_headers()
+        self.wfile.write(ANSWER)
+
+    def log_message(self, *_):
+        pass
+
+
+def taken():
+    seen, Recorder.seen = Recorder.seen, []
+    return seen
+
+
+def text(words):
+    return [{"role": "user", "content": words}]
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+TOOL = {"name": "look_up", "description": "Looks up.", "input_schema": {"type": "object", "properties": {"q": {"type": "string"}}}}
+
+ROWS = [
+    {"messages": text("Hello")},
+    {"messages": text("é ü 漢字 \U0001f600 \u2028 \\ \" / \t")},
+    {"messages": text("With a system prompt"), "system": "Be brief."},
+    {"messages": text("System as blocks"), "system": [{"type": "text", "text": "Be brief."}]},
+    {"messages": text("Cached"), "system": [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}}]},
+    {"messages": text("Cached for an hour"), "system": [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+    {"messages": text("Stops"), "stop_sequences": ["END", "\n\n"]},
+    {"messages": text("Cool"), "temperature": 0.0},
+    {"messages": text("Top"), "top_k": 5},
+    {"messages": text("A tool"), "tools": [TOOL]},
+    {"messages": text("A forced tool"), "tools": [TOOL], "tool_choice": {"type": "tool", "name": "look_up"}},
+    {"messages": text("No parallel calls"), "tools": [TOOL], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    {"messages": text("Thinking"), "thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048},
+    {"messages": text("Somebody"), "metadata": {"user_id": "user-7"}},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "Blocks"}]}]},
+    {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}, {"type": "text", "text": "What is it?"}]}]},
+    {"messages": text("Hello") + [{"role": "assistant", "content": "Hi."}] + text("And now?")},
+    {"messages": text("Tool result") + [{"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {"q": "x"}}]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "found"}]}], "tools": [TOOL]},
+    {"messages": text("Long answer"), "max_tokens": 4096},
+    {"messages": text("Many things"), "system": "S", "temperature": 1.0, "stop_sequences": ["."], "metadata": {"user_id": "u"}},
+]
+
+
+def classes(url):
+    """Returns, for each preset: the SDK's client, and the program's table and variables."""
+    common = dict(max_retries=0)
+    return {
+        "bedrock-mantle": (
+            AnthropicBedrockMantle(api_key=KEY, base_url=url + "/anthropic", aws_region="us-east-1", **common),
+            {"AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "us-east-1"},
+            url + "/anthropic",
+        ),
+        "aws": (
+            AnthropicAWS(api_key=KEY, base_url=url, workspace_id="wrkspc_1", aws_region="us-east-1", **common),
+            {"ANTHROPIC_AWS_API_KEY": KEY, "ANTHROPIC_AWS_WORKSPACE_ID": "wrkspc_1", "AWS_REGION": "us-east-1"},
+            url,
+        ),
+        "google": (
+            AnthropicGoogleCloud(
+                token_provider=lambda: KEY, project="p1", workspace_id="w1",
+                base_url=url + "/v1/projects/p1/locations/global/workspaces/w1/invoke", **common,
+            ),
+            {"ANTHROPIC_GOOGLE_CLOUD_PROJECT": "p1", "ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID": "w1"},
+            url + "/v1/projects/p1/locations/global/workspaces/w1/invoke",
+        ),
+        "foundry": (
+            AnthropicFoundry(api_key=KEY, base_url=url + "/anthropic", **common),
+            {"ANTHROPIC_FOUNDRY_API_KEY": KEY, "ANTHROPIC_FOUNDRY_RESOURCE": "r1"},
+            url + "/anthropic",
+        ),
+    }
+
+
+def by_sdk(client, rows, model):
+    known = inspect.signature(client.messages.create).parameters
+    for row in rows:
+        typed = {name: value for name, value in row.items() if name in known}
+        # Members that this version of the SDK has no argument for.
+        others = {name: value for name, value in row.items() if name not in known}
+        client.messages.create(model=model, extra_body=others or None, **typed)
+    return taken()
+
+
+def by_program(program, folder, name, environment, base_url, rows, model, version):
+    folder = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rows.jsonl").write_text(
+        "".join(json.dumps({"custom_id": f"r{at}", "params": {"model": model, **row}}) + "\n" for at, row in enumerate(rows))
+    )
+    key = 'api-key-cmd = "printf %s"\n' % KEY if name == "google" else ""
+    (folder / "providers.toml").write_text(f'[providers.{name}]\nbase-url = "{base_url}"\n{key}')
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC", "AWS", "CLAUDE"))}
+    ran = subprocess.run(
+        [program, "run", "rows.jsonl", "--config", "providers.toml", "--provider", name, "--stream", "off",
+         "--concurrency", "1", "--api-version", version, "--prompt-cache", "off", "--fresh", "--yes", "-o", "out.jsonl"],
+        cwd=folder, env={**clean, **environment}, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+    )
+    assert ran.returncode == 0, (name, ran.returncode, ran.stderr)
+    return taken()
+
+
+def main():
+    program, folder = pathlib.Path(sys.argv[1]).absolute(), pathlib.Path(sys.argv[2])
+    assert len(ROWS) == 20
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = "http://127.0.0.1:%d" % server.server_port
+    rows = [{"max_tokens": 100, **row} for row in ROWS]
+    found = 0
+    for name, (client, environment, base_url) in classes(url).items():
+        # The SDK sends the name of the model as it is given; the program translates ours.
+        theirs = {"bedrock-mantle": "anthropic.claude-haiku-4-5"}.get(name, "claude-haiku-4-5")
+        sdk = by_sdk(client, rows, theirs)
+        ours = by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", sdk[0][2]["anthropic-version"])
+        assert len(sdk) == len(ours) == len(rows), (name, len(sdk), len(ours))
+        ours.sort(key=lambda seen: json.dumps(seen[3], sort_keys=True))
+        sdk.sort(key=lambda seen: json.dumps(seen[3], sort_keys=True))
+        differences = set()
+        for theirs, mine in zip(sdk, ours):
+            for part, (one, other) in zip(("method", "path", "headers", "body"), zip(theirs, mine)):
+                if part == "path":
+                    one, other = one.split("?")[0], other.split("?")[0]
+                if one != other:
+                    differences.add(f"{part}: SDK {one!r}, program {other!r}")
+        print(f"{name}: {len(rows)} rows, {len(differences)} differences")
+        for difference in sorted(differences)[:5]:
+            print("  ", difference)
+        found += len(differences)
+    print(f"SDK {anthropic.__version__}: {found} differences")
+    sys.exit(found > 0)
+
+
+main()
