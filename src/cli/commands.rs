@@ -307,10 +307,7 @@ mod tests {
             (&["run", "p.jsonl", "--config", "my 'own'.toml"], r" --config 'my '\''own'\''.toml'"),
             (&["run", "p.jsonl", "--beta", "a,b", "--beta", "c"], " --beta a,b --beta c"),
             (&["run", "p.jsonl", "--profile=-x"], " --profile=-x"),
-            (
-                &["run", "p.jsonl", "--provider", "bedrock", "--fallback", "off"],
-                " --provider bedrock --fallback off",
-            ),
+            (&["run", "p.jsonl", "--provider", "bedrock", "--fallback", "off"], " --provider bedrock --fallback off"),
             (&["run", "p.jsonl", "--header", "X-Team: s3cret"], " --header 'X-Team: [hidden]'"),
             (&["run", "p.jsonl", "--notify", "https://h.example/s3cret"], " --notify '[hidden]'"),
             (
