@@ -5,7 +5,7 @@
 //! provider. `--base-url`, `--header` and the flags about the key are for the first provider. The settings of the same
 //! names in a file, `ANTHROPIC_BASE_URL` and the variables of the key keep their meaning for the provider `anthropic`.
 //!
-//! `table.rs` reads the tables, `known.rs` finds a provider by its name, `resolve.rs` makes its settings, with its
+//! `table.rs` reads the tables (`values.rs` their values), `known.rs` finds a provider by its name, `resolve.rs` makes its settings, with its
 //! address and places (`places.rs`) and its key (`key.rs`). `chain.rs` puts the first provider and its fallbacks together
 //! and checks that the other settings fit.
 //!
@@ -19,6 +19,7 @@ mod listed;
 mod places;
 mod resolve;
 pub(super) mod table;
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;

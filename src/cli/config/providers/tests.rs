@@ -10,6 +10,9 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, RateLimits, Tier};
 
+/// Variables with their values.
+type Variables = &'static [(&'static str, &'static str)];
+
 /// An environment with one configuration file.
 struct Place {
     folder: tempfile::TempDir,
@@ -64,12 +67,12 @@ fn variable(name: &str) -> KeySource {
 /// The variables of each platform, the address that follows from them, and the key.
 #[test]
 fn each_preset_is_reached_with_the_usual_variables_of_its_platform() {
-    let aws = ("AWS_REGION", "us-east-1");
-    let cases: [(&str, &[(&str, &str)], &str, KeySource, Option<AuthStyle>); 9] = [
+    const AWS: (&str, &str) = ("AWS_REGION", "us-east-1");
+    let cases: [(&str, Variables, &str, KeySource, Option<AuthStyle>); 9] = [
         ("anthropic", &[("ANTHROPIC_API_KEY", "k")], "", KeySource::ApiKeyVariable, None),
         (
             "aws",
-            &[aws, ("ANTHROPIC_AWS_WORKSPACE_ID", "wrkspc_1"), ("ANTHROPIC_AWS_API_KEY", "k")],
+            &[AWS, ("ANTHROPIC_AWS_WORKSPACE_ID", "wrkspc_1"), ("ANTHROPIC_AWS_API_KEY", "k")],
             "https://aws-external-anthropic.us-east-1.api.aws/v1/messages",
             variable("ANTHROPIC_AWS_API_KEY"),
             Some(AuthStyle::ApiKey),
@@ -83,7 +86,7 @@ fn each_preset_is_reached_with_the_usual_variables_of_its_platform() {
         ),
         (
             "bedrock-mantle",
-            &[aws, ("ANTHROPIC_AWS_API_KEY", "k")],
+            &[AWS, ("ANTHROPIC_AWS_API_KEY", "k")],
             "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages",
             variable("ANTHROPIC_AWS_API_KEY"),
             Some(AuthStyle::Bearer),
@@ -172,7 +175,7 @@ fn addresses_of_variables_replace_those_of_regions() {
 
 #[test]
 fn what_is_missing_is_named_with_its_variables_and_its_key() {
-    let cases: [(&str, &[(&str, &str)], &[&str]); 6] = [
+    let cases: [(&str, Variables, &[&str]); 6] = [
         ("aws", &[], &["a region: set AWS_REGION or AWS_DEFAULT_REGION, or region in [providers.aws]", "a workspace"]),
         ("bedrock", &[], &["the provider bedrock needs a region: set AWS_REGION"]),
         ("google", &[("GOOGLE_CLOUD_PROJECT", "p")], &["a workspace: set ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID"]),
