@@ -181,7 +181,7 @@ fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)
     let mut ratios = Vec::new();
     for seed in 0..SEEDS {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut rpm = || rng.u32(30..90);
+        let mut rpm = || rng.u32(20..60);
         let rpm = [rpm(), rpm()];
         let case = Case { seed, rpm, at_s: rng.u32(60..240).into(), more_s: rng.u32(150..300).into() };
         let Trial { faults, dies_at, rows, least_s } = trial(&case);
