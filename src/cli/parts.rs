@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::args::values;
 use super::catalogs::Catalogs;
 use super::config::authorization::authorization;
-use super::config::providers::ProviderConfig;
+use super::config::providers::{AuthStyle, ProviderConfig};
 use super::config::recorded::{recorded, recorded_rows};
 use super::config::world::World;
 use super::config::{Config, InputArg, OutputArg, TextFile};
@@ -24,7 +24,7 @@ use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
 use crate::source::{self, Input, Template};
-use crate::transport::http::HttpConfig;
+use crate::transport::http::{Credential, HttpConfig};
 use crate::transport::{Authorization, BaseUrl, parse_base_url};
 
 /// The default server.
@@ -194,6 +194,18 @@ pub(crate) fn is_api(config: &Config) -> bool {
 /// Returns how requests to the first provider are authorized, and warnings about the key.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Authorization, Vec<String>)> {
     authorization(&config.provider, world)
+}
+
+/// Returns the key for a simulated provider, which takes any key.
+///
+/// Secrets are hidden in messages, but this key is too short for that. Messages of the simulator may contain the same
+/// text by chance.
+pub(crate) fn key_of_simulator(provider: &ProviderConfig) -> Authorization {
+    let key = "sim".to_owned().into();
+    match provider.auth {
+        Some(AuthStyle::Bearer) => Credential::Bearer(key).into(),
+        Some(AuthStyle::ApiKey) | None => Credential::ApiKey(key).into(),
+    }
 }
 
 /// Returns the settings of the connection to the server.

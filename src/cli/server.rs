@@ -83,7 +83,7 @@ impl Server {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url(config)?,
         };
-        let key = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()).into());
+        let key = key.unwrap_or_else(|| parts::key_of_simulator(&config.provider));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
             proxy: way.proxy,
             also_secret: lockdown::also_secret(config),

@@ -112,9 +112,7 @@ impl NewRun<'_> {
             Some(simulator) => parse_base_url(simulator.url(), false)?,
             None => parts::base_url_of(provider)?,
         };
-        // Secrets are hidden in messages, but the simulator's key is too short for this. Messages of the simulator may
-        // contain the same text by chance.
-        let key = key.unwrap_or_else(|| Credential::ApiKey("sim".to_owned().into()).into());
+        let key = key.unwrap_or_else(|| parts::key_of_simulator(provider));
         Ok(Arc::new(HttpTransport::new(HttpConfig {
             proxy: way.proxy.clone(),
             also_secret: lockdown::also_secret(&self.config),
@@ -137,10 +135,18 @@ impl NewRun<'_> {
         let models = chain.iter().map(|provider| provider.model.clone());
         let planners = self.other_planners(catalogs, survey).zip(models);
         let planners: Vec<_> = planners.map(|((name, planner), model)| (name, model, RefCell::new(planner))).collect();
+        let has_cap = self.config.max_cost.is_some();
         let ask_for = Box::new(move |job: &_, endpoint: &EndpointId| {
             let found = planners.iter().find(|(name, ..)| *name == endpoint.provider);
             let (_, model, planner) = found.ok_or_else(Box::default)?;
             let ask = planner.borrow_mut().ask_elsewhere(job, model.as_deref());
+            let ask = ask.and_then(|ask| match (&ask.expense, has_cap) {
+                (None, true) => Err(format!(
+                    "--max-cost needs a price for {:?}: give it with prices in [providers.{}]",
+                    ask.model, endpoint.provider
+                )),
+                _ => Ok(ask),
+            });
             ask.map_err(|message| Box::new(Failure { message, ..Failure::default() }))
         });
         Some(Fallback { on: self.config.fallback.on, ask_for })

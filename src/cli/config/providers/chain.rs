@@ -8,7 +8,7 @@ use super::table::ProviderTable;
 use super::{FallbackConfig, ProviderConfig};
 use crate::catalog::{Preset, vendor_of};
 use crate::cli::args::Settings;
-use crate::cli::args::providers::{FallbackTo, Fallbacks, ProviderArgs};
+use crate::cli::args::providers::{FallbackTo, Fallbacks};
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, ProviderKind, Tier};
@@ -37,7 +37,7 @@ impl Providers {
     ) -> Result<Self> {
         let args = &merged.providers;
         let (first, fallback, warnings) = match merged.simulation.simulate.unwrap_or(false) {
-            true => (simulator(named, merged, world)?, FallbackConfig::default(), Vec::new()),
+            true => simulated(named, merged, Known::new(tables), world)?,
             false => chain(named, merged, Known::new(tables), world)?,
         };
         if named.providers.fallback_on.is_some() && args.fallback.as_ref().is_none_or(|chain| chain.0.is_empty()) {
@@ -54,18 +54,29 @@ impl Providers {
     }
 }
 
-/// Returns the provider of a run with the simulator. Settings in files about providers have no effect on such a run.
-fn simulator(named: &Settings, merged: &Settings, world: &World) -> Result<ProviderConfig> {
-    let ProviderArgs { provider, fallback, .. } = &named.providers;
-    if provider.as_ref().is_some_and(|name| name != ProviderKind::Anthropic.name()) {
-        bail!("--simulate runs against its own server; leave out --provider");
+/// Returns the providers of a run with the simulator, which plays each of them. They need no address and no key. Names of
+/// providers in files have no effect on such a run: only those that this call names are simulated.
+fn simulated(
+    named: &Settings,
+    merged: &Settings,
+    known: Known<'_>,
+    world: &World,
+) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
+    let typed = &named.providers;
+    if typed.provider.is_none() && typed.fallback.is_none() {
+        return Ok((simulator(named, merged, world), FallbackConfig::default(), Vec::new()));
     }
-    if fallback.as_ref().is_some_and(|chain| !chain.0.is_empty()) {
-        bail!("--simulate runs against its own server; leave out --fallback");
-    }
+    let merged = Settings { providers: typed.clone(), ..merged.clone() };
+    let (first, fallback, _) = chain(named, &merged, known, world)?;
+    let played = |provider: ProviderConfig| ProviderConfig { base_url: None, missing: Vec::new(), ..provider };
+    let chain = fallback.chain.into_iter().map(played).collect();
+    Ok((played(first), FallbackConfig { chain, ..fallback }, Vec::new()))
+}
+
+fn simulator(named: &Settings, merged: &Settings, world: &World) -> ProviderConfig {
     let headers = merged.wire.header.iter().map(|header| (header.name.clone(), header.value.clone())).collect();
     let key = KeySource::find(&named.key, &merged.key, world);
-    Ok(ProviderConfig::api(None, key, merged.key.api_key_ttl, headers))
+    ProviderConfig::api(None, key, merged.key.api_key_ttl, headers)
 }
 
 fn chain(
