@@ -21,7 +21,7 @@ use crate::provider::anthropic::Anthropic;
 use crate::provider::{ReplyHead, WireRequest};
 use crate::report::text::escape;
 use crate::runner::LoopThread;
-use crate::transport::http::{Credential, HttpConfig, HttpTransport};
+use crate::transport::http::{HttpConfig, HttpTransport};
 use crate::transport::{Authorization, Exchange, Transport, WireError, parse_base_url};
 
 /// The longest wait for an answer. Somebody waits at the terminal, and an answer of one token takes a few seconds.

@@ -19,7 +19,7 @@ use crate::plan::Planner;
 use crate::runner::input::Survey;
 use crate::runner::{Route, Routes};
 use crate::scheduler::{EndpointId, Fallback};
-use crate::transport::http::{Credential, HttpConfig, HttpTransport};
+use crate::transport::http::{HttpConfig, HttpTransport};
 use crate::transport::{Authorization, Transport, parse_base_url};
 
 /// The keys of all providers of a run.
