@@ -36,12 +36,12 @@
 //! | 7 | the loop receives it and puts it into the queue of its pool, or behind the row that writes its prefix to the prompt cache | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer`, `scheduler/warm_up.rs`: `take_turn` |
 //! | | with --dedupe: it waits for an equal row that is on its way, or copies the answer of an equal row and continues at step 14 | `runner/equal.rs`: `EqualRows`, `runner/copying.rs`: `copy_due` |
 //! | | with --lane batch or auto: it waits until a request of its shape was answered online, is added to a chunk, and is submitted in a batch; when the batch has ended, its end is read and the row continues at step 14 | `batches/lane/filling.rs`: `Lane::offer`, `batches/lane/calls.rs`: `Lane::next_call`, `batches/lane/merging.rs`: `Lane::next_merged`, `runner/batch_rows.rs`: `merge_rows` |
-//! | 8 | it is sent when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve` |
+//! | 8 | it is sent when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve`; with a chain of providers, the next one may take it from the queue: `scheduler/pull.rs` |
 //! | 9 | a slot records that its request is in flight; the loop writes all new slots of a turn before it sends anything, but does not sync them | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
 //! | 10 | a task is started for its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
 //! | 11 | the body of the request is made with its cache marks, and the request is sent | `provider/anthropic/request.rs`: `body`, `transport/http.rs`: `Transport::send` |
 //! | 12 | the reply is read, and its meaning becomes a `Verdict` | `provider/anthropic/headers.rs`: `read`, `provider/anthropic/reply.rs`, `provider/anthropic/sse.rs`: `Decoder`, `provider/anthropic/judge.rs`: `judge` |
-//! | 13 | the real usage replaces the reservation; then the row is sent again, is left for a later run, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs` |
+//! | 13 | the real usage replaces the reservation; then the row is sent again, is left for a later run, or has an `Outcome` | by verdict: `scheduler/ends.rs`: `on_verdict`; an answer: `scheduler/answers.rs`; a 429: `scheduler/refusals.rs`; a fault: `scheduler/faults.rs`: `on_fault`, `scheduler/backoff.rs`; its end: `scheduler/outcome.rs`; or the next provider of the chain gets it: `scheduler/chain.rs` |
 //! | 14 | the outcome becomes a line, and is written at the end of the loop's turn | `journal/mod.rs`: `Journal::append_outcome`, `sink/mod.rs`: `outcome_line`, `journal/writing/writer.rs`: `Writer::flush` |
 //! | 15 | the line is synced; after that, the row is shown as done | `journal/writing/syncer.rs`, `runner/lines.rs`: `on_commit`, `report/open.rs`: `Report::on_event` |
 //!
@@ -64,9 +64,18 @@
 //! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
 //! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
-//! | a provider | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `provider`, `PROVIDER` and `API` in `cli/parts.rs` (there is only one provider so far); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: next row. Rows stay in the form of the Messages API, so `encode` translates |
+//! | a kind of provider that speaks the Messages API | `ProviderKind` (`domain/provider_kind.rs`), and a table in `catalog/providers.toml` | what its errors mean: `provider/anthropic/platform/` (`finding`), with a row in `tests/exchange/platforms.rs` and an exchange in `fixtures/exchanges`; how it is simulated: `sim/model/platform/` |
+//! | a provider with another API | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `adapter` (`cli/parts.rs`); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: see there. Rows stay in the form of the Messages API, so `encode` translates |
+//! | a key of a provider's table | `KEYS` and `set` (`cli/config/providers/table.rs`), its value in `cli/config/providers/values.rs` | its use: `cli/config/providers/resolve.rs`; what `providers` shows: `cli/providers/words.rs`, `cli/providers/document.rs` |
+//! | something that a provider can or can't do | `ProviderFeatures` (`domain/provider_features.rs`) | |
+//! | something that is changed in the requests for a provider | `RequestRules` (`domain/request_rules.rs`) | what is sent: `provider/anthropic/changes.rs`; what is refused and told: `plan/provider_rules.rs` |
+//! | a case in which rows go to the next provider | `FallbackOn` and `FallbackCase` (`domain/fallback.rs`), `case_of_halt` and `case_of_failure` (`scheduler/fallback.rs`) | when a row moves: `scheduler/chain.rs`, `scheduler/pull.rs`; its words: `case_words` (`report/words.rs`) |
+//! | what is shown of each provider | `OfProvider` (`report/providers.rs`), its state: `report/provider_states.rs` | as JSON `report/json/providers.rs`, `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
+//! | a rule for which answers may be in the same results | `Servers::conflict` (`journal/files/servers.rs`) | the note before the run: `cli/run/providers.rs` |
 //! | a call of the API for batches | `BatchCall` (`provider/batches.rs`), and its address in `provider/anthropic/batches.rs` (`address`) | what its answer says: a type in `provider/batches.rs`, read in `provider/anthropic/batches.rs`; a member that batches refuse: `provider/anthropic/not_in_batches.rs` (`refused`) |
-//! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/credential.rs` |
+//! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/authorization.rs`; tokens that expire: `Issuer` (`transport/renewing.rs`) |
+//! | a form in which commands print keys | `cli/config/printed.rs` | |
+//! | words of a server about a wrong clock | `WORDS` (`provider/clock_skew.rs`) | |
 //! | a model, a price | a table in `catalog/models.toml` | |
 //! | a vendor whose models are refused | `catalog/vendors.rs` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml` |

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::config::Config;
 use super::config::providers::ProviderConfig;
-use super::parts;
+use super::config::{Config, TextFile};
 use crate::catalog::Catalog;
 use crate::domain::PoolId;
+use crate::report::text::escape;
 
 /// The catalogs of the providers of a run.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Catalogs {
     /// # Errors
     /// The price file of a provider can't be used.
     pub(crate) fn new(config: &Config, first: Arc<Catalog>) -> Result<Self> {
-        let of = |provider: &ProviderConfig| Ok((Arc::clone(&provider.name), parts::catalog_of(config, provider)?));
+        let of = |provider: &ProviderConfig| Ok((Arc::clone(&provider.name), catalog_of(config, provider)?));
         let others = config.fallback.chain.iter().map(of).collect::<Result<_>>()?;
         Ok(Self { first, others })
     }
@@ -44,4 +44,32 @@ impl Catalogs {
         let other = self.others.iter().find(|(provider, _)| **provider == *name);
         other.map_or(&self.first, |(_, catalog)| catalog)
     }
+}
+
+/// Returns the catalog of the first provider. The user's prices replace the built-in ones.
+pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
+    let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
+    catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
+}
+
+/// Returns the catalog of a provider after the first. Its own prices come before those of `--prices`.
+pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
+    let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
+    catalog_with(provider, own_prices(provider).or(file))
+}
+
+fn own_prices(provider: &ProviderConfig) -> Option<(&TextFile, String)> {
+    provider.prices.as_ref().map(|file| (file, format!("prices of [providers.{}]", provider.name)))
+}
+
+fn catalog_with(provider: &ProviderConfig, prices: Option<(&TextFile, String)>) -> Result<Arc<Catalog>> {
+    let catalog = Catalog::builtin().with_price_factor(provider.price_factor);
+    Ok(Arc::new(match prices {
+        Some((file, from)) => {
+            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+            let priced = catalog.with_price_file(&file.text, &escape(&name));
+            priced.with_context(|| format!("{from} {}", file.path.display()))?
+        }
+        None => catalog,
+    }))
 }

@@ -7,7 +7,7 @@ use super::columns;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
-use super::{answer_notes, answers, faults, models, parts, say};
+use super::{answer_notes, answers, catalogs, faults, models, parts, say};
 use crate::report::text::{count, escape, plural};
 use crate::runner::Progress;
 use crate::runner::input::{Earlier, survey};
@@ -17,7 +17,7 @@ pub(crate) fn check(args: &CheckArgs, world: &World) -> Result<Exit> {
     let config = Config::of_check(args, world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     config.notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
-    let catalog = parts::catalog(&config)?;
+    let catalog = catalogs::catalog(&config)?;
     let plan = parts::input_plan(&config)?;
     let planner = parts::planner(&config.provider.name, &config.request, &config.dialect, &catalog);
     let (name, rules) = (config.provider.name.clone(), config.provider.rules.clone());

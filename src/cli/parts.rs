@@ -12,7 +12,7 @@ use super::config::authorization::authorization;
 use super::config::providers::{AuthStyle, ProviderConfig};
 use super::config::recorded::{recorded, recorded_rows};
 use super::config::world::World;
-use super::config::{Config, InputArg, OutputArg, TextFile};
+use super::config::{Config, InputArg, OutputArg};
 use super::projection::Projection;
 use crate::catalog::Catalog;
 use crate::domain::Tier;
@@ -20,7 +20,6 @@ use crate::journal::{InputIdentity, Manifest, PathRequest, Recovered, RequestSha
 use crate::limiter::Headroom;
 use crate::plan::{Dialect, Planner, RequestDefaults};
 use crate::provider::anthropic::Anthropic;
-use crate::report::text::escape;
 use crate::runner::input::InputPlan;
 use crate::scheduler::{Budget, Config as SchedulerConfig, HaltRule, LimitsOf, Window};
 use crate::source::{self, Input, Template};
@@ -37,34 +36,6 @@ const OTHER_FILES: usize = 64;
 /// opens more connections than needed. With 4,000 requests in parallel and a limit of 4,096 files, a run had 83
 /// failures to connect.
 const SHARE_OF_OTHERS: usize = 8;
-
-/// Returns the catalog of the first provider. The user's prices replace the built-in ones.
-pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
-    let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
-    catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
-}
-
-/// Returns the catalog of a provider after the first. Its own prices come before those of `--prices`.
-pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
-    let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
-    catalog_with(provider, own_prices(provider).or(file))
-}
-
-fn own_prices(provider: &ProviderConfig) -> Option<(&TextFile, String)> {
-    provider.prices.as_ref().map(|file| (file, format!("prices of [providers.{}]", provider.name)))
-}
-
-fn catalog_with(provider: &ProviderConfig, prices: Option<(&TextFile, String)>) -> Result<Arc<Catalog>> {
-    let catalog = Catalog::builtin().with_price_factor(provider.price_factor);
-    Ok(Arc::new(match prices {
-        Some((file, from)) => {
-            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-            let priced = catalog.with_price_file(&file.text, &escape(&name));
-            priced.with_context(|| format!("{from} {}", file.path.display()))?
-        }
-        None => catalog,
-    }))
-}
 
 /// Returns which inputs are read, and how.
 pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {

@@ -120,7 +120,13 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let (without_cache, latency) =
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
-            let mended = purpose.filter(|purpose| *purpose != Purpose::First);
+            // A row that is answered by the next provider of a chain is not mended: it has only this answer.
+            let is_only_answer = || outcome.attempts.iter().filter(|attempt| attempt.failed.is_none()).count() < 2;
+            let mended = purpose.filter(|purpose| match purpose {
+                Purpose::First => false,
+                Purpose::Fallback => !is_only_answer(),
+                _ => true,
+            });
             let (row, pool) = (outcome.job.custom_id.as_str().into(), pool_of(outcome));
             let head = |attempt: &AttemptRecord| Some(attempt.head_at?.since(attempt.started_at));
             let first_byte = outcome.attempts.last().and_then(head);

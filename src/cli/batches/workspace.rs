@@ -12,9 +12,9 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::explain::said;
-use crate::cli::parts;
 use crate::cli::say;
 use crate::cli::server::{Response, Server};
+use crate::cli::{catalogs, parts};
 use crate::domain::{HaltReason, ModelClass, PoolId, Speed, Verdict};
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
@@ -53,7 +53,7 @@ impl Workspace {
         }
         let (key, warnings) = parts::key(config, world)?;
         warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
-        let catalog = parts::catalog(config)?;
+        let catalog = catalogs::catalog(config)?;
         let (account, class) = ("".into(), ModelClass("batches".into()));
         let route = PoolId { provider: config.provider.name.clone(), account, class, speed: Speed::Standard };
         Ok(Self { server: Server::open(config, Some(key), &catalog, world)?, route: route.into() })

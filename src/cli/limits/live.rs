@@ -19,7 +19,7 @@ use super::super::config::credential::KeySource;
 use super::super::config::world::World;
 use super::super::exit::Exit;
 use super::super::server::{self, Server};
-use super::super::{parts, say};
+use super::super::{catalogs, say};
 use super::asking::{self, Stopped};
 use super::found::Found;
 use super::save::Profile;
@@ -36,7 +36,7 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
     let config = Config::of_settings(args.settings(), world)?;
     config.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
     config.notes.iter().for_each(|text| say::err(&format!("note: {}", escape(text))));
-    let catalog = parts::catalog(&config)?;
+    let catalog = catalogs::catalog(&config)?;
     let model = config.request.model.as_deref().unwrap_or(catalog.default_model());
     let profile = args.save.as_deref().map(|name| Profile::find(name, args, &config, world)).transpose()?;
     let found = match find(args, &config, &catalog, model, world)? {

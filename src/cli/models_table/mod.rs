@@ -14,7 +14,7 @@ use super::args::ModelsArgs;
 use super::config::Config;
 use super::config::world::World;
 use super::exit::Exit;
-use super::{parts, say};
+use super::{catalogs, say};
 use crate::catalog::Catalog;
 use crate::domain::Speed;
 use crate::plan::UnknownModel;
@@ -28,7 +28,7 @@ const COLUMNS: usize = 100;
 pub(crate) fn models(args: &ModelsArgs, world: &World) -> Result<Exit> {
     let config = Config::of_settings(args.settings(), world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
-    let catalog = parts::catalog(&config)?;
+    let catalog = catalogs::catalog(&config)?;
     let columns = terminal_width().unwrap_or(COLUMNS).min(COLUMNS);
     let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
     if let Some(name) = &args.name {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::super::catalogs::Catalogs;
+use super::super::catalogs::{self, Catalogs};
 use super::super::config::authorization::authorization;
 use super::super::config::providers::ProviderConfig;
 use super::super::simulator::Simulator;
@@ -46,7 +46,7 @@ impl NewRun<'_> {
     /// Checks the settings of the providers after the first, and finds the way to each.
     pub(super) fn check_chain(&self) -> Result<Vec<Way>> {
         let check = |provider: &ProviderConfig| {
-            parts::catalog_of(&self.config, provider)?;
+            catalogs::catalog_of(&self.config, provider)?;
             parts::adapter(&self.config, provider)?;
             Way::find_to(provider, &self.config, self.world)
         };

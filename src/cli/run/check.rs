@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::{parts, simulator};
+use super::super::{catalogs, parts, simulator};
 use super::new_run::NewRun;
 use super::watchdog;
 use super::way::Way;
@@ -25,7 +25,7 @@ impl NewRun<'_> {
     /// Checks the settings of the parts of the run before any part is made. Refuses a setting that a part would
     /// refuse. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
-        let catalog = parts::catalog(&self.config)?;
+        let catalog = catalogs::catalog(&self.config)?;
         parts::provider(&self.config)?;
         if self.config.simulate {
             for provider in self.providers() {
