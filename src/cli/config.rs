@@ -362,12 +362,12 @@ impl Config {
         inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
         world: &World,
     ) -> Result<Self> {
-        let Layers { named, merged, lower: _, mut warnings, notes, providers, has_own_max_cost } =
+        let Layers { named, merged, lower, mut warnings, notes, providers, has_own_max_cost } =
             Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
         let Providers { first: provider, fallback, tier, lane, prompt_cache, warnings: of_providers } =
-            Providers::of(&named, &merged, &providers, world)?;
+            Providers::of((&named, &merged, &lower), &providers, world)?;
         warnings.extend(of_providers);
         let Settings {
             source,

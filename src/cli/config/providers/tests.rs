@@ -454,3 +454,21 @@ fn paths_in_a_table_are_relative_to_its_file() {
     assert_eq!(found.key, KeySource::File(folder.join("k")));
     assert_eq!(found.prices.map(|file| (file.path, file.text)), Some((folder.join("p.toml"), "text".to_owned())));
 }
+
+#[test]
+fn what_is_typed_for_the_first_provider_never_reaches_the_claude_api_as_a_fallback() {
+    let file = "base-url = \"https://gateway.example.invalid\"\napi-key-cmd = \"print-key-of-gateway\"\n";
+    let place = Place::new(file, &[("OPENROUTER_API_KEY", "k"), ("CLAUDE_BATCH_HEADER", "x-env: secret")]);
+    let chain = ["--provider", "openrouter", "--fallback", "anthropic"];
+    let typed = ["--base-url", "https://typed.example.invalid", "--api-key-cmd", "print-typed-key"];
+    let more = ["--api-key-ttl", "5m", "--header", "x-team: secret"];
+
+    let config = place.config(&[&chain[..], &typed, &more].concat()).expect("the settings are right");
+
+    let (first, second) = (&config.provider, &config.fallback.chain[0]);
+    assert_eq!(address(first), "https://typed.example.invalid/v1/messages");
+    assert_eq!(first.key, KeySource::Command("print-typed-key".to_owned()));
+    assert_eq!(address(second), "https://gateway.example.invalid/v1/messages");
+    assert_eq!(second.key, KeySource::Command("print-key-of-gateway".to_owned()));
+    assert_eq!((second.key_ttl, &second.headers[..]), (None, &[][..]));
+}
