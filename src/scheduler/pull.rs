@@ -144,7 +144,7 @@ impl Scheduler {
     }
 
     /// Returns whether an endpoint can take a row of a pool now.
-    fn takes(&self, to: usize, pool: usize, now: Instant) -> Takes {
+    fn takes(&mut self, to: usize, pool: usize, now: Instant) -> Takes {
         let endpoint = &self.endpoints[to];
         if endpoint.health.is_failing() {
             // Without a row, the endpoint would never be probed.
@@ -168,7 +168,12 @@ impl Scheduler {
             }
         }
         let its = endpoint.in_flight + endpoint.ready + self.gates.waiting_at(to);
-        if its >= endpoint.window.size() { Takes::Soon(Instant::NEVER) } else { Takes::Now }
+        if its < endpoint.window.size() {
+            return Takes::Now;
+        }
+        // It would take more rows if its window were larger, so the window may grow.
+        self.endpoints[to].window.on_full();
+        Takes::Soon(Instant::NEVER)
     }
 
     fn pull_again(&mut self, at: Instant, now: Instant) {
@@ -266,6 +271,25 @@ mod tests {
         assert_eq!(providers(&scheduler, &back), ["one", "one"], "the other endpoint takes no more rows");
         drop(dispatched(&mut scheduler, after));
         assert_eq!(told(&mut scheduler), ["one > two: limit", "back to one"]);
+    }
+
+    #[test]
+    fn the_window_of_the_endpoint_that_takes_rows_grows() {
+        let window = super::super::Window::auto(1_000);
+        let mut scheduler = scheduler(Config { window, ..two(1) }, 2_000);
+        let first = dispatched(&mut scheduler, Instant::ZERO);
+        first.iter().for_each(|ticket| drop(scheduler.on_end(*ticket, limited(Some(600)), Instant::ZERO)));
+        let mut most = 0;
+
+        for second in 0..20 {
+            let now = Instant::from_secs(second);
+            let taken = dispatched(&mut scheduler, now);
+            most = most.max(taken.len());
+            let end = now + Duration::from_millis(900);
+            taken.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), end)));
+        }
+
+        assert!(most >= 4 * first.len(), "{most} in flight at most, {} at the start", first.len());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! and checks that the other settings fit.
 //!
 //! A place that is not set, such as a region, is not an error here: commands that send nothing do not need it. It is one
-//! when something is to be sent ([`ProviderConfig::check_complete`]).
+//! when something is to be sent (`ProviderConfig::check_complete`).
 
 mod chain;
 mod key;
