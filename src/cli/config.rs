@@ -248,7 +248,8 @@ impl Config {
 
     /// Checks where notices are sent. Only commands that run rows send notices.
     fn with_notices(mut self, world: &World) -> Result<Self> {
-        let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, world)?;
+        let keys = &self.provider.key_variables;
+        let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, keys, world)?;
         self.warnings.extend(warnings);
         Ok(self)
     }

@@ -42,6 +42,17 @@ pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
 }
 
 impl NewRun<'_> {
+    /// With several providers, says for which of them the cost and the time are estimated.
+    pub(super) fn note_estimated_provider(&self) {
+        let names: Vec<_> = providers(&self.config).map(|provider| escape(&provider.name)).collect();
+        if let [first, others @ ..] = &names[..]
+            && !others.is_empty()
+        {
+            let others = others.join(", then ");
+            self.say(&format!("note: cost and time are those of {first}; rows that go to {others} have its prices"));
+        }
+    }
+
     /// If this run has other providers than the earlier runs with these results, says so.
     pub(super) fn note_other_providers(&self, recovered: &Recovered) {
         let ours: Vec<&str> = providers(&self.config).map(|provider| &*provider.name).collect();

@@ -80,11 +80,7 @@ fn simulator(named: &Settings, merged: &Settings, world: &World) -> ProviderConf
     ProviderConfig::api(None, key, merged.key.api_key_ttl, headers)
 }
 
-fn chain(
-    flags: Flags<'_>,
-    known: Known<'_>,
-    world: &World,
-) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
+fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
     let merged = flags.merged;
     let name = merged.providers.provider.as_deref().unwrap_or(ProviderKind::Anthropic.name());
     let found = known.find(name, "--provider")?;
@@ -102,10 +98,10 @@ fn chain(
         let (config, more) = resolved(found, Flags { is_first: false, ..flags }, world)?;
         check_model(&config, to)?;
         warnings.extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
-        chain.push(ProviderConfig { model: to.model.clone(), ..config });
+        chain.push(ProviderConfig { model: to.model.clone(), key_variables: known.key_variables(), ..config });
     }
     let on = merged.providers.fallback_on.unwrap_or_default();
-    Ok((first, FallbackConfig { chain, on }, warnings))
+    Ok((ProviderConfig { key_variables: known.key_variables(), ..first }, FallbackConfig { chain, on }, warnings))
 }
 
 /// Returns the names of the first provider and of its fallbacks.

@@ -79,6 +79,7 @@ pub(crate) fn resolved(found: Found<'_>, flags: Flags<'_>, world: &World) -> Res
         auth: auth(found, preset, &key),
         key,
         key_ways: key::ways(found, preset, flags.is_first),
+        key_variables: Arc::default(),
         key_ttl: ttl,
         headers: headers(found, preset, &places, usual),
         rules: Arc::new(rules),

@@ -189,9 +189,8 @@ fn each_platform_knows_its_names_of_models() {
         let preset = Preset::of(kind);
         for (ours, theirs) in &preset.models {
             let theirs = format!("{}{theirs}", preset.model_prefix);
-            let body = format!(
-                r#"{{"model":"{theirs}","max_tokens":64,"messages":[{{"role":"user","content":"Hi"}}]}}"#
-            );
+            let body =
+                format!(r#"{{"model":"{theirs}","max_tokens":64,"messages":[{{"role":"user","content":"Hi"}}]}}"#);
 
             let seen = send(&mut model(kind), &format!("{}/v1/messages", base_path(kind)), &body);
 
