@@ -52,7 +52,7 @@ fn a_death_between_an_answer_and_its_follow_up_loses_no_cost_and_sends_no_answer
 
 #[test]
 fn deaths_of_a_run_over_two_providers_lose_no_row_and_pay_only_what_was_in_flight_again() {
-    let deaths = chain::deaths(30, 5);
+    let deaths = chain::deaths(30, 4);
 
     assert!(deaths.points >= 20 && deaths.moved > 0, "{deaths:?}");
 }

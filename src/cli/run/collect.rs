@@ -16,7 +16,7 @@ use super::send::Ready;
 use crate::batches::{Fate, Opened};
 use crate::cli::args::values::HaltRule;
 use crate::cli::args::{CollectArgs, Settings};
-use crate::cli::batches::{RunWithBatches, Seen, State, seen};
+use crate::cli::batches::{RunWithBatches, Seen, State, seen, without_fallback};
 use crate::cli::config::Config;
 use crate::cli::config::providers::FallbackConfig;
 use crate::cli::config::world::World;
@@ -69,7 +69,7 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
 
 /// Returns the settings of `collect`.
 fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Config> {
-    let config = Config::of_recorded(args.settings(), recorded.clone(), world)?;
+    let config = Config::of_recorded(without_fallback(args.settings()), recorded.clone(), world)?;
     Ok(Config { detach: !args.wait, ..without_limits(config) })
 }
 

@@ -8,7 +8,7 @@ use super::table::ProviderTable;
 use super::{FallbackConfig, ProviderConfig};
 use crate::catalog::{Preset, vendor_of};
 use crate::cli::args::Settings;
-use crate::cli::args::providers::{FallbackTo, Fallbacks};
+use crate::cli::args::providers::{FallbackTo, Fallbacks, ProviderArgs};
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, ProviderKind, Tier};
@@ -36,12 +36,12 @@ impl Providers {
         world: &World,
     ) -> Result<Self> {
         let flags = Flags { named, merged, files, is_first: true };
-        let args = &merged.providers;
         let (first, fallback, warnings) = match merged.simulation.simulate.unwrap_or(false) {
             true => simulated(flags, Known::new(tables), world)?,
             false => chain(flags, Known::new(tables), world)?,
         };
-        if named.providers.fallback_on.is_some() && args.fallback.as_ref().is_none_or(|chain| chain.0.is_empty()) {
+        let is_off = named.providers.fallback.as_ref().is_some_and(|chain| chain.0.is_empty());
+        if named.providers.fallback_on.is_some() && fallback.chain.is_empty() && !is_off {
             bail!("--fallback-on says when rows go to another provider; name one with --fallback");
         }
         Ok(Self {
@@ -83,12 +83,13 @@ fn simulator(named: &Settings, merged: &Settings, world: &World) -> ProviderConf
 fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
     let merged = flags.merged;
     let name = merged.providers.provider.as_deref().unwrap_or(ProviderKind::Anthropic.name());
-    let found = known.find(name, "--provider")?;
+    let found = known.find(name, &from(flags, &|settings| settings.provider.as_deref() == Some(name), "--provider"))?;
     let (first, mut warnings) = resolved(found, flags, world)?;
     let mut chain: Vec<ProviderConfig> = Vec::new();
     let none = Fallbacks::default();
     for to in &merged.providers.fallback.as_ref().unwrap_or(&none).0 {
-        let found = known.find(&to.provider, "--fallback")?;
+        let is_named = |args: &ProviderArgs| args.fallback.iter().any(|chain| chain.0.contains(to));
+        let found = known.find(&to.provider, &from(flags, &is_named, "--fallback"))?;
         if *first.name == *found.name {
             bail!("--fallback: {} is the first provider, so it can't be a fallback too; leave it out", found.name);
         }
@@ -102,6 +103,14 @@ fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderC
     }
     let on = merged.providers.fallback_on.unwrap_or_default();
     Ok((ProviderConfig { key_variables: known.key_variables(), ..first }, FallbackConfig { chain, on }, warnings))
+}
+
+/// Returns where the name of a provider comes from, for messages. `is_named` says whether settings contain it.
+fn from(flags: Flags<'_>, is_named: &dyn Fn(&ProviderArgs) -> bool, flag: &str) -> String {
+    match is_named(&flags.named.providers) || is_named(&flags.files.providers) {
+        true => flag.to_owned(),
+        false => format!("{flag}, which the earlier run recorded and which a new {flag} replaces"),
+    }
 }
 
 /// Returns the names of the first provider and of its fallbacks.

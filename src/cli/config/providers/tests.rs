@@ -7,6 +7,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::config::Config;
 use crate::cli::config::address::BaseUrlSource;
 use crate::cli::config::credential::KeySource;
+use crate::cli::config::recorded::taken_back;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, RateLimits, Tier};
 
@@ -471,4 +472,26 @@ fn what_is_typed_for_the_first_provider_never_reaches_the_claude_api_as_a_fallba
     assert_eq!(address(second), "https://gateway.example.invalid/v1/messages");
     assert_eq!(second.key, KeySource::Command("print-key-of-gateway".to_owned()));
     assert_eq!((second.key_ttl, &second.headers[..]), (None, &[][..]));
+}
+
+#[test]
+fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
+    let recorded = |name: &str, value: &str| {
+        let json = serde_json::json!({ name: value });
+        taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it")
+    };
+    let place = Place::new("", &[]);
+    let of = |recorded| Config::of_recorded(Default::default(), recorded, &place.world).expect_err("it is gone");
+
+    let first = format!("{:#}", of(recorded("provider", "mine")));
+    let next = format!("{:#}", of(recorded("fallback", "mine:model")));
+
+    assert!(
+        first.starts_with("--provider, which the earlier run recorded and which a new --provider replaces: "),
+        "{first}"
+    );
+    assert!(
+        next.starts_with("--fallback, which the earlier run recorded and which a new --fallback replaces: "),
+        "{next}"
+    );
 }
