@@ -323,7 +323,7 @@ pub(super) mod tests {
         let config = chain(&["one", "two"], FallbackOn::default(), 4);
         let fallback = Fallback { on: FallbackOn::default(), ask_for: Box::new(ask_for) };
         let mut scheduler = Scheduler::new(Config { fallback: Some(fallback), ..config });
-        scheduler.offer(priced(of("a", "one"), 7), Instant::ZERO);
+        scheduler.offer(priced(of("a", "one"), 20), Instant::ZERO);
         let overloaded = || Verdict::Overloaded { retry_after: None, maybe_paid: true, failure: failure(529) };
 
         let mut marks = Vec::new();
@@ -335,7 +335,7 @@ pub(super) mod tests {
             assert!(matches!(ended, Next::Again { keeps_mark: Some(_), .. }), "{ended:?}");
         }
 
-        assert_eq!(marks, [7, 14, 64].map(Money));
+        assert_eq!(marks, [20, 40, 90].map(Money));
     }
 
     #[test]
@@ -537,7 +537,7 @@ pub(super) mod tests {
                 panic!("the last answers")
             };
             assert!(matches!(outcome.ended, Ended::Succeeded(_)), "the last refusal is kept");
-            assert_eq!(scheduler.spent(), crate::domain::Money(20));
+            assert_eq!(scheduler.spent(), Money(20));
         }
     }
 

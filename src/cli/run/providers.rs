@@ -50,6 +50,9 @@ impl NewRun<'_> {
         {
             let others = others.join(", then ");
             self.say(&format!("note: cost and time are those of {first}; rows that go to {others} have its prices"));
+            if self.config.lane.uses_batches() {
+                self.say(&format!("note: batches are only at {first}: if it refuses them, the run stops"));
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 use clap::Parser;
 
 use super::{AuthStyle, ProviderConfig};
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::{Cli, Command, Settings};
+use crate::cli::batches::without_fallback;
 use crate::cli::config::Config;
 use crate::cli::config::address::BaseUrlSource;
 use crate::cli::config::credential::KeySource;
@@ -481,7 +482,7 @@ fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
         taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it")
     };
     let place = Place::new("", &[]);
-    let of = |recorded| Config::of_recorded(Default::default(), recorded, &place.world).expect_err("it is gone");
+    let of = |recorded| Config::of_recorded(Settings::default(), recorded, &place.world).expect_err("it is gone");
 
     let first = format!("{:#}", of(recorded("provider", "mine")));
     let next = format!("{:#}", of(recorded("fallback", "mine:model")));
@@ -494,4 +495,16 @@ fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
         next.starts_with("--fallback, which the earlier run recorded and which a new --fallback replaces: "),
         "{next}"
     );
+}
+
+#[test]
+fn to_collect_batches_nothing_of_the_other_providers_is_needed() {
+    let json = serde_json::json!({ "fallback": "gone,openrouter", "fallback-on": "overload" });
+    let recorded =
+        taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it");
+    let place = Place::new("", &[("CLAUDE_BATCH_FALLBACK_ON", "limit=1m")]);
+
+    let config = Config::of_recorded(without_fallback(Settings::default()), recorded, &place.world);
+
+    assert!(config.expect("the first provider is enough").fallback.chain.is_empty());
 }
