@@ -44,15 +44,15 @@ pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
 impl NewRun<'_> {
     /// With several providers, says for which of them the cost and the time are estimated.
     pub(super) fn note_estimated_provider(&self) {
-        let names: Vec<_> = providers(&self.config).map(|provider| escape(&provider.name)).collect();
-        if let [first, others @ ..] = &names[..]
-            && !others.is_empty()
-        {
-            let others = others.join(", then ");
-            self.say(&format!("note: cost and time are those of {first}; rows that go to {others} have its prices"));
-            if self.config.lane.uses_batches() {
-                self.say(&format!("note: batches are only at {first}: if it refuses them, the run stops"));
-            }
+        if self.config.fallback.chain.is_empty() {
+            return;
+        }
+        let first = escape(&self.config.provider.name);
+        self.say(&format!(
+            "note: cost and time are those of {first}; rows that another provider answers have its prices"
+        ));
+        if self.config.lane.uses_batches() {
+            self.say(&format!("note: batches are only at {first}: if it refuses them, the run stops"));
         }
     }
 
