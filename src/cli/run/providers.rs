@@ -51,9 +51,6 @@ impl NewRun<'_> {
         self.say(&format!(
             "note: cost and time are those of {first}; rows that another provider answers have its prices"
         ));
-        if self.config.lane.uses_batches() {
-            self.say(&format!("note: batches are only at {first}: if it refuses them, the run stops"));
-        }
     }
 
     /// If this run has other providers than the earlier runs with these results, says so.
