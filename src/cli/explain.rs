@@ -14,12 +14,28 @@ const MESSAGES: &str = "/v1/messages";
 /// The facts that an explanation of a stop mentions: the server, the proxy, and the command to run next.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
+    /// The name of the provider, and the ways to give its key; `None` for the Claude API.
+    pub provider: Option<(String, String)>,
     /// The base URL.
     pub server: String,
     /// The proxy on the way to the server: its address, and the variable or setting that names it.
     pub proxy: Option<(String, &'static str)>,
     /// How to resume the run.
     pub next: Next,
+}
+
+impl Place {
+    /// Returns who answered, at the start of a sentence.
+    fn who(&self) -> String {
+        self.provider.as_ref().map_or_else(|| "The API".to_owned(), |(name, _)| escape(name).into_owned())
+    }
+
+    fn check_key(&self) -> String {
+        match &self.provider {
+            None => "Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd)".to_owned(),
+            Some((_, ways)) => format!("Check where the key comes from ({})", escape(ways)),
+        }
+    }
 }
 
 /// A way to resume a run.
@@ -50,12 +66,14 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     let next = place.next.words();
     match reason {
         HaltReason::Key(failure) => format!(
-            "The API refused the key{}. Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then {next}; \
-             no row was lost.",
-            said(failure)
+            "{} refused the key{}. {}, then {next}; no row was lost.",
+            place.who(),
+            said(failure),
+            place.check_key()
         ),
         HaltReason::Forbidden(failure) => format!(
-            "The API forbids these requests{}. Check what the key and its workspace may do, then {next}.",
+            "{} forbids these requests{}. Check what the key and its workspace may do, then {next}.",
+            place.who(),
             said(failure)
         ),
         HaltReason::Account(failure) => format!(
@@ -68,8 +86,9 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
             said(failure)
         ),
         HaltReason::RetryAfter { wait, allowed } => format!(
-            "The API asks to wait {}, longer than --retry-for allows ({}). After that, or with a longer --retry-for, \
+            "{} asks to wait {}, longer than --retry-for allows ({}). After that, or with a longer --retry-for, \
              {next}.",
+            place.who(),
             duration(*wait),
             duration(*allowed)
         ),
@@ -355,7 +374,7 @@ pub(super) mod tests {
             ("http://gw.example", None, "redirects without saying where"),
         ] {
             let reason = HaltReason::Redirect { to: to.map(str::to_owned), failure: failure(302, "") };
-            let place = Place { server: server.to_owned(), proxy: None, next: Next::Same };
+            let place = Place { provider: None, server: server.to_owned(), proxy: None, next: Next::Same };
 
             let said = explain(&reason, &place);
 
@@ -366,7 +385,7 @@ pub(super) mod tests {
 
     fn place(next: Next) -> Place {
         let proxy = Some(("http://proxy.example:3128".to_owned(), "HTTPS_PROXY"));
-        Place { server: "https://api.example".to_owned(), proxy, next }
+        Place { provider: None, server: "https://api.example".to_owned(), proxy, next }
     }
 
     fn failure(status: u16, message: &str) -> Failure {

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::config::Config;
+use super::config::providers::ProviderConfig;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 
@@ -20,6 +21,6 @@ impl Simulator {
 }
 
 /// Refuses `--simulate`.
-pub(super) fn config(_catalog: &Catalog, _config: &Config) -> Result<Simulator> {
+pub(super) fn config(_catalog: &Catalog, _config: &Config, _provider: &ProviderConfig) -> Result<Simulator> {
     bail!("--simulate: this program was built without the simulator (feature sim)")
 }

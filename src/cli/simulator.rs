@@ -18,7 +18,7 @@ use super::args::SimulateArgs;
 use super::config::world::World;
 use super::exit::Exit;
 use super::{say, shell};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Preset};
 use crate::clock::RunClock;
 use crate::domain::{ProviderKind, Tier};
 use crate::journal::Owners;
@@ -137,19 +137,36 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, played: (Tier, P
 fn announce(url: &str, (tier, kind): (Tier, ProviderKind)) {
     let tier = tier.name();
     let base = format!("{url}{}", base_path(kind));
-    let (provider, who) = match kind {
-        ProviderKind::Anthropic => (vec![], "API".to_owned()),
-        kind => (vec!["--provider", kind.name()], kind.name().to_owned()),
-    };
-    let words = ["run", "prompts.jsonl", "--tier", tier].into_iter().chain(provider).chain(["--base-url", &base]);
-    let run = shell::ours(words);
+    let who = if kind == ProviderKind::Anthropic { "API" } else { kind.name() };
     let [variable, stats] = [base.clone(), format!("{url}/__sim/stats")].map(shell::quoted);
-    let text = format!(
-        "simulated {who} on {url} (tier {tier}); Ctrl-C stops it\n  \
-         claude-batch   ANTHROPIC_API_KEY=test {run}\n  \
-         official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n  \
-         what it saw    curl {stats}"
-    );
+    let mut text = format!("simulated {who} on {url} (tier {tier}); Ctrl-C stops it\n");
+    text.push_str(&format!("  claude-batch   {}\n", command_for(kind, tier, &base)));
+    if matches!(kind, ProviderKind::Anthropic | ProviderKind::LiteLlm | ProviderKind::Messages) {
+        text.push_str(&format!("  official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n"));
+    }
+    text.push_str(&format!("  what it saw    curl {stats}"));
     // If nobody reads this text, the simulator still works.
     let _ = say::out(&text);
+}
+
+/// Returns a command that runs prompts on a simulated platform.
+fn command_for(kind: ProviderKind, tier: &str, base: &str) -> String {
+    let preset = Preset::of(kind);
+    let mut words = vec!["run", "prompts.jsonl"];
+    words.extend(Preset::of_tiers(kind).then_some(["--tier", tier]).into_iter().flatten());
+    if kind != ProviderKind::Anthropic {
+        words.extend(["--provider", kind.name()]);
+    }
+    words.extend(["--base-url", base]);
+    if preset.key_variables.is_empty() && kind == ProviderKind::Google {
+        words.extend(["--api-key-cmd", "echo test"]);
+    }
+    let key = match kind {
+        ProviderKind::Messages => Some("ANTHROPIC_API_KEY"),
+        _ => preset.key_variables.first().map(String::as_str),
+    };
+    let has_workspace = !preset.headers.is_empty();
+    let places = preset.places.iter().filter(|_| has_workspace).filter_map(|place| place.variables.first());
+    let variables = key.into_iter().chain(places.map(String::as_str)).map(|name| format!("{name}=test "));
+    format!("{}{}", variables.collect::<String>(), shell::ours(words))
 }

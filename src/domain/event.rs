@@ -330,6 +330,13 @@ pub enum EventBody {
         /// Why they are sent there.
         why: FallbackCase,
     },
+    /// A provider of several has stopped, and the run goes on with the others.
+    ProviderStopped {
+        /// The provider.
+        provider: Arc<str>,
+        /// Why nothing more is sent to it.
+        reason: Box<HaltReason>,
+    },
     /// A provider works again, and gets its own rows again.
     Returned {
         /// The provider.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::text::{count, duration, escape, plural, shorten};
-use super::words::{diverted_words, fault_words, halt_words, returned_words};
+use super::words::{diverted_words, fault_words, halt_words, returned_words, stopped_words};
 use crate::domain::{
     ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, Outage, PoolId, RateLimits, RetriedRow, RunEvent,
 };
@@ -65,6 +65,9 @@ impl Notes {
                 self.has_several = true;
                 Some(diverted_words(&escape(from), &escape(to), *why))
             }
+            EventBody::ProviderStopped { provider, reason } if self.verbosity > Verbosity::Quiet => {
+                Some(escape(&stopped_words(provider, reason)).into_owned())
+            }
             EventBody::Returned { to } if self.verbosity > Verbosity::Quiet => Some(returned_words(&escape(to))),
             EventBody::Held { pool, wait, kind, dimension } if self.may_tell(pool, event.at) => {
                 let bucket = dimension.map(|dimension| format!(" on {}", dimension.name())).unwrap_or_default();
@@ -100,6 +103,7 @@ impl Notes {
             | EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }
             | EventBody::Diverted { .. }
+            | EventBody::ProviderStopped { .. }
             | EventBody::Returned { .. }
             | EventBody::Crossed(_)
             | EventBody::InputBroke

@@ -1,5 +1,6 @@
 //! What each provider of a run does at this moment.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::domain::{FallbackCase, Outage, PoolStatus};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// It gets no requests for the rest of the run, and its rows go to this provider.
-    Stopped(Arc<str>, FallbackCase),
+    Stopped(Arc<str>, Cow<'static, str>),
     /// Its requests fail.
     Failing(Box<Outage>),
     /// Its rows go to this provider for some time.
@@ -32,7 +33,9 @@ impl State {
         let outage = stats.outage.as_ref().filter(|outage| outage.provider == own.name);
         let held = || pools(own, stats).map(|pool| pool.held_for);
         match (&own.diverted, outage) {
-            (Some((to, why @ FallbackCase::Account)), _) => Self::Stopped(to.clone(), *why),
+            (Some((to, why @ FallbackCase::Account)), _) => {
+                Self::Stopped(to.clone(), own.stopped.clone().unwrap_or(case_words(*why).into()))
+            }
             (_, Some(outage)) => Self::Failing(Box::new(outage.clone())),
             (Some((to, why)), None) => Self::Diverted(to.clone(), *why),
             (None, None) => match held().collect::<Option<Vec<_>>>() {
@@ -57,7 +60,7 @@ impl State {
     /// Returns the state in words, such as `stopped: key, credit or spend limit, rows go to bedrock`.
     pub(crate) fn words(&self) -> String {
         match self {
-            Self::Stopped(to, why) => format!("stopped: {}, rows go to {}", case_words(*why), escape(to)),
+            Self::Stopped(to, why) => format!("stopped: {why}, rows go to {}", escape(to)),
             Self::Failing(outage) => outage_words(outage),
             Self::Diverted(to, why) => format!("{}: rows go to {}", case_words(*why), escape(to)),
             Self::Held(wait) => format!("held {}", duration(*wait)),
@@ -78,7 +81,8 @@ impl State {
     /// Returns the provider that gets its rows, and why; `None` if it gets its own rows.
     pub(crate) fn diverted(&self) -> Option<(&str, FallbackCase)> {
         match self {
-            Self::Stopped(to, why) | Self::Diverted(to, why) => Some((to, *why)),
+            Self::Stopped(to, _) => Some((to, FallbackCase::Account)),
+            Self::Diverted(to, why) => Some((to, *why)),
             Self::Failing(_) | Self::Held(_) | Self::Sending | Self::Idle => None,
         }
     }
@@ -158,7 +162,7 @@ pub(super) mod tests {
         stats.fold(&at(121, diverted("bedrock", FallbackCase::Limit)));
         stats.fold(&at(121, diverted("anthropic", FallbackCase::Overload)));
         assert_eq!(state(&stats, 1), State::Diverted("openrouter".into(), FallbackCase::Limit));
-        assert_eq!(state(&stats, 0), State::Stopped("openrouter".into(), FallbackCase::Account));
+        assert_eq!(state(&stats, 0), State::Stopped("openrouter".into(), "key, credit or spend limit".into()));
 
         stats.fold(&at(122, EventBody::Returned { to: "bedrock".into() }));
         stats.fold(&at(122, diverted("bedrock", FallbackCase::Refusal)));
@@ -213,7 +217,7 @@ pub(super) mod tests {
         haiku-4.5 at bed\u{1b}rock: the API says 50 requests per minute
         anthropic: limits; its rows go to openrouter
         anthropic: the model is not available; such rows go to openrouter
-        anthropic: stopped: key, credit or spend limit; its rows go to openrouter
+        anthropic: its rows go to openrouter
         anthropic gets its own rows again
         anthropic: the endpoint is overloaded (529); rows wait or go to another provider, and requests are tried until one works
         anthropic: the endpoint works again after 0 s

@@ -3,12 +3,13 @@
 //! A row counts for the provider that its last request was sent to. So does its cost: if another provider billed an
 //! attempt before, that small part of the cost counts for the wrong one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::text::{count, escape, plural};
-use super::words::{case_words, is_about_provider};
-use crate::domain::{ErrorClass, FallbackCase, Money, PoolId, Usage};
+use super::words::{case_words, halt_words, is_about_provider};
+use crate::domain::{ErrorClass, FallbackCase, HaltReason, Money, PoolId, Usage};
 
 /// What the rows of one provider did in this run.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub(crate) struct OfProvider {
     pub(crate) left: BTreeMap<FallbackCase, u64>,
     /// Where its rows go at this moment, and why; `None` if it gets its own rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,
+    /// Why nothing more is sent to it; `None` while it has not stopped.
+    pub(crate) stopped: Option<Cow<'static, str>>,
 }
 
 /// The providers of a run.
@@ -93,6 +96,11 @@ impl Providers {
         if is_about_provider(why) && !is_stopped {
             own.diverted = Some((Arc::clone(to), why));
         }
+    }
+
+    /// Notes that nothing more is sent to a provider.
+    pub(super) fn stop(&mut self, name: &Arc<str>, reason: &HaltReason) {
+        self.of(name).stopped = Some(halt_words(reason));
     }
 
     /// Notes that a provider gets its own rows again.
@@ -171,7 +179,8 @@ impl OfProvider {
         let passing = (!reasons.is_empty()).then(|| format!("rows went to other providers: {}", reasons.join(", ")));
         let stopped = match &self.diverted {
             Some((to, why @ FallbackCase::Account)) => {
-                Some(format!("stopped: {}; its rows went to {}", case_words(*why), escape(to)))
+                let words = self.stopped.as_deref().unwrap_or(case_words(*why));
+                Some(format!("stopped: {words}; its rows went to {}", escape(to)))
             }
             Some(_) | None => None,
         };

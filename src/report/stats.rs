@@ -169,6 +169,7 @@ impl Stats {
             EventBody::InputBroke => self.is_input_broken = true,
             EventBody::Held { pool, .. } => self.providers.held(pool),
             EventBody::Diverted { from, to, why } => self.providers.divert(from, to, *why),
+            EventBody::ProviderStopped { provider, reason } => self.providers.stop(provider, reason),
             EventBody::Returned { to } => self.providers.return_to(to),
             EventBody::LimitsChanged { .. }
             | EventBody::Parked { .. }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::text::{duration, escape};
-use crate::domain::{Failure, FallbackCase, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget};
+use crate::domain::{Failure, FallbackCase, HaltReason, Outage, WireErrorKind, WriteFault, WriteTarget, shortened};
 
 /// Returns a short text that says why a run stopped. The text is a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
@@ -85,9 +85,19 @@ pub(crate) fn case_words(why: FallbackCase) -> &'static str {
 
 /// Returns the text about rows that leave a provider: `anthropic: overload; its rows go to bedrock`.
 pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
-    let stopped = if why == FallbackCase::Account { "stopped: " } else { "" };
-    let rows = if is_about_provider(why) { "its rows" } else { "such rows" };
-    format!("{from}: {stopped}{}; {rows} go to {to}", case_words(why))
+    match why {
+        // Another text says why the provider stopped.
+        FallbackCase::Account => format!("{from}: its rows go to {to}"),
+        why if is_about_provider(why) => format!("{from}: {}; its rows go to {to}", case_words(why)),
+        why => format!("{from}: {}; such rows go to {to}", case_words(why)),
+    }
+}
+
+/// Returns the text about a provider that has stopped, with the message of the server.
+pub(crate) fn stopped_words(provider: &str, reason: &HaltReason) -> String {
+    let message = reason.failure().map(|failure| &*failure.message).filter(|message| !message.is_empty());
+    let said = message.map(|message| format!(" (\"{}\")", shortened(message))).unwrap_or_default();
+    format!("{provider} stopped: {}{said}", halt_words(reason))
 }
 
 /// Returns the text about a provider that works again.

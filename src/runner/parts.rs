@@ -56,6 +56,8 @@ pub struct Parts<T, L, R> {
 pub struct Finish {
     /// The reason why the run stopped, if it stopped before the end of its input.
     pub halted: Option<HaltReason>,
+    /// The providers that stopped, with the reason, in the order of the chain.
+    pub stopped: Vec<(Arc<str>, HaltReason)>,
     /// Number of rows that were read, but neither answered nor failed.
     pub pending: u64,
     /// The pending rows themselves, if they are kept. They include rows whose lines could not be written.

@@ -142,6 +142,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.finish.maybe_billed = self.scheduler.maybe_billed();
         self.finish.canary_spend = self.scheduler.canary_spend();
         self.finish.halted = self.scheduler.halted().cloned();
+        self.finish.stopped = self.scheduler.stopped_providers();
         self.finish.learned = self.scheduler.learned();
         let now = self.clock.now();
         self.events.show(EventBody::Ended {

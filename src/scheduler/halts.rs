@@ -2,7 +2,7 @@
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
-use crate::domain::{ErrorClass, Failure, HaltReason};
+use crate::domain::{ErrorClass, EventBody, Failure, HaltReason};
 
 use super::chain::Leaves;
 use super::entry::Entry;
@@ -32,6 +32,8 @@ impl Scheduler {
         if !self.is_endpoint_left() {
             return self.halt(reason);
         }
+        let provider = self.endpoints[at].id.provider.clone();
+        self.events.push(EventBody::ProviderStopped { provider, reason: Box::new(reason.clone()) });
         if let (Some(case), Some(next)) = (case_of_halt(&reason), self.next_endpoint(at))
             && self.falls_back(case)
         {

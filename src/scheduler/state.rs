@@ -119,6 +119,12 @@ impl Scheduler {
         self.halted.as_ref()
     }
 
+    /// Returns the providers that stopped, with the reason.
+    pub(crate) fn stopped_providers(&self) -> Vec<(Arc<str>, HaltReason)> {
+        let stopped = |endpoint: &Endpoint| Some((endpoint.id.provider.clone(), endpoint.halted.clone()?));
+        self.endpoints.iter().filter_map(stopped).collect()
+    }
+
     /// Returns the request that an attempt sends. It is the request of a row, or a canary.
     ///
     /// # Panics

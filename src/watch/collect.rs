@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::report::json::rounded;
 use crate::report::notes::limit_name;
 use crate::report::text::{count, duration, percent};
-use crate::report::words::{diverted_words, fault_words, halt_words, returned_words};
+use crate::report::words::{diverted_words, fault_words, halt_words, returned_words, stopped_words};
 
 /// A piece of the timeline has at most this many notes. More would only come from a fault that repeats.
 const MOST_NOTES: usize = 20;
@@ -144,6 +144,7 @@ impl Collector {
                 return;
             }
             EventBody::Diverted { from, to, why } => ("provider", diverted_words(from, to, *why)),
+            EventBody::ProviderStopped { provider, reason } => ("provider", stopped_words(provider, reason)),
             EventBody::Returned { to } => ("provider", returned_words(to)),
             EventBody::Held { pool, wait, kind, dimension } => {
                 let pool = pool.named(self.has_several);

@@ -187,6 +187,7 @@ impl Reporter for Log {
         match &event.body {
             EventBody::Ended { elapsed, .. } => seen.elapsed = *elapsed,
             EventBody::Diverted { from, to, why } => seen.told.push(format!("{from} > {to}: {}", name(*why))),
+            EventBody::ProviderStopped { .. } => {}
             EventBody::Returned { to } => seen.told.push(format!("back to {to}")),
             EventBody::Warned(text) => seen.warnings.push(text.clone()),
             _ => {}

@@ -13,7 +13,7 @@ use super::super::plan::{batch_time_words, cost_words, deadline_words, rows_with
 use super::super::{answer_notes, caching, columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
-use crate::domain::{Lane, Money, PoolId, RateLimits};
+use crate::domain::{Lane, Money, PoolId, ProviderKind, RateLimits};
 use crate::forecast::Forecast;
 use crate::journal::Start;
 use crate::report::text::{count, escape, plural};
@@ -26,6 +26,15 @@ const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
+    /// Returns the servers as text: the first, and the names of those that rows may go to from there.
+    fn servers(&self) -> String {
+        let first = self.way.words(&self.origin);
+        let is_usual = *self.config.provider.name == *ProviderKind::Anthropic.name();
+        let first = if is_usual { first } else { format!("{} at {first}", escape(&self.config.provider.name)) };
+        let others: Vec<_> = self.providers().skip(1).map(|provider| escape(&provider.name).into_owned()).collect();
+        if others.is_empty() { first } else { format!("{first}, then {}", others.join(", then ")) }
+    }
+
     /// Prints where requests go, what they contain and what they may cost.
     ///
     /// `spent` is what earlier runs on the same results have spent.
@@ -36,7 +45,7 @@ impl NewRun<'_> {
         catalog: &Catalog,
         spent: Money,
     ) {
-        let origin = self.way.words(&self.origin);
+        let origin = self.servers();
         let (Some(survey), Some(forecast)) = (survey, forecast) else {
             let model = self.config.request.model.as_deref().unwrap_or(catalog.default_model());
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));

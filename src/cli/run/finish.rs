@@ -13,10 +13,11 @@ use super::super::report::{LONG_RUN, report_at_end};
 use super::failures::FailedInLog;
 use super::new_run::NewRun;
 use super::send::{Ended, Known};
-use crate::domain::{ErrorClass, HaltReason, Money, Usage};
+use crate::domain::{ErrorClass, HaltReason, Money, ProviderKind, Usage};
 use crate::journal::RealDisk;
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, plural};
+use crate::report::words::stopped_words;
 use crate::report::{EarlierRuns, Stats, SummaryContext, summary};
 use crate::runner::{Finish, JournalLedger};
 
@@ -110,7 +111,10 @@ impl NewRun<'_> {
     /// If the run stopped, prints why it stopped and how to resume it.
     fn explain_stop(&self, finish: &Finish, resume_command: Option<String>) {
         if let Some(reason) = &finish.halted {
-            let place = self.place(resume_command);
+            let last = finish.stopped.iter().rfind(|(_, why)| why == reason).map(|(name, _)| &**name);
+            let place = self.place(last, resume_command);
+            let others = finish.stopped.iter().filter(|(name, _)| last != Some(&**name));
+            others.for_each(|(name, why)| self.tell(&escape(&stopped_words(name, why))));
             let explained = explain(reason, &place);
             // Wrapping adds line breaks, and a command with a line break in it does not work when the user pastes it.
             if matches!(place.next, Next::Resume(_)) { self.tell_whole(&explained) } else { self.tell(&explained) }
@@ -127,12 +131,17 @@ impl NewRun<'_> {
         self.tell(&format!("claude-batch: {message}; correct it and run the same command{again} to resume"));
     }
 
-    /// Returns the values for the message that explains why the run stopped.
-    fn place(&self, resume: Option<String>) -> Place {
-        let server = parts::base_url(&self.config).ok().filter(|_| !self.config.simulate);
+    /// Returns the values for the message that explains why the run stopped. `stopped` is the provider that stopped last.
+    fn place(&self, stopped: Option<&str>, resume: Option<String>) -> Place {
+        let at = self.providers().position(|provider| Some(&*provider.name) == stopped).unwrap_or_default();
+        let provider = self.providers().nth(at).unwrap_or(&self.config.provider);
+        let way = at.checked_sub(1).and_then(|at| self.ways.get(at)).unwrap_or(&self.way);
+        let server = parts::base_url_of(provider).ok().filter(|_| !self.config.simulate);
+        let is_usual = *provider.name == *ProviderKind::Anthropic.name();
         Place {
+            provider: (!is_usual).then(|| (provider.name.to_string(), provider.key_ways.clone())),
             server: server.map_or_else(|| "the simulator".to_owned(), |url| url.join("")),
-            proxy: self.way.proxy.as_ref().map(|proxy| (proxy.address().to_owned(), proxy.source())),
+            proxy: way.proxy.as_ref().map(|proxy| (proxy.address().to_owned(), proxy.source())),
             next: match resume.filter(|_| self.paths.results.is_none()) {
                 Some(resume) => Next::Resume(resume),
                 None if self.config.fresh => Next::WithoutFresh,

@@ -60,6 +60,11 @@ pub(super) enum Body<'a> {
         to: &'a str,
         why: &'static str,
     },
+    ProviderStopped {
+        provider: &'a str,
+        reason: Cow<'static, str>,
+        message: Option<&'a str>,
+    },
     Returned {
         to: &'a str,
     },
@@ -115,6 +120,11 @@ impl<'a> Body<'a> {
             }
             EventBody::Providers(names) => Self::Providers { providers: names.iter().map(|name| &**name).collect() },
             EventBody::Diverted { from, to, why } => Self::Diverted { from, to, why: why.name() },
+            EventBody::ProviderStopped { provider, reason } => Self::ProviderStopped {
+                provider,
+                reason: halt_words(reason),
+                message: reason.failure().map(|failure| &*failure.message),
+            },
             EventBody::Returned { to } => Self::Returned { to },
             EventBody::Parked { model, message } => Self::Parked { model, message },
             EventBody::Warned(message) => Self::Warning { message },

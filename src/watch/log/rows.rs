@@ -184,6 +184,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
         | EventBody::Parked { .. }
         | EventBody::Providers(_)
         | EventBody::Diverted { .. }
+        | EventBody::ProviderStopped { .. }
         | EventBody::Returned { .. }
         | EventBody::Crossed(_)
         | EventBody::Steered { .. }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::{EventBody, FallbackCase, Quality, Reason, RunEvent};
+use crate::domain::{EventBody, Failure, FallbackCase, HaltReason, Quality, Reason, RunEvent};
 use crate::journal::MemDisk;
 use crate::report::quiet::Silent;
 use crate::report::stats::tests::{at, ended, pool, started, status, succeeded};
@@ -68,9 +68,11 @@ fn a_run_leaves_its_last_state_and_its_whole_timeline() {
 fn the_state_has_each_provider_of_a_chain() {
     let disk = MemDisk::new();
     let names = ["anthropic".into(), "bedrock".into()];
+    let refused = Failure { status: Some(401), message: "invalid x-api-key".to_owned(), ..Failure::default() };
     let events = [
         started(Some(100), 0),
         EventBody::Providers(names.into()),
+        EventBody::ProviderStopped { provider: "anthropic".into(), reason: Box::new(HaltReason::Key(refused)) },
         EventBody::Diverted { from: "anthropic".into(), to: "bedrock".into(), why: FallbackCase::Account },
         status(Reason::Window, vec![pool("haiku-4.5", [None; 3])]),
         ended(),
@@ -86,8 +88,13 @@ fn the_state_has_each_provider_of_a_chain() {
     assert_eq!((own.why.as_deref(), shown.progress.providers.len()), (Some("account"), 2));
     assert_eq!((&*shown.pools[0].provider, &*shown.pools[0].pool), ("anthropic", "haiku-4.5"));
     let notes: Vec<_> = timeline.notes.iter().map(|note| (&*note.kind, &*note.text)).collect();
-    let text = "anthropic: stopped: key, credit or spend limit; its rows go to bedrock";
-    assert_eq!(notes, [("provider", text)]);
+    assert_eq!(
+        notes,
+        [
+            ("provider", r#"anthropic stopped: the key was refused ("invalid x-api-key")"#),
+            ("provider", "anthropic: its rows go to bedrock"),
+        ]
+    );
 }
 
 #[test]
