@@ -171,6 +171,32 @@ fn the_simulator_plays_other_platforms() {
     assert!(text.contains("--provider bedrock --base-url http://127.0.0.1:") && text.contains("/anthropic"), "{text}");
 }
 
+#[test]
+fn when_the_first_provider_refuses_batches_its_rows_go_on_and_an_open_batch_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows: String = (0..90).map(|row| format!("{{\"prompt\":\"Capital of country {row}?\"}}\n")).collect();
+    std::fs::write(folder.path().join("rows.jsonl"), rows).expect("written");
+    let faults =
+        r#"{"rules":[{"status":401,"type":"authentication_error","message":"no","calls":"create","arrivals":[2]}]}"#;
+    std::fs::write(folder.path().join("faults.json"), faults).expect("written");
+    let mut run = Command::new(PROGRAM);
+    run.current_dir(folder.path()).env_clear().env("HOME", folder.path()).stdin(Stdio::null());
+    run.args(["run", "rows.jsonl", "-o", "out.jsonl", "--yes", "--simulate", "--simulate-faults", "faults.json"]);
+    run.args(["--provider", "anthropic", "--fallback", "litellm", "--lane", "batch", "--batch-rows", "40"]);
+
+    let output = run.output().expect("it starts");
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    let kept = std::fs::read_to_string(folder.path().join("out.jsonl")).expect("results");
+    let of = |provider: &str| kept.matches(&format!(r#""provider":"{provider}""#)).count();
+    let open = said.lines().find_map(|line| line.trim().strip_suffix(" in 1 open batch")?.parse::<usize>().ok());
+    let open = open.unwrap_or_else(|| panic!("no batch is left: {said}"));
+    assert!(open >= 20 && open <= 40, "{said}");
+    assert_eq!(of("anthropic") + of("litellm") + open, 90, "{said}");
+    assert!(of("litellm") >= 40, "{said}");
+    assert_eq!(output.status.code(), Some(4), "{said}");
+}
+
 const COUNT: &str = r#"{"model":"claude-haiku-4-5","messages":[{"role":"user","content":"Hi"}]}"#;
 
 fn prompt(text: &str) -> String {

@@ -248,7 +248,8 @@ impl Config {
 
     /// Checks where notices are sent. Only commands that run rows send notices.
     fn with_notices(mut self, world: &World) -> Result<Self> {
-        let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, world)?;
+        let keys = &self.provider.key_variables;
+        let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, keys, world)?;
         self.warnings.extend(warnings);
         Ok(self)
     }
@@ -362,12 +363,12 @@ impl Config {
         inputs: impl FnOnce(InputFormat) -> Result<Vec<InputArg>>,
         world: &World,
     ) -> Result<Self> {
-        let Layers { named, merged, lower: _, mut warnings, notes, providers, has_own_max_cost } =
+        let Layers { named, merged, lower, mut warnings, notes, providers, has_own_max_cost } =
             Layers::read(flags, recorded, world)?;
         let simulate = merged.simulation.simulate.unwrap_or(false);
         check_simulation(simulate, &named)?;
         let Providers { first: provider, fallback, tier, lane, prompt_cache, warnings: of_providers } =
-            Providers::of(&named, &merged, &providers, world)?;
+            Providers::of((&named, &merged, &lower), &providers, world)?;
         warnings.extend(of_providers);
         let Settings {
             source,

@@ -368,13 +368,14 @@ impl Planner {
     }
 
     /// Returns the request of a row for another provider. It is made from the row's own request. With `model`, that model
-    /// is asked, with at most as many output tokens as it can write.
+    /// is asked, with at most as many output tokens as it can write. `is_rerun` says whether the row has an answer and is
+    /// run again because of it.
     ///
     /// # Errors
     /// A message: the request can't work there.
-    pub(crate) fn ask_elsewhere(&mut self, job: &Job, model: Option<&str>) -> Result<Ask, String> {
+    pub(crate) fn ask_elsewhere(&mut self, job: &Job, model: Option<&str>, is_rerun: bool) -> Result<Ask, String> {
         let mut params = raw_members(job.request.json());
-        if self.overrides.1 == Overridden::All {
+        if is_rerun || self.overrides.1 == Overridden::All {
             params = self.overrides.0.over((&params).into());
         }
         if let Some(model) = model {
@@ -650,6 +651,12 @@ mod tests {
         }
         assert_eq!((&again.job.identity, &resumed.job.identity), (&Identity::Nth(0), &Identity::Nth(0)));
         assert_eq!(asked(&other.ask.request), asked(&plain.job.request), "the row is not run again");
+        let elsewhere = |planner: &mut Planner, job, is_rerun| {
+            asked(&planner.ask_elsewhere(job, None, is_rerun).expect("it is right there too").request)
+        };
+        assert_eq!(elsewhere(&mut reruns, &again.job, true), asked(&again.ask.request));
+        assert_eq!(elsewhere(&mut reruns, &other.job, false), asked(&plain.job.request));
+        assert_eq!(elsewhere(&mut all, &resumed.job, false), asked(&again.ask.request));
     }
 
     #[test]

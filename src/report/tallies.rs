@@ -114,7 +114,7 @@ fn name(purpose: Purpose) -> &'static str {
 fn words(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Unpause => "continued after a pause",
-        Purpose::Fallback => "by another model",
+        Purpose::Fallback => "by another model or provider",
         Purpose::First | Purpose::Repair | Purpose::Again | Purpose::MoreRoom | Purpose::Continue | Purpose::Canary => {
             name(purpose)
         }
@@ -199,7 +199,9 @@ mod tests {
 
         assert_eq!(
             rows.words().as_deref(),
-            Some("1 repaired, 1 retried, 1 grown, 1 continued, 1 continued after a pause, 1 by another model")
+            Some(
+                "1 repaired, 1 retried, 1 grown, 1 continued, 1 continued after a pause, 1 by another model or provider"
+            )
         );
         let names: Vec<_> = rows.by_name().into_keys().collect();
         assert_eq!(names, ["another_model", "continued", "grown", "repaired", "retried", "unpaused"]);

@@ -60,6 +60,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         if self.scheduler.halted().is_some() {
             self.stop_lane();
         }
+        if self.scheduler.has_left_batches() {
+            let left = self.leave_batches(now);
+            self.check_lane(left);
+        }
         if let Some(lane) = &mut self.lane {
             lane.lane.mind_deadline(&mut self.scheduler, now);
         }
@@ -145,6 +149,27 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         let (kept, rows) = lane.lane.stop(&mut self.scheduler);
         self.finish.pending += rows;
         kept.into_iter().for_each(|planned| self.keep(planned));
+    }
+
+    /// Leaves the batches to a later run. Rows that are in no batch are sent online, along the chain.
+    fn leave_batches(&mut self, now: Instant) -> Result<(), DiskFailure> {
+        let Some(lane) = self.lane.as_mut().filter(|lane| !lane.is_stopped) else { return Ok(()) };
+        lane.is_stopped = true;
+        let (mut planned, rows) = lane.lane.leave(&mut self.scheduler, now)?;
+        if lane.leaves_rows {
+            self.finish.pending += rows.len() as u64;
+            return Ok(());
+        }
+        let mut rejected = Vec::new();
+        for row in rows {
+            match (lane.replan)(row.job) {
+                Ok(row) => planned.push(row),
+                Err(row) => rejected.push(row),
+            }
+        }
+        rejected.iter().for_each(|row| self.write_rejected(row));
+        planned.into_iter().for_each(|row| self.scheduler.offer(row, now));
+        Ok(())
     }
 
     /// If the lane could not use its files, halts the run.

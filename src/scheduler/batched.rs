@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{Ask, ErrorClass, Failure, Lane, Money, PoolId, RateLimits, Terms, Usage};
+use crate::clock::Instant;
+use crate::domain::{Ask, ErrorClass, Failure, HaltReason, Lane, Money, PoolId, RateLimits, Terms, Usage};
 
 use super::budget::Room;
+use super::fallback::case_of_halt;
 use super::state::Scheduler;
 
 impl Scheduler {
@@ -47,6 +49,21 @@ impl Scheduler {
         }
     }
 
+    /// Handles a reason for which the calls for batches can't go on. All batches are at the first endpoint. If a chain
+    /// sends its rows on for this reason, only that endpoint stops. Otherwise the run stops.
+    pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
+        let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
+        match leads_on && self.next_endpoint(0).is_some() {
+            true => self.halt_endpoint(0, reason, now),
+            false => self.halt(reason),
+        }
+    }
+
+    /// Returns whether the run goes on without the endpoint that has its batches.
+    pub(crate) fn has_left_batches(&self) -> bool {
+        self.halted.is_none() && self.chain_len() > 0 && self.endpoints[0].halted.is_some()
+    }
+
     /// Returns the limits of a pool, as far as they are known now.
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
@@ -63,5 +80,30 @@ impl Scheduler {
     /// Returns how long the run waits for an endpoint that does not work.
     pub(crate) fn retry_for(&self) -> Duration {
         self.config.retry_for
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chain::tests::{chain, told};
+    use super::*;
+    use crate::domain::FallbackOn;
+
+    #[test]
+    fn when_batches_are_refused_only_the_first_endpoint_stops_if_a_chain_leads_on() {
+        let key = || HaltReason::Key(Failure::default());
+        let without_account = FallbackOn { account: false, ..FallbackOn::default() };
+        for (on, reason, leads_on) in [
+            (FallbackOn::default(), key(), true),
+            (without_account, key(), false),
+            (FallbackOn::default(), HaltReason::Batches(Failure::default()), false),
+        ] {
+            let mut scheduler = Scheduler::new(chain(&["one", "two"], on, 1));
+
+            scheduler.halt_batches(reason, Instant::ZERO);
+
+            assert_eq!((scheduler.has_left_batches(), scheduler.halted().is_none()), (leads_on, leads_on));
+            assert_eq!(told(&mut scheduler).is_empty(), !leads_on);
+        }
     }
 }

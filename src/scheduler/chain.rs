@@ -241,7 +241,7 @@ pub(super) mod tests {
     use super::super::tests::{answer, config, dispatched, fault, planned};
     use super::super::{Config, Fallback, Scheduler, Step, Ticket};
     use super::*;
-    use crate::domain::{Ended, FallbackOn, HaltReason, Planned, PoolId, RateLimits, Verdict};
+    use crate::domain::{Ended, Expense, FallbackOn, HaltReason, Money, Planned, PoolId, RateLimits, Verdict};
 
     const NOW: Instant = Instant::from_secs(1);
 
@@ -311,6 +311,31 @@ pub(super) mod tests {
             all.extend(sent(scheduler, &tickets));
             tickets.into_iter().for_each(|ticket| drop(scheduler.on_end(ticket, answer(), now)));
         }
+    }
+
+    #[test]
+    fn the_mark_of_a_row_that_moved_holds_the_money_of_both_providers() {
+        let priced = |mut planned: Planned, most| {
+            planned.ask.expense = Some(Expense { most: Money(most), ..Expense::default() });
+            planned
+        };
+        let ask_for = move |job: &Job, id: &EndpointId| Ok(priced(of(&job.custom_id, &id.provider), 50).ask);
+        let config = chain(&["one", "two"], FallbackOn::default(), 4);
+        let fallback = Fallback { on: FallbackOn::default(), ask_for: Box::new(ask_for) };
+        let mut scheduler = Scheduler::new(Config { fallback: Some(fallback), ..config });
+        scheduler.offer(priced(of("a", "one"), 20), Instant::ZERO);
+        let overloaded = || Verdict::Overloaded { retry_after: None, maybe_paid: true, failure: failure(529) };
+
+        let mut marks = Vec::new();
+        for seconds in [0, 90, 180] {
+            let now = Instant::from_secs(seconds);
+            let ticket = dispatched(&mut scheduler, now)[0];
+            marks.push(scheduler.at_most(ticket));
+            let ended = scheduler.on_end(ticket, overloaded(), now);
+            assert!(matches!(ended, Next::Again { keeps_mark: Some(_), .. }), "{ended:?}");
+        }
+
+        assert_eq!(marks, [20, 40, 90].map(Money));
     }
 
     #[test]
@@ -512,7 +537,7 @@ pub(super) mod tests {
                 panic!("the last answers")
             };
             assert!(matches!(outcome.ended, Ended::Succeeded(_)), "the last refusal is kept");
-            assert_eq!(scheduler.spent(), crate::domain::Money(20));
+            assert_eq!(scheduler.spent(), Money(20));
         }
     }
 

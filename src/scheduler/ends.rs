@@ -11,6 +11,7 @@ use super::config::StreamMode;
 use super::entry::Entry;
 use super::faults::Fault;
 use super::flights::{End, Flight, Head, Sent};
+use super::halts::class_of;
 use super::state::Scheduler;
 use super::step::{Next, Ticket};
 use super::warm_up::SentPlan;
@@ -214,7 +215,8 @@ fn remember(
         Verdict::Transient { class, failure, .. } | Verdict::Rejected { class, failure } => of(*class, failure),
         Verdict::Forbidden(failure) => of(ErrorClass::Auth, failure),
         Verdict::NoModel(failure) => of(ErrorClass::InvalidRequest, failure),
-        Verdict::Halt(_) | Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
+        Verdict::Halt(reason) => (Some(class_of(reason)), None, Usage::default()),
+        Verdict::Aborted => (Some(ErrorClass::Canceled), None, Usage::default()),
     };
     let quality = match verdict {
         Verdict::Answered(message) | Verdict::Paused { message, .. } => Some(message.quality),

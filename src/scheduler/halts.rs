@@ -110,7 +110,7 @@ impl Scheduler {
 }
 
 /// Returns the class of the failed attempt that a row had at an endpoint that halted.
-fn class_of(reason: &HaltReason) -> ErrorClass {
+pub(super) fn class_of(reason: &HaltReason) -> ErrorClass {
     match reason {
         HaltReason::Key(_) | HaltReason::Forbidden(_) => ErrorClass::Auth,
         HaltReason::Account(_) => ErrorClass::Billing,

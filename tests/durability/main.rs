@@ -16,8 +16,8 @@ use std::io::ErrorKind;
 use claude_batch::journal::Start;
 
 use loops::{
-    answers, changes, disk_faults, equal, follow_ups, kills, million, money, outputs, power, replaced, resume_cases,
-    soak, waits,
+    answers, chain, changes, disk_faults, equal, follow_ups, kills, million, money, outputs, power, replaced,
+    resume_cases, soak, waits,
 };
 
 #[test]
@@ -48,6 +48,13 @@ fn a_death_between_an_answer_and_its_follow_up_loses_no_cost_and_sends_no_answer
     deaths += follow_ups::deaths_in_a_row(10, 20, 3);
 
     assert!(deaths.with_pending >= 50, "{deaths:?}");
+}
+
+#[test]
+fn deaths_of_a_run_over_two_providers_lose_no_row_and_pay_only_what_was_in_flight_again() {
+    let deaths = chain::deaths(30, 4);
+
+    assert!(deaths.points >= 20 && deaths.moved > 0, "{deaths:?}");
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Lane {
         chunk.state = State::Sealed;
         let rows = chunk.files.count;
         if let Some(reason) = fault.halt {
-            scheduler.halt(*reason);
+            scheduler.halt_batches(*reason, now);
             return Ok(());
         }
         match fault.failure.status {
@@ -149,7 +149,7 @@ impl Lane {
     fn on_no_connection(&mut self, fault: CallFault, scheduler: &mut Scheduler, now: Instant) {
         let since = *self.submit.failing_since.get_or_insert(now);
         if now.since(since) > scheduler.retry_for() {
-            return scheduler.halt(HaltReason::Endpoint(*fault.failure));
+            return scheduler.halt_batches(HaltReason::Endpoint(*fault.failure), now);
         }
         self.submit.failures += 1;
         let wait = Duration::from_secs(1 << self.submit.failures.min(6));

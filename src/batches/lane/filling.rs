@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::chunk::ChunkWriter;
+use super::super::chunk::{ChunkRow, ChunkWriter};
 use super::super::demand::Demand;
 use super::super::log::Record;
 use super::super::shape::Trial;
@@ -234,6 +234,30 @@ impl Lane {
             self.remove_files(number);
         }
         (kept, rows)
+    }
+
+    /// Leaves the batches to a later run, because the run goes on without their server. Returns the rows that are in no
+    /// batch: those in memory, and those in chunks. They are sent elsewhere.
+    ///
+    /// # Errors
+    /// The failure of the disk.
+    pub(crate) fn leave(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(Vec<Planned>, Vec<ChunkRow>), DiskFailure> {
+        self.seal(now)?;
+        let sealed = self.chunks.values().filter(|chunk| chunk.state == State::Sealed);
+        let sealed: Vec<u32> = sealed.map(|chunk| chunk.number).collect();
+        for number in sealed {
+            self.dissolve(number, self.most_rows, scheduler);
+        }
+        let mut rows = Vec::new();
+        while let Some((row, _)) = self.next_reopened()? {
+            rows.push(row);
+        }
+        let (kept, _) = self.stop(scheduler);
+        Ok((kept, rows))
     }
 
     /// Returns whether the lane was told to use batches for all rows that they accept, without a deadline or another

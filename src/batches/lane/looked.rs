@@ -38,9 +38,9 @@ impl Lane {
                     ));
                 }
                 if failing > scheduler.retry_for() && fault.halt.is_none() {
-                    scheduler.halt(HaltReason::Endpoint(*fault.failure));
+                    scheduler.halt_batches(HaltReason::Endpoint(*fault.failure), now);
                 } else {
-                    self.halt_with(fault, scheduler);
+                    self.halt_with(fault, scheduler, now);
                 }
                 return Ok(());
             }
@@ -112,9 +112,9 @@ impl Lane {
                 chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(30));
                 let failing = now.since(*chunk.failing_since.get_or_insert(now));
                 if failing > scheduler.retry_for() && fault.halt.is_none() {
-                    scheduler.halt(HaltReason::Endpoint(*fault.failure));
+                    scheduler.halt_batches(HaltReason::Endpoint(*fault.failure), now);
                 } else {
-                    self.halt_with(fault, scheduler);
+                    self.halt_with(fault, scheduler, now);
                 }
                 Ok(())
             }
@@ -156,16 +156,16 @@ impl Lane {
         }
         let failing = self.chunks.get_mut(&number).map(|chunk| now.since(*chunk.failing_since.get_or_insert(now)));
         if failing.unwrap_or_default() > scheduler.retry_for() && fault.halt.is_none() {
-            scheduler.halt(HaltReason::Endpoint(*fault.failure));
+            scheduler.halt_batches(HaltReason::Endpoint(*fault.failure), now);
             return Ok(());
         }
-        self.halt_with(fault, scheduler);
+        self.halt_with(fault, scheduler, now);
         Ok(())
     }
 
-    fn halt_with(&mut self, fault: CallFault, scheduler: &mut Scheduler) {
+    fn halt_with(&mut self, fault: CallFault, scheduler: &mut Scheduler, now: Instant) {
         if let Some(reason) = fault.halt {
-            scheduler.halt(*reason);
+            scheduler.halt_batches(*reason, now);
         }
     }
 
@@ -212,7 +212,7 @@ impl Lane {
                     chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(10));
                 }
                 self.looks.hurry(now);
-                self.halt_with(fault, scheduler);
+                self.halt_with(fault, scheduler, now);
             }
         }
     }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::batches::{Chapter, folder_of_batches, history};
 use crate::cli::args::Settings;
+use crate::cli::args::providers::{Fallbacks, ProviderArgs};
 use crate::cli::below::folders_below;
 use crate::cli::config::Config;
 use crate::cli::config::recorded::recorded_settings;
@@ -31,6 +32,13 @@ pub(crate) struct RunWithBatches {
     origin: Option<String>,
 }
 
+/// Returns settings without other providers. Batches are only at the first provider of a run, so nothing of the others is
+/// needed.
+pub(crate) fn without_fallback(settings: Settings) -> Settings {
+    let providers = ProviderArgs { fallback: Some(Fallbacks::default()), ..settings.providers };
+    Settings { providers, ..settings }
+}
+
 impl RunWithBatches {
     /// Finds the run that the user names. Prints the warnings about the settings.
     ///
@@ -41,7 +49,7 @@ impl RunWithBatches {
         let (results, errors) = files_of(run, &disk)?;
         let folder = with_suffix(&results, ".run");
         let recorded = recorded_settings(&folder, &disk)?;
-        let config = Config::of_recorded(flags, recorded.clone(), world)?;
+        let config = Config::of_recorded(without_fallback(flags), recorded.clone(), world)?;
         say_settings(&config);
         let origin = read_manifest(&folder, &disk)?.map(|manifest| manifest.origin);
         let chapters = history(&disk, &results)?.filter(|chapters| !chapters.is_empty()).with_context(|| {

@@ -32,7 +32,7 @@ use super::config::world::World;
 use super::exit::Exit;
 use super::run;
 
-pub(super) use self::find::RunWithBatches;
+pub(super) use self::find::{RunWithBatches, without_fallback};
 pub(super) use self::known::State;
 pub(super) use self::seen::{Seen, seen};
 pub(super) use self::workspace::{Stopped, Workspace};

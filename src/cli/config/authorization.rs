@@ -70,7 +70,8 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     match &provider.key {
         KeySource::Command(_) | KeySource::Aws { .. } | KeySource::Google => {
             let provider_name = (!is_default(provider)).then(|| provider.name.clone());
-            let (source, ttl, world) = (provider.key.clone(), provider.key_ttl, world.clone());
+            let (source, ttl) = (provider.key.clone(), provider.key_ttl);
+            let world = World { key_variables: provider.key_variables.to_vec(), ..world.clone() };
             let source = Fetched { provider_name, source, style, ttl, world };
             let first = source.fetch()?;
             let key = first.credential.clone();

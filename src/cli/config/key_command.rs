@@ -43,7 +43,7 @@ pub(super) fn output(what: &str, command: &str, world: &World, patience: Duratio
     let Some(program) = words.next() else { bail!("{what} is empty") };
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in SECRET_VARIABLES {
+    for name in SECRET_VARIABLES.into_iter().chain(world.key_variables.iter().map(String::as_str)) {
         command.env_remove(name);
     }
     if !world.working_folder.as_os_str().is_empty() {
@@ -228,5 +228,16 @@ mod tests {
         let printed = of(&format!("for name in {names}; do printenv $name && exit 1; done; echo sk-1"), PATIENCE);
 
         assert_eq!(**printed.expect("none is set"), *b"sk-1\n");
+    }
+
+    #[test]
+    fn variables_with_the_keys_of_other_providers_are_not_passed_on() {
+        // Every process has this variable.
+        let world = World { key_variables: vec!["PATH".to_owned()], ..World::default() };
+
+        let printed = output("--api-key-cmd", "/usr/bin/env", &world, PATIENCE).expect("it prints");
+
+        assert!(!printed.is_empty() && !String::from_utf8_lossy(&printed).contains("\nPATH="));
+        assert!(!printed.starts_with(b"PATH="));
     }
 }

@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::trust::Trust;
 use super::world::World;
 use crate::cli::args::Settings;
-use crate::cli::args::groups::{MoneyArgs, RequestArgs};
+use crate::cli::args::groups::MoneyArgs;
 use crate::cli::args::layered::Layered;
 
 /// Name of a configuration file.
@@ -27,8 +27,8 @@ pub(crate) struct Layers {
     pub named: Settings,
     /// The settings of all layers.
     pub merged: Settings,
-    /// The parameters of requests that the layers below this call set.
-    pub lower: RequestArgs,
+    /// The settings of the layers below this call, without recorded ones.
+    pub lower: Settings,
     /// Warnings to print.
     pub warnings: Vec<String>,
     /// Notes about the settings of a file in the working folder.
@@ -63,13 +63,12 @@ impl Layers {
         let set = files.iter().find(|file| file.trust == Trust::Folder).and_then(|file| file.set(chosen));
         let providers = files.iter_mut().flat_map(|file| std::mem::take(&mut file.providers)).collect();
         let lower = files.into_iter().fold(profile, |upper, file| upper.over(file.plain.settings));
-        let lower_request = lower.request.clone();
-        let mut merged = upper.over(lower);
+        let mut merged = upper.over(lower.clone());
         let has_own_max_cost = merged.money.max_cost.is_some();
         let idle = folder::lower(&mut merged.money, &caps);
         let notes = set.map(|set| [vec![set], idle].concat().join("; "));
         let notes = notes.into_iter().collect();
-        Ok(Self { named, merged, lower: lower_request, warnings, notes, providers, has_own_max_cost })
+        Ok(Self { named, merged, lower, warnings, notes, providers, has_own_max_cost })
     }
 }
 

@@ -52,6 +52,8 @@ pub struct ProviderConfig {
     pub key: KeySource,
     /// The ways to give it a key, in words: "set ANTHROPIC_API_KEY (or use …)".
     pub key_ways: String,
+    /// The variables with the keys of all providers. A command that prints a key does not get them.
+    pub key_variables: Arc<[String]>,
     /// How long a key that a command printed is used, unless the command says how long; `None` for the whole run.
     pub key_ttl: Option<Duration>,
     /// In which header the key is sent; `None` if that depends on where the key comes from.
@@ -119,6 +121,7 @@ impl ProviderConfig {
             missing: Vec::new(),
             key,
             key_ways: WAYS_OF_API.to_owned(),
+            key_variables: Arc::default(),
             key_ttl,
             auth: None,
             headers,

@@ -36,7 +36,7 @@ impl Config {
                 let Settings { source, request, wire, .. } = rows.clone();
                 (named.source.over(source), own.over(request), named.wire.over(wire))
             }
-            None => (merged.source, own.over(lower), merged.wire),
+            None => (merged.source, own.over(lower.request), merged.wire),
         };
         let SourceArgs { format, id, template, .. } = read;
         let read = source_config(SourceArgs { format, id, template, ..SourceArgs::default() }, world)?;

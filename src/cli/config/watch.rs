@@ -55,14 +55,22 @@ impl WatchConfig {
         }
     }
 
-    /// Checks the addresses, and reads those that are in variables. Returns warnings.
+    /// Checks the addresses, and reads those that are in variables. Commands do not get `key_variables`. Returns
+    /// warnings.
     ///
     /// # Errors
     /// An address can't be used, or its variable is missing. The address is not shown.
-    pub(super) fn find_targets(&mut self, has_budget: bool, allow_http: bool, world: &World) -> Result<Vec<String>> {
+    pub(super) fn find_targets(
+        &mut self,
+        has_budget: bool,
+        allow_http: bool,
+        key_variables: &[String],
+        world: &World,
+    ) -> Result<Vec<String>> {
         let asked = std::mem::take(&mut self.asked);
         let without: Vec<String> = SECRET_VARIABLES
             .into_iter()
+            .chain(key_variables.iter().map(String::as_str))
             .chain(asked.iter().filter_map(|asked| match asked {
                 Notify::Variable(name) => Some(name.as_str()),
                 Notify::Url(_) | Notify::Command(_) => None,

@@ -45,6 +45,9 @@ pub struct World {
     pub variables: BTreeMap<OsString, OsString>,
     /// The secret variables that are set. They are not in debug output, and are overwritten with zeros when dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
+    /// Further variables that contain keys: the tables of providers name them. Programs that this program starts do not
+    /// get them.
+    pub key_variables: Vec<String>,
     /// The folder in which relative paths start. If empty, it is the working folder of the process.
     pub working_folder: PathBuf,
     /// Whether standard input is a terminal. A terminal is not read as input.
@@ -63,6 +66,7 @@ impl World {
         Self {
             secrets: secrets(&mut variables),
             variables,
+            key_variables: Vec::new(),
             working_folder: PathBuf::new(),
             stdin_is_terminal: io::stdin().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),

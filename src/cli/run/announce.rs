@@ -71,6 +71,7 @@ impl NewRun<'_> {
         };
         let rows = plural(survey.to_send, "row", "rows");
         self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
+        self.note_estimated_provider();
         if let Some(deadline) = self.config.deadline.filter(|_| survey.to_send > 0) {
             self.say(&deadline_words(forecast.time.time, deadline, &ZonedDateTime::now()));
         }

@@ -14,7 +14,8 @@ use super::new_run::NewRun;
 use super::way::Way;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::domain::{Failure, PromptCache, ProviderFeatures};
+use crate::domain::{Failure, Job, PromptCache, ProviderFeatures};
+use crate::journal::Recovered;
 use crate::plan::Planner;
 use crate::runner::input::Survey;
 use crate::runner::{Route, Routes};
@@ -127,7 +128,12 @@ impl NewRun<'_> {
     }
 
     /// Returns how rows are sent to the next provider; `None` with one provider.
-    pub(super) fn fallback(&self, catalogs: &Catalogs, survey: Option<&Survey>) -> Option<Fallback> {
+    pub(super) fn fallback(
+        &self,
+        catalogs: &Catalogs,
+        survey: Option<&Survey>,
+        recovered: &Recovered,
+    ) -> Option<Fallback> {
         let chain = &self.config.fallback.chain;
         if chain.is_empty() {
             return None;
@@ -136,10 +142,11 @@ impl NewRun<'_> {
         let planners = self.other_planners(catalogs, survey).zip(models);
         let planners: Vec<_> = planners.map(|((name, planner), model)| (name, model, RefCell::new(planner))).collect();
         let has_cap = self.config.max_cost.is_some();
-        let ask_for = Box::new(move |job: &_, endpoint: &EndpointId| {
+        let reruns = recovered.reruns.clone();
+        let ask_for = Box::new(move |job: &Job, endpoint: &EndpointId| {
             let found = planners.iter().find(|(name, ..)| *name == endpoint.provider);
             let (_, model, planner) = found.ok_or_else(Box::default)?;
-            let ask = planner.borrow_mut().ask_elsewhere(job, model.as_deref());
+            let ask = planner.borrow_mut().ask_elsewhere(job, model.as_deref(), reruns.quality(job.row).is_some());
             let ask = ask.and_then(|ask| match (&ask.expense, has_cap) {
                 (None, true) => Err(format!(
                     "--max-cost needs a price for {:?}: give it with prices in [providers.{}]",

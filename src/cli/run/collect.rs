@@ -16,8 +16,9 @@ use super::send::Ready;
 use crate::batches::{Fate, Opened};
 use crate::cli::args::values::HaltRule;
 use crate::cli::args::{CollectArgs, Settings};
-use crate::cli::batches::{RunWithBatches, Seen, State, seen};
+use crate::cli::batches::{RunWithBatches, Seen, State, seen, without_fallback};
 use crate::cli::config::Config;
+use crate::cli::config::providers::FallbackConfig;
 use crate::cli::config::world::World;
 use crate::cli::exit::Exit;
 use crate::cli::{parts, say};
@@ -68,11 +69,12 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
 
 /// Returns the settings of `collect`.
 fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Config> {
-    let config = Config::of_recorded(args.settings(), recorded.clone(), world)?;
+    let config = Config::of_recorded(without_fallback(args.settings()), recorded.clone(), world)?;
     Ok(Config { detach: !args.wait, ..without_limits(config) })
 }
 
-/// Returns settings for a run that sends nothing: no limit of the user stops it.
+/// Returns settings for a run that sends nothing: no limit of the user stops it, and no other provider is asked, so
+/// their keys are not needed.
 pub(super) fn without_limits(config: Config) -> Config {
     Config {
         deadline: None,
@@ -85,6 +87,7 @@ pub(super) fn without_limits(config: Config) -> Config {
         rerun: Vec::new(),
         dry_run: false,
         fresh: false,
+        fallback: FallbackConfig::default(),
         ..config
     }
 }

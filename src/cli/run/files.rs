@@ -11,7 +11,9 @@ use super::new_run::NewRun;
 use super::providers;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
-use crate::journal::{Inspected, Journal, JournalOptions, Manifest, RealDisk, Recovered, Start, Threading};
+use crate::journal::{
+    Inspected, Journal, JournalOptions, Manifest, RealDisk, Recovered, Start, Threading, read_manifest,
+};
 use crate::runner::{Commit, commits};
 use crate::source::Input;
 
@@ -35,6 +37,15 @@ pub(super) enum Opened {
 }
 
 impl NewRun<'_> {
+    /// Returns the manifest with the settings of the run before. To collect, less is set than for a run: without this,
+    /// `resume` would not use the settings of that run any more, for example its chain of providers.
+    fn with_earlier_settings(&self, manifest: Manifest) -> Result<Manifest> {
+        let Some(folder) = self.paths.folder() else { return Ok(manifest) };
+        let earlier = read_manifest(&folder, &RealDisk::new(self.config.owners))?;
+        let settings = earlier.map(|earlier| earlier.settings);
+        Ok(Manifest { settings: settings.unwrap_or_else(|| manifest.settings.clone()), ..manifest })
+    }
+
     /// Opens the files of a run. For a dry run, the files are only read. A dry run is refused for the same reasons as a
     /// run. After this step, the input of `resume` is known.
     pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
@@ -45,6 +56,7 @@ impl NewRun<'_> {
             providers: providers::origins(&self.config)?,
             ..parts::manifest(&self.config, &self.origin, self.projection.as_ref())
         };
+        let manifest = if self.is_collecting { self.with_earlier_settings(manifest)? } else { manifest };
         let (opened, recovered) = if self.config.dry_run {
             let (inspected, recovered) =
                 Journal::inspect(disk, &self.paths, &inputs, &manifest, self.start, &self.config.rerun)?;

@@ -11,7 +11,7 @@ use super::super::plan::{Counted, Learned, Plan, Rows, count, document, learn, w
 use super::super::results::find;
 use super::super::{parts, say};
 use super::new_run::NewRun;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Preset};
 use crate::clock::RunClock;
 use crate::domain::{LaneChoice, LearnedPool, PoolId, RateLimits, Tier};
 use crate::forecast::{Forecast, InBatches, Question, Setting, known_bursts};
@@ -88,13 +88,15 @@ impl NewRun<'_> {
             }
         }
         learned.warnings().for_each(|warning| self.say(&warning));
+        self.note_estimated_provider();
         let counted = self.count(asked.count_tokens, survey, catalog)?;
         self.check_interrupted()?;
         let batch_queue = self.batch_queue(catalog);
         let (online, batches, alternatives) =
             self.with_question(survey, catalog, &learned, &counted, ROWS_OF_PLAN, |question| {
                 let online = question.forecast();
-                let batches = question.in_batches(batch_queue);
+                let has_batches = self.config.provider.features.batches;
+                let batches = if has_batches { question.in_batches(batch_queue) } else { None };
                 if let Some(batches) = batches.as_ref().filter(|_| self.config.lane.uses_batches()) {
                     let alternatives = question.alternatives_in_batches(&online, batches, now.date());
                     return (online, Some(batches.clone()), alternatives);
@@ -222,6 +224,12 @@ impl NewRun<'_> {
                     learned.at.strftime("%Y-%m-%d %H:%M UTC")
                 )
             }
+            (Tier::None, _) | (_, None) if self.config.provider.limits != RateLimits::NONE => {
+                format!("those of [providers.{}]", self.config.provider.name)
+            }
+            (Tier::None, _) | (_, None) if !Preset::of_tiers(self.config.provider.kind) => {
+                format!("none; {} has no published limits", self.config.provider.name)
+            }
             (Tier::None, _) | (_, None) => "no limits (--tier none)".to_owned(),
             (Tier::Auto, Some(table)) => {
                 format!(
@@ -235,7 +243,11 @@ impl NewRun<'_> {
         if by_hand { format!("those given by hand, and {tier}") } else { tier }
     }
 
+    /// Returns the tiers with which the run could be made instead.
     fn other_tiers(&self) -> Vec<Tier> {
+        if !Preset::of_tiers(self.config.provider.kind) {
+            return Vec::new();
+        }
         let present = if self.config.tier == Tier::Auto { Tier::Start } else { self.config.tier };
         Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None) && *tier != present).collect()
     }

@@ -42,6 +42,17 @@ pub(super) fn origins(config: &Config) -> Result<BTreeMap<String, String>> {
 }
 
 impl NewRun<'_> {
+    /// With several providers, says for which of them the cost and the time are estimated.
+    pub(super) fn note_estimated_provider(&self) {
+        if self.config.fallback.chain.is_empty() {
+            return;
+        }
+        let first = escape(&self.config.provider.name);
+        self.say(&format!(
+            "note: cost and time are those of {first}; rows that another provider answers have its prices"
+        ));
+    }
+
     /// If this run has other providers than the earlier runs with these results, says so.
     pub(super) fn note_other_providers(&self, recovered: &Recovered) {
         let ours: Vec<&str> = providers(&self.config).map(|provider| &*provider.name).collect();

@@ -67,7 +67,7 @@ impl NewRun<'_> {
         let scheduler = Scheduler::new(Config {
             policy: Some(policy),
             endpoints: self.endpoints(),
-            fallback: self.fallback(&catalogs, survey.as_ref()),
+            fallback: self.fallback(&catalogs, survey.as_ref(), recovered),
             ..parts::scheduler(&self.config, &catalogs, window, recovered)
         });
         let reporter = self.open_report(clock, known, forecast)?;

@@ -6,11 +6,11 @@ use std::io::ErrorKind;
 use claude_batch::journal::{MemDisk, Start};
 use serde_json::Value;
 
-use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, assert_ends, assert_kept, run};
+use super::virtual_run::{IN_FLIGHT, Load, REFUSED_ONCE, Roads, assert_ends, assert_kept, run};
 use super::{Seen, Size};
 
 fn load(rows: u64) -> Load {
-    Load { rows, faults: REFUSED_ONCE, kinds: None, mends: false }
+    Load { rows, faults: REFUSED_ONCE, kinds: None, mends: false, roads: Roads::One }
 }
 
 fn undisturbed(rows: u64) -> BTreeMap<String, Value> {

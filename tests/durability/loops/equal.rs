@@ -7,14 +7,14 @@ use claude_batch::journal::{MemDisk, Start};
 use serde_json::Value;
 
 use super::virtual_run::{
-    ERRORS, IN_FLIGHT, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, assert_ends, assert_kept, run, whole_labels,
+    ERRORS, IN_FLIGHT, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, Roads, assert_ends, assert_kept, run, whole_labels,
 };
 
 /// The number of different requests. Rows with the same request are of one kind.
 const KINDS: u64 = 20;
 
 fn load(rows: u64) -> Load {
-    Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false }
+    Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false, roads: Roads::One }
 }
 
 /// Runs without a death. Asserts that each request is paid for once, and that the other rows have copies.

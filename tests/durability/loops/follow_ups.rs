@@ -16,7 +16,7 @@ use claude_batch::scheduler::Config;
 use claude_batch::sim::answers::AnswerPlan;
 use serde_json::Value;
 
-use super::virtual_run::{self, ERRORS, IN_FLIGHT, Load, NO_FAULTS, RESULTS, Virtual, label, run};
+use super::virtual_run::{self, ERRORS, IN_FLIGHT, Load, NO_FAULTS, RESULTS, Roads, Virtual, label, run};
 use super::{Seen, Size};
 use crate::support;
 
@@ -44,7 +44,7 @@ fn kind(number: u64) -> (&'static str, u64) {
 }
 
 fn load(rows: u64) -> Load {
-    Load { rows, faults: NO_FAULTS, kinds: None, mends: true }
+    Load { rows, faults: NO_FAULTS, kinds: None, mends: true, roads: Roads::One }
 }
 
 /// The scripted answers.

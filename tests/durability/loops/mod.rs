@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 
 pub mod answers;
+pub mod chain;
 pub mod changes;
 pub mod disk_faults;
 pub mod equal;

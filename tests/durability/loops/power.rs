@@ -13,7 +13,7 @@ use claude_batch::domain::{
 };
 use claude_batch::journal::{Commit, Fsync, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, Threading};
 
-use super::virtual_run::{Load, NO_FAULTS, assert_ends, assert_kept, label, row};
+use super::virtual_run::{Load, NO_FAULTS, Roads, assert_ends, assert_kept, label, row};
 use super::{Seen, Size};
 use crate::support::journal_options;
 
@@ -48,7 +48,7 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
             if tried % finished == 0 {
                 assert_ends(
                     &after.after_death(),
-                    Load { rows: ROWS, faults: NO_FAULTS, kinds: None, mends: false },
+                    Load { rows: ROWS, faults: NO_FAULTS, kinds: None, mends: false, roads: Roads::One },
                     &what,
                 );
             }

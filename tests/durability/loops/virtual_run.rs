@@ -7,15 +7,19 @@ use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::RunClock;
 use claude_batch::domain::{
-    Ended, Identity, Job, JobId, JobKey, Money, Outcome, Planned, RateLimits, RowId, StoredAnswer, Taken, WriteFault,
+    Ask, Ended, FallbackOn, Identity, Job, JobId, JobKey, Money, Outcome, Planned, PoolId, RateLimits, RowId,
+    StoredAnswer, Taken, WriteFault,
 };
 use claude_batch::journal::{
     Closed, InputRead, Journal, JournalOptions, MemDisk, RowState, Start, StoredAnswers, Totals,
 };
 use claude_batch::plan::Rejected;
+use claude_batch::provider::Provider;
 use claude_batch::provider::anthropic::Anthropic;
-use claude_batch::runner::{Commit, EqualRows, Finish, Incoming, JournalLedger, Ledger, Parts, Routes, commits, drive};
-use claude_batch::scheduler::{Config, Scheduler, Ticket, Window};
+use claude_batch::runner::{
+    Commit, EqualRows, Finish, Incoming, JournalLedger, Ledger, Parts, Route, Routes, commits, drive,
+};
+use claude_batch::scheduler::{Config, EndpointId, Fallback, Scheduler, Ticket, Window};
 use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{OutputLengths, SimConfig};
 use claude_batch::sim::faults::FaultPlan;
@@ -69,7 +73,23 @@ pub struct Load {
     pub kinds: Option<u64>,
     /// Whether answers are scripted and have to follow rules, as in [`follow_ups`](super::follow_ups).
     pub mends: bool,
+    /// The providers of the run.
+    pub roads: Roads,
 }
+
+/// The providers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roads {
+    /// The usual one.
+    One,
+    /// The usual one has the faults, and rows go on to a second one.
+    Two,
+    /// Only the second one.
+    Second,
+}
+
+/// The name of the second provider.
+pub const SECOND: &str = "second";
 
 /// Rows that contain "tenth" fail once. So the error log gets entries to compact, and `resume` gets rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
@@ -123,7 +143,12 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
         None if load.mends => follow_ups::row(number),
         None => row(number),
     };
-    let rows: Vec<Planned> = (0..load.rows).map(of_load).filter(|planned| wanted(&planned.job)).collect();
+    let of_road = |planned: Planned| match load.roads {
+        Roads::One | Roads::Two => planned,
+        Roads::Second => Planned { ask: at_second(&planned.ask), ..planned },
+    };
+    let rows = (0..load.rows).map(of_load).map(of_road);
+    let rows: Vec<Planned> = rows.filter(|planned| wanted(&planned.job)).collect();
     let (feed_in, feed) = mpsc::channel(64);
     tokio::spawn(async move {
         for planned in rows {
@@ -135,17 +160,21 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     let earlier = (load.kinds.is_some() && !recovered.done.is_empty())
         .then(|| StoredAnswers::of_own_results(Path::new(RESULTS), None, disk).expect("it was just recovered"));
     let model = Arc::new(Mutex::new(Model::new(sim(load))));
+    let second = Arc::new(Mutex::new(Model::new(sim(Load { faults: NO_FAULTS, ..load }))));
+    let route = |model: &Arc<Mutex<Model>>| Route {
+        transport: Arc::new(SimTransport::new(model.clone(), clock)),
+        provider: Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header"))
+            as Arc<dyn Provider>,
+    };
     let (_interrupts_in, interrupts) = mpsc::channel(1);
     let plain = support::config(RateLimits::NONE, Window::fixed(IN_FLIGHT), 1);
     let config = match load.mends {
         true => follow_ups::config(plain),
         false => Config { real_cost: Box::new(|_, _| Some(Money(1_000))), ..plain },
     };
+    let config = if load.roads == Roads::Two { over_two(config) } else { config };
     let parts = Parts {
-        routes: Routes::single(
-            Arc::new(SimTransport::new(model.clone(), clock)),
-            Arc::new(Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("it is a header")),
-        ),
+        routes: Routes::new(route(&model), vec![(SECOND.into(), route(&second))]),
         scheduler: Scheduler::new(config),
         ledger: Recorder { inside: JournalLedger::new(journal, clock), labels: BTreeMap::new() },
         commits,
@@ -167,11 +196,31 @@ async fn run_inside(disk: &MemDisk, name: &str, start: Start, load: Load) -> Vir
     result.finish = finish;
     let durable = durable.lock().expect("nobody panics");
     result.reported = durable.iter().filter_map(|line| labels.get(line).cloned()).collect();
-    let model = lock(&model);
-    result.billed = model.books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect();
-    result.most_in_flight = model.books().highest_in_flight;
-    result.charged = model.books().billed_money;
+    for model in [model, second] {
+        let model = lock(&model);
+        for (id, books) in &model.books().by_id {
+            *result.billed.entry(id.clone()).or_default() += books.calls;
+        }
+        result.most_in_flight = result.most_in_flight.max(model.books().highest_in_flight);
+        result.charged += model.books().billed_money;
+    }
     result
+}
+
+/// Adds a chain over both providers.
+fn over_two(config: Config) -> Config {
+    let first = PoolId::clone(&row(0).ask.pool).provider;
+    let ask_for = |job: &Job, _: &EndpointId| Ok(at_second(&row(job.id.0).ask));
+    Config {
+        endpoints: [first, SECOND.into()].map(|provider| EndpointId { provider, account: "".into() }).to_vec(),
+        fallback: Some(Fallback { on: FallbackOn::default(), ask_for: Box::new(ask_for) }),
+        ..config
+    }
+}
+
+/// Returns the same request for the second provider.
+fn at_second(ask: &Ask) -> Ask {
+    Ask { pool: PoolId { provider: SECOND.into(), ..PoolId::clone(&ask.pool) }.into(), ..ask.clone() }
 }
 
 fn sim(load: Load) -> SimConfig {

@@ -8,7 +8,7 @@ use super::table::ProviderTable;
 use super::{FallbackConfig, ProviderConfig};
 use crate::catalog::{Preset, vendor_of};
 use crate::cli::args::Settings;
-use crate::cli::args::providers::{FallbackTo, Fallbacks};
+use crate::cli::args::providers::{FallbackTo, Fallbacks, ProviderArgs};
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, ProviderKind, Tier};
@@ -25,22 +25,23 @@ pub(in crate::cli::config) struct Providers {
 }
 
 impl Providers {
-    /// Returns the providers. `named` has the settings of this call, `merged` those of all layers.
+    /// Returns the providers. `named` has the settings of this call, `merged` those of all layers, and `files` those of
+    /// the files.
     ///
     /// # Errors
     /// A provider is not known, is named twice, or can't do what was typed. The message names the flag.
     pub(in crate::cli::config) fn of(
-        named: &Settings,
-        merged: &Settings,
+        (named, merged, files): (&Settings, &Settings, &Settings),
         tables: &[ProviderTable],
         world: &World,
     ) -> Result<Self> {
-        let args = &merged.providers;
+        let flags = Flags { named, merged, files, is_first: true };
         let (first, fallback, warnings) = match merged.simulation.simulate.unwrap_or(false) {
-            true => simulated(named, merged, Known::new(tables), world)?,
-            false => chain(named, merged, Known::new(tables), world)?,
+            true => simulated(flags, Known::new(tables), world)?,
+            false => chain(flags, Known::new(tables), world)?,
         };
-        if named.providers.fallback_on.is_some() && args.fallback.as_ref().is_none_or(|chain| chain.0.is_empty()) {
+        let is_off = named.providers.fallback.as_ref().is_some_and(|chain| chain.0.is_empty());
+        if named.providers.fallback_on.is_some() && fallback.chain.is_empty() && !is_off {
             bail!("--fallback-on says when rows go to another provider; name one with --fallback");
         }
         Ok(Self {
@@ -57,17 +58,17 @@ impl Providers {
 /// Returns the providers of a run with the simulator, which plays each of them. They need no address and no key. Names of
 /// providers in files have no effect on such a run: only those that this call names are simulated.
 fn simulated(
-    named: &Settings,
-    merged: &Settings,
+    flags: Flags<'_>,
     known: Known<'_>,
     world: &World,
 ) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
+    let Flags { named, merged, .. } = flags;
     let typed = &named.providers;
     if typed.provider.is_none() && typed.fallback.is_none() {
         return Ok((simulator(named, merged, world), FallbackConfig::default(), Vec::new()));
     }
     let merged = Settings { providers: typed.clone(), ..merged.clone() };
-    let (first, fallback, _) = chain(named, &merged, known, world)?;
+    let (first, fallback, _) = chain(Flags { merged: &merged, ..flags }, known, world)?;
     let played = |provider: ProviderConfig| ProviderConfig { base_url: None, missing: Vec::new(), ..provider };
     let chain = fallback.chain.into_iter().map(played).collect();
     Ok((played(first), FallbackConfig { chain, ..fallback }, Vec::new()))
@@ -79,32 +80,37 @@ fn simulator(named: &Settings, merged: &Settings, world: &World) -> ProviderConf
     ProviderConfig::api(None, key, merged.key.api_key_ttl, headers)
 }
 
-fn chain(
-    named: &Settings,
-    merged: &Settings,
-    known: Known<'_>,
-    world: &World,
-) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
+fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderConfig, FallbackConfig, Vec<String>)> {
+    let merged = flags.merged;
     let name = merged.providers.provider.as_deref().unwrap_or(ProviderKind::Anthropic.name());
-    let found = known.find(name, "--provider")?;
-    let (first, mut warnings) = resolved(found, Flags { named, merged, is_first: true }, world)?;
+    let found = known.find(name, &from(flags, &|settings| settings.provider.as_deref() == Some(name), "--provider"))?;
+    let (first, mut warnings) = resolved(found, flags, world)?;
     let mut chain: Vec<ProviderConfig> = Vec::new();
     let none = Fallbacks::default();
     for to in &merged.providers.fallback.as_ref().unwrap_or(&none).0 {
-        let found = known.find(&to.provider, "--fallback")?;
+        let is_named = |args: &ProviderArgs| args.fallback.iter().any(|chain| chain.0.contains(to));
+        let found = known.find(&to.provider, &from(flags, &is_named, "--fallback"))?;
         if *first.name == *found.name {
             bail!("--fallback: {} is the first provider, so it can't be a fallback too; leave it out", found.name);
         }
         if chain.iter().any(|earlier| *earlier.name == *found.name) {
             bail!("--fallback names {} twice; leave one of them out", found.name);
         }
-        let (config, more) = resolved(found, Flags { named, merged, is_first: false }, world)?;
+        let (config, more) = resolved(found, Flags { is_first: false, ..flags }, world)?;
         check_model(&config, to)?;
         warnings.extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
-        chain.push(ProviderConfig { model: to.model.clone(), ..config });
+        chain.push(ProviderConfig { model: to.model.clone(), key_variables: known.key_variables(), ..config });
     }
     let on = merged.providers.fallback_on.unwrap_or_default();
-    Ok((first, FallbackConfig { chain, on }, warnings))
+    Ok((ProviderConfig { key_variables: known.key_variables(), ..first }, FallbackConfig { chain, on }, warnings))
+}
+
+/// Returns where the name of a provider comes from, for messages. `is_named` says whether settings contain it.
+fn from(flags: Flags<'_>, is_named: &dyn Fn(&ProviderArgs) -> bool, flag: &str) -> String {
+    match is_named(&flags.named.providers) || is_named(&flags.files.providers) {
+        true => flag.to_owned(),
+        false => format!("{flag}, which the earlier run recorded and which a new {flag} replaces"),
+    }
 }
 
 /// Returns the names of the first provider and of its fallbacks.

@@ -1,8 +1,11 @@
 //! The providers that can be named: the presets, and the tables of the user.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 
 use super::table::ProviderTable;
+use crate::cli::config::credential::KeySource;
 use crate::domain::ProviderKind;
 use crate::report::text::escape;
 use crate::source::nearest;
@@ -35,6 +38,15 @@ impl<'t> Known<'t> {
         let presets = ProviderKind::ALL.map(|kind| self.get(kind.name()));
         let own = self.tables.iter().filter(|table| ProviderKind::parse(&table.name).is_none());
         presets.into_iter().flatten().chain(own.map(of_table)).collect()
+    }
+
+    /// Returns the variables that tables name for their keys.
+    pub(super) fn key_variables(&self) -> Arc<[String]> {
+        let name = |table: &ProviderTable| match &table.key {
+            Some(KeySource::Variable(name)) => Some(name.clone()),
+            _ => None,
+        };
+        self.tables.iter().filter_map(name).collect()
     }
 
     /// Returns the provider with this name. `from` is the setting that contains the name.

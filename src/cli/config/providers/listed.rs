@@ -43,7 +43,7 @@ impl Listed {
     /// # Errors
     /// A configuration file or a variable can't be read, or the settings name a provider that there is not.
     pub(crate) fn read(flags: Settings, world: &World) -> Result<Self> {
-        let Layers { named, merged, providers: tables, mut warnings, .. } =
+        let Layers { named, merged, lower, providers: tables, mut warnings, .. } =
             Layers::read(flags, Settings::default(), world)?;
         let known = Known::new(&tables);
         let chain = chain::names(&merged);
@@ -53,7 +53,7 @@ impl Listed {
         let mut providers = Vec::new();
         for found in known.all() {
             let order = chain.iter().position(|name| *name == found.name);
-            let flags = Flags { named: &named, merged: &merged, is_first: order == Some(0) };
+            let flags = Flags { named: &named, merged: &merged, files: &lower, is_first: order == Some(0) };
             let preset = Preset::of(found.kind);
             let settings = resolved(found, flags, world).map(|(config, more)| {
                 warnings.extend(more);

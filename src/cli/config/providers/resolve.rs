@@ -22,8 +22,24 @@ pub(crate) struct Flags<'s> {
     pub(crate) named: &'s Settings,
     /// The settings of all layers.
     pub(crate) merged: &'s Settings,
+    /// The settings of the files.
+    pub(crate) files: &'s Settings,
     /// Whether the provider is the first one. Flags are only for the first one.
     pub(crate) is_first: bool,
+}
+
+impl<'s> Flags<'s> {
+    /// Returns the settings for a provider that no table contains: those of files are for the default provider, and
+    /// those of this call are for the first one. So a key, a header or an address that somebody typed for one provider
+    /// never reaches another one. `none` has no settings.
+    fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
+        match (is_default, self.is_first) {
+            (true, true) => self.merged,
+            (true, false) => self.files,
+            (false, true) => self.named,
+            (false, false) => none,
+        }
+    }
 }
 
 /// Returns the settings of a provider, and warnings to print.
@@ -44,7 +60,8 @@ pub(crate) fn resolved(found: Found<'_>, flags: Flags<'_>, world: &World) -> Res
     }
     let none = Settings::default();
     let typed = if flags.is_first { flags.named } else { &none };
-    let of_files = if is_default { flags.merged } else { &none };
+    let usual = flags.of_provider(is_default, &none);
+    let of_files = if is_default { usual } else { &none };
     let key = key::source(found, preset, &places, (&typed.key, &of_files.key), world);
     let table = found.table;
     let ttl = typed.key.api_key_ttl.or(table.and_then(|table| table.key_ttl)).or(of_files.key.api_key_ttl);
@@ -62,8 +79,9 @@ pub(crate) fn resolved(found: Found<'_>, flags: Flags<'_>, world: &World) -> Res
         auth: auth(found, preset, &key),
         key,
         key_ways: key::ways(found, preset, flags.is_first),
+        key_variables: Arc::default(),
         key_ttl: ttl,
-        headers: headers(found, preset, &places, if is_default { flags.merged } else { typed }),
+        headers: headers(found, preset, &places, usual),
         rules: Arc::new(rules),
         features,
         limits: table.map(|table| table.limits).unwrap_or_default(),
@@ -91,7 +109,7 @@ fn address(
     for name in preset.address_variables.iter().filter(|_| is_usual) {
         variable = variable.or(world.variable(name)?.map(|value| (name, value)));
     }
-    let in_file = flags.merged.connection.base_url.as_deref().filter(|_| is_default);
+    let in_file = flags.files.connection.base_url.as_deref().filter(|_| is_default);
     let (given, from, source) = match (typed, own, variable, in_file) {
         (Some(url), ..) => (url.to_owned(), BaseUrlSource::Named.name().to_owned(), BaseUrlSource::Named),
         (None, Some((url, at)), ..) => (url.clone(), format!("{at}: base-url"), BaseUrlSource::Table),

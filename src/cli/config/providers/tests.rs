@@ -3,10 +3,12 @@
 use clap::Parser;
 
 use super::{AuthStyle, ProviderConfig};
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::{Cli, Command, Settings};
+use crate::cli::batches::without_fallback;
 use crate::cli::config::Config;
 use crate::cli::config::address::BaseUrlSource;
 use crate::cli::config::credential::KeySource;
+use crate::cli::config::recorded::taken_back;
 use crate::cli::config::world::World;
 use crate::domain::{LaneChoice, PromptCache, RateLimits, Tier};
 
@@ -453,4 +455,56 @@ fn paths_in_a_table_are_relative_to_its_file() {
 
     assert_eq!(found.key, KeySource::File(folder.join("k")));
     assert_eq!(found.prices.map(|file| (file.path, file.text)), Some((folder.join("p.toml"), "text".to_owned())));
+}
+
+#[test]
+fn what_is_typed_for_the_first_provider_never_reaches_the_claude_api_as_a_fallback() {
+    let file = "base-url = \"https://gateway.example.invalid\"\napi-key-cmd = \"print-key-of-gateway\"\n";
+    let place = Place::new(file, &[("OPENROUTER_API_KEY", "k"), ("CLAUDE_BATCH_HEADER", "x-env: secret")]);
+    let chain = ["--provider", "openrouter", "--fallback", "anthropic"];
+    let typed = ["--base-url", "https://typed.example.invalid", "--api-key-cmd", "print-typed-key"];
+    let more = ["--api-key-ttl", "5m", "--header", "x-team: secret"];
+
+    let config = place.config(&[&chain[..], &typed, &more].concat()).expect("the settings are right");
+
+    let (first, second) = (&config.provider, &config.fallback.chain[0]);
+    assert_eq!(address(first), "https://typed.example.invalid/v1/messages");
+    assert_eq!(first.key, KeySource::Command("print-typed-key".to_owned()));
+    assert_eq!(address(second), "https://gateway.example.invalid/v1/messages");
+    assert_eq!(second.key, KeySource::Command("print-key-of-gateway".to_owned()));
+    assert_eq!((second.key_ttl, &second.headers[..]), (None, &[][..]));
+}
+
+#[test]
+fn a_provider_that_an_earlier_run_recorded_and_that_is_gone_is_named_as_such() {
+    let recorded = |name: &str, value: &str| {
+        let json = serde_json::json!({ name: value });
+        taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it")
+    };
+    let place = Place::new("", &[]);
+    let of = |recorded| Config::of_recorded(Settings::default(), recorded, &place.world).expect_err("it is gone");
+
+    let first = format!("{:#}", of(recorded("provider", "mine")));
+    let next = format!("{:#}", of(recorded("fallback", "mine:model")));
+
+    assert!(
+        first.starts_with("--provider, which the earlier run recorded and which a new --provider replaces: "),
+        "{first}"
+    );
+    assert!(
+        next.starts_with("--fallback, which the earlier run recorded and which a new --fallback replaces: "),
+        "{next}"
+    );
+}
+
+#[test]
+fn to_collect_batches_nothing_of_the_other_providers_is_needed() {
+    let json = serde_json::json!({ "fallback": "gone,openrouter", "fallback-on": "overload" });
+    let recorded =
+        taken_back(json.as_object().expect("it is an object"), "manifest.json").expect("a run can record it");
+    let place = Place::new("", &[("CLAUDE_BATCH_FALLBACK_ON", "limit=1m")]);
+
+    let config = Config::of_recorded(without_fallback(Settings::default()), recorded, &place.world);
+
+    assert!(config.expect("the first provider is enough").fallback.chain.is_empty());
 }

@@ -17,11 +17,14 @@ pub(super) const UNKNOWN_OPERATION: &[u8] =
 /// The beginnings of the names of inference profiles.
 const PROFILES: [&str; 5] = ["global.", "us.", "eu.", "jp.", "au."];
 
+/// The ends of names of older models in names of profiles.
+const VERSIONS: [&str; 2] = ["-v1:0", "-v1"];
+
 /// Returns the API's name of a model that is named by its inference profile.
 pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     let model = PROFILES.iter().find_map(|region| name.strip_prefix(region)?.strip_prefix("anthropic."));
     match model {
-        Some(model) => Ok(model.into()),
+        Some(model) => Ok(VERSIONS.iter().find_map(|end| model.strip_suffix(end)).unwrap_or(model).into()),
         None if name.starts_with("anthropic.") => Err(ApiError::invalid(format!(
             "Invocation of model ID {name} with on-demand throughput isn\u{2019}t supported. Retry your request with the \
              ID or ARN of an inference profile that contains this model."

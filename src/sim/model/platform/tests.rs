@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use super::base_path;
+use crate::catalog::Preset;
 use crate::clock::Instant;
 use crate::domain::{ProviderKind, RateLimits};
 use crate::sim::config::{Keys, SimConfig};
@@ -180,4 +181,20 @@ fn openrouter_sends_faults_of_models_with_status_200() {
 
     assert_eq!((whole.status, whole.json()["error"]["code"].as_u64()), (200, Some(502)));
     assert!(stream.status == 200 && stream.text.starts_with(r#"data: {"error":{"code":502"#), "{}", stream.text);
+}
+
+#[test]
+fn each_platform_knows_its_names_of_models() {
+    for kind in ProviderKind::ALL {
+        let preset = Preset::of(kind);
+        for (ours, theirs) in &preset.models {
+            let theirs = format!("{}{theirs}", preset.model_prefix);
+            let body =
+                format!(r#"{{"model":"{theirs}","max_tokens":64,"messages":[{{"role":"user","content":"Hi"}}]}}"#);
+
+            let seen = send(&mut model(kind), &format!("{}/v1/messages", base_path(kind)), &body);
+
+            assert_eq!(seen.status, 200, "{} {ours} {theirs}: {}", kind.name(), seen.text);
+        }
+    }
 }
