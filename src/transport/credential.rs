@@ -38,7 +38,9 @@ impl Credential {
                 let value = Zeroizing::new(["Bearer ", key].concat());
                 (AUTHORIZATION, HeaderValue::from_str(&value))
             }
-            Self::ApiKey(_) | Self::ApiKeyTwice(_) | Self::None => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key)),
+            Self::ApiKey(_) | Self::ApiKeyTwice(_) | Self::None => {
+                (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key))
+            }
         };
         let mut value = value.map_err(|_| UnusableKey)?;
         value.set_sensitive(true);

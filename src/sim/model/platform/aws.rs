@@ -17,11 +17,12 @@ pub(super) const UNKNOWN_OPERATION: &[u8] =
 /// The beginnings of the names of inference profiles.
 const PROFILES: [&str; 5] = ["global.", "us.", "eu.", "jp.", "au."];
 
-/// Returns the API's name of a model that is named by its inference profile.
+/// Returns the API's name of a model that is named by its inference profile. Profiles of older models end with a version:
+/// `global.anthropic.claude-haiku-4-5-20251001-v1:0`.
 pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     let model = PROFILES.iter().find_map(|region| name.strip_prefix(region)?.strip_prefix("anthropic."));
     match model {
-        Some(model) => Ok(model.into()),
+        Some(model) => Ok(model.strip_suffix(":0").unwrap_or(model).trim_end_matches("-v1").into()),
         None if name.starts_with("anthropic.") => Err(ApiError::invalid(format!(
             "Invocation of model ID {name} with on-demand throughput isn\u{2019}t supported. Retry your request with the \
              ID or ARN of an inference profile that contains this model."

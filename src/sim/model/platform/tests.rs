@@ -181,3 +181,16 @@ fn openrouter_sends_faults_of_models_with_status_200() {
     assert_eq!((whole.status, whole.json()["error"]["code"].as_u64()), (200, Some(502)));
     assert!(stream.status == 200 && stream.text.starts_with(r#"data: {"error":{"code":502"#), "{}", stream.text);
 }
+
+#[test]
+fn the_version_at_the_end_of_a_profile_is_no_part_of_the_name() {
+    for (profile, model) in [
+        ("global.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5-20251001"),
+        ("eu.anthropic.claude-opus-4-6-v1", "claude-opus-4-6"),
+        ("us.anthropic.claude-sonnet-5-5", "claude-sonnet-5-5"),
+    ] {
+        let found = super::model(ProviderKind::Bedrock, profile).expect("it is a profile");
+
+        assert_eq!(found, model, "{profile}");
+    }
+}
