@@ -26,8 +26,8 @@ KEY = "sk-proxy-key-of-the-judge-0123456789"
 
 # What llmock does, with the flags of the program, and how a run may end: answered, failed, and the exit codes.
 #
-# llmock takes a run for a retry storm if it sends one row more than 10 times. If all requests fail, the program asks more
-# often than that only with one request at a time (the breaker), so these runs end by their time.
+# If all requests fail, the run ends by its time, and its rows stay pending for the next run. llmock takes this for a client
+# that gave up ("gave_up"), so this finding does not count there.
 EACH = "each row is answered"
 FAULTS = {
     "500, 503 and 529": (["--error-rate", "500=0.05", "--error-rate", "503=0.05", "--error-rate", "529=0.05"], [], EACH),
@@ -46,10 +46,17 @@ FAULTS = {
         ["--stream", "on", "--idle-timeout", "1s"],
         EACH,
     ),
-    "500 each time": (["--error-rate", "500=1"], ["--max-time", "30s"], "the run stops"),
-    "529 each time": (["--error-rate", "529=1"], ["--max-time", "30s"], "the run stops"),
+    "500 each time": (["--error-rate", "500=1"], ["--max-time", "30s"], "the time ends"),
+    "529 each time": (["--error-rate", "529=1"], ["--max-time", "30s"], "the time ends"),
 }
-ENDS = {EACH: (0,), "some rows fail": (3,), "the run stops": (4, 5, 6)}
+ENDS = {EACH: (0,), "some rows fail": (3,), "the run stops": (5,), "the time ends": (4,)}
+# Faults of the first requests, which llmock takes from a list.
+OUTAGES = {
+    "500 for the first 24 requests": {"status": 500},
+    "529 for the first 24 requests": {"status": 529},
+    "429 for the first 24 requests, retry-after 3 s": {"status": 429, "retry_after": 3},
+}
+FAULTS |= {case: ([], [], EACH) for case in OUTAGES}
 
 
 def free_port():
@@ -133,6 +140,13 @@ class Runs:
         self.findings += [f"{judge}, {case}: {problem}" for problem in problems]
 
 
+def script(url, behavior):
+    """Tells llmock how to answer the next requests."""
+    body = json.dumps({"behaviors": [behavior]}).encode()
+    request = urllib.request.Request(f"{url}/_llmock/scenario", body, {"content-type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
 def by_llmock(runs, llmock, only):
     for case, (flags, arguments, end) in FAULTS.items():
         if only and only not in case:
@@ -141,11 +155,14 @@ def by_llmock(runs, llmock, only):
         url = f"http://127.0.0.1:{free_port()}"
         with Started([llmock, "serve", "--port", url.rpartition(":")[2], *flags], f"{url}/docs", place):
             (place / "providers.toml").write_text(f'[providers.mock]\nkind = "messages"\nbase-url = "{url}/anthropic"\n')
+            if case in OUTAGES:
+                script(url, {"type": "fail", "times": 24, **OUTAGES[case]})
             ran, answered, failed = runs.run(place, count, ["--provider", "mock", *arguments], ANTHROPIC_API_KEY=KEY)
             report = subprocess.run([llmock, "report", "--url", url, "--strict", "--json"], capture_output=True, text=True)
         verdict = json.loads(report.stdout)
-        problems = [f"{one['code']}: {one['title']}" for one in verdict["findings"]]
-        if report.returncode and not problems:
+        counted = [one for one in verdict["findings"] if end != "the time ends" or one["code"] != "gave_up"]
+        problems = [f"{one['code']}: {one['title']}" for one in counted]
+        if report.returncode and not verdict["findings"]:
             problems.append(f"llmock ended with {report.returncode}")
         if ran.returncode not in ENDS[end]:
             problems.append(f"exit {ran.returncode}, not {ENDS[end]}: {ran.stderr[-1000:]}")
