@@ -39,8 +39,10 @@ FAULTS = {
     "401": (["--error-rate", "401=0.05"], [], "the run stops"),
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
-    # llmock sees that the client stopped reading only if it has something left to send.
-    "malformed events": (["--stream-fault", "malformed=0.1", "--stream-chunk-delay-ms", "50"], ["--stream", "on"], EACH),
+    # llmock can't see that a client stopped reading if the broken event was the last one. It then takes the client's next
+    # try for another call, and says that the fault was ignored. So this finding counts only if there are fewer further tries
+    # than faults.
+    "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
     "silence of 20 s": (
         ["--stream-fault", "stall=0.05", "--stream-stall-seconds", "20"],
         ["--stream", "on", "--idle-timeout", "1s"],
@@ -50,13 +52,16 @@ FAULTS = {
     "529 each time": (["--error-rate", "529=1"], ["--max-time", "30s"], "the time ends"),
 }
 ENDS = {EACH: (0,), "some rows fail": (3,), "the run stops": (5,), "the time ends": (4,)}
-# Faults of the first requests, which llmock takes from a list.
+# Faults of the first requests, which llmock takes from a list. The pause between events lets it see who stops reading.
 OUTAGES = {
-    "500 for the first 24 requests": {"status": 500},
-    "529 for the first 24 requests": {"status": 529},
-    "429 for the first 24 requests, retry-after 3 s": {"status": 429, "retry_after": 3},
+    "500 for the first 24 requests": {"type": "fail", "status": 500},
+    "529 for the first 24 requests": {"type": "fail", "status": 529},
+    "429 for the first 24 requests, retry-after 3 s": {"type": "fail", "status": 429, "retry_after": 3},
+    "a malformed event in each of the first 24 streams": {"type": "stream_fault", "kind": "malformed", "after_chunks": 2},
 }
-FAULTS |= {case: ([], [], EACH) for case in OUTAGES}
+FAULTS |= {
+    case: (["--stream-chunk-delay-ms", "50"], ["--stream", "on" if "streams" in case else "auto"], EACH) for case in OUTAGES
+}
 
 
 def free_port():
@@ -156,11 +161,15 @@ def by_llmock(runs, llmock, only):
         with Started([llmock, "serve", "--port", url.rpartition(":")[2], *flags], f"{url}/docs", place):
             (place / "providers.toml").write_text(f'[providers.mock]\nkind = "messages"\nbase-url = "{url}/anthropic"\n')
             if case in OUTAGES:
-                script(url, {"type": "fail", "times": 24, **OUTAGES[case]})
+                script(url, {"times": 24, **OUTAGES[case]})
             ran, answered, failed = runs.run(place, count, ["--provider", "mock", *arguments], ANTHROPIC_API_KEY=KEY)
             report = subprocess.run([llmock, "report", "--url", url, "--strict", "--json"], capture_output=True, text=True)
         verdict = json.loads(report.stdout)
-        counted = [one for one in verdict["findings"] if end != "the time ends" or one["code"] != "gave_up"]
+        tries = verdict["attempts"] - answered
+        mistaken = {"gave_up"} if end == "the time ends" else set()
+        if case == "malformed events" and tries >= verdict["faults_injected"]:
+            mistaken.add("malformed_chunk_ignored")
+        counted = [one for one in verdict["findings"] if one["code"] not in mistaken]
         problems = [f"{one['code']}: {one['title']}" for one in counted]
         if report.returncode and not verdict["findings"]:
             problems.append(f"llmock ended with {report.returncode}")
@@ -170,14 +179,14 @@ def by_llmock(runs, llmock, only):
             problems.append(f"{answered} of {count} rows are answered, {failed} failed")
         if not verdict["faults_injected"] and "a minute" not in case:
             problems.append("llmock made no fault")
-        runs.note("llmock", case, [f"{answered} of {count}", failed, verdict["attempts"] - answered, ran.returncode], problems)
+        runs.note("llmock", case, [f"{answered} of {count}", failed, tries, ran.returncode], problems)
 
 
 # The upstream of LiteLLM: for each model, a simulator with its flags and faults.
 UPSTREAMS = {
     "claude-haiku-4-5": (["--rpm", "300"], []),
     # Its limits are in no header, so that only refusals show them.
-    "claude-haiku-5-5": (["--rpm", "300", "--as", "messages"], []),
+    "claude-haiku-5-5": (["--rpm", "120", "--as", "messages"], []),
     "claude-sonnet-4-5": (["--rpm", "100000"], [
         {"status": 500, "share": 0.1, "first_attempts_only": True},
         {"status": 529, "share": 0.1, "draw": "attempt"},
@@ -221,7 +230,7 @@ def through_litellm(runs, litellm):
     cases = [
         ("upstream with 300 requests a minute", limits, ["--stream", "off"], KEY, 400, 0, ""),
         ("the same, streams", limits, ["--stream", "on"], KEY, 400, 0, ""),
-        ("upstream with 300 requests a minute, no headers", hidden, [], KEY, 400, 0, ""),
+        ("upstream with 120 requests a minute, no headers", hidden, [], KEY, 240, 0, ""),
         ("upstream with 500 and 529", faults, ["--stream", "off"], KEY, 240, 0, ""),
         ("the same, streams", faults, ["--stream", "on"], KEY, 240, 0, ""),
         ("a model that the proxy lacks", "claude-opus-4-5", [], KEY, 20, 5, "claude-opus-4-5"),
@@ -240,6 +249,8 @@ def through_litellm(runs, litellm):
                 problems.append(f"exit {ran.returncode}, not {code}: {ran.stderr[-1500:]}")
             if code == 0 and (answered != count or seen[200] != count):
                 problems.append(f"{answered} of {count} rows are answered, the upstream answered {seen[200]}")
+            if seen.total() - seen[200] > count // 3:
+                problems.append(f"{seen.total() - seen[200]} requests for {count} rows got no answer: {dict(seen)}")
             if code and (answered or failed or seen):
                 problems.append(f"{answered} rows are answered, {failed} failed, the upstream saw {dict(seen)}")
             runs.note("LiteLLM", case, [f"{answered} of {count}", failed, seen.total() - seen[200], ran.returncode], problems)
@@ -274,7 +285,7 @@ Judges: {judges}.
 llmock makes faults at random and judges the client with `report --strict`: a wait that is too short, a retry that can't
 help, more than ten tries, tries without backoff, an answer that was cut and taken, no time limit. LiteLLM stands between the
 program and simulators. Each row must be answered once; where a run stops or a row fails, nothing may be sent upstream in
-vain. "Other tries" are the requests that got no answer: with llmock those that it saw, with LiteLLM those that reached the
+vain. If all requests fail, the run ends by its time, and its rows stay pending. "Other tries" are the requests that got no answer: with llmock those that it saw, with LiteLLM those that reached the
 simulators.
 
 | judge | what happens | rows answered | rows failed | other tries | exit code | findings |

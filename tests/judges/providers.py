@@ -233,9 +233,10 @@ def main():
 Judges: Python {platform.python_version()}, anthropic {anthropic.__version__}.
 
 Each class of the SDK and the program send {len(rows)} kinds of rows. A server compares method, path with query, headers and
-body. Left out are headers that each HTTP client chooses for itself ({", ".join(sorted(OWN))}), and those with which the SDK
-describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. With a further header and member, each
-request differs, which shows that this judge can tell.
+body. Left out are headers that each HTTP client chooses for itself
+({", ".join(sorted(OWN))}),
+and those with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. With a
+further header and member, each request differs, which shows that this judge can tell.
 
 | class | provider | answers | rows | differences |
 |---|---|---|---|---|
