@@ -34,7 +34,7 @@ FAULTS = {
     "408, 409, 502 and 504": ([f"--error-rate={code}=0.05" for code in (408, 409, 502, 504)], [], EACH),
     "429 with retry-after": (["--error-rate", "429=0.05"], [], EACH),
     "120 requests a minute": (["--rpm", "120"], [], EACH),
-    "20,000 tokens a minute": (["--tpm", "20000"], [], EACH),
+    "10,000 tokens a minute": (["--tpm", "10000"], [], EACH),
     "400 and 422": (["--error-rate", "400=0.1", "--error-rate", "422=0.05"], [], "some rows fail"),
     "401": (["--error-rate", "401=0.05"], [], "the run stops"),
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
