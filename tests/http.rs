@@ -45,6 +45,25 @@ async fn an_api_key_is_sent_as_x_api_key() {
 }
 
 #[tokio::test]
+async fn a_key_for_two_headers_is_sent_as_both_and_stays_secret() {
+    let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
+    let mut config = server.config();
+    config.authorization = Credential::ApiKeyTwice(KEY.into()).into();
+    assert!(!format!("{config:?}").contains(KEY));
+    let transport = transport(config);
+
+    send(&transport, request()).await.expect("an answer");
+
+    let request = server.requests().remove(0);
+    assert!(request.contains(&format!("\r\napi-key: {KEY}\r\n")), "{request}");
+    assert!(request.contains(&format!("\r\nx-api-key: {KEY}\r\n")), "{request}");
+    assert!(!request.contains("authorization"), "{request}");
+    let mut text = format!("no such key {KEY}");
+    transport.secrets().clean(&mut text);
+    assert_eq!(text, "no such key [key]");
+}
+
+#[tokio::test]
 async fn a_token_is_sent_as_bearer() {
     let server = Server::start(|stream, _| whole(stream, "200 OK", "", b"{}"));
     let mut config = server.config();

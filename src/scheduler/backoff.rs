@@ -4,15 +4,21 @@ use std::time::Duration;
 
 use crate::limiter::LONGEST_UNSAID_HOLD;
 
-/// Exponential backoff with full jitter.
+/// Exponential backoff with jitter. The first delay has full jitter: it is between zero and its ceiling. The ceiling
+/// doubles with each try, and each later delay is longer than the ceiling of the delay before. So the delays of a row grow,
+/// and a server that fails is asked less often with each try.
 ///
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). Its tests found that full jitter needs the
-/// fewest calls.
+/// fewest calls. With full jitter alone, more than a quarter of the second delays are not longer than the first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     base: Duration,
     most: Duration,
 }
+
+/// The shortest delay after the first, as a share of its ceiling. It is a tenth longer than the ceiling before, which is
+/// half as high.
+const LEAST_SHARE: f64 = 0.55;
 
 impl Backoff {
     /// For server faults and broken connections.
@@ -30,7 +36,8 @@ impl Backoff {
     /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
-        let jittered = ceiling.mul_f64(rng.f64());
+        let floor = if tries > 1 { LEAST_SHARE } else { 0.0 };
+        let jittered = ceiling.mul_f64(floor + (1.0 - floor) * rng.f64());
         match asked {
             Some(asked) => asked + jittered.mul_f64(0.1),
             None => jittered,
@@ -53,6 +60,18 @@ pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> D
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_delays_of_a_row_grow_until_the_longest() {
+        for seed in 0..1000 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            for (backoff, most) in [(Backoff::TRANSIENT, 6), (Backoff::BUSY, 3), (Backoff::OVERLOADED, 6)] {
+                let delays: Vec<_> = (1..=most).map(|tries| backoff.delay(tries, None, &mut rng)).collect();
+
+                assert!(delays.is_sorted_by(|before, after| before.mul_f64(1.1) <= *after), "seed {seed}: {delays:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_delay_is_never_shorter_than_the_server_asks() {

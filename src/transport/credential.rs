@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 pub enum Credential {
     /// A key that is sent in the header `x-api-key`.
     ApiKey(SecretString),
+    /// A key that is sent in the header `x-api-key` and again in `api-key`, as clients of Microsoft Foundry do.
+    ApiKeyTwice(SecretString),
     /// A token that is sent as `authorization: Bearer`.
     Bearer(SecretString),
     /// No credential is sent. This is for a simulator, or for a proxy that adds its own key.
@@ -36,17 +38,27 @@ impl Credential {
                 let value = Zeroizing::new(["Bearer ", key].concat());
                 (AUTHORIZATION, HeaderValue::from_str(&value))
             }
-            Self::ApiKey(_) | Self::None => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key)),
+            Self::ApiKey(_) | Self::ApiKeyTwice(_) | Self::None => {
+                (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key))
+            }
         };
         let mut value = value.map_err(|_| UnusableKey)?;
         value.set_sensitive(true);
         Ok(Some((name, value)))
     }
 
+    /// Returns the name of the second header that gets the value of the first.
+    pub(super) fn also_as(&self) -> Option<HeaderName> {
+        match self {
+            Self::ApiKeyTwice(_) => Some(HeaderName::from_static("api-key")),
+            Self::ApiKey(_) | Self::Bearer(_) | Self::None => None,
+        }
+    }
+
     /// Returns the key itself, so that texts can be searched for it.
     pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
-            Self::ApiKey(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),
+            Self::ApiKey(secret) | Self::ApiKeyTwice(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),
             Self::None => None,
         }
     }
@@ -58,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_header_of_a_credential_is_marked_as_sensitive() {
-        for credential in [Credential::ApiKey("KEY-12345".into()), Credential::Bearer("KEY-12345".into())] {
+        let all = [Credential::ApiKey, Credential::ApiKeyTwice, Credential::Bearer];
+        for credential in all.map(|of| of("KEY-12345".into())) {
             let (_, value) = credential.header().expect("a plain key").expect("a header");
 
             assert!(value.is_sensitive());

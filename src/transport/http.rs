@@ -157,6 +157,9 @@ impl HttpTransport {
         let mut sent = reqwest::Request::new(request.method, self.url(request.path)?);
         *sent.headers_mut() = request.headers;
         if let Some((name, value)) = self.authorizer.header(credential).map_err(|reason| not_authorized(&reason))? {
+            if let Some(again) = credential.also_as() {
+                sent.headers_mut().insert(again, value.clone());
+            }
             sent.headers_mut().insert(name, value);
         }
         if !request.body.is_empty() {

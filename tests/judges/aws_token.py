@@ -8,20 +8,26 @@ compares them. It needs the Python package aws-bedrock-token-generator:
     V/bin/pip install --require-hashes --requirement tests/judges/aws-requirements.txt
     V/bin/python tests/judges/aws_token.py write FOLDER
     AWS_TOKEN_FOLDER=FOLDER cargo test --test aws_token -- --ignored
-    V/bin/python tests/judges/aws_token.py judge FOLDER
+    V/bin/python tests/judges/aws_token.py judge FOLDER [PAGE]
+
+With a page, the result is written into it.
 """
 
 import base64
 import hashlib
 import hmac
 import json
+import platform
 import random
 import string
 import sys
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 from urllib.parse import parse_qsl
+
+from page_section import write_section
 
 SEED = 20261127
 INPUTS = 1000
@@ -117,7 +123,7 @@ def faults_of_token(given, token):
     return faults
 
 
-def judge(folder):
+def judge(folder, page=None):
     inputs = [json.loads(line) for line in (folder / "inputs.jsonl").read_text().splitlines()]
     tokens = (folder / "tokens.txt").read_text().splitlines()
     findings = [] if len(tokens) == len(inputs) == INPUTS else [f"{len(tokens)} tokens for {len(inputs)} inputs"]
@@ -131,7 +137,22 @@ def judge(folder):
     if findings:
         raise SystemExit(f"{len(findings)} findings")
     print(f"{len(tokens)} tokens of Amazon Bedrock, equal to those of aws-bedrock-token-generator and botocore")
+    if page:
+        packages = [f"{name} {version(name)}" for name in ("aws-bedrock-token-generator", "botocore")]
+        write_section(page, "Providers: tokens of Amazon Bedrock", f"""
+Judges: Python {platform.python_version()}, {", ".join(packages)}.
+
+Random credentials, regions, times and lifetimes (seed {SEED}): each token must be that of the package of AWS and that of
+botocore, byte for byte. It is also read as a server would read it, and its signature is computed again.
+
+| judge | tokens | differences |
+|---|---|---|
+| aws-bedrock-token-generator | {len(tokens):,} | 0 |
+| botocore | {len(tokens):,} | 0 |
+| this judge, as a server | {len(tokens):,} | 0 |
+""")
 
 
 if __name__ == "__main__":
-    {"write": write, "judge": judge}[sys.argv[1]](Path(sys.argv[2]))
+    sys.dont_write_bytecode = True
+    {"write": write, "judge": judge}[sys.argv[1]](*map(Path, sys.argv[2:]))

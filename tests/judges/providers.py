@@ -1,15 +1,22 @@
 """The official SDK's classes for other platforms and this program make the same requests: method, path, headers and body.
 
-Twenty kinds of rows go through each class, and through the program, to a server of this judge, which keeps what it gets.
+Twenty kinds of rows go through each class, and through the program, to a server of this judge, which keeps what it gets:
+once for whole answers, and once for streams. The bodies are compared as JSON, with the spelling of numbers. Headers are
+left out that each HTTP client chooses for itself, or with which the SDK describes itself.
 
-usage: providers.py PROGRAM FOLDER
+The program runs once more with a header and a member that the SDK does not send: this must be found in each request.
+
+`.ci/judges` installs what this needs, and calls it.
 """
 
+import argparse
 import http.server
 import inspect
 import json
 import os
 import pathlib
+import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,18 +27,28 @@ from anthropic.lib.bedrock import AnthropicBedrockMantle
 from anthropic.lib.foundry import AnthropicFoundry
 from anthropic.lib.google_cloud import AnthropicGoogleCloud
 
-ANSWER = json.dumps(
-    {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": [{"type": "text", "text": "Yes."}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 5, "output_tokens": 2},
-    }
-).encode()
+from page_section import write_section
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "text", "text": "Yes."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 5, "output_tokens": 2},
+}
+EVENTS = [
+    {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Yes."}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+]
+ANSWER = json.dumps(MESSAGE).encode()
+STREAM = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in EVENTS).encode()
 
 # What each HTTP client chooses for itself.
 OWN = {
@@ -54,12 +71,14 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         kept = {name: value for name, value in headers.items() if name not in OWN and "stainless" not in name}
-        Recorder.seen.append((self.command, self.path, kept, json.loads(body)))
+        request = json.loads(body)
+        Recorder.seen.append((self.command, self.path, kept, json.dumps(request, sort_keys=True)))
+        kind, answer = ("text/event-stream", STREAM) if request.get("stream") else ("application/json", ANSWER)
         self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(ANSWER)))
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(ANSWER)
+        self.wfile.write(answer)
 
     def log_message(self, *_):
         pass
@@ -131,63 +150,99 @@ def classes(url):
     }
 
 
-def by_sdk(client, rows, model):
+def by_sdk(client, rows, model, streams):
     known = inspect.signature(client.messages.create).parameters
     for row in rows:
         typed = {name: value for name, value in row.items() if name in known}
         # Members that this version of the SDK has no argument for.
         others = {name: value for name, value in row.items() if name not in known}
-        client.messages.create(model=model, extra_body=others or None, **typed)
+        if streams:
+            typed["stream"] = True
+        answer = client.messages.create(model=model, extra_body=others or None, **typed)
+        if streams:
+            assert len(list(answer)) == len(EVENTS)
     return taken()
 
 
-def by_program(program, folder, name, environment, base_url, rows, model, version):
+def by_program(program, folder, name, environment, base_url, rows, model, more):
     folder = folder / name
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     (folder / "rows.jsonl").write_text(
         "".join(json.dumps({"custom_id": f"r{at}", "params": {"model": model, **row}}) + "\n" for at, row in enumerate(rows))
     )
+    # The token of a test, instead of that of Google.
     key = 'api-key-cmd = "printf %s"\n' % KEY if name == "google" else ""
     (folder / "providers.toml").write_text(f'[providers.{name}]\nbase-url = "{base_url}"\n{key}')
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC", "AWS", "CLAUDE"))}
     ran = subprocess.run(
-        [program, "run", "rows.jsonl", "--config", "providers.toml", "--provider", name, "--stream", "off",
-         "--concurrency", "1", "--api-version", version, "--prompt-cache", "off", "--fresh", "--yes", "-o", "out.jsonl"],
+        [program, "run", "rows.jsonl", "--config", "providers.toml", "--provider", name, "--prompt-cache", "off",
+         "--yes", "-o", "out.jsonl", *more],
         cwd=folder, env={**clean, **environment}, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
     )
     assert ran.returncode == 0, (name, ran.returncode, ran.stderr)
     return taken()
 
 
+def differences_of(sdk, ours):
+    """Compares requests in pairs, in the order of their bodies. Returns the differences, one for each part of a pair."""
+    assert len(sdk) == len(ours) == len(ROWS), (len(sdk), len(ours))
+    body = lambda seen: seen[3]
+    return [
+        f"{part}: SDK {one!r}, program {other!r}"
+        for theirs, mine in zip(sorted(sdk, key=body), sorted(ours, key=body))
+        for part, one, other in zip(("method", "path", "headers", "body"), theirs, mine)
+        if one != other
+    ]
+
+
 def main():
-    program, folder = pathlib.Path(sys.argv[1]).absolute(), pathlib.Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path, help="a folder for files")
+    parser.add_argument("--page", type=pathlib.Path, help="the page that gets the results")
+    given = parser.parse_args()
+    program, folder = given.program.absolute(), given.folder.absolute()
     assert len(ROWS) == 20
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = "http://127.0.0.1:%d" % server.server_port
     rows = [{"max_tokens": 100, **row} for row in ROWS]
-    found = 0
+    found, table, missed = 0, [], []
     for name, (client, environment, base_url) in classes(url).items():
         # The SDK sends the name of the model as it is given; the program translates ours.
         theirs = {"bedrock-mantle": "anthropic.claude-haiku-4-5"}.get(name, "claude-haiku-4-5")
-        sdk = by_sdk(client, rows, theirs)
-        ours = by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", sdk[0][2]["anthropic-version"])
-        assert len(sdk) == len(ours) == len(rows), (name, len(sdk), len(ours))
-        ours.sort(key=lambda seen: json.dumps(seen[3], sort_keys=True))
-        sdk.sort(key=lambda seen: json.dumps(seen[3], sort_keys=True))
-        differences = set()
-        for theirs, mine in zip(sdk, ours):
-            for part, (one, other) in zip(("method", "path", "headers", "body"), zip(theirs, mine)):
-                if part == "path":
-                    one, other = one.split("?")[0], other.split("?")[0]
-                if one != other:
-                    differences.add(f"{part}: SDK {one!r}, program {other!r}")
-        print(f"{name}: {len(rows)} rows, {len(differences)} differences")
-        for difference in sorted(differences)[:5]:
-            print("  ", difference)
-        found += len(differences)
-    print(f"SDK {anthropic.__version__}: {found} differences")
-    sys.exit(found > 0)
+        for streams in (False, True):
+            sdk = by_sdk(client, rows, theirs, streams)
+            more = ["--stream", "on" if streams else "off", "--api-version", sdk[0][2]["anthropic-version"]]
+            run = lambda rows, more: by_program(program, folder, name, environment, base_url, rows, "claude-haiku-4-5", more)
+            differences = differences_of(sdk, run(rows, more))
+            # A judge that finds nothing has to show that it can.
+            changed = differences_of(sdk, run([{**row, "top_p": 0.5} for row in rows], [*more, "--header", "x-other: 1"]))
+            if len(changed) < 2 * len(rows):
+                missed.append(f"{name}: found {len(changed)} of {2 * len(rows)} differences that were made")
+            kind = "streams" if streams else "whole answers"
+            print(f"{name}, {kind}: {len(rows)} rows, {len(differences)} differences")
+            for difference in sorted(set(differences))[:5]:
+                print("  ", difference)
+            found += len(differences)
+            table.append(f"| {type(client).__name__} | {name} | {kind} | {len(rows)} | {len(differences)} |\n")
+    print(f"SDK {anthropic.__version__}: {found} differences", *missed, sep="\n")
+    if given.page:
+        write_section(given.page, "Providers: the same requests as the official SDK", f"""
+Judges: Python {platform.python_version()}, anthropic {anthropic.__version__}.
+
+Each class of the SDK and the program send {len(rows)} kinds of rows. A server compares method, path with query, headers and
+body. Left out are headers that each HTTP client chooses for itself
+({", ".join(sorted(OWN))}),
+and those with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. With a
+further header and member, each request differs, which shows that this judge can tell.
+
+| class | provider | answers | rows | differences |
+|---|---|---|---|---|
+{"".join(table)}""")
+    sys.exit(found > 0 or bool(missed))
 
 
+sys.dont_write_bytecode = True
 main()

@@ -1,5 +1,9 @@
 //! Providers: the command that lists them, and the runs that use one.
 
+use std::collections::BTreeMap;
+
+use claude_batch::domain::ProviderKind;
+
 use crate::support::*;
 
 const FILE: &str = r#"
@@ -105,4 +109,114 @@ fn the_provider_of_a_run_is_recorded_and_used_again_by_resume() {
 
     assert!(manifest.contains(r#""provider": "mine""#) && manifest.contains(r#""fallback": "off""#), "{manifest}");
     resumed.ends_with(0).tells(&["2 answered"]);
+}
+
+/// A table of each provider with its address.
+fn tables(providers: &[(&str, &str, String)]) -> String {
+    let table = |(name, kind, url): &(&str, &str, String)| {
+        format!("[providers.{name}]\nkind = '{kind}'\nbase-url = '{url}'\napi-key-env = 'A_KEY'\n")
+    };
+    providers.iter().map(table).collect()
+}
+
+/// Runs the program with the tables of `own.toml`, and [`CANARY`] as the key of each.
+fn with_tables(folder: &Folder, args: &[&str]) -> Said {
+    let mut command = folder.command(&[args, &["--config", "own.toml"]].concat());
+    command.env("A_KEY", CANARY).env("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
+    let said = Said::of(command.output().expect("the program starts"));
+    assert!(!said.err.contains(CANARY) && !said.out.contains(CANARY), "the key is shown: {}", said.err);
+    said
+}
+
+/// Returns how many lines of the results each provider answered.
+fn answers_by(results: &str) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for line in results.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
+        *found.entry(line["meta"]["provider"].as_str().expect("a name").to_owned()).or_default() += 1;
+    }
+    found
+}
+
+#[test]
+fn a_rehearsal_with_a_fallback_sends_the_rows_that_the_first_provider_fails_to_the_second() {
+    let folder = Folder::with_rows(30);
+    folder.write("faults.json", r#"{"rules":[{"status":401,"from":"0s"}]}"#);
+
+    let said = folder.run(&[
+        "run",
+        "prompts.jsonl",
+        "-o",
+        "out.jsonl",
+        "--simulate",
+        "--fallback",
+        "openrouter",
+        "--simulate-faults",
+        "faults.json",
+    ]);
+
+    said.ends_with(0).tells(&["30 answered", "by        anthropic: 0 answered", "openrouter: 30 answered"]);
+    let results = folder.read("out.jsonl");
+    assert_each_once(&results, 30);
+    assert_eq!(answers_by(&results), [("openrouter".to_owned(), 30)].into());
+}
+
+#[test]
+fn a_run_with_bedrock_is_answered_by_a_simulator_that_plays_it() {
+    let folder = Folder::with_rows(20);
+    let api = Api::new(quick().of_kind(ProviderKind::Bedrock));
+    let mut command = folder.command(&["run", "prompts.jsonl", "--provider", "bedrock"]);
+    command.env("AWS_BEARER_TOKEN_BEDROCK", CANARY).env("AWS_REGION", "eu-west-1");
+    command.env("ANTHROPIC_BEDROCK_BASE_URL", &api.url);
+
+    let said = Said::of(command.output().expect("the program starts"));
+
+    said.ends_with(0).tells(&["20 answered"]);
+    let results = folder.read("prompts.results.jsonl");
+    assert_each_once(&results, 20);
+    assert_eq!(answers_by(&results), [("bedrock".to_owned(), 20)].into());
+    assert_eq!((api.books().billed_calls, said.err.contains(CANARY)), (20, false));
+}
+
+#[test]
+fn a_resume_with_another_provider_keeps_the_answers_and_says_so() {
+    let folder = Folder::with_rows(10);
+    let first =
+        Api::with_faults(r#"{"rules":[{"status":400,"contains":"number 7"},{"status":400,"contains":"number 8"}]}"#);
+    let second = Api::quick();
+    folder.write(
+        "own.toml",
+        &tables(&[("one", "anthropic", first.url.clone()), ("two", "anthropic", second.url.clone())]),
+    );
+
+    with_tables(&folder, &["run", "prompts.jsonl", "--provider", "one"]).ends_with(3);
+    let said = with_tables(&folder, &["resume", "prompts.errors.jsonl", "--provider", "two"]);
+
+    said.ends_with(0).tells(&[
+        "note: the results hold 8 answers by one; this run uses two. Earlier answers stay as they are",
+        "all runs  8 by one, 2 by two",
+    ]);
+    let results = folder.read("prompts.results.jsonl");
+    assert_each_once(&results, 10);
+    assert_eq!(answers_by(&results), [("one".to_owned(), 8), ("two".to_owned(), 2)].into());
+    assert_eq!(second.books().billed_calls, 2);
+}
+
+#[test]
+fn a_chain_whose_first_provider_loses_its_key_ends_with_all_rows_answered() {
+    let folder = Folder::with_rows(200);
+    let lost = r#"{"rules":[{"status":401,"contains":"number 1"}]}"#;
+    let (first, second) = (Api::with_faults(lost), Api::new(quick().of_kind(ProviderKind::OpenRouter)));
+    let url = format!("{}/api", second.url);
+    folder.write("own.toml", &tables(&[("one", "anthropic", first.url.clone()), ("two", "openrouter", url)]));
+    let args = ["run", "prompts.jsonl", "--provider", "one", "--fallback", "two", "--concurrency", "1"];
+
+    let said = with_tables(&folder, &args);
+
+    said.ends_with(0).tells(&["200 answered", "stopped: key, credit or spend limit"]);
+    let results = folder.read("prompts.results.jsonl");
+    assert_each_once(&results, 200);
+    let by = answers_by(&results);
+    assert_eq!((by["one"] as u64, by["two"] as u64), (first.books().billed_calls, second.books().billed_calls));
+    assert!(by["one"] >= 1 && by["two"] > 100, "{by:?}");
 }

@@ -72,7 +72,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
             let provider_name = (!is_default(provider)).then(|| provider.name.clone());
             let (source, ttl) = (provider.key.clone(), provider.key_ttl);
             let world = World { key_variables: provider.key_variables.to_vec(), ..world.clone() };
-            let source = Fetched { provider_name, source, style, ttl, world };
+            let source = Fetched { provider_name, kind: provider.kind, source, style, ttl, world };
             let first = source.fetch()?;
             let key = first.credential.clone();
             Ok((Authorization::Asked(Arc::new(Renewing::new(source, first))), key, Vec::new()))
@@ -83,7 +83,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
         }
         KeySource::File(_) | KeySource::Variable(_) | KeySource::ApiKeyVariable | KeySource::AuthTokenVariable => {
             let (key, warnings) = credential(&provider.key, world)?;
-            let key = styled(key.into(), style);
+            let key = styled(key.into(), style, provider.kind);
             Ok((key.clone().into(), key, warnings))
         }
     }
@@ -104,6 +104,7 @@ fn missing(provider: &ProviderConfig) -> Result<Credential> {
 struct Fetched {
     /// The name of the provider in warnings; `None` for the default provider.
     provider_name: Option<Arc<str>>,
+    kind: ProviderKind,
     source: KeySource,
     style: Option<AuthStyle>,
     ttl: Option<Duration>,
@@ -128,7 +129,7 @@ impl Fetched {
             | KeySource::AuthTokenVariable
             | KeySource::Missing => bail!("this key is not renewed"),
         };
-        Ok(Issued { credential: styled(issued.credential, self.style), ..issued })
+        Ok(Issued { credential: styled(issued.credential, self.style, self.kind), ..issued })
     }
 
     fn of_command(&self, command: &str) -> Result<Issued> {
@@ -159,12 +160,18 @@ impl From<credential::Credential> for Credential {
     }
 }
 
-/// Returns a key that is sent in the header of `style`; `None` leaves it as it is.
-fn styled(key: Credential, style: Option<AuthStyle>) -> Credential {
-    match (key, style) {
-        (Credential::ApiKey(key) | Credential::Bearer(key), Some(AuthStyle::ApiKey)) => Credential::ApiKey(key),
-        (Credential::ApiKey(key) | Credential::Bearer(key), Some(AuthStyle::Bearer)) => Credential::Bearer(key),
-        (key, _) => key,
+/// Returns a key that is sent in the header of `style`; `None` leaves it as it is. Foundry gets a key that is not a token
+/// in two headers.
+fn styled(key: Credential, style: Option<AuthStyle>, kind: ProviderKind) -> Credential {
+    let (key, style) = match key {
+        Credential::ApiKey(key) | Credential::ApiKeyTwice(key) => (key, style.unwrap_or(AuthStyle::ApiKey)),
+        Credential::Bearer(key) => (key, style.unwrap_or(AuthStyle::Bearer)),
+        Credential::None => return Credential::None,
+    };
+    match style {
+        AuthStyle::ApiKey if kind == ProviderKind::Foundry => Credential::ApiKeyTwice(key),
+        AuthStyle::ApiKey => Credential::ApiKey(key),
+        AuthStyle::Bearer => Credential::Bearer(key),
     }
 }
 
@@ -213,6 +220,7 @@ mod tests {
         };
         let header = match *credential {
             Credential::ApiKey(_) => "x-api-key",
+            Credential::ApiKeyTwice(_) => "x-api-key and api-key",
             Credential::Bearer(_) => "bearer",
             Credential::None => "none",
         };
@@ -238,6 +246,23 @@ mod tests {
             let (authorization, warnings) = place.of(&provider).expect("there is a key");
 
             assert_eq!((sent(&authorization).await.0, warnings), (header, Vec::new()));
+        }
+    }
+
+    #[tokio::test]
+    async fn foundry_gets_a_key_in_two_headers_and_a_token_in_one() {
+        let place = Place::new("echo sk-1234567").set("KEY", "sk-7654321");
+        for (key, style, header) in [
+            (KeySource::Variable("KEY".to_owned()), Some(AuthStyle::ApiKey), "x-api-key and api-key"),
+            (command(), Some(AuthStyle::ApiKey), "x-api-key and api-key"),
+            (KeySource::Variable("KEY".to_owned()), Some(AuthStyle::Bearer), "bearer"),
+            (command(), Some(AuthStyle::Bearer), "bearer"),
+        ] {
+            let provider = ProviderConfig { auth: style, ..provider(ProviderKind::Foundry, key) };
+
+            let (authorization, _) = place.of(&provider).expect("there is a key");
+
+            assert_eq!(sent(&authorization).await.0, header);
         }
     }
 
@@ -268,7 +293,8 @@ mod tests {
         ] {
             let place = Place::new(script);
             let (ttl, world) = (ttl.map(Duration::from_secs), place.world.clone());
-            let source = Fetched { provider_name: None, source: command(), style: None, ttl, world };
+            let kind = ProviderKind::Anthropic;
+            let source = Fetched { provider_name: None, kind, source: command(), style: None, ttl, world };
 
             let life_of_key = source.fetch().expect("there is a key").life;
 

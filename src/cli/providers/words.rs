@@ -3,7 +3,7 @@
 use crate::cli::config::credential::KeySource;
 use crate::cli::config::providers::{AuthStyle, ListedProvider, ProviderConfig};
 use crate::cli::config::world::World;
-use crate::domain::{MemberPath, ProviderFeatures, RateLimits};
+use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RateLimits};
 use crate::report::text::{ListRow, count, escape, list, wrap};
 
 /// An example of a name, to show how a provider writes the names of models.
@@ -61,6 +61,9 @@ fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
     };
     match config.auth {
         Some(AuthStyle::Bearer) => words.push_str(", sent as authorization: Bearer"),
+        Some(AuthStyle::ApiKey) if config.kind == ProviderKind::Foundry => {
+            words.push_str(", sent as x-api-key and as api-key");
+        }
         Some(AuthStyle::ApiKey) => words.push_str(", sent as x-api-key"),
         None => {}
     }

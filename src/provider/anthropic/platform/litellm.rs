@@ -15,6 +15,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let has = |words: &[&str]| has_any(failure, words);
     Some(match status {
         _ if has(&["budget_exceeded", "budget has been exceeded", "exceededbudget"]) => Meaning::Account.into(),
+        400 if has(&["no connected db", "no_db_connection"]) => Meaning::Key.because(ONLY_ITS_MASTER_KEY),
         400 | 401 | 403 | 404
             if has(&["invalid model name", "key_model_access_denied", "not allowed to access model"]) =>
         {
@@ -26,6 +27,9 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
         _ => return None,
     })
 }
+
+/// What is added to the message with which a proxy without a database refuses a key.
+const ONLY_ITS_MASTER_KEY: &str = "a proxy without a database knows no other key than its master key: check the key";
 
 /// Returns the wait in a message such as "No deployments available for selected model, Try again in 5 seconds".
 fn wait(message: &str) -> Option<Duration> {
@@ -54,6 +58,7 @@ mod tests {
             ),
             (400, "", "Invalid model name passed in model=x", Some(Meaning::Model)),
             (401, "key_model_access_denied", "key not allowed to access model", Some(Meaning::Model)),
+            (400, "no_db_connection", "No connected db.", Some(Meaning::Key)),
             (401, "auth_error", "Authentication Error, Invalid proxy server token passed", None),
             (
                 400,
