@@ -22,7 +22,7 @@ const MOST_POOLS: usize = 20;
 /// What happened in a piece of time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tick {
-    /// The sums. `uses` is empty: see the member of this name.
+    /// The sums. Its own `uses` is empty; the field `uses` below is filled instead.
     pub(crate) point: Point,
     /// The use of the limits of each pool, by its name.
     pub(crate) uses: BTreeMap<String, PoolUse>,

@@ -15,8 +15,8 @@ const MOST_POOLS: usize = 20;
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     timeline: Timeline,
-    /// The longest time of a point of this run in seconds. It begins with a second, and is doubled when there are too many
-    /// points.
+    /// The longest time that a point of this run covers, in seconds. It begins at one second, and is doubled when there
+    /// are too many points.
     slot: f64,
 }
 
@@ -85,7 +85,7 @@ impl History {
         &self.timeline
     }
 
-    /// Returns the longest time of a point of this run in seconds.
+    /// Returns the longest time that a point of this run covers, in seconds.
     pub(crate) fn slot(&self) -> f64 {
         self.slot
     }

@@ -20,12 +20,12 @@ pub(crate) struct Mailbox {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     process: String,
-    /// How often the present request was looked at and was not complete.
+    /// How many times in a row the request was found incomplete.
     looks: u32,
     /// The ids of the requests that were accepted, oldest first.
     seen: VecDeque<String>,
     answers: Answers,
-    /// Whether a failure was returned. Later failures of the same kind are not.
+    /// Whether a failure was returned. Later failures of the same kind are not returned.
     is_failure_told: bool,
 }
 

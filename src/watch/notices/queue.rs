@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::document::Notice;
 
-/// How many notices wait for one target at most.
+/// At most this many notices wait for one target.
 const MOST: usize = 16;
 
 /// The notices of one target.

@@ -248,7 +248,7 @@ fn next(facts: &RunFacts) -> String {
 fn made(history: &History<'_>) -> String {
     let mut items = vec![
         "Rows, failures, tokens and money are exact: they are sums over the lines of the results file and the error log, and over the sums that the run folder keeps of removed lines.",
-        "A row that was answered again counts with each of its lines until the run that answered it ends.",
+        "If a row was answered again, each of its lines counts until the run that answered it ends.",
         "Money is the list price of the tokens that the API reported. Discounts and taxes are not known.",
         "Percentiles are taken from counts of durations. They can be wrong by 3%.",
     ];
