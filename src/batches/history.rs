@@ -1,4 +1,4 @@
-//! What a log says about every batch of a run, the collected ones included. It is for commands that show batches.
+//! What a log says about every batch of a run, including collected batches. Commands that show batches use this.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(crate) enum Fate {
     Open,
     /// Every row has a line, or was sent again in another way.
     Collected,
-    /// Its answers can't be had, and its rows were sent again.
+    /// Its answers are lost, and its rows were sent again.
     Lost,
 }
 

@@ -18,8 +18,8 @@ pub(crate) fn money_range(range: Interval<Money>) -> String {
     }
 }
 
-/// Returns an interval of money that is only estimated. It is in whole cents from ten cents on, and in whole dollars
-/// from 100 dollars on.
+/// Returns an interval of money that is only estimated. Amounts of ten cents or more are in whole cents, and amounts of
+/// 100 dollars or more in whole dollars.
 pub(crate) fn rough_money_range(range: Interval<Money>) -> String {
     const CENT: u128 = Money::PICO as u128 / 100;
     if range.high < Money(10 * CENT) || range.high >= Money(10_000 * CENT) {

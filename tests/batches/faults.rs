@@ -38,7 +38,7 @@ fn recorded(world: &World, kind: &str) -> usize {
 // ---- a creation whose reply says nothing ----------------------------------------------------------------------------
 
 /// The reply to a creation is lost, or is a fault of the server, and the batch exists or does not. The rows are billed
-/// once, and are told as maybe billed twice only if no batch is found.
+/// once. They are reported as possibly billed twice only if no batch is found.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -59,7 +59,7 @@ pub fn unclear_creations() {
     }
 }
 
-/// A connection that is refused creates no batch. It is tried again at once, and nothing is told as lost.
+/// A connection that is refused creates no batch. The submission is tried again soon, and nothing is reported as lost.
 pub fn no_connection() {
     play(NO_FAULTS, quick(), async |world| {
         world.traffic().unconnected = 3;
@@ -93,8 +93,8 @@ pub fn a_list_that_lags() {
     });
 }
 
-/// A batch that was collected has the same number of rows as a later one of the same run, whose reply is lost by a death,
-/// and the list shows the later one late. The collected one must not be taken for it.
+/// Two batches of a run have the same number of rows. The first was collected. The run dies before the reply to the
+/// second arrives, and the list shows the second late. The collected one must not be taken for it.
 pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
     let faults = r#"{"rules":[
         {"kind":"unlisted","within":"40s"},
@@ -315,8 +315,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// Results lack rows that were billed. This is told, the rows are sent again, and their money counts as spent in all
-/// later runs.
+/// Results lack rows that were billed. The run reports this, sends the rows again, and their money counts as spent in
+/// all later runs.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -403,7 +403,7 @@ pub fn a_batch_that_somebody_cancels() {
     });
 }
 
-/// Somebody deletes a batch that was not collected. Its rows are told as maybe billed twice, and sent again.
+/// Somebody deletes a batch that was not collected. Its rows are reported as possibly billed twice, and sent again.
 pub fn a_batch_that_somebody_deletes() {
     play(NO_FAULTS, taking(30), async |world| {
         world.run(&Run { detach: true, ..Run::of(0..41) }).await;
@@ -472,7 +472,7 @@ pub fn a_small_budget() {
     }
 }
 
-/// The budget also holds over deaths, lost batches and rows that results lack.
+/// The budget holds although runs die, batches are lost, and rows are missing in results.
 pub fn a_budget_over_several_runs() {
     let faults = r#"{"rules":[
         {"kind":"result_missing","share":0.2,"first_attempts_only":true},

@@ -25,7 +25,7 @@ pub struct Submission {
 /// What the judge found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How often a row was charged again.
+    /// How many times a row was charged again.
     pub billed_again: u64,
     /// Rows that were sent, online or in a batch, while another batch with them was open or had answered them.
     pub overlaps: u64,
@@ -61,7 +61,7 @@ pub fn submissions(world: &World) -> BTreeMap<String, Vec<Submission>> {
     all
 }
 
-/// Returns how often each row was charged.
+/// Returns how many times each row was charged.
 pub fn billed(world: &World) -> ByLabel {
     world.api().books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect()
 }
@@ -85,7 +85,7 @@ pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     open
 }
 
-/// Counts rows that were charged or sent again, and asserts that each was told.
+/// Counts rows that were charged or sent again, and asserts that each was reported.
 pub fn verdict(world: &World, what: &str) -> Verdict {
     let billed = billed(world);
     let billed_again = billed.iter().filter(|(id, _)| *id != "theirs").map(|(_, calls)| calls.saturating_sub(1)).sum();

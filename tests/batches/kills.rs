@@ -29,7 +29,7 @@ const FAULTS: &str = r#"{"rules": [
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
-    /// Rows that were told as maybe billed twice, and were not.
+    /// Rows that were reported as possibly billed twice although they were billed once.
     pub told: u64,
     /// Rows that were billed twice: they were in flight online.
     pub billed_again: u64,
@@ -174,7 +174,7 @@ pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
             let mut deaths = 0;
             for again in 0..random.u64(2..=6) {
                 let start = if again > 0 && random.u8(0..4) == 0 { Start::Resume } else { Start::Continue };
-                // Many deaths are soon after the start, in the middle of recovery.
+                // Many runs die soon after their start, in the middle of recovery.
                 let reach = if random.bool() { 24 } else { changes };
                 let kill = match random.u8(0..5) {
                     0 => Kill::Before(random.u64(0..calls)),

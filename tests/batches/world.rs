@@ -444,7 +444,7 @@ impl World {
         call(&self.model, self.clock, method, path, body)
     }
 
-    /// Lets somebody else create a batch with so many requests after each of these times.
+    /// Lets somebody else create a batch with this many requests after each of these times.
     pub fn foreign(&self, rows: usize, after: &[Duration]) {
         for after in after.iter().copied() {
             let (model, clock) = (self.model.clone(), self.clock);
@@ -456,7 +456,7 @@ impl World {
         }
     }
 
-    /// Lets somebody else create a batch with so many requests. Returns its id.
+    /// Lets somebody else create a batch with this many requests. Returns its id.
     pub fn create_foreign(&self, rows: usize) -> String {
         let created = self.call(http::Method::POST, "", &foreign_body(rows));
         created["id"].as_str().expect("it was created").to_owned()

@@ -23,7 +23,7 @@ use crate::transport::http::Credential;
 use crate::transport::{Authorization, Issued, Issuer, Life, Renewing};
 
 /// Returns how requests to a provider are authorized, and warnings to print. The first key is fetched at once, which may
-/// take a minute if a command has to be run. Must not be called inside of an asynchronous runtime.
+/// take a minute if a command has to be run. Must not be called inside an asynchronous runtime.
 ///
 /// # Errors
 /// There is no key (the message names the ways to give one), or it can't be fetched or used. No message contains a part

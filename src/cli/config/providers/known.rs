@@ -37,7 +37,7 @@ impl<'t> Known<'t> {
         presets.into_iter().flatten().chain(own.map(of_table)).collect()
     }
 
-    /// Returns the provider with this name. `from` is the setting that contains the name.
+    /// Returns the provider with this name. `from` is the setting that names the provider.
     ///
     /// # Errors
     /// There is no such provider. The message names all providers.
