@@ -256,8 +256,8 @@ impl Planner {
         self.measure_with(identified, is_overridden)
     }
 
-    /// Makes the job of a row that has an answer and is run again because of it. Its request is only sent online: results
-    /// of batches are recognized by their rows, and this row has an answer already.
+    /// Makes the job of a row that is run again because its answer was truncated or refused. Its request is only sent
+    /// online: results of batches are recognized by their rows, and this row has an answer already.
     ///
     /// # Errors
     /// The same as for [`Planner::plan`].

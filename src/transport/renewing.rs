@@ -238,8 +238,11 @@ impl State {
             Err(reason) => reason,
         };
         Secrets::new(self.held.credential.exposed()).clean(&mut reason);
-        let still =
-            if self.held.end.is_some_and(|end| begun < end) { "; the current key is used until it expires" } else { "" };
+        let still = if self.held.end.is_some_and(|end| begun < end) {
+            "; the current key is used until it expires"
+        } else {
+            ""
+        };
         let warning = format!("the key can't be renewed: {reason}{still}");
         self.failure = Some(Failure { reason, again: None });
         (!std::mem::replace(&mut self.has_warned, true)).then_some(warning)

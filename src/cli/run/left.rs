@@ -15,7 +15,7 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // The rows of a pipe are gone, so the same command can't send them again.
+        // The same command needs the rows again. A run that only collects has none, and the rows of a pipe are gone.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

@@ -121,8 +121,8 @@ impl Stats {
 
 /// Returns the standard deviation of the time, in seconds, that this many further rows take.
 ///
-/// Only the later half of the finished rows counts. At the start, a burst or a slow rise says nothing about the rest,
-/// and the outlook does not count it either. Infinite as long as no row has finished.
+/// Only the later half of the finished rows counts. The start is left out, here and in the outlook: a burst or a slow
+/// rise at the start says nothing about the rest. Infinite as long as no row has finished.
 fn deviation_of_time(finished: &Spread, rows: f64) -> f64 {
     let later = finished.later();
     if later.count() == 0 {

@@ -102,8 +102,8 @@ fn name(text: &str) -> Option<String> {
     text::name(local.rsplit('#').next().unwrap_or_default().trim())
 }
 
-/// Returns the finding about a signature that was not accepted. If the message says something about the clocks, the
-/// finding says it too.
+/// Returns the finding about a signature that was not accepted. It contains what the message or the server's date says
+/// about the clocks.
 fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     let server_date = || head.headers.get(DATE).and_then(|date| date.to_str().ok());
     match (clock_words(&failure.message), server_date()) {
