@@ -364,7 +364,7 @@ impl ChunkFiles {
     /// Reads a row. Its job gets the number `id`.
     ///
     /// # Errors
-    /// The failure of the disk, also if the line can't be understood.
+    /// The failure of the disk. It is also returned if the line can't be understood.
     ///
     /// # Panics
     /// If the chunk has no such row.

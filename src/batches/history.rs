@@ -8,7 +8,7 @@ use super::log::{Record, Replayed, Submitted, read_each};
 use super::open::folder_of_batches;
 use crate::journal::Disk;
 
-/// What became of a chunk.
+/// The state of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It may exist at the API and is not collected.
@@ -24,7 +24,7 @@ pub(crate) enum Fate {
 pub(crate) struct Chapter {
     /// The chunk, with its batch.
     pub(crate) submitted: Submitted,
-    /// What became of it.
+    /// The state of the chunk.
     pub(crate) fate: Fate,
 }
 

@@ -1,4 +1,4 @@
-//! The log of batches: which chunks were submitted, and what became of them.
+//! The log of batches: which chunks were submitted, and whether each is open, collected or lost.
 //!
 //! It is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before the
 //! run continues. So the log is right even after a crash: a chunk whose intent is in the log may exist as a batch, and

@@ -15,7 +15,7 @@ use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// How many models a message names at most.
+/// A message names at most this many models.
 const SHOWN: usize = 5;
 
 /// Returns notes about `--map-model`, and warnings about models that the catalog does not know.

@@ -20,12 +20,12 @@ use crate::source::{Expanded, InputFormat, expand};
 
 /// The origin of runs with the simulator.
 const SIMULATOR: &str = "simulator";
-/// In a folder, at most this many files are looked at.
+/// In a folder, at most this many files are checked.
 const MOST_LOOKED_AT: usize = 10_000;
 /// A note names at most this many files.
 const MOST_SHOWN: usize = 3;
 
-/// What matters of the run that takes answers from other results.
+/// The settings that matter for a run that takes answers from other results.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,

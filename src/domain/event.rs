@@ -168,7 +168,7 @@ pub struct BatchesStatus {
     pub is_trying: bool,
 }
 
-/// What became of the batches of a run.
+/// The state of the batches at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchesEnd {
     /// How many batches are open or not collected.
@@ -376,7 +376,7 @@ pub enum EventBody {
         elapsed: Duration,
         /// The highest number of requests in flight.
         max_in_flight: usize,
-        /// What became of the batches; `None` in a run without batches.
+        /// The state of the batches at the end of the run; `None` in a run without batches.
         batches: Option<Box<BatchesEnd>>,
     },
 }

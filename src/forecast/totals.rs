@@ -10,8 +10,8 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// From this many answers on, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to each
-/// side. But it is never made narrower than an interval with a probability of 90 %.
+/// With this many answers or more, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to
+/// each side. But it is never made narrower than an interval with a probability of 90 %.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
 /// The half width of an interval of 90 % divided by that of an interval of 95 %.
@@ -25,7 +25,7 @@ struct Sum {
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
     /// Errors of assumptions, below and above.
     assumed: (f64, f64),
-    /// What the total can't be below, whatever the errors are.
+    /// The total can't be below this, however large the errors are.
     least: f64,
 }
 

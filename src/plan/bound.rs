@@ -92,7 +92,7 @@ struct Tools {
     hidden: u64,
     /// Whether the API runs at least one of the tools.
     are_served: bool,
-    /// How often the API can call the tools that it runs; `None` if one of these tools has no limit.
+    /// How many times the API can call the tools that it runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
     /// The sum of the limits on web searches, and whether there is a search tool without a limit.
     searches: u64,

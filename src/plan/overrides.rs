@@ -17,7 +17,7 @@ pub(crate) struct Overrides(Params);
 pub(crate) enum Overridden {
     /// All rows.
     All,
-    /// Only rows that have an answer and are run again because of it.
+    /// Only rows that are run again because their answer was truncated or refused.
     #[default]
     Reruns,
 }

@@ -1,4 +1,4 @@
-//! What answers are like: how many are as wanted, and how many are truncated, refused or invalid.
+//! Counts answers: how many are as wanted, and how many are truncated, refused or invalid.
 //!
 //! A truncated or refused answer can be kept, and then its row is answered. Or it is not accepted, and then its row
 //! failed. During a run, both are counted together, because people look at these counts to see whether the prompt works.

@@ -22,7 +22,7 @@ use crate::domain::{BatchesStatus, Dimension, PoolStatus, Reason};
 /// Several lines, separated by line breaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// The text before the bar, or all of the text if there is no bar.
+    /// The text before the bar, or the whole text if there is no bar.
     pub before: String,
     /// The width of the bar; 0 when there is none.
     pub cells: usize,

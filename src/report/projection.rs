@@ -1,10 +1,11 @@
 //! What the whole run will cost and when it will end, as intervals.
 //!
-//! What is spent is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
+//! The cost so far is certain. Only the rows that are left are uncertain. At first their mean cost is taken from the
 //! forecast. The more rows finish, the more weight the mean of the finished rows gets: both means are weighted by their
 //! precision. Rows in flight tend to be longer than finished rows. So the finished rows get less weight while their
-//! number is small compared with the number of rows in flight. For the same reason, the interval reaches further upwards:
-//! see [`super::pace::Pace::longer_than_seen`]. Both means are those of the models that are left: see [`super::mix`].
+//! number is small compared with the number of rows in flight. For the same reason, the interval reaches further
+//! upwards: see [`super::pace::Pace::longer_than_seen`]. Both means are those of the models that are left: see
+//! [`super::mix`].
 //!
 //! The likely end comes from the [`Outlook`], and `projection/time.rs` adds how uncertain it is. While there is no outlook
 //! yet, the likely end comes from the forecast.
@@ -267,7 +268,7 @@ mod tests {
     fn the_lowest_cost_includes_something_for_the_rows_that_are_left() {
         let mut stats = run(1_000, None);
 
-        // So few rows of such different cost say hardly anything.
+        // Such a small number of rows with such different costs says almost nothing.
         finish(&mut stats, 12, |row| if row < 10 { 0.001 } else { 0.1 });
 
         let cost = stats.projected_cost().expect("there are twelve rows");

@@ -25,9 +25,9 @@ pub(crate) struct OfProvider {
     pub(crate) unpriced: u64,
     /// Attempts that were tried again after a 429.
     pub(crate) limited: u64,
-    /// How often one of its pools was held after a 429.
+    /// How many times one of its pools was held after a 429.
     pub(crate) holds: u64,
-    /// How often its rows began to be sent to another provider, by the reason.
+    /// How many times its rows began to be sent to another provider, by the reason.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
     /// Where its rows go at this moment, and why; `None` if it gets its own rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,

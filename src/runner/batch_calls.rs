@@ -132,8 +132,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. Only a reply that says so, or a connection that never was, means that no batch exists. A server
-    /// that answers 501 does not have the call.
+    /// Submits a batch. It is certain that no batch exists only if the reply says so, or if there never was a
+    /// connection. A server that answers 501 does not have the call.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

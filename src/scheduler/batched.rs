@@ -47,7 +47,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the limits of a pool, as far as they are known now.
+    /// Returns the limits of a pool that are known now.
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
             Some(at) => self.pools[*at].pool.limits(),

@@ -44,7 +44,7 @@ pub struct Config {
     pub endpoints: Vec<EndpointId>,
     /// The concurrency window with which each endpoint begins.
     pub window: Window,
-    /// How often a row is tried again after faults of the server and the connection.
+    /// How many times a row is tried again after faults of the server and the connection.
     pub max_retries: u32,
     /// The longest time that a row waits because of limits and overload. A run also waits at most this long for an
     /// endpoint that fails.

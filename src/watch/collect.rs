@@ -136,7 +136,7 @@ impl Collector {
         }
     }
 
-    /// Adds a note about an event that changes how the run goes on.
+    /// Adds a note about an event that changes the course of the run.
     fn note(&mut self, body: &EventBody, now: Timestamp) {
         let (kind, text) = match body {
             EventBody::Providers(names) => {

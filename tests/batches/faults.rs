@@ -153,7 +153,7 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // Only the foreign batch was taken for one of ours, once for each.
+        // Each foreign batch, and no other batch, was once mistaken for one of this run's.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -208,7 +208,7 @@ pub fn a_queue_that_others_fill() {
     });
 }
 
-/// The limit on calls per minute is reached, also for creations.
+/// The limit on calls per minute is reached. It also applies to creations.
 pub fn few_calls_per_minute() {
     play(NO_FAULTS, BatchConfig { rpm: Some(4), ..quick() }, async |world| {
         let (_, found) = run_to_end(world, &Run::of(0..61), "few calls").await;
@@ -494,7 +494,7 @@ pub fn a_budget_over_several_runs() {
     }
 }
 
-/// A limit on requests counts rows in batches too, and the run ends, also if rows would have to be sent again and if the
+/// A limit on requests also counts rows in batches. The run ends even if rows would have to be sent again, or if the
 /// API refuses a batch for some time.
 pub fn a_limit_on_requests() {
     let expiring = r#"{"rules":[{"kind":"request_expired","contains":":5:","first_attempts_only":true}]}"#;
@@ -655,8 +655,8 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The others copy its answer, also in a run that would
-/// leave once everything is submitted.
+/// Only one of several rows with equal requests is sent in a batch. The others copy its answer, even in a run that ends
+/// as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -25,7 +25,7 @@ const FAULTS: &str = r#"{"rules": [
     {"kind": "reset_before", "calls": "create", "arrivals": [2], "takes_effect": true}
 ]}"#;
 
-/// What the deaths have done.
+/// What happened in the killed runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
@@ -86,8 +86,8 @@ pub fn undisturbed() -> (u64, u64) {
     })
 }
 
-/// Dies at every `step`-th change of the disk. Of a write, the first `cut` bytes are written. With `power`, the death is
-/// a loss of power, and writes that were not synced are lost in some way.
+/// Dies at every `step`-th change of the disk. Only the first `cut` bytes of a write are written. With `power`, each
+/// death is a loss of power, and writes that were not synced are lost in some way.
 pub fn at_changes(step: usize, cut: usize, power: Option<u64>) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();

@@ -18,7 +18,8 @@ pub enum Kill {
     Never,
     /// Never, but the disk can fail.
     Fault,
-    /// At this change of the disk, counted from the start of the run. Of a write, the first `cut` bytes are written.
+    /// At this change of the disk, counted from the start of the run. Only the first `cut` bytes of a write are
+    /// written.
     Change { at: u64, cut: usize },
     /// Before the call of a batch endpoint with this number is sent.
     Before(u64),

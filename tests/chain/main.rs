@@ -34,7 +34,7 @@ fn while_the_first_provider_stalls_for_ten_minutes_the_second_answers() {
                 Capacity::of(case.rpm[0], &[(0.0, from), (until, f64::INFINITY)]),
                 Capacity::of(case.rpm[1], &[(from, until)]),
             ];
-            // The run goes on for some minutes after the stall.
+            // The run continues for some minutes after the stall.
             let rows = rows_within(&capacity, until + case.more_s);
             Trial {
                 faults: rules(&rule),

@@ -42,7 +42,7 @@ pub(super) struct Chunk {
     pub(super) is_restored: bool,
     pub(super) is_canceling: bool,
     pub(super) is_cancel_due: bool,
-    /// Since when the API does not know the batch.
+    /// When the API began to say that it does not know the batch; `None` if it knows the batch.
     pub(super) missing_since: Option<Instant>,
     /// The chunk's next call is not made before this moment.
     pub(super) not_before: Instant,

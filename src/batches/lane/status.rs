@@ -38,7 +38,7 @@ impl Lane {
         })
     }
 
-    /// Returns what became of the batches; `None` if the run had nothing to do with batches.
+    /// Returns the state of the batches at the end of the run; `None` if the run had nothing to do with batches.
     pub(crate) fn end(&self) -> Option<BatchesEnd> {
         let (left, left_rows) = self.left_open();
         let refused = self.unfit().map(|(name, rows)| (name.to_owned(), rows)).collect();

@@ -1,6 +1,6 @@
 //! The command `batches`: lists, shows, collects, cancels and adopts Message Batches.
 //!
-//! What a run submitted is in its log of batches ([`crate::batches`]). What became of it is known by the API.
+//! What a run submitted is in its log of batches ([`crate::batches`]). Only the API knows the state of each batch.
 //!
 //! | file | content |
 //! |---|---|

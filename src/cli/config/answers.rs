@@ -18,7 +18,7 @@ const MAX_FOLLOW_UPS: u32 = 2;
 pub struct AnswerConfig {
     /// The schema that each answer must match.
     pub schema: Option<Schema>,
-    /// What each answer must be, without a schema.
+    /// The form that each answer must have, if there is no schema.
     pub expect: Option<Expected>,
     /// Conditions that each answer must meet.
     pub require: Vec<Condition>,

@@ -26,7 +26,7 @@ pub struct SourceConfig {
     pub sheet: Option<String>,
     /// The text of the template. It may have been read from a file.
     pub template_text: Option<String>,
-    /// How many rows to read at most. Rows that `skip` leaves out do not count.
+    /// The highest number of rows to read. Rows that `skip` leaves out do not count.
     pub limit: Option<u64>,
     /// The number of rows to leave out at the start.
     pub skip: u64,

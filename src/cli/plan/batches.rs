@@ -49,7 +49,7 @@ struct BreakEven {
 #[derive(Serialize)]
 struct OnlineUntil {
     online_alone: &'static str,
-    /// Until when all rows can stay in batches; `null` if online alone does not meet the deadline.
+    /// All rows can stay in batches until this time; `null` if the online lane alone does not meet the deadline.
     all_until: Option<Timestamp>,
     /// The share of the rows that the online lane can answer in time.
     online_share: f64,

@@ -35,7 +35,7 @@ pub enum RowState {
 
 /// The number of parts into which the rows are divided.
 const PARTS: usize = 256;
-/// From this number of rows on, sorting with several threads is faster.
+/// With this many rows or more, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
 /// Answered rows, before they become a set.

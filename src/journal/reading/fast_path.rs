@@ -90,7 +90,7 @@ pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Optio
     parse::<()>(line, expected).map(|(record, ())| record)
 }
 
-/// Parses a result line like [`parse_result`], with its details. `None` also if a detail has an escape.
+/// Parses a result line like [`parse_result`], with its details. Also returns `None` if a detail has an escape.
 pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
     parse::<Detailed<'_>>(line, None)
         .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))

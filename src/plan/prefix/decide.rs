@@ -45,7 +45,7 @@ impl Default for CacheRates {
     }
 }
 
-/// What a plan depends on besides the prefixes.
+/// What a plan depends on, in addition to the prefixes.
 pub(crate) struct CacheSetting<'a> {
     /// The user's setting.
     pub cache: PromptCache,
@@ -68,7 +68,7 @@ pub struct CachePlan {
     pub prefixes: u64,
     /// How many of the marked prefixes may be too short for their model. The first answers show it.
     pub uncertain: u64,
-    /// Of these uncertain prefixes, the one that most rows have.
+    /// The uncertain prefix that most rows have.
     pub most_uncertain: Option<Unmarked>,
     /// How many rows get at least one mark, or have marks of their own.
     pub rows: u64,
@@ -283,8 +283,8 @@ impl Node {
         }
     }
 
-    /// Returns how often this prefix must be written because of longer prefixes. The rows of a longer prefix read that
-    /// one; only the first of them uses this prefix. If these rows take more than `seconds`, this prefix expires
+    /// Returns how many times this prefix must be written because of longer prefixes. The rows of a longer prefix read
+    /// that one; only the first of them uses this prefix. If these rows take more than `seconds`, this prefix expires
     /// meanwhile.
     ///
     /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter one inside

@@ -19,7 +19,7 @@ const HOUR: u32 = 3_300;
 const WORTH_A_WRITE: f64 = 0.28;
 /// `firsts` keeps at most this many prefixes.
 const MOST_FIRSTS: usize = 1 << 16;
-/// For prefixes with more rows than this, the numbers of rows are not told apart.
+/// Prefixes with more rows than this are all treated in the same way.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -128,7 +128,7 @@ impl StreamCensus {
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
         // The share among prefixes with fewer rows is included with the weight of two prefixes. It decides as long as
-        // hardly any prefix has had so many rows.
+        // almost no prefix has had this many rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

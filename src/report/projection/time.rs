@@ -54,7 +54,7 @@ impl Known {
         }
     }
 
-    /// Returns the interval of the time that is left, as far as this run has shown it.
+    /// Returns the interval of the time that is left. It uses only what this run has shown.
     fn interval(self) -> Interval<f64> {
         let (quick, slow) = (self.likely.min(self.by_mean_speed), self.likely.max(self.by_mean_speed));
         let width = |time: f64| (DEVIATIONS_OF_ROWS * self.deviation).hypot(MARGIN * time);
@@ -191,7 +191,7 @@ mod tests {
 
         let left = stats.projected_time_left().expect("there are enough rows");
 
-        // 218 rows are left. Of these, 20 in 21 are of the first class, which may send 50 in a minute.
+        // 218 rows are left. 20 of 21 of these rows are of the first class, which may send 50 in a minute.
         assert!(left.low > Duration::from_secs(200), "{left:?}");
         assert!(left.likely > Duration::from_secs(240) && left.likely <= left.high, "{left:?}");
     }

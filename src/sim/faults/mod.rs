@@ -87,7 +87,8 @@
 //!
 //! The first rule that matches is applied.
 //!
-//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how often the rule may apply.
+//! **When**: `from` and `until` are times since the start, such as `"90s"`. `times` is how many times the rule may
+//! apply.
 //!
 //! **How**, for `status`:
 //! - `type`, `message` and `error_code` set these fields of the error.

@@ -33,7 +33,7 @@ pub(super) enum Miss {
     Unavailable,
 }
 
-/// What is remembered of a request.
+/// What is remembered about a request.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     scope: u64,

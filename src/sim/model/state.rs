@@ -64,7 +64,7 @@ pub struct Model {
     pub(super) diagnostics: Diagnostics,
     pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
-    /// How often each rule of the answer plan has applied.
+    /// How many times each rule of the answer plan has applied.
     pub(super) scripted: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,

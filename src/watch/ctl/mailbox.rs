@@ -44,7 +44,7 @@ impl Mailbox {
     /// `disk` must accept only files of this user. `folder` is the run folder, which this run has locked.
     ///
     /// # Errors
-    /// The failure of the disk. The run can go on without `ctl`.
+    /// The failure of the disk. The run can continue without `ctl`.
     pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path, process: String) -> Result<Self, DiskFailure> {
         for name in [REQUEST, ANSWERS, PROCESS] {
             let path = folder.join(name);

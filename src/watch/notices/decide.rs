@@ -99,7 +99,7 @@ impl Purse {
 pub(super) struct Decider {
     rules: Vec<Watched>,
     purse: Purse,
-    /// Since when each pool that is held has been held.
+    /// The held pools, each with the time at which its hold began.
     held: BTreeMap<PoolId, Timestamp>,
     outage_lasted: Option<Duration>,
 }

@@ -149,9 +149,9 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 /// Sums over runs. Each was disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
-    /// How often a run was disturbed.
+    /// How many times a run was disturbed.
     pub points: u64,
-    /// How often a row was unfinished at such a point: an answer was written, and its follow-up was not answered.
+    /// How many times a row was unfinished at such a point: an answer was written, and its follow-up was not answered.
     pub pending: u64,
     /// Points with at least one such row.
     pub with_pending: u64,

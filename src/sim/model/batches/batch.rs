@@ -144,13 +144,13 @@ pub(super) struct Row {
     at: u32,
     params_bytes: u32,
     id_bytes: u8,
-    /// What becomes of its result line.
+    /// What happens to its result line.
     pub line: Line,
     /// How it ended.
     pub end: End,
 }
 
-/// What becomes of the result line of a request.
+/// What happens to the result line of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// It is written.

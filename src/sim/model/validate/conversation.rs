@@ -139,8 +139,8 @@ fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Refuses a last message of the assistant without thinking, if the model goes on with it: at the end of the messages,
-/// or before results of tools.
+/// Refuses a last message of the assistant without thinking, if the model continues it: at the end of the messages, or
+/// before results of tools.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),
