@@ -90,8 +90,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// Parameters of every request.
     pub request: RequestDefaults,
-    /// Parameters of this call that replace those of rows: with `--rerun`, of the rows that are run again; with `resume`,
-    /// of all rows. The keys of the rows do not change.
+    /// Parameters of this call that replace parameters of rows: with `--rerun`, in the rows that are run again; with
+    /// `resume`, in all rows. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// API version and betas.
     pub dialect: Dialect,

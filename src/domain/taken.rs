@@ -54,7 +54,7 @@ impl Taken {
     }
 }
 
-/// Returns whether the simulator made an id. The id is that of a message (`msg_…`) or of a request (`req_…`).
+/// Returns whether the simulator made an id. The id belongs to a message (`msg_…`) or to a request (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
 /// number is a serial number, which is small. The probability that an id of the API is taken for an id of the simulator

@@ -53,8 +53,8 @@ pub struct Setting<'a> {
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. A burst is given as the time in which the limit refills it. Returns
-/// `None` if earlier runs have not found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. The size of a burst is given as the time in which the limit refills
+/// it. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     /// A burst that is nearly as large as the limit of a minute counts as a burst of a minute, because heads round
     /// tokens.

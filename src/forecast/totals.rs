@@ -14,7 +14,7 @@ use crate::plan::Group;
 /// each side. But it is never made narrower than an interval with a probability of 90 %.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
-/// The half width of an interval of 90 % divided by that of an interval of 95 %.
+/// The half width of an interval of 90 %, divided by the half width of an interval of 95 %.
 const TO_90_PERCENT: f64 = 1.645 / 1.96;
 
 /// A total with its errors.
@@ -30,7 +30,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds a quantity multiplied by `weight`. `kind` tells quantities of different kinds apart.
+    /// Adds a quantity multiplied by `weight`. `kind` distinguishes quantities of different kinds.
     fn add(&mut self, quantity: &Quantity, weight: f64, kind: u8) {
         self.likely += quantity.mean * weight;
         let (below, above) = quantity.errors;

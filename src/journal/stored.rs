@@ -95,7 +95,7 @@ impl StoredAnswers {
     }
 
     /// Returns where the line with the answer to this request begins, for an index of one file. The caller must compare
-    /// the whole key with that of the line.
+    /// the whole key with the key in the line.
     pub(crate) fn offset(&self, key: JobKey) -> Option<u64> {
         self.place(key).map(|(_, offset)| offset)
     }

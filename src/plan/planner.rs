@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// What is changed in the request of each row before it is sent.
     shaping: Option<Shaping>,
-    /// Parameters that replace those of rows in their requests, and the rows that get them.
+    /// Parameters that replace parameters of rows, and the rows for which this is done.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -155,8 +155,8 @@ impl Planner {
         }
     }
 
-    /// Makes the planner reject each row with a member that the provider refuses, and tell of each member that is left
-    /// out of requests. `provider` is the name of the provider. This does not change any request.
+    /// Makes the planner reject each row with a member that the provider refuses, and note each member that is left out
+    /// of requests. `provider` is the name of the provider. This does not change any request.
     pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
         self.rules = ProviderRules::new(provider, rules);
         self

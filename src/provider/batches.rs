@@ -51,7 +51,7 @@ pub enum BatchStatus {
     Ended,
 }
 
-/// How many requests of a batch are in which state.
+/// The number of requests of a batch in each state.
 ///
 /// Until the batch has ended, all requests count as `processing`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct Batch {
     pub id: String,
     /// The state of the batch.
     pub status: BatchStatus,
-    /// How many requests are in which state.
+    /// The number of requests in each state.
     pub counts: BatchCounts,
     /// When the batch was created, by the clock of the server.
     pub created_at: Timestamp,

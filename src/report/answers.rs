@@ -9,7 +9,7 @@ use super::tallies::MendedRows;
 use super::text::count;
 use crate::domain::{ErrorClass, Quality};
 
-/// The rows that this run finished, by what their answer is like.
+/// The rows that this run finished, by the kind of their answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     /// Answers that ended by themselves and were accepted.

@@ -1,7 +1,7 @@
 //! The providers of a run: what each of them did, and where its rows go.
 //!
-//! A row counts for the provider that its last request was sent to. So does its cost: if another provider billed an
-//! attempt before, that small part of the cost counts for the wrong one.
+//! A row and its cost count for the provider to which its last request was sent. If another provider billed an earlier
+//! attempt, this small part of the cost counts for the wrong provider.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,9 +36,9 @@ pub(crate) struct OfProvider {
 /// The providers of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Providers {
-    /// In the order in which they are tried; those that were only seen in events come last.
+    /// The providers in the order in which they are tried. Providers that were only seen in events come last.
     own: Vec<OfProvider>,
-    /// The provider of the last event. Usually, the next event is about the same one.
+    /// The provider of the last event. Usually, the next event is about the same provider.
     last: usize,
 }
 

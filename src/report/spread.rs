@@ -103,7 +103,7 @@ impl Spread {
 }
 
 /// Values of the finished rows of this run, from which the rows that are left are estimated. Rows that failed are
-/// included. Rows that could not be sent are not.
+/// included. Rows that could not be sent are not included.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowsSoFar {
     /// The cost of each row, in dollars.

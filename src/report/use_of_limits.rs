@@ -21,7 +21,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// rounding error.
 const BURST: f64 = 1.02;
 
-/// How high the use of a limit is.
+/// The level of the use of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// At most 50 %.

@@ -199,7 +199,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// Returns the class with which a row fails that no batch answered.
+/// Returns the class with which a row fails if no batch has answered it.
 fn class_of(why: Why) -> ErrorClass {
     match why {
         Why::Expired => ErrorClass::Expired,

@@ -9,7 +9,7 @@
 //! A run does not end while rows are parked. When a run is halted, parked rows are pending like all others.
 //!
 //! Rows are compared by their keys. Half of a key is kept for each answer. Before an answer is copied, the whole key is
-//! compared with that of the line. If it differs, the row is sent.
+//! compared with the key in the line. If it differs, the row is sent.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! Rows in batches. The scheduler does not send them, but their money and their failures count with those of the rows
-//! that it sends.
+//! Rows in batches. The scheduler does not send them, but their money and their failures count together with the money
+//! and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the limits of a pool that are known now.
+    /// Returns the known limits of a pool.
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
             Some(at) => self.pools[*at].pool.limits(),

@@ -33,8 +33,8 @@ pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 pub struct Config {
     /// Limits by preset.
     pub limits_of: LimitsOf,
-    /// Limits given by hand. They replace the presets, and responses never raise them. In a chain, they are those of the
-    /// first endpoint.
+    /// Limits given by hand. They replace the presets, and responses never raise them. In a chain, these are the limits
+    /// of the first endpoint.
     pub by_hand: RateLimits,
     /// The share of each limit that is left unused.
     pub headroom: Headroom,

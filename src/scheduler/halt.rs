@@ -22,7 +22,7 @@ pub enum HaltRule {
     Share(f64),
 }
 
-/// The number of rows that the rule counts.
+/// Counts the finished and the failed rows for the rule.
 #[derive(Debug, Default)]
 pub(super) struct Halt {
     rule: HaltRule,

@@ -25,17 +25,17 @@ enum Takes {
     Now,
     /// Soon. It must be asked again at the latest at this moment.
     Soon(Instant),
-    /// No: it is closed too. The moment is when it may open.
+    /// No: it is closed too. It may open at this moment.
     Closed(Instant),
 }
 
 /// Who takes a row.
 enum Taker {
-    /// The endpoint of this request, now.
+    /// The endpoint of this request takes the row now.
     Of(Box<Ask>),
-    /// Perhaps an endpoint, later.
+    /// An endpoint may take the row later.
     Later,
-    /// No endpoint, with the reason if there is one.
+    /// No endpoint takes the row. The text is the reason, if there is one.
     Never(Option<String>),
 }
 
@@ -53,7 +53,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the endpoints of the chain take rows from those that are closed: at most one row of each pool.
+    /// Lets the endpoints of the chain take rows from closed endpoints: at most one row of each pool.
     pub(super) fn pull(&mut self, now: Instant) {
         self.end_detours(now);
         for turn in 0..self.pools.len() {

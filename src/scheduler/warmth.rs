@@ -24,7 +24,7 @@ pub(super) type Key = (usize, PrefixId);
 const RESERVE: Duration = Duration::from_secs(10);
 /// If a prefix was too short, all prefixes of at most this share of its estimated length are too short as well.
 const SURELY_SHORTER: f64 = 0.97;
-/// With more states than this, those of prefixes that have become cold are removed.
+/// With more states than this, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
 /// What is known about a prefix. A cold prefix has no state.

@@ -62,7 +62,7 @@ pub(crate) struct Collector {
     has_several: bool,
 }
 
-/// The sums of a pool at the last status, and those at the end of the last piece.
+/// The sums of a pool at the last status, and its sums at the end of the last piece.
 #[derive(Debug)]
 struct Sums {
     pool: PoolId,

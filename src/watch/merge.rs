@@ -6,7 +6,7 @@ use super::timeline::{Point, PoolUse, RunSpan};
 use crate::report::json::rounded;
 
 impl Point {
-    /// Adds the next point, which then is a part of this one.
+    /// Merges the next point into this one.
     pub(crate) fn absorb(&mut self, next: &Self) {
         let seconds = self.s + next.s;
         if seconds > 0.0 {

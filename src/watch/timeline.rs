@@ -48,7 +48,7 @@ pub(crate) struct RunSpan {
     pub(crate) started_at: Timestamp,
     /// When its last point ended.
     pub(crate) ended_at: Timestamp,
-    /// Whether it ended by itself. A run that was killed did not.
+    /// Whether it ended by itself. False for a run that was killed.
     pub(crate) has_ended: bool,
     /// Why it was stopped, in words; `None` if it ended with the last row.
     pub(crate) reason: Option<String>,

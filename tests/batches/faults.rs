@@ -37,7 +37,7 @@ fn recorded(world: &World, kind: &str) -> usize {
 
 // ---- a creation whose reply says nothing ----------------------------------------------------------------------------
 
-/// The reply to a creation is lost, or is a fault of the server, and the batch exists or does not. The rows are billed
+/// The reply to a creation is lost, or is a fault of the server. The batch may or may not exist. The rows are billed
 /// once. They are reported as possibly billed twice only if no batch is found.
 pub fn unclear_creations() {
     for (rule, is_created) in [
@@ -446,8 +446,8 @@ pub fn a_batch_that_is_deleted_after_it_was_collected_in_part(step: usize) {
 
 // ---- limits of the user ---------------------------------------------------------------------------------------------
 
-/// The budget is smaller than the whole input. Batches shrink to what fits, what is charged never exceeds it, and the
-/// run says why it stops, after everything that was submitted is collected.
+/// The budget is smaller than the whole input. Batches become small enough to fit, and the charges never exceed the
+/// budget. After everything that was submitted is collected, the run stops and says why.
 pub fn a_small_budget() {
     for rows_that_fit in [3_u128, 20, 33, 50] {
         play(NO_FAULTS, quick(), async |world| {

@@ -1,4 +1,4 @@
-//! Judges the runs in a world by what the API has on its books, and by the files. It reads the log of batches by itself.
+//! Judges the runs in a world by the books of the API and by the files. It reads the log of batches by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ pub struct Verdict {
     pub billed_again: u64,
     /// Rows that were sent, online or in a batch, while another batch with them was open or had answered them.
     pub overlaps: u64,
-    /// Rows that the log tells as maybe billed twice.
+    /// Rows that the log reports as possibly billed twice.
     pub told: u64,
     /// Rows that were in flight online when a run died.
     pub died_online: u64,

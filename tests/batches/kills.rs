@@ -62,7 +62,8 @@ async fn finish(world: &mut World, answers: &BTreeMap<String, Value>, what: &str
     Deaths { deaths: 1, told: found.told, billed_again: found.billed_again }
 }
 
-/// One death, and the runs after it. Returns `None` if the run ended before it could die.
+/// Kills a run once, and finishes its rows with further runs. Returns `None` if the run ended before it could be
+/// killed.
 fn die_once(kill: Kill, power: Option<u64>, answers: &BTreeMap<String, Value>) -> Option<Deaths> {
     play(FAULTS, quick(), async |world| {
         world.power = power.map(fastrand::Rng::with_seed);

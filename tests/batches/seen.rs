@@ -100,7 +100,7 @@ pub struct WatchedReply {
     traffic: Arc<Mutex<Traffic>>,
     run: u64,
     dies_inside: bool,
-    /// A reply that was made up.
+    /// A reply that the test has made instead of the API.
     made_up: Option<Bytes>,
     is_of_results: bool,
     rest: Option<Bytes>,

@@ -32,9 +32,9 @@ pub(super) struct Graph {
 #[derive(Default)]
 struct Node {
     pointer: String,
-    /// Those that apply to the same value.
+    /// The subschemas that apply to the same value.
     same: Vec<usize>,
-    /// Those that apply to parts of the value.
+    /// The subschemas that apply to parts of the value.
     inner: Vec<(Reach, usize)>,
 }
 
@@ -135,8 +135,8 @@ impl Graph {
     }
 }
 
-/// Adds the nodes that can be reached from `start` and were not seen before to `order`, each after those that it leads
-/// to. It does not call itself, because a chain of references can be long.
+/// Adds to `order` the nodes that can be reached from `start` and were not seen before. Each node comes after the nodes
+/// that it leads to. It does not call itself, because a chain of references can be long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {
     if std::mem::replace(&mut seen[start], true) {
         return;

@@ -38,7 +38,7 @@ impl AnswerConfig {
         self.schema.is_some() || self.expect.is_some() || !self.require.is_empty()
     }
 
-    /// Returns the rules of all layers. `named` has those of this call: the flags and the environment.
+    /// Returns the rules of all layers. `named` contains the rules of this call: its flags and the environment.
     ///
     /// # Errors
     /// The schema can't be read, or `--on-invalid` is given although nothing is required.

@@ -88,7 +88,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     }
 }
 
-/// Returns that no key is sent, if the provider can be used without one.
+/// If the provider can be used without a key, returns an authorization without one.
 ///
 /// # Errors
 /// The provider needs a key. The message names the ways to give one.

@@ -1,5 +1,5 @@
-//! Tokens for Amazon Bedrock, made from AWS credentials: those of the environment, or those of the `aws` command, which
-//! knows profiles, single sign-on, roles and the credentials of machines.
+//! Tokens for Amazon Bedrock, made from AWS credentials. The credentials come from the environment, or from the `aws`
+//! command, which supports profiles, single sign-on, roles and the credentials of machines.
 
 use std::io;
 use std::time::Duration;

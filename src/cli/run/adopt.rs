@@ -1,7 +1,7 @@
 //! The command `batches adopt`: takes the results of a batch that no log knows, as answers to the rows of the inputs.
 //!
-//! The results are downloaded, and those that answer a row of the input become a chunk ([`crate::batches`]). Then the
-//! chunk is collected like any other. So a row never gets a second line, and the cost is that of a batch.
+//! The results are downloaded, and the results for rows of the input become a chunk ([`crate::batches`]). Then the
+//! chunk is collected like any other. So a row never gets a second line, and its cost is at the batch price.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Looks at the files of one run, and says in which state the run is.
+//! Reads the files of one run, and finds out in which state the run is.
 
 use std::path::{Path, PathBuf};
 
@@ -134,7 +134,7 @@ fn is_in_progress(found: &Found<(Value, Shown)>) -> bool {
     matches!(found, Found::Good((_, shown)) if shown.end.is_none())
 }
 
-/// Returns whether a status is that of an earlier run, although a run has the lock.
+/// Returns whether a status is from an earlier run, although a run has the lock.
 fn is_earlier(shown: &Shown, holder: Option<u32>) -> bool {
     shown.end.is_some() || (holder.is_some() && shown.pid.is_some() && holder != shown.pid)
 }

@@ -205,8 +205,8 @@ impl PrefixCensus {
         }
     }
 
-    /// Lengthens the lifetime of prefixes, so that none is shorter than that of a longer prefix of the same rows: the
-    /// API refuses such marks.
+    /// Makes the lifetime of each prefix at least as long as the lifetimes of longer prefixes of the same rows. The API
+    /// refuses other marks.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();
@@ -350,8 +350,8 @@ impl CachePlan {
         if are_own {
             return;
         }
-        // The API refuses a longer prefix that lives longer than a shorter one. The plan can't exclude this: it may not
-        // know that all rows of the longer prefix also have the shorter one.
+        // The API refuses a longer prefix that lives longer than a shorter one. A plan may contain such a pair, because
+        // it may not know that all rows of the longer prefix also have the shorter one.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);

@@ -3,7 +3,8 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of them are decided ([`StreamCensus::decide`]). A prefix is marked in three cases: an earlier row has
 //! written it to the cache, a row that was read ahead shares it, or a later row will probably share it. The probability
-//! is estimated from the prefixes so far: of those that had the same number of rows, it is the share that got one more.
+//! is estimated from the prefixes so far. It is the share of prefixes with this number of rows that later got one more
+//! row.
 
 use std::collections::HashMap;
 

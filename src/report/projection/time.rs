@@ -106,7 +106,7 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // Answers in flight may take longer than those that have come, most of all while few have come.
+        // Answers in flight may take longer than the answers so far, above all while there are few answers.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,

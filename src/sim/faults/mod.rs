@@ -95,7 +95,7 @@
 //! - `body` is `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` is a number or text, which is sent unchanged; `{"date": "30s"}` for a date that is 30 seconds in the
 //!   future; or `null` for no header. By default, a 429 has the value `1`, and other statuses do not have this header.
-//! - `retry_after_ms` and `should_retry` set the headers of those names.
+//! - `retry_after_ms` and `should_retry` set the headers with these names.
 //!
 //! A request that gets an error response from a rule never reaches the limits and is not billed. The same is true of a
 //! request that gets `reset_before` without `"billed": true`.

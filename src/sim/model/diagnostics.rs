@@ -25,7 +25,7 @@ pub(super) enum Miss {
     Tools(u64),
     /// Another system prompt.
     System(u64),
-    /// The messages do not begin with those of the earlier request.
+    /// The messages do not begin with the messages of the earlier request.
     Messages(u64),
     /// The earlier message is not known.
     NotFound,

@@ -154,8 +154,8 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with those of `other`, changed so that they never expire. So a run can be compared
-    /// with the same run on a warm cache: one that contains all prefixes from the start.
+    /// Replaces all cache entries with the entries of `other`, changed so that they never expire. So a run can be
+    /// compared with the same run on a warm cache: one that contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
         self.batches.cache = other.batches.cache.forever();

@@ -10,7 +10,7 @@ use super::request::Request;
 use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
 use crate::journal::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
-/// A request that is not complete is removed after this many looks. The run looks ten times a second.
+/// An incomplete request is removed after this many checks. The run checks ten times a second.
 const PATIENCE: u32 = 10;
 /// The ids of this many requests are remembered, so that a copy of an earlier request is not obeyed.
 const REMEMBERED: usize = 1_024;

@@ -146,8 +146,8 @@ impl Decider {
         happened
     }
 
-    /// Keeps track of what is held. The pools of a status are those that have work; a pool that is missing waits for
-    /// nothing.
+    /// Keeps track of what is held. A status contains only pools that have work. If a pool is missing, no row waits for
+    /// it, so its hold does not count.
     fn note_holds(&mut self, event: &RunEvent) {
         if let EventBody::Held { pool, .. } = &event.body {
             self.held.entry(pool.clone()).or_insert(event.at);

@@ -1,4 +1,4 @@
-//! The sections about rows: what came, what failed, how long it took, what it cost.
+//! The sections about rows: answers, failures, latencies and costs.
 
 use std::fmt::Write as _;
 use std::time::Duration;

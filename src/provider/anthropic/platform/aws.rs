@@ -1,7 +1,8 @@
 //! Errors of AWS: Claude Platform on AWS, and both Messages endpoints of Amazon Bedrock.
 //!
 //! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body
-//! `{"message":"…"}`. The Messages endpoints also send errors in the form of the API; those mean the same as with the API.
+//! `{"message":"…"}`. The Messages endpoints also send errors in the form of the API; such errors mean the same as with
+//! the API.
 //!
 //! A path that the service does not have is answered with status 200 and a body that names `UnknownOperationException`.
 //!
