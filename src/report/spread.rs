@@ -9,8 +9,8 @@ use crate::domain::Money;
 ///
 /// The values need not be in random order: a file may be sorted by length. So the variance is not taken from single
 /// values, but from the means of blocks of consecutive values. This is the method of batch means. There are at most 32
-/// blocks: when there are 32, each two neighbours become one. So adding a value takes constant time, and the memory is
-/// constant.
+/// blocks: when there are 32, neighbouring blocks are merged in pairs. So adding a value takes constant time, and the
+/// memory is constant.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// The sums of the full blocks.

@@ -53,7 +53,7 @@ pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext
 }
 
 /// Appends the line of a row that takes its answer from another line. The line is for the results file. `at` is the
-/// time that the line gets.
+/// time that is written into the line.
 pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     result::taken_line(taken, at, context, out);
 }

@@ -165,7 +165,7 @@ pub struct Disturbed {
 struct History {
     what: String,
     rows: u64,
-    /// The requests for each row. If a failed row was sent again, the answers of its failure are left out.
+    /// The requests for each row. If a failed row was sent again, the requests of its failure are left out.
     calls: BTreeMap<String, u64>,
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
