@@ -158,7 +158,7 @@ pub struct BatchesStatus {
     pub expires_in: Option<Duration>,
     /// Whether one of them is being cancelled.
     pub is_canceling: bool,
-    /// Whether the reply to a submission is looked for.
+    /// Whether the reply to a submission was lost, so that the run looks for the batch in the list.
     pub is_unclear: bool,
     /// How many batches have ended and are being collected.
     pub collecting: usize,

@@ -168,8 +168,8 @@ impl Stats {
         Some(Interval { low: after(left.low)?, likely: after(left.likely)?, high: after(left.high)? })
     }
 
-    /// Returns how many rows are left that will be sent. Rows that can't be sent are not among them if there is a
-    /// forecast. `None` on a pipe, and when the run stops early.
+    /// Returns how many rows are still to be sent. Rows that can't be sent are not among them if there is a forecast.
+    /// `None` on a pipe, and when the run stops early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));

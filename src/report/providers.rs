@@ -17,7 +17,7 @@ pub(crate) struct OfProvider {
     pub(crate) name: Arc<str>,
     /// Rows that it answered, of any quality.
     pub(crate) answered: u64,
-    /// Rows that failed for good, and whose last request was sent to it.
+    /// Rows that failed and whose last request was sent to this provider.
     pub(crate) failed: u64,
     /// The known cost of these rows.
     pub(crate) cost: Money,

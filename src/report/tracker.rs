@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// A run that is shorter than this has no use: a single request could be all of it.
+/// During this time, no use is computed: a single request could be all of it.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// Crossings of these shares of a limit are reported, in percent.
 const THRESHOLDS: [u8; 2] = [80, 95];

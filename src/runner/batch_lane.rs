@@ -110,7 +110,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         Ok(())
     }
 
-    /// Sends rows again whose batch ended without an answer for them.
+    /// Sends rows again if their batch ended without an answer for them.
     fn send_again(&mut self, now: Instant) -> Result<(), DiskFailure> {
         loop {
             let has_room = self.scheduler.has_room();

@@ -70,8 +70,8 @@ impl EqualRows {
         }
     }
 
-    /// Accepts a row that has an answer and is run again because of it. It copies only an answer of this run. Returns the
-    /// row if it must be sent.
+    /// Accepts a row that is run again because its answer was truncated or refused. It copies only an answer of this
+    /// run. Returns the row if it must be sent.
     pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
         match self.places.get(half(planned.job.key)) {
             Some(place) => {

@@ -9,8 +9,8 @@
 //! - When the current credential has expired. In this case, requests wait.
 //!
 //! The issuer is asked once, however many requests need the credential. It runs on a thread of its own: it may block,
-//! and the runtime of the request that needed it may end first. If it fails, the current credential is used until its
-//! end, and there is one warning. After that, each request fails with the reason. The issuer is asked again later.
+//! and the runtime of the request that needed it may end first. If it fails, the current credential is used until it
+//! expires, and there is one warning. After that, each request fails with the reason. The issuer is asked again later.
 //!
 //! The life of a credential is counted from the moment at which the issuer was asked, so it includes the time that a
 //! slow issuer needs. While a machine sleeps, the clock of this module may stand still, so a credential may expire

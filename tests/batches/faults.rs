@@ -386,7 +386,7 @@ pub fn expired_batches() {
     });
 }
 
-/// Somebody cancels a batch in the middle. What was answered is collected, and the rest is sent again.
+/// Somebody cancels a batch in the middle. The answers are collected, and the other rows are sent again.
 pub fn a_batch_that_somebody_cancels() {
     play(NO_FAULTS, taking(60), async |world| {
         let run = Run { detach: true, ..Run::of(0..41) };

@@ -1,8 +1,8 @@
 //! How the requests to a provider are authorized: with a key that stays the same, or with one that is renewed.
 //!
 //! The first key is fetched before anything is sent or changed. So a missing login, a command that fails or an empty
-//! variable ends the run at once. A key from a command, from AWS or from Google is renewed before its end, and when a
-//! server refuses it. [`transport`](crate::transport) decides when; this module fetches it.
+//! variable ends the run at once. A key from a command, from AWS or from Google is renewed before it expires, and when
+//! a server refuses it. [`transport`](crate::transport) decides when; this module fetches it.
 
 use std::fmt;
 use std::sync::Arc;

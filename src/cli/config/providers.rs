@@ -53,7 +53,7 @@ pub struct ProviderConfig {
     pub key: KeySource,
     /// The ways to give it a key, in words: "set ANTHROPIC_API_KEY (or use …)".
     pub key_ways: String,
-    /// How long to use a key that a command printed without an end; `None` for the whole run.
+    /// How long to use a key if the command that printed it did not say when it expires; `None` for the whole run.
     pub key_ttl: Option<Duration>,
     /// In which header the key is sent; `None` if that depends on where the key comes from.
     pub auth: Option<AuthStyle>,

@@ -1,4 +1,4 @@
-//! The limits that apply now, and the order in which they are looked for.
+//! The limits that apply now, and where the program looks for them first.
 //!
 //! 1. A run that the user names.
 //! 2. The list of the organization, if the key belongs to an administrator. Asking for it is free.

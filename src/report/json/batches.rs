@@ -19,7 +19,7 @@ pub(super) struct BatchesNow {
     expires_in_s: Option<f64>,
     /// Whether one of them is being cancelled.
     canceling: bool,
-    /// Whether the reply to a submission was lost and its batch is looked for.
+    /// Whether the reply to a submission was lost, so that the run looks for the batch in the list.
     reply_lost: bool,
     /// How many batches have ended and are being collected.
     collecting: usize,

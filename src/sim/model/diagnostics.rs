@@ -16,7 +16,8 @@ const KEPT: usize = 2_000;
 /// How many parts of a message are remembered.
 const PARTS: usize = 1_000;
 
-/// Why a prompt was not read from the cache, and how many tokens of the earlier prompt were missed because of this.
+/// Why a prompt was not read from the cache. The number says how many tokens of the earlier prompt could have been
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
     /// Another model or speed.

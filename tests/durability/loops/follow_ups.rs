@@ -181,7 +181,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Runs, and asserts that no row is sent more requests than it needs after what the files say.
+    /// Does a run, and asserts that no more requests are sent for a row than it needs according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {

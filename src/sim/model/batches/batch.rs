@@ -37,7 +37,7 @@ pub(super) struct Batch {
     pub created: Instant,
     /// When it expires.
     pub expires: Instant,
-    /// When it was canceled, and when it ends because of that.
+    /// When it was canceled, and when it therefore ends.
     pub canceled: Option<(Instant, Instant)>,
     /// When it ended, and how its requests ended.
     pub ended: Option<(Instant, Counts)>,
