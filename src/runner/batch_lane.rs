@@ -183,7 +183,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // The ticks of the run show the state; this shows only that there are no batches any more.
+        // Each tick of the run shows the state of the batches. This event shows only that there are no batches any
+        // more.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);

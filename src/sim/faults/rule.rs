@@ -18,7 +18,7 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens.
     pub fault: Fault,
-    /// The requests to which it happens.
+    /// The requests to which the rule applies.
     pub selection: Selection,
     /// Which calls of the batch endpoints are affected. If the list is empty, the rule is about messages, or about the
     /// requests in a batch.

@@ -4,7 +4,7 @@
 //! names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
-//! - `row`: what is kept with the row and not sent, and its label (`row_of`).
+//! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
 //! - `stop_reason` and `model`.
 //!
