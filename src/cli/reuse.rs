@@ -1,7 +1,7 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
 //! Answers are taken only from the server of this run. The run folder of a results file says where its answers come
-//! from. Without a run folder, this is not known, and the file counts as one of another server. `--reuse-any-origin`
+//! from. Without a run folder, this is not known, and the file counts as a file of another server. `--reuse-any-origin`
 //! allows answers of other servers. It never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;

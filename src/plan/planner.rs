@@ -292,8 +292,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row whose parameters are replaced. It is only sent online: the files of a batch
-    /// have one request for each row, which is the row's own.
+    /// Returns the first request of a row whose parameters are replaced. It is sent online only, because the files of a
+    /// batch can contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;

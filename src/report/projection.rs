@@ -149,7 +149,7 @@ impl Stats {
         })
     }
 
-    /// Returns how much longer the answers of the rows that are left may be, as a factor from 1 on.
+    /// Returns how much longer the answers of the rows that are left may be, as a factor of at least 1.
     fn longer_than_seen(&self, left: u64) -> f64 {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }

@@ -21,7 +21,7 @@ fn taking(seconds: u64) -> BatchConfig {
     BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
 }
 
-/// Runs, then judges: every row has its answer, and nothing was billed twice without a word.
+/// Runs, then judges: every row has its answer, and everything that was billed twice was reported.
 async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict) {
     let ended = world.run(run).await;
     assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");
@@ -117,8 +117,9 @@ pub fn a_collected_batch_is_not_taken_for_a_lost_one() {
     assert_eq!(tried, 1);
 }
 
-/// Somebody else creates batches of the same size in the same moment. Theirs is disowned when it ends, is never
-/// cancelled, and ours is found; if ours does not exist, it is submitted once more.
+/// Somebody else creates batches of the same size in the same moment. The run may mistake one of them for its own. It
+/// never cancels such a batch, and gives it up when it ends. Then the run finds its own batch, or submits its rows once
+/// more if its own batch does not exist.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -139,8 +140,8 @@ pub fn foreign_batches_of_the_same_size() {
     }
 }
 
-/// Two batches of the same size are unclear at once: somebody else's batch was taken for the first, which does not exist,
-/// and the reply to the second is lost. What the list shows belongs to the second.
+/// Two batches of the same size are unclear at once: the first does not exist, and the run mistook somebody else's
+/// batch for it; and the reply to the second is lost. The batch that then appears in the list belongs to the second.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","arrivals":[2]},
@@ -153,7 +154,7 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // Each foreign batch, and no other batch, was once mistaken for one of this run's.
+        // Only the foreign batch was mistaken for one of this run's, at most once for each of the two chunks.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -344,7 +345,7 @@ pub fn extra_results() {
     }
 }
 
-/// A result has a type that nobody knows. Its row counts as maybe billed, and is sent again.
+/// A result has an unknown type. Its row counts as maybe billed, and is sent again.
 pub fn results_of_unknown_types() {
     play(NO_FAULTS, quick(), async |world| {
         world.traffic().spoilt_results.push((r#""type":"succeeded""#, r#""type":"transmogrified""#));
@@ -463,7 +464,7 @@ pub fn a_small_budget() {
             assert_eq!((verdict(world, &what), ended.finish().batches), (Verdict::default(), (0, 0)));
             let answered = labels(&world.disk, RESULTS).len() as u64;
             assert_eq!(answered + ended.finish().pending, 201, "{what}: {ended:?}");
-            // Answers cost a third of the most that they can cost.
+            // Answers cost a third of their highest possible cost.
             assert!(answered as u128 > 2 * rows_that_fit - 2, "{what}: only {answered} rows were answered");
             let next = world.run(&Run::of(0..201)).await;
             assert!(next.finish().halted.is_none());
@@ -542,7 +543,7 @@ pub fn rows_that_all_fail() {
             let ended = world.run(&run).await;
 
             assert_eq!(matches!(ended.finish().halted, Some(HaltReason::AllFail { .. })), is_halted, "{ended:?}");
-            // What was submitted is not paid again.
+            // Submitted batches are not paid for again.
             world.run(&Run { halt: HaltRule::Never, ..run.clone() }).await;
             assert_collected(world, "all fail");
             assert_eq!(labels(&world.disk, ERRORS).len(), 50);

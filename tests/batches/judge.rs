@@ -161,6 +161,6 @@ pub fn answers(rows: &[u64], row: fn(u64) -> Planned) -> BTreeMap<String, Value>
             lines(&world.disk, RESULTS).iter().map(answer).collect()
         })
     };
-    // A world of its own needs a thread of its own.
+    // Each world needs its own thread.
     std::thread::scope(|scope| scope.spawn(online).join()).expect("nothing goes wrong in an undisturbed run")
 }

@@ -73,7 +73,7 @@ impl Traffic {
         self.online_in_run.clear();
     }
 
-    /// The run has ended or died. What it left running does nothing more.
+    /// The run has ended or died. Tasks that are still running do nothing more.
     pub fn end(&mut self) {
         self.is_dead = true;
     }

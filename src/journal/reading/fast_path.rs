@@ -85,7 +85,7 @@ impl<'a> More<'a> for Detailed<'a> {
 }
 
 /// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
-/// whole member of the provider that the line probably has. To compare it is faster than to read the member.
+/// whole member of the provider that the line probably has. Comparing it is faster than reading the member.
 pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
     parse::<()>(line, expected).map(|(record, ())| record)
 }

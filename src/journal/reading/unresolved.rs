@@ -183,7 +183,7 @@ impl Unresolved {
 
     /// Sets the new offsets of entries that compaction moved. The lines of all other entries are gone.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
-        // Otherwise a line that is at one of these offsets now would be taken for the line that was there before.
+        // Otherwise a line that is now at one of these offsets would be mistaken for the line that was there before.
         self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
