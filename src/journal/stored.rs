@@ -76,9 +76,8 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers that earlier runs wrote to the results file of this run, as far as their keys may occur again.
-    /// Truncated and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are
-    /// not known.
+    /// Reads the answers that earlier runs wrote to the results file of this run, whose keys may occur again. Truncated
+    /// and refused answers count, too. `repeats` are the keys that occur more than once; `None` if they are not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].

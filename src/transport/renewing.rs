@@ -31,8 +31,7 @@ use crate::domain::Secrets;
 
 /// A credential is renewed at most this long before it expires.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// After a renewal because a server refused the credential, the next such renewal comes at the earliest after this
-/// time.
+/// The shortest time between two renewals that follow refusals by a server.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
 /// How long to wait after a failed renewal before the next one.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);

@@ -84,7 +84,7 @@ impl Outlook {
         self.finished.1 += age.as_secs_f64();
     }
 
-    /// Returns which share of the rows of a batch of this age is expected to be left.
+    /// Returns the share of rows that are probably unfinished in a batch of this age.
     pub(super) fn left_of(&self, age: Duration) -> f64 {
         let (shares, ages) = self.finished;
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)
