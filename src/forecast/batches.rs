@@ -1,8 +1,8 @@
 //! What a run costs if its rows are sent in batches, and how long it takes.
 //!
 //! Batches are not played: how long they take depends on how busy the service is. The times come from the API
-//! documentation. Nothing is counted on from a prompt cache, because batches promise no hit rate and share no cache
-//! with online requests.
+//! documentation. The forecast assumes no reads from a prompt cache, because batches promise no hit rate and share no
+//! cache with online requests.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20).
 
@@ -36,8 +36,8 @@ pub struct InBatches {
     pub rounds: u64,
     /// How long the run takes. The likely time is an hour for each round, and the highest time is a day.
     pub time: Interval<Duration>,
-    /// The hit rates from which a prompt cache in batches saves money, for five minutes and for an hour. They are those
-    /// of the model with the most input tokens; `None` if its prices are not known.
+    /// The lowest hit rates at which a prompt cache in batches saves money, for five minutes and for an hour. They are
+    /// computed for the model with the most input tokens; `None` if its prices are not known.
     pub break_even: Option<[f64; 2]>,
 }
 

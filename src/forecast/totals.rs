@@ -43,7 +43,7 @@ impl Sum {
         }
     }
 
-    /// Adds another sum with its errors, but without what it can't be below.
+    /// Adds another sum with its errors. The lower bound of the other sum is ignored.
     fn join(&mut self, other: Self) {
         self.likely += other.likely;
         self.assumed.0 += other.assumed.0;

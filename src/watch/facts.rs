@@ -154,7 +154,7 @@ pub(crate) struct TopRow {
 }
 
 impl Top {
-    /// Adds a row if its value is among the highest. Of equal values, the first counts.
+    /// Adds a row if its value is among the highest. If values are equal, the earlier row has priority.
     #[inline]
     pub(crate) fn add(&mut self, value: u128, row: impl FnOnce() -> TopRow) {
         if self.0.len() >= TOP_ROWS && self.0.last().is_some_and(|(last, _)| *last >= value) {

@@ -84,7 +84,7 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
     matches!(disk.kind(path), Ok(Some(FileKind::Folder)))
 }
 
-/// How many files of a folder are checked at most, to find runs.
+/// At most this many files of a folder are checked to find runs.
 const MOST_FILES: usize = 10_000;
 
 /// Returns the results of runs that recorded this input. They are searched for in the input's folder and in the

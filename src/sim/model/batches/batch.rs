@@ -120,7 +120,7 @@ impl Batch {
     }
 }
 
-/// How many requests of a batch have which state.
+/// The number of requests of a batch in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub processing: u64,
