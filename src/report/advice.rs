@@ -30,7 +30,7 @@ const WORTH_IT: f64 = 0.2;
 /// Raising a single limit is advised only if it makes the run faster by at least this factor. With a smaller gain,
 /// another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
-/// If a run used at most this share of each of its limits, the advice treats the limits as little used.
+/// If a run used at most this share of each of its limits, the advice assumes that it used little of them.
 const LITTLE_USED: f64 = 0.5;
 /// If this share of the requests or more were refused, the refusals count as many. A few refusals are normal in a run
 /// that begins with a limit that is too high.

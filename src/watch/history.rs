@@ -44,7 +44,7 @@ impl History {
         (Self::resumed(timeline), warning)
     }
 
-    /// Half of the points are left for the new run. So it begins with a point per second too.
+    /// Half of the points are left for the new run. So the new run also begins with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);
