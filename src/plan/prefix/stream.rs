@@ -32,7 +32,7 @@ pub(crate) struct StreamCensus {
     marked: HashMap<PrefixId, u32>,
     /// For prefixes with one row: when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
-    /// The entry `n` is how many prefixes have had more than `n` rows. The entry 0 is not used.
+    /// The entry `n` is the number of prefixes with more than `n` rows so far. The entry 0 is not used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
