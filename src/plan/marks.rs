@@ -102,7 +102,7 @@ impl Marks {
         })
     }
 
-    /// Finds the marks of a list of tools or blocks. `depth` is how deep lists inside lists are read.
+    /// Finds the marks of a list of tools or blocks. `depth` is the number of levels of nested lists that are read.
     fn list(&mut self, cursor: &mut Cursor<'_>, depth: u32, place: &dyn Fn(usize) -> Place) -> Option<()> {
         let mut number = 0;
         array(cursor, |cursor| {

@@ -245,7 +245,8 @@ pub(super) mod tests {
 
     const NOW: Instant = Instant::from_secs(1);
 
-    /// Returns the settings of a run whose chain has these providers. Rows that contain "bound" stay at the first.
+    /// Returns the settings of a run whose chain has these providers. Rows whose id contains "bound" can be sent only
+    /// to the first.
     pub(crate) fn chain(providers: &[&str], on: FallbackOn, window: usize) -> Config {
         let id = |name: &&str| EndpointId { provider: (*name).into(), account: "".into() };
         let ask_for = |job: &Job, id: &EndpointId| match job.custom_id.contains("bound") {

@@ -1,7 +1,7 @@
 //! Answers that are not what their user asked for: whole runs on virtual time against a simulated model that cuts 5 %
 //! of its answers, refuses 1 % of the rows, and breaks the schema in 8 %.
 //!
-//! - No such answer counts as an answer. With the policies on, every row that can be mended is mended.
+//! - No such answer counts as `ok`. With the policies on, every row that can be mended is mended.
 //! - The lines, the sums with which a resumed run starts, and the books of the simulated API contain the same amounts
 //!   of money.
 //! - A budget holds, whatever follow-ups cost.

@@ -150,7 +150,7 @@ struct Prices {
 
 impl Node {
     /// Adds the price of this prefix and of all longer ones. `before` is the length of the next shorter prefix, and
-    /// `open` is how many tokens at its end are not cached.
+    /// `open` is the number of tokens at its end that are not cached.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;
